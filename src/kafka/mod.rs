@@ -1,0 +1,13 @@
+//! The only folder that names rdkafka. Bytes and positions; knows no customer.
+//!
+//! [`Member`] is the one seam between the worker's loop and the log: a group member together with its
+//! transactional producer. [`client`] implements it over librdkafka; the tests implement it over a
+//! simulated log.
+
+pub mod admin;
+pub mod client;
+pub mod error;
+pub mod member;
+
+pub use error::{Error, Reaction};
+pub use member::{Committed, Event, Gained, Member, Outgoing, PartitionId, PartitionOffset, Record, RecordHeader};

@@ -1,0 +1,17 @@
+#![doc = include_str!("../ARCHITECTURE.md")]
+
+pub mod lifecycle;
+
+pub mod partition;
+
+pub mod kafka;
+pub mod telemetry;
+pub mod wire;
+
+pub mod runtime;
+
+pub mod api;
+
+pub mod cli;
+pub mod config;
+pub mod service;

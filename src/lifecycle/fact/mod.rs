@@ -1,0 +1,13 @@
+//! Facts: aggregates over a customer's touchpoints that do not depend on the order of arrival.
+//!
+//! A [`Layout`] says which facts are kept and where; [`Facts`] are those of one customer.
+
+mod facts;
+mod layout;
+mod orders;
+mod times;
+
+pub use facts::{Facts, FactsAt, Latest};
+pub use layout::{FactDefinition, FactKind, Layout, Operand, OrdersReading};
+pub use orders::{OrderEntry, OrderLedger, Refund};
+pub use times::RecentTimes;

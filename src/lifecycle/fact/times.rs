@@ -1,0 +1,4 @@
+//! To be written.
+/// Times.
+#[derive(Clone, Debug, Default)]
+pub struct RecentTimes;

@@ -1,0 +1,3 @@
+//! The program: parses the command line and returns the exit code.
+
+fn main() {}

@@ -1,0 +1,36 @@
+//! Everything that a partition asks of the world, collected until the batch is committed.
+
+use crate::lifecycle::transition::Transition;
+
+use super::input::Rejected;
+
+/// What a batch of inputs leads to. Cleared by whoever commits it, or dropped with the batch.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// To be published, in this order.
+    pub transitions: Vec<Transition>,
+    /// To be set aside, in this order.
+    pub dead_letters: Vec<DeadLetter>,
+    /// What to count once the batch is committed.
+    pub tally: Tally,
+}
+
+/// A record to be set aside. The runtime keeps the record itself.
+pub type DeadLetter = Rejected;
+
+/// Counts of a batch: `consumed = applied + duplicates + dead letters`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// Touchpoints and rejected records.
+    pub consumed: u64,
+    /// Touchpoints folded into facts.
+    pub applied: u64,
+    /// Touchpoints that the customer had already.
+    pub duplicates: u64,
+    /// Applied touchpoints older than their customer's clock.
+    pub late: u64,
+    /// Applied touchpoints of a type that nobody named.
+    pub unknown_types: u64,
+    /// Wake-ups worked off.
+    pub wake_ups: u64,
+}
