@@ -34,3 +34,17 @@ impl Program {
         unimplemented!()
     }
 }
+
+impl Program {
+    /// The type of the value.
+    #[must_use]
+    pub fn value_type(&self) -> crate::lifecycle::value::Type {
+        unimplemented!()
+    }
+
+    /// The value, when it depends neither on facts nor on the time.
+    #[must_use]
+    pub fn constant(&self) -> Option<super::scope::Constant> {
+        None
+    }
+}

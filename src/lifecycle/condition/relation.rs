@@ -1,0 +1,69 @@
+//! The six relations, as sets of orderings: `>=` holds for "equal" and for "greater".
+
+use std::cmp::Ordering;
+
+/// `==`, `!=`, `<`, `<=`, `>` or `>=`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Relation(u8);
+
+impl Relation {
+    pub(super) const LESS: Self = Self(0b001);
+    pub(super) const EQUAL: Self = Self(0b010);
+    pub(super) const GREATER: Self = Self(0b100);
+    pub(super) const LESS_OR_EQUAL: Self = Self(0b011);
+    pub(super) const GREATER_OR_EQUAL: Self = Self(0b110);
+    pub(super) const NOT_EQUAL: Self = Self(0b101);
+
+    /// Whether the relation holds between two values that compare so.
+    #[inline]
+    pub(super) const fn holds(self, ordering: Ordering) -> bool {
+        self.0 & 1 << (ordering as i8 + 1) != 0
+    }
+
+    /// Whether the relation holds between numbers of which one may be "not a number": only `!=` does then, as in CEL.
+    #[inline]
+    pub(super) fn holds_partly(self, ordering: Option<Ordering>) -> bool {
+        ordering.map_or(self == Self::NOT_EQUAL, |ordering| self.holds(ordering))
+    }
+
+    /// The relation of the same operands the other way round: `a < b` is `b > a`.
+    pub(super) const fn swapped(self) -> Self {
+        Self(self.0 & 0b010 | self.0 >> 2 | (self.0 & 1) << 2)
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::LESS => "<",
+            Self::LESS_OR_EQUAL => "<=",
+            Self::GREATER => ">",
+            Self::GREATER_OR_EQUAL => ">=",
+            Self::EQUAL => "==",
+            _ => "!=",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_relation_holds_for_its_orderings_and_swaps_its_operands() {
+        let orderings = [Ordering::Less, Ordering::Equal, Ordering::Greater];
+        let table: [(Relation, fn(i32, i32) -> bool); 6] = [
+            (Relation::LESS, |a, b| a < b),
+            (Relation::LESS_OR_EQUAL, |a, b| a <= b),
+            (Relation::GREATER, |a, b| a > b),
+            (Relation::GREATER_OR_EQUAL, |a, b| a >= b),
+            (Relation::EQUAL, |a, b| a == b),
+            (Relation::NOT_EQUAL, |a, b| a != b),
+        ];
+        for (relation, plain) in table {
+            for ordering in orderings {
+                assert_eq!(relation.holds(ordering), plain(ordering as i32, 0), "{} {ordering:?}", relation.as_str());
+                assert_eq!(relation.swapped().holds(ordering.reverse()), relation.holds(ordering));
+            }
+            assert_eq!(relation.holds_partly(None), relation == Relation::NOT_EQUAL);
+        }
+    }
+}
