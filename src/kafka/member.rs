@@ -102,7 +102,8 @@ pub trait Member {
     /// Fatal ones only: authorisation, an offset out of range, a fenced static member.
     fn poll(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Event>, Error>;
 
-    /// Begins to read gained partitions at `positions`, paused.
+    /// Accepts gained partitions, paused at `positions`. The worker answers at once, before it knows what was committed: it
+    /// gives offset 0, and sends the true position with `rewind` before `resume`.
     ///
     /// # Errors
     /// As of the client.
@@ -164,6 +165,10 @@ pub trait Member {
     /// # Errors
     /// `Fatal` when the log was cut below the position.
     fn read_changelog(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error>;
+
+    /// Whether every changelog record below `end` has been returned by `read_changelog` (control records and aborted ones
+    /// need no returning), of a partition opened and not closed.
+    fn has_read_changelog_to(&mut self, partition: PartitionId, end: i64) -> bool;
 
     /// Ends reading the changelog of `partition`.
     ///
