@@ -1,0 +1,175 @@
+//! What a history amounts to: the words that the definitions of the stages are made of.
+//!
+//! Drawn anew from the whole history whenever that grows. A history never reaches beyond the instant that it is looked
+//! at from, so a picture does not depend on `now`; the questions put to it do.
+
+use super::catalogue::{self, any};
+use super::orders::{Order, valid_orders};
+use super::touchpoint::{Micros, Millis, Touchpoint};
+
+pub(crate) const HOUR: Millis = 3_600_000;
+pub(crate) const DAY: Millis = 24 * HOUR;
+
+/// Every length of time that the definitions name, and the sums of two that follow one another.
+pub(crate) const THRESHOLDS: &[Millis] =
+    &[24 * HOUR, 7 * DAY, 14 * DAY, 30 * DAY, 60 * DAY, 74 * DAY, 90 * DAY, 180 * DAY, 365 * DAY];
+
+/// The latest times and the counts that some definition reads.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Picture {
+    pub(crate) orders: Vec<Order>,
+    pub(crate) touchpoints: usize,
+    pub(crate) exposures: usize,
+    pub(crate) has_contact: bool,
+    pub(crate) has_engagement: bool,
+    pub(crate) has_signed_up: bool,
+    pub(crate) has_lead: bool,
+    pub(crate) has_research: bool,
+    pub(crate) has_interest: bool,
+    pub(crate) last_checkout: Option<Millis>,
+    pub(crate) last_order_report: Option<Millis>,
+    pub(crate) last_decision: Option<Millis>,
+    pub(crate) last_use: Option<Millis>,
+    pub(crate) last_feedback: Option<Millis>,
+    pub(crate) last_scored: Option<Millis>,
+    pub(crate) last_positive: Option<Millis>,
+    pub(crate) last_negative: Option<Millis>,
+    pub(crate) last_promoter: Option<Millis>,
+    pub(crate) last_advocacy: Option<Millis>,
+    pub(crate) last_bonding: Option<Millis>,
+    pub(crate) last_in_touch: Option<Millis>,
+    pub(crate) last_leaving: Option<Millis>,
+    pub(crate) last_joined: Option<Millis>,
+    pub(crate) last_left: Option<Millis>,
+    /// The earliest use at or after the last valid order.
+    first_use_of_last_order: Option<Millis>,
+}
+
+impl Picture {
+    pub(crate) fn of(history: &[Touchpoint]) -> Self {
+        let times = |group: fn(&Touchpoint) -> bool| {
+            history.iter().filter(move |touchpoint| group(touchpoint)).map(|touchpoint| touchpoint.at)
+        };
+        let last = |group| times(group).max();
+        let has = |group| times(group).next().is_some();
+        let orders = valid_orders(history);
+        let last_order = orders.last().map(|order| order.at);
+        Self {
+            touchpoints: times(any).count(),
+            exposures: times(catalogue::exposure).count(),
+            has_contact: has(catalogue::contact),
+            has_engagement: has(catalogue::engagement),
+            has_signed_up: has(|touchpoint| touchpoint.is("signed_up")),
+            has_lead: has(catalogue::lead),
+            has_research: has(catalogue::research),
+            has_interest: has(catalogue::interest),
+            last_checkout: last(|touchpoint| touchpoint.is("checkout_started")),
+            last_order_report: last(|touchpoint| touchpoint.is("order_completed")),
+            last_decision: last(catalogue::decision),
+            last_use: last(catalogue::usage),
+            last_feedback: last(catalogue::feedback),
+            last_scored: last(catalogue::scored_feedback),
+            last_positive: last(catalogue::positive_feedback),
+            last_negative: last(catalogue::negative_feedback),
+            last_promoter: last(catalogue::promoter),
+            last_advocacy: last(catalogue::advocacy),
+            last_bonding: last(catalogue::bonding),
+            last_in_touch: last(catalogue::in_touch),
+            last_leaving: last(catalogue::leaving),
+            last_joined: last(|touchpoint| touchpoint.is("partner_joined")),
+            last_left: last(|touchpoint| touchpoint.is("partner_left")),
+            first_use_of_last_order: times(catalogue::usage).filter(|&at| Some(at) >= last_order).min(),
+            orders,
+        }
+    }
+
+    pub(crate) fn order_count(&self) -> usize {
+        self.orders.len()
+    }
+
+    pub(crate) fn first_order(&self) -> Option<Millis> {
+        self.orders.first().map(|order| order.at)
+    }
+
+    pub(crate) fn last_order(&self) -> Option<Millis> {
+        self.orders.last().map(|order| order.at)
+    }
+
+    pub(crate) fn revenue(&self) -> Micros {
+        self.orders.iter().map(|order| order.revenue).sum()
+    }
+
+    /// The latest orders that follow one another with less than `gap` between neighbours, the earliest of them first.
+    fn streak_orders(&self, gap: Millis, now: Millis) -> &[Order] {
+        if self.last_order().is_none_or(|last| now >= last + gap) {
+            return &[];
+        }
+        let mut start = self.orders.len() - 1;
+        while start > 0 && self.orders[start].at - self.orders[start - 1].at < gap {
+            start -= 1;
+        }
+        &self.orders[start..]
+    }
+
+    pub(crate) fn streak(&self, gap: Millis, now: Millis) -> usize {
+        self.streak_orders(gap, now).len()
+    }
+
+    pub(crate) fn streak_start(&self, gap: Millis, now: Millis) -> Option<Millis> {
+        self.streak_orders(gap, now).first().map(|order| order.at)
+    }
+
+    pub(crate) fn unhappy_since(&self, since: Option<Millis>) -> bool {
+        at_or_after(self.last_negative, since) && !newer(self.last_scored, self.last_negative)
+    }
+
+    pub(crate) fn advocated_since(&self, since: Option<Millis>, now: Millis) -> bool {
+        at_or_after(self.last_advocacy, since)
+            && is_younger(self.last_advocacy, 365 * DAY, now)
+            && !self.unhappy_since(self.last_advocacy)
+    }
+
+    pub(crate) fn has_open_checkout(&self, now: Millis) -> bool {
+        is_younger(self.last_checkout, 24 * HOUR, now)
+            && (self.last_order_report.is_none() || newer(self.last_checkout, self.last_order_report))
+    }
+
+    pub(crate) fn has_churned(&self, now: Millis) -> bool {
+        let last_order = self.last_order();
+        self.order_count() >= 1
+            && (has_passed(last_order, 180 * DAY, now)
+                || (self.unhappy_since(last_order) && has_passed(last_order, 90 * DAY, now))
+                || newer(self.last_leaving, last_order))
+    }
+
+    /// When the experience of the last valid order began, or will begin.
+    pub(crate) fn experience_began(&self) -> Option<Millis> {
+        let settled = self.last_order()? + 14 * DAY;
+        Some(self.first_use_of_last_order.map_or(settled, |first_use| first_use.min(settled)))
+    }
+
+    /// Whether anything of `last` happened since the first valid order.
+    pub(crate) fn since_first_order(&self, last: Option<Millis>) -> bool {
+        at_or_after(last, self.first_order())
+    }
+}
+
+/// `one` is at or after `other`; false where one is absent.
+pub(crate) fn at_or_after(one: Option<Millis>, other: Option<Millis>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if one >= other)
+}
+
+/// `one` is after `other`; false where one is absent.
+pub(crate) fn newer(one: Option<Millis>, other: Option<Millis>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if one > other)
+}
+
+/// `length` has passed since `since`.
+pub(crate) fn has_passed(since: Option<Millis>, length: Millis, now: Millis) -> bool {
+    since.is_some_and(|since| now >= since + length)
+}
+
+/// `since` is under `length` old.
+pub(crate) fn is_younger(since: Option<Millis>, length: Millis, now: Millis) -> bool {
+    since.is_some_and(|since| now < since + length)
+}

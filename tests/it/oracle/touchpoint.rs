@@ -1,0 +1,96 @@
+//! A touchpoint as the oracle keeps it, read from its line of JSON without the program's decoder.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+/// Milliseconds since 1970.
+pub(crate) type Millis = i64;
+
+/// Millionths of a unit of money.
+pub(crate) type Micros = i128;
+
+/// Everything of a touchpoint that some definition speaks of.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Touchpoint {
+    pub(crate) event_id: String,
+    pub(crate) customer_id: String,
+    pub(crate) type_name: String,
+    pub(crate) at: Millis,
+    /// Never empty.
+    pub(crate) order_id: Option<String>,
+    pub(crate) amount: Option<Micros>,
+    pub(crate) currency: Option<String>,
+    /// Only when it is a JSON number.
+    pub(crate) score: Option<f64>,
+    /// Only when it is a JSON string.
+    pub(crate) scale: Option<String>,
+}
+
+type Fields = BTreeMap<String, Box<RawValue>>;
+
+impl Touchpoint {
+    /// Reads a line that the generator wrote.
+    pub(crate) fn parse(line: &str) -> Self {
+        let fields: Fields = serde_json::from_str(line).expect("a line is an object");
+        let properties: Fields = fields
+            .get("properties")
+            .filter(|raw| raw.get() != "null")
+            .map(|raw| serde_json::from_str(raw.get()).expect("properties are an object"))
+            .unwrap_or_default();
+        let property = |name: &str| properties.get(name).or_else(|| fields.get(name));
+        let text = |name: &str| fields.get(name).and_then(string);
+        let occurred_at: jiff::Timestamp =
+            text("occurred_at").expect("a time is there").parse().expect("a time is RFC 3339");
+        Self {
+            event_id: text("event_id").expect("an event id is there"),
+            customer_id: text("customer_id").expect("a customer id is there"),
+            type_name: text("type").expect("a type is there"),
+            at: occurred_at.as_millisecond(),
+            order_id: text("order_id").filter(|id| !id.is_empty()),
+            amount: fields.get("amount").filter(|raw| raw.get() != "null").map(|raw| micros(raw.get())),
+            currency: text("currency"),
+            score: property("score").and_then(|raw| raw.get().parse().ok()),
+            scale: property("scale").and_then(string),
+        }
+    }
+
+    pub(crate) fn is(&self, type_name: &str) -> bool {
+        self.type_name == type_name
+    }
+
+    pub(crate) fn is_one_of(&self, types: &[&str]) -> bool {
+        types.iter().any(|name| self.is(name))
+    }
+
+    /// Whether it cancels or refunds.
+    pub(crate) fn is_reversal(&self) -> bool {
+        self.is("order_cancelled") || self.is("order_refunded")
+    }
+}
+
+/// The string that a value is; `None` for anything else.
+fn string(raw: &Box<RawValue>) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// A decimal number as millionths, exactly; at most six digits after the point.
+fn micros(text: &str) -> Micros {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let (units, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    assert!(fraction.len() <= 6, "{text} has more than six digits after the point");
+    let number = format!("{units}{fraction:0<6}");
+    sign * number.parse::<Micros>().expect("an amount is a decimal number")
+}
+
+#[test]
+fn a_line_is_read_to_the_last_digit() {
+    let touchpoint = Touchpoint::parse(
+        r#"{"type":"feedback_given","event_id":"a","customer_id":"c","occurred_at":"2024-01-01T02:00:00.5+02:00",
+            "order_id":"","amount":-999999999999.999999,"currency":null,"properties":{"score":"9"},"scale":"nps"}"#,
+    );
+    assert_eq!(touchpoint.at, 1_704_067_200_500);
+    assert_eq!(touchpoint.order_id, None);
+    assert_eq!(touchpoint.amount, Some(-999_999_999_999_999_999));
+    assert_eq!((touchpoint.currency, touchpoint.score, touchpoint.scale.as_deref()), (None, None, Some("nps")));
+}
