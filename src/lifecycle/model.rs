@@ -60,6 +60,8 @@ pub struct Stage {
     pub id: StableId,
     /// By language code.
     pub titles: Vec<(Box<str>, Box<str>)>,
+    /// A sentence on what the stage stands for; may be empty.
+    pub description: Box<str>,
     /// Holds for the customers in this stage or in one above.
     pub when: Condition,
     /// Where the stage stands in the journey.

@@ -19,6 +19,21 @@ pub enum Type {
     Duration,
 }
 
+impl Type {
+    /// As model files and messages name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Int => "int",
+            Self::Double => "double",
+            Self::Bool => "bool",
+            Self::String => "string",
+            Self::Timestamp => "timestamp",
+            Self::Duration => "duration",
+        }
+    }
+}
+
 /// A value at an instant. `Absent` is a fact that was never set, or arithmetic that has no result.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Value<'a> {

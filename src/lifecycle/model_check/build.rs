@@ -1,0 +1,254 @@
+//! One draft becomes a model: its stages and their places, what is published beside them, and its hash.
+
+use std::fmt::Write as _;
+
+use super::facts::spell;
+use super::moves::RESERVED;
+use super::scope::ModelScope;
+use crate::lifecycle::condition::{Condition, Constant, covers};
+use crate::lifecycle::id::StableId;
+use crate::lifecycle::model::{Counter, Milestone, Model, MoveRule, Place, Signal, Stage};
+use crate::lifecycle::model_draft::{About, NamedExpression, Word};
+use crate::lifecycle::problem::Problem;
+use crate::lifecycle::value::Type;
+
+/// How many stages, signals and milestones a model may have, each.
+const STAGES_MAX: usize = 64;
+/// How many counters a model may have.
+const COUNTERS_MAX: usize = 16;
+/// How many parameters a model may have.
+const PARAMETERS_MAX: usize = 128;
+/// How many named facts, and how many named conditions, a model may have.
+const NAMED_MAX: usize = 512;
+
+impl ModelScope<'_> {
+    /// The model, complete only when nothing wrong was noted.
+    pub(super) fn build(&mut self) -> Model {
+        self.check_names();
+        let draft = self.draft;
+        let stages = self.stages();
+        let names: Vec<&str> = draft.stages.iter().map(|stage| stage.name.value.as_str()).collect();
+        let moves = self.moves(&names);
+        let signals = self.published(&draft.signals, "signal", |name, id, when| Signal { name, id, when });
+        let milestones = self.published(&draft.milestones, "milestone", |name, id, when| Milestone { name, id, when });
+        let counters = self.counters();
+        let mut model = Model {
+            name: draft.name.value.as_str().into(),
+            version: draft.version,
+            hash: StableId(0),
+            titles: titles(&draft.about),
+            description: draft.about.description.as_str().into(),
+            stages,
+            moves,
+            signals,
+            milestones,
+            counters,
+        };
+        self.check_unread();
+        model.hash = StableId::of(&self.definition(&model));
+        model
+    }
+
+    fn check_names(&mut self) {
+        let (draft, problems) = (self.draft, &mut *self.problems);
+        let file = draft.file;
+        problems.check_published(file, &draft.name, "a model");
+        let lists = [(&draft.parameters, "a parameter"), (&draft.facts, "a fact"), (&draft.conditions, "a condition")];
+        for (list, what) in lists {
+            for named in list {
+                problems.check_identifier(file, &named.name, what);
+            }
+        }
+        let named = lists.into_iter().flat_map(|(list, _)| list).map(|named| &named.name);
+        problems.check_unique(file, named, "the name");
+        problems.check_unique(file, draft.stages.iter().map(|stage| &stage.name), "stage");
+        problems.check_unique(file, draft.signals.iter().map(|signal| &signal.name), "signal");
+        problems.check_unique(file, draft.milestones.iter().map(|milestone| &milestone.name), "milestone");
+        problems.check_unique(file, draft.counters.iter().map(|counter| &counter.name), "counter");
+        problems.check_unique(file, &draft.journey, "stage");
+        problems.check_count(file, draft.parameters.iter().map(|named| &named.name), PARAMETERS_MAX, "parameters");
+        problems.check_count(file, draft.facts.iter().map(|named| &named.name), NAMED_MAX, "facts");
+        problems.check_count(file, draft.conditions.iter().map(|named| &named.name), NAMED_MAX, "conditions");
+        problems.check_count(file, draft.stages.iter().map(|stage| &stage.name), STAGES_MAX, "stages");
+        problems.check_count(file, draft.signals.iter().map(|signal| &signal.name), STAGES_MAX, "signals");
+        problems.check_count(file, draft.milestones.iter().map(|milestone| &milestone.name), STAGES_MAX, "milestones");
+        problems.check_count(file, draft.counters.iter().map(|counter| &counter.name), COUNTERS_MAX, "counters");
+        let is_empty = draft.stages.is_empty()
+            && draft.signals.is_empty()
+            && draft.milestones.is_empty()
+            && draft.counters.is_empty();
+        if is_empty {
+            let message = format!("model `{}` publishes nothing", draft.name.value);
+            problems.push(
+                Problem::error("empty-model", file, draft.name.span.clone(), message)
+                    .help("give it `stages`, `signals`, `milestones` or `counters`"),
+            );
+        }
+        if draft.journey.is_empty() && !draft.stages.is_empty() {
+            let message = format!("model `{}` has stages and no `journey`", draft.name.value);
+            let help = "write `journey: [first_stage, second_stage]` in the order in which customers pass them; stages left out lie outside";
+            problems.push(Problem::error("missing-key", file, draft.name.span.clone(), message).help(help));
+        }
+        for stage in &draft.journey {
+            let known = || draft.stages.iter().map(|stage| stage.name.value.as_str());
+            if !known().any(|name| name == stage.value) {
+                let problem = Problem::error(
+                    "unknown-name",
+                    file,
+                    stage.span.clone(),
+                    format!("unknown stage `{}` in the journey", stage.value),
+                );
+                problems.push(problem.did_you_mean(&stage.value, known(), "add it to `stages`"));
+            }
+        }
+    }
+
+    fn stages(&mut self) -> Vec<Stage> {
+        let draft = self.draft;
+        let mut stages: Vec<Stage> = Vec::with_capacity(draft.stages.len());
+        for stage in draft.stages.iter().take(STAGES_MAX) {
+            let name = stage.name.value.as_str();
+            self.problems.check_published(draft.file, &stage.name, "a stage");
+            if RESERVED.contains(&name) {
+                let message = format!("`{name}` cannot be the name of a stage");
+                self.problems.push(
+                    Problem::error("bad-name", draft.file, stage.name.span.clone(), message)
+                        .help("transitions mean something else by it"),
+                );
+            }
+            let Some(when) = self.expression(&stage.when, Some(Type::Bool)) else { continue };
+            self.check_reachable(&stages, &stage.name, &when);
+            let place = draft.journey.iter().position(|place| place.value == name);
+            stages.push(Stage {
+                name: name.into(),
+                id: self.id("stage", name),
+                titles: titles(&stage.about),
+                description: stage.about.description.as_str().into(),
+                when,
+                place: place.and_then(|place| u8::try_from(place).ok()).map_or(Place::Outside, Place::Journey),
+            });
+        }
+        stages
+    }
+
+    fn check_reachable(&mut self, above: &[Stage], name: &Word, when: &Condition) {
+        let unreachable =
+            |message: String| Problem::error("unreachable-stage", self.draft.file, name.span.clone(), message);
+        let problem = if when.program.constant() == Some(Constant::Bool(false)) {
+            unreachable(format!("no customer can be in stage `{}`: its condition never holds", name.value))
+        } else if let Some(above) = above.iter().find(|above| covers(&above.when.program, &when.program)) {
+            let problem = unreachable(format!(
+                "no customer can be in stage `{}`: `{}` above it always holds as well",
+                name.value, above.name
+            ));
+            problem.help(format!(
+                "the stage is the first from the top that holds: move `{}` above `{}`, or narrow that one",
+                name.value, above.name
+            ))
+        } else {
+            return;
+        };
+        self.problems.push(problem);
+    }
+
+    fn published<T>(
+        &mut self,
+        drafts: &[NamedExpression],
+        kind: &str,
+        make: impl Fn(Box<str>, StableId, Condition) -> T,
+    ) -> Vec<T> {
+        let mut list = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            self.problems.check_published(self.draft.file, &draft.name, &format!("a {kind}"));
+            if let Some(when) = self.expression(&draft.expression, Some(Type::Bool)) {
+                let name = draft.name.value.as_str();
+                list.push(make(name.into(), self.id(kind, name), when));
+            }
+        }
+        list
+    }
+
+    fn counters(&mut self) -> Vec<Counter> {
+        let draft = self.draft;
+        let mut counters = Vec::with_capacity(draft.counters.len());
+        for counter in &draft.counters {
+            self.problems.check_published(draft.file, &counter.name, "a counter");
+            if let Some(of) = self.expression(&counter.of, Some(Type::Int)) {
+                let name = counter.name.value.as_str();
+                counters.push(Counter { name: name.into(), id: self.id("counter", name), of, from: counter.from });
+            }
+        }
+        counters
+    }
+
+    /// The same for as long as the model and the thing keep their names.
+    fn id(&self, kind: &str, name: &str) -> StableId {
+        StableId::of(&format!("{kind} {}/{name}", self.draft.name.value))
+    }
+
+    /// Everything that decides what the model publishes, as text: two models with one definition publish the same.
+    fn definition(&mut self, model: &Model) -> String {
+        let draft = self.draft;
+        let mut text = format!("model {} {}\n", model.name, model.version);
+        for (index, parameter) in draft.parameters.iter().enumerate() {
+            let value = self.parameter(index).map(|value| spell(&value)).unwrap_or_default();
+            let _ = writeln!(text, "parameter {} {value}", parameter.name.value);
+        }
+        for (what, list) in [("fact", &draft.facts), ("condition", &draft.conditions)] {
+            for named in list {
+                let _ = writeln!(text, "{what} {} {}", named.name.value, folded(&named.expression.text));
+            }
+        }
+        let mut line = |what: &str, name: &str, condition: &Condition, rest: &str| {
+            let _ = write!(text, "{what} {name} {rest} when {}", folded(&condition.text));
+            for reading in &condition.program.readings {
+                let fact = &self.shared.layout.definitions[usize::from(reading.slot.0)];
+                let _ = write!(text, " {}={:016x}", reading.name, fact.id.0);
+            }
+            text.push('\n');
+        };
+        for stage in &model.stages {
+            let place = match stage.place {
+                Place::Journey(place) => place.to_string(),
+                Place::Outside => "outside".to_owned(),
+            };
+            line("stage", &stage.name, &stage.when, &place);
+        }
+        for signal in &model.signals {
+            line("signal", &signal.name, &signal.when, "");
+        }
+        for milestone in &model.milestones {
+            line("milestone", &milestone.name, &milestone.when, "");
+        }
+        for counter in &model.counters {
+            line("counter", &counter.name, &counter.of, &counter.from.to_string());
+        }
+        for (rule, draft) in model.moves.iter().zip(&draft.transitions) {
+            let rest = self.move_definition(rule);
+            let when = draft.when.as_ref().map(|when| folded(&when.text)).unwrap_or_default();
+            let _ = writeln!(text, "move {} {rest} when {when}", rule.name);
+        }
+        text
+    }
+
+    fn move_definition(&self, rule: &MoveRule) -> String {
+        let mut text = format!("{:x}/{} {:x}/{}", rule.from.stages, rule.from.none, rule.to.stages, rule.to.none);
+        if let Some(causes) = rule.causes {
+            let mut groups: Vec<&str> = causes.groups.iter().map(|group| self.shared.canonical(group)).collect();
+            groups.sort_unstable();
+            let _ = write!(text, " cause {} {}", causes.time, groups.join("; "));
+        }
+        if let Some(direction) = rule.direction {
+            let _ = write!(text, " {}", direction.as_str());
+        }
+        text
+    }
+}
+
+fn titles(about: &About) -> Vec<(Box<str>, Box<str>)> {
+    about.titles.iter().map(|(language, title)| (language.value.as_str().into(), title.value.as_str().into())).collect()
+}
+
+fn folded(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<&str>>().join(" ")
+}

@@ -1,0 +1,274 @@
+//! A YAML tree becomes the draft of a model or of the catalogue.
+
+use std::ops::Range;
+
+use super::fields::{Fields, Reader, list};
+use super::yaml::{Content, Node, parse};
+use crate::lifecycle::model::Direction;
+use crate::lifecycle::model_draft::{
+    CatalogueDraft, CounterDraft, ExpressionDraft, GroupDraft, ModelDraft, NamedExpression, Placed, PropertyDraft,
+    StageDraft, TransitionDraft, TypeDraft, Word,
+};
+use crate::lifecycle::problem::Problem;
+use crate::lifecycle::value::Type;
+
+/// How large a model file may be.
+pub const FILE_BYTES_MAX: usize = 256 * 1024;
+
+const MODEL_KEYS: [&str; 15] = [
+    "model",
+    "version",
+    "title",
+    "description",
+    "journey",
+    "parameters",
+    "types",
+    "touchpoints",
+    "facts",
+    "conditions",
+    "stages",
+    "transitions",
+    "signals",
+    "milestones",
+    "counters",
+];
+const TYPES: [(&str, Type); 6] = [
+    ("int", Type::Int),
+    ("double", Type::Double),
+    ("bool", Type::Bool),
+    ("string", Type::String),
+    ("timestamp", Type::Timestamp),
+    ("duration", Type::Duration),
+];
+const DIRECTIONS: [Direction; 4] = [Direction::Forward, Direction::Backward, Direction::Exit, Direction::Reentry];
+
+/// The draft of the model in `text`, as far as it can be read, and what is wrong with it.
+pub(super) fn model(file: usize, text: &str) -> (Option<ModelDraft>, Vec<Problem>) {
+    let mut reader = Reader { file, text, problems: Vec::new() };
+    let draft = tree(&mut reader).and_then(|tree| reader.model(&tree));
+    (draft, reader.problems)
+}
+
+/// The draft of the catalogue in `text`, as far as it can be read, and what is wrong with it.
+pub(super) fn catalogue(file: usize, text: &str) -> (Option<CatalogueDraft>, Vec<Problem>) {
+    let mut reader = Reader { file, text, problems: Vec::new() };
+    let draft = tree(&mut reader).and_then(|tree| reader.catalogue(&tree));
+    (draft, reader.problems)
+}
+
+fn tree(reader: &mut Reader<'_>) -> Option<Node> {
+    if reader.text.len() > FILE_BYTES_MAX {
+        reader.error(
+            "too-large",
+            &(0..0),
+            format!("the file is larger than {} KiB", FILE_BYTES_MAX / 1024),
+            "split the model",
+        );
+        return None;
+    }
+    match parse(reader.text) {
+        Ok(tree) => Some(tree),
+        Err(error) => {
+            reader.error("yaml", &error.span, error.message, error.help.unwrap_or_default());
+            None
+        }
+    }
+}
+
+impl Reader<'_> {
+    fn model(&mut self, tree: &Node) -> Option<ModelDraft> {
+        let fields = self.fields(tree, "a model", &MODEL_KEYS)?;
+        let name = self.required_word(&fields, "model", "the file");
+        let version = u32::try_from(self.number(&fields, "version", 1, 1)).unwrap_or(u32::MAX);
+        let about = self.about(&fields);
+        let journey = fields.get("journey").map(|node| self.words(node, "a stage of the journey")).unwrap_or_default();
+        let parameters = self.named_expressions(fields.get("parameters"), "`parameters`");
+        let types = self.types(fields.get("types"));
+        let groups = self.groups(fields.get("touchpoints"), "`touchpoints`");
+        let facts = self.named_expressions(fields.get("facts"), "`facts`");
+        let conditions = self.named_expressions(fields.get("conditions"), "`conditions`");
+        let stages = self.each(&fields, "stages", Self::stage);
+        let transitions = self.each(&fields, "transitions", Self::transition);
+        let signals = self.each(&fields, "signals", |reader, node| reader.published(node, "signal", "a signal"));
+        let milestones =
+            self.each(&fields, "milestones", |reader, node| reader.published(node, "milestone", "a milestone"));
+        let counters = self.each(&fields, "counters", Self::counter);
+        Some(ModelDraft {
+            file: self.file,
+            name: name?,
+            version,
+            about,
+            journey,
+            parameters,
+            types,
+            groups,
+            facts,
+            conditions,
+            stages,
+            transitions,
+            signals,
+            milestones,
+            counters,
+        })
+    }
+
+    fn catalogue(&mut self, tree: &Node) -> Option<CatalogueDraft> {
+        let fields = self.fields(tree, "a catalogue", &["catalogue", "types", "groups"])?;
+        self.required_word(&fields, "catalogue", "the file")?;
+        let types = self.types(fields.get("types"));
+        let groups = self.groups(fields.get("groups"), "`groups`");
+        Some(CatalogueDraft { file: self.file, types, groups })
+    }
+
+    fn each<T>(
+        &mut self,
+        fields: &Fields<'_>,
+        key: &str,
+        mut read: impl FnMut(&mut Self, &Node) -> Option<T>,
+    ) -> Vec<T> {
+        let items = self.items(fields.get(key), &format!("`{key}`"));
+        items.iter().filter_map(|item| read(self, item)).collect()
+    }
+
+    fn stage(&mut self, node: &Node) -> Option<StageDraft> {
+        let fields = self.fields(node, "a stage", &["stage", "title", "description", "when"])?;
+        let name = self.required_word(&fields, "stage", "the stage");
+        let about = self.about(&fields);
+        let what = named("the stage", name.as_ref());
+        let when = self.required_expression(&fields, "when", &what);
+        Some(StageDraft { name: name?, about, when: when? })
+    }
+
+    fn published(&mut self, node: &Node, key: &str, what: &str) -> Option<NamedExpression> {
+        let fields = self.fields(node, what, &[key, "description", "when"])?;
+        let name = self.required_word(&fields, key, &format!("the {key}"));
+        let expression = self.required_expression(&fields, "when", &named(&format!("the {key}"), name.as_ref()));
+        Some(NamedExpression { name: name?, expression: expression? })
+    }
+
+    fn counter(&mut self, node: &Node) -> Option<CounterDraft> {
+        let fields = self.fields(node, "a counter", &["counter", "description", "of", "from"])?;
+        let name = self.required_word(&fields, "counter", "the counter");
+        let of = self.required_expression(&fields, "of", &named("the counter", name.as_ref()));
+        let from = self.number(&fields, "from", 1, 1);
+        Some(CounterDraft { name: name?, of: of?, from })
+    }
+
+    fn transition(&mut self, node: &Node) -> Option<TransitionDraft> {
+        let keys = ["name", "from", "to", "cause", "when", "direction", "description"];
+        let fields = self.fields(node, "a transition", &keys)?;
+        let name = self.required_word(&fields, "name", "the transition");
+        let from = fields.get("from").map(|node| self.words(node, "`from`"));
+        let to = fields.get("to").map(|node| self.words(node, "`to`"));
+        let cause = fields.get("cause").map(|node| self.words(node, "`cause`"));
+        let when = fields.get("when").and_then(|node| self.expression(node, "`when`"));
+        let direction = fields.get("direction").and_then(|node| self.direction(node));
+        Some(TransitionDraft { name: name?, span: node.span.clone(), from, to, cause, when, direction })
+    }
+
+    fn direction(&mut self, node: &Node) -> Option<Placed<Direction>> {
+        let word = self.word(node, "`direction`")?;
+        let direction = DIRECTIONS.into_iter().find(|direction| direction.as_str() == word.value);
+        if direction.is_none() {
+            let known = DIRECTIONS.map(Direction::as_str);
+            self.unknown(&word, "direction", &known);
+        }
+        direction.map(|value| Placed { value, span: word.span })
+    }
+
+    fn types(&mut self, node: Option<&Node>) -> Vec<TypeDraft> {
+        let Some(entries) = node.and_then(|node| self.entries(node, "`types`")) else { return Vec::new() };
+        let mut types = Vec::with_capacity(entries.len());
+        for (name, value) in entries {
+            if value.is_nothing() {
+                types.push(TypeDraft { name, description: String::new(), properties: Vec::new() });
+            } else if let Some(fields) = self.fields(value, "a touchpoint type", &["description", "properties"]) {
+                let description = self.text(&fields, "description");
+                let properties = self.properties(fields.get("properties"));
+                types.push(TypeDraft { name, description, properties });
+            }
+        }
+        types
+    }
+
+    fn groups(&mut self, node: Option<&Node>, what: &str) -> Vec<GroupDraft> {
+        let Some(entries) = node.and_then(|node| self.entries(node, what)) else { return Vec::new() };
+        let mut groups = Vec::with_capacity(entries.len());
+        for (name, value) in entries {
+            groups.extend(self.group(name, value));
+        }
+        groups
+    }
+
+    fn group(&mut self, name: Word, node: &Node) -> Option<GroupDraft> {
+        // A group without anything else may be written as the list of its types.
+        if let Content::Sequence(_) = node.content {
+            let types = self.words(node, "a touchpoint type");
+            let (groups, except, properties) = (Vec::new(), Vec::new(), Vec::new());
+            return Some(GroupDraft {
+                name,
+                description: String::new(),
+                types,
+                groups,
+                except,
+                properties,
+                condition: None,
+            });
+        }
+        let fields =
+            self.fields(node, "a group", &["description", "types", "groups", "except", "where", "properties"])?;
+        let mut words =
+            |key: &str| fields.get(key).map(|node| self.words(node, &format!("`{key}`"))).unwrap_or_default();
+        let (types, groups, except) = (words("types"), words("groups"), words("except"));
+        Some(GroupDraft {
+            name,
+            description: self.text(&fields, "description"),
+            types,
+            groups,
+            except,
+            properties: self.properties(fields.get("properties")),
+            condition: self.condition(&fields),
+        })
+    }
+
+    fn condition(&mut self, fields: &Fields<'_>) -> Option<ExpressionDraft> {
+        fields.get("where").and_then(|node| self.expression(node, "`where`"))
+    }
+
+    fn properties(&mut self, node: Option<&Node>) -> Vec<PropertyDraft> {
+        let Some(entries) = node.and_then(|node| self.entries(node, "`properties`")) else { return Vec::new() };
+        let mut properties = Vec::with_capacity(entries.len());
+        for (name, value) in entries {
+            let (value_type, unit, description) = if let Content::Mapping(_) = value.content {
+                let Some(fields) = self.fields(value, "a property", &["type", "unit", "description"]) else { continue };
+                let value_type = self.required_word(&fields, "type", &named("the property", Some(&name)));
+                (value_type, self.text(&fields, "unit"), self.text(&fields, "description"))
+            } else {
+                (self.word(value, "a property's type"), String::new(), String::new())
+            };
+            let Some(value_type) = value_type.and_then(|word| self.value_type(&word)) else { continue };
+            properties.push(PropertyDraft { name, value_type, unit, description });
+        }
+        properties
+    }
+
+    fn value_type(&mut self, word: &Word) -> Option<Type> {
+        let found = TYPES.iter().find(|(name, _)| *name == word.value).map(|&(_, value_type)| value_type);
+        if found.is_none() {
+            self.unknown(word, "type", &TYPES.map(|(name, _)| name));
+        }
+        found
+    }
+
+    fn unknown(&mut self, word: &Word, what: &str, known: &[&str]) {
+        let span: Range<usize> = word.span.clone();
+        let problem = Problem::error("bad-value", self.file, span, format!("unknown {what} `{}`", word.value));
+        let otherwise = format!("write one of {}", list(known));
+        self.problems.push(problem.did_you_mean(&word.value, known.iter().copied(), &otherwise));
+    }
+}
+
+/// `the stage \`loyal\`` when the name is known.
+fn named(what: &str, name: Option<&Word>) -> String {
+    name.map_or_else(|| what.to_owned(), |name| format!("{what} `{}`", name.value))
+}
