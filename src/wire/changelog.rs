@@ -1,0 +1,281 @@
+//! Changelog records: `lifecycle.v1.ChangelogBatch`.
+//!
+//! A header in front of what the partition has encoded already, and the way back without copying a customer. What an
+//! entry holds is left to the partition. Reading never panics, whatever the bytes.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use prost::encoding::{
+    DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, encoded_len_varint, skip_field,
+};
+
+use super::proto;
+use crate::lifecycle::id::StableId;
+use crate::partition::{Batch, StoredLayout, StoredModel};
+
+/// The format that this release writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+const FORMAT_FIELD: u32 = 1;
+const LAYOUT_FIELD: u32 = 2;
+const CUSTOMERS_FIELD: u32 = 15;
+
+/// A changelog record, read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChangelogRecord<'a> {
+    /// The format that it was written in.
+    pub format: u32,
+    /// What the indices in the customers' records mean.
+    pub layout: Arc<StoredLayout>,
+    /// The customers' records: each a message `lifecycle.v1.Customer`, without tag and length.
+    pub customers: Vec<&'a [u8]>,
+}
+
+/// Why a changelog record cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ChangelogError {
+    /// Written by a later release.
+    #[error("changelog format {0} was written by a newer release, this one reads formats up to {FORMAT}")]
+    Newer(u32),
+    /// Not what any release writes.
+    #[error("changelog record is damaged: {0}")]
+    Damaged(&'static str),
+}
+
+/// The value of the changelog record of `batch`.
+#[must_use]
+pub fn encode(layout: &StoredLayout, batch: &Batch) -> Vec<u8> {
+    let layout = stored_to_proto(layout);
+    let layout_bytes = layout.encoded_len();
+    // Two keys and the format take a byte each.
+    let header_bytes = 3 + encoded_len_varint(layout_bytes as u64) + layout_bytes;
+    let mut out = Vec::with_capacity(header_bytes + batch.customers.len());
+
+    encode_key(FORMAT_FIELD, WireType::Varint, &mut out);
+    encode_varint(u64::from(FORMAT), &mut out);
+    encode_key(LAYOUT_FIELD, WireType::LengthDelimited, &mut out);
+    layout.encode_length_delimited(&mut out).expect("a vector grows as needed");
+    out.extend_from_slice(&batch.customers);
+    out
+}
+
+/// Reads changelog records; remembers the last layout, which hardly ever changes.
+#[derive(Debug, Default)]
+pub struct ChangelogDecoder {
+    last: Option<(Box<[u8]>, Arc<StoredLayout>)>,
+}
+
+impl ChangelogDecoder {
+    /// Reads a record's value.
+    ///
+    /// # Errors
+    /// When it was written by a newer release or is damaged.
+    pub fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<ChangelogRecord<'a>, ChangelogError> {
+        const DAMAGED: ChangelogError = ChangelogError::Damaged("not the Protobuf message ChangelogBatch");
+
+        let mut rest = bytes;
+        let mut format = 0;
+        let mut layout: &[u8] = &[];
+        let mut customers = Vec::new();
+        while !rest.is_empty() {
+            let (field, wire_type) = decode_key(&mut rest).map_err(|_| DAMAGED)?;
+            match (field, wire_type) {
+                (FORMAT_FIELD, WireType::Varint) => {
+                    let number = decode_varint(&mut rest).map_err(|_| DAMAGED)?;
+                    format = u32::try_from(number).map_err(|_| DAMAGED)?;
+                    // Before anything else is looked at: the rest may mean something else by then.
+                    if format > FORMAT {
+                        return Err(ChangelogError::Newer(format));
+                    }
+                }
+                (LAYOUT_FIELD, WireType::LengthDelimited) => layout = take_delimited(&mut rest).ok_or(DAMAGED)?,
+                (CUSTOMERS_FIELD, WireType::LengthDelimited) => {
+                    customers.push(take_delimited(&mut rest).ok_or(DAMAGED)?);
+                }
+                _ => skip_field(wire_type, field, &mut rest, DecodeContext::default()).map_err(|_| DAMAGED)?,
+            }
+        }
+        if format == 0 {
+            return Err(ChangelogError::Damaged("it bears no format"));
+        }
+        Ok(ChangelogRecord { format, layout: self.layout(layout)?, customers })
+    }
+
+    fn layout(&mut self, bytes: &[u8]) -> Result<Arc<StoredLayout>, ChangelogError> {
+        if let Some((last, layout)) = &self.last
+            && **last == *bytes
+        {
+            return Ok(Arc::clone(layout));
+        }
+        let message = proto::lifecycle::v1::Layout::decode(bytes)
+            .map_err(|_| ChangelogError::Damaged("its layout is not the Protobuf message Layout"))?;
+        let layout = Arc::new(stored_from_proto(message));
+        self.last = Some((bytes.into(), Arc::clone(&layout)));
+        Ok(layout)
+    }
+}
+
+fn take_delimited<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(decode_varint(rest).ok()?).ok()?;
+    let (taken, tail) = rest.split_at_checked(length)?;
+    *rest = tail;
+    Some(taken)
+}
+
+fn stored_to_proto(layout: &StoredLayout) -> proto::lifecycle::v1::Layout {
+    let StoredLayout { numbers, latest, windows, gaps, followed, models } = layout;
+    proto::lifecycle::v1::Layout {
+        numbers: to_numbers(numbers),
+        latest: to_numbers(latest),
+        windows: to_numbers(windows),
+        gaps: to_numbers(gaps),
+        followed: to_numbers(followed),
+        models: models
+            .iter()
+            .map(|model| proto::lifecycle::v1::ModelLayout {
+                id: model.id.0,
+                hash: model.hash.0,
+                stages: to_numbers(&model.stages),
+                signals: to_numbers(&model.signals),
+                milestones: to_numbers(&model.milestones),
+                counters: to_numbers(&model.counters),
+            })
+            .collect(),
+    }
+}
+
+fn stored_from_proto(layout: proto::lifecycle::v1::Layout) -> StoredLayout {
+    StoredLayout {
+        numbers: to_ids(layout.numbers),
+        latest: to_ids(layout.latest),
+        windows: to_ids(layout.windows),
+        gaps: to_ids(layout.gaps),
+        followed: to_ids(layout.followed),
+        models: layout
+            .models
+            .into_iter()
+            .map(|model| StoredModel {
+                id: StableId(model.id),
+                hash: StableId(model.hash),
+                stages: to_ids(model.stages),
+                signals: to_ids(model.signals),
+                milestones: to_ids(model.milestones),
+                counters: to_ids(model.counters),
+            })
+            .collect(),
+    }
+}
+
+fn to_numbers(ids: &[StableId]) -> Vec<u64> {
+    ids.iter().map(|id| id.0).collect()
+}
+
+fn to_ids(numbers: Vec<u64>) -> Vec<StableId> {
+    numbers.into_iter().map(StableId).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn layout() -> StoredLayout {
+        let ids = |from: u64, count: u64| (from..from + count).map(|id| StableId(id << 40 | id)).collect();
+        StoredLayout {
+            numbers: ids(1, 20),
+            latest: ids(30, 2),
+            windows: vec![],
+            gaps: ids(40, 1),
+            followed: ids(50, 1),
+            models: vec![StoredModel {
+                id: StableId(0),
+                hash: StableId(u64::MAX),
+                stages: ids(60, 5),
+                signals: vec![],
+                milestones: ids(70, 2),
+                counters: ids(80, 1),
+            }],
+        }
+    }
+
+    fn batch(customers: &[&[u8]]) -> Batch {
+        let mut bytes = Vec::new();
+        for customer in customers {
+            encode_key(CUSTOMERS_FIELD, WireType::LengthDelimited, &mut bytes);
+            encode_varint(customer.len() as u64, &mut bytes);
+            bytes.extend_from_slice(customer);
+        }
+        Batch { customers: bytes, count: customers.len() }
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let customers: [&[u8]; 3] = [b"one", b"", &[7; 300]];
+        let bytes = encode(&layout(), &batch(&customers));
+        let mut decoder = ChangelogDecoder::default();
+        let record = decoder.decode(&bytes).expect("written just now");
+        assert_eq!(record, ChangelogRecord { format: 1, layout: Arc::new(layout()), customers: customers.to_vec() });
+    }
+
+    #[test]
+    fn the_schema_reads_it_too() {
+        let customer = proto::lifecycle::v1::Customer { customer_id: "c-1".to_owned(), ..Default::default() };
+        let bytes = encode(&layout(), &batch(&[&customer.encode_to_vec()]));
+        let message = proto::lifecycle::v1::ChangelogBatch::decode(&*bytes).expect("a ChangelogBatch");
+        assert_eq!(message.format, 1);
+        assert_eq!(message.customers, [customer]);
+        assert_eq!(stored_from_proto(message.layout.expect("always there")), layout());
+    }
+
+    #[test]
+    fn the_layout_is_shared_until_it_changes() {
+        let mut decoder = ChangelogDecoder::default();
+        let (one, other) = (encode(&layout(), &batch(&[])), encode(&StoredLayout::default(), &batch(&[])));
+        let first = decoder.decode(&one).expect("written just now").layout;
+        let second = decoder.decode(&one).expect("written just now").layout;
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(*decoder.decode(&other).expect("written just now").layout, StoredLayout::default());
+        assert_eq!(*decoder.decode(&one).expect("written just now").layout, layout());
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_by_its_number() {
+        // Format 2, followed by something that format 1 could not read.
+        let error = ChangelogDecoder::default().decode(&[8, 2, 0xff]).expect_err("too new");
+        assert_eq!(error, ChangelogError::Newer(2));
+        assert_eq!(
+            error.to_string(),
+            "changelog format 2 was written by a newer release, this one reads formats up to 1"
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_skipped_and_damage_is_told() {
+        let mut bytes = encode(&layout(), &batch(&[b"one"]));
+        encode_key(99, WireType::Varint, &mut bytes);
+        encode_varint(5, &mut bytes);
+        let mut decoder = ChangelogDecoder::default();
+        assert_eq!(decoder.decode(&bytes).expect("a field more").customers, [b"one"]);
+        assert!(matches!(decoder.decode(&bytes[..bytes.len() - 1]), Err(ChangelogError::Damaged(_))));
+        assert!(matches!(decoder.decode(b""), Err(ChangelogError::Damaged(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_fatal(
+            noise in proptest::collection::vec(any::<u8>(), 0..200),
+            at in 0_usize..200,
+            byte in any::<u8>(),
+        ) {
+            let mut decoder = ChangelogDecoder::default();
+            let _ = decoder.decode(&noise);
+            let mut bytes = encode(&layout(), &batch(&[b"one", b"two"]));
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let _ = decoder.decode(&bytes);
+            let _ = decoder.decode(&bytes[..at]);
+        }
+    }
+}
