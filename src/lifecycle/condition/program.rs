@@ -1,7 +1,13 @@
 //! A compiled expression: evaluates without allocating, and says until when the value holds.
 
+use std::sync::Arc;
+
+use super::code::Code;
+use super::lower::lower;
+use super::scope::Constant;
+use super::term::Term;
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::value::{Horizon, Inputs, Slot, Value};
+use crate::lifecycle::value::{Horizon, Inputs, Slot, Type, Value};
 
 /// An expression as it stands in a model, compiled.
 #[derive(Clone, Debug)]
@@ -26,25 +32,32 @@ pub struct Reading {
 pub struct Program {
     /// Everything that it reads, each once, in order of appearance.
     pub readings: Box<[Reading]>,
+    code: Code,
+    /// What the code was made of, for expressions that this one becomes part of.
+    pub(super) term: Arc<Term>,
 }
 
 impl Program {
-    /// The value at `now` over `inputs`; notes in `horizon` the earliest instant after `now` at which time alone may change it.
-    pub fn evaluate<'a>(&'a self, _inputs: &'a impl Inputs, _now: Timestamp, _horizon: &mut Horizon) -> Value<'a> {
-        unimplemented!()
+    pub(super) fn new(term: Term) -> Self {
+        let mut readings = Vec::new();
+        term.read_into(&mut readings);
+        Self { readings: readings.into(), code: lower(&term), term: Arc::new(term) }
     }
-}
 
-impl Program {
+    /// The value at `now` over `inputs`; notes in `horizon` the earliest instant after `now` at which time alone may change it.
+    pub fn evaluate<'a>(&'a self, inputs: &'a impl Inputs, now: Timestamp, horizon: &mut Horizon) -> Value<'a> {
+        self.code.evaluate(inputs, now, horizon)
+    }
+
     /// The type of the value.
     #[must_use]
-    pub fn value_type(&self) -> crate::lifecycle::value::Type {
-        unimplemented!()
+    pub fn value_type(&self) -> Type {
+        self.term.value_type
     }
 
     /// The value, when it depends neither on facts nor on the time.
     #[must_use]
-    pub fn constant(&self) -> Option<super::scope::Constant> {
-        None
+    pub fn constant(&self) -> Option<Constant> {
+        self.term.as_constant().cloned()
     }
 }

@@ -12,6 +12,8 @@ use super::scope::Argument;
 pub struct Syntax {
     /// Where it stands in the text, in bytes.
     pub(super) span: Range<usize>,
+    /// How many levels it has, itself included.
+    pub(super) height: usize,
     pub(super) kind: SyntaxKind,
 }
 
@@ -42,6 +44,23 @@ pub(super) enum SyntaxKind {
     Choose(Box<Syntax>, Box<Syntax>, Box<Syntax>),
 }
 
+impl SyntaxKind {
+    /// The parts one level below.
+    pub(super) fn children(&self) -> impl Iterator<Item = &Syntax> {
+        let (single, list): ([Option<&Syntax>; 3], &[Syntax]) = match self {
+            Self::Int(_) | Self::Double(_) | Self::String(_) | Self::Bool(_) | Self::Name(_) => ([None; 3], &[]),
+            Self::Member(of, ..) | Self::Not(of) | Self::Negate(of) => ([Some(of), None, None], &[]),
+            Self::Call(callee, arguments) => ([Some(callee), None, None], arguments),
+            Self::List(parts) | Self::All(parts) | Self::Any(parts) => ([None; 3], parts),
+            Self::Relation(_, left, right, _) | Self::In(left, right) | Self::Arithmetic(_, left, right, _) => {
+                ([Some(left), Some(right), None], &[])
+            }
+            Self::Choose(condition, then, otherwise) => ([Some(condition), Some(then), Some(otherwise)], &[]),
+        };
+        single.into_iter().flatten().chain(list)
+    }
+}
+
 /// An operator between two numbers or times.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum ArithmeticSign {
@@ -70,7 +89,10 @@ impl Syntax {
     /// # Errors
     /// What breaks the grammar or the limits.
     pub fn parse(text: &str) -> Result<Self, Vec<ExpressionProblem>> {
-        parser::parse(text)
+        match parser::parse(text) {
+            (Some(syntax), problems) if problems.is_empty() => Ok(syntax),
+            (_, problems) => Err(problems),
+        }
     }
 
     /// The plain or dotted name that the whole expression is.
