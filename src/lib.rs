@@ -8,6 +8,8 @@ pub mod kafka;
 pub mod telemetry;
 pub mod wire;
 
+pub mod journeys;
+pub mod replay;
 pub mod runtime;
 
 pub mod api;

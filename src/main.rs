@@ -1,3 +1,7 @@
 //! The program: parses the command line and returns the exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lifecycle_processor::cli::run()
+}

@@ -1,1 +1,60 @@
-//! To be written.
+//! The command line: one file per command, and the exit codes that they share.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod replay;
+
+/// How a command ended. The numbers are a contract: scripts and supervisors act on them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// Done.
+    Success = 0,
+    /// Done, and problems were found in what was read: bad lines, a model that does not check.
+    Problems = 1,
+    /// The command line, the configuration or a model file cannot be used.
+    Usage = 2,
+    /// The service refused to start: a topic is missing, partition counts differ, the changelog is of a newer format.
+    Refused = 3,
+    /// The service stopped because of an error that only a person can mend.
+    Fatal = 4,
+    /// The service did not stop within its deadline, or a call to Kafka never returned; a restart helps.
+    Stuck = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  done, and problems were found: bad lines, a model that does not check
+  2  the command line, the configuration or a model file cannot be used
+  3  run: refused at start (topics, partition counts, changelog)
+  4  run: stopped by an error that only a person can mend
+  5  run: did not stop in time, or a call to Kafka never returned; restart it";
+
+/// Computes customer lifecycle stages from Kafka touchpoints and publishes every change exactly once.
+#[derive(Parser, Debug)]
+#[command(name = "lifecycle", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Replay(replay::ReplayArguments),
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn run() -> ExitCode {
+    match CommandLine::parse().command {
+        Command::Replay(arguments) => replay::run(&arguments),
+    }
+}

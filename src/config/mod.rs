@@ -1,0 +1,354 @@
+//! The whole configuration: one YAML file, each key of which an environment variable overrides.
+//!
+//! Every problem is found at once and says where it is and what to write instead. What other folders need they
+//! get as their own small options; none of them sees [`Config`].
+
+mod client;
+mod keys;
+mod models;
+mod node;
+mod render;
+mod settings;
+mod values;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::lifecycle::money::Currency;
+
+pub use client::Setting;
+pub use keys::{KEYS, Key};
+pub use models::{ModelChoice, ModelsRefused};
+pub use render::reference;
+
+use settings::Settings;
+use values::{bytes, duration};
+
+/// The configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `kafka`
+    pub kafka: KafkaConfig,
+    /// `topics`
+    pub topics: TopicsConfig,
+    /// `models`, `parameters`, `catalogue`
+    pub models: ModelChoice,
+    /// `currency`
+    pub currency: Currency,
+    /// `clock`
+    pub clock: ClockConfig,
+    /// `publish.fresh_for`
+    pub fresh_for: Duration,
+    /// `commit.interval`
+    pub commit_interval: Duration,
+    /// `workers`
+    pub workers: usize,
+    /// `state.max_bytes`, of all workers together.
+    pub state_bytes_max: usize,
+    /// `touchpoints.bytes_max`
+    pub touchpoint_bytes_max: usize,
+    /// `http`
+    pub http: HttpConfig,
+    /// `shutdown.deadline`
+    pub shutdown_deadline: Duration,
+    /// `log`
+    pub log: LogConfig,
+    origins: BTreeMap<&'static str, (String, Origin)>,
+}
+
+/// Keys under `kafka`.
+#[derive(Clone, Debug)]
+pub struct KafkaConfig {
+    /// `kafka.bootstrap_servers`
+    pub bootstrap_servers: String,
+    /// `kafka.group_id`
+    pub group_id: String,
+    /// `kafka.instance_id`
+    pub instance_id: String,
+    /// `kafka.static_membership`
+    pub is_static_member: bool,
+    /// `kafka.client`, by name.
+    pub client: BTreeMap<String, Setting>,
+}
+
+/// Keys under `topics`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TopicsConfig {
+    /// `topics.touchpoints`
+    pub touchpoints: String,
+    /// `topics.transitions`
+    pub transitions: String,
+    /// `topics.replay`
+    pub replay: String,
+    /// `topics.changelog`
+    pub changelog: String,
+    /// `topics.dead_letters`
+    pub dead_letters: String,
+}
+
+/// Keys under `clock`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClockConfig {
+    /// `clock.source`
+    pub source: ClockSource,
+    /// `clock.lateness`
+    pub lateness: Duration,
+    /// `clock.max_ahead`
+    pub max_ahead: Duration,
+}
+
+/// What makes time pass for silent customers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClockSource {
+    /// Wall time, once all touchpoints are read.
+    Wall,
+    /// The touchpoints alone.
+    Touchpoints,
+}
+
+/// Keys under `http`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HttpConfig {
+    /// `http.listen`
+    pub listen: SocketAddr,
+    /// `http.token_file`
+    pub token_file: Option<PathBuf>,
+}
+
+/// Keys under `log`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogConfig {
+    /// `log.format`
+    pub format: LogFormat,
+    /// `log.level`: a level, or directives.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Who set a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// Nobody.
+    Default,
+    /// The file, at this line.
+    File(u64),
+    /// An environment variable.
+    Variable(String),
+}
+
+/// Everything that is wrong with a configuration, one problem a line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigRefused {
+    /// Each says where and what.
+    pub problems: Vec<String>,
+}
+
+impl fmt::Display for ConfigRefused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.problems.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigRefused {}
+
+impl Config {
+    /// Reads the file at `path`, if any, and the environment of the process.
+    ///
+    /// # Errors
+    /// Every problem found.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigRefused> {
+        let refuse = |problem: String| ConfigRefused { problems: vec![problem] };
+        let text = match path {
+            Some(path) => settings::read_limited(path, node::FILE_BYTES_MAX)
+                .map_err(|error| refuse(format!("{}: cannot be read: {error}", path.display())))?,
+            None => String::new(),
+        };
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::parse(&text, path.unwrap_or(Path::new("lifecycle.yaml")), variables)
+    }
+
+    /// Parses `text` as the file at `path` (named in problems; relative paths start there), overridden by `variables`.
+    ///
+    /// # Errors
+    /// Every problem found.
+    pub fn parse(
+        text: &str,
+        path: &Path,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigRefused> {
+        let mut settings = Settings::read(text, path, variables);
+        let config = Self::from_settings(&mut settings, path.parent().unwrap_or(Path::new("")));
+        let problems = settings.into_problems();
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigRefused { problems }),
+        }
+    }
+
+    /// `None` when a key that something needs is missing or wrong; the settings then know of a problem.
+    fn from_settings(settings: &mut Settings, directory: &Path) -> Option<Self> {
+        let bootstrap_servers = settings.value("kafka.bootstrap_servers", text);
+        let group_id = settings.value("kafka.group_id", kafka_name);
+        let instance_id = settings.optional("kafka.instance_id", kafka_name).or_else(|| host_name(settings));
+        let is_static_member = settings.value("kafka.static_membership", truth);
+        let client = settings.client(directory);
+        let topics = topics(settings);
+        let models = settings.models(directory);
+        let currency = settings.value("currency", |text| {
+            Currency::parse(text).ok_or_else(|| "write three capital letters, such as EUR".to_owned())
+        });
+        let source = settings.value("clock.source", |text| {
+            one_of(text, &[("wall", ClockSource::Wall), ("touchpoints", ClockSource::Touchpoints)])
+        });
+        let lateness = settings.value("clock.lateness", duration);
+        let max_ahead = settings.value("clock.max_ahead", duration);
+        let fresh_for = settings.value("publish.fresh_for", duration);
+        let commit_interval = settings.value("commit.interval", |text| within(text, "5ms", "5s"));
+        let workers = settings.optional("workers", |text| values::number(text, 1, 256));
+        let state_bytes_max = settings.value("state.max_bytes", bytes);
+        let touchpoint_bytes_max = settings.value("touchpoints.bytes_max", |text| {
+            bytes(text).and_then(|size| values::number(&size.to_string(), 1024, 64 << 20))
+        });
+        let listen = settings.value("http.listen", |text| {
+            text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned())
+        });
+        let token_file = settings.optional("http.token_file", |text| Ok(directory.join(text)));
+        let shutdown_deadline = settings.value("shutdown.deadline", |text| within(text, "1s", "1h"));
+        let format =
+            settings.value("log.format", |text| one_of(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]));
+        let level = settings.value("log.level", text);
+        settings.refuse_unknown();
+
+        let http = HttpConfig { listen: listen?, token_file };
+        if !http.listen.ip().is_loopback() && http.token_file.is_none() {
+            settings.problem(
+                "http.listen",
+                "others can reach this address: set http.token_file to a file with a token, or listen on 127.0.0.1",
+            );
+        }
+        Some(Self {
+            kafka: KafkaConfig {
+                bootstrap_servers: bootstrap_servers?,
+                group_id: group_id?,
+                instance_id: instance_id?,
+                is_static_member: is_static_member?,
+                client,
+            },
+            topics: topics?,
+            models,
+            currency: currency?,
+            clock: ClockConfig { source: source?, lateness: lateness?, max_ahead: max_ahead? },
+            fresh_for: fresh_for?,
+            commit_interval: commit_interval?,
+            workers: workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
+            state_bytes_max: state_bytes_max?,
+            touchpoint_bytes_max: touchpoint_bytes_max?,
+            http,
+            shutdown_deadline: shutdown_deadline?,
+            log: LogConfig { format: format?, level: level? },
+            origins: settings.origins(),
+        })
+    }
+}
+
+fn topics(settings: &mut Settings) -> Option<TopicsConfig> {
+    let touchpoints = settings.value("topics.touchpoints", topic_name);
+    let transitions = settings.value("topics.transitions", topic_name);
+    let replay = settings.optional("topics.replay", topic_name);
+    let changelog = settings.value("topics.changelog", topic_name);
+    let dead_letters = settings.value("topics.dead_letters", topic_name);
+    let transitions = transitions?;
+    let topics = TopicsConfig {
+        touchpoints: touchpoints?,
+        replay: replay.unwrap_or_else(|| format!("{transitions}.replay")),
+        transitions,
+        changelog: changelog?,
+        dead_letters: dead_letters?,
+    };
+    let named = [
+        ("topics.touchpoints", &topics.touchpoints),
+        ("topics.transitions", &topics.transitions),
+        ("topics.changelog", &topics.changelog),
+        ("topics.dead_letters", &topics.dead_letters),
+        ("topics.replay", &topics.replay),
+    ];
+    for (place, (path, name)) in named.iter().enumerate() {
+        let same = named[..place].iter().find(|(other, taken)| {
+            // Old news may go where news goes.
+            taken == name && (*other, *path) != ("topics.transitions", "topics.replay")
+        });
+        if let Some((other, _)) = same {
+            settings.problem(path, &format!("`{name}` is {other} already: give each its own topic"));
+        }
+    }
+    Some(topics)
+}
+
+fn text(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        Err("write something here, or leave the key out".to_owned())
+    } else {
+        Ok(text.trim().to_owned())
+    }
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    one_of(text, &[("true", true), ("false", false)])
+}
+
+fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    choices.iter().find(|(name, _)| *name == text).map(|&(_, choice)| choice).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|&(name, _)| name).collect();
+        format!("write {}", names.join(" or "))
+    })
+}
+
+fn within(text: &str, least: &str, most: &str) -> Result<Duration, String> {
+    let length = duration(text)?;
+    if (duration(least)?..=duration(most)?).contains(&length) {
+        Ok(length)
+    } else {
+        Err(format!("write a duration from {least} to {most}"))
+    }
+}
+
+/// What Kafka accepts as the name of a topic.
+fn topic_name(text: &str) -> Result<String, String> {
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    if text.is_empty() || text.len() > 249 || text == "." || text == ".." || !text.chars().all(is_allowed) {
+        return Err("write a topic name: up to 249 letters, digits, `.`, `_` and `-`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Part of a transactional id and of metric labels.
+fn kafka_name(text: &str) -> Result<String, String> {
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    if text.is_empty() || text.len() > 100 || !text.chars().all(is_allowed) {
+        return Err("write up to 100 letters, digits, `.`, `_` and `-`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// The host's name, which is the pod's name in Kubernetes.
+fn host_name(settings: &mut Settings) -> Option<String> {
+    let name =
+        std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::fs::read_to_string("/etc/hostname"));
+    let name = name.ok().map(|name| name.trim().to_owned()).filter(|name| kafka_name(name).is_ok());
+    if name.is_none() {
+        settings.problem("kafka.instance_id", "the host has no usable name: set this key");
+    }
+    name
+}

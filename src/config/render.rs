@@ -1,0 +1,57 @@
+//! The configuration for people: what holds and who set it, and the reference of all keys.
+
+use std::fmt::Write;
+
+use super::keys::{CLIENT, KEYS};
+use super::{Config, Origin};
+
+impl Config {
+    /// What holds, one key a line, with who set it; no secret is shown.
+    #[must_use]
+    pub fn show(&self) -> String {
+        let mut lines = Vec::new();
+        for key in KEYS.iter().filter(|key| key.path != CLIENT) {
+            let (value, comment) = match self.origins.get(key.path) {
+                Some((value, Origin::Default)) => (value.clone(), "default".to_owned()),
+                Some((value, Origin::File(line))) => (value.clone(), format!("line {line}")),
+                Some((value, Origin::Variable(variable))) => (value.clone(), variable.clone()),
+                None => (self.effective(key.path), format!("default: {}", key.otherwise)),
+            };
+            lines.push((format!("{}: {value}", key.path), comment));
+        }
+        for (name, setting) in &self.kafka.client {
+            lines.push((format!("{CLIENT}.{name}: {}", setting.shown()), String::new()));
+        }
+        for parameter in &self.models.overrides {
+            let line = format!("parameters.{}.{}: {}", parameter.model, parameter.parameter, parameter.value);
+            lines.push((line, String::new()));
+        }
+        let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or_default().min(60);
+        lines.into_iter().fold(String::new(), |mut text, (line, comment)| {
+            let comment = if comment.is_empty() { comment } else { format!("  # {comment}") };
+            _ = writeln!(text, "{}", format!("{line:width$}{comment}").trim_end());
+            text
+        })
+    }
+
+    fn effective(&self, path: &str) -> String {
+        match path {
+            "kafka.instance_id" => self.kafka.instance_id.clone(),
+            "topics.replay" => self.topics.replay.clone(),
+            "workers" => self.workers.to_string(),
+            _ => String::new(),
+        }
+    }
+}
+
+/// The reference of all keys: the table of docs/configuration.md.
+#[must_use]
+pub fn reference() -> String {
+    let mut text = String::from("| key | value | default | meaning |\n|---|---|---|---|\n");
+    for key in KEYS {
+        let default = if key.default.is_empty() { key.otherwise.to_owned() } else { format!("`{}`", key.default) };
+        let variable = if key.path == CLIENT { "see there".to_owned() } else { format!("`{}`", key.variable()) };
+        _ = writeln!(text, "| `{}`<br>{variable} | {} | {default} | {} |", key.path, key.form, key.about);
+    }
+    text
+}

@@ -1,0 +1,273 @@
+//! What the file and the environment set, key by key, and what is wrong with it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::wire::model_file::Override;
+
+use super::Origin;
+use super::client::{self, Setting};
+use super::keys::{CLIENT, KEYS, PARAMETERS, VARIABLE_PREFIX, key, nearest};
+use super::models::ModelChoice;
+use super::node::{Content, Node};
+
+/// Variables that begin like ours and are none of the configuration.
+const OTHER_VARIABLES: &[&str] = &["LIFECYCLE_CONFIG"];
+
+/// Settings by path, each with its place, and the problems found so far.
+pub(super) struct Settings {
+    file: PathBuf,
+    nodes: HashMap<String, Node>,
+    variables: BTreeMap<String, String>,
+    origins: BTreeMap<&'static str, (String, Origin)>,
+    problems: Vec<String>,
+}
+
+impl Settings {
+    /// Takes in the file's text and the variables that are ours.
+    pub(super) fn read(text: &str, file: &Path, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let variables = variables
+            .into_iter()
+            .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX) && !OTHER_VARIABLES.contains(&name.as_str()));
+        let mut settings = Self {
+            file: file.to_owned(),
+            nodes: HashMap::new(),
+            variables: variables.collect(),
+            origins: BTreeMap::new(),
+            problems: Vec::new(),
+        };
+        if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+            return settings;
+        }
+        match Node::parse(text) {
+            Ok(root) => settings.flatten(root, ""),
+            Err(error) => {
+                let place =
+                    error.location().map_or(String::new(), |place| format!(":{}:{}", place.line(), place.column()));
+                settings.problems.push(format!("{}{place}: {}", file.display(), error.without_snippet()));
+            }
+        }
+        settings
+    }
+
+    /// The value of a key that has a default or must be set. `None` when there is a problem, which is then known.
+    pub(super) fn value<T>(&mut self, path: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let default = key(path).map_or("", |key| key.default);
+        match self.set(path) {
+            Set::Text(text, origin) => self.parsed(path, text, origin, parse),
+            Set::Wrong => None,
+            Set::Nothing if default.is_empty() => {
+                let variable = key(path).map(super::keys::Key::variable).unwrap_or_default();
+                self.problems.push(format!("{}: `{path}` is missing: set it, or {variable}", self.file.display()));
+                None
+            }
+            Set::Nothing => self.parsed(path, default.to_owned(), Origin::Default, parse),
+        }
+    }
+
+    /// The value of a key that may be left out.
+    pub(super) fn optional<T>(
+        &mut self,
+        path: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        match self.set(path) {
+            Set::Text(text, origin) => self.parsed(path, text, origin, parse),
+            Set::Wrong | Set::Nothing => None,
+        }
+    }
+
+    /// Settings of the Kafka client, secrets read from their files.
+    pub(super) fn client(&mut self, directory: &Path) -> BTreeMap<String, Setting> {
+        let mut settings = BTreeMap::new();
+        let node = self.nodes.remove(CLIENT);
+        for (name, value) in node.map(|node| self.entries(CLIENT, node)).unwrap_or_default() {
+            let place = self.place(&value);
+            let Some(text) = value.text() else {
+                self.problems.push(format!("{place}: `{CLIENT}.{name}`: write a single value"));
+                continue;
+            };
+            match client::from_file(&name, text, directory) {
+                Ok(setting) => _ = settings.insert(name, setting),
+                Err(problem) => self.problems.push(format!("{place}: `{CLIENT}.{name}`: {problem}")),
+            }
+        }
+        let prefix = format!("{VARIABLE_PREFIX}KAFKA_CLIENT_");
+        let variables: Vec<_> = self.variables.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
+        for variable in variables {
+            let text = self.variables.remove(&variable).unwrap_or_default();
+            let name = variable[prefix.len()..].to_lowercase().replace('_', ".");
+            match client::from_variable(&name, &text, directory) {
+                Ok(setting) => _ = settings.insert(name, setting),
+                Err(problem) => self.problems.push(format!("{variable}: `{CLIENT}.{name}`: {problem}")),
+            }
+        }
+        settings
+    }
+
+    /// The models to run.
+    pub(super) fn models(&mut self, directory: &Path) -> ModelChoice {
+        let mut choice = ModelChoice { directory: directory.to_owned(), ..ModelChoice::default() };
+        choice.catalogue = self.optional("catalogue", |text| Ok(directory.join(text)));
+        let variable = self.variables.remove("LIFECYCLE_MODELS");
+        let node = self.nodes.remove("models");
+        if let Some(list) = variable {
+            choice.names = list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+            self.origins.insert("models", (list, Origin::Variable("LIFECYCLE_MODELS".to_owned())));
+        } else if let Some(node) = node {
+            let line = node.line;
+            let place = self.place(&node);
+            let items = match node.content {
+                Content::List(items) => items,
+                Content::Text(_) => vec![node],
+                Content::Nothing | Content::Map(_) => Vec::new(),
+            };
+            choice.names = items.iter().filter_map(|item| item.text().map(str::to_owned)).collect();
+            if choice.names.is_empty() || choice.names.len() < items.len() {
+                self.problems.push(format!(
+                    "{place}: `models`: write a list of names and files, such as [retention, ./mine.yaml]"
+                ));
+            }
+            self.origins.insert("models", (choice.names.join(", "), Origin::File(line)));
+        }
+        if let Some(node) = self.nodes.remove(PARAMETERS) {
+            for (model, values) in self.entries(PARAMETERS, node) {
+                for (parameter, value) in self.entries(PARAMETERS, values) {
+                    let place = self.place(&value);
+                    match value.text() {
+                        Some(text) => {
+                            let model = model.clone();
+                            choice.overrides.push(Override { model, parameter, value: text.to_owned() });
+                        }
+                        None => self
+                            .problems
+                            .push(format!("{place}: `{parameter}`: write a single value, such as days(60)")),
+                    }
+                }
+            }
+        }
+        choice
+    }
+
+    /// Notes a problem with the value of `path`.
+    pub(super) fn problem(&mut self, path: &'static str, problem: &str) {
+        let place = match self.origins.get(path) {
+            Some((_, Origin::File(line))) => format!("{}:{line}", self.file.display()),
+            Some((_, Origin::Variable(variable))) => variable.clone(),
+            Some((_, Origin::Default)) | None => self.file.display().to_string(),
+        };
+        self.problems.push(format!("{place}: `{path}`: {problem}"));
+    }
+
+    /// Whatever nobody asked for is unknown.
+    pub(super) fn refuse_unknown(&mut self) {
+        let mut unknown: Vec<_> = std::mem::take(&mut self.nodes).into_iter().collect();
+        unknown.sort_by_key(|(_, node)| (node.line, node.column));
+        for (path, node) in unknown {
+            let hint = suggestion(nearest(&path, KEYS.iter().map(|key| key.path)));
+            self.problems.push(format!("{}: unknown key `{path}`{hint}", self.place(&node)));
+        }
+        let names: Vec<String> = KEYS.iter().map(super::keys::Key::variable).collect();
+        for variable in std::mem::take(&mut self.variables).into_keys() {
+            let hint = suggestion(nearest(&variable, names.iter().map(String::as_str)));
+            self.problems.push(format!("{variable}: unknown environment variable{hint}"));
+        }
+    }
+
+    /// What each key was set to, and by whom.
+    pub(super) fn origins(&mut self) -> BTreeMap<&'static str, (String, Origin)> {
+        std::mem::take(&mut self.origins)
+    }
+
+    pub(super) fn into_problems(self) -> Vec<String> {
+        self.problems
+    }
+
+    /// Walks down mappings until a key of the table is reached, or something that is none.
+    fn flatten(&mut self, node: Node, path: &str) {
+        let is_key = key(path).is_some();
+        match node.content {
+            Content::Map(entries) if !is_key => {
+                for (name, value) in entries {
+                    let Some(name) = name.text() else {
+                        self.problems.push(format!("{}: write a name as key", self.place(&value)));
+                        continue;
+                    };
+                    let inner = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+                    self.flatten(value, &inner);
+                }
+            }
+            Content::Nothing if !is_key && KEYS.iter().any(|key| key.path.starts_with(path)) => {}
+            _ if path.is_empty() => {
+                self.problems.push(format!("{}: write a mapping of keys, such as `workers: 4`", self.place(&node)));
+            }
+            // A key without a value is as one that is not there.
+            Content::Nothing if is_key => {}
+            _ => _ = self.nodes.insert(path.to_owned(), node),
+        }
+    }
+
+    fn set(&mut self, path: &'static str) -> Set {
+        let node = self.nodes.remove(path);
+        let variable = key(path).map(super::keys::Key::variable).unwrap_or_default();
+        if let Some(text) = self.variables.remove(&variable) {
+            return Set::Text(text, Origin::Variable(variable));
+        }
+        match node {
+            None => Set::Nothing,
+            Some(node) => match node.text() {
+                Some(text) => Set::Text(text.to_owned(), Origin::File(node.line)),
+                None => {
+                    self.problems.push(format!("{}: `{path}`: write a single value", self.place(&node)));
+                    Set::Wrong
+                }
+            },
+        }
+    }
+
+    fn parsed<T>(
+        &mut self,
+        path: &'static str,
+        text: String,
+        origin: Origin,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let parsed = parse(&text);
+        self.origins.insert(path, (text, origin));
+        parsed.map_err(|problem| self.problem(path, &problem)).ok()
+    }
+
+    fn entries(&mut self, path: &str, node: Node) -> Vec<(String, Node)> {
+        let place = self.place(&node);
+        let Content::Map(entries) = node.content else {
+            self.problems.push(format!("{place}: `{path}`: write a mapping"));
+            return Vec::new();
+        };
+        entries.into_iter().filter_map(|(name, value)| Some((name.text()?.to_owned(), value))).collect()
+    }
+
+    fn place(&self, node: &Node) -> String {
+        format!("{}:{}:{}", self.file.display(), node.line, node.column)
+    }
+}
+
+enum Set {
+    Text(String, Origin),
+    Nothing,
+    Wrong,
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map_or(String::new(), |name| format!(": did you mean `{name}`?"))
+}
+
+/// The text of a file of at most `bytes_max` bytes.
+pub(super) fn read_limited(path: &Path, bytes_max: u64) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > bytes_max {
+        return Err(std::io::Error::other(format!("larger than {bytes_max} bytes")));
+    }
+    Ok(text)
+}

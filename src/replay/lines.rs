@@ -1,0 +1,213 @@
+//! Lines of a file or of standard input, plain or gzipped.
+//!
+//! Leaves their meaning to others. One buffer serves all lines, and a line past the limit is skipped as it is
+//! read, so that no input makes it grow.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+/// How much is read from a file at once.
+const READ_BYTES: usize = 256 * 1024;
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Lines, one after the other.
+pub struct Lines {
+    reader: Box<dyn BufRead>,
+    line: Vec<u8>,
+    number: u64,
+    bytes_max: usize,
+}
+
+/// One line, without its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Line<'a> {
+    /// From 1.
+    pub number: u64,
+    /// The line, or its first `bytes_max` bytes.
+    pub bytes: &'a [u8],
+    /// How long the whole line is.
+    pub length: u64,
+}
+
+impl Line<'_> {
+    /// Whether `bytes` is all of it.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        u64::try_from(self.bytes.len()) == Ok(self.length)
+    }
+
+    /// Whether there is nothing but white space.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.bytes.iter().all(u8::is_ascii_whitespace)
+    }
+}
+
+impl Lines {
+    /// The lines of `path`; `-` is standard input. Each chunk of raw bytes read is told to `progress`.
+    ///
+    /// # Errors
+    /// As of opening the file and reading its first bytes.
+    pub fn open(path: &Path, bytes_max: usize, progress: impl FnMut(usize) + 'static) -> io::Result<Self> {
+        let source: Box<dyn Read> =
+            if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(File::open(path)?) };
+        Self::read(Observed { source, progress }, bytes_max)
+    }
+
+    /// The lines of `source`, of which at most `bytes_max` bytes each are kept.
+    ///
+    /// # Errors
+    /// As of reading the first bytes.
+    pub fn read(source: impl Read + 'static, bytes_max: usize) -> io::Result<Self> {
+        let mut source = BufReader::with_capacity(READ_BYTES, source);
+        // A pipe may hand over its first bytes one by one.
+        let mut head = Vec::with_capacity(BYTE_ORDER_MARK.len());
+        source.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut head)?;
+        let is_gzip = head.starts_with(&GZIP_MAGIC);
+        if head == BYTE_ORDER_MARK {
+            head.clear();
+        }
+        let source = Cursor::new(head).chain(source);
+        let reader: Box<dyn BufRead> = if is_gzip {
+            Box::new(BufReader::with_capacity(READ_BYTES, MultiGzDecoder::new(source)))
+        } else {
+            Box::new(source)
+        };
+        Ok(Self { reader, line: Vec::new(), number: 0, bytes_max })
+    }
+
+    /// The next line; `None` after the last.
+    ///
+    /// # Errors
+    /// As of reading; also when compressed data is cut short.
+    pub fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.line.clear();
+        let limit = u64::try_from(self.bytes_max).unwrap_or(u64::MAX);
+        // Two bytes more, for the end of a line of just the limit.
+        let kept_max = limit.saturating_add(2);
+        let kept = self.reader.by_ref().take(kept_max).read_until(b'\n', &mut self.line)? as u64;
+        if kept == 0 {
+            return Ok(None);
+        }
+        self.number += 1;
+        let mut length = kept;
+        if self.line.last() == Some(&b'\n') {
+            self.line.pop();
+            if self.line.last() == Some(&b'\r') {
+                self.line.pop();
+            }
+            length = self.line.len() as u64;
+        } else if kept == kept_max {
+            length += skip_line(&mut self.reader)?;
+        }
+        self.line.truncate(self.bytes_max);
+        Ok(Some(Line { number: self.number, bytes: &self.line, length }))
+    }
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Lines").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// Reads up to the end of the line; returns how many bytes came before it.
+fn skip_line(reader: &mut dyn BufRead) -> io::Result<u64> {
+    let mut skipped = 0;
+    loop {
+        let chunk = reader.fill_buf()?;
+        let end = chunk.iter().position(|&byte| byte == b'\n');
+        let length = end.unwrap_or(chunk.len());
+        let is_last = end.is_some() || chunk.is_empty();
+        skipped += length as u64;
+        reader.consume(length + usize::from(end.is_some()));
+        if is_last {
+            return Ok(skipped);
+        }
+    }
+}
+
+struct Observed<F> {
+    source: Box<dyn Read>,
+    progress: F,
+}
+
+impl<F: FnMut(usize)> Read for Observed<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        (self.progress)(read);
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn lines_of(source: &'static [u8], bytes_max: usize) -> Vec<(u64, String, u64)> {
+        let mut lines = Lines::read(source, bytes_max).unwrap();
+        let mut all = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            all.push((line.number, String::from_utf8(line.bytes.to_vec()).unwrap(), line.length));
+        }
+        all
+    }
+
+    #[test]
+    fn lines_end_with_or_without_carriage_return_and_at_the_end_of_the_file() {
+        let expected = vec![(1, "one".into(), 3), (2, String::new(), 0), (3, "three".into(), 5)];
+        assert_eq!(lines_of(b"one\n\nthree", 100), expected);
+        assert_eq!(lines_of(b"one\r\n\r\nthree\r\n", 100), expected);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_left_out() {
+        assert_eq!(lines_of(b"\xef\xbb\xbfone\n", 100), vec![(1, "one".into(), 3)]);
+        assert_eq!(lines_of(b"\n", 100), vec![(1, String::new(), 0)]);
+        assert_eq!(lines_of(b"", 100), vec![]);
+    }
+
+    #[test]
+    fn a_line_of_the_limit_is_whole_and_one_past_it_is_cut_and_skipped() {
+        assert_eq!(lines_of(b"1234\n5\n", 4), vec![(1, "1234".into(), 4), (2, "5".into(), 1)]);
+        assert_eq!(lines_of(b"1234\r\n5\r\n", 4), vec![(1, "1234".into(), 4), (2, "5".into(), 1)]);
+        assert_eq!(lines_of(b"12345\r\n6\n", 4)[1], (2, "6".into(), 1));
+        assert_eq!(lines_of(b"12345\n6\n", 4), vec![(1, "1234".into(), 5), (2, "6".into(), 1)]);
+        assert_eq!(lines_of(b"123456", 4), vec![(1, "1234".into(), 6)]);
+        assert_eq!(lines_of(b"1234", 4), vec![(1, "1234".into(), 4)]);
+    }
+
+    #[test]
+    fn several_gzip_members_are_one_text() {
+        let mut source = Vec::new();
+        for part in ["one\ntw", "o\n"] {
+            let mut encoder = flate2::write::GzEncoder::new(&mut source, flate2::Compression::fast());
+            encoder.write_all(part.as_bytes()).unwrap();
+            encoder.finish().unwrap();
+        }
+        let mut lines = Lines::read(Cursor::new(source), 100).unwrap();
+        assert_eq!(lines.next().unwrap().unwrap().bytes, b"one");
+        assert_eq!(lines.next().unwrap().unwrap().bytes, b"two");
+        assert_eq!(lines.next().unwrap(), None);
+    }
+
+    #[test]
+    fn a_gzip_file_cut_short_is_an_error() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(b"one\n").unwrap();
+        let mut source = encoder.finish().unwrap();
+        source.truncate(source.len() - 4);
+        let mut lines = Lines::read(Cursor::new(source), 100).unwrap();
+        let mut whole = Ok(true);
+        while let Ok(true) = whole {
+            whole = lines.next().map(|line| line.is_some());
+        }
+        assert!(whole.is_err());
+    }
+}

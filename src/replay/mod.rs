@@ -1,0 +1,158 @@
+//! Runs touchpoints of a file through the same machine that the service runs, with no Kafka.
+//!
+//! The same lines give the same transitions, ids included. Wall time plays no part: silent customers' wake-ups
+//! are worked off by the event time reached less the lateness, as with `clock.source: touchpoints`.
+
+mod lines;
+
+use std::sync::Arc;
+
+use crate::lifecycle::model_set::ModelSet;
+use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::touchpoint::{FactOptions, Touchpoint};
+use crate::lifecycle::transition::Transition;
+use crate::partition::{Effects, Input, Partition, Tally};
+
+pub use lines::{Line, Lines};
+
+/// After how many inputs the batch is committed, so that what could be undone stays small.
+const BATCH_INPUTS_MAX: usize = 10_000;
+/// After how many wake-ups their transitions are handed on.
+const WAKE_UPS_MAX: usize = 10_000;
+
+/// What a replay starts from.
+#[derive(Clone, Debug, Default)]
+pub struct ReplayOptions {
+    /// How the facts are kept.
+    pub facts: FactOptions,
+    /// The instant up to which it runs: later touchpoints are left out, wake-ups due by it are worked off at the end.
+    /// `None` is the latest touchpoint.
+    pub until: Option<Timestamp>,
+}
+
+/// What a replay has met.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Summary {
+    /// Counts of the touchpoints applied.
+    pub tally: Tally,
+    /// Touchpoints later than `until`.
+    pub left_out: u64,
+    /// Transitions handed on.
+    pub transitions: u64,
+}
+
+/// One partition fed by hand.
+#[derive(Debug)]
+pub struct Replay {
+    partition: Partition,
+    effects: Effects,
+    options: ReplayOptions,
+    inputs_pending: usize,
+    summary: Summary,
+}
+
+impl Replay {
+    /// A replay that has met nothing yet.
+    #[must_use]
+    pub fn new(models: Arc<ModelSet>, options: ReplayOptions) -> Self {
+        Self {
+            partition: Partition::new(models, options.facts.clone()),
+            effects: Effects::default(),
+            options,
+            inputs_pending: 0,
+            summary: Summary::default(),
+        }
+    }
+
+    /// Applies one touchpoint and works off what it makes due; transitions go to `publish`, in order, with the event
+    /// time at which they were found.
+    ///
+    /// # Errors
+    /// Those of `publish`.
+    pub fn apply<E>(
+        &mut self,
+        touchpoint: &Touchpoint<'_>,
+        publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.options.until.is_some_and(|until| touchpoint.occurred_at > until) {
+            self.summary.left_out += 1;
+            return Ok(());
+        }
+        self.partition.apply(Input::Touchpoint(touchpoint), &mut self.effects);
+        self.inputs_pending += 1;
+        let reached = self.partition.clock().reached().unwrap_or(touchpoint.occurred_at);
+        self.hand_on(reached, publish)?;
+        self.pass_time(reached - self.options.facts.lateness, reached, publish)
+    }
+
+    /// Works off the wake-ups that are due at the end, and closes the last batch.
+    ///
+    /// # Errors
+    /// Those of `publish`.
+    pub fn finish<E>(&mut self, publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>) -> Result<(), E> {
+        if let Some(until) = self.options.until.or(self.partition.clock().reached()) {
+            self.pass_time(until, until, publish)?;
+        }
+        self.commit();
+        Ok(())
+    }
+
+    /// The customers, as of the last batch; after [`finish`](Self::finish), of all of it.
+    #[must_use]
+    pub const fn partition(&self) -> &Partition {
+        &self.partition
+    }
+
+    /// What has been met so far.
+    #[must_use]
+    pub const fn summary(&self) -> Summary {
+        self.summary
+    }
+
+    fn pass_time<E>(
+        &mut self,
+        until: Timestamp,
+        detected_at: Timestamp,
+        publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while self.partition.next_wake_up().is_some_and(|due| due <= until) {
+            let is_left_over =
+                self.partition.apply(Input::TimePassed { until, wake_ups_max: WAKE_UPS_MAX }, &mut self.effects);
+            self.inputs_pending += 1;
+            self.hand_on(detected_at, publish)?;
+            if !is_left_over {
+                break;
+            }
+            self.commit();
+        }
+        if self.inputs_pending >= BATCH_INPUTS_MAX {
+            self.commit();
+        }
+        Ok(())
+    }
+
+    fn hand_on<E>(
+        &mut self,
+        detected_at: Timestamp,
+        publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for transition in self.effects.transitions.drain(..) {
+            self.summary.transitions += 1;
+            publish(&transition, detected_at)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) {
+        self.partition.commit();
+        self.inputs_pending = 0;
+        let tally = std::mem::take(&mut self.effects.tally);
+        let total = &mut self.summary.tally;
+        total.consumed += tally.consumed;
+        total.applied += tally.applied;
+        total.duplicates += tally.duplicates;
+        total.late += tally.late;
+        total.unknown_types += tally.unknown_types;
+        total.wake_ups += tally.wake_ups;
+    }
+}
