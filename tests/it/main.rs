@@ -1,4 +1,5 @@
 //! The integration tests: one binary, one module for each concern.
 
 mod architecture;
+mod broker;
 mod oracle;
