@@ -1,6 +1,19 @@
-//! Headers that make a transition record a CloudEvent (1.0, Kafka binding, binary mode).
+//! Headers that make a transition record a `CloudEvents` event: version 1.0, Kafka binding, binary mode.
+//!
+//! The record's value is the event's data, the headers are its attributes. The value says everything by itself, since many
+//! sinks drop headers.
+
 use super::header::Header;
+use super::time::format_timestamp;
 use super::transition::Publication;
+
+/// `content-type` of transition records in JSON.
+pub const JSON: &str = "application/json";
+/// `content-type` of transition records in Protobuf.
+pub const PROTOBUF: &str = "application/protobuf";
+
+/// `ce_type` of transition records: the name of the schema.
+const TYPE: &str = "lifecycle.v1.Transition";
 
 /// How transition records present themselves.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,7 +27,18 @@ pub struct CloudEvents {
 impl CloudEvents {
     /// The headers of the record of `publication`, whose value is of `content_type`.
     #[must_use]
-    pub fn headers(&self, _publication: &Publication<'_>, _content_type: &str) -> Vec<Header> {
-        unimplemented!()
+    pub fn headers(&self, publication: &Publication<'_>, content_type: &str) -> Vec<Header> {
+        let transition = publication.transition;
+        let mut headers = Vec::with_capacity(7);
+        headers.push(Header::text("content-type", content_type));
+        headers.push(Header::text("ce_specversion", "1.0"));
+        headers.push(Header::text("ce_id", transition.id.hyphenated().to_string()));
+        headers.push(Header::text("ce_source", self.source.as_str()));
+        headers.push(Header::text("ce_type", TYPE));
+        headers.push(Header::text("ce_time", format_timestamp(transition.occurred_at)));
+        if self.with_subject {
+            headers.push(Header::text("ce_subject", &*transition.customer_id));
+        }
+        headers
     }
 }

@@ -7,11 +7,14 @@
 pub mod changelog;
 pub mod cloud_events;
 pub mod dead_letter;
+pub mod decimal;
 pub mod header;
 pub mod model_file;
 pub mod offset_metadata;
+mod property_json;
 pub mod proto;
 pub mod time;
 pub mod touchpoint_json;
 pub mod transition;
 pub mod transition_json;
+pub mod transition_protobuf;

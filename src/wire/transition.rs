@@ -1,5 +1,6 @@
 //! A transition on its way out: what is known only where it is published.
 
+use crate::lifecycle::model::Model;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::Timestamp;
@@ -18,6 +19,23 @@ pub struct Publication<'a> {
     pub mode: Mode,
     /// The currency of revenue.
     pub currency: Currency,
+}
+
+impl Publication<'_> {
+    /// The model that published.
+    pub(super) fn model(&self) -> &Model {
+        self.models.model(self.transition.model)
+    }
+
+    /// Whether some condition holds now that can be named.
+    pub(super) fn has_reason(&self) -> bool {
+        !self.transition.because.is_empty()
+    }
+}
+
+/// What is published of a signal in place of a stage.
+pub(super) const fn signal_word(on: bool) -> &'static str {
+    if on { "started" } else { "stopped" }
 }
 
 /// On which occasion a transition is published.

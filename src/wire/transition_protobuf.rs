@@ -1,0 +1,98 @@
+//! Transition records in Protobuf: `lifecycle.v1.Transition`. They say the same as the JSON ones.
+
+use prost::Message as _;
+
+use super::proto::google::protobuf::value::Kind;
+use super::proto::google::protobuf::{Struct, Timestamp as ProtoTimestamp, Value as ProtoValue};
+use super::proto::lifecycle::v1;
+use super::time::format_timestamp;
+use super::transition::{Publication, signal_word};
+use super::transition_json::{non_finite_word, seconds};
+use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::transition::{Cause, Change, OwnedValue};
+
+/// Appends the Protobuf record of `publication`.
+pub fn write_protobuf(publication: &Publication<'_>, out: &mut Vec<u8>) {
+    // The schema has a field `from`, so that the trait has to be named.
+    <v1::Transition as From<_>>::from(publication).encode(out).expect("a vector grows as needed");
+}
+
+impl From<&Publication<'_>> for v1::Transition {
+    fn from(publication: &Publication<'_>) -> Self {
+        let transition = publication.transition;
+        let model = publication.model();
+        let name_of = |stage| model.stage(stage).name.to_string();
+        let mut message = Self {
+            transition_id: transition.id.hyphenated().to_string(),
+            customer_id: transition.customer_id.to_string(),
+            model: model.name.to_string(),
+            model_version: model.version,
+            kind: transition.change.kind().to_owned(),
+            name: transition.name.to_string(),
+            sequence: transition.sequence,
+            occurred_at: Some(instant(transition.occurred_at)),
+            detected_at: Some(instant(publication.detected_at)),
+            cause: Some(cause(&transition.cause)),
+            because: publication.has_reason().then(|| v1::Because {
+                condition: transition.because.to_string(),
+                values: Some(Struct {
+                    fields: transition.values.iter().map(|(name, read)| (name.to_string(), value(read))).collect(),
+                }),
+            }),
+            late: transition.late,
+            mode: publication.mode.as_str().to_owned(),
+            orders: Some(v1::Orders {
+                count: transition.orders.count,
+                revenue: transition.orders.revenue.to_string(),
+                currency: publication.currency.as_str().to_owned(),
+                last: transition.orders.last.map(instant),
+            }),
+            ..Self::default()
+        };
+        match &transition.change {
+            Change::Stage { from, to, skipped, direction, previous_since } => {
+                message.from = from.map(name_of);
+                message.to = to.map(name_of);
+                message.skipped = skipped.iter().copied().map(name_of).collect();
+                message.direction = Some(direction.as_str().to_owned());
+                message.previous =
+                    from.map(|from| v1::Previous { stage: name_of(from), since: previous_since.map(instant) });
+            }
+            Change::Signal { on } => message.to = Some(signal_word(*on).to_owned()),
+            Change::Milestone => {}
+            Change::Counter { count } => message.count = Some(*count),
+        }
+        message
+    }
+}
+
+fn instant(instant: Timestamp) -> ProtoTimestamp {
+    // The message has the same limits as RFC 3339.
+    let millis = instant.clamp(Timestamp::MIN, Timestamp::MAX).as_millis();
+    let nanos = i32::try_from(millis.rem_euclid(1_000) * 1_000_000).expect("below a second");
+    ProtoTimestamp { seconds: millis.div_euclid(1_000), nanos }
+}
+
+fn cause(cause: &Cause) -> v1::Cause {
+    match cause {
+        Cause::Time => v1::Cause { time: Some(true), ..v1::Cause::default() },
+        Cause::Touchpoint { event_id, type_name } => {
+            v1::Cause { event_id: Some(event_id.to_string()), r#type: Some(type_name.to_string()), time: None }
+        }
+    }
+}
+
+fn value(value: &OwnedValue) -> ProtoValue {
+    let kind = match value {
+        OwnedValue::Absent => Kind::NullValue(0),
+        #[expect(clippy::cast_precision_loss, reason = "the schema has floating-point numbers only")]
+        OwnedValue::Int(number) => Kind::NumberValue(*number as f64),
+        OwnedValue::Double(number) if number.is_finite() => Kind::NumberValue(*number),
+        OwnedValue::Double(number) => Kind::StringValue(non_finite_word(*number).to_owned()),
+        OwnedValue::Bool(value) => Kind::BoolValue(*value),
+        OwnedValue::String(text) => Kind::StringValue(text.to_string()),
+        OwnedValue::Timestamp(instant) => Kind::StringValue(format_timestamp(*instant)),
+        OwnedValue::Duration(length) => Kind::StringValue(seconds(*length)),
+    };
+    ProtoValue { kind: Some(kind) }
+}
