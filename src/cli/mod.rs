@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod check;
 mod replay;
 
 /// How a command ended. The numbers are a contract: scripts and supervisors act on them.
@@ -48,6 +49,7 @@ struct CommandLine {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Check(check::CheckArguments),
     Replay(replay::ReplayArguments),
 }
 
@@ -55,6 +57,7 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     match CommandLine::parse().command {
+        Command::Check(arguments) => check::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
     }
 }

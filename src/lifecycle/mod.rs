@@ -18,6 +18,7 @@ pub mod condition;
 pub mod model;
 pub mod model_check;
 pub mod model_draft;
+pub mod model_edit;
 pub mod model_set;
 pub mod problem;
 

@@ -17,6 +17,8 @@ pub struct Model {
     pub titles: Vec<(Box<str>, Box<str>)>,
     /// A sentence or two on what the model is for.
     pub description: Box<str>,
+    /// The named constants with the values that hold, overridden or not: `risk_after`, `days(90)`.
+    pub parameters: Vec<(Box<str>, Box<str>)>,
     /// In the order of test: the customer's stage is the first whose condition holds. At most 64.
     pub stages: Vec<Stage>,
     /// The names of moves: the first that fits.

@@ -38,6 +38,7 @@ impl ModelScope<'_> {
             hash: StableId(0),
             titles: titles(&draft.about),
             description: draft.about.description.as_str().into(),
+            parameters: Vec::new(),
             stages,
             moves,
             signals,
@@ -45,6 +46,7 @@ impl ModelScope<'_> {
             counters,
         };
         self.check_unread();
+        model.parameters = self.parameter_values();
         model.hash = StableId::of(&self.definition(&model));
         model
     }
@@ -181,18 +183,26 @@ impl ModelScope<'_> {
         counters
     }
 
+    fn parameter_values(&mut self) -> Vec<(Box<str>, Box<str>)> {
+        let draft = self.draft;
+        let value = |scope: &mut Self, index| scope.parameter(index).map(|value| spell(&value)).unwrap_or_default();
+        (0..)
+            .zip(&draft.parameters)
+            .map(|(index, named)| (named.name.value.as_str().into(), value(self, index).into()))
+            .collect()
+    }
+
     /// The same for as long as the model and the thing keep their names.
     fn id(&self, kind: &str, name: &str) -> StableId {
         StableId::of(&format!("{kind} {}/{name}", self.draft.name.value))
     }
 
     /// Everything that decides what the model publishes, as text: two models with one definition publish the same.
-    fn definition(&mut self, model: &Model) -> String {
+    fn definition(&self, model: &Model) -> String {
         let draft = self.draft;
         let mut text = format!("model {} {}\n", model.name, model.version);
-        for (index, parameter) in draft.parameters.iter().enumerate() {
-            let value = self.parameter(index).map(|value| spell(&value)).unwrap_or_default();
-            let _ = writeln!(text, "parameter {} {value}", parameter.name.value);
+        for (name, value) in &model.parameters {
+            let _ = writeln!(text, "parameter {name} {value}");
         }
         for (what, list) in [("fact", &draft.facts), ("condition", &draft.conditions)] {
             for named in list {
