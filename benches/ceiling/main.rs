@@ -1,0 +1,146 @@
+//! How near `lifecycle run` comes to a loop that does nothing but consume, decode, produce and commit.
+//!
+//! Both read the same topic of generated touchpoints from the same real broker, with as many workers. The bare loop writes as many
+//! records and bytes as the service wrote. What counts is touchpoints per second of CPU in the client; wall time is told
+//! beside it. `cargo bench --bench ceiling -- --help` tells the options; docs/performance.md what came out.
+
+mod bare;
+#[path = "../../tests/it/broker.rs"]
+mod broker;
+mod cpu;
+mod service;
+
+use std::process::ExitCode;
+
+use lifecycle_processor::journeys::{JourneyOptions, Journeys};
+use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
+
+use broker::ToWrite;
+
+const HELP: &str = "\
+cargo bench --bench ceiling -- [options]
+  --touchpoints N   how many, 1000000 unless told
+  --partitions N    of the topics, 8 unless told
+  --workers N       threads on either side, 2 unless told
+  --repeats N       runs of either side, 3 unless told
+
+LIFECYCLE_TEST_BROKER=host:port names a running broker; else scripts/kafka starts one.";
+
+/// When the first customer appears: far enough back that all touchpoints lie in the past.
+const START_MS: i64 = 1_600_000_000_000;
+/// How many touchpoints are handed to the producer before it is waited for.
+const CHUNK: usize = 50_000;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) touchpoints: usize,
+    pub(crate) partitions: i32,
+    pub(crate) workers: usize,
+    pub(crate) repeats: usize,
+}
+
+impl Options {
+    fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self { touchpoints: 1_000_000, partitions: 8, workers: 2, repeats: 3 };
+        let mut arguments = arguments.filter(|argument| argument != "--bench");
+        while let Some(name) = arguments.next() {
+            let value = arguments.next().and_then(|value| value.parse::<u32>().ok()).filter(|&value| value > 0);
+            let value = value.ok_or_else(|| format!("{name}: a number above 0 is missing\n\n{HELP}"))?;
+            match name.as_str() {
+                "--touchpoints" => options.touchpoints = value as usize,
+                "--partitions" => options.partitions = i32::try_from(value).map_err(|error| error.to_string())?,
+                "--workers" => options.workers = value as usize,
+                "--repeats" => options.repeats = value as usize,
+                _ => return Err(format!("{name}: no such option\n\n{HELP}")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// What one run took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    pub(crate) cpu_seconds: f64,
+    pub(crate) wall_seconds: f64,
+}
+
+/// What the service wrote, so that the bare loop writes as much, and as compressible.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    /// The value of every transition.
+    pub(crate) transitions: Vec<Vec<u8>>,
+    /// The values of all changelog records, one after the other.
+    pub(crate) changelog: Vec<u8>,
+}
+
+fn main() -> ExitCode {
+    // `cargo test` runs benches too, without `--bench`: there is nothing to test here.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    if std::env::args().any(|argument| argument == "--help") {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    match Options::from_arguments(std::env::args().skip(1)) {
+        Ok(options) => measure(options),
+        Err(problem) => {
+            eprintln!("{problem}");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn measure(options: Options) {
+    eprintln!("writing {} touchpoints to {} partitions", options.touchpoints, options.partitions);
+    let topic = generate(options);
+    println!("| run | side | touchpoints | wall s | CPU s | touchpoints per CPU second |");
+    println!("|---|---|---|---|---|---|");
+    let mut ratios = Vec::new();
+    for run in 1..=options.repeats {
+        let (service, written) = service::run(&topic, options);
+        report(run, "`lifecycle run`", options, service);
+        let bare = bare::run(&topic, options, &written);
+        report(run, "bare loop", options, bare);
+        eprintln!("{} transitions, changelog of {} bytes", written.transitions.len(), written.changelog.len());
+        ratios.push(bare.cpu_seconds / service.cpu_seconds);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!();
+    println!(
+        "Ratio of touchpoints per CPU second, service to bare loop: median {:.2}, from {:.2} to {:.2}.",
+        ratios[ratios.len() / 2],
+        ratios[0],
+        ratios[ratios.len() - 1]
+    );
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn report(run: usize, side: &str, options: Options, measured: Measured) {
+    let Measured { cpu_seconds, wall_seconds } = measured;
+    let rate = options.touchpoints as f64 / cpu_seconds;
+    println!("| {run} | {side} | {} | {wall_seconds:.2} | {cpu_seconds:.2} | {rate:.0} |", options.touchpoints);
+}
+
+/// A topic with generated touchpoints, keyed by customer.
+fn generate(options: Options) -> String {
+    let topic = broker::topic("ceiling-touchpoints", options.partitions);
+    let start = Timestamp::from_millis(START_MS);
+    let mut journeys = Journeys::new(JourneyOptions { seed: 1, start, customers_per_day: 2_000.0 });
+    let until = start + Duration::from_days(1_000);
+    let producer = broker::producer(None);
+    let mut left = options.touchpoints;
+    while left > 0 {
+        let records: Vec<ToWrite> = std::iter::from_fn(|| journeys.next_by(until))
+            .take(left.min(CHUNK))
+            .map(|touchpoint| ToWrite::keyed(&touchpoint.customer_id, &touchpoint.to_json()))
+            .collect();
+        assert!(!records.is_empty(), "a thousand days have fewer touchpoints than asked for");
+        left -= records.len();
+        broker::write(&producer, &topic, &records);
+    }
+    topic
+}
