@@ -2,4 +2,5 @@
 
 mod architecture;
 mod broker;
+mod check;
 mod oracle;

@@ -1,0 +1,147 @@
+//! What `lifecycle check` says to the likely mistakes of a newcomer, kept as texts beside the files that cause them.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test it check` writes the texts anew; read what changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lifecycle_processor::lifecycle::problem::Severity;
+use lifecycle_processor::wire::model_file::{
+    ModelSource, Override, load, render, shipped, shipped_catalogue, shipped_names,
+};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/check")
+}
+
+fn report(sources: &[ModelSource], overrides: &[Override]) -> (bool, String) {
+    let catalogue = shipped_catalogue();
+    let (is_usable, problems) = match load(sources, &catalogue, overrides) {
+        Ok((_, warnings)) => (true, warnings),
+        Err(problems) => (false, problems),
+    };
+    let files: Vec<ModelSource> = sources.iter().cloned().chain([catalogue]).collect();
+    (is_usable, render(&problems, &files, false))
+}
+
+#[test]
+fn every_likely_mistake_is_told_as_its_text_says() {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder())
+        .expect("the folder is there")
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 15, "only {} mistakes", files.len());
+    let mut wrong = Vec::new();
+    for path in files {
+        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+        let source = ModelSource { name, text: fs::read_to_string(&path).expect("readable") };
+        let (is_usable, told) = report(&[source.clone()], &[]);
+        let told = format!("{}\n\n{told}", if is_usable { "usable" } else { "refused" });
+        let golden = path.with_extension("txt");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&golden, &told).expect("writable");
+        }
+        let wanted = fs::read_to_string(&golden).unwrap_or_default();
+        if told != wanted {
+            wrong.push(format!("{}\n--- wanted\n{wanted}\n--- told\n{told}", source.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn shipped_models_and_examples_have_no_problems() {
+    let mut models: Vec<ModelSource> = shipped_names().iter().filter_map(|name| shipped(name)).collect();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/orders_45d.yaml");
+    models
+        .push(ModelSource { name: "orders_45d.yaml".to_owned(), text: fs::read_to_string(example).expect("readable") });
+    assert_eq!(report(&models, &[]), (true, String::new()));
+    for model in models {
+        assert_eq!(report(&[model], &[]), (true, String::new()));
+    }
+}
+
+#[test]
+fn shipped_models_have_titles_in_two_languages() {
+    let models: Vec<ModelSource> = shipped_names().iter().filter_map(|name| shipped(name)).collect();
+    let (set, _) = load(&models, &shipped_catalogue(), &[]).expect("no problems");
+    let languages = ["ru", "ru", "ru", "fi", "uk", "ru"];
+    for (model, language) in set.models.iter().zip(languages) {
+        let stages = model.stages.iter().map(|stage| (&stage.name, &stage.titles));
+        for (name, titles) in stages.chain([(&model.name, &model.titles)]) {
+            let codes: Vec<&str> = titles.iter().map(|(code, _)| code.as_ref()).collect();
+            assert_eq!(codes, ["en", language], "{name} of {}", model.name);
+        }
+        assert!(model.stages.iter().all(|stage| !stage.description.is_empty()), "{}", model.name);
+    }
+}
+
+#[test]
+fn a_parameter_can_be_given_from_outside() {
+    let retention = shipped("retention").expect("shipped");
+    let hash = |value: &str| {
+        let given =
+            Override { model: "retention".to_owned(), parameter: "risk_after".to_owned(), value: value.to_owned() };
+        let (set, _) = load(&[retention.clone()], &shipped_catalogue(), &[given]).expect("no problems");
+        assert_eq!(set.models[0].parameters[0].1.as_ref(), value);
+        set.hash
+    };
+    assert_ne!(hash("days(60)"), hash("days(90)"));
+    let (plain, _) = load(&[retention.clone()], &shipped_catalogue(), &[]).expect("no problems");
+    assert_eq!(plain.hash, hash("days(90)"));
+}
+
+#[test]
+fn a_parameter_that_is_not_there_is_told() {
+    let retention = shipped("retention").expect("shipped");
+    let given = |model: &str, parameter: &str, value: &str| Override {
+        model: model.to_owned(),
+        parameter: parameter.to_owned(),
+        value: value.to_owned(),
+    };
+    let overrides = [
+        given("retentoin", "risk_after", "1"),
+        given("retention", "risk_aftr", "1"),
+        given("retention", "risk_after", "60"),
+    ];
+    let (is_usable, told) = report(&[retention], &overrides);
+    assert!(!is_usable);
+    for part in
+        ["unknown model `retentoin`", "no parameter `risk_aftr`", "the value `60` for parameter `retention.risk_after`"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
+fn the_same_fact_of_several_models_is_kept_once() {
+    let models: Vec<ModelSource> = shipped_names().iter().filter_map(|name| shipped(name)).collect();
+    let (all, _) = load(&models, &shipped_catalogue(), &[]).expect("no problems");
+    let mut ids: Vec<_> = all.layout.definitions.iter().map(|fact| fact.id).collect();
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), count);
+    // A fact is the same whichever models stand beside.
+    for model in models {
+        let (alone, _) = load(&[model], &shipped_catalogue(), &[]).expect("no problems");
+        for fact in &alone.layout.definitions {
+            assert!(all.layout.definitions.iter().any(|other| other.id == fact.id), "{}", fact.text);
+        }
+        let together = all.models.iter().find(|other| other.name == alone.models[0].name).expect("it is one of them");
+        assert_eq!(together.hash, alone.models[0].hash, "{}", together.name);
+    }
+}
+
+#[test]
+fn a_problem_of_one_file_does_not_hide_those_of_another() {
+    let source = |name: &str, text: &str| ModelSource { name: name.to_owned(), text: text.to_owned() };
+    let one = source("one.yaml", "model: one\njourney: [a]\nstages: [{stage: a, when: has(first(nothing_known))}]\n");
+    let two = source("two.yaml", "model: two\njourney: [b]\nstages: [{stage: b, when: has(first(anything))}]\n");
+    let problems = load(&[one, two], &shipped_catalogue(), &[]).expect_err("both are wrong");
+    let files: Vec<usize> =
+        problems.iter().filter(|problem| problem.severity == Severity::Error).map(|problem| problem.file).collect();
+    assert_eq!(files, [0, 1]);
+}
