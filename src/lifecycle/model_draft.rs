@@ -99,8 +99,8 @@ pub struct StageDraft {
     pub name: Word,
     /// For people.
     pub about: About,
-    /// Holds for the customers in this stage or in one above.
-    pub when: ExpressionDraft,
+    /// Holds for the customers in this stage or in one above; `None` where it cannot be read, which is a problem already noted.
+    pub when: Option<ExpressionDraft>,
 }
 
 /// The name of moves between stages, as it was written.

@@ -118,7 +118,9 @@ impl ModelScope<'_> {
                         .help("transitions mean something else by it"),
                 );
             }
-            let Some(when) = self.expression(&stage.when, Some(Type::Bool)) else { continue };
+            let Some(when) = stage.when.as_ref().and_then(|when| self.expression(when, Some(Type::Bool))) else {
+                continue;
+            };
             self.check_reachable(&stages, &stage.name, &when);
             let place = draft.journey.iter().position(|place| place.value == name);
             stages.push(Stage {

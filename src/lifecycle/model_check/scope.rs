@@ -252,7 +252,8 @@ impl<'a> ModelScope<'a> {
 
     fn cycle(&mut self, named: &NamedExpression, what: &str) {
         let message = format!("{what} `{}` reads itself", named.name.value);
-        self.problems.push(Problem::error("cycle", self.draft.file, named.name.span.clone(), message));
+        let problem = Problem::error("cycle", self.draft.file, named.name.span.clone(), message);
+        self.problems.push(problem.help("follow the names in its expression: one of them leads back to it"));
     }
 
     /// Warns of what nothing reads; checks it all the same, without keeping the facts that only it reads.

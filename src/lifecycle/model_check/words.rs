@@ -308,7 +308,8 @@ impl<'a> Resolver<'a> {
         if let Some(draft) = self.drafts.iter().find(|draft| draft.name.value == name) {
             if self.underway.contains(name) && !self.resolved.contains_key(name) {
                 let message = format!("group `{name}` is made of itself");
-                problems.push(Problem::error("cycle", self.file, word.span.clone(), message));
+                let problem = Problem::error("cycle", self.file, word.span.clone(), message);
+                problems.push(problem.help("leave one of the groups out of the other"));
                 return BTreeSet::new();
             }
             self.group(draft, problems);

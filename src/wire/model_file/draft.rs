@@ -136,7 +136,7 @@ impl Reader<'_> {
         let about = self.about(&fields);
         let what = named("the stage", name.as_ref());
         let when = self.required_expression(&fields, "when", &what);
-        Some(StageDraft { name: name?, about, when: when? })
+        Some(StageDraft { name: name?, about, when })
     }
 
     fn published(&mut self, node: &Node, key: &str, what: &str) -> Option<NamedExpression> {

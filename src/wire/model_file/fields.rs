@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::yaml::{Content, Node};
 use crate::lifecycle::model_draft::{About, ExpressionDraft, NamedExpression, Placed, Word};
-use crate::lifecycle::problem::Problem;
+use crate::lifecycle::problem::{Problem, closest};
 
 /// Reads one file; the problems add up while the reading goes on.
 pub(super) struct Reader<'a> {
@@ -41,23 +41,27 @@ impl Reader<'_> {
     pub(super) fn fields<'n>(&mut self, node: &'n Node, what: &str, known: &[&str]) -> Option<Fields<'n>> {
         let entries = self.entries(node, what)?;
         let mut fields = Fields { span: node.span.clone(), entries: Vec::with_capacity(entries.len()) };
+        let mut misspelled = Vec::new();
         for (key, value) in entries {
             if known.contains(&key.value.as_str()) {
                 fields.entries.push((key.value, value));
+                continue;
+            }
+            let message = format!("unknown key `{}` in {what}", key.value);
+            let otherwise = if value.is_nothing() {
+                // What `{a: one, two}` makes of the second word.
+                "put a text that has a comma in it in quotes".to_owned()
             } else {
-                let problem = Problem::error(
-                    "unknown-key",
-                    self.file,
-                    key.span,
-                    format!("unknown key `{}` in {what}", key.value),
-                );
-                let otherwise = if value.is_nothing() {
-                    // What `{a: one, two}` makes of the second word.
-                    "put a text that has a comma in it in quotes".to_owned()
-                } else {
-                    format!("the keys of {what} are {}", list(known))
-                };
-                self.problems.push(problem.did_you_mean(&key.value, known.iter().copied(), &otherwise));
+                format!("the keys of {what} are {}", list(known))
+            };
+            let problem = Problem::error("unknown-key", self.file, key.span, message);
+            self.problems.push(problem.did_you_mean(&key.value, known.iter().copied(), &otherwise));
+            misspelled.extend(closest(&key.value, known.iter().copied()).map(|meant| (meant.to_owned(), value)));
+        }
+        // What was meant is read all the same, so that one slip is not told as two mistakes.
+        for (meant, value) in misspelled {
+            if fields.get(&meant).is_none() {
+                fields.entries.push((meant, value));
             }
         }
         Some(fields)

@@ -73,7 +73,7 @@ pub(super) fn parse(file: &str) -> Result<Node, YamlError> {
             YamlError {
                 span: at..end_of_character(file, at),
                 message: format!("not valid YAML: {}", error.info()),
-                help: None,
+                help: is_indented_by_tabs(file, at).then_some("indent with spaces"),
             }
         })?;
         let span = span.byte_range().unwrap_or_default();
@@ -148,6 +148,13 @@ impl Open {
         }
         Node { span, content: Content::Mapping(entries) }
     }
+}
+
+/// Whether a tab stands before byte `at` and after the start of its line, with nothing else but space.
+fn is_indented_by_tabs(file: &str, at: usize) -> bool {
+    let before = file.get(..at).unwrap_or_default();
+    let indent = before.rsplit('\n').next().unwrap_or_default();
+    indent.contains('\t') && indent.trim().is_empty()
 }
 
 fn end_of_character(file: &str, at: usize) -> usize {
