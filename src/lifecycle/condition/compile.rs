@@ -125,6 +125,13 @@ impl Compiler<'_> {
         self.text.get(syntax.span.clone()).filter(|text| text.len() <= 60).unwrap_or("x")
     }
 
+    /// The same, in brackets where an operator beside it would tear it apart.
+    pub(super) fn operand(&self, syntax: &Syntax) -> String {
+        let text = self.quoted(syntax);
+        let is_whole = syntax.call().is_some() || syntax.kind.children().next().is_none() || text.starts_with('(');
+        if is_whole || matches!(syntax.kind, SyntaxKind::Member(..)) { text.into() } else { format!("({text})") }
+    }
+
     fn whole(&mut self, syntax: &Syntax, wanted: Option<Type>) -> Option<Term> {
         let term = self.term(syntax, None)?;
         let term = match wanted {
@@ -154,7 +161,7 @@ impl Compiler<'_> {
             return self.folded(term, &syntax.span);
         }
         let message = format!("this has to be {}, and it is {}", named(wanted), named(term.value_type));
-        let text = self.quoted(syntax);
+        let text = self.operand(syntax);
         let help = match (wanted, term.value_type) {
             (Type::Bool, Type::Int | Type::Double) => format!("compare it: `{text} > 0`"),
             (Type::Bool, Type::Timestamp | Type::Duration) if term.is_open() => {
@@ -265,6 +272,7 @@ impl Compiler<'_> {
             "`?`" => "compare inside: `condition ? now >= a : now >= b`",
             "`in`" => "write `now == a || now == b`",
             "`max`" => "compare with each: `now >= a && now >= b`",
+            "`has`" => "`now` is always set",
             "`min`" => "compare with each: `now >= a || now >= b`",
             _ => "compare `now` with a time: `now >= x + days(90)`, `now - x < days(30)`",
         };

@@ -5,6 +5,7 @@
 use std::cmp::Ordering;
 
 use super::arithmetic;
+use super::linear::Linear;
 use super::program::Program;
 use super::relation::Relation;
 use super::scope::Constant;
@@ -29,11 +30,8 @@ fn implies(below: &Term, above: &Term) -> bool {
         (TermKind::Not(below), TermKind::Not(above)) => implies(above, below),
         (_, TermKind::Call(Function::Has, arguments)) => needs(below, &arguments[0]),
         (TermKind::CompareTimes(below, sum), TermKind::CompareTimes(above, wider)) => {
-            // The sum of the parts is a whole number, compared with the constant's opposite.
-            sum.differs_by_constant(wider) && {
-                let gap = wider.constant - sum.constant;
-                within(*below, *above, gap.cmp(&0), gap.abs() == 1)
-            }
+            times_imply(*below, sum, *above, wider)
+                || times_imply(below.swapped(), &sum.clone().negated(), *above, wider)
         }
         (TermKind::Compare(..) | TermKind::In(..), TermKind::Compare(above, of, number)) => {
             number.as_constant().is_some_and(|number| stays_within(below, of, *above, number))
@@ -43,6 +41,13 @@ fn implies(below: &Term, above: &Term) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether `below` against zero implies `above` against zero. The sum of the parts is a whole number, compared with the
+/// constant's opposite.
+fn times_imply(relation: Relation, below: &Linear, wanted: Relation, above: &Linear) -> bool {
+    let gap = above.constant - below.constant;
+    below.differs_by_constant(above) && within(relation, wanted, gap.cmp(&0), gap.abs() == 1)
 }
 
 fn is_constant(term: &Term, truth: bool) -> bool {

@@ -47,6 +47,9 @@ const SLIPS: [(&str, &str); 12] = [
     ("−", "-"),
 ];
 
+/// Quotes that word processors write, opening and closing.
+const CURLY_QUOTES: [(char, char); 5] = [('“', '”'), ('„', '“'), ('«', '»'), ('‘', '’'), ('”', '”')];
+
 /// The tokens of `text`, the last one being [`TokenKind::End`], and what is no token.
 pub(super) fn tokens(text: &str) -> (Vec<Token>, Vec<ExpressionProblem>) {
     let mut lexer = Lexer { text, at: 0, problems: Vec::new() };
@@ -113,10 +116,20 @@ impl<'a> Lexer<'a> {
             return Some(TokenKind::Sign(sign));
         }
         self.at += first.len_utf8();
+        if let Some((_, close)) = CURLY_QUOTES.iter().find(|(open, _)| *open == first)
+            && let Some(length) = self.rest().find(*close)
+        {
+            let inside = &self.rest()[..length];
+            self.at += length + close.len_utf8();
+            let help = format!("text stands between straight quotes: \"{inside}\"");
+            self.problem(start, codes::SYNTAX, "text between curly quotes".into(), help);
+            return Some(TokenKind::String(inside.into()));
+        }
         let (code, help) = match first {
             '“' | '”' | '„' | '«' | '»' | '‘' | '’' | '`' => {
                 (codes::SYNTAX, "text stands between straight quotes: \"like this\"")
             }
+            '}' if self.problems.iter().any(|problem| problem.code == codes::UNSUPPORTED) => return None,
             '{' | '}' => (codes::UNSUPPORTED, "a condition has no maps or messages"),
             '\u{a0}' => (codes::SYNTAX, "this is a non-breaking space; type a plain one"),
             ';' => (codes::SYNTAX, "a condition is one expression, without a semicolon"),
@@ -325,7 +338,7 @@ mod tests {
             ("1_000", "`1_000` is no number", "write the digits without `_`"),
             ("0xz", "`0xz` is no number", "after 0x stand the digits 0-9 and a-f"),
             ("1e999", "the number `1e999` is too large", "the largest is about 1.8e308"),
-            ("“x”", "unexpected character `“`", "text stands between straight quotes: \"like this\""),
+            ("“x", "unexpected character `“`", "text stands between straight quotes: \"like this\""),
             ("\"x", "the text has no closing quote", "close it with \""),
             (r#""\q""#, r"`\q` means nothing", r"a backslash is written \\, or put r before the quotes"),
         ] {

@@ -35,12 +35,17 @@ impl Linear {
         if leading > 0 {
             return Some(TermKind::CompareTimes(relation, sum));
         }
-        sum.now = -sum.now;
-        sum.constant = -sum.constant;
-        for (weight, _) in &mut sum.parts {
+        Some(TermKind::CompareTimes(relation.swapped(), sum.negated()))
+    }
+
+    /// The same sum with the opposite sign.
+    pub(super) fn negated(mut self) -> Self {
+        self.now = -self.now;
+        self.constant = -self.constant;
+        for (weight, _) in &mut self.parts {
             *weight = -*weight;
         }
-        Some(TermKind::CompareTimes(relation.swapped(), sum))
+        self
     }
 
     fn add(&mut self, weight: i64, term: &Term) -> Option<()> {

@@ -118,7 +118,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
                 "" => format!(
                     "`{number}` has no unit: write \"{number}d\", \"{number}h\", \"{number}m\" or \"{number}s\""
                 ),
-                _ => format!("unknown unit `{unit}`: the units are w, d, h, m, s and ms"),
+                _ => format!("unknown unit `{}`: the units are w, d, h, m, s and ms", unit.trim()),
             });
         };
         let Some(millis) = millis else {

@@ -25,9 +25,15 @@ impl Compiler<'_> {
     ) -> Option<Term> {
         let span = left.span.start..right.span.end;
         // The text on one side tells what a lone word on the other was meant to be.
-        let text_beside = |syntax: &Syntax| syntax.text().map(|_| Type::String);
-        let one = self.term(left, text_beside(right));
-        let other = self.term(right, one.as_ref().map(|one| one.value_type));
+        let type_of = |term: &Option<Term>| term.as_ref().map(|term| term.value_type);
+        let (one, other) = if matches!(left.kind, SyntaxKind::Name(_)) {
+            let other = self.term(right, None);
+            (self.term(left, type_of(&other)), other)
+        } else {
+            let one = self.term(left, None);
+            let other = self.term(right, type_of(&one));
+            (one, other)
+        };
         let (one, other) = (one?, other?);
         match (one.value_type, other.value_type) {
             (Type::Timestamp, Type::Timestamp) | (Type::Duration, Type::Duration) => {
@@ -75,7 +81,7 @@ impl Compiler<'_> {
         (right, other): (&Syntax, &Term),
     ) -> Option<String> {
         let sign = relation.as_str();
-        let (left_text, right_text) = (self.quoted(left), self.quoted(right));
+        let (left_text, right_text) = (self.operand(left), self.operand(right));
         Some(match (one.value_type, other.value_type) {
             (Type::Timestamp, Type::Duration) if one.kind == TermKind::Now => {
                 format!("compare a length with a length: `now - x {sign} {right_text}`")

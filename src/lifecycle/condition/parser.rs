@@ -236,7 +236,9 @@ impl<'a> Parser<'a> {
         let span = self.peek().span.clone();
         if self.problems.iter().all(|problem| problem.span != span) {
             let problem = ExpressionProblem::new(codes::SYNTAX, span, format!("`{word}` is no operator"));
-            self.problems.push(problem.help(format!("write `{meant}`")));
+            let is_is = word.eq_ignore_ascii_case("is");
+            let more = if is_is { "; `has(x)` asks whether a fact is set" } else { "" };
+            self.problems.push(problem.help(format!("write `{meant}`{more}")));
         }
         Operator::of(meant)
     }
@@ -273,7 +275,7 @@ impl<'a> Parser<'a> {
         if self.is_not_word() {
             let span = self.next().span;
             let problem = ExpressionProblem::new(codes::SYNTAX, span, "`not` is no operator");
-            self.problems.push(problem.help("write `!` before the brackets: `!(x > 1)`"));
+            self.problems.push(problem.help("write `!x`, or with brackets `!(x > 1)`"));
             let operand = self.deeper(|parser| parser.operation(Tightness::Relation))?;
             return self.node(start..operand.span.end, SyntaxKind::Not(Box::new(operand)));
         }

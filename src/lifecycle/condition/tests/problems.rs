@@ -1,0 +1,32 @@
+//! Problems as a user reads them: code, the marked part, message, help.
+
+use super::super::{compile, nearest};
+use super::table;
+use crate::lifecycle::value::Type;
+
+/// The problems of `text` as a condition, a line each.
+fn told(text: &str) -> String {
+    let problems = compile(text, Some(Type::Bool), &mut table()).expect_err(text);
+    let line = |problem: &super::super::ExpressionProblem| {
+        let help = problem.help.as_ref().map(|help| format!(" => {help}")).unwrap_or_default();
+        format!("{} [{}] {}{help}", problem.code, &text[problem.span.clone()], problem.message)
+    };
+    problems.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn problems_say_what_where_and_what_to_write() {
+    let mut wrong = Vec::new();
+    for (text, expected) in include_str!("problems.txt").split("\n\n").filter_map(|case| case.trim().split_once('\n')) {
+        let found = told(text);
+        if found != expected {
+            wrong.push(format!("{text}\n{found}\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "these differ:\n\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_nearest_name_is_suggested_from_all_names() {
+    assert_eq!(nearest("last_ordr", ["last_order", "last_opened"]), Some("last_order"));
+}
