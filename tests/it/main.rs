@@ -4,3 +4,4 @@ mod architecture;
 mod broker;
 mod check;
 mod oracle;
+mod wire;

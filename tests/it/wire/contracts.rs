@@ -1,0 +1,73 @@
+//! `docs/contracts.md` tells what the code does.
+
+use lifecycle_processor::partition::Reason;
+use lifecycle_processor::wire::dead_letter::{self, Origin};
+use lifecycle_processor::wire::time::parse_timestamp;
+use lifecycle_processor::wire::touchpoint_json::Scratch;
+use lifecycle_processor::wire::transition_json::TransitionRecord;
+use uuid::Uuid;
+
+use super::touchpoints::decoder;
+
+const DOCUMENT: &str = include_str!("../../../docs/contracts.md");
+
+/// The fenced blocks whose info string is `info`.
+fn blocks(info: &str) -> Vec<&'static str> {
+    let opening = format!("```{info}\n");
+    DOCUMENT
+        .split(&opening)
+        .skip(1)
+        .map(|rest| rest.split("```").next().expect("split gives at least one piece"))
+        .collect()
+}
+
+/// The first column, back-quoted, of the table that follows `heading`.
+fn first_column(heading: &str) -> Vec<&'static str> {
+    let (_, table) = DOCUMENT.split_once(heading).expect("the heading is there");
+    table
+        .lines()
+        .skip_while(|line| !line.starts_with("|---"))
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('`').nth(1).expect("a back-quoted name"))
+        .collect()
+}
+
+#[test]
+fn the_touchpoints_of_the_document_are_read() {
+    let examples = blocks("json touchpoint");
+    assert_eq!(examples.len(), 2);
+    for json in examples {
+        let mut scratch = Scratch::default();
+        let decoder = decoder();
+        let touchpoint = decoder.decode(json.as_bytes(), &mut scratch);
+        assert_eq!(touchpoint.expect("a touchpoint").customer_id.trim_start_matches("c-"), "1042");
+    }
+}
+
+#[test]
+fn the_transitions_of_the_document_are_transition_records() {
+    let examples = blocks("json transition");
+    assert_eq!(examples.len(), 2);
+    for json in examples {
+        let record: TransitionRecord = serde_json::from_str(json).expect("a transition record");
+        assert!(Uuid::parse_str(&record.transition_id).is_ok_and(|id| id.get_version_num() == 5));
+        assert!(parse_timestamp(&record.occurred_at).is_ok());
+        // Nothing in the example that the record does not have.
+        let names: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).expect("an object");
+        for name in names.keys() {
+            assert!(DOCUMENT.contains(&format!("| `{name}`")) || name == "model_version", "{name} is explained");
+        }
+    }
+}
+
+#[test]
+fn every_reason_and_every_header_of_a_dead_letter_is_told() {
+    let reasons = Reason::ALL.map(Reason::as_str);
+    assert_eq!(first_column("| reason | the record |\n"), reasons);
+
+    let origin = Origin { topic: "t", partition: 0, offset: 0, timestamp_ms: Some(0) };
+    let headers = dead_letter::headers(vec![], origin, Reason::Empty, "detail");
+    let names: Vec<_> = headers.iter().map(|header| header.name.as_str()).collect();
+    assert_eq!(first_column("## Dead letters"), names);
+}

@@ -1,0 +1,320 @@
+//! Transitions, as they go out: golden JSON of each kind, and Protobuf that says the same.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use lifecycle_processor::lifecycle::condition::{self, Argument, Condition, ExpressionProblem, Named, Scope};
+use lifecycle_processor::lifecycle::fact::Layout;
+use lifecycle_processor::lifecycle::id::{ModelIndex, StableId, StageIndex};
+use lifecycle_processor::lifecycle::model::{Direction, Model, Place, Stage};
+use lifecycle_processor::lifecycle::model_set::ModelSet;
+use lifecycle_processor::lifecycle::money::{Amount, Currency};
+use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
+use lifecycle_processor::lifecycle::transition::{Cause, Change, OrdersSummary, OwnedValue, Transition};
+use lifecycle_processor::lifecycle::vocabulary::Vocabulary;
+use lifecycle_processor::wire::cloud_events::{self, CloudEvents};
+use lifecycle_processor::wire::proto::google::protobuf::value::Kind;
+use lifecycle_processor::wire::proto::google::protobuf::{Struct, Value};
+use lifecycle_processor::wire::proto::lifecycle::v1;
+use lifecycle_processor::wire::time::parse_timestamp;
+use lifecycle_processor::wire::transition::{Mode, Publication};
+use lifecycle_processor::wire::transition_json::{TransitionRecord, write_json};
+use lifecycle_processor::wire::transition_protobuf::write_protobuf;
+use prost::Message as _;
+use uuid::Uuid;
+
+struct NoNames;
+
+impl Scope for NoNames {
+    fn name(&mut self, _: &str, _: Range<usize>) -> Option<Result<Named, Vec<ExpressionProblem>>> {
+        None
+    }
+
+    fn call(&mut self, _: &str, _: &[Argument<'_>], _: Range<usize>) -> Option<Result<Named, Vec<ExpressionProblem>>> {
+        None
+    }
+
+    fn suggestions(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+fn always() -> Condition {
+    condition::compile("true", None, &mut NoNames).expect("a condition")
+}
+
+fn models() -> ModelSet {
+    let stage = |(place, name): (u8, &str)| Stage {
+        name: name.into(),
+        id: StableId::of(name),
+        titles: vec![],
+        description: "".into(),
+        when: always(),
+        place: Place::Journey(place),
+    };
+    let ladder = Model {
+        name: "loyalty_ladder".into(),
+        version: 3,
+        hash: StableId(1),
+        titles: vec![],
+        description: "".into(),
+        parameters: vec![],
+        stages: (0..).zip(["prospect", "new_customer", "regular_customer"]).map(stage).collect(),
+        moves: vec![],
+        signals: vec![],
+        milestones: vec![],
+        counters: vec![],
+    };
+    ModelSet { vocabulary: Vocabulary::default(), layout: Layout::default(), models: vec![ladder], hash: StableId(2) }
+}
+
+fn instant(text: &str) -> Timestamp {
+    parse_timestamp(text).expect("RFC 3339")
+}
+
+fn stage_transition() -> Transition {
+    Transition {
+        id: Uuid::from_u128(0x6ba7_b810_9dad_51d1_80b4_00c0_4fd4_30c8),
+        customer_id: Arc::from("c-\"1\""),
+        model: ModelIndex(0),
+        change: Change::Stage {
+            from: Some(StageIndex(0)),
+            to: Some(StageIndex(2)),
+            skipped: vec![StageIndex(1)],
+            direction: Direction::Forward,
+            previous_since: Some(instant("1997-01-01T00:00:00Z")),
+        },
+        name: "moved_to_repeat_purchase".into(),
+        sequence: 2,
+        occurred_at: instant("1997-01-18T15:55:44Z"),
+        cause: Cause::Touchpoint { event_id: "e-1".into(), type_name: "order_completed".into() },
+        late: false,
+        reconciled: false,
+        because: "orders.count >= 2".into(),
+        values: vec![
+            ("orders.count".into(), OwnedValue::Int(2)),
+            ("orders.last".into(), OwnedValue::Timestamp(instant("1997-01-18T15:55:44Z"))),
+            ("advocacy".into(), OwnedValue::Absent),
+            ("share".into(), OwnedValue::Double(0.5)),
+            ("ratio".into(), OwnedValue::Double(f64::INFINITY)),
+            ("gap".into(), OwnedValue::Duration(Duration::from_millis(1_500))),
+            ("kept".into(), OwnedValue::Bool(true)),
+            ("scale".into(), OwnedValue::String("nps".into())),
+        ],
+        orders: OrdersSummary {
+            count: 2,
+            revenue: Amount::from_micros(149_970_000),
+            last: Some(instant("1997-01-18T15:55:44Z")),
+        },
+    }
+}
+
+/// One of each shape, by the name of its golden record.
+fn transitions() -> Vec<(&'static str, Transition, Mode, &'static str)> {
+    let plain = Transition {
+        cause: Cause::Time,
+        because: "true".into(),
+        values: vec![],
+        orders: OrdersSummary::default(),
+        ..stage_transition()
+    };
+    vec![
+        (
+            "a forward move",
+            stage_transition(),
+            Mode::Live,
+            concat!(
+                r#"{"transition_id":"6ba7b810-9dad-51d1-80b4-00c04fd430c8","customer_id":"c-\"1\"","model":"loyalty_ladder","#,
+                r#""model_version":3,"kind":"stage","name":"moved_to_repeat_purchase","from":"prospect","#,
+                r#""to":"regular_customer","skipped":["new_customer"],"direction":"forward","sequence":2,"#,
+                r#""occurred_at":"1997-01-18T15:55:44Z","detected_at":"1997-01-18T15:55:45.250Z","#,
+                r#""cause":{"event_id":"e-1","type":"order_completed"},"#,
+                r#""because":{"condition":"orders.count >= 2","values":{"orders.count":2,"orders.last":"1997-01-18T15:55:44Z","#,
+                r#""advocacy":null,"share":0.5,"ratio":"Infinity","gap":"1.500s","kept":true,"scale":"nps"}},"late":false,"#,
+                r#""mode":"live","orders":{"count":2,"revenue":"149.97","currency":"EUR","last":"1997-01-18T15:55:44Z"},"#,
+                r#""previous":{"stage":"prospect","since":"1997-01-01T00:00:00Z"}}"#,
+            ),
+        ),
+        (
+            "no stage any more",
+            Transition {
+                change: Change::Stage {
+                    from: Some(StageIndex(1)),
+                    to: None,
+                    skipped: vec![],
+                    direction: Direction::Backward,
+                    previous_since: None,
+                },
+                name: "purchase_reversed".into(),
+                because: "".into(),
+                late: true,
+                ..plain.clone()
+            },
+            Mode::Replay,
+            concat!(
+                r#"{"transition_id":"6ba7b810-9dad-51d1-80b4-00c04fd430c8","customer_id":"c-\"1\"","model":"loyalty_ladder","#,
+                r#""model_version":3,"kind":"stage","name":"purchase_reversed","from":"new_customer","skipped":[],"#,
+                r#""direction":"backward","sequence":2,"occurred_at":"1997-01-18T15:55:44Z","#,
+                r#""detected_at":"1997-01-18T15:55:45.250Z","cause":{"time":true},"late":true,"mode":"replay","#,
+                r#""orders":{"count":0,"revenue":"0","currency":"EUR"},"previous":{"stage":"new_customer"}}"#,
+            ),
+        ),
+        (
+            "a signal",
+            Transition { change: Change::Signal { on: true }, name: "silent".into(), ..plain.clone() },
+            Mode::Reconcile,
+            concat!(
+                r#"{"transition_id":"6ba7b810-9dad-51d1-80b4-00c04fd430c8","customer_id":"c-\"1\"","model":"loyalty_ladder","#,
+                r#""model_version":3,"kind":"signal","name":"silent","to":"started","sequence":2,"#,
+                r#""occurred_at":"1997-01-18T15:55:44Z","detected_at":"1997-01-18T15:55:45.250Z","cause":{"time":true},"#,
+                r#""because":{"condition":"true","values":{}},"late":false,"mode":"reconcile","#,
+                r#""orders":{"count":0,"revenue":"0","currency":"EUR"}}"#,
+            ),
+        ),
+        (
+            "a milestone",
+            Transition { change: Change::Milestone, name: "made_first_purchase".into(), ..plain.clone() },
+            Mode::Live,
+            concat!(
+                r#"{"transition_id":"6ba7b810-9dad-51d1-80b4-00c04fd430c8","customer_id":"c-\"1\"","model":"loyalty_ladder","#,
+                r#""model_version":3,"kind":"milestone","name":"made_first_purchase","sequence":2,"#,
+                r#""occurred_at":"1997-01-18T15:55:44Z","detected_at":"1997-01-18T15:55:45.250Z","cause":{"time":true},"#,
+                r#""because":{"condition":"true","values":{}},"late":false,"mode":"live","#,
+                r#""orders":{"count":0,"revenue":"0","currency":"EUR"}}"#,
+            ),
+        ),
+        (
+            "a counter",
+            Transition { change: Change::Counter { count: 4 }, name: "reentered_cycle".into(), ..plain },
+            Mode::Live,
+            concat!(
+                r#"{"transition_id":"6ba7b810-9dad-51d1-80b4-00c04fd430c8","customer_id":"c-\"1\"","model":"loyalty_ladder","#,
+                r#""model_version":3,"kind":"counter","name":"reentered_cycle","count":4,"sequence":2,"#,
+                r#""occurred_at":"1997-01-18T15:55:44Z","detected_at":"1997-01-18T15:55:45.250Z","cause":{"time":true},"#,
+                r#""because":{"condition":"true","values":{}},"late":false,"mode":"live","#,
+                r#""orders":{"count":0,"revenue":"0","currency":"EUR"}}"#,
+            ),
+        ),
+    ]
+}
+
+fn with_publication<T>(transition: &Transition, mode: Mode, look: impl FnOnce(&Publication<'_>) -> T) -> T {
+    let models = models();
+    look(&Publication {
+        transition,
+        models: &models,
+        detected_at: instant("1997-01-18T15:55:45.250Z"),
+        mode,
+        currency: Currency::parse("EUR").expect("three letters"),
+    })
+}
+
+fn json(transition: &Transition, mode: Mode) -> String {
+    let mut out = Vec::new();
+    with_publication(transition, mode, |publication| write_json(publication, &mut out));
+    String::from_utf8(out).expect("JSON is UTF-8")
+}
+
+#[test]
+fn the_json_of_each_kind_is_as_published() {
+    for (shape, transition, mode, expected) in transitions() {
+        assert_eq!(json(&transition, mode), expected, "{shape}");
+    }
+}
+
+#[test]
+fn protobuf_says_the_same_as_json() {
+    for (shape, transition, mode, _) in transitions() {
+        let mut bytes = Vec::new();
+        with_publication(&transition, mode, |publication| write_protobuf(publication, &mut bytes));
+        let message = v1::Transition::decode(&*bytes).expect("a Transition");
+        let record: TransitionRecord = serde_json::from_str(&json(&transition, mode)).expect("a transition record");
+        assert_same(shape, message, record);
+    }
+}
+
+fn assert_same(shape: &str, message: v1::Transition, record: TransitionRecord) {
+    type Moment = lifecycle_processor::wire::proto::google::protobuf::Timestamp;
+    let moment = |text: &str| {
+        let millis = instant(text).as_millis();
+        Moment {
+            seconds: millis.div_euclid(1_000),
+            nanos: i32::try_from(millis.rem_euclid(1_000)).expect("small") * 1_000_000,
+        }
+    };
+    let from_json = v1::Transition {
+        transition_id: record.transition_id,
+        customer_id: record.customer_id,
+        model: record.model,
+        model_version: record.model_version,
+        kind: record.kind,
+        name: record.name,
+        from: record.from,
+        to: record.to,
+        skipped: record.skipped,
+        direction: record.direction,
+        count: record.count,
+        sequence: record.sequence,
+        occurred_at: Some(moment(&record.occurred_at)),
+        detected_at: Some(moment(&record.detected_at)),
+        cause: Some(v1::Cause {
+            event_id: record.cause.event_id,
+            r#type: record.cause.type_name,
+            time: record.cause.time.then_some(true),
+        }),
+        because: record.because.map(|because| v1::Because {
+            condition: because.condition,
+            values: Some(Struct {
+                fields: because.values.into_iter().map(|(name, value)| (name, proto_value(value))).collect(),
+            }),
+        }),
+        late: record.late,
+        mode: record.mode,
+        orders: Some(v1::Orders {
+            count: record.orders.count,
+            revenue: record.orders.revenue,
+            currency: record.orders.currency,
+            last: record.orders.last.as_deref().map(moment),
+        }),
+        previous: record
+            .previous
+            .map(|previous| v1::Previous { stage: previous.stage, since: previous.since.as_deref().map(moment) }),
+    };
+    assert_eq!(message, from_json, "{shape}");
+}
+
+fn proto_value(value: serde_json::Value) -> Value {
+    let kind = match value {
+        serde_json::Value::Null => Kind::NullValue(0),
+        serde_json::Value::Bool(value) => Kind::BoolValue(value),
+        serde_json::Value::Number(number) => Kind::NumberValue(number.as_f64().expect("a number")),
+        serde_json::Value::String(text) => Kind::StringValue(text),
+        nested => panic!("{nested} is no value of a fact"),
+    };
+    Value { kind: Some(kind) }
+}
+
+#[test]
+fn the_headers_make_it_a_cloud_event() {
+    let headers = |with_subject| {
+        let events = CloudEvents { source: "/lifecycle/test".to_owned(), with_subject };
+        let headers = with_publication(&stage_transition(), Mode::Live, |publication| {
+            events.headers(publication, cloud_events::JSON)
+        });
+        let text = |value: Option<Vec<u8>>| String::from_utf8(value.expect("a value")).expect("UTF-8");
+        headers.into_iter().map(|header| (header.name, text(header.value))).collect::<Vec<_>>()
+    };
+    let mut expected: Vec<_> = [
+        ("content-type", "application/json"),
+        ("ce_specversion", "1.0"),
+        ("ce_id", "6ba7b810-9dad-51d1-80b4-00c04fd430c8"),
+        ("ce_source", "/lifecycle/test"),
+        ("ce_type", "lifecycle.v1.Transition"),
+        ("ce_time", "1997-01-18T15:55:44Z"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
+    assert_eq!(headers(false), expected);
+    expected.push(("ce_subject".to_owned(), "c-\"1\"".to_owned()));
+    assert_eq!(headers(true), expected);
+}
