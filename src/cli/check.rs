@@ -15,9 +15,16 @@ use crate::wire::model_file::{
     FILE_BYTES_MAX, ModelSource, Override, load, position, read, render, shipped, shipped_catalogue, shipped_names,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  lifecycle check ./my-model.yaml
+  lifecycle check --set retention.risk_after=days(60) retention ./my-model.yaml
+  lifecycle check --against ./my-model-v1.yaml ./my-model.yaml";
+
 /// Report every problem of model files at once, and what an edit of them does.
 #[derive(Args, Clone, Debug)]
-pub struct CheckArguments {
+#[command(after_help = EXAMPLES)]
+pub(super) struct CheckArguments {
     /// Model files, or names of shipped models; those that run together belong together here
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<String>,
@@ -53,7 +60,7 @@ struct Findings {
 
 /// Checks the models and prints what was found; fails when a model is refused.
 #[must_use]
-pub fn run(arguments: &CheckArguments) -> ExitCode {
+pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
     let findings = match find(arguments) {
         Ok(findings) => findings,
         Err(message) => {

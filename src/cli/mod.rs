@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod check;
+mod config;
 mod replay;
 
 /// How a command ended. The numbers are a contract: scripts and supervisors act on them.
@@ -51,6 +52,7 @@ struct CommandLine {
 enum Command {
     Check(check::CheckArguments),
     Replay(replay::ReplayArguments),
+    Config(config::ConfigArguments),
 }
 
 /// Runs the command that the process was started with.
@@ -59,5 +61,6 @@ pub fn run() -> ExitCode {
     match CommandLine::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Config(arguments) => config::run(&arguments),
     }
 }

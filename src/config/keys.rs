@@ -123,7 +123,7 @@ pub const KEYS: &[Key] = &[
         form: "mapping of mappings",
         default: "",
         otherwise: "as the models say",
-        about: "Values for parameters of models, by model and parameter: `{retention: {at_risk_after: days(60)}}`.",
+        about: "Values for parameters of models, by model and parameter: `{retention: {risk_after: days(60)}}`.",
     },
     Key {
         path: "catalogue",

@@ -102,8 +102,12 @@ mod tests {
     use std::collections::HashSet;
 
     fn first(seed: u64, count: usize) -> Vec<GeneratedTouchpoint> {
+        first_of(seed, 50.0, count)
+    }
+
+    fn first_of(seed: u64, customers_per_day: f64, count: usize) -> Vec<GeneratedTouchpoint> {
         let start = Timestamp::from_millis(1_700_000_000_000);
-        let mut journeys = Journeys::new(JourneyOptions { seed, start, customers_per_day: 50.0 });
+        let mut journeys = Journeys::new(JourneyOptions { seed, start, customers_per_day });
         let until = start + Duration::from_days(1_000);
         std::iter::from_fn(|| journeys.next_by(until)).take(count).collect()
     }
@@ -136,7 +140,7 @@ mod tests {
 
     #[test]
     fn some_customers_order_again_after_three_months_of_silence() {
-        let touchpoints = first(5, 60_000);
+        let touchpoints = first_of(5, 2.0, 30_000);
         let mut last = std::collections::HashMap::new();
         let mut came_back = 0;
         for touchpoint in touchpoints.iter().filter(|touchpoint| touchpoint.act.type_name == "order_completed") {

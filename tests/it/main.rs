@@ -3,5 +3,7 @@
 mod architecture;
 mod broker;
 mod check;
+mod cli;
+mod config;
 mod oracle;
 mod wire;

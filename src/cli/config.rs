@@ -1,0 +1,83 @@
+//! `lifecycle config`: what the configuration says, and whether it can be used.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::config::{Config, reference};
+
+use super::Exit;
+
+const EXAMPLES: &str = "\
+Examples:
+  lifecycle config check --config lifecycle.yaml
+  LIFECYCLE_WORKERS=4 lifecycle config show --config lifecycle.yaml
+  lifecycle config reference";
+
+/// Look at the configuration.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ConfigArguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Check the configuration and its models; print every problem
+    Check(ConfigFile),
+    /// Print what holds and who set it; secrets are not shown
+    Show(ConfigFile),
+    /// Print every key with its variable, default and meaning
+    Reference,
+}
+
+/// Where the configuration is.
+#[derive(Args, Debug)]
+pub(super) struct ConfigFile {
+    /// The configuration file; without it the environment alone counts
+    #[arg(long = "config", value_name = "FILE", env = "LIFECYCLE_CONFIG")]
+    path: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// Reads the configuration; prints every problem.
+    pub(super) fn load(&self) -> Result<Config, Exit> {
+        Config::load(self.path.as_deref()).map_err(|refused| {
+            eprintln!("{refused}");
+            Exit::Usage
+        })
+    }
+}
+
+/// Looks at the configuration.
+pub(super) fn run(arguments: &ConfigArguments) -> ExitCode {
+    match &arguments.action {
+        Action::Reference => {
+            print!("{}", reference());
+            Exit::Success.into()
+        }
+        Action::Show(file) => match file.load() {
+            Ok(config) => {
+                print!("{}", config.show());
+                Exit::Success.into()
+            }
+            Err(exit) => exit.into(),
+        },
+        Action::Check(file) => match file.load() {
+            Ok(config) => match config.models.load(io::stderr().is_terminal()) {
+                Ok(models) => {
+                    println!("the configuration is good: {} models, {} workers", models.models.len(), config.workers);
+                    Exit::Success.into()
+                }
+                Err(report) => {
+                    eprintln!("{report}");
+                    Exit::Usage.into()
+                }
+            },
+            Err(exit) => exit.into(),
+        },
+    }
+}

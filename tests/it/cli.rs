@@ -1,0 +1,103 @@
+//! The program as a user runs it: exit codes, help, and output for scripts.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// What a run of the program left behind.
+pub struct Run {
+    pub code: i32,
+    pub output: String,
+    pub errors: String,
+}
+
+/// Runs the program in `directory` with `input` on standard input.
+pub fn lifecycle(directory: &Path, arguments: &[&str], input: &[u8]) -> Run {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("standard input is piped");
+    let input = input.to_owned();
+    // The program may refuse its arguments and be gone before it has read anything.
+    let writer = std::thread::spawn(move || stdin.write_all(&input).is_ok());
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("the program ends");
+    writer.join().expect("input is written");
+    Run {
+        code: status.code().expect("the program is not killed"),
+        output: String::from_utf8(stdout).expect("output is text"),
+        errors: String::from_utf8(stderr).expect("errors are text"),
+    }
+}
+
+fn run(arguments: &[&str]) -> Run {
+    lifecycle(Path::new("."), arguments, b"")
+}
+
+#[test]
+fn without_a_command_help_is_printed_and_the_command_line_is_refused() {
+    let run = run(&[]);
+    assert_eq!(run.code, 2);
+    assert!(run.errors.contains("Usage: lifecycle <COMMAND>"), "{}", run.errors);
+}
+
+#[test]
+fn help_names_the_exit_codes_and_the_version_is_that_of_the_package() {
+    let help = run(&["--help"]);
+    assert_eq!(help.code, 0);
+    for code in [
+        "0  done",
+        "1  done, and problems",
+        "2  the command line",
+        "3  run: refused",
+        "4  run: stopped",
+        "5  run: did not",
+    ] {
+        assert!(help.output.contains(code), "{code} is missing in {}", help.output);
+    }
+    let version = run(&["--version"]);
+    assert_eq!(version.output, format!("lifecycle {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    let help = run(&["--help"]).output;
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
+        .filter(|command| *command != "help")
+        .collect();
+    assert!(commands.contains(&"replay") && commands.contains(&"config"), "{commands:?}");
+    for command in commands {
+        let help = run(&[command, "--help"]);
+        assert_eq!(help.code, 0, "{command}");
+        assert!(
+            help.output.contains("Examples:") && help.output.contains(&format!("lifecycle {command}")),
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_ends_with_2() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("lifecycle.yaml"), "workres: 2\n").unwrap();
+    let run = lifecycle(directory.path(), &["config", "check", "--config", "lifecycle.yaml"], b"");
+    assert_eq!(run.code, 2);
+    assert!(
+        run.errors.contains("lifecycle.yaml:1:10: unknown key `workres`: did you mean `workers`?"),
+        "{}",
+        run.errors
+    );
+    let run = lifecycle(directory.path(), &["config", "check", "--config", "nowhere.yaml"], b"");
+    assert_eq!(run.code, 2);
+    assert!(run.errors.contains("nowhere.yaml: cannot be read"), "{}", run.errors);
+}
