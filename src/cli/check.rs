@@ -112,7 +112,14 @@ fn open_old(
             old.push(model.clone());
         }
     }
-    load(&old, catalogue, overrides).map(|(set, _)| set).map_err(|problems| {
+    // A value for a parameter that only the new file has is of no use to the old one.
+    let (drafts, ..) = read(&old, catalogue);
+    let is_known = |given: &&Override| {
+        let mut models = drafts.iter().filter(|draft| draft.name.value == given.model);
+        models.any(|draft| draft.parameters.iter().any(|named| named.name.value == given.parameter))
+    };
+    let overrides: Vec<Override> = overrides.iter().filter(is_known).cloned().collect();
+    load(&old, catalogue, &overrides).map(|(set, _)| set).map_err(|problems| {
         old.push(catalogue.clone());
         format!("what `--against` names cannot be loaded itself\n\n{}", render(&problems, &old, false))
     })

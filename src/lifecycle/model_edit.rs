@@ -176,23 +176,17 @@ impl Part {
 
 fn parts(kind: &Kind, before: &[Part], after: &[Part], model: &Model, found: &mut Vec<Consequence>) {
     let Kind { what, codes: [renamed, removed, added, changed], .. } = *kind;
-    let is_new = |part: &&Part| !before.iter().any(|earlier| earlier.id == part.id);
+    let mut new: Vec<&Part> = after.iter().filter(|part| !before.iter().any(|earlier| earlier.id == part.id)).collect();
     for gone in before.iter().filter(|part| !after.iter().any(|later| later.id == part.id)) {
-        let text = match after.iter().filter(is_new).find(|part| part.means == gone.means) {
-            Some(part) => {
-                note(
-                    found,
-                    model,
-                    renamed,
-                    format!("{what} `{}` is now called `{}`, which makes it another {what}", gone.name, part.name),
-                );
-                continue;
-            }
-            None => format!("{what} `{}` is gone: {}", gone.name, kind.removed),
-        };
-        note(found, model, removed, text);
+        if let Some(place) = new.iter().position(|part| part.means == gone.means) {
+            let part = new.remove(place);
+            let text = format!("{what} `{}` is now called `{}`, which makes it another {what}", gone.name, part.name);
+            note(found, model, renamed, text);
+        } else {
+            note(found, model, removed, format!("{what} `{}` is gone: {}", gone.name, kind.removed));
+        }
     }
-    for part in after.iter().filter(is_new) {
+    for part in new {
         note(found, model, added, format!("{what} `{}` is new: {}", part.name, kind.added));
     }
     for part in after {

@@ -5,5 +5,7 @@ mod broker;
 mod check;
 mod cli;
 mod config;
+mod model_document;
+mod model_edit;
 mod oracle;
 mod wire;
