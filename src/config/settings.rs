@@ -12,8 +12,8 @@ use super::keys::{CLIENT, KEYS, PARAMETERS, VARIABLE_PREFIX, key, nearest};
 use super::models::ModelChoice;
 use super::node::{Content, Node};
 
-/// Variables that begin like ours and are none of the configuration.
-const OTHER_VARIABLES: &[&str] = &["LIFECYCLE_CONFIG"];
+/// Variables that begin like ours and are none of the configuration: the last names the broker of the tests.
+const OTHER_VARIABLES: &[&str] = &["LIFECYCLE_CONFIG", "LIFECYCLE_TEST_BROKER"];
 
 /// Settings by path, each with its place, and the problems found so far.
 pub(super) struct Settings {
