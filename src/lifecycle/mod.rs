@@ -22,6 +22,7 @@ pub mod model_edit;
 pub mod model_set;
 pub mod problem;
 
+pub mod author;
 pub mod customer;
 pub mod evaluate;
 pub mod transition;

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::id::{ModelIndex, StageIndex};
 use super::model::Direction;
 use super::money::Amount;
-use super::time::Timestamp;
+use super::time::{Duration, Timestamp};
+use super::value::Value;
 
 /// One published change of one customer in one model. Names are resolved through the [`ModelSet`](super::model_set::ModelSet).
 #[derive(Clone, PartialEq, Debug)]
@@ -113,7 +114,37 @@ pub enum OwnedValue {
     /// An instant.
     Timestamp(Timestamp),
     /// A length of time.
-    Duration(super::time::Duration),
+    Duration(Duration),
+}
+
+impl OwnedValue {
+    /// The value, borrowed.
+    #[must_use]
+    pub fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Absent => Value::Absent,
+            Self::Int(number) => Value::Int(*number),
+            Self::Double(number) => Value::Double(*number),
+            Self::Bool(truth) => Value::Bool(*truth),
+            Self::String(text) => Value::String(text),
+            Self::Timestamp(instant) => Value::Timestamp(*instant),
+            Self::Duration(length) => Value::Duration(*length),
+        }
+    }
+}
+
+impl From<Value<'_>> for OwnedValue {
+    fn from(value: Value<'_>) -> Self {
+        match value {
+            Value::Absent => Self::Absent,
+            Value::Int(number) => Self::Int(number),
+            Value::Double(number) => Self::Double(number),
+            Value::Bool(truth) => Self::Bool(truth),
+            Value::String(text) => Self::String(text.into()),
+            Value::Timestamp(instant) => Self::Timestamp(instant),
+            Value::Duration(length) => Self::Duration(length),
+        }
+    }
 }
 
 /// What campaigns want to know of a customer's valid orders.

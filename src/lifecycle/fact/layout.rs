@@ -11,7 +11,7 @@ use crate::lifecycle::value::{Slot, Type};
 pub enum FactKind {
     /// How many touchpoints of the group.
     Count(GroupIndex),
-    /// How many touchpoints of the group are under this old; at most [`RecentTimes::KEPT_MAX`](super::RecentTimes::KEPT_MAX) are told apart.
+    /// How many touchpoints of the group are under this old; at most [`RecentTimes::WINDOW_MAX`](super::RecentTimes::WINDOW_MAX) are counted.
     CountWithin(GroupIndex, Duration),
     /// The earliest time of a touchpoint of the group.
     First(GroupIndex),
@@ -122,10 +122,10 @@ pub struct Layout {
     pub latest_ids: Vec<StableId>,
     /// The stable id of each of `windows`.
     pub window_ids: Vec<StableId>,
-    /// The gaps of streaks, and their stable ids.
-    pub gaps: Vec<(StableId, Duration)>,
-    /// The groups whose first touchpoint since an order is kept, and their stable ids.
-    pub followed: Vec<(StableId, GroupIndex)>,
+    /// The gaps of streaks.
+    pub gaps: Vec<Duration>,
+    /// The stable id of each group whose first touchpoint since an order is kept.
+    pub followed: Vec<StableId>,
     /// Whether any fact reads the order ledger.
     pub reads_orders: bool,
     slots: HashMap<FactKind, Slot>,
@@ -187,7 +187,7 @@ impl Layout {
                     OrdersReading::Streak(gap) => Operand::Streak(self.gap(gap)),
                     OrdersReading::StreakStart(gap) => Operand::StreakStart(self.gap(gap)),
                     OrdersReading::FirstSinceLast(group) => {
-                        let index = push(&mut self.followed, (id, group));
+                        let index = push(&mut self.followed, id);
                         self.update(group, Update::Follow(index));
                         Operand::FirstSinceLast(index)
                     }
@@ -206,10 +206,10 @@ impl Layout {
     }
 
     fn gap(&mut self, gap: Duration) -> u16 {
-        match self.gaps.iter().position(|&(_, known)| known == gap) {
+        // A streak and its start share the gap.
+        match self.gaps.iter().position(|&known| known == gap) {
             Some(index) => u16::try_from(index).expect("facts are limited"),
-            // Not the id of the reading: a streak and its start share the gap.
-            None => push(&mut self.gaps, (StableId::of(&format!("gap {}", gap.as_millis())), gap)),
+            None => push(&mut self.gaps, gap),
         }
     }
 

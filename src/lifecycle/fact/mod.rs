@@ -8,6 +8,7 @@ mod orders;
 mod times;
 
 pub use facts::{Facts, FactsAt, Latest};
-pub use layout::{FactDefinition, FactKind, Layout, Operand, OrdersReading};
-pub use orders::{OrderEntry, OrderLedger, Refund};
+pub use layout::{FactDefinition, FactKind, Layout, Operand, OrdersReading, Update};
+pub(crate) use orders::ABSENT;
+pub use orders::{FoldedOrders, OrderAmount, OrderEntry, OrderLedger, Refund};
 pub use times::RecentTimes;
