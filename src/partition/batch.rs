@@ -1,6 +1,10 @@
 //! What goes to the changelog and comes back from it.
 
 use crate::lifecycle::id::StableId;
+use crate::lifecycle::model::Model;
+use crate::lifecycle::model_set::ModelSet;
+
+use super::record::Shape;
 
 /// The customers that a commit writes to the changelog: one record of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,4 +61,48 @@ pub struct Restored {
     pub customers: usize,
     /// Customers removed.
     pub removed: usize,
+}
+
+impl StoredLayout {
+    /// The layout that `models` read and write.
+    #[must_use]
+    pub fn of(models: &ModelSet) -> Self {
+        let layout = &models.layout;
+        let gap = |gap: &crate::lifecycle::time::Duration| StableId::of(&format!("gap {}", gap.as_millis()));
+        Self {
+            numbers: layout.number_ids.clone(),
+            latest: layout.latest_ids.clone(),
+            windows: layout.window_ids.clone(),
+            gaps: layout.gaps.iter().map(gap).collect(),
+            followed: layout.followed.clone(),
+            models: models.models.iter().map(StoredModel::of).collect(),
+        }
+    }
+}
+
+impl StoredModel {
+    fn of(model: &Model) -> Self {
+        Self {
+            id: StableId::of(&model.name),
+            hash: model.hash,
+            stages: model.stages.iter().map(|stage| stage.id).collect(),
+            signals: model.signals.iter().map(|signal| signal.id).collect(),
+            milestones: model.milestones.iter().map(|milestone| milestone.id).collect(),
+            counters: model.counters.iter().map(|counter| counter.id).collect(),
+        }
+    }
+}
+
+impl Shape {
+    /// The shape of the records that `models` read and write.
+    pub(super) fn of(models: &ModelSet) -> Self {
+        let layout = &models.layout;
+        Self {
+            number_is_time: layout.number_is_time.clone(),
+            latest: layout.latest_ids.len(),
+            windows: layout.window_ids.len(),
+            followed: layout.followed.len(),
+            counters: models.models.iter().map(|model| model.counters.len()).collect(),
+        }
+    }
 }

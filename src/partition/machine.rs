@@ -1,107 +1,287 @@
-//! The machine: one input in, effects out.
+//! The machine: one input in, effects out; a batch of them is committed or undone as a whole.
+
+use crate::lifecycle::customer::{Outcome, Rules};
+use crate::lifecycle::id::TypeIndex;
+use crate::lifecycle::model_set::ModelSet;
+use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::touchpoint::{FactOptions, Touchpoint};
 
 use std::sync::Arc;
 
-use crate::lifecycle::id::StageIndex;
-use crate::lifecycle::model_set::ModelSet;
-use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::touchpoint::FactOptions;
-use crate::lifecycle::transition::{OrdersSummary, OwnedValue};
-
 use super::batch::{Batch, Restored, StoredLayout};
 use super::clock::Clock;
+use super::customers::Customers;
 use super::effects::Effects;
 use super::input::Input;
+use super::population::Population;
+use super::record::{self, Shape};
+use super::translation::Translation;
+use super::view::CustomerView;
+use super::wakeups::{Place, WakeUps};
 
 /// The customers of one partition, and what is pending of its current batch.
 #[derive(Debug)]
-pub struct Partition {}
+pub struct Partition {
+    rules: Rules,
+    shape: Shape,
+    layout: StoredLayout,
+    customers: Customers,
+    wake_ups: WakeUps,
+    clock: Clock,
+    committed_clock: Clock,
+    population: Population,
+    sweep: Sweep,
+    /// How the records of another layout are taken over, for the layout met last.
+    translation: Option<Translation>,
+}
+
+/// A pass over the whole table that writes every customer again.
+#[derive(Debug, Default)]
+struct Sweep {
+    /// Changes with each sweep, so that a customer's mark says whether this one has written it.
+    number: u8,
+    /// The next place to look at; `None` while no sweep runs.
+    cursor: Option<Place>,
+    /// Where the batch's own share of the sweep ends, and what it wrote.
+    pending_cursor: Place,
+    pending: Vec<Place>,
+}
 
 impl Partition {
     /// An empty partition.
     #[must_use]
-    pub fn new(_models: Arc<ModelSet>, _options: FactOptions) -> Self {
-        unimplemented!()
+    pub fn new(models: Arc<ModelSet>, options: FactOptions) -> Self {
+        let shape = Shape::of(&models);
+        let layout = StoredLayout::of(&models);
+        let population = Population::new(&models);
+        Self {
+            rules: Rules { models, options },
+            shape,
+            layout,
+            customers: Customers::new(),
+            wake_ups: WakeUps::default(),
+            clock: Clock::default(),
+            committed_clock: Clock::default(),
+            population,
+            sweep: Sweep::default(),
+            translation: None,
+        }
     }
 
     /// Applies one input; effects are appended. Returns whether wake-ups due by `Input::TimePassed` are left over.
-    pub fn apply(&mut self, _input: Input<'_>, _effects: &mut Effects) -> bool {
-        unimplemented!()
+    pub fn apply(&mut self, input: Input<'_>, effects: &mut Effects) -> bool {
+        match input {
+            Input::Touchpoint(touchpoint) => {
+                effects.tally.consumed += 1;
+                self.apply_touchpoint(touchpoint, effects);
+                false
+            }
+            Input::Rejected(rejected) => {
+                effects.tally.consumed += 1;
+                effects.dead_letters.push(rejected);
+                false
+            }
+            Input::TimePassed { until, wake_ups_max } => self.pass_time(until, wake_ups_max, effects),
+        }
+    }
+
+    fn apply_touchpoint(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
+        let groups = self.rules.models.vocabulary.groups_of(touchpoint);
+        let (aside, is_new) =
+            self.customers.open(touchpoint.customer_id, touchpoint.occurred_at, &self.rules, &self.shape);
+        if is_new {
+            self.population.add();
+        }
+        let published_before = effects.transitions.len();
+        let outcome = aside.customer.apply(&self.rules, touchpoint, groups, &mut effects.transitions);
+        match outcome {
+            Outcome::Duplicate => effects.tally.duplicates += 1,
+            Outcome::Applied { is_late } => {
+                aside.is_changed = true;
+                self.wake_ups.arm(aside.place, &aside.customer.id, aside.customer.wake_up);
+                self.clock.advance(touchpoint.occurred_at);
+                effects.tally.applied += 1;
+                effects.tally.late += u64::from(is_late);
+                effects.tally.unknown_types += u64::from(touchpoint.kind == TypeIndex::UNKNOWN);
+            }
+        }
+        self.population.follow(&effects.transitions[published_before..]);
+    }
+
+    fn pass_time(&mut self, until: Timestamp, wake_ups_max: usize, effects: &mut Effects) -> bool {
+        for _ in 0..wake_ups_max {
+            let Some(place) = self.wake_ups.next_due(until, |place| self.customers.wake_up(place)) else {
+                return false;
+            };
+            let aside = self.customers.set_aside(place, &self.rules, &self.shape);
+            let published_before = effects.transitions.len();
+            aside.is_changed |= aside.customer.wake(&self.rules, until, &mut effects.transitions);
+            self.wake_ups.arm(place, &aside.customer.id, aside.customer.wake_up);
+            self.population.follow(&effects.transitions[published_before..]);
+            effects.tally.wake_ups += 1;
+        }
+        self.wake_ups.earliest().is_some_and(|earliest| earliest <= until)
     }
 
     /// The event time that the touchpoints have reached, pending ones included.
     #[must_use]
     pub fn clock(&self) -> Clock {
-        unimplemented!()
+        self.clock
     }
 
     /// No wake-up is due before this instant; `None` when no customer waits for time.
     #[must_use]
     pub fn next_wake_up(&self) -> Option<Timestamp> {
-        unimplemented!()
+        self.wake_ups.earliest()
     }
 
     /// Encodes every customer changed since the last commit, each once, and, while a sweep runs, at least as many bytes
     /// (and at least `sweep_bytes_min`) of customers that the sweep has not reached. Changes nothing that `abort` does not undo.
-    pub fn write_batches(&mut self, _sweep_bytes_min: usize) -> Vec<Batch> {
-        unimplemented!()
+    pub fn write_batches(&mut self, sweep_bytes_min: usize) -> Vec<Batch> {
+        let mut batches = BatchWriter::default();
+        self.customers.seal(&self.rules, |record| batches.write(record));
+        let share = batches.bytes.max(sweep_bytes_min);
+        if let Some(cursor) = self.sweep.cursor {
+            let changed = batches.bytes;
+            let mut place = cursor;
+            while place < self.customers.places() && batches.bytes - changed < share {
+                if self.customers.awaits_sweep(place, self.sweep.number) {
+                    batches.write(self.customers.record(place));
+                    self.sweep.pending.push(place);
+                }
+                place += 1;
+            }
+            self.sweep.pending_cursor = place;
+        }
+        batches.finish()
     }
 
     /// The batch has been committed: what was pending is now the truth.
     pub fn commit(&mut self) {
-        unimplemented!()
+        self.customers.commit(self.sweep.number);
+        self.customers.mark_swept(&self.sweep.pending, self.sweep.number);
+        self.sweep.pending.clear();
+        if let Some(cursor) = &mut self.sweep.cursor {
+            *cursor = (*cursor).max(self.sweep.pending_cursor);
+            if *cursor >= self.customers.places() {
+                self.sweep.cursor = None;
+            }
+        }
+        self.population.commit();
+        self.committed_clock = self.clock;
     }
 
     /// The batch has not been committed: customers, clock, wake-ups and sweep are as after the last commit.
     pub fn abort(&mut self) {
-        unimplemented!()
+        let wake_ups = &mut self.wake_ups;
+        self.customers.abort(|place, customer| {
+            // A wake-up that the batch worked off is due again. One that it armed does no harm: it is looked up before it counts.
+            match customer {
+                Some((id, wake_up)) => wake_ups.arm(place, &id, wake_up),
+                None => wake_ups.forget(place),
+            }
+        });
+        self.sweep.pending.clear();
+        self.sweep.pending_cursor = self.sweep.cursor.unwrap_or(0);
+        self.population.abort();
+        self.clock = self.committed_clock;
     }
 
     /// Begins to write every customer again.
     pub fn begin_sweep(&mut self) {
-        unimplemented!()
+        self.sweep.number = self.sweep.number.wrapping_add(1);
+        self.sweep.cursor = Some(0);
+        self.sweep.pending_cursor = 0;
     }
 
     /// Whether a sweep is running that has not written every customer (committed ones count).
     #[must_use]
     pub fn is_sweeping(&self) -> bool {
-        unimplemented!()
+        self.sweep.cursor.is_some()
     }
 
     /// The meaning of the indices in the batches that `write_batches` gives.
     #[must_use]
     pub fn layout(&self) -> &StoredLayout {
-        unimplemented!()
+        &self.layout
     }
 
     /// Takes over the customers of a changelog record, written under `layout`; newer ones win.
     ///
     /// # Errors
     /// A sentence on what cannot be read.
-    pub fn restore(&mut self, _layout: &StoredLayout, _customers: &[&[u8]]) -> Result<Restored, String> {
-        unimplemented!()
+    pub fn restore(&mut self, layout: &StoredLayout, customers: &[&[u8]]) -> Result<Restored, String> {
+        let is_ours = *layout == self.layout;
+        if !is_ours && self.translation.as_ref().is_none_or(|known| known.stored() != layout) {
+            self.translation = Some(Translation::new(layout.clone(), &self.rules.models)?);
+        }
+        let mut restored = Restored::default();
+        let mut translated = Vec::new();
+        for &entry in customers {
+            let head = record::read_head(entry).ok_or("a customer record cannot be read")?;
+            if head.is_removed {
+                self.customers.remove(head.customer_id);
+                restored.removed += 1;
+                continue;
+            }
+            let record = match &mut self.translation {
+                Some(translation) if !is_ours => {
+                    translated.clear();
+                    translation.translate(entry, &self.rules, &mut translated)?;
+                    &translated
+                }
+                _ => entry,
+            };
+            self.customers.put(head.customer_id, record.into(), self.sweep.number);
+            restored.customers += 1;
+        }
+        Ok(restored)
     }
 
-    /// Ends restoring: the clock was `clock` at the last commit.
-    pub fn end_restore(&mut self, _clock: Clock) {
-        unimplemented!()
+    /// Ends restoring: the clock was `clock` at the last commit. Arms every wake-up and counts the population.
+    ///
+    /// # Errors
+    /// A sentence on what cannot be read.
+    pub fn end_restore(&mut self, clock: Clock) -> Result<(), String> {
+        (self.clock, self.committed_clock) = (clock, clock);
+        let mut customer = crate::lifecycle::customer::Customer::new(Arc::from(""), Timestamp::MIN, &self.rules.models);
+        for place in 0..self.customers.places() {
+            let record = self.customers.record(place);
+            if record.is_empty() {
+                continue;
+            }
+            record::read(record, &self.shape, self.rules.options.currency, &mut customer)
+                .ok_or("a customer record does not fit its layout")?;
+            self.wake_ups.arm(place, &customer.id, customer.wake_up);
+            self.population.count(&customer);
+        }
+        self.translation = None;
+        Ok(())
     }
 
     /// A customer as committed.
     #[must_use]
-    pub fn customer(&self, _id: &str) -> Option<CustomerView> {
-        unimplemented!()
+    pub fn customer(&self, id: &str) -> Option<CustomerView> {
+        self.view(self.customers.find(id)?)
     }
 
     /// Every customer as committed, in order of id.
     pub fn customers(&self) -> impl Iterator<Item = CustomerView> + '_ {
-        std::iter::empty()
+        let is_committed = |&place: &Place| !self.customers.record(place).is_empty();
+        let mut places: Vec<Place> = (0..self.customers.places()).filter(is_committed).collect();
+        places.sort_by_key(|&place| record::customer_id(self.customers.record(place)));
+        places.into_iter().filter_map(|place| self.view(place))
+    }
+
+    fn view(&self, place: Place) -> Option<CustomerView> {
+        let customer = self.customers.committed(place, &self.rules, &self.shape)?;
+        Some(CustomerView::of(&customer, &self.rules.models))
     }
 
     /// How many customers, committed ones.
     #[must_use]
     pub fn len(&self) -> usize {
-        unimplemented!()
+        self.customers.len()
     }
 
     /// Whether there is no customer.
@@ -110,61 +290,60 @@ impl Partition {
         self.len() == 0
     }
 
-    /// How many customers stand in each stage: by model, then by stage; the last number of a model counts those in no stage.
+    /// How many committed customers stand in each stage: by model, then by stage; the last number of a model counts those in
+    /// no stage.
     #[must_use]
     pub fn population(&self) -> &[Vec<u64>] {
-        unimplemented!()
+        self.population.committed()
     }
 
     /// Bytes of memory that the customers take, index and wake-ups included.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        unimplemented!()
+        self.customers.bytes() + self.wake_ups.bytes()
     }
 
     /// Bytes of all customers' records: what a changelog without anything superseded would hold.
     #[must_use]
     pub fn live_bytes(&self) -> usize {
-        unimplemented!()
+        self.customers.record_bytes()
     }
 
     /// How many wake-ups are waiting.
     #[must_use]
     pub fn wake_ups_pending(&self) -> usize {
-        unimplemented!()
+        self.wake_ups.pending()
     }
 }
 
-/// A customer as committed, for people.
-#[derive(Clone, PartialEq, Debug)]
-pub struct CustomerView {
-    /// Whose.
-    pub customer_id: Box<str>,
-    /// The latest instant applied.
-    pub clock: Timestamp,
-    /// When time alone may next change something.
-    pub next_wake_up: Option<Timestamp>,
-    /// By name as the models write them; facts that are absent included.
-    pub facts: Vec<(Box<str>, OwnedValue)>,
-    /// The valid orders.
-    pub orders: OrdersSummary,
-    /// By model, in the order of the configuration.
-    pub models: Vec<ModelView>,
+/// Cuts records into batches.
+#[derive(Default)]
+struct BatchWriter {
+    batches: Vec<Batch>,
+    current: Vec<u8>,
+    count: usize,
+    bytes: usize,
 }
 
-/// What was last published of a customer in one model.
-#[derive(Clone, PartialEq, Debug)]
-pub struct ModelView {
-    /// The stage; `None` when none holds.
-    pub stage: Option<StageIndex>,
-    /// Since when; `None` before the first move.
-    pub since: Option<Timestamp>,
-    /// How many publications so far.
-    pub sequence: u64,
-    /// The signals that are on, by index.
-    pub signals: Vec<usize>,
-    /// The milestones reached, by index.
-    pub milestones: Vec<usize>,
-    /// The highest number published of each counter.
-    pub counters: Vec<i64>,
+impl BatchWriter {
+    fn write(&mut self, record: &[u8]) {
+        if self.count > 0 && self.current.len() + record.len() > Batch::BYTES_MAX {
+            self.cut();
+        }
+        record::write_entry(record, &mut self.current);
+        self.count += 1;
+        self.bytes += record.len();
+    }
+
+    fn cut(&mut self) {
+        let customers = std::mem::take(&mut self.current);
+        self.batches.push(Batch { customers, count: std::mem::take(&mut self.count) });
+    }
+
+    fn finish(mut self) -> Vec<Batch> {
+        if self.count > 0 {
+            self.cut();
+        }
+        self.batches
+    }
 }

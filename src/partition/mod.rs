@@ -6,15 +6,18 @@
 mod batch;
 mod clock;
 mod customers;
-mod duplicates;
 mod effects;
 mod input;
 mod machine;
+mod population;
 mod record;
+mod translation;
+mod view;
 mod wakeups;
 
 pub use batch::{Batch, Restored, StoredLayout, StoredModel};
 pub use clock::Clock;
 pub use effects::{DeadLetter, Effects, Tally};
 pub use input::{Input, Position, Reason, Rejected};
-pub use machine::{CustomerView, ModelView, Partition};
+pub use machine::Partition;
+pub use view::{CustomerView, ModelView};

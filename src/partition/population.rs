@@ -1,0 +1,71 @@
+//! How many customers stand in each stage of each model.
+
+use crate::lifecycle::customer::Customer;
+use crate::lifecycle::id::{ModelIndex, StageIndex};
+use crate::lifecycle::model_set::ModelSet;
+use crate::lifecycle::transition::{Change, Transition};
+
+/// Counts by model and stage, with what the current batch changes kept apart.
+#[derive(Debug)]
+pub(crate) struct Population {
+    /// By model, then by stage; the last number counts the customers in no stage.
+    committed: Vec<Vec<u64>>,
+    added: u64,
+    moves: Vec<(ModelIndex, Option<StageIndex>, Option<StageIndex>)>,
+}
+
+impl Population {
+    pub(crate) fn new(models: &ModelSet) -> Self {
+        let committed = models.models.iter().map(|model| vec![0; model.stages.len() + 1]).collect();
+        Self { committed, added: 0, moves: Vec::new() }
+    }
+
+    /// A new customer, in no stage of any model yet.
+    pub(crate) fn add(&mut self) {
+        self.added += 1;
+    }
+
+    /// Notes the moves among `transitions`.
+    pub(crate) fn follow(&mut self, transitions: &[Transition]) {
+        for transition in transitions {
+            if let Change::Stage { from, to, .. } = transition.change {
+                self.moves.push((transition.model, from, to));
+            }
+        }
+    }
+
+    /// Counts a customer that was restored.
+    pub(crate) fn count(&mut self, customer: &Customer) {
+        for (counts, published) in self.committed.iter_mut().zip(&customer.published) {
+            let place = place(counts, published.stage);
+            counts[place] += 1;
+        }
+    }
+
+    pub(crate) fn commit(&mut self) {
+        for counts in &mut self.committed {
+            let nowhere = place(counts, None);
+            counts[nowhere] += self.added;
+        }
+        for (model, from, to) in self.moves.drain(..) {
+            let counts = &mut self.committed[usize::from(model.0)];
+            let (from, to) = (place(counts, from), place(counts, to));
+            counts[from] -= 1;
+            counts[to] += 1;
+        }
+        self.added = 0;
+    }
+
+    pub(crate) fn abort(&mut self) {
+        self.added = 0;
+        self.moves.clear();
+    }
+
+    pub(crate) fn committed(&self) -> &[Vec<u64>] {
+        &self.committed
+    }
+}
+
+fn place(counts: &[u64], stage: Option<StageIndex>) -> usize {
+    stage.map_or(counts.len() - 1, |stage| usize::from(stage.0))
+}

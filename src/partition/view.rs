@@ -1,0 +1,73 @@
+//! A customer as committed, for people: facts by name, and what was published last.
+
+use crate::lifecycle::customer::Customer;
+use crate::lifecycle::fact::FactsAt;
+use crate::lifecycle::id::StageIndex;
+use crate::lifecycle::model_set::ModelSet;
+use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::transition::{OrdersSummary, OwnedValue};
+use crate::lifecycle::value::{Horizon, Inputs, Slot};
+
+/// A customer as committed.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CustomerView {
+    /// Whose facts these are.
+    pub customer_id: Box<str>,
+    /// The latest instant applied.
+    pub clock: Timestamp,
+    /// When time alone may next change something.
+    pub next_wake_up: Option<Timestamp>,
+    /// By name as the models write them, at the customer's clock; absent ones included.
+    pub facts: Vec<(Box<str>, OwnedValue)>,
+    /// The valid orders.
+    pub orders: OrdersSummary,
+    /// By model, in the order of the configuration.
+    pub models: Vec<ModelView>,
+}
+
+/// What was last published of a customer in one model.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ModelView {
+    /// The stage; `None` when none holds.
+    pub stage: Option<StageIndex>,
+    /// The instant of the latest move; `None` before the first.
+    pub since: Option<Timestamp>,
+    /// How many publications so far.
+    pub sequence: u64,
+    /// The signals that are on, by index.
+    pub signals: Vec<usize>,
+    /// The milestones reached, by index.
+    pub milestones: Vec<usize>,
+    /// The highest number published of each counter.
+    pub counters: Vec<i64>,
+}
+
+impl CustomerView {
+    pub(crate) fn of(customer: &Customer, models: &ModelSet) -> Self {
+        let facts_at = FactsAt { layout: &models.layout, facts: &customer.facts };
+        let facts = (0..).zip(&models.layout.definitions).map(|(slot, definition)| {
+            let value = facts_at.read(Slot(slot), customer.clock, &mut Horizon::NEVER.clone());
+            (definition.text.clone(), OwnedValue::from(value))
+        });
+        let models = customer.published.iter().map(|published| ModelView {
+            stage: published.stage,
+            since: published.since,
+            sequence: published.sequence,
+            signals: indices(published.signals),
+            milestones: indices(published.milestones),
+            counters: published.counters.clone(),
+        });
+        Self {
+            customer_id: (&*customer.id).into(),
+            clock: customer.clock,
+            next_wake_up: customer.wake_up,
+            facts: facts.collect(),
+            orders: customer.facts.orders_summary(),
+            models: models.collect(),
+        }
+    }
+}
+
+fn indices(set: u64) -> Vec<usize> {
+    (0..64).filter(|index| set >> index & 1 == 1).collect()
+}
