@@ -1,4 +1,4 @@
-//! The text committed beside an input offset: `lifecycle=1 changelog=42 models=00000000000000ff clock=1997-01-18T15:55:44Z`.
+//! The text committed beside an input offset: `lifecycle=1 changelog=7..42 models=00000000000000ff clock=1997-01-18T15:55:44Z`.
 //!
 //! Text rather than bytes, since Kafka's tools show it to operators. Words that are unknown are passed over, so that a later
 //! release may add some without a new format.
@@ -13,6 +13,8 @@ pub const FORMAT: u32 = 1;
 /// What the next owner of a partition has to know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OffsetMetadata {
+    /// The changelog offset from which on the committed state can be restored; a log that starts later was cut by somebody else.
+    pub changelog_start: i64,
     /// The changelog offset after the last record that belongs to the committed state.
     pub changelog_end: i64,
     /// The event time reached.
@@ -36,7 +38,9 @@ impl OffsetMetadata {
     /// The text; below 200 bytes.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut text = format!("lifecycle={FORMAT} changelog={} models={:016x}", self.changelog_end, self.models.0);
+        let Self { changelog_start, changelog_end, models, .. } = self;
+        let mut text =
+            format!("lifecycle={FORMAT} changelog={changelog_start}..{changelog_end} models={:016x}", models.0);
         if let Some(reached) = self.clock.reached() {
             text.push_str(" clock=");
             text.push_str(&format_timestamp(reached));
@@ -60,18 +64,20 @@ impl OffsetMetadata {
         if format > FORMAT {
             return Err(Newer(format));
         }
-        let (_, changelog_end) = word("changelog").ok_or(Foreign("it bears no changelog offset"))?;
+        let (_, changelog) = word("changelog").ok_or(Foreign("it bears no changelog offsets"))?;
+        let (start, end) = changelog.split_once("..").ok_or(Foreign("its changelog offsets are no range"))?;
+        let offset = |text: &str| {
+            let offset: Option<i64> = text.parse().ok();
+            offset.filter(|&offset| offset >= 0).ok_or(Foreign("its changelog offset is no offset"))
+        };
         let (_, models) = word("models").ok_or(Foreign("it bears no hash of the models"))?;
         let reached = match word("clock") {
             Some((_, clock)) => Some(parse_timestamp(clock).map_err(|_| Foreign("its clock is no time"))?),
             None => None,
         };
         Ok(Some(Self {
-            changelog_end: changelog_end
-                .parse()
-                .ok()
-                .filter(|&end| end >= 0)
-                .ok_or(Foreign("its changelog offset is no offset"))?,
+            changelog_start: offset(start)?,
+            changelog_end: offset(end)?,
             clock: Clock::at(reached),
             models: StableId(
                 u64::from_str_radix(models, 16)
@@ -91,11 +97,12 @@ mod tests {
     #[test]
     fn it_reads_well() {
         let metadata = OffsetMetadata {
+            changelog_start: 7,
             changelog_end: 42,
             clock: Clock::at(Some(Timestamp::from_millis(853_602_944_000))),
             models: StableId(255),
         };
-        let text = "lifecycle=1 changelog=42 models=00000000000000ff clock=1997-01-18T15:55:44Z";
+        let text = "lifecycle=1 changelog=7..42 models=00000000000000ff clock=1997-01-18T15:55:44Z";
         assert_eq!(metadata.encode(), text);
         assert_eq!(OffsetMetadata::decode(&format!("{text} later=word")), Ok(Some(metadata)));
     }
@@ -108,9 +115,10 @@ mod tests {
             "{\"v\":1}",
             "lifecycle=one",
             "lifecycle=1",
-            "lifecycle=1 changelog=-1 models=0",
-            "lifecycle=1 changelog=1 models=x",
-            "lifecycle=1 changelog=1 models=0 clock=noon",
+            "lifecycle=1 changelog=1 models=0",
+            "lifecycle=1 changelog=0..-1 models=0",
+            "lifecycle=1 changelog=0..1 models=x",
+            "lifecycle=1 changelog=0..1 models=0 clock=noon",
         ] {
             assert!(matches!(OffsetMetadata::decode(text), Err(OffsetMetadataError::Foreign(_))), "{text}");
         }
@@ -124,11 +132,13 @@ mod tests {
     proptest! {
         #[test]
         fn it_survives_the_way_out_and_back(
+            changelog_start in 0..=i64::MAX,
             changelog_end in 0..=i64::MAX,
             reached in proptest::option::of(Timestamp::MIN.as_millis()..=Timestamp::MAX.as_millis()),
             models in any::<u64>(),
         ) {
             let metadata = OffsetMetadata {
+                changelog_start,
                 changelog_end,
                 clock: Clock::at(reached.map(Timestamp::from_millis)),
                 models: StableId(models),
