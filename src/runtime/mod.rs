@@ -1,1 +1,27 @@
-//! To be written.
+//! The worker: what is read becomes what is committed.
+//!
+//! One thread owns one group member and its partitions. [`worker`] is the loop, [`batch`] and [`commit`] make one transaction of
+//! what is pending, [`assignment`] and [`restore`] are about partitions that come and go. Nothing here knows what a stage is.
+
+mod assignment;
+mod batch;
+mod caught_up;
+mod commit;
+mod fatal;
+mod held;
+mod options;
+mod publisher;
+mod query;
+mod recovery;
+mod report;
+mod restore;
+mod sweep;
+mod wall_clock;
+mod worker;
+
+pub use fatal::Fatal;
+pub use options::{ClockSource, Options, SweepOptions, Topics};
+pub use query::{CustomerAnswer, PartitionStatus, Query, Status};
+pub use report::Report;
+pub use wall_clock::{Moment, WallClock};
+pub use worker::Worker;

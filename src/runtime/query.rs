@@ -1,0 +1,92 @@
+//! Questions to a worker, answered between batches from committed state.
+
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+
+use crate::kafka::PartitionId;
+use crate::partition::CustomerView;
+
+/// How many questions are answered between two batches.
+pub(super) const QUERIES_MAX: usize = 64;
+
+/// A question to a worker. The one who asks waits for the answer under a deadline of its own; an answer nobody waits for is dropped.
+#[derive(Debug)]
+pub enum Query {
+    /// What is known of a customer.
+    Customer {
+        /// Whose.
+        customer_id: Box<str>,
+        /// Where the answer goes.
+        answer: Sender<CustomerAnswer>,
+    },
+    /// How the worker's partitions do.
+    Status {
+        /// Where the answer goes.
+        answer: Sender<Status>,
+    },
+}
+
+/// What a worker knows of a customer.
+#[derive(Clone, PartialEq, Debug)]
+pub enum CustomerAnswer {
+    /// As committed.
+    Found {
+        /// The partition that holds the customer.
+        partition: PartitionId,
+        /// The customer.
+        customer: Box<CustomerView>,
+    },
+    /// None of the worker's partitions holds the customer.
+    Unknown,
+    /// None of the restored partitions does; others are still being restored.
+    Restoring,
+}
+
+/// How a worker does.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Status {
+    /// Its partitions, in order.
+    pub partitions: Vec<PartitionStatus>,
+    /// Whether a transaction failed and is being dealt with.
+    pub is_recovering: bool,
+    /// Whether customers take more memory than allowed, so that nothing is read.
+    pub is_over_limit: bool,
+    /// Whether a change is waiting for its transaction.
+    pub has_pending_changes: bool,
+}
+
+/// How a partition does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartitionStatus {
+    /// Which one.
+    pub partition: PartitionId,
+    /// Whether its customers are there and touchpoints are applied.
+    pub is_running: bool,
+    /// The next input record.
+    pub position: i64,
+    /// How many customers, committed ones.
+    pub customers: usize,
+    /// Bytes of memory that they take.
+    pub bytes: usize,
+    /// How many wake-ups wait.
+    pub wake_ups: usize,
+}
+
+impl Status {
+    /// Whether every partition given to the worker is worked on.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.is_recovering && !self.is_over_limit && self.partitions.iter().all(|partition| partition.is_running)
+    }
+}
+
+/// Takes the questions at hand, a bounded number.
+pub(super) fn at_hand(queries: &Receiver<Query>) -> Vec<Query> {
+    let mut taken = Vec::new();
+    while taken.len() < QUERIES_MAX {
+        match queries.try_recv() {
+            Ok(query) => taken.push(query),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+        }
+    }
+    taken
+}

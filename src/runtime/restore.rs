@@ -1,0 +1,295 @@
+//! Rebuilds gained partitions from their changelogs, in bounded slices beside live work.
+//!
+//! A restore ends by position, not by the offset of a record: aborted batches and control records leave holes. It starts
+//! only after the checks that make sure that what will be read is the whole truth.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::kafka::{Committed, Member, PartitionId, PartitionOffset, Record};
+use crate::partition::Clock;
+use crate::wire::changelog::ChangelogDecoder;
+use crate::wire::offset_metadata::OffsetMetadata;
+
+use super::commit::{Outcome, transact};
+use super::fatal::Fatal;
+use super::held::{Held, Phase, Share};
+use super::sweep::Extent;
+use super::wall_clock::Moment;
+use super::worker::{Worker, attempted};
+
+/// How many changelog records are restored between two polls; each holds some thousand customers.
+const RECORDS_MAX: usize = 16;
+/// How long to wait for changelog records, in vain at worst, before live work goes on.
+const READ_WAIT: Duration = Duration::from_millis(10);
+/// How many partitions are taken up between two polls; each costs two questions to the broker.
+const TAKE_UP_MAX: usize = 16;
+/// The wait before asking again for committed offsets that a previous owner's transaction keeps open; doubled up to sixteen times.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// How often a committed offset past the end of the input is looked at again before it is believed; half a minute.
+const ATTEMPTS_PAST_END: u32 = 12;
+/// After how long without any record the end of the changelog is asked for again.
+const STALL: Duration = Duration::from_secs(60);
+
+/// The restores under way.
+#[derive(Debug, Default)]
+pub(super) struct Restorer {
+    decoder: ChangelogDecoder,
+    open: BTreeMap<PartitionId, Goal>,
+}
+
+/// What a restore leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Goal {
+    /// Past the last record to read.
+    end: i64,
+    /// The event time reached at the last commit.
+    clock: Clock,
+}
+
+impl Restorer {
+    /// Whether nothing is being restored.
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.is_empty()
+    }
+}
+
+/// What the metadata and the two logs say about a partition.
+enum Found {
+    /// Nothing was ever committed.
+    New { input_start: i64, changelog_end: i64 },
+    /// It is to be restored.
+    Known { offset: i64, extent: Extent, clock: Clock },
+}
+
+impl<M: Member> Worker<M> {
+    /// Finds out where gained partitions stand, checks them, and begins to restore them.
+    pub(super) fn take_up(&mut self, now: Moment) -> Result<(), Fatal> {
+        // A producer in doubt keeps its own last transaction open.
+        if self.recovery.is_pending() {
+            return Ok(());
+        }
+        let is_due = |held: &Held| matches!(held.phase, Phase::Gained { ask_at, .. } if now.elapsed >= ask_at);
+        let due: Vec<_> = self.held.iter().filter(|(_, held)| is_due(held)).map(|(&partition, _)| partition).collect();
+        let due = &due[..due.len().min(TAKE_UP_MAX)];
+        if due.is_empty() {
+            return Ok(());
+        }
+        let Some(committed) = attempted(self.member.committed(due))? else {
+            self.ask_again(due, now);
+            return Ok(());
+        };
+        let mut new = Vec::new();
+        for committed in committed {
+            let partition = committed.partition;
+            match self.examine(&committed, now)? {
+                None => self.ask_again(&[partition], now),
+                Some(Found::New { input_start, changelog_end }) => {
+                    new.push((PartitionOffset { partition, offset: input_start }, changelog_end));
+                }
+                Some(Found::Known { offset, extent, clock }) => {
+                    let Some(held) = self.held.get_mut(&partition) else { continue };
+                    held.position = offset;
+                    held.committed = committed;
+                    held.extent = extent;
+                    self.open(partition, clock, now)?;
+                }
+            }
+        }
+        if new.is_empty() { Ok(()) } else { self.mark_new(&new, now) }
+    }
+
+    /// Reads changelogs, a bounded slice.
+    pub(super) fn restore(&mut self, now: Moment) -> Result<(), Fatal> {
+        if self.restorer.is_idle() {
+            return Ok(());
+        }
+        let records = attempted(self.member.read_changelog(RECORDS_MAX, READ_WAIT))?.unwrap_or_default();
+        for record in &records {
+            self.restore_record(record, now)?;
+        }
+        let open: Vec<_> = self.restorer.open.iter().map(|(&partition, &goal)| (partition, goal)).collect();
+        for (partition, goal) in open {
+            if self.member.has_read_changelog_to(partition, goal.end) {
+                self.finish(partition, now)?;
+            } else {
+                self.watch_stall(partition, goal, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves off restoring `partition`.
+    pub(super) fn stop_restoring(&mut self, partition: PartitionId) -> Result<(), Fatal> {
+        if self.restorer.open.remove(&partition).is_some() {
+            attempted(self.member.close_changelog(partition))?;
+        }
+        Ok(())
+    }
+
+    /// Compares what was committed with what the logs hold. `None` when the broker could not be asked.
+    fn examine(&mut self, committed: &Committed, now: Moment) -> Result<Option<Found>, Fatal> {
+        let partition = committed.partition;
+        let Some((input_start, input_end)) = attempted(self.member.input_range(partition))? else { return Ok(None) };
+        let Some((log_start, log_end)) = attempted(self.member.changelog_range(partition))? else { return Ok(None) };
+        let Some(offset) = committed.offset else {
+            // The first commit writes nothing to the changelog, so without one it is empty down to the last control record.
+            return if log_start < log_end {
+                Err(Fatal::OffsetsMissing { partition, start: log_start, end: log_end })
+            } else {
+                Ok(Some(Found::New { input_start, changelog_end: log_end }))
+            };
+        };
+        if offset < input_start {
+            return Err(Fatal::InputTruncated { partition, committed: offset, start: input_start });
+        }
+        if offset > input_end {
+            // A broker that has just become leader may not know the end yet.
+            return if self.attempts(partition) < ATTEMPTS_PAST_END {
+                Ok(None)
+            } else {
+                Err(Fatal::InputShrunk { partition, committed: offset, end: input_end })
+            };
+        }
+        let metadata = OffsetMetadata::decode(&committed.metadata)
+            .map_err(|error| Fatal::MetadataUnreadable { partition, problem: error.to_string() })?;
+        let Some(metadata) = metadata else {
+            tracing::warn!(partition, offset, "the committed offset was set by hand; the whole changelog is restored");
+            let extent = Extent::new(log_start, log_start, log_end, now.elapsed);
+            return Ok(Some(Found::Known { offset, extent, clock: Clock::default() }));
+        };
+        if log_start > metadata.changelog_start {
+            return Err(Fatal::ChangelogTruncated { partition, expected: metadata.changelog_start, start: log_start });
+        }
+        if metadata.models != self.models.hash {
+            tracing::info!(partition, "models have changed since the last commit");
+        }
+        let extent = Extent::new(log_start, metadata.changelog_start, metadata.changelog_end, now.elapsed);
+        Ok(Some(Found::Known { offset, extent, clock: metadata.clock }))
+    }
+
+    /// Begins to read the changelog of a partition whose extent is known.
+    fn open(&mut self, partition: PartitionId, clock: Clock, now: Moment) -> Result<(), Fatal> {
+        let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
+        let (start, end) = (held.extent.start(), held.extent.end());
+        held.phase = Phase::Restoring { since: now.elapsed, progress_at: now.elapsed };
+        if start >= end {
+            return self.run_from_here(partition, clock, now);
+        }
+        if attempted(self.member.open_changelog(partition, start))?.is_none() {
+            self.ask_again(&[partition], now);
+            return Ok(());
+        }
+        self.restorer.open.insert(partition, Goal { end, clock });
+        Ok(())
+    }
+
+    fn restore_record(&mut self, record: &Record, now: Moment) -> Result<(), Fatal> {
+        let partition = record.partition;
+        let Some(goal) = self.restorer.open.get(&partition) else { return Ok(()) };
+        let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
+        if record.offset >= goal.end {
+            return Ok(());
+        }
+        let unreadable = |problem| Fatal::ChangelogUnreadable { partition, offset: record.offset, problem };
+        let value = record.value.as_deref().unwrap_or_default();
+        let batch = self.restorer.decoder.decode(value).map_err(|error| unreadable(error.to_string()))?;
+        let restored = held.machine.restore(&batch.layout, &batch.customers).map_err(unreadable)?;
+        self.report.restored += restored.customers as u64;
+        held.extent.read(value.len());
+        if let Phase::Restoring { progress_at, .. } = &mut held.phase {
+            *progress_at = now.elapsed;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, partition: PartitionId, now: Moment) -> Result<(), Fatal> {
+        let Some(goal) = self.restorer.open.remove(&partition) else { return Ok(()) };
+        attempted(self.member.close_changelog(partition))?;
+        self.run_from_here(partition, goal.clock, now)
+    }
+
+    /// The customers are there: touchpoints may come.
+    fn run_from_here(&mut self, partition: PartitionId, clock: Clock, now: Moment) -> Result<(), Fatal> {
+        let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
+        held.machine.end_restore(clock);
+        if let Phase::Restoring { since, .. } = held.phase {
+            let milliseconds = u64::try_from((now.elapsed - since).as_millis()).unwrap_or(u64::MAX);
+            let customers = held.machine.len();
+            tracing::info!(partition, customers, milliseconds, position = held.position, "partition restored");
+        }
+        held.phase = Phase::Running;
+        if held.has_something_to_commit() {
+            self.batch.add(0, 0, now.elapsed);
+        }
+        Ok(())
+    }
+
+    /// Commits a first position for partitions of which nothing is committed, before anything is written to their changelogs. So a
+    /// changelog that holds something and a group that knows nothing can only mean that the offsets are gone.
+    fn mark_new(&mut self, new: &[(PartitionOffset, i64)], now: Moment) -> Result<(), Fatal> {
+        let shares: Vec<_> = new
+            .iter()
+            .map(|&(position, changelog_end)| Share::first(position, changelog_end, self.models.hash))
+            .collect();
+        let marks = shares.iter().map(|share| (share.position, share.metadata.clone())).collect();
+        match transact(&mut self.member, Vec::new(), |_| marks)? {
+            Outcome::Committed => {
+                self.recovery.succeed();
+                for share in shares {
+                    let partition = share.position.partition;
+                    let Some(held) = self.held.get_mut(&partition) else { continue };
+                    held.position = share.position.offset;
+                    held.extent =
+                        Extent::new(share.changelog_start, share.changelog_start, share.changelog_end, now.elapsed);
+                    held.committed =
+                        Committed { partition, offset: Some(share.position.offset), metadata: share.metadata };
+                    self.open(partition, Clock::default(), now)?;
+                }
+                Ok(())
+            }
+            Outcome::Aborted(error) => {
+                self.report.aborts += 1;
+                self.abort_running();
+                self.recovery.fail(error, None, now.elapsed)
+            }
+            Outcome::Unknown(error) => {
+                self.report.renewals += 1;
+                self.rewind_running();
+                // The partitions are still to be taken up, so what was committed of them is asked for in any case.
+                self.recovery.fail(error, Some(Vec::new()), now.elapsed)
+            }
+        }
+    }
+
+    fn ask_again(&mut self, partitions: &[PartitionId], now: Moment) {
+        for partition in partitions {
+            let attempts = self.attempts(*partition);
+            let Some(held) = self.held.get_mut(partition) else { continue };
+            let ask_at = now.elapsed + ASK_AGAIN * (1 << attempts.min(4));
+            held.phase = Phase::Gained { ask_at, attempts: attempts + 1 };
+        }
+    }
+
+    fn attempts(&self, partition: PartitionId) -> u32 {
+        match self.held.get(&partition).map(|held| held.phase) {
+            Some(Phase::Gained { attempts, .. }) => attempts,
+            Some(Phase::Restoring { .. } | Phase::Running) | None => 0,
+        }
+    }
+
+    /// Tells a slow changelog from one that has lost its end.
+    fn watch_stall(&mut self, partition: PartitionId, goal: Goal, now: Moment) -> Result<(), Fatal> {
+        let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
+        let Phase::Restoring { progress_at, .. } = &mut held.phase else { return Ok(()) };
+        if now.elapsed.saturating_sub(*progress_at) < STALL {
+            return Ok(());
+        }
+        *progress_at = now.elapsed;
+        tracing::warn!(partition, "no changelog record has come for a while");
+        match attempted(self.member.changelog_range(partition))? {
+            Some((_, end)) if end < goal.end => Err(Fatal::ChangelogShrunk { partition, expected: goal.end, end }),
+            Some(_) | None => Ok(()),
+        }
+    }
+}

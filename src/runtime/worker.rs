@@ -1,0 +1,363 @@
+//! The loop: poll, decode, apply, let time pass, commit.
+//!
+//! A worker owns one group member and its partitions outright and never shares them. [`Worker::step`] does one bounded
+//! round and is told the time, so that the loop can be single-stepped; [`Worker::run`] is the thread around it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use crate::kafka::{Error, Event, Member, PartitionId, Reaction, Record};
+use crate::lifecycle::model_set::ModelSet;
+use crate::partition::{Input, Position, Reason, Rejected};
+use crate::wire::touchpoint_json::{Malformed, Scratch, TouchpointDecoder, TouchpointOptions};
+
+use super::fatal::Fatal;
+use super::held::{Held, SetAside};
+use super::options::{ClockSource, Options};
+use super::publisher::Publisher;
+use super::query::{self, CustomerAnswer, PartitionStatus, Query, Status};
+use super::recovery::Recovery;
+use super::report::Report;
+use super::restore::Restorer;
+use super::wall_clock::{Moment, WallClock};
+
+/// How many records a poll brings at most.
+const POLL_RECORDS_MAX: usize = 1000;
+/// How long a poll waits at most, and so how long a question waits for its answer.
+const POLL_WAIT_MAX: Duration = Duration::from_millis(100);
+/// How many wake-ups are worked off between two polls, all partitions together.
+const WAKE_UPS_MAX: usize = 2000;
+/// How many ends of partitions are asked for between two polls.
+const QUESTIONS_MAX: usize = 16;
+/// How long nobody is asked after the broker could not be.
+const UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
+/// How long leaving the group may take.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
+/// After how many records and wake-ups a commit does not wait for its interval.
+const BATCH_CHANGES_MAX: usize = 10_000;
+/// After how many bytes of records a commit does not wait for its interval.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+
+/// One member of the group, and the partitions that it has.
+#[derive(Debug)]
+pub struct Worker<M> {
+    pub(super) member: M,
+    pub(super) models: Arc<ModelSet>,
+    pub(super) options: Arc<Options>,
+    pub(super) publisher: Publisher,
+    pub(super) held: BTreeMap<PartitionId, Held>,
+    pub(super) batch: BatchSize,
+    pub(super) recovery: Recovery,
+    pub(super) restorer: Restorer,
+    pub(super) report: Report,
+    pub(super) is_over_limit: bool,
+    decoder: TouchpointDecoder,
+    queries: Receiver<Query>,
+    ask_at: Duration,
+    has_wake_ups_left: bool,
+}
+
+/// What is pending of all partitions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct BatchSize {
+    /// When the first change came.
+    pub(super) since: Option<Duration>,
+    changes: usize,
+    bytes: usize,
+}
+
+impl BatchSize {
+    /// Adds changes made at `elapsed`.
+    pub(super) fn add(&mut self, changes: usize, bytes: usize, elapsed: Duration) {
+        self.since.get_or_insert(elapsed);
+        self.changes += changes;
+        self.bytes += bytes;
+    }
+
+    fn is_full(&self) -> bool {
+        self.changes >= BATCH_CHANGES_MAX || self.bytes >= BATCH_BYTES_MAX
+    }
+}
+
+impl<M: Member> Worker<M> {
+    /// A worker that has no partitions yet.
+    #[must_use]
+    pub fn new(member: M, models: Arc<ModelSet>, options: Arc<Options>, queries: Receiver<Query>) -> Self {
+        let touchpoints = TouchpointOptions { bytes_max: options.touchpoint_bytes_max };
+        Self {
+            member,
+            decoder: TouchpointDecoder::new(&models.vocabulary, touchpoints),
+            publisher: Publisher::new(Arc::clone(&models), Arc::clone(&options)),
+            models,
+            options,
+            held: BTreeMap::new(),
+            batch: BatchSize::default(),
+            recovery: Recovery::default(),
+            restorer: Restorer::default(),
+            report: Report::default(),
+            is_over_limit: false,
+            queries,
+            ask_at: Duration::ZERO,
+            has_wake_ups_left: false,
+        }
+    }
+
+    /// Works until `stop` is set, then commits what is pending and leaves the group.
+    ///
+    /// # Errors
+    /// When a person must act. Nothing has to be put in order then: what is not committed has not happened.
+    pub fn run(mut self, clock: &WallClock, stop: &AtomicBool) -> Result<Report, Fatal> {
+        while !stop.load(Ordering::Relaxed) {
+            self.step(clock.now())?;
+        }
+        self.stop(clock.now())
+    }
+
+    /// One bounded round of everything that is to be done.
+    ///
+    /// # Errors
+    /// When a person must act.
+    pub fn step(&mut self, now: Moment) -> Result<(), Fatal> {
+        let events = self.member.poll(POLL_RECORDS_MAX, self.patience(now)).map_err(Fatal::Client)?;
+        for event in events {
+            match event {
+                Event::Records(records) => {
+                    for record in records {
+                        self.apply(record, now);
+                    }
+                }
+                // The clock asks for the end of the partition itself, at the time that matters to it.
+                Event::ReachedEnd(_) => {}
+                Event::Gained(partitions) => self.gain(&partitions, now)?,
+                Event::Revoked(partitions) => self.give_up(&partitions, now)?,
+                Event::Lost(partitions) => self.lose(&partitions)?,
+            }
+        }
+        self.recover(now)?;
+        self.take_up(now)?;
+        self.restore(now)?;
+        self.pass_time(now)?;
+        if self.commit_is_due(now) {
+            self.commit(now)?;
+        }
+        self.truncate(now);
+        self.direct_reading()?;
+        self.answer_queries();
+        Ok(())
+    }
+
+    /// Commits what is pending and leaves the group.
+    ///
+    /// # Errors
+    /// When a person must act.
+    pub fn stop(mut self, now: Moment) -> Result<Report, Fatal> {
+        tracing::info!(partitions = self.held.len(), "worker stops");
+        // What cannot be committed now is done again by the next owner.
+        if !self.recovery.is_pending() {
+            self.commit(now)?;
+        }
+        self.member.leave(LEAVE_DEADLINE);
+        tracing::info!(commits = self.report.commits, "worker has left the group");
+        Ok(self.report)
+    }
+
+    /// What has been done so far.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// How the partitions do.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            partitions: self.held.iter().map(|(&partition, held)| PartitionStatus::of(partition, held)).collect(),
+            is_recovering: self.recovery.is_pending(),
+            is_over_limit: self.is_over_limit,
+            has_pending_changes: self.batch.since.is_some(),
+        }
+    }
+
+    /// How long the next poll may wait.
+    fn patience(&self, now: Moment) -> Duration {
+        if self.has_wake_ups_left || !self.restorer.is_idle() {
+            return Duration::ZERO;
+        }
+        let until_commit = match self.batch.since {
+            Some(since) if !self.recovery.is_pending() => {
+                (since + self.options.commit_interval).saturating_sub(now.elapsed)
+            }
+            Some(_) | None => POLL_WAIT_MAX,
+        };
+        until_commit.min(POLL_WAIT_MAX)
+    }
+
+    /// Decodes a record and hands it to its partition.
+    fn apply(&mut self, record: Record, now: Moment) {
+        let Some(held) = self.held.get_mut(&record.partition) else { return };
+        // Until the client has been sent back, what it returns lies past what has to be read first.
+        if !held.is_running() || held.must_rewind || self.recovery.is_pending() || record.offset < held.position {
+            return;
+        }
+        let position = Position(record.offset);
+        held.position = record.offset + 1;
+        let bytes = record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
+        self.batch.add(1, bytes, now.elapsed);
+        let mut scratch = Scratch::default();
+        let malformed = match self.decoder.decode(record.value.as_deref().unwrap_or_default(), &mut scratch) {
+            Ok(touchpoint) if touchpoint.occurred_at - now.wall > self.options.max_ahead => {
+                Malformed { reason: Reason::InFuture, detail: "occurred_at is later than wall time".into() }
+            }
+            Ok(touchpoint) => {
+                held.machine.apply(Input::Touchpoint(&touchpoint), &mut held.effects);
+                return;
+            }
+            Err(malformed) => malformed,
+        };
+        let Malformed { reason, detail } = malformed;
+        held.machine.apply(Input::Rejected(Rejected { position, reason }), &mut held.effects);
+        held.set_aside.push(SetAside { record, detail });
+    }
+
+    /// Works off the wake-ups that are due, a bounded number of each partition.
+    fn pass_time(&mut self, now: Moment) -> Result<(), Fatal> {
+        self.has_wake_ups_left = false;
+        let running = self.held.values().filter(|held| held.is_running()).count();
+        if self.recovery.is_pending() || running == 0 {
+            return Ok(());
+        }
+        self.catch_up(now)?;
+        let wake_ups_max = (WAKE_UPS_MAX / running).max(1);
+        let lateness = self.options.facts.lateness;
+        for held in self.held.values_mut().filter(|held| held.is_running()) {
+            let Some(until) = held.caught_up.clock(held.event_clock(lateness)) else { continue };
+            if held.machine.next_wake_up().is_none_or(|due| due > until) {
+                continue;
+            }
+            let before = held.effects.tally.wake_ups;
+            self.has_wake_ups_left |= held.machine.apply(Input::TimePassed { until, wake_ups_max }, &mut held.effects);
+            let worked_off = usize::try_from(held.effects.tally.wake_ups - before).unwrap_or(usize::MAX);
+            if worked_off > 0 {
+                self.batch.add(worked_off, 0, now.elapsed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out whether everything written has been read, where a wake-up waits for that.
+    fn catch_up(&mut self, now: Moment) -> Result<(), Fatal> {
+        if self.options.clock_source == ClockSource::Touchpoints {
+            return Ok(());
+        }
+        let lateness = self.options.facts.lateness;
+        let mut questions = 0;
+        for (&partition, held) in self.held.iter_mut().filter(|(_, held)| held.is_running() && !held.must_rewind) {
+            let event_clock = held.event_clock(lateness);
+            let next_wake_up = held.machine.next_wake_up();
+            if questions < QUESTIONS_MAX
+                && now.elapsed >= self.ask_at
+                && held.caught_up.wants_to_ask(now, next_wake_up, event_clock, lateness)
+            {
+                questions += 1;
+                match attempted(self.member.input_range(partition))? {
+                    Some((_, end)) => held.caught_up.ask(end, now),
+                    None => self.ask_at = now.elapsed + UNREACHABLE_WAIT,
+                }
+            }
+            if held.caught_up.question().is_some_and(|question| self.member.has_read_to(partition, question.end)) {
+                held.caught_up.prove(lateness);
+            }
+        }
+        Ok(())
+    }
+
+    fn commit_is_due(&self, now: Moment) -> bool {
+        let is_time = |since| now.elapsed.saturating_sub(since) >= self.options.commit_interval;
+        !self.recovery.is_pending() && (self.batch.is_full() || self.batch.since.is_some_and(is_time))
+    }
+
+    /// Tells the client which partitions to read, and from where.
+    fn direct_reading(&mut self) -> Result<(), Fatal> {
+        let may_read = !self.recovery.is_pending() && !self.is_over_limit;
+        let pick = |held: &BTreeMap<PartitionId, Held>, wanted: fn(&Held, bool) -> bool| -> Vec<PartitionId> {
+            held.iter().filter(|(_, held)| wanted(held, may_read)).map(|(&partition, _)| partition).collect()
+        };
+        let to_pause = pick(&self.held, |held, may_read| held.is_reading && !(may_read && held.is_running()));
+        if !to_pause.is_empty() && attempted(self.member.pause(&to_pause))?.is_some() {
+            self.mark_all(&to_pause, |held| held.is_reading = false);
+        }
+        let to_rewind = pick(&self.held, |held, may_read| held.must_rewind && may_read && held.is_running());
+        if !to_rewind.is_empty() {
+            let positions: Vec<_> = to_rewind.iter().map(|partition| self.position_of(*partition)).collect();
+            if attempted(self.member.rewind(&positions))?.is_none() {
+                return Ok(());
+            }
+            self.mark_all(&to_rewind, |held| held.must_rewind = false);
+        }
+        let to_resume = pick(&self.held, |held, may_read| !held.is_reading && may_read && held.is_running());
+        if !to_resume.is_empty() && attempted(self.member.resume(&to_resume))?.is_some() {
+            self.mark_all(&to_resume, |held| held.is_reading = true);
+        }
+        Ok(())
+    }
+
+    fn position_of(&self, partition: PartitionId) -> crate::kafka::PartitionOffset {
+        crate::kafka::PartitionOffset { partition, offset: self.held[&partition].position }
+    }
+
+    fn mark_all(&mut self, partitions: &[PartitionId], mark: fn(&mut Held)) {
+        for partition in partitions {
+            if let Some(held) = self.held.get_mut(partition) {
+                mark(held);
+            }
+        }
+    }
+
+    fn answer_queries(&mut self) {
+        for query in query::at_hand(&self.queries) {
+            // Whoever asked may have given up waiting.
+            match query {
+                Query::Customer { customer_id, answer } => drop(answer.send(self.customer(&customer_id))),
+                Query::Status { answer } => drop(answer.send(self.status())),
+            }
+        }
+    }
+
+    fn customer(&self, customer_id: &str) -> CustomerAnswer {
+        let running = || self.held.iter().filter(|(_, held)| held.is_running());
+        let found = running().find_map(|(&partition, held)| {
+            let customer = Box::new(held.machine.customer(customer_id)?);
+            Some(CustomerAnswer::Found { partition, customer })
+        });
+        let is_complete = running().count() == self.held.len();
+        found.unwrap_or(if is_complete { CustomerAnswer::Unknown } else { CustomerAnswer::Restoring })
+    }
+}
+
+impl PartitionStatus {
+    fn of(partition: PartitionId, held: &Held) -> Self {
+        Self {
+            partition,
+            is_running: held.is_running(),
+            position: held.position,
+            customers: held.machine.len(),
+            bytes: held.machine.bytes(),
+            wake_ups: held.machine.wake_ups_pending(),
+        }
+    }
+}
+
+/// Passes on what nothing can be done about. `None` means that the call has not worked and is made again in a later step.
+pub(super) fn attempted<T>(result: Result<T, Error>) -> Result<Option<T>, Fatal> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.reaction == Reaction::Fatal => Err(Fatal::Client(error)),
+        Err(error) => {
+            tracing::warn!(call = error.call, code = error.code, "a call has not worked and is made again");
+            Ok(None)
+        }
+    }
+}
