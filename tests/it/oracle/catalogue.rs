@@ -187,3 +187,16 @@ pub(crate) fn negative_feedback(touchpoint: &Touchpoint) -> bool {
 pub(crate) fn promoter(touchpoint: &Touchpoint) -> bool {
     scored(touchpoint).is_some_and(|(scale, score)| scale == "nps" && score >= 9.0)
 }
+
+/// Whether the catalogue names its type.
+pub(crate) fn is_known(touchpoint: &Touchpoint) -> bool {
+    interest(touchpoint)
+        || in_touch(touchpoint)
+        || exposure(touchpoint)
+        || engagement(touchpoint)
+        || usage(touchpoint)
+        || bonding(touchpoint)
+        || leaving(touchpoint)
+        || touchpoint.is_reversal()
+        || touchpoint.is_one_of(&["partner_joined", "partner_left"])
+}

@@ -7,18 +7,18 @@ use std::collections::BTreeSet;
 
 use fastrand::Rng;
 
-use super::catalogue;
+use super::chance::{ORDERS, TASTES};
 use super::journeys::{JOURNEYS, Step};
-use super::picture::{DAY, HOUR, THRESHOLDS};
+use super::picture::{DAY, HOUR};
 use super::touchpoint::Millis;
 use super::writing::Draft;
 
 /// The most touchpoints of a customer, repetitions not counted.
-const TOUCHPOINTS_MAX: usize = 44;
+pub(super) const TOUCHPOINTS_MAX: usize = 44;
 /// The most repetitions.
 const REPETITIONS_MAX: usize = 12;
 /// The most different order ids that the touchpoints of a customer name.
-const ORDERS_MAX: usize = 24;
+pub(super) const ORDERS_MAX: usize = 24;
 /// A little less than the lateness that is allowed by default.
 const SLIGHT_DELAY: Millis = 59_000;
 
@@ -43,8 +43,17 @@ pub(crate) fn histories(seed: u64, count: usize) -> Vec<String> {
     arrivals.into_iter().map(|(_, line)| line).collect()
 }
 
+/// The history of one customer who stays for long: a hundred touchpoints and more, with more orders than the ledger keeps
+/// one by one. What concerns an order, by its id, comes while the order is one of the latest; all arrives in time.
+pub(crate) fn long_history(seed: u64) -> Vec<String> {
+    let mut rng = Rng::with_seed(seed);
+    let mut drafts = History::generate_long(1_704_067_200_000, &mut rng);
+    drafts.sort_by_key(|draft| draft.at);
+    drafts.into_iter().map(|draft| draft.write("c", &mut rng)).collect()
+}
+
 /// An id that is in none of `taken`, but often like one that is.
-fn unused(taken: &mut BTreeSet<String>, prefix: &str, rng: &mut Rng) -> String {
+pub(super) fn unused(taken: &mut BTreeSet<String>, prefix: &str, rng: &mut Rng) -> String {
     loop {
         let number = taken.len();
         let id = match (rng.u8(..12), taken.iter().nth(rng.usize(..=number))) {
@@ -67,72 +76,42 @@ fn unused(taken: &mut BTreeSet<String>, prefix: &str, rng: &mut Rng) -> String {
 
 /// An order as the generator remembers it.
 #[derive(Clone, Debug)]
-struct Sold {
-    id: String,
-    at: Millis,
-    amount: Option<i64>,
-    currency: Option<&'static str>,
-    refunded: i64,
+pub(super) struct Sold {
+    pub(super) id: String,
+    pub(super) at: Millis,
+    pub(super) amount: Option<i64>,
+    pub(super) currency: Option<&'static str>,
+    pub(super) refunded: i64,
 }
 
 /// The history of one customer in the making.
-struct History<'r> {
-    rng: &'r mut Rng,
-    now: Millis,
-    drafts: Vec<Draft>,
-    event_ids: BTreeSet<String>,
-    order_ids: BTreeSet<String>,
-    sold: Vec<Sold>,
+pub(super) struct History<'r> {
+    pub(super) rng: &'r mut Rng,
+    pub(super) now: Millis,
+    pub(super) drafts: Vec<Draft>,
+    pub(super) event_ids: BTreeSet<String>,
+    pub(super) order_ids: BTreeSet<String>,
+    pub(super) sold: Vec<Sold>,
     /// Ids that were voided before they were ordered.
-    awaited: Vec<String>,
+    pub(super) awaited: Vec<String>,
     /// What chance prefers.
-    tastes: Vec<&'static [&'static str]>,
+    pub(super) tastes: Vec<&'static [&'static str]>,
+    pub(super) stay: Stay,
 }
 
-const REVERSALS: &[&str] = &["order_cancelled", "order_refunded"];
-const ORDERS: &[&str] = &["order_completed"];
-const FEEDBACK: &[&str] = &["feedback_given"];
-const CHECKOUT: &[&str] = &["checkout_started"];
-const PARTNERSHIP: &[&str] = &["partner_joined", "partner_left"];
-const LOYALTY: &[&str] = &["loyalty_enrolled", "social_followed", "community_joined"];
-
-/// Everything that chance may choose from.
-const TASTES: &[&[&str]] = &[
-    ORDERS,
-    ORDERS,
-    ORDERS,
-    FEEDBACK,
-    FEEDBACK,
-    CHECKOUT,
-    REVERSALS,
-    catalogue::ADVOCACY,
-    catalogue::LEAVING,
-    PARTNERSHIP,
-    catalogue::USE,
-    catalogue::DECISION,
-    catalogue::RESEARCH,
-    catalogue::LEAD,
-    catalogue::ENGAGEMENT,
-    catalogue::CONTACT,
-    catalogue::EXPOSURE,
-    LOYALTY,
-    catalogue::UNKNOWN,
-];
+/// How long a customer stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stay {
+    /// Within what is remembered of a customer one by one.
+    Short,
+    /// Past it; so only the latest orders are spoken of, and nothing is made out of order.
+    Long,
+}
 
 impl<'r> History<'r> {
     /// The touchpoints, with the instants at which they arrive.
     fn generate(start: Millis, rng: &'r mut Rng) -> Vec<(Millis, Draft)> {
-        let tastes = (0..rng.usize(1..8)).map(|_| TASTES[rng.usize(..TASTES.len())]).collect();
-        let mut history = Self {
-            rng,
-            now: start,
-            drafts: Vec::new(),
-            event_ids: BTreeSet::new(),
-            order_ids: BTreeSet::new(),
-            sold: Vec::new(),
-            awaited: Vec::new(),
-            tastes,
-        };
+        let mut history = Self::begin(start, Stay::Short, rng);
         let length = match history.rng.u8(..10) {
             0..3 => history.rng.usize(1..=5),
             3..8 => history.rng.usize(6..=18),
@@ -160,6 +139,32 @@ impl<'r> History<'r> {
         history.arrive()
     }
 
+    /// The touchpoints of a customer who stays for long.
+    fn generate_long(start: Millis, rng: &'r mut Rng) -> Vec<Draft> {
+        let mut history = Self::begin(start, Stay::Long, rng);
+        history.tastes.push(ORDERS);
+        let length = history.rng.usize(60..220);
+        while history.drafts.len() < length {
+            history.chance();
+        }
+        history.drafts
+    }
+
+    fn begin(start: Millis, stay: Stay, rng: &'r mut Rng) -> Self {
+        let tastes = (0..rng.usize(1..8)).map(|_| TASTES[rng.usize(..TASTES.len())]).collect();
+        Self {
+            rng,
+            now: start,
+            drafts: Vec::new(),
+            event_ids: BTreeSet::new(),
+            order_ids: BTreeSet::new(),
+            sold: Vec::new(),
+            awaited: Vec::new(),
+            tastes,
+            stay,
+        }
+    }
+
     fn take(&mut self, step: Step) {
         match step {
             Step::Meets(type_name) => self.add(type_name),
@@ -185,7 +190,7 @@ impl<'r> History<'r> {
         }
     }
 
-    fn jitter(&mut self) -> Millis {
+    pub(super) fn jitter(&mut self) -> Millis {
         [0, 0, 0, 1, -1][self.rng.usize(..5)]
     }
 
@@ -201,9 +206,10 @@ impl<'r> History<'r> {
     }
 
     /// A touchpoint with an id of its own and nothing else.
-    fn draft(&mut self, type_name: &str, at: Millis) -> Draft {
+    pub(super) fn draft(&mut self, type_name: &str, at: Millis) -> Draft {
         // Now and then the id of an order, so that ids of orders and of touchpoints meet.
         let like_order = self.order_ids.iter().nth(self.rng.usize(..40)).filter(|id| !self.event_ids.contains(*id));
+        let like_order = like_order.filter(|_| self.stay == Stay::Short);
         let event_id = match like_order.cloned() {
             Some(id) if self.rng.u8(..4) == 0 => {
                 self.event_ids.insert(id.clone());
@@ -228,7 +234,7 @@ impl<'r> History<'r> {
     }
 
     /// A new order; without `order_id` it is known by its event.
-    fn order(&mut self, amount: Option<i64>, currency: Option<&'static str>, order_id: Option<String>) {
+    pub(super) fn order(&mut self, amount: Option<i64>, currency: Option<&'static str>, order_id: Option<String>) {
         let draft = self.draft("order_completed", self.now);
         let order_id = order_id.or_else(|| {
             let named = self.rng.u8(..10) < 7;
@@ -242,192 +248,10 @@ impl<'r> History<'r> {
         self.drafts.push(Draft { order_id, amount, currency, ..draft });
     }
 
-    fn score(&mut self, scale: &str, score: &str) {
+    pub(super) fn score(&mut self, scale: &str, score: &str) {
         let mut draft = self.draft("feedback_given", self.now);
         draft.properties.push(("score".to_owned(), score.to_owned()));
         draft.properties.push(("scale".to_owned(), scale.to_owned()));
-        self.drafts.push(draft);
-    }
-
-    /// One more touchpoint, whichever.
-    fn chance(&mut self) {
-        if self.drafts.len() >= TOUCHPOINTS_MAX {
-            return;
-        }
-        self.now = self.some_time();
-        if self.rng.u8(..12) == 0 {
-            let taste = TASTES[self.rng.usize(..TASTES.len())];
-            let index = self.rng.usize(..self.tastes.len());
-            self.tastes[index] = taste;
-        }
-        let types = if self.rng.u8(..5) == 0 {
-            TASTES[self.rng.usize(..TASTES.len())]
-        } else {
-            self.tastes[self.rng.usize(..self.tastes.len())]
-        };
-        match types[self.rng.usize(..types.len())] {
-            "order_completed" => self.some_order(),
-            "feedback_given" => self.some_score(),
-            type_name @ ("order_cancelled" | "order_refunded") => self.some_reversal(type_name),
-            type_name => self.something(type_name),
-        }
-    }
-
-    /// An instant that is likely to matter.
-    fn some_time(&mut self) -> Millis {
-        let rng = &mut *self.rng;
-        let anchor = match rng.u8(..3) {
-            0 => self.now,
-            1 if !self.sold.is_empty() => self.sold[rng.usize(..self.sold.len())].at,
-            _ if !self.drafts.is_empty() => self.drafts[rng.usize(..self.drafts.len())].at,
-            _ => self.now,
-        };
-        let mut threshold = THRESHOLDS[rng.usize(..THRESHOLDS.len())];
-        if rng.u8(..5) == 0 {
-            threshold += THRESHOLDS[rng.usize(..THRESHOLDS.len())];
-        }
-        let instant = match rng.u8(..20) {
-            0..3 => self.now,
-            3 => self.now + 1,
-            4 => anchor + [-1, 0, 1][rng.usize(..3)],
-            5..11 => anchor + threshold + [-1, 0, 1][rng.usize(..3)],
-            11..15 => self.now + rng.i64(0..10 * HOUR),
-            15..18 => self.now + rng.i64(1..40) * DAY + rng.i64(0..HOUR),
-            18 => self.now + rng.i64(50..400) * DAY,
-            _ => anchor - rng.i64(0..30) * DAY,
-        };
-        // Mostly onwards; what is made out of order also arrives so.
-        if instant < self.now && rng.u8(..4) != 0 { self.now } else { instant }
-    }
-
-    fn some_amount(&mut self) -> Option<i64> {
-        const AMOUNTS: &[i64] =
-            &[100_000, 300_000, 10_000_000, 99_990_000, 33_330_000, 1, 999_999_999_999_999_999, 19_999_999];
-        match self.rng.u8(..20) {
-            0..3 => None,
-            3 => Some(0),
-            4 => Some(-self.rng.i64(0..100_000_000)),
-            _ => Some(AMOUNTS[self.rng.usize(..AMOUNTS.len())]),
-        }
-    }
-
-    fn some_currency(&mut self) -> Option<&'static str> {
-        [None, None, None, Some("USD"), Some("USD"), Some("EUR"), Some("JPY")][self.rng.usize(..7)]
-    }
-
-    fn some_order(&mut self) {
-        let (amount, currency) = (self.some_amount(), self.some_currency());
-        let is_repetition = self.rng.u8(..4) == 0 || self.order_ids.len() >= ORDERS_MAX;
-        if is_repetition && !self.sold.is_empty() {
-            let sold = self.sold[self.rng.usize(..self.sold.len())].clone();
-            let at = match self.rng.u8(..4) {
-                0 => sold.at,
-                1 => sold.at - self.rng.i64(0..40 * DAY),
-                2 => sold.at + self.jitter(),
-                _ => self.now,
-            };
-            let amount = if self.rng.u8(..3) == 0 { sold.amount } else { amount };
-            let draft = self.draft("order_completed", at);
-            self.drafts.push(Draft { order_id: Some(sold.id), amount, currency, ..draft });
-        } else if is_repetition {
-            self.something("order_completed_twice");
-        } else if !self.awaited.is_empty() && self.rng.bool() {
-            let id = self.awaited.swap_remove(self.rng.usize(..self.awaited.len()));
-            self.order(amount, currency, Some(id));
-        } else if self.rng.u8(..40) == 0 {
-            self.order(amount, currency, Some(" ".to_owned()));
-        } else {
-            self.order(amount, currency, None);
-        }
-    }
-
-    fn some_score(&mut self) {
-        const SCALES: &[&str] = &["\"nps\"", "\"csat\"", "\"rating\""];
-        const ODD_SCALES: &[&str] = &["\"NPS\"", "\"ces\"", "\"\"", "7", "null", "\"nps \"", "[\"nps\"]"];
-        const SCORES: &[&str] = &[
-            "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "8.9", "6.5", "6.0", "9.0", "2.5", "3.99", "4.5",
-            "2.0001", "1e0", "0.9e1", "5.0",
-        ];
-        const ODD_SCORES: &[&str] =
-            &["11", "-1", "10.01", "0.99", "5.5", "\"9\"", "\"\"", "true", "null", "{}", "[9]", "1e3", "-0.5"];
-        let scale = if self.rng.u8(..8) == 0 { ODD_SCALES } else { SCALES };
-        let scale = scale[self.rng.usize(..scale.len())];
-        let score = if self.rng.u8(..8) == 0 { ODD_SCORES } else { SCORES };
-        let score = score[self.rng.usize(..score.len())];
-        self.score(scale, score);
-        if self.rng.u8(..15) == 0
-            && let Some(draft) = self.drafts.last_mut()
-        {
-            let index = self.rng.usize(..draft.properties.len());
-            draft.properties.swap_remove(index);
-        }
-    }
-
-    fn some_reversal(&mut self, type_name: &str) {
-        let draft = self.draft(type_name, self.now);
-        let (order_id, sold) = match self.rng.u8(..20) {
-            0 => (None, None),
-            1 => (Some(String::new()), None),
-            // The event of an order that has an id of its own, or of something that is no order.
-            2 => (self.drafts.first().map(|draft| draft.event_id.clone()), None),
-            3..6 if self.order_ids.len() < ORDERS_MAX => {
-                let id = unused(&mut self.order_ids, "o", self.rng);
-                self.awaited.push(id.clone());
-                (Some(id), None)
-            }
-            _ if self.sold.is_empty() => (None, None),
-            _ => {
-                let index = self.rng.usize(..self.sold.len());
-                (Some(self.sold[index].id.clone()), Some(index))
-            }
-        };
-        if let Some(id) = order_id.iter().find(|id| !id.is_empty()) {
-            self.order_ids.insert(id.clone());
-        }
-        let (amount, currency) = self.some_refund(sold);
-        self.drafts.push(Draft { order_id, amount, currency, ..draft });
-    }
-
-    /// What is given back of the order at `index`: often just enough, or a millionth too little.
-    fn some_refund(&mut self, index: Option<usize>) -> (Option<i64>, Option<&'static str>) {
-        let Some(sold) = index.map(|index| &mut self.sold[index]) else {
-            return (self.some_amount(), self.some_currency());
-        };
-        let rest = sold.amount.unwrap_or(5_000_000).abs() - sold.refunded;
-        let amount = match self.rng.u8(..20) {
-            0..4 => None,
-            4..9 => Some(rest),
-            9..14 => Some(rest / [2, 3][self.rng.usize(..2)]),
-            14..16 => Some(rest - 1),
-            16 => Some(rest + 1),
-            17 => Some(0),
-            _ => Some(-rest),
-        };
-        let currency = match (self.rng.u8(..10), sold.currency) {
-            (0, _) => Some("EUR"),
-            (1, None) => Some("USD"),
-            (2, _) => None,
-            (_, currency) => currency,
-        };
-        sold.refunded += amount.unwrap_or(0).abs();
-        (amount, currency)
-    }
-
-    /// A touchpoint of this type; now and then with what only orders and feedback should have.
-    fn something(&mut self, type_name: &str) {
-        let mut draft = self.draft(type_name, self.now);
-        match self.rng.u8(..25) {
-            0 => draft.order_id = self.sold.last().map(|sold| sold.id.clone()),
-            1 => (draft.amount, draft.currency) = (self.some_amount(), self.some_currency()),
-            2 => {
-                draft.properties.push(("score".to_owned(), "10".to_owned()));
-                draft.properties.push(("scale".to_owned(), "\"nps\"".to_owned()));
-            }
-            3 => {
-                draft.properties.push(("basket".to_owned(), r#"{"score":1,"lines":[{"sku":"a\"b"},null]}"#.to_owned()))
-            }
-            _ => {}
-        }
         self.drafts.push(draft);
     }
 
@@ -442,7 +266,6 @@ impl<'r> History<'r> {
         let mut arrivals = Vec::new();
         for draft in drafts {
             let delay = match manner {
-                0..5 => 0,
                 5 => rng.i64(0..SLIGHT_DELAY),
                 6..8 if rng.u8(..4) == 0 => {
                     [rng.i64(0..2 * HOUR), rng.i64(0..20 * DAY), rng.i64(0..200 * DAY)][rng.usize(..3)]

@@ -20,6 +20,7 @@
 //!   comparison allows a program to have moved it to any instant that has passed).
 
 pub(crate) mod catalogue;
+mod chance;
 mod coverage;
 pub(crate) mod generator;
 mod journeys;

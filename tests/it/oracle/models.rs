@@ -3,6 +3,9 @@
 use super::picture::{DAY, Picture, at_or_after, has_passed, is_younger, newer};
 use super::touchpoint::Millis;
 
+/// Whether something holds at an instant.
+type Holds = fn(&Picture, Millis) -> bool;
+
 /// One model: its name, its journey, and how to tell a customer's stage.
 pub(crate) struct Model {
     pub(crate) name: &'static str,
@@ -10,8 +13,8 @@ pub(crate) struct Model {
     pub(crate) journey: &'static [&'static str],
     pub(crate) brackets: &'static [&'static str],
     pub(crate) stage: fn(&Picture, Millis) -> Option<&'static str>,
-    /// With the least number of valid orders and, for one, advocacy since the first of them.
-    pub(crate) milestones: &'static [(&'static str, fn(&Picture, Millis) -> bool)],
+    /// Names, and what has to hold.
+    pub(crate) milestones: &'static [(&'static str, Holds)],
     /// Counters of valid orders, with the least number that is published.
     pub(crate) counters: &'static [(&'static str, usize)],
 }
@@ -103,7 +106,7 @@ fn classic_seven(picture: &Picture, now: Millis) -> Option<&'static str> {
         Some("satisfaction")
     } else if picture.order_count() >= 1 || picture.has_open_checkout(now) {
         Some("purchase")
-    } else if picture.has_interest {
+    } else if picture.interests >= 1 {
         Some("interest")
     } else {
         (picture.touchpoints >= 1).then_some("awareness")
@@ -120,7 +123,7 @@ fn reach_to_advocacy(picture: &Picture, now: Millis) -> Option<&'static str> {
         Some("retain")
     } else if picture.order_count() >= 1 {
         Some("develop")
-    } else if picture.has_lead || picture.last_checkout.is_some() || picture.last_order_report.is_some() {
+    } else if picture.leads >= 1 || picture.last_checkout.is_some() || picture.last_order_report.is_some() {
         Some("acquire")
     } else {
         (picture.touchpoints >= 1).then_some("reach")
@@ -141,12 +144,12 @@ fn engagement_cycle(picture: &Picture, now: Millis) -> Option<&'static str> {
         Some("bonding")
     } else if picture.order_count() >= 1 {
         Some("experience")
-    } else if picture.has_research || picture.last_decision.is_some() || picture.last_order_report.is_some() {
+    } else if picture.researches >= 1 || picture.last_decision.is_some() || picture.last_order_report.is_some() {
         Some("evaluation")
-    } else if picture.has_engagement || picture.has_signed_up {
+    } else if picture.engagements >= 1 || picture.sign_ups >= 1 {
         Some("engagement")
     } else {
-        (picture.has_contact || picture.exposures >= 7).then_some("awareness")
+        (picture.contacts >= 1 || picture.exposures >= 7).then_some("awareness")
     }
 }
 
@@ -162,9 +165,9 @@ fn awareness_to_loyalty(picture: &Picture, now: Millis) -> Option<&'static str> 
         || has_passed(first_order, 14 * DAY, now);
     let decides = is_younger(picture.last_decision, 7 * DAY, now)
         && (picture.last_order_report.is_none() || newer(picture.last_decision, picture.last_order_report));
-    let considers = picture.has_research
+    let considers = picture.researches >= 1
         || picture.last_decision.is_some()
-        || picture.has_lead
+        || picture.leads >= 1
         || picture.last_order_report.is_some();
     if picture.order_count() >= 1 && !picture.unhappy_since(first_order) && is_loyal {
         Some("loyalty_advocacy")
@@ -194,6 +197,6 @@ fn loyalty_ladder(picture: &Picture, now: Millis) -> Option<&'static str> {
     } else if picture.order_count() >= 1 {
         Some("new_customer")
     } else {
-        picture.has_interest.then_some("prospect")
+        (picture.interests >= 1).then_some("prospect")
     }
 }

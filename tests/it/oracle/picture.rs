@@ -20,12 +20,12 @@ pub(crate) struct Picture {
     pub(crate) orders: Vec<Order>,
     pub(crate) touchpoints: usize,
     pub(crate) exposures: usize,
-    pub(crate) has_contact: bool,
-    pub(crate) has_engagement: bool,
-    pub(crate) has_signed_up: bool,
-    pub(crate) has_lead: bool,
-    pub(crate) has_research: bool,
-    pub(crate) has_interest: bool,
+    pub(crate) contacts: usize,
+    pub(crate) engagements: usize,
+    pub(crate) sign_ups: usize,
+    pub(crate) leads: usize,
+    pub(crate) researches: usize,
+    pub(crate) interests: usize,
     pub(crate) last_checkout: Option<Millis>,
     pub(crate) last_order_report: Option<Millis>,
     pub(crate) last_decision: Option<Millis>,
@@ -51,18 +51,18 @@ impl Picture {
             history.iter().filter(move |touchpoint| group(touchpoint)).map(|touchpoint| touchpoint.at)
         };
         let last = |group| times(group).max();
-        let has = |group| times(group).next().is_some();
+        let count = |group| times(group).count();
         let orders = valid_orders(history);
         let last_order = orders.last().map(|order| order.at);
         Self {
-            touchpoints: times(any).count(),
-            exposures: times(catalogue::exposure).count(),
-            has_contact: has(catalogue::contact),
-            has_engagement: has(catalogue::engagement),
-            has_signed_up: has(|touchpoint| touchpoint.is("signed_up")),
-            has_lead: has(catalogue::lead),
-            has_research: has(catalogue::research),
-            has_interest: has(catalogue::interest),
+            touchpoints: count(any),
+            exposures: count(catalogue::exposure),
+            contacts: count(catalogue::contact),
+            engagements: count(catalogue::engagement),
+            sign_ups: count(|touchpoint| touchpoint.is("signed_up")),
+            leads: count(catalogue::lead),
+            researches: count(catalogue::research),
+            interests: count(catalogue::interest),
             last_checkout: last(|touchpoint| touchpoint.is("checkout_started")),
             last_order_report: last(|touchpoint| touchpoint.is("order_completed")),
             last_decision: last(catalogue::decision),

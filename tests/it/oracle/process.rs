@@ -153,7 +153,7 @@ impl Customer {
             let highest = published.counters.entry(name).or_insert(least - 1);
             if count > *highest {
                 *highest = count;
-                found.push(Publication { count: Some(count as i64), ..blank("counter", name) });
+                found.push(Publication { count: i64::try_from(count).ok(), ..blank("counter", name) });
             }
         }
         for publication in found {

@@ -39,7 +39,7 @@ impl Touchpoint {
             .map(|raw| serde_json::from_str(raw.get()).expect("properties are an object"))
             .unwrap_or_default();
         let property = |name: &str| properties.get(name).or_else(|| fields.get(name));
-        let text = |name: &str| fields.get(name).and_then(string);
+        let text = |name: &str| fields.get(name).and_then(|raw| string(raw));
         let occurred_at: jiff::Timestamp =
             text("occurred_at").expect("a time is there").parse().expect("a time is RFC 3339");
         Self {
@@ -51,7 +51,7 @@ impl Touchpoint {
             amount: fields.get("amount").filter(|raw| raw.get() != "null").map(|raw| micros(raw.get())),
             currency: text("currency"),
             score: property("score").and_then(|raw| raw.get().parse().ok()),
-            scale: property("scale").and_then(string),
+            scale: property("scale").and_then(|raw| string(raw)),
         }
     }
 
@@ -70,7 +70,7 @@ impl Touchpoint {
 }
 
 /// The string that a value is; `None` for anything else.
-fn string(raw: &Box<RawValue>) -> Option<String> {
+fn string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
