@@ -1,1 +1,162 @@
-//! To be written.
+//! A member of the group over librdkafka: a consumer, a transactional producer, and a reader of the changelog.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use super::admin;
+use super::changelog_reader::ChangelogReader;
+use super::error::Error;
+use super::group_reader::GroupReader;
+use super::member::{Committed, Event, Member, Outgoing, PartitionId, PartitionOffset, Record};
+use super::producer::TransactionalProducer;
+use super::settings::Options;
+
+/// How long a client that nobody told to leave may take to do so when it is dropped.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// One member of the group, connected.
+pub struct Client {
+    options: Options,
+    /// `None` once the member has left.
+    connected: Option<Connected>,
+}
+
+struct Connected {
+    input: GroupReader,
+    output: TransactionalProducer,
+    changelog: ChangelogReader,
+}
+
+impl Client {
+    /// Joins the group, and ends whatever an earlier producer of the same transactional id left open.
+    ///
+    /// # Errors
+    /// `Fatal` when options are refused or rights are missing; `Retry` while the brokers do not answer.
+    pub fn connect(options: Options) -> Result<Self, Error> {
+        options.check()?;
+        // The producer first: while it waits for its brokers the group must not wait for us.
+        let output = TransactionalProducer::start(&options)?;
+        let changelog = ChangelogReader::new(&options)?;
+        let input = GroupReader::join(&options)?;
+        Ok(Self { options, connected: Some(Connected { input, output, changelog }) })
+    }
+
+    fn connected(&mut self) -> &mut Connected {
+        self.connected.as_mut().expect("a member that has left is not used again")
+    }
+}
+
+impl Member for Client {
+    fn poll(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Event>, Error> {
+        self.connected().input.poll(records_max, timeout)
+    }
+
+    fn assign(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
+        self.connected().input.assign(positions)
+    }
+
+    fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
+        self.connected().input.release(partitions)
+    }
+
+    fn pause(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
+        self.connected().input.pause(partitions)
+    }
+
+    fn resume(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
+        self.connected().input.resume(partitions)
+    }
+
+    fn rewind(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
+        self.connected().input.rewind(positions)
+    }
+
+    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
+        self.connected().input.committed(partitions)
+    }
+
+    fn input_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {
+        self.connected().input.range(partition)
+    }
+
+    fn has_read_to(&mut self, partition: PartitionId, end: i64) -> bool {
+        self.connected().input.has_read_to(partition, end)
+    }
+
+    fn changelog_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {
+        self.connected().changelog.range(partition)
+    }
+
+    fn open_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
+        self.connected().changelog.open(partition, offset)
+    }
+
+    fn read_changelog(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error> {
+        self.connected().changelog.read(records_max, timeout)
+    }
+
+    fn has_read_changelog_to(&mut self, partition: PartitionId, end: i64) -> bool {
+        self.connected().changelog.has_read_to(partition, end)
+    }
+
+    fn close_changelog(&mut self, partition: PartitionId) -> Result<(), Error> {
+        self.connected().changelog.close(partition)
+    }
+
+    fn truncate_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
+        admin::delete_records(&self.options, &self.options.changelog_topic, partition, offset)
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        self.connected().output.begin()
+    }
+
+    fn send(&mut self, records: Vec<Outgoing>) -> Result<Vec<i64>, Error> {
+        self.connected().output.send(&records)
+    }
+
+    fn send_offsets(&mut self, offsets: &[(PartitionOffset, String)]) -> Result<(), Error> {
+        let topic = self.options.input_topic.clone();
+        let connected = self.connected();
+        // Taken for each transaction anew: the broker refuses those of an earlier generation.
+        let generation = connected.input.generation()?;
+        connected.output.send_offsets(&topic, offsets, &generation)
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        self.connected().output.commit()
+    }
+
+    fn abort(&mut self) -> Result<(), Error> {
+        self.connected().output.abort()
+    }
+
+    fn renew(&mut self) -> Result<(), Error> {
+        let connected = self.connected.as_mut().expect("a member that has left is not used again");
+        connected.output.renew(&self.options)
+    }
+
+    fn leave(&mut self, deadline: Duration) {
+        let Some(connected) = self.connected.take() else { return };
+        // Closing a client waits for its brokers, and may do so for ever: it is another thread that waits.
+        let (left, has_left) = mpsc::channel();
+        thread::spawn(move || {
+            connected.input.begin_closing();
+            drop(connected.input);
+            // The group is told; the rest leaves no trace anywhere.
+            let _nobody_waits_any_more = left.send(());
+            drop(connected.output);
+            drop(connected.changelog);
+        });
+        if has_left.recv_timeout(deadline).is_err() {
+            tracing::warn!(target: "kafka", ?deadline, "left the group without its knowing: its coordinator did not answer");
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.leave(LEAVE_DEADLINE);
+    }
+}

@@ -8,6 +8,17 @@ pub mod admin;
 pub mod client;
 pub mod error;
 pub mod member;
+pub mod settings;
 
+mod changelog_reader;
+mod group_reader;
+mod listener;
+mod producer;
+mod read_position;
+mod topic_reader;
+mod watchdog;
+
+pub use client::Client;
 pub use error::{Error, Reaction};
 pub use member::{Committed, Event, Gained, Member, Outgoing, PartitionId, PartitionOffset, Record, RecordHeader};
+pub use settings::Options;

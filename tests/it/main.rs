@@ -5,6 +5,7 @@ mod broker;
 mod check;
 mod cli;
 mod config;
+mod kafka_member;
 mod model_document;
 mod model_edit;
 mod oracle;

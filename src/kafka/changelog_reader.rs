@@ -1,0 +1,63 @@
+//! Reads changelog partitions from a position on, several at a time, outside any group.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+use rdkafka::topic_partition_list::Offset;
+
+use super::error::Error;
+use super::member::{PartitionId, Record};
+use super::settings::Options;
+use super::topic_reader::TopicReader;
+
+/// A reader of the changelog.
+pub(super) struct ChangelogReader {
+    reader: TopicReader,
+    open: BTreeSet<PartitionId>,
+}
+
+impl ChangelogReader {
+    pub(super) fn new(options: &Options) -> Result<Self, Error> {
+        Ok(Self {
+            reader: TopicReader::new(&options.for_changelog(), &options.changelog_topic)?,
+            open: BTreeSet::new(),
+        })
+    }
+
+    pub(super) fn range(&self, partition: PartitionId) -> Result<(i64, i64), Error> {
+        self.reader.range("changelog_range", partition)
+    }
+
+    /// Begins to read `partition` at `offset`, or begins anew there.
+    pub(super) fn open(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
+        self.close(partition)?;
+        let list = self.reader.list_at([(partition, Offset::Offset(offset))])?;
+        self.reader
+            .client()
+            .incremental_assign(&list)
+            .map_err(|error| Error::of_assignment("open_changelog", &error))?;
+        self.open.insert(partition);
+        self.reader.positions.begin(partition, offset);
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self, partition: PartitionId) -> Result<(), Error> {
+        if self.open.remove(&partition) {
+            self.reader.positions.end(partition);
+            self.reader
+                .client()
+                .incremental_unassign(&self.reader.list([partition]))
+                .map_err(|error| Error::of_assignment("close_changelog", &error))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn read(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error> {
+        Ok(self.reader.read("read_changelog", records_max, timeout)?.records)
+    }
+
+    pub(super) fn has_read_to(&self, partition: PartitionId, end: i64) -> bool {
+        self.reader.positions.covers(partition, end)
+    }
+}

@@ -1,0 +1,227 @@
+//! Keeps what the client library reports while it is polled, until the thread that polls asks for it.
+//!
+//! The library speaks through callbacks; here each only takes a note. So nothing of ours runs inside the library, and a
+//! rebalance is answered where the worker's loop wants to answer it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{NoCustomPartitioner, ProducerContext};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+use serde::Deserialize;
+
+use super::member::PartitionId;
+use super::read_position::Fetched;
+
+/// Partitions that the group gives or takes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Rebalance {
+    Gained(Vec<PartitionId>),
+    Revoked(Vec<PartitionId>),
+    Lost(Vec<PartitionId>),
+}
+
+/// The fate of the records of one `send`, filled in as the broker answers.
+#[derive(Debug)]
+pub(super) struct Deliveries(Mutex<Vec<Option<Result<i64, RDKafkaErrorCode>>>>);
+
+impl Deliveries {
+    pub(super) fn of(records: usize) -> Self {
+        Self(Mutex::new(vec![None; records]))
+    }
+
+    fn note(&self, index: usize, outcome: Result<i64, RDKafkaErrorCode>) {
+        lock(&self.0)[index] = Some(outcome);
+    }
+
+    /// The outcome of each record, in order; `None` while the broker has not answered.
+    pub(super) fn outcomes(&self) -> Vec<Option<Result<i64, RDKafkaErrorCode>>> {
+        lock(&self.0).clone()
+    }
+}
+
+/// Which record of which `send` a delivery report belongs to.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) of: std::sync::Arc<Deliveries>,
+    pub(super) index: usize,
+}
+
+/// What one client has reported and nobody has asked for yet.
+#[derive(Default, Debug)]
+pub(super) struct Listener {
+    rebalances: Mutex<VecDeque<Rebalance>>,
+    statistics: Mutex<Option<BTreeMap<PartitionId, Fetched>>>,
+    last_error: Mutex<Option<String>>,
+    reports: AtomicU64,
+    is_closing: AtomicBool,
+}
+
+impl Listener {
+    /// The oldest rebalance not yet taken.
+    pub(super) fn take_rebalance(&self) -> Option<Rebalance> {
+        lock(&self.rebalances).pop_front()
+    }
+
+    /// The latest statistics, when there are new ones.
+    pub(super) fn take_statistics(&self) -> Option<BTreeMap<PartitionId, Fetched>> {
+        lock(&self.statistics).take()
+    }
+
+    /// The last error that the client reported beside its calls; the cause of a lost connection is told only here.
+    pub(super) fn take_error(&self) -> Option<String> {
+        lock(&self.last_error).take()
+    }
+
+    /// How often the client has reported anything. Unchanged over a poll that returned nothing, it says that the
+    /// client's queue was empty: a poll also returns nothing after it has served a report.
+    pub(super) fn reports(&self) -> u64 {
+        self.reports.load(Ordering::Relaxed)
+    }
+
+    /// From now on revoked partitions are let go at once, since nobody is left to answer.
+    pub(super) fn begin_closing(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+    }
+
+    fn count(&self) {
+        self.reports.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A lock whose holder panicked still guards a whole value: each is replaced in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ClientContext for Listener {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.count();
+        match level {
+            // It warns of settings of the other kinds of client, which are passed to every one of ours.
+            _ if facility == "CONFWARN" => tracing::debug!(target: "kafka", facility, "{message}"),
+            // The library calls a broker that went away an error; it comes back to it by itself.
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(target: "kafka", facility, "{message}");
+            }
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::warn!(target: "kafka", facility, "{message}"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "kafka", facility, "{message}"),
+            RDKafkaLogLevel::Debug => tracing::debug!(target: "kafka", facility, "{message}"),
+        }
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.count();
+        match read_statistics(statistics) {
+            Ok(read) => *lock(&self.statistics) = Some(read),
+            Err(error) => tracing::warn!(target: "kafka", %error, "the client's statistics cannot be read"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.count();
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
+        tracing::warn!(target: "kafka", %error, reason, "the client reports an error");
+        *lock(&self.last_error) = Some(reason.to_owned());
+    }
+}
+
+impl ConsumerContext for Listener {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        self.count();
+        let partitions: Vec<PartitionId> = list.elements().iter().map(|it| it.partition()).collect();
+        let gained = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.is_closing.load(Ordering::Relaxed) {
+            let nothing = TopicPartitionList::new();
+            let answered = match (consumer.rebalance_protocol(), gained) {
+                (RebalanceProtocol::Cooperative, true) => consumer.incremental_assign(&nothing),
+                (RebalanceProtocol::Cooperative, false) => consumer.incremental_unassign(list),
+                _ => consumer.unassign(),
+            };
+            if let Err(error) = answered {
+                tracing::debug!(target: "kafka", %error, "a rebalance while closing was not answered");
+            }
+            return;
+        }
+        let rebalance = if gained {
+            Rebalance::Gained(partitions)
+        } else if consumer.assignment_lost() {
+            Rebalance::Lost(partitions)
+        } else {
+            Rebalance::Revoked(partitions)
+        };
+        lock(&self.rebalances).push_back(rebalance);
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Listener {
+    type DeliveryOpaque = Box<Delivery>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
+        let outcome = match result {
+            Ok(message) => Ok(message.offset()),
+            Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
+        };
+        delivery.of.note(delivery.index, outcome);
+    }
+}
+
+#[derive(Deserialize)]
+struct Statistics {
+    #[serde(default)]
+    topics: BTreeMap<String, TopicStatistics>,
+}
+
+#[derive(Deserialize)]
+struct TopicStatistics {
+    #[serde(default)]
+    partitions: BTreeMap<String, PartitionStatistics>,
+}
+
+#[derive(Deserialize)]
+struct PartitionStatistics {
+    partition: PartitionId,
+    next_offset: i64,
+    eof_offset: i64,
+}
+
+/// Reads the few fields that we need. A consumer of ours reads one topic, so the partition alone tells them apart.
+fn read_statistics(json: &[u8]) -> Result<BTreeMap<PartitionId, Fetched>, serde_json::Error> {
+    let statistics: Statistics = serde_json::from_slice(json)?;
+    let partitions = statistics.topics.into_values().flat_map(|topic| topic.partitions.into_values());
+    Ok(partitions
+        .filter(|it| it.partition >= 0)
+        .map(|it| (it.partition, Fetched { next: it.next_offset, end_met: it.eof_offset }))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statistics_that_decide_are_read_and_the_rest_is_skipped() {
+        let json = br#"{"name":"rdkafka#consumer-1","ts":5,"brokers":{"a":{"rtt":{"avg":1}}},"topics":{"input":{"topic":"input",
+            "partitions":{"0":{"partition":0,"next_offset":7,"eof_offset":7,"hi_offset":7},
+                          "3":{"partition":3,"next_offset":-1001,"eof_offset":-1001},
+                          "-1":{"partition":-1,"next_offset":-1001,"eof_offset":-1001}}}},"cgrp":{"state":"up"}}"#;
+        let read = read_statistics(json).unwrap();
+        assert_eq!(read.len(), 2);
+        assert_eq!(read[&0], Fetched { next: 7, end_met: 7 });
+        assert_eq!(read[&3].end_met, -1001);
+    }
+
+    #[test]
+    fn statistics_of_a_client_that_reads_nothing_are_empty() {
+        assert!(read_statistics(br#"{"name":"x","topics":{}}"#).unwrap().is_empty());
+    }
+}
