@@ -171,11 +171,12 @@ fn text(findings: &Findings) -> String {
     let count = |severity| findings.problems.iter().filter(|problem| problem.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let models = findings.sources.len() - 1;
-    text.push_str(&match (errors, warnings) {
+    let summary = match (errors, warnings) {
         (0, 0) => format!("{} without problems\n", counted(models, "model")),
         (0, _) => format!("{} usable, {}\n", counted(models, "model"), counted(warnings, "warning")),
         _ => format!("refused: {}, {}\n", counted(errors, "error"), counted(warnings, "warning")),
-    });
+    };
+    text.push_str(&summary);
     text
 }
 

@@ -95,7 +95,7 @@ fn compare(before: &Model, after: &Model, found: &mut Vec<Consequence>) {
     for (name, now) in &after.parameters {
         match value(before, name) {
             Some(was) if was != **now => {
-                note(found, after, "parameter-changed", format!("parameter `{name}`: {was} becomes {now}"))
+                note(found, after, "parameter-changed", format!("parameter `{name}`: {was} becomes {now}"));
             }
             Some(_) => {}
             None => note(found, after, "parameter-added", format!("parameter `{name}` is new: {now}")),
@@ -127,7 +127,10 @@ struct Kind {
     added: &'static str,
 }
 
-const KINDS: [(&Kind, fn(&Model) -> Vec<Part>); 4] = [
+/// A kind, and those of a model.
+type PartsOfKind = (&'static Kind, fn(&Model) -> Vec<Part>);
+
+const KINDS: [PartsOfKind; 4] = [
     (
         &Kind {
             what: "stage",

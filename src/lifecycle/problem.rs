@@ -13,11 +13,11 @@ pub struct Problem {
     pub file: usize,
     /// Bytes of that file which the arrow points at.
     pub span: Range<usize>,
-    /// What is wrong: `unknown fact \`ordrs\``.
+    /// What is wrong: ``unknown fact `ordrs` ``.
     pub message: String,
     /// What the arrow says, if more than the message.
     pub label: String,
-    /// What to write instead: `did you mean \`orders\`?`.
+    /// What to write instead: ``did you mean `orders`?``.
     pub help: Option<String>,
 }
 

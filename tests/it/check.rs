@@ -37,7 +37,7 @@ fn every_likely_mistake_is_told_as_its_text_says() {
     for path in files {
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
         let source = ModelSource { name, text: fs::read_to_string(&path).expect("readable") };
-        let (is_usable, told) = report(&[source.clone()], &[]);
+        let (is_usable, told) = report(std::slice::from_ref(&source), &[]);
         let told = format!("{}\n\n{told}", if is_usable { "usable" } else { "refused" });
         let golden = path.with_extension("txt");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -84,12 +84,12 @@ fn a_parameter_can_be_given_from_outside() {
     let hash = |value: &str| {
         let given =
             Override { model: "retention".to_owned(), parameter: "risk_after".to_owned(), value: value.to_owned() };
-        let (set, _) = load(&[retention.clone()], &shipped_catalogue(), &[given]).expect("no problems");
+        let (set, _) = load(std::slice::from_ref(&retention), &shipped_catalogue(), &[given]).expect("no problems");
         assert_eq!(set.models[0].parameters[0].1.as_ref(), value);
         set.hash
     };
     assert_ne!(hash("days(60)"), hash("days(90)"));
-    let (plain, _) = load(&[retention.clone()], &shipped_catalogue(), &[]).expect("no problems");
+    let (plain, _) = load(std::slice::from_ref(&retention), &shipped_catalogue(), &[]).expect("no problems");
     assert_eq!(plain.hash, hash("days(90)"));
 }
 
@@ -144,4 +144,100 @@ fn a_problem_of_one_file_does_not_hide_those_of_another() {
     let files: Vec<usize> =
         problems.iter().filter(|problem| problem.severity == Severity::Error).map(|problem| problem.file).collect();
     assert_eq!(files, [0, 1]);
+}
+
+/// The codes of what is wrong with the model in `text`.
+fn codes(text: &str) -> Vec<&'static str> {
+    let source = ModelSource { name: "model.yaml".to_owned(), text: text.to_owned() };
+    match load(&[source], &shipped_catalogue(), &[]) {
+        Ok((_, problems)) | Err(problems) => problems.into_iter().map(|problem| problem.code).collect(),
+    }
+}
+
+#[test]
+fn every_limit_holds_at_its_edge() {
+    let list = |count: usize, item: &dyn Fn(usize) -> String| (0..count).map(item).collect::<Vec<_>>().join("\n");
+    let milestones = |count| list(count, &|i| format!("  - {{milestone: m{i}, when: count(any) >= {}}}", i + 1));
+    assert_eq!(codes(&format!("model: m\nmilestones:\n{}\n", milestones(64))), [""; 0]);
+    assert_eq!(codes(&format!("model: m\nmilestones:\n{}\n", milestones(65))), ["too-many"]);
+    let counters = |count| list(count, &|i| format!("  - {{counter: c{i}, of: count(any), from: {}}}", i + 1));
+    assert_eq!(codes(&format!("model: m\ncounters:\n{}\n", counters(16))), [""; 0]);
+    assert_eq!(codes(&format!("model: m\ncounters:\n{}\n", counters(17))), ["too-many"]);
+    let stages = |count: usize| {
+        let stages = list(count, &|i| format!("  - {{stage: s{i}, when: count(any) >= {}}}", count - i));
+        format!("model: m\njourney: [s0]\nstages:\n{stages}\n")
+    };
+    assert_eq!(codes(&stages(64)), [""; 0]);
+    assert_eq!(codes(&stages(65)), ["too-many"]);
+    let windows = |count| {
+        let facts = list(count, &|i| format!("  f{i}: count_within(any, hours({}))", i + 1));
+        let whens = list(count, &|i| format!("      {}f{i} >= 1", if i == 0 { "" } else { "|| " }));
+        format!("model: m\nfacts:\n{facts}\nsignals:\n  - signal: s\n    when: >-\n{whens}\n")
+    };
+    assert_eq!(codes(&windows(120)), [""; 0]);
+    assert!(codes(&format!("model: m\n# {}\n", "x".repeat(256 * 1024))).contains(&"too-large"));
+}
+
+#[test]
+fn a_touchpoint_stands_in_the_groups_that_are_read() {
+    let text =
+        "model: m\nsignals:\n  - {signal: s, when: has(first(any)) || has(first(interest)) || has(last(promoter))}\n";
+    let source = ModelSource { name: "m.yaml".to_owned(), text: text.to_owned() };
+    let (set, _) = load(&[source], &shipped_catalogue(), &[]).expect("no problems");
+    let groups = |kind: &str| -> Vec<&str> {
+        let index = set.vocabulary.type_index(kind);
+        let of_type = set.vocabulary.groups_of_type[usize::from(index.0)];
+        of_type.iter().map(|group| set.vocabulary.groups[usize::from(group.0)].name.as_ref()).collect()
+    };
+    assert_eq!(groups("product_viewed"), ["any", "interest"]);
+    assert_eq!(groups("email_opened"), ["any"]);
+    assert_eq!(groups("feedback_given"), ["any", "promoter"]);
+    assert_eq!(groups("never_heard_of"), ["any"]);
+    // A type that bears the name of a group is an unknown one.
+    assert_eq!(groups("interest"), ["any"]);
+    assert_eq!(groups("any"), ["any"]);
+    // Nothing else is kept.
+    assert_eq!(set.layout.definitions.len(), 3);
+    let properties: Vec<&str> = set.vocabulary.properties.iter().map(|property| property.name.as_ref()).collect();
+    assert_eq!(properties, ["scale", "score"]);
+}
+
+#[test]
+fn words_that_mean_something_else_cannot_be_names() {
+    assert_eq!(
+        codes("model: m\ntypes: {interest: }\nsignals: [{signal: s, when: has(first(any))}]\n"),
+        ["duplicate-name"]
+    );
+    assert_eq!(codes("model: m\ntypes: {time: }\nsignals: [{signal: s, when: has(first(any))}]\n"), ["bad-name"]);
+    assert_eq!(
+        codes("model: m\ntouchpoints: {interest: [page_viewed]}\nsignals: [{signal: s, when: has(first(interest))}]\n"),
+        ["duplicate-name"]
+    );
+    assert_eq!(codes("model: m\njourney: [none]\nstages: [{stage: none, when: has(first(any))}]\n"), ["bad-name"]);
+    assert_eq!(codes("model: m\nfacts: {now: first(any)}\nsignals: [{signal: s, when: now > now}]\n")[0], "bad-name");
+    assert_eq!(codes("model: m\n"), ["empty-model"]);
+}
+
+#[test]
+fn a_type_of_ones_own_can_be_declared_and_read() {
+    let text = "\
+model: m
+types:
+  espresso_tasted: {properties: {strength: int}}
+touchpoints:
+  strong: {types: [espresso_tasted], where: strength >= least}
+parameters:
+  least: 8
+signals:
+  - {signal: awake, when: 'count(strong) > 1 && sum(espresso_tasted, \"strength\") > 20.0'}
+";
+    assert_eq!(codes(text), [""; 0]);
+    let load_text = |text: &str| {
+        let source = ModelSource { name: "m.yaml".to_owned(), text: text.to_owned() };
+        load(&[source], &shipped_catalogue(), &[]).expect("no problems").0
+    };
+    // Another threshold in the group's condition is another fact.
+    let (eight, nine) = (load_text(text), load_text(&text.replace("least: 8", "least: 9")));
+    assert_ne!(eight.layout.definitions[0].id, nine.layout.definitions[0].id);
+    assert_eq!(eight.layout.definitions[1].id, nine.layout.definitions[1].id);
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use lifecycle_processor::lifecycle::model::{Model, MoveRule, Place, StageMatch};
+use lifecycle_processor::lifecycle::model::{Direction, Model, MoveRule, Place, StageMatch};
 use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::wire::model_file::{ModelSource, load, shipped, shipped_catalogue, shipped_names};
 
@@ -89,7 +89,7 @@ fn write_move(out: &mut String, set: &ModelSet, model: &Model, rule: &MoveRule) 
         side(model, rule.to),
         causes.unwrap_or_default(),
         rule.when.as_ref().map(|when| code(&when.text)).unwrap_or_default(),
-        rule.direction.map(|direction| direction.as_str()).unwrap_or_default(),
+        rule.direction.map(Direction::as_str).unwrap_or_default(),
     );
 }
 

@@ -83,7 +83,7 @@ impl ModelScope<'_> {
     ) -> Found<Made> {
         let wanted = if matches!(function, "count" | "first" | "last") { 1 } else { 2 };
         expect_arguments(arguments, wanted, usage, &span)?;
-        let group = self.group_argument(&arguments[0], usage)?;
+        let group = self.group_argument(arguments[0], usage)?;
         let name = self.shared.name(group).to_owned();
         let of = self.shared.canonical(group).to_owned();
         let (kind, value_type, text, canonical) = match function {
@@ -91,7 +91,7 @@ impl ModelScope<'_> {
             "first" => (FactKind::First(group), Type::Timestamp, format!("first({name})"), format!("first {of}")),
             "last" => (FactKind::Last(group), Type::Timestamp, format!("last({name})"), format!("last {of}")),
             "count_within" => {
-                let length = self.length(&arguments[1])?;
+                let length = self.length(arguments[1])?;
                 let text = format!("count_within({name}, {})", spell_length(length));
                 (
                     FactKind::CountWithin(group, length),
@@ -102,7 +102,7 @@ impl ModelScope<'_> {
             }
             _ => {
                 let (property, value_type, property_name) =
-                    self.property_argument(&arguments[0], &arguments[1], usage)?;
+                    self.property_argument(arguments[0], arguments[1], usage)?;
                 let text = format!("{function}({name}, \"{property_name}\")");
                 let canonical = format!("{function} {property_name}:{} {of}", value_type.name());
                 if function == "latest" {
@@ -157,7 +157,7 @@ impl ModelScope<'_> {
         match reading {
             "streak" | "streak_start" => {
                 expect_arguments(arguments, 1, &usage, &span)?;
-                let gap = self.length(&arguments[0])?;
+                let gap = self.length(arguments[0])?;
                 let (kind, value_type) = match reading {
                     "streak" => (OrdersReading::Streak(gap), Type::Int),
                     _ => (OrdersReading::StreakStart(gap), Type::Timestamp),
@@ -168,7 +168,7 @@ impl ModelScope<'_> {
             }
             "first_since_last" => {
                 expect_arguments(arguments, 1, &usage, &span)?;
-                let group = self.group_argument(&arguments[0], &usage)?;
+                let group = self.group_argument(arguments[0], &usage)?;
                 let text = format!("orders.first_since_last({})", self.shared.name(group));
                 let canonical = format!("orders.first_since_last {}", self.shared.canonical(group));
                 self.slot(
@@ -205,7 +205,7 @@ impl ModelScope<'_> {
         }
     }
 
-    fn group_argument(&mut self, argument: &Argument<'_>, usage: &str) -> Found<GroupIndex> {
+    fn group_argument(&mut self, argument: Argument<'_>, usage: &str) -> Found<GroupIndex> {
         let Some(name) = argument.name() else {
             let problem = ExpressionProblem::new(
                 codes::BAD_ARGUMENTS,
@@ -219,8 +219,8 @@ impl ModelScope<'_> {
 
     fn property_argument(
         &mut self,
-        group: &Argument<'_>,
-        argument: &Argument<'_>,
+        group: Argument<'_>,
+        argument: Argument<'_>,
         usage: &str,
     ) -> Found<(PropertyIndex, Type, String)> {
         let Some(name) = argument.text() else {
@@ -245,7 +245,7 @@ impl ModelScope<'_> {
         })
     }
 
-    fn length(&mut self, argument: &Argument<'_>) -> Found<Duration> {
+    fn length(&mut self, argument: Argument<'_>) -> Found<Duration> {
         match argument.constant(Type::Duration, self)? {
             Constant::Duration(length) if length > Duration::ZERO => Ok(length),
             _ => {

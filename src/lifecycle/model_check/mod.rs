@@ -5,6 +5,7 @@
 
 mod build;
 mod facts;
+mod groups;
 mod moves;
 mod problems;
 mod scope;

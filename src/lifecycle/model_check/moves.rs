@@ -56,23 +56,17 @@ impl ModelScope<'_> {
             match word.value.as_str() {
                 ANY => side.stages = u64::MAX,
                 NONE => side.none = true,
-                name => match stages.iter().position(|stage| *stage == name) {
-                    Some(index) => side.stages |= 1 << (index % 64),
-                    None => {
-                        let known = stages.iter().copied().chain(RESERVED);
-                        let problem = Problem::error(
-                            "unknown-name",
-                            self.draft.file,
-                            word.span.clone(),
-                            format!("unknown stage `{name}`"),
-                        );
-                        self.problems.push(problem.did_you_mean(
-                            name,
-                            known,
-                            "write a stage, `any` for any stage, or `none` for no stage",
-                        ));
+                name => {
+                    if let Some(index) = stages.iter().position(|stage| *stage == name) {
+                        side.stages |= 1 << (index % 64);
+                        continue;
                     }
-                },
+                    let known = stages.iter().copied().chain(RESERVED);
+                    let message = format!("unknown stage `{name}`");
+                    let problem = Problem::error("unknown-name", self.draft.file, word.span.clone(), message);
+                    let otherwise = "write a stage, `any` for any stage, or `none` for no stage";
+                    self.problems.push(problem.did_you_mean(name, known, otherwise));
+                }
             }
         }
         side
@@ -111,7 +105,7 @@ impl ModelScope<'_> {
             }
             if rule.when.is_none() {
                 let certain = self.causes_of(rule, true);
-                taken.take(rule, certain);
+                taken.take(rule, &certain);
             }
         }
     }
@@ -161,9 +155,9 @@ impl Taken {
         self.pairs(rule).any(|pair| self.by_pair[pair].len() < self.causes && !causes.is_subset(&self.by_pair[pair]))
     }
 
-    fn take(&mut self, rule: &MoveRule, causes: BTreeSet<usize>) {
+    fn take(&mut self, rule: &MoveRule, causes: &BTreeSet<usize>) {
         for pair in self.pairs(rule) {
-            self.by_pair[pair].extend(&causes);
+            self.by_pair[pair].extend(causes);
         }
     }
 }

@@ -268,7 +268,7 @@ impl Reader<'_> {
     }
 }
 
-/// `the stage \`loyal\`` when the name is known.
+/// ``the stage `loyal` `` when the name is known.
 fn named(what: &str, name: Option<&Word>) -> String {
     name.map_or_else(|| what.to_owned(), |name| format!("{what} `{}`", name.value))
 }

@@ -73,7 +73,7 @@ pub(super) fn parse(file: &str) -> Result<Node, YamlError> {
             YamlError {
                 span: at..end_of_character(file, at),
                 message: format!("not valid YAML: {}", error.info()),
-                help: is_indented_by_tabs(file, at).then_some("indent with spaces"),
+                help: help_at(file, at),
             }
         })?;
         let span = span.byte_range().unwrap_or_default();
@@ -150,11 +150,15 @@ impl Open {
     }
 }
 
-/// Whether a tab stands before byte `at` and after the start of its line, with nothing else but space.
-fn is_indented_by_tabs(file: &str, at: usize) -> bool {
-    let before = file.get(..at).unwrap_or_default();
-    let indent = before.rsplit('\n').next().unwrap_or_default();
-    indent.contains('\t') && indent.trim().is_empty()
+/// What to write instead of the two most common ways to break YAML, judged by the line before byte `at`.
+fn help_at(file: &str, at: usize) -> Option<&'static str> {
+    let line = file.get(..at).unwrap_or_default().rsplit('\n').next().unwrap_or_default();
+    if line.contains('\t') && line.trim().is_empty() {
+        return Some("indent with spaces");
+    }
+    // `{when: sum(a, "b") > 1}` ends at the comma.
+    let is_inside_call = line.contains('{') && line.matches('(').count() > line.matches(')').count();
+    is_inside_call.then_some("inside of { } an expression with a comma must stand in quotes: \"...\" or '...'")
 }
 
 fn end_of_character(file: &str, at: usize) -> usize {
