@@ -1,0 +1,99 @@
+//! What a touchpoint costs on its way through a partition with all six shipped models, without Kafka and without decoding.
+//!
+//! Each measurement applies a batch of touchpoints of as many customers, writes what changed and commits, as a worker does; times are those
+//! of one batch, and the throughput counts touchpoints.
+
+use std::sync::Arc;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use lifecycle_processor::config::ModelChoice;
+use lifecycle_processor::lifecycle::model_set::ModelSet;
+use lifecycle_processor::lifecycle::money::Amount;
+use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
+use lifecycle_processor::lifecycle::touchpoint::{FactOptions, Touchpoint};
+use lifecycle_processor::partition::{Effects, Input, Partition};
+
+/// How many customers the partition holds, and so how many touchpoints a batch has.
+const CUSTOMERS: usize = 10_000;
+
+/// A partition in which every customer has ordered once, and the touchpoints that come next.
+struct Stream {
+    models: Arc<ModelSet>,
+    partition: Partition,
+    effects: Effects,
+    customer_ids: Vec<String>,
+    now: Timestamp,
+    touchpoints: u64,
+}
+
+impl Stream {
+    fn new() -> Self {
+        let models = Arc::new(ModelChoice::default().load(false).expect("the shipped models are sound"));
+        let mut stream = Self {
+            partition: Partition::new(Arc::clone(&models), FactOptions::default()),
+            models,
+            effects: Effects::default(),
+            customer_ids: (0..CUSTOMERS).map(|number| format!("customer-{number:06}")).collect(),
+            now: Timestamp::from_millis(1_700_000_000_000),
+            touchpoints: 0,
+        };
+        let ids = stream.event_ids();
+        stream.apply("order_completed", &ids);
+        stream
+    }
+
+    /// Ids that no touchpoint has had.
+    fn event_ids(&mut self) -> Vec<String> {
+        let first = self.touchpoints;
+        self.touchpoints += CUSTOMERS as u64;
+        (first..self.touchpoints).map(|number| format!("event-{number:012}")).collect()
+    }
+
+    /// One touchpoint of the type for each customer, a minute after the last, and the commit of them all.
+    fn apply(&mut self, type_name: &str, event_ids: &[String]) {
+        self.now = self.now + Duration::from_millis(60_000);
+        let amount = (type_name == "order_completed").then(|| Amount::from_micros(39_900_000));
+        for (customer_id, event_id) in self.customer_ids.iter().zip(event_ids) {
+            let touchpoint = Touchpoint {
+                event_id,
+                customer_id,
+                kind: self.models.vocabulary.type_index(type_name),
+                type_name,
+                occurred_at: self.now,
+                order_id: None,
+                amount,
+                currency: None,
+                properties: &[],
+            };
+            self.partition.apply(Input::Touchpoint(&touchpoint), &mut self.effects);
+        }
+        assert_eq!(self.effects.tally.applied, CUSTOMERS as u64, "no touchpoint is a duplicate");
+        drop(self.partition.write_batches(0));
+        self.partition.commit();
+        self.effects = Effects::default();
+    }
+}
+
+fn touchpoints(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("touchpoint");
+    group.throughput(Throughput::Elements(CUSTOMERS as u64)).sample_size(20);
+    let kinds = [
+        ("that no fact reads", "nobody_knows_this"),
+        ("that changes facts", "product_viewed"),
+        ("that is an order", "order_completed"),
+    ];
+    for (name, type_name) in kinds {
+        group.bench_function(name, |bencher| {
+            let stream = std::cell::RefCell::new(Stream::new());
+            bencher.iter_batched(
+                || stream.borrow_mut().event_ids(),
+                |event_ids| stream.borrow_mut().apply(type_name, &event_ids),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, touchpoints);
+criterion_main!(benches);
