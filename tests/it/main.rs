@@ -9,4 +9,5 @@ mod kafka_member;
 mod model_document;
 mod model_edit;
 mod oracle;
+mod oracle_agreement;
 mod wire;

@@ -1,0 +1,69 @@
+//! What a disagreement looks like: the seed, the customer's lines, and where the two part.
+
+use std::fmt::Write as _;
+
+use crate::oracle::process::Publication;
+use crate::oracle::touchpoint::Touchpoint;
+
+/// The lines of one customer, in the order of arrival.
+fn lines_of<'l>(customer_id: &str, lines: &'l [String]) -> Vec<&'l str> {
+    let is_theirs = |line: &&String| Touchpoint::parse(line).customer_id == customer_id;
+    lines.iter().filter(is_theirs).map(String::as_str).collect()
+}
+
+/// The beginning of every report.
+pub(super) fn history(seed: u64, customer_id: &str, lines: &[String]) -> String {
+    format!("seed {seed}, customer {customer_id:?}:\n{}\n", lines_of(customer_id, lines).join("\n"))
+}
+
+/// Panics unless both published the same.
+pub(super) fn assert_same(
+    seed: u64,
+    customer_id: &str,
+    lines: &[String],
+    oracle: &[Publication],
+    engine: &[Publication],
+) {
+    let common = oracle.iter().zip(engine).take_while(|(one, other)| one == other).count();
+    if common == oracle.len() && common == engine.len() {
+        return;
+    }
+    let mut report = history(seed, customer_id, lines);
+    for publication in &oracle[common.saturating_sub(6)..common] {
+        let _ = writeln!(report, "  both    {}", one_line(publication));
+    }
+    for (who, publications) in [("- oracle", oracle), ("+ engine", engine)] {
+        for publication in publications.iter().skip(common).take(4) {
+            let _ = writeln!(report, "{who}  {}", one_line(publication));
+        }
+    }
+    panic!("published otherwise\n{report}");
+}
+
+fn one_line(publication: &Publication) -> String {
+    let at =
+        jiff::Timestamp::from_millisecond(publication.occurred_at).map_or_else(|_| "?".to_owned(), |at| at.to_string());
+    let Publication {
+        model,
+        kind,
+        name,
+        from,
+        to,
+        skipped,
+        direction,
+        count,
+        cause,
+        late,
+        sequence,
+        previous_since,
+        orders,
+        ..
+    } = publication;
+    let stage = |stage: &Option<String>| stage.clone().unwrap_or_else(|| "none".to_owned());
+    format!(
+        "{at} {model} {kind} {name} {}>{} skipped {skipped:?} {direction:?} count {count:?} cause {cause:?} late {late} \
+         sequence {sequence} since {previous_since:?} orders {orders:?}",
+        stage(from),
+        stage(to),
+    )
+}
