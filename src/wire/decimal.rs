@@ -49,8 +49,7 @@ const EXPONENT_MAX: i64 = 1 << 40;
 fn parse_exponent(text: &str) -> Option<i64> {
     let (sign, digits) = match text.as_bytes() {
         [b'-', digits @ ..] => (-1, digits),
-        [b'+', digits @ ..] => (1, digits),
-        digits => (1, digits),
+        [b'+', digits @ ..] | digits => (1, digits),
     };
     if digits.is_empty() {
         return None;

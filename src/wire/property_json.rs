@@ -31,7 +31,7 @@ impl PropertyValue<'_> {
 }
 
 /// Reads a value as `declared`; `None` for null, which counts as not given at all.
-pub(super) fn property_value<'a>(raw: &'a RawValue, declared: Type) -> Option<PropertyValue<'a>> {
+pub(super) fn property_value(raw: &RawValue, declared: Type) -> Option<PropertyValue<'_>> {
     let text = raw.get();
     let value = match (text.as_bytes().first()?, declared) {
         (b'n', _) => return None,

@@ -121,7 +121,8 @@ pub fn write_timestamp(instant: Timestamp, out: &mut Vec<u8>) {
     let mut text = *b"0000-00-00T00:00:00.000Z";
     let mut put = |at: usize, width: usize, mut number: i64| {
         for place in (at..at + width).rev() {
-            text[place] = b'0' + u8::try_from(number % 10).expect("a digit is below 10");
+            let [digit, ..] = (number % 10).to_le_bytes();
+            text[place] = b'0' + digit;
             number /= 10;
         }
     };
@@ -145,7 +146,8 @@ pub fn write_timestamp(instant: Timestamp, out: &mut Vec<u8>) {
 pub fn format_timestamp(instant: Timestamp) -> String {
     let mut text = Vec::with_capacity(24);
     write_timestamp(instant, &mut text);
-    String::from_utf8(text).expect("digits and signs are ASCII")
+    // All of it is ASCII.
+    text.into_iter().map(char::from).collect()
 }
 
 /// From the longest: the unit and its milliseconds.

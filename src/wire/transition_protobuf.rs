@@ -14,7 +14,8 @@ use crate::lifecycle::transition::{Cause, Change, OwnedValue};
 /// Appends the Protobuf record of `publication`.
 pub fn write_protobuf(publication: &Publication<'_>, out: &mut Vec<u8>) {
     // The schema has a field `from`, so that the trait has to be named.
-    <v1::Transition as From<_>>::from(publication).encode(out).expect("a vector grows as needed");
+    let message = <v1::Transition as From<_>>::from(publication);
+    out.extend_from_slice(&message.encode_to_vec());
 }
 
 impl From<&Publication<'_>> for v1::Transition {

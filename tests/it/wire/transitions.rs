@@ -229,11 +229,11 @@ fn protobuf_says_the_same_as_json() {
         with_publication(&transition, mode, |publication| write_protobuf(publication, &mut bytes));
         let message = v1::Transition::decode(&*bytes).expect("a Transition");
         let record: TransitionRecord = serde_json::from_str(&json(&transition, mode)).expect("a transition record");
-        assert_same(shape, message, record);
+        assert_same(shape, &message, record);
     }
 }
 
-fn assert_same(shape: &str, message: v1::Transition, record: TransitionRecord) {
+fn assert_same(shape: &str, message: &v1::Transition, record: TransitionRecord) {
     type Moment = lifecycle_processor::wire::proto::google::protobuf::Timestamp;
     let moment = |text: &str| {
         let millis = instant(text).as_millis();
@@ -280,7 +280,7 @@ fn assert_same(shape: &str, message: v1::Transition, record: TransitionRecord) {
             .previous
             .map(|previous| v1::Previous { stage: previous.stage, since: previous.since.as_deref().map(moment) }),
     };
-    assert_eq!(message, from_json, "{shape}");
+    assert_eq!(*message, from_json, "{shape}");
 }
 
 fn proto_value(value: serde_json::Value) -> Value {
