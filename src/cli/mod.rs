@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod check;
 mod config;
+pub mod eval;
 mod replay;
 
 /// How a command ended. The numbers are a contract: scripts and supervisors act on them.
@@ -51,6 +52,7 @@ struct CommandLine {
 #[derive(Subcommand, Debug)]
 enum Command {
     Check(check::CheckArguments),
+    Eval(eval::EvalArguments),
     Replay(replay::ReplayArguments),
     Config(config::ConfigArguments),
 }
@@ -60,6 +62,7 @@ enum Command {
 pub fn run() -> ExitCode {
     match CommandLine::parse().command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
     }

@@ -55,6 +55,12 @@ impl Program {
         self.term.value_type
     }
 
+    /// Whether the value may change with `now` itself, facts aside.
+    #[must_use]
+    pub fn reads_now(&self) -> bool {
+        self.term.reads_now()
+    }
+
     /// The value, when it depends neither on facts nor on the time.
     #[must_use]
     pub fn constant(&self) -> Option<Constant> {

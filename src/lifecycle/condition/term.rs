@@ -122,6 +122,13 @@ impl Term {
         pair.into_iter().flatten().chain(list).chain(times.iter().map(|(_, term)| term))
     }
 
+    /// Whether `now` stands anywhere in it, and does not cancel out.
+    pub(super) fn reads_now(&self) -> bool {
+        matches!(&self.kind, TermKind::CompareTimes(_, sum) if sum.now != 0)
+            || self.kind == TermKind::Now
+            || self.children().any(Self::reads_now)
+    }
+
     /// How many terms it is made of.
     pub(super) fn size(&self) -> usize {
         1 + self.children().map(Self::size).sum::<usize>()
