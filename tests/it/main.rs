@@ -2,9 +2,11 @@
 
 mod architecture;
 mod broker;
+mod cel_agreement;
 mod check;
 mod cli;
 mod config;
+mod docs_language;
 mod kafka_member;
 mod model_document;
 mod model_edit;

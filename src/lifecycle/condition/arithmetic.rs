@@ -1,7 +1,5 @@
 //! Operators and functions on values: absent stays absent, and so does what has no result (overflow, division by zero).
 
-use std::cmp::Ordering;
-
 use super::literal;
 use super::relation::Relation;
 use super::syntax::ArithmeticSign;
@@ -14,10 +12,9 @@ pub(super) fn compare(relation: Relation, left: Value<'_>, right: Value<'_>) -> 
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => relation.holds(left.cmp(&right)),
         (Value::Double(left), Value::Double(right)) => relation.holds_partly(left.partial_cmp(&right)),
-        (Value::Int(left), Value::Double(right)) => relation.holds_partly(int_to_double(left, right)),
-        (Value::Double(left), Value::Int(right)) => {
-            relation.holds_partly(int_to_double(right, left).map(Ordering::reverse))
-        }
+        // The int becomes a double, which loses digits past 2^53: CEL's conformance suite has it so.
+        (Value::Int(left), Value::Double(right)) => relation.holds_partly(to_double(left).partial_cmp(&right)),
+        (Value::Double(left), Value::Int(right)) => relation.holds_partly(left.partial_cmp(&to_double(right))),
         (Value::String(left), Value::String(right)) => relation.holds(left.cmp(right)),
         (Value::Bool(left), Value::Bool(right)) => relation.holds(left.cmp(&right)),
         (Value::Timestamp(left), Value::Timestamp(right)) => relation.holds(left.cmp(&right)),
@@ -26,23 +23,7 @@ pub(super) fn compare(relation: Relation, left: Value<'_>, right: Value<'_>) -> 
     }
 }
 
-/// How `left` compares with `right` as exact numbers: 2^53 + 1 is more than 2^53 as a double.
-fn int_to_double(left: i64, right: f64) -> Option<Ordering> {
-    const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
-    if right.is_nan() {
-        return None;
-    }
-    if right >= TOO_LARGE {
-        return Some(Ordering::Less);
-    }
-    if right < -TOO_LARGE {
-        return Some(Ordering::Greater);
-    }
-    let whole = right.trunc();
-    Some(left.cmp(&to_int(whole)).then_with(|| whole.partial_cmp(&right).unwrap_or(Ordering::Equal)))
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the callers have checked the range")]
+#[expect(clippy::cast_possible_truncation, reason = "the caller has checked the range")]
 fn to_int(whole: f64) -> i64 {
     whole as i64
 }
@@ -161,7 +142,8 @@ pub(super) fn call(function: Function, value: Value<'_>) -> Value<'_> {
         Function::Int => call(|value| match value {
             Value::Int(_) => Some(value),
             Value::Double(number) => {
-                let is_inside = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&number);
+                // Neither bound is inside, as in CEL.
+                let is_inside = number.abs() < 9_223_372_036_854_775_808.0;
                 is_inside.then(|| Value::Int(to_int(number)))
             }
             Value::String(text) => {

@@ -89,7 +89,7 @@ fn stays_within(below: &Term, of: &Term, relation: Relation, number: &Constant) 
     match &below.kind {
         TermKind::Compare(narrower, found, value) if **found == *of => {
             let Some(value) = value.as_constant() else { return false };
-            let Some(ordering) = ordering(value, number) else { return false };
+            let Some(ordering) = ordering(of.value_type, value, number) else { return false };
             let is_next = match (value, number) {
                 (Constant::Int(value), Constant::Int(number)) => {
                     of.value_type == Type::Int && value.abs_diff(*number) == 1
@@ -99,14 +99,23 @@ fn stays_within(below: &Term, of: &Term, relation: Relation, number: &Constant) 
             within(*narrower, relation, ordering, is_next)
         }
         TermKind::In(found, items) if **found == *of => items.iter().all(|item| {
-            let ordering = item.as_constant().and_then(|item| ordering(item, number));
+            let ordering = item.as_constant().and_then(|item| ordering(of.value_type, item, number));
             ordering.is_some_and(|ordering| relation.holds(ordering))
         }),
         _ => false,
     }
 }
 
-fn ordering(left: &Constant, right: &Constant) -> Option<Ordering> {
+/// How two bounds on a value of type `of` compare; `None` where rounding to a double could hide a difference.
+fn ordering(of: Type, left: &Constant, right: &Constant) -> Option<Ordering> {
+    const ROUNDED_FROM: u64 = 1 << 53;
+    let is_int = |constant: &Constant| matches!(constant, Constant::Int(_));
+    let is_large =
+        |constant: &Constant| matches!(constant, Constant::Int(number) if number.unsigned_abs() >= ROUNDED_FROM);
+    let is_rounded = of != Type::Int || !is_int(left) || !is_int(right);
+    if is_rounded && (is_large(left) || is_large(right)) {
+        return None;
+    }
     let holds = |relation| arithmetic::compare(relation, left.value(), right.value());
     let is_number = |value: Value<'_>| !matches!(value, Value::Double(number) if number.is_nan());
     if !is_number(left.value()) || !is_number(right.value()) {
