@@ -109,11 +109,17 @@ pub(super) fn breaches(files: &[File]) -> Vec<String> {
     files.iter().flat_map(breaches_of).collect()
 }
 
-/// The modules that `lib.rs` declares and no floor knows.
+/// The modules that `lib.rs` declares and no floor knows, and those that a floor knows and `lib.rs` does not declare.
 pub(super) fn unknown_modules(lib: &str) -> Vec<String> {
     let tokens = source::tokens(lib);
-    let declared = tokens.windows(2).filter(|pair| pair[0].is("mod")).map(|pair| pair[1].text.as_str());
-    declared.filter(|name| floor_of(name).is_none()).map(|name| format!("{name} stands on no floor")).collect()
+    let declared: Vec<&str> =
+        tokens.windows(2).filter(|pair| pair[0].is("mod")).map(|pair| pair[1].text.as_str()).collect();
+    let unknown = declared.iter().filter(|name| floor_of(name).is_none());
+    let gone = FLOORS.iter().copied().flatten().filter(|name| !declared.contains(name));
+    unknown
+        .map(|name| format!("{name} stands on no floor"))
+        .chain(gone.map(|name| format!("{name} is not declared")))
+        .collect()
 }
 
 /// Direct dependencies in `manifest` (the text of `Cargo.toml`) that the rules do not know, or know in vain.
