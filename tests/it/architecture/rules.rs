@@ -162,7 +162,9 @@ fn breaches_of(file: &File) -> Vec<String> {
             Start::Root => floor_breach(entry, &path),
             Start::Name => crate_breach(&module.join("/"), entry, &path),
         };
-        what.into_iter().for_each(|what| report(path.line, what));
+        if let Some(what) = what {
+            report(path.line, what);
+        }
     }
     wall_clock_breaches(file, &tokens, &mut report);
     if is_pure(entry) {
