@@ -102,11 +102,13 @@ impl History<'_> {
 
     fn some_amount(&mut self) -> Option<i64> {
         const AMOUNTS: &[i64] =
-            &[100_000, 300_000, 10_000_000, 99_990_000, 33_330_000, 1, 999_999_999_999_999_999, 19_999_999];
+            &[100_000, 300_000, 10_000_000, 99_990_000, 33_330_000, 1, 19_999_999, 999_999_999_999_999_999];
         match self.rng.u8(..20) {
             0..3 => None,
             3 => Some(0),
             4 => Some(-self.rng.i64(0..100_000_000)),
+            // Ten of the largest are more than revenue can count.
+            _ if self.stay == Stay::Long => Some(AMOUNTS[self.rng.usize(..AMOUNTS.len() - 1)]),
             _ => Some(AMOUNTS[self.rng.usize(..AMOUNTS.len())]),
         }
     }

@@ -205,6 +205,15 @@ impl<'r> History<'r> {
         }
     }
 
+    /// Sees to it that no touchpoint of one who stays for long means an order of long ago by chance: an order without
+    /// `order_id` would, when its event bears the id of another.
+    fn keep_apart(&mut self, id: &str) {
+        if self.stay == Stay::Long {
+            self.order_ids.insert(id.to_owned());
+            self.event_ids.insert(id.to_owned());
+        }
+    }
+
     /// A touchpoint with an id of its own and nothing else.
     pub(super) fn draft(&mut self, type_name: &str, at: Millis) -> Draft {
         // Now and then the id of an order, so that ids of orders and of touchpoints meet.
@@ -217,6 +226,7 @@ impl<'r> History<'r> {
             }
             _ => unused(&mut self.event_ids, "e", self.rng),
         };
+        self.keep_apart(&event_id);
         Draft {
             event_id,
             type_name: type_name.to_owned(),
@@ -241,6 +251,7 @@ impl<'r> History<'r> {
             named.then(|| unused(&mut self.order_ids, "o", self.rng))
         });
         let id = order_id.clone().unwrap_or_else(|| draft.event_id.clone());
+        self.keep_apart(&id);
         self.order_ids.insert(id.clone());
         self.sold.push(Sold { id, at: self.now, amount, currency, refunded: 0 });
         // An empty id is none.

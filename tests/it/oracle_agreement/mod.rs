@@ -79,7 +79,7 @@ fn every_publication_is_the_oracles() {
 
 #[test]
 fn what_is_published_of_long_histories_is_the_oracles() {
-    for seed in seeds(15_000, 20, 1) {
+    for seed in seeds(15_000, 60, 1) {
         let lines = long_history(seed);
         let (mut world, mut engine) = (world(), Engine::new());
         for line in &lines {
