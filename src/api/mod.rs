@@ -1,1 +1,75 @@
-//! To be written.
+//! HTTP: probes, metrics, and questions about customers and models. The only async code.
+//!
+//! Reads only. What it says of customers comes from the workers, through a channel and under a deadline; it shares no
+//! state with them.
+
+mod answer;
+mod customers;
+mod guard;
+mod models;
+mod problem;
+mod routes;
+mod workers;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::lifecycle::model_set::ModelSet;
+use crate::lifecycle::money::Currency;
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
+
+pub use guard::Token;
+pub use routes::ROUTES;
+pub use workers::Workers;
+
+/// How often histogram samples are folded into their buckets.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(2);
+/// How many questions to workers may wait at once.
+const QUESTIONS_MAX: usize = 32;
+
+/// What the routes answer from.
+#[derive(Debug)]
+pub struct Api {
+    /// The models that run.
+    pub models: Arc<ModelSet>,
+    /// What revenue is counted in.
+    pub currency: Currency,
+    /// How the workers do.
+    pub health: Arc<Health>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whom to ask about customers.
+    pub workers: Workers,
+    /// What requests under `/v1` must bear; `None` asks for a loopback host name instead.
+    pub token: Option<Token>,
+}
+
+/// Serves until `stop` is dropped or sent. Blocks the calling thread, which is the only one that runs async code.
+///
+/// # Errors
+/// As of the socket.
+pub fn serve(listener: TcpListener, api: Arc<Api>, stop: tokio::sync::oneshot::Receiver<()>) -> std::io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(QUESTIONS_MAX).build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let metrics = Arc::clone(&api.metrics);
+        let upkeep = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(UPKEEP_PERIOD);
+            loop {
+                ticks.tick().await;
+                metrics.upkeep();
+            }
+        });
+        // Open connections are not waited for: nothing that is asked here is worth a slower stop.
+        let served = tokio::select! {
+            served = async { axum::serve(listener, routes::router(api)).await } => served,
+            _ = stop => Ok(()),
+        };
+        upkeep.abort();
+        served
+    })
+}

@@ -13,8 +13,13 @@ use crate::lifecycle::value::{Horizon, Type, Value};
 use crate::wire::model_file::{ModelSource, render};
 use crate::wire::time::{format_duration, format_timestamp};
 
+const EXAMPLES: &str = r#"Examples:
+  lifecycle eval 'orders > 1 && now < last_order + days(90)' \
+      --facts '{"orders": 2, "last_order": "2026-01-02T08:00:00Z"}' --now 2026-02-01T00:00:00Z"#;
+
 /// Evaluate an expression over facts given on the spot.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct EvalArguments {
     /// An expression as conditions of a model are written: `orders.count >= 2 && now < last_order + days(90)`
     #[arg(value_name = "EXPRESSION")]

@@ -6,8 +6,10 @@ use clap::{Parser, Subcommand};
 
 mod check;
 mod config;
+mod demo;
 pub mod eval;
 mod replay;
+mod run;
 
 /// How a command ended. The numbers are a contract: scripts and supervisors act on them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +53,8 @@ struct CommandLine {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Run(run::RunArguments),
+    Demo(demo::DemoArguments),
     Check(check::CheckArguments),
     Eval(eval::EvalArguments),
     Replay(replay::ReplayArguments),
@@ -61,6 +65,8 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     match CommandLine::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),

@@ -202,7 +202,7 @@ fn write_standings(partition: &Partition, models: &ModelSet, output: &mut impl W
             let stage = view.stage.map_or("null".to_owned(), |stage| format!("\"{}\"", model.stage(stage).name));
             writeln!(
                 output,
-                r#"{{"customer_id":{customer_id},"model":"{}","stage":{stage},"since":{},"orders":{},"revenue":{},"next_wake_up":{next_wake_up}}}"#,
+                r#"{{"customer_id":{customer_id},"model":"{}","stage":{stage},"since":{},"orders":{},"revenue":"{}","next_wake_up":{next_wake_up}}}"#,
                 model.name,
                 instant(view.since),
                 customer.orders.count,

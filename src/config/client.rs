@@ -1,7 +1,9 @@
-//! Settings handed to the Kafka client: which are refused, which are secrets, and where secrets come from.
+//! Settings handed to the Kafka client: which are secrets, and where secrets come from.
 
 use std::fmt;
 use std::path::Path;
+
+use crate::kafka::settings::refuse_owned_settings;
 
 use super::settings::read_limited;
 
@@ -34,33 +36,6 @@ impl fmt::Debug for Setting {
         formatter.write_str(self.shown())
     }
 }
-
-/// Settings that exactly-once or the service rests on, and what to do instead.
-const OWNED: &[(&str, &str)] = &[
-    ("bootstrap.servers", "set kafka.bootstrap_servers instead"),
-    ("metadata.broker.list", "set kafka.bootstrap_servers instead"),
-    ("group.id", "set kafka.group_id instead"),
-    ("group.instance.id", "set kafka.static_membership instead"),
-    ("group.protocol", "the service works with the classic protocol"),
-    ("partition.assignment.strategy", "the service works with cooperative-sticky"),
-    ("transactional.id", "it is made of kafka.group_id, kafka.instance_id and the worker"),
-    ("transaction.timeout.ms", "it must stay longer than a broker's failover; the service sets it"),
-    ("message.timeout.ms", "it must stay below the transaction's timeout; the service sets it"),
-    ("delivery.timeout.ms", "it must stay below the transaction's timeout; the service sets it"),
-    ("enable.idempotence", "exactly-once rests on it"),
-    ("acks", "exactly-once rests on it"),
-    ("request.required.acks", "exactly-once rests on it"),
-    ("isolation.level", "exactly-once rests on read_committed"),
-    ("enable.auto.commit", "offsets are committed within the transactions"),
-    ("enable.auto.offset.store", "offsets are committed within the transactions"),
-    ("auto.commit.interval.ms", "offsets are committed within the transactions"),
-    ("auto.offset.reset", "an offset out of range must stop the service, never jump"),
-    ("enable.partition.eof", "the service rests on it to see that it has caught up"),
-    ("partitioner", "transitions must be partitioned as Java clients do"),
-    ("connections.max.idle.ms", "it frees calls that would never return; the service sets it"),
-    ("max.poll.interval.ms", "it must stay longer than a transaction; the service sets it"),
-    ("plugin.library.paths", "the service loads no foreign code"),
-];
 
 /// Beginnings of names whose values can be no secrets.
 const SHOWN: &[&str] = &[
@@ -107,9 +82,7 @@ pub(super) fn from_file(name: &str, text: &str, directory: &Path) -> Result<Sett
 
 /// The setting `name` as a variable has it, where a secret may stand in the open.
 pub(super) fn from_variable(name: &str, text: &str, directory: &Path) -> Result<Setting, String> {
-    if let Some((_, reason)) = OWNED.iter().find(|(owned, _)| *owned == name) {
-        return Err(format!("the service owns this setting: {reason}"));
-    }
+    refuse_owned_settings(&[(name.to_owned(), String::new())]).map_err(|refused| refused.message)?;
     let Some(path) = text.strip_prefix("file:") else {
         let is_shown = SHOWN.iter().any(|beginning| name.starts_with(beginning));
         return Ok(Setting { value: text.to_owned(), is_shown });

@@ -65,6 +65,21 @@ pub const KEYS: &[Key] = &[
                 partitions, and a stopped instance keeps its partitions waiting until the session timeout.",
     },
     Key {
+        path: "kafka.session_timeout",
+        form: "duration",
+        default: "20s",
+        otherwise: "",
+        about: "After how long without a sign of life the group takes an instance for dead and moves its partitions.",
+    },
+    Key {
+        path: "kafka.transaction_timeout",
+        form: "duration",
+        default: "30s",
+        otherwise: "",
+        about: "After how long the brokers abort a transaction. Longer than the failover of a broker, at most the brokers' own \
+                `transaction.max.timeout.ms`.",
+    },
+    Key {
         path: CLIENT,
         form: "mapping",
         default: "",
@@ -167,6 +182,20 @@ pub const KEYS: &[Key] = &[
         default: "24h",
         otherwise: "",
         about: "Transitions older than this when they are found are marked `mode: replay` and go to `topics.replay`.",
+    },
+    Key {
+        path: "publish.source",
+        form: "URI reference",
+        default: "",
+        otherwise: "`/lifecycle/` and the group",
+        about: "Names this deployment in the header `ce_source` of transitions.",
+    },
+    Key {
+        path: "publish.subject",
+        form: "true or false",
+        default: "false",
+        otherwise: "",
+        about: "Puts the customer id into the header `ce_subject` of transitions. Headers end up in logs.",
     },
     Key {
         path: "commit.interval",

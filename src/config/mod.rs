@@ -40,8 +40,8 @@ pub struct Config {
     pub currency: Currency,
     /// `clock`
     pub clock: ClockConfig,
-    /// `publish.fresh_for`
-    pub fresh_for: Duration,
+    /// `publish`
+    pub publish: PublishConfig,
     /// `commit.interval`
     pub commit_interval: Duration,
     /// `workers`
@@ -70,6 +70,10 @@ pub struct KafkaConfig {
     pub instance_id: String,
     /// `kafka.static_membership`
     pub is_static_member: bool,
+    /// `kafka.session_timeout`
+    pub session_timeout: Duration,
+    /// `kafka.transaction_timeout`
+    pub transaction_timeout: Duration,
     /// `kafka.client`, by name.
     pub client: BTreeMap<String, Setting>,
 }
@@ -107,6 +111,17 @@ pub enum ClockSource {
     Wall,
     /// The touchpoints alone.
     Touchpoints,
+}
+
+/// Keys under `publish`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PublishConfig {
+    /// `publish.fresh_for`
+    pub fresh_for: Duration,
+    /// `publish.source`
+    pub source: String,
+    /// `publish.subject`
+    pub with_subject: bool,
 }
 
 /// Keys under `http`.
@@ -203,18 +218,22 @@ impl Config {
         let group_id = settings.value("kafka.group_id", kafka_name);
         let instance_id = settings.optional("kafka.instance_id", kafka_name).or_else(|| host_name(settings));
         let is_static_member = settings.value("kafka.static_membership", truth);
+        let session_timeout = settings.value("kafka.session_timeout", |text| within(text, "6s", "30m"));
+        let transaction_timeout = settings.value("kafka.transaction_timeout", |text| within(text, "3s", "15m"));
         let client = settings.client(directory);
         let topics = topics(settings);
         let models = settings.models(directory);
         let currency = settings.value("currency", |text| {
             Currency::parse(text).ok_or_else(|| "write three capital letters, such as EUR".to_owned())
         });
-        let source = settings.value("clock.source", |text| {
+        let clock_source = settings.value("clock.source", |text| {
             one_of(text, &[("wall", ClockSource::Wall), ("touchpoints", ClockSource::Touchpoints)])
         });
         let lateness = settings.value("clock.lateness", duration);
         let max_ahead = settings.value("clock.max_ahead", duration);
         let fresh_for = settings.value("publish.fresh_for", duration);
+        let source = settings.optional("publish.source", text);
+        let with_subject = settings.value("publish.subject", truth);
         let commit_interval = settings.value("commit.interval", |text| within(text, "5ms", "5s"));
         let workers = settings.optional("workers", |text| values::number(text, 1, 256));
         let state_bytes_max = settings.value("state.max_bytes", bytes);
@@ -231,6 +250,12 @@ impl Config {
         let level = settings.value("log.level", text);
         settings.refuse_unknown();
 
+        let group_id = group_id?;
+        let publish = PublishConfig {
+            fresh_for: fresh_for?,
+            source: source.unwrap_or_else(|| format!("/lifecycle/{group_id}")),
+            with_subject: with_subject?,
+        };
         let http = HttpConfig { listen: listen?, token_file };
         if !http.listen.ip().is_loopback() && http.token_file.is_none() {
             settings.problem(
@@ -241,16 +266,18 @@ impl Config {
         Some(Self {
             kafka: KafkaConfig {
                 bootstrap_servers: bootstrap_servers?,
-                group_id: group_id?,
+                group_id,
                 instance_id: instance_id?,
                 is_static_member: is_static_member?,
+                session_timeout: session_timeout?,
+                transaction_timeout: transaction_timeout?,
                 client,
             },
             topics: topics?,
             models,
             currency: currency?,
-            clock: ClockConfig { source: source?, lateness: lateness?, max_ahead: max_ahead? },
-            fresh_for: fresh_for?,
+            clock: ClockConfig { source: clock_source?, lateness: lateness?, max_ahead: max_ahead? },
+            publish,
             commit_interval: commit_interval?,
             workers: workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
             state_bytes_max: state_bytes_max?,

@@ -38,6 +38,7 @@ impl Config {
         match path {
             "kafka.instance_id" => self.kafka.instance_id.clone(),
             "topics.replay" => self.topics.replay.clone(),
+            "publish.source" => self.publish.source.clone(),
             "workers" => self.workers.to_string(),
             _ => String::new(),
         }

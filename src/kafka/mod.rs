@@ -8,6 +8,7 @@ pub mod admin;
 pub mod client;
 pub mod error;
 pub mod member;
+pub mod mock;
 pub mod settings;
 
 mod changelog_reader;

@@ -128,6 +128,7 @@ const OWNED: &[(&str, &str)] = &[
     ("partitioner", "customers must fall on the same partitions as with Java clients"),
     ("connections.max.idle.ms", "a longer time lets the client's send_offsets_to_transaction wait for ever"),
     ("statistics.interval.ms", "the clock of a silent partition rests on the client's statistics"),
+    ("plugin.library.paths", "the service loads no foreign code"),
     ("log.queue", "log lines are taken from the client's queue"),
 ];
 

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// What a run of the program left behind.
-pub struct Run {
-    pub code: i32,
-    pub output: String,
-    pub errors: String,
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) output: String,
+    pub(crate) errors: String,
 }
 
 /// Runs the program in `directory` with `input` on standard input.
-pub fn lifecycle(directory: &Path, arguments: &[&str], input: &[u8]) -> Run {
+pub(crate) fn lifecycle(directory: &Path, arguments: &[&str], input: &[u8]) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
         .args(arguments)
         .current_dir(directory)
@@ -100,4 +100,14 @@ fn a_configuration_that_cannot_be_used_ends_with_2() {
     let run = lifecycle(directory.path(), &["config", "check", "--config", "nowhere.yaml"], b"");
     assert_eq!(run.code, 2);
     assert!(run.errors.contains("nowhere.yaml: cannot be read"), "{}", run.errors);
+}
+
+#[test]
+fn the_demo_shows_transitions_and_ends_in_order() {
+    let run = run(&["demo", "--seconds", "6", "--seed", "7"]);
+    assert_eq!(run.code, 0, "{}", run.errors);
+    for shown in ["became_interested", " touchpoints/s", "became_aware  "] {
+        assert!(run.output.contains(shown), "{shown} is missing in {}", run.output);
+    }
+    assert!(run.errors.contains("Ctrl-C ends the demo"), "{}", run.errors);
 }

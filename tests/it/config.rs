@@ -70,10 +70,15 @@ fn settings_of_the_client_that_the_service_owns_are_refused_with_the_reason() {
         "kafka:\n  bootstrap_servers: a\n  client:\n    isolation.level: read_uncommitted\n    client.rack: r1\n";
     let problems = problems(text, &[("LIFECYCLE_KAFKA_CLIENT_ENABLE_IDEMPOTENCE", "false")]);
     assert!(
-        problems.contains("lifecycle.yaml:4:22: `kafka.client.isolation.level`: the service owns this setting"),
+        problems.contains(
+            "lifecycle.yaml:4:22: `kafka.client.isolation.level`: isolation.level is set by the service: reading"
+        ),
         "{problems}"
     );
-    assert!(problems.contains("`kafka.client.enable.idempotence`: the service owns this setting"), "{problems}");
+    assert!(
+        problems.contains("`kafka.client.enable.idempotence`: enable.idempotence is set by the service: transactions"),
+        "{problems}"
+    );
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! The integration tests: one binary, one module for each concern.
 
+mod api;
 mod architecture;
 mod broker;
 mod cel_agreement;
 mod check;
 mod cli;
 mod config;
+mod docs;
 mod docs_language;
 mod kafka_member;
 mod model_document;
 mod model_edit;
 mod oracle;
 mod oracle_agreement;
+mod replay;
 mod wire;

@@ -1,0 +1,75 @@
+//! Which path leads where.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::problem::Problem;
+use super::{Api, customers, guard, models};
+
+/// Every route and what it answers: the table of docs/http.md.
+pub const ROUTES: &[(&str, &str)] = &[
+    ("/livez", "200 while every worker's loop comes round; a supervisor restarts what answers 503."),
+    (
+        "/readyz",
+        "200 once all partitions of this instance are restored and worked on; stays so while the broker is away.",
+    ),
+    ("/metrics", "Metrics in the Prometheus text format."),
+    ("/v1/customers/{customer_id}", "What is known of a customer whose partition this instance has."),
+    ("/v1/models", "The models that run, with their stages and conditions."),
+];
+
+/// For how long a worker's loop may be silent: longer than the longest call to Kafka that may still return.
+const SILENCE_MAX: Duration = Duration::from_secs(120);
+
+pub(super) fn router(api: Arc<Api>) -> Router {
+    let questions = Router::new()
+        .route("/v1/customers/{customer_id}", get(customers::customer))
+        .route("/v1/models", get(models::models))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::admit));
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .merge(questions)
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(api)
+}
+
+async fn livez(State(api): State<Arc<Api>>) -> Response {
+    let silence = api.health.silence();
+    if silence < SILENCE_MAX {
+        return "alive\n".into_response();
+    }
+    let detail = format!("a worker's loop has been silent for {} s", silence.as_secs());
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stuck", detail).into_response()
+}
+
+async fn readyz(State(api): State<Arc<Api>>) -> Response {
+    if api.health.is_ready() {
+        return "ready\n".into_response();
+    }
+    let detail = "partitions are still to be assigned or restored, or the customers fill state.max_bytes";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail.to_owned()).into_response()
+}
+
+async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    let page = api.metrics.render(api.health.is_ready());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response()
+}
+
+async fn unknown() -> Problem {
+    let paths: Vec<_> = ROUTES.iter().map(|(path, _)| *path).collect();
+    Problem::new(StatusCode::NOT_FOUND, "unknown-path", format!("the paths are {}", paths.join(", ")))
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "this path can only be read: use GET".to_owned())
+}

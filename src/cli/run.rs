@@ -1,0 +1,89 @@
+//! `lifecycle run`: the service.
+
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+
+use crate::api::Token;
+use crate::config::{Config, LogFormat};
+use crate::service::{Ending, Parts, Service, kafka_options, stop_on_signals, worker_options};
+use crate::telemetry::logging;
+
+use super::Exit;
+use super::config::ConfigFile;
+
+const EXAMPLES: &str = "\
+Examples:
+  lifecycle run --config lifecycle.yaml
+  LIFECYCLE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 lifecycle run
+
+SIGTERM or an interrupt stops in order: what was read is committed, the group is left. A second one ends at once.";
+
+/// Run the service: touchpoints in, transitions out, until it is told to stop.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct RunArguments {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+/// Runs the service.
+pub(super) fn run(arguments: &RunArguments) -> ExitCode {
+    let config = match arguments.config.load() {
+        Ok(config) => config,
+        Err(exit) => return exit.into(),
+    };
+    let exit = serve(&config).unwrap_or_else(|(exit, problem)| {
+        eprintln!("lifecycle run: {problem}");
+        exit
+    });
+    if exit == Exit::Stuck {
+        // A thread that does not return would keep the process alive.
+        std::process::exit(exit as i32);
+    }
+    exit.into()
+}
+
+fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
+    let usage = |problem: String| (Exit::Usage, problem);
+    let format = match config.log.format {
+        LogFormat::Text => logging::LogFormat::Text,
+        LogFormat::Json => logging::LogFormat::Json,
+    };
+    logging::start(format, &config.log.level).map_err(|problem| usage(format!("log.level: {problem}")))?;
+    let models = Arc::new(config.models.load(false).map_err(|report| usage(report.to_string()))?);
+    let clients = kafka_options(config);
+    clients[0].check().map_err(|error| usage(format!("kafka.client: {error}")))?;
+    let token = config.http.token_file.as_deref().map(Token::read).transpose().map_err(usage)?;
+    let listener = TcpListener::bind(config.http.listen)
+        .map_err(|error| (Exit::Refused, format!("http.listen: {}: {error}", config.http.listen)))?;
+
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        workers = config.workers,
+        models = models.models.len(),
+        touchpoints = config.topics.touchpoints,
+        group = config.kafka.group_id,
+        http = %config.http.listen,
+        "lifecycle starts"
+    );
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8).map_err(|problem| (Exit::Fatal, problem))?;
+    let parts = Parts {
+        models,
+        worker: Arc::new(worker_options(config)),
+        clients,
+        state_bytes_max: config.state_bytes_max,
+        http: Some((listener, token)),
+        shutdown_deadline: config.shutdown_deadline,
+    };
+    let service = Service::start(parts, stop).map_err(|problem| (Exit::Fatal, problem))?;
+    match service.wait() {
+        Ending::Stopped(_) => Ok(Exit::Success),
+        Ending::Fatal(problem) => Err((Exit::Fatal, problem)),
+        Ending::Stuck(problem) => Err((Exit::Stuck, problem)),
+    }
+}

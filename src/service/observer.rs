@@ -1,0 +1,128 @@
+//! Turns what a worker reports into metrics and health: once per committed batch, and now and then in between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::kafka::Member;
+use crate::runtime::{Moment, Report, Status, Worker};
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::{Metrics, PartitionGauges, Progress, WorkerGauges};
+
+/// How often gauges are brought up to date.
+const GAUGE_PERIOD: Duration = Duration::from_millis(500);
+
+/// What was last seen of a worker.
+pub(super) struct Observer {
+    worker: usize,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    seen: Report,
+    gauges_due: Duration,
+    last_commit_seconds: Option<f64>,
+}
+
+impl Observer {
+    pub(super) fn new(worker: usize, health: Arc<Health>, metrics: Arc<Metrics>) -> Self {
+        Self { worker, health, metrics, seen: Report::default(), gauges_due: Duration::ZERO, last_commit_seconds: None }
+    }
+
+    /// Looks at `worker` after a round of its loop.
+    pub(super) fn look<M: Member>(&mut self, worker: &Worker<M>, now: Moment) {
+        self.health.beat(self.worker);
+        let report = worker.report();
+        if *report != self.seen {
+            if report.commits > self.seen.commits {
+                self.last_commit_seconds = Some(seconds(now));
+            }
+            self.metrics.count(&difference(&self.seen, report));
+            self.seen = report.clone();
+        }
+        if now.elapsed >= self.gauges_due {
+            self.gauges_due = now.elapsed + GAUGE_PERIOD;
+            self.set_gauges(worker.status());
+        }
+    }
+
+    fn set_gauges(&self, status: Status) {
+        // A transaction that is being dealt with makes nobody unready: the broker may be away, and no other instance is better off.
+        let is_settled = !status.is_over_limit && status.partitions.iter().all(|partition| partition.is_running);
+        self.health.settle(self.worker, !status.partitions.is_empty(), is_settled);
+        let partitions = status.partitions.into_iter().map(|partition| PartitionGauges {
+            partition: partition.partition,
+            is_restoring: !partition.is_running,
+            customers: partition.customers,
+            bytes: partition.bytes,
+            wake_ups: partition.wake_ups,
+            ..PartitionGauges::default()
+        });
+        let gauges = WorkerGauges {
+            last_commit_seconds: self.last_commit_seconds,
+            is_ready: is_settled,
+            partitions: partitions.collect(),
+        };
+        self.metrics.set_worker(self.worker, gauges);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a metric of seconds needs no more than 52 bits of milliseconds")]
+fn seconds(now: Moment) -> f64 {
+    now.wall.as_millis() as f64 / 1_000.0
+}
+
+/// What `later` has more than `earlier`.
+fn difference(earlier: &Report, later: &Report) -> Progress {
+    let mut tally = later.tally;
+    tally.consumed -= earlier.tally.consumed;
+    tally.applied -= earlier.tally.applied;
+    tally.duplicates -= earlier.tally.duplicates;
+    tally.late -= earlier.tally.late;
+    tally.unknown_types -= earlier.tally.unknown_types;
+    tally.wake_ups -= earlier.tally.wake_ups;
+    let dead_letters = later
+        .dead_letters
+        .iter()
+        .map(|(reason, count)| (*reason, count - earlier.dead_letters.get(reason).copied().unwrap_or_default()));
+    let transitions = later.transitions.iter().map(|(labels, count)| {
+        let before = earlier.transitions.get(labels).copied().unwrap_or_default();
+        let &(model, kind, mode) = labels;
+        (usize::from(model), kind, mode.as_str(), count - before)
+    });
+    Progress {
+        tally,
+        dead_letters: dead_letters.collect(),
+        transitions: transitions.filter(|&(_, _, _, count)| count > 0).collect(),
+        committed: later.commits - earlier.commits,
+        aborted: later.aborts - earlier.aborts,
+        renewed: later.renewals - earlier.renewals,
+        gained: later.gained - earlier.gained,
+        revoked: later.revoked - earlier.revoked,
+        lost: later.lost - earlier.lost,
+        restored: later.restored - earlier.restored,
+        sweeps: later.sweeps - earlier.sweeps,
+        truncated: later.truncations - earlier.truncations,
+        truncations_failed: later.truncations_failed - earlier.truncations_failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::Reason;
+    use crate::wire::transition::Mode;
+
+    #[test]
+    fn only_what_is_new_is_counted() {
+        let mut earlier = Report { commits: 3, ..Report::default() };
+        earlier.tally.consumed = 10;
+        earlier.transitions.insert((0, "stage", Mode::Live), 4);
+        let mut later = earlier.clone();
+        later.commits = 4;
+        later.tally.consumed = 15;
+        later.transitions.insert((1, "counter", Mode::Replay), 2);
+        later.dead_letters.insert(Reason::NotJson, 1);
+        let progress = difference(&earlier, &later);
+        assert_eq!((progress.committed, progress.tally.consumed), (1, 5));
+        assert_eq!(progress.transitions, [(1, "counter", "replay", 2)]);
+        assert_eq!(progress.dead_letters, [(Reason::NotJson, 1)]);
+    }
+}

@@ -1,0 +1,73 @@
+//! The configuration as the small options of each folder.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{ClockSource, Config};
+use crate::kafka;
+use crate::lifecycle::time;
+use crate::lifecycle::touchpoint::FactOptions;
+use crate::runtime;
+use crate::wire::cloud_events::CloudEvents;
+
+/// What each worker's client is told: one for each worker, with a name of its own.
+#[must_use]
+pub fn kafka_options(config: &Config) -> Vec<kafka::Options> {
+    (0..config.workers)
+        .map(|worker| {
+            let kafka = &config.kafka;
+            let member = format!("{}-{worker}", kafka.instance_id);
+            let transactional_id = format!("{}-{member}", kafka.group_id);
+            let mut options = kafka::Options::new(
+                &kafka.bootstrap_servers,
+                &kafka.group_id,
+                &transactional_id,
+                &config.topics.touchpoints,
+                &config.topics.changelog,
+            );
+            options.client_id = format!("lifecycle-{member}");
+            options.group_instance_id = kafka.is_static_member.then(|| member.clone());
+            options.session_timeout = kafka.session_timeout;
+            options.transaction_timeout = kafka.transaction_timeout;
+            options.settings =
+                kafka.client.iter().map(|(name, setting)| (name.clone(), setting.expose().to_owned())).collect();
+            options
+        })
+        .collect()
+}
+
+/// What each worker is told.
+#[must_use]
+pub fn worker_options(config: &Config) -> runtime::Options {
+    let topics = &config.topics;
+    let topic = |name: &str| Arc::<str>::from(name);
+    runtime::Options {
+        topics: runtime::Topics {
+            touchpoints: topic(&topics.touchpoints),
+            transitions: topic(&topics.transitions),
+            replay: topic(&topics.replay),
+            dead_letters: topic(&topics.dead_letters),
+            changelog: topic(&topics.changelog),
+        },
+        clock_source: match config.clock.source {
+            ClockSource::Wall => runtime::ClockSource::Wall,
+            ClockSource::Touchpoints => runtime::ClockSource::Touchpoints,
+        },
+        max_ahead: length(config.clock.max_ahead),
+        facts: FactOptions {
+            currency: config.currency,
+            lateness: length(config.clock.lateness),
+            ..FactOptions::default()
+        },
+        fresh_for: length(config.publish.fresh_for),
+        commit_interval: config.commit_interval,
+        touchpoint_bytes_max: config.touchpoint_bytes_max,
+        state_bytes_max: config.state_bytes_max / config.workers,
+        sweep: runtime::SweepOptions::default(),
+        cloud_events: CloudEvents { source: config.publish.source.clone(), with_subject: config.publish.with_subject },
+    }
+}
+
+fn length(length: Duration) -> time::Duration {
+    time::Duration::from_millis(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
+}

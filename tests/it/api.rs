@@ -1,0 +1,205 @@
+//! The HTTP server as a client meets it: probes, metrics, models, customers, and what is refused.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use lifecycle_processor::api::{self, Api, ROUTES, Token, Workers};
+use lifecycle_processor::config::ModelChoice;
+use lifecycle_processor::lifecycle::money::Currency;
+use lifecycle_processor::lifecycle::touchpoint::FactOptions;
+use lifecycle_processor::partition::{Effects, Input, Partition};
+use lifecycle_processor::runtime::{CustomerAnswer, Query};
+use lifecycle_processor::telemetry::health::Health;
+use lifecycle_processor::telemetry::metrics::Metrics;
+use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
+
+const TOUCHPOINT: &str = r#"{"event_id":"e1","customer_id":"anna/1","type":"order_completed","occurred_at":"2026-01-02T08:00:00Z","order_id":"o1","amount":39.90,"currency":"USD"}"#;
+
+struct Server {
+    address: SocketAddr,
+    health: Arc<Health>,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    questions: Option<Receiver<Query>>,
+}
+
+impl Server {
+    fn start(token: Option<Token>) -> Self {
+        let models = Arc::new(ModelChoice::of(&["retention".to_owned()]).load(false).unwrap());
+        let health = Arc::new(Health::of(1));
+        let (workers, questions) = Workers::channels(1, Duration::from_secs(30));
+        let api = Api {
+            metrics: Arc::new(Metrics::new(&models, 1 << 30)),
+            models,
+            currency: Currency::parse("USD").unwrap(),
+            health: Arc::clone(&health),
+            workers,
+            token,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let thread = thread::spawn(move || api::serve(listener, Arc::new(api), stopped).unwrap());
+        Self { address, health, stop: Some(stop), thread: Some(thread), questions: questions.into_iter().next() }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.request(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address))
+    }
+
+    fn request(&self, request: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+    }
+
+    /// Answers questions from a real partition that has met one touchpoint, for as long as anybody asks.
+    fn answer_questions(&mut self) {
+        let questions = self.questions.take().unwrap();
+        thread::spawn(move || {
+            let models = Arc::new(ModelChoice::of(&["retention".to_owned()]).load(false).unwrap());
+            let mut partition = Partition::new(Arc::clone(&models), FactOptions::default());
+            let decoder = TouchpointDecoder::new(&models.vocabulary, TouchpointOptions { bytes_max: 1 << 20 });
+            let mut scratch = Scratch::default();
+            let touchpoint = decoder.decode(TOUCHPOINT.as_bytes(), &mut scratch).unwrap();
+            partition.apply(Input::Touchpoint(&touchpoint), &mut Effects::default());
+            partition.write_batches(0);
+            partition.commit();
+            while let Ok(question) = questions.recv() {
+                let Query::Customer { customer_id, answer } = question else { continue };
+                let found = partition.customer(&customer_id);
+                let found = found.map_or(CustomerAnswer::Unknown, |customer| CustomerAnswer::Found {
+                    partition: 7,
+                    customer: Box::new(customer),
+                });
+                answer.send(found).unwrap();
+            }
+        });
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
+
+#[test]
+fn probes_say_alive_at_once_and_ready_once_partitions_are_worked_on() {
+    let server = Server::start(None);
+    assert_eq!(server.get("/livez").status, 200);
+    let answer = server.get("/readyz");
+    assert_eq!((answer.status, &answer.json()["status"]), (503, &503.into()));
+    assert!(answer.head.contains("content-type: application/problem+json"), "{}", answer.head);
+    assert!(answer.head.contains("retry-after: "), "{}", answer.head);
+    server.health.settle(0, true, true);
+    assert_eq!(server.get("/readyz").status, 200);
+    server.health.settle(0, true, false);
+    assert_eq!(server.get("/readyz").status, 503);
+}
+
+#[test]
+fn metrics_are_prometheus_text() {
+    let answer = Server::start(None).get("/metrics");
+    assert_eq!(answer.status, 200);
+    assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);
+    assert!(answer.body.contains("\nlifecycle_touchpoints_consumed_total 0\n"), "{}", answer.body);
+    assert!(answer.body.contains("lifecycle_customers{model=\"retention\",stage=\"active\"} 0\n"), "{}", answer.body);
+}
+
+#[test]
+fn models_are_listed_with_their_stages_and_conditions() {
+    let answer = Server::start(None).get("/v1/models").json();
+    let model = &answer["models"][0];
+    assert_eq!(model["model"], "retention");
+    assert_eq!(model["journey"], serde_json::json!(["active", "at_risk"]));
+    let stages: Vec<_> = model["stages"].as_array().unwrap().iter().map(|stage| stage["stage"].clone()).collect();
+    assert_eq!(stages, ["churned", "at_risk", "active"]);
+    assert!(model["stages"][2]["when"].as_str().unwrap().contains("orders.count"), "{model}");
+}
+
+#[test]
+fn a_customer_is_told_with_facts_standing_and_next_wake_up() {
+    let mut server = Server::start(None);
+    server.answer_questions();
+    let answer = server.get("/v1/customers/anna%2F1");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let customer = answer.json();
+    assert_eq!((&customer["customer_id"], &customer["partition"]), (&"anna/1".into(), &7.into()));
+    assert_eq!((&customer["orders"]["count"], &customer["orders"]["revenue"]), (&1.into(), &"39.9".into()));
+    assert_eq!(customer["models"][0]["stage"], "active");
+    assert_eq!(customer["models"][0]["since"], "2026-01-02T08:00:00Z");
+    assert_eq!(customer["next_wake_up"], "2026-04-02T08:00:00Z");
+    assert_eq!(customer["facts"]["orders.count"], 1, "{customer}");
+    let answer = server.get("/v1/customers/nobody");
+    assert_eq!((answer.status, &answer.json()["type"]), (404, &"urn:lifecycle:problem:unknown-customer".into()));
+}
+
+#[test]
+fn a_worker_that_is_gone_leaves_the_question_unanswered() {
+    let mut server = Server::start(None);
+    drop(server.questions.take());
+    let answer = server.get("/v1/customers/anna");
+    assert_eq!((answer.status, &answer.json()["type"]), (503, &"urn:lifecycle:problem:busy".into()));
+}
+
+#[test]
+fn whoever_comes_by_another_name_is_refused_without_a_token() {
+    let server = Server::start(None);
+    let request = "GET /v1/models HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
+    assert_eq!(server.request(request).status, 403);
+    assert_eq!(server.request(&request.replace("/v1/models", "/livez")).status, 200);
+}
+
+#[test]
+fn with_a_token_only_its_bearer_may_ask_and_probes_stay_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let server = Server::start(Some(Token::read(&path).unwrap()));
+    let answer = server.get("/v1/models");
+    assert_eq!(answer.status, 401);
+    assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);
+    let request = "GET /v1/models HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\nAuthorization: Bearer ";
+    assert_eq!(server.request(&format!("{request}0123456789abcdef0123456789abcdef\r\n\r\n")).status, 200);
+    assert_eq!(server.request(&format!("{request}0123456789abcdef0123456789abcdee\r\n\r\n")).status, 401);
+    assert_eq!(server.get("/metrics").status, 200);
+    std::fs::write(&path, "short").unwrap();
+    assert!(Token::read(&path).unwrap_err().contains("16 to 4096 characters"));
+}
+
+#[test]
+fn other_paths_and_methods_are_problems_too() {
+    let server = Server::start(None);
+    let answer = server.get("/v2");
+    assert_eq!(answer.status, 404);
+    for (path, _) in ROUTES {
+        assert!(answer.json()["detail"].as_str().unwrap().contains(path), "{}", answer.body);
+    }
+    let request =
+        format!("POST /livez HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", server.address);
+    assert_eq!(server.request(&request).json()["type"], "urn:lifecycle:problem:wrong-method");
+}

@@ -1,0 +1,137 @@
+//! `lifecycle replay`: files, gzip, standard input, bad lines, and what comes out.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::cli::{Run, lifecycle};
+
+const TOUCHPOINTS: &str = r#"{"event_id":"e1","customer_id":"anna","type":"ad_clicked","occurred_at":"2026-01-01T08:00:00Z"}
+{"event_id":"e2","customer_id":"anna","type":"order_completed","occurred_at":"2026-01-02T08:00:00Z","order_id":"o1","amount":39.90,"currency":"USD"}
+{"event_id":"e3","customer_id":"ben","type":"order_completed","occurred_at":"2026-01-03T08:00:00Z","order_id":"o2","amount":10,"currency":"USD"}
+{"event_id":"e4","customer_id":"anna","type":"order_completed","occurred_at":"2026-02-01T08:00:00Z","order_id":"o3","amount":0.10,"currency":"USD"}
+"#;
+
+fn replay(arguments: &[&str], input: &str) -> Run {
+    replay_in(Path::new("."), arguments, input.as_bytes())
+}
+
+fn replay_in(directory: &Path, arguments: &[&str], input: &[u8]) -> Run {
+    lifecycle(directory, &[&["replay"], arguments].concat(), input)
+}
+
+fn lines(output: &str) -> Vec<serde_json::Value> {
+    output.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+}
+
+/// Customer, name and time of each transition.
+fn told(output: &str) -> Vec<(String, String, String)> {
+    let text = |line: &serde_json::Value, field: &str| line[field].as_str().unwrap_or_default().to_owned();
+    lines(output)
+        .iter()
+        .map(|line| (text(line, "customer_id"), text(line, "name"), text(line, "occurred_at")))
+        .collect()
+}
+
+fn owned(expected: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
+    expected.iter().map(|&(customer, name, time)| (customer.into(), name.into(), time.into())).collect()
+}
+
+#[test]
+fn transitions_come_in_the_order_in_which_they_would_be_published() {
+    let run = replay(&["--model", "retention", "--until", "2026-05-02T07:59:59.999Z", "-"], TOUCHPOINTS);
+    assert_eq!(run.code, 0, "{}", run.errors);
+    let expected = [
+        ("anna", "became_active", "2026-01-02T08:00:00Z"),
+        ("ben", "became_active", "2026-01-03T08:00:00Z"),
+        ("ben", "at_risk_of_churn", "2026-04-03T08:00:00Z"),
+    ];
+    assert_eq!(told(&run.output), owned(&expected));
+    assert!(lines(&run.output).iter().all(|line| line["mode"] == "replay"), "{}", run.output);
+    let run = replay(&["--model", "retention", "--until", "2026-05-02T08:00:00Z", "-"], TOUCHPOINTS);
+    assert_eq!(told(&run.output)[3], owned(&[("anna", "at_risk_of_churn", "2026-05-02T08:00:00Z")])[0]);
+}
+
+#[test]
+fn the_same_touchpoints_give_the_same_bytes_from_files_from_gzip_and_from_standard_input() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, second) = TOUCHPOINTS.split_at(TOUCHPOINTS.match_indices('\n').nth(1).unwrap().0 + 1);
+    std::fs::write(directory.path().join("first.ndjson"), first).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(second.as_bytes()).unwrap();
+    let second = gzip.finish().unwrap();
+    // The magic bytes count, not the name.
+    std::fs::write(directory.path().join("second.ndjson"), &second).unwrap();
+
+    let whole = replay(&["-"], TOUCHPOINTS);
+    assert!(!whole.output.is_empty());
+    for (arguments, input) in [(["first.ndjson", "second.ndjson"], &b""[..]), (["first.ndjson", "-"], &second)] {
+        let run = replay_in(directory.path(), &arguments, input);
+        assert_eq!((run.code, &run.output), (0, &whole.output), "{}", run.errors);
+    }
+}
+
+#[test]
+fn touchpoints_later_than_until_are_left_out_and_counted() {
+    let arguments = ["--model", "retention", "--until", "2026-01-02T12:00:00Z", "--summary", "-"];
+    let run = replay(&arguments, TOUCHPOINTS);
+    assert_eq!(told(&run.output), owned(&[("anna", "became_active", "2026-01-02T08:00:00Z")]));
+    assert!(run.errors.contains("4 touchpoints: 2 applied"), "{}", run.errors);
+    assert!(run.errors.contains("2 later than --until"), "{}", run.errors);
+}
+
+#[test]
+fn standings_are_in_order_of_customer_and_model() {
+    let arguments = ["--model", "retention", "--model", "loyalty_ladder", "--output", "standings", "-"];
+    let run = replay(&arguments, TOUCHPOINTS);
+    let expected = r#"{"customer_id":"anna","model":"retention","stage":"active","since":"2026-01-02T08:00:00Z","orders":2,"revenue":"40","next_wake_up":"2026-05-02T08:00:00Z"}
+{"customer_id":"anna","model":"loyalty_ladder","stage":"regular_customer","since":"2026-02-01T08:00:00Z","orders":2,"revenue":"40","next_wake_up":"2026-05-02T08:00:00Z"}
+{"customer_id":"ben","model":"retention","stage":"active","since":"2026-01-03T08:00:00Z","orders":1,"revenue":"10","next_wake_up":"2026-04-03T08:00:00Z"}
+{"customer_id":"ben","model":"loyalty_ladder","stage":"new_customer","since":"2026-01-03T08:00:00Z","orders":1,"revenue":"10","next_wake_up":"2026-04-03T08:00:00Z"}
+"#;
+    assert_eq!(run.output, expected);
+}
+
+#[test]
+fn bad_lines_are_named_counted_and_end_with_1() {
+    let mut input = String::from("\n{\"customer_id\":\"anna\"}\nnot json\n");
+    input.push_str(TOUCHPOINTS);
+    input.push_str(&"[]\n".repeat(30));
+    let run = replay(&["--model", "retention", "--summary", "-"], &input);
+    assert_eq!(run.code, 1);
+    assert_eq!(told(&run.output).len(), 2, "good lines count all the same");
+    let errors: Vec<&str> = run.errors.lines().collect();
+    assert!(errors[0].starts_with("-:2: missing_field: "), "{}", run.errors);
+    assert!(errors[1].starts_with("-:3: not_json: "), "{}", run.errors);
+    assert_eq!(errors[20], "and 12 more bad lines; --dead-letters FILE takes them all");
+    assert!(errors[21].ends_with("32 bad lines, 1 blank lines skipped"), "{}", run.errors);
+}
+
+#[test]
+fn dead_letters_keep_the_bad_lines_as_they_stood() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut input = b"{\"a\":1}\n\xff\xfe{\n".to_vec();
+    input.extend(std::iter::repeat_n(b'x', 3 << 20));
+    input.extend(format!("\n{TOUCHPOINTS}").as_bytes());
+    let run = replay_in(directory.path(), &["--model", "retention", "--dead-letters", "bad.ndjson", "-"], &input);
+    assert_eq!(run.code, 0, "{}", run.errors);
+    assert_eq!(told(&run.output).len(), 2);
+    let letters = lines(&std::fs::read_to_string(directory.path().join("bad.ndjson")).unwrap());
+    assert_eq!(letters.len(), 3);
+    assert_eq!((&letters[0]["line"], &letters[0]["original"]), (&1.into(), &r#"{"a":1}"#.into()));
+    assert_eq!((&letters[1]["reason"], &letters[1]["original_hex"]), (&"not_utf8".into(), &"fffe7b".into()));
+    assert_eq!((&letters[2]["reason"], &letters[2]["original_bytes"]), (&"too_large".into(), &(3 << 20).into()));
+    assert_eq!(letters[2]["original_begins"].as_str().unwrap().len(), 1024);
+}
+
+#[test]
+fn a_file_that_is_missing_and_a_model_that_nobody_ships_are_refused() {
+    let run = replay(&["nowhere.ndjson"], "");
+    assert_eq!(run.code, 2);
+    assert!(run.errors.contains("nowhere.ndjson: cannot be read"), "{}", run.errors);
+    let run = replay(&["--model", "retentoin", "-"], "");
+    assert_eq!(run.code, 2);
+    assert!(run.errors.contains("no shipped model is called `retentoin`: did you mean `retention`?"), "{}", run.errors);
+    let run = replay(&["--until", "tomorrow", "-"], "");
+    assert_eq!(run.code, 2);
+    assert!(run.errors.contains("write an instant such as 2026-01-31T00:00:00Z"), "{}", run.errors);
+}
