@@ -105,7 +105,7 @@ impl Member for Client {
     }
 
     fn truncate_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
-        admin::delete_records(&self.options, &self.options.changelog_topic, partition, offset)
+        admin::delete_records(&self.options.cluster(), &self.options.changelog_topic, partition, offset)
     }
 
     fn begin(&mut self) -> Result<(), Error> {
@@ -138,7 +138,7 @@ impl Member for Client {
     }
 
     fn leave(&mut self, deadline: Duration) {
-        let Some(connected) = self.connected.take() else { return };
+        let Some(mut connected) = self.connected.take() else { return };
         // Closing a client waits for its brokers, and may do so for ever: it is another thread that waits.
         let (left, has_left) = mpsc::channel();
         thread::spawn(move || {

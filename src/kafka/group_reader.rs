@@ -1,13 +1,17 @@
 //! The member's consumer: reads the partitions that the group gives it, and answers rebalances when the worker says so.
 //!
 //! The group waits for each answer as a whole, so answers are collected until every partition of a rebalance has its own.
+//! To accept a partition and to fetch it are two things here: the group is answered at once with no partition to fetch, and a
+//! partition is fetched from the moment it is first resumed. Until then its position may change freely. (Fetching from a
+//! placeholder and seeking later would not do: an offset that is gone is fatal, and after a seek the client may still
+//! follow the answer to an earlier question for the end, and so skip records.)
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rdkafka::consumer::{Consumer, ConsumerGroupMetadata, RebalanceProtocol};
+use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaResult;
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::error::{Error, Reaction};
 use super::listener::Rebalance;
@@ -37,6 +41,19 @@ impl Pending {
         let is_complete = self.unanswered.is_empty() && !self.answered.is_empty();
         is_complete.then(|| std::mem::take(&mut self.answered))
     }
+
+    fn all(&self) -> BTreeSet<PartitionId> {
+        self.unanswered.union(&self.answered).copied().collect()
+    }
+}
+
+/// What the client does with a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fetching {
+    /// Accepted only; the client does not know that it is ours.
+    NotYet,
+    Running,
+    Paused,
 }
 
 /// The consumer side of a member.
@@ -44,9 +61,7 @@ pub(super) struct GroupReader {
     reader: TopicReader,
     gained: Pending,
     leaving: Pending,
-    paused: BTreeSet<PartitionId>,
-    /// Assigned, but not yet moved to their position.
-    unsought: BTreeSet<PartitionId>,
+    fetching: BTreeMap<PartitionId, Fetching>,
 }
 
 impl GroupReader {
@@ -57,13 +72,7 @@ impl GroupReader {
             .client()
             .subscribe(&[&options.input_topic])
             .map_err(|error| Error::of_assignment("subscribe", &error))?;
-        Ok(Self {
-            reader,
-            gained: Pending::default(),
-            leaving: Pending::default(),
-            paused: BTreeSet::new(),
-            unsought: BTreeSet::new(),
-        })
+        Ok(Self { reader, gained: Pending::default(), leaving: Pending::default(), fetching: BTreeMap::new() })
     }
 
     pub(super) fn poll(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Event>, Error> {
@@ -76,7 +85,7 @@ impl GroupReader {
         for rebalance in taken.rebalances {
             match rebalance {
                 // The group waits for an answer even when nothing changes for this member.
-                Rebalance::Gained(partitions) if partitions.is_empty() => self.take_on(&BTreeSet::new())?,
+                Rebalance::Gained(partitions) if partitions.is_empty() => self.accept()?,
                 Rebalance::Revoked(partitions) | Rebalance::Lost(partitions) if partitions.is_empty() => {
                     self.let_go(&BTreeSet::new())?;
                 }
@@ -100,28 +109,20 @@ impl GroupReader {
     pub(super) fn assign(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
         for it in positions {
             self.reader.positions.begin(it.partition, it.offset);
-            self.unsought.insert(it.partition);
+            self.fetching.insert(it.partition, Fetching::NotYet);
         }
         match self.gained.answer(positions.iter().map(|it| it.partition)) {
-            Some(partitions) => self.take_on(&partitions),
+            Some(_) => self.accept(),
             None => Ok(()),
         }
     }
 
-    /// Accepts `partitions`, paused. They begin at their end, which always exists, and move to their position when they are
-    /// rewound or resumed: a position that is gone would be fatal even if it was to be replaced.
-    fn take_on(&mut self, partitions: &BTreeSet<PartitionId>) -> Result<(), Error> {
-        let list = self.reader.list_at(partitions.iter().map(|it| (*it, Offset::End)))?;
-        let client = self.reader.client();
-        let answered = match client.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => client.incremental_assign(&list),
-            _ => client.assign(&list),
-        };
-        answered.map_err(|error| Error::of_assignment("assign", &error))?;
-        if !partitions.is_empty() {
-            client.pause(&list).map_err(|error| Error::of_assignment("assign", &error))?;
-        }
-        self.paused.extend(partitions);
+    /// Tells the group that the member has taken note, and the client that there is nothing new to fetch.
+    fn accept(&mut self) -> Result<(), Error> {
+        self.reader
+            .client()
+            .incremental_assign(&TopicPartitionList::new())
+            .map_err(|error| Error::of_assignment("assign", &error))?;
         self.reader.positions.requeue_all();
         Ok(())
     }
@@ -129,8 +130,6 @@ impl GroupReader {
     pub(super) fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
         for partition in partitions {
             self.reader.positions.end(*partition);
-            self.paused.remove(partition);
-            self.unsought.remove(partition);
         }
         match self.leaving.answer(partitions.iter().copied()) {
             Some(partitions) => self.let_go(&partitions),
@@ -139,63 +138,83 @@ impl GroupReader {
     }
 
     fn let_go(&mut self, partitions: &BTreeSet<PartitionId>) -> Result<(), Error> {
-        let client = self.reader.client();
-        let answered = match client.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => {
-                client.incremental_unassign(&self.reader.list(partitions.iter().copied()))
-            }
-            _ => client.unassign(),
-        };
-        answered.map_err(|error| Error::of_assignment("release", &error))?;
+        let fetched = self.those(partitions, |it| it != Fetching::NotYet);
+        self.reader
+            .client()
+            .incremental_unassign(&self.reader.list(fetched))
+            .map_err(|error| Error::of_assignment("release", &error))?;
+        self.fetching.retain(|partition, _| !partitions.contains(partition));
         self.reader.positions.requeue_all();
         Ok(())
     }
 
     /// Pausing what is paused, or resuming what is not, would make the client fetch again from an older position.
     pub(super) fn pause(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
-        let running: Vec<PartitionId> = partitions.iter().copied().filter(|it| !self.paused.contains(it)).collect();
+        let running = self.those(partitions, |it| it == Fetching::Running);
         if running.is_empty() {
             return Ok(());
         }
         let list = self.reader.list(running.iter().copied());
         self.reader.client().pause(&list).map_err(|error| Error::of_assignment("pause", &error))?;
-        for partition in running {
-            self.reader.positions.requeue(partition);
-            self.paused.insert(partition);
-        }
+        self.now(&running, Fetching::Paused);
         Ok(())
     }
 
     pub(super) fn resume(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
-        let paused: Vec<PartitionId> = partitions.iter().copied().filter(|it| self.paused.contains(it)).collect();
-        if paused.is_empty() {
-            return Ok(());
+        let paused = self.those(partitions, |it| it == Fetching::Paused);
+        if !paused.is_empty() {
+            let list = self.reader.list(paused.iter().copied());
+            self.reader.client().resume(&list).map_err(|error| Error::of_assignment("resume", &error))?;
+            self.now(&paused, Fetching::Running);
         }
-        let unsought: Vec<PartitionOffset> = paused
-            .iter()
-            .filter(|it| self.unsought.contains(it))
-            .filter_map(|it| Some(PartitionOffset { partition: *it, offset: self.reader.positions.next(*it)? }))
-            .collect();
-        self.move_to("resume", &unsought)?;
-        let list = self.reader.list(paused.iter().copied());
-        self.reader.client().resume(&list).map_err(|error| Error::of_assignment("resume", &error))?;
-        for partition in paused {
-            self.reader.positions.requeue(partition);
-            self.paused.remove(&partition);
+        let new = self.those(partitions, |it| it == Fetching::NotYet);
+        if !new.is_empty() {
+            self.fetch(&new)?;
+            self.now(&new, Fetching::Running);
         }
         Ok(())
+    }
+
+    fn fetch(&self, partitions: &[PartitionId]) -> Result<(), Error> {
+        let client = self.reader.client();
+        // The client would take an assignment as a sign that nothing was lost.
+        if client.assignment_lost() {
+            let message = "the group has given the partitions to others, as the next poll will tell";
+            return Err(Error::new(Reaction::Retry, "resume", "AssignmentLost", message));
+        }
+        let positions = &self.reader.positions;
+        let list = self.reader.list_at(
+            partitions.iter().filter_map(|it| positions.next(*it).map(|offset| (*it, Offset::Offset(offset)))),
+        )?;
+        client.incremental_assign(&list).map_err(|error| Error::of_assignment("resume", &error))
     }
 
     pub(super) fn rewind(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
-        self.move_to("rewind", positions)
+        let is_fetched =
+            |it: &PartitionOffset| self.fetching.get(&it.partition).is_some_and(|it| *it != Fetching::NotYet);
+        let (fetched, new): (Vec<_>, Vec<_>) = positions.iter().copied().partition(is_fetched);
+        for it in new {
+            self.reader.positions.begin(it.partition, it.offset);
+        }
+        self.reader.seek("rewind", &fetched)
     }
 
-    fn move_to(&mut self, call: &'static str, positions: &[PartitionOffset]) -> Result<(), Error> {
-        self.reader.seek(call, positions)?;
-        for it in positions {
-            self.unsought.remove(&it.partition);
+    /// Those of `partitions` with which the client does what `wanted` says.
+    fn those<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = &'a PartitionId>,
+        wanted: impl Fn(Fetching) -> bool,
+    ) -> Vec<PartitionId> {
+        let partitions = partitions.into_iter().copied();
+        partitions.filter(|it| self.fetching.get(it).is_some_and(|fetching| wanted(*fetching))).collect()
+    }
+
+    /// Takes note of what the client does with `partitions` from now on; it has emptied its queue of them.
+    fn now(&mut self, partitions: &[PartitionId], fetching: Fetching) {
+        for partition in partitions {
+            self.reader.positions.requeue(*partition);
+            self.fetching.insert(*partition, fetching);
         }
-        Ok(())
     }
 
     pub(super) fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
@@ -229,18 +248,32 @@ impl GroupReader {
 
     /// The member's generation as of now, for the transaction.
     pub(super) fn generation(&self) -> Result<ConsumerGroupMetadata, Error> {
-        self.reader
-            .client()
-            .group_metadata()
-            .ok_or_else(|| Error::new(Reaction::Fatal, "send_offsets", "State", "the consumer has no group"))
+        let call = "send_offsets_to_transaction";
+        let client = self.reader.client();
+        let generation = client.group_metadata();
+        // Asked after the generation was taken. A member that the group has dropped may have no generation at all, and an offset
+        // without one is not checked by the broker: it would overwrite the new owner's.
+        if client.assignment_lost() {
+            let message = "the group has given the partitions to others";
+            return Err(Error::new(Reaction::Abort, call, "AssignmentLost", message));
+        }
+        generation.ok_or_else(|| Error::new(Reaction::Abort, call, "UnknownMemberId", "the member is not in the group"))
     }
 
     /// Nobody will answer rebalances any more: revoked partitions are let go at once.
-    pub(super) fn begin_closing(&self) {
+    pub(super) fn begin_closing(&mut self) {
         self.reader.client().context().begin_closing();
         // A rebalance that still waits for its answer would keep the client from closing.
-        if let Err(error) = self.reader.client().unassign() {
-            tracing::debug!(target: "kafka", %error, "the assignment was not given up before leaving");
+        let answered = if !self.leaving.unanswered.is_empty() {
+            let partitions = self.leaving.all();
+            self.let_go(&partitions)
+        } else if !self.gained.unanswered.is_empty() {
+            self.accept()
+        } else {
+            Ok(())
+        };
+        if let Err(error) = answered {
+            tracing::debug!(target: "kafka", %error, "a rebalance was not answered before leaving");
         }
     }
 }

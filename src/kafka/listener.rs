@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{NoCustomPartitioner, ProducerContext};
@@ -127,11 +127,16 @@ impl ClientContext for Listener {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.count();
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+        let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
         tracing::warn!(target: "kafka", %error, reason, "the client reports an error");
-        *lock(&self.last_error) = Some(reason.to_owned());
+        let mut last = lock(&self.last_error);
+        // That no broker is left says less than why the last one went.
+        if last.is_none() || code != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *last = Some(reason.to_owned());
+        }
     }
 }
 
@@ -141,11 +146,14 @@ impl ConsumerContext for Listener {
         let partitions: Vec<PartitionId> = list.elements().iter().map(|it| it.partition()).collect();
         let gained = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.is_closing.load(Ordering::Relaxed) {
-            let nothing = TopicPartitionList::new();
-            let answered = match (consumer.rebalance_protocol(), gained) {
-                (RebalanceProtocol::Cooperative, true) => consumer.incremental_assign(&nothing),
-                (RebalanceProtocol::Cooperative, false) => consumer.incremental_unassign(list),
-                _ => consumer.unassign(),
+            let answered = if gained {
+                consumer.incremental_assign(&TopicPartitionList::new())
+            } else {
+                // Only what is fetched can be given up.
+                match consumer.assignment() {
+                    Ok(fetched) => consumer.incremental_unassign(&fetched),
+                    Err(error) => Err(error),
+                }
             };
             if let Err(error) = answered {
                 tracing::debug!(target: "kafka", %error, "a rebalance while closing was not answered");

@@ -16,10 +16,11 @@ mod group_reader;
 mod listener;
 mod producer;
 mod read_position;
+mod topic_check;
 mod topic_reader;
 mod watchdog;
 
 pub use client::Client;
 pub use error::{Error, Reaction};
 pub use member::{Committed, Event, Gained, Member, Outgoing, PartitionId, PartitionOffset, Record, RecordHeader};
-pub use settings::Options;
+pub use settings::{Cluster, Options};

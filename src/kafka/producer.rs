@@ -26,6 +26,9 @@ const METADATA_BYTES_MAX: usize = 4_000;
 /// How long a poll for delivery reports waits. A poll lasts as long as it is told to, so this is the grain of a commit.
 const GRAIN: Duration = Duration::from_millis(1);
 
+/// How many reports are looked through for the cause of an error.
+const REPORTS_MAX: usize = 1_000;
+
 /// The producer side of a member.
 pub(super) struct TransactionalProducer {
     client: BaseProducer<Listener>,
@@ -65,6 +68,8 @@ impl TransactionalProducer {
     }
 
     pub(super) fn begin(&mut self) -> Result<(), Error> {
+        // Reports gather while nothing is sent.
+        self.serve_reports();
         self.call("begin_transaction", Producer::begin_transaction)
     }
 
@@ -175,11 +180,23 @@ impl TransactionalProducer {
     ) -> Result<(), Error> {
         let outcome = self.watchdog.during(name, self.transaction_timeout * 2, || act(&self.client));
         outcome.map_err(|error| {
-            // What the client reports beside the error is in its queue.
-            self.client.poll(Duration::ZERO);
+            self.serve_reports();
             let error = Error::of_transaction(name, &error);
             if error.fenced { error } else { error.because(self.client.context().take_error()) }
         })
+    }
+}
+
+impl TransactionalProducer {
+    /// Takes what the client has reported from its queue; a poll takes one report at a time.
+    fn serve_reports(&self) {
+        for _ in 0..REPORTS_MAX {
+            let before = self.client.context().reports();
+            self.client.poll(Duration::ZERO);
+            if self.client.context().reports() == before {
+                break;
+            }
+        }
     }
 }
 

@@ -65,9 +65,44 @@ impl Options {
     }
 }
 
+/// A cluster and how to talk to it.
+#[derive(Clone)]
+pub struct Cluster {
+    /// The brokers to begin with: `host:port`, comma-separated.
+    pub bootstrap_servers: String,
+    /// Client settings passed through, by their librdkafka names.
+    pub settings: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Cluster")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("settings", &names(&self.settings))
+            .finish()
+    }
+}
+
+impl Cluster {
+    /// For questions to the cluster and acts of administration.
+    pub(super) fn for_questions(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap_servers).set("client.id", "lifecycle-admin");
+        for (name, value) in &self.settings {
+            config.set(name, value);
+        }
+        config
+    }
+}
+
+/// The names of settings, which unlike their values may be shown.
+fn names(settings: &[(String, String)]) -> Vec<&str> {
+    settings.iter().map(|(name, _)| name.as_str()).collect()
+}
+
 impl fmt::Debug for Options {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.settings.iter().map(|(name, _)| name.as_str()).collect();
         formatter
             .debug_struct("Options")
             .field("bootstrap_servers", &self.bootstrap_servers)
@@ -79,7 +114,7 @@ impl fmt::Debug for Options {
             .field("changelog_topic", &self.changelog_topic)
             .field("transaction_timeout", &self.transaction_timeout)
             .field("session_timeout", &self.session_timeout)
-            .field("settings", &names)
+            .field("settings", &names(&self.settings))
             .finish_non_exhaustive()
     }
 }
@@ -99,6 +134,10 @@ const OWNED: &[(&str, &str)] = &[
     ("transactional.id", "each worker needs its own, the same after a restart; it is made from the instance's name"),
     ("transaction.timeout.ms", "it has a configuration key of its own"),
     ("session.timeout.ms", "it has a configuration key of its own"),
+    (
+        "partition.assignment.strategy",
+        "members take and give partitions one by one, which only cooperative-sticky does",
+    ),
     ("group.protocol", "the bundled client's group protocol `consumer` ends a slow member with a fatal error"),
     ("group.remote.assignor", "it belongs to the group protocol `consumer`, which is not used"),
     (
@@ -191,8 +230,14 @@ impl Options {
         value.trim().parse().map(Some).map_err(|_| Error::settings(format!("{name} must be a number of milliseconds")))
     }
 
-    /// The settings that all clients share.
-    pub(super) fn shared(&self) -> ClientConfig {
+    /// The cluster that the member works on.
+    #[must_use]
+    pub fn cluster(&self) -> Cluster {
+        Cluster { bootstrap_servers: self.bootstrap_servers.clone(), settings: self.settings.clone() }
+    }
+
+    /// The settings that a member's clients share.
+    fn shared(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.bootstrap_servers)
@@ -210,11 +255,6 @@ impl Options {
             config.set(name, value);
         }
         config
-    }
-
-    /// For questions to the cluster.
-    pub(super) fn for_questions(&self) -> ClientConfig {
-        self.pass_through(self.shared())
     }
 
     fn for_reading(&self) -> ClientConfig {
@@ -274,7 +314,7 @@ impl Options {
             .set("compression.type", "lz4")
             .set("linger.ms", "5")
             // A topic that is gone is to be named, not to look like a broker that does not answer.
-            .set("topic.metadata.propagation.max.ms", "5000")
+            .set("topic.metadata.propagation.max.ms", (self.transaction_timeout / 4).as_millis().to_string())
             // The topic's own limit is the broker's to apply, to what is left after compression.
             .set("message.max.bytes", "16777216")
             // Without an idle disconnect the client can wait for ever for a group coordinator that has gone.
@@ -307,7 +347,9 @@ mod tests {
     fn security_settings_pass_through_to_every_client() {
         let options = options(&[("security.protocol", "SASL_SSL"), ("sasl.password", "hunter2")]);
         options.check().unwrap();
-        for config in [options.for_input(), options.for_output(), options.for_changelog(), options.for_questions()] {
+        for config in
+            [options.for_input(), options.for_output(), options.for_changelog(), options.cluster().for_questions()]
+        {
             assert_eq!(config.get("sasl.password"), Some("hunter2"));
         }
     }

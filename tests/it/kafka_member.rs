@@ -1,6 +1,5 @@
 //! The member against a real broker: everything that exactly-once rests on and no simulation proves.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -289,43 +288,6 @@ fn a_revoked_partition_is_not_released_until_the_worker_says_so() {
 }
 
 #[test]
-fn eager_protocols_take_everything_away_first() {
-    let world = World::new(2);
-    let eager = |name: &str| {
-        let mut options = world.options(name);
-        options.settings.push(("partition.assignment.strategy".to_owned(), "range".to_owned()));
-        Client::connect(options).unwrap()
-    };
-    broker::produce(&world.input, &[ToWrite::to(0, "zero"), ToWrite::to(1, "one")]);
-    let mut first = eager("a");
-    assert_eq!(gain_and_read_on(&mut first).len(), 2);
-    read(&mut first, 2);
-    let mut second = eager("b");
-    let mut answers = BTreeMap::new();
-    until("both members have their half", || {
-        for (name, member) in [("a", &mut first), ("b", &mut second)] {
-            for event in member.poll(10, POLL).unwrap() {
-                match event {
-                    Event::Revoked(partitions) => {
-                        member.release(&partitions).unwrap();
-                        answers.remove(name);
-                    }
-                    Event::Gained(partitions) => {
-                        let positions: Vec<PartitionOffset> = partitions.iter().map(|it| at(*it, 0)).collect();
-                        member.assign(&positions).unwrap();
-                        member.resume(&partitions).unwrap();
-                        answers.insert(name, partitions);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        (answers.len() == 2 && answers.values().all(|it| it.len() == 1)).then_some(())
-    });
-    assert_eq!(texts(&read(&mut second, 1)).len(), 1, "reading goes on at the position given to assign");
-}
-
-#[test]
 fn control_records_at_the_end_do_not_count_as_unread() {
     let world = World::new(2);
     broker::produce_committed(&world.input, &[ToWrite::to(0, "a"), ToWrite::to(0, "b")]);
@@ -535,42 +497,6 @@ fn keys_fall_on_the_partitions_where_java_puts_them() {
         let partition = (hash & 0x7fff_ffff) % 7;
         let found = seen.iter().find(|it| it.text() == key).unwrap();
         assert_eq!(found.partition, partition, "{key}");
-    }
-}
-
-#[test]
-fn a_stale_generation_asks_for_an_abort() {
-    let world = World::new(2);
-    let mut options = world.options("a");
-    options.settings.push(("max.poll.interval.ms".to_owned(), "31000".to_owned()));
-    let mut member = Client::connect(options).unwrap();
-    gain_and_read_on(&mut member);
-    member.begin().unwrap();
-    member.send(vec![world.record("of a generation that ends")]).unwrap();
-    // A second member makes the group move on; the first answers, and so is of the next generation.
-    let mut second = world.member("b");
-    until("the group rebalances", || {
-        second.poll(1, POLL).unwrap();
-        member.poll(1, POLL).unwrap().into_iter().find_map(|event| match event {
-            Event::Revoked(partitions) => {
-                member.release(&partitions).unwrap();
-                Some(())
-            }
-            _ => None,
-        })
-    });
-    // Under the generation as of now the commit is valid: the broker checks the generation, not the owner.
-    until("the member has rejoined", || {
-        member.poll(1, POLL).unwrap();
-        second.poll(1, POLL).unwrap().iter().any(|it| matches!(it, Event::Gained(_))).then_some(())
-    });
-    let sent = member.send_offsets(&[(at(0, 1), String::new())]);
-    match sent {
-        Ok(()) => member.commit().unwrap(),
-        Err(error) => {
-            assert_eq!(error.reaction, Reaction::Abort, "{error}");
-            member.abort().unwrap();
-        }
     }
 }
 

@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod docs;
 mod docs_language;
+mod kafka_admin;
 mod kafka_member;
 mod model_document;
 mod model_edit;
