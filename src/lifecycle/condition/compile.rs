@@ -289,14 +289,12 @@ impl Compiler<'_> {
             self.report(problem.help("only facts have parts, read by name: `orders.count`"));
             return None;
         };
-        match self.scope.name(&path, span.clone()) {
-            Some(named) => self.resolved(named, span),
-            None => {
-                let problem = self.unknown_name(&path, span, beside);
-                self.report(problem);
-                None
-            }
+        if let Some(named) = self.scope.name(&path, span.clone()) {
+            return self.resolved(named, span);
         }
+        let problem = self.unknown_name(&path, span, beside);
+        self.report(problem);
+        None
     }
 
     fn unknown_name(&self, path: &str, span: &Range<usize>, beside: Option<Type>) -> ExpressionProblem {
@@ -345,14 +343,12 @@ impl Compiler<'_> {
         }
         let code: Code = lower(&term);
         let value = code.evaluate(&NoInputs, Timestamp::from_millis(0), &mut Horizon::NEVER.clone());
-        match Constant::of(value) {
-            Some(constant) => Some(Term::constant(constant)),
-            None => {
-                let message = "this has no result: it divides by zero or is too large";
-                self.report(ExpressionProblem::new(codes::NO_RESULT, span.clone(), message));
-                None
-            }
+        if let Some(constant) = Constant::of(value) {
+            return Some(Term::constant(constant));
         }
+        let message = "this has no result: it divides by zero or is too large";
+        self.report(ExpressionProblem::new(codes::NO_RESULT, span.clone(), message));
+        None
     }
 }
 

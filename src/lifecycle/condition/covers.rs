@@ -135,13 +135,11 @@ fn within(below: Relation, above: Relation, bounds: Ordering, is_next: bool) -> 
             return [false; 3];
         }
         match (ordering, bounds) {
-            (Ordering::Equal, Ordering::Less) => [true, false, false],
             (Ordering::Equal, Ordering::Equal) => [false, true, false],
-            (Ordering::Equal, Ordering::Greater) => [false, false, true],
             (Ordering::Less, Ordering::Greater) => [true, true, !is_next],
-            (Ordering::Less, _) => [true, false, false],
             (Ordering::Greater, Ordering::Less) => [!is_next, true, true],
-            (Ordering::Greater, _) => [false, false, true],
+            (Ordering::Less, _) | (Ordering::Equal, Ordering::Less) => [true, false, false],
+            (Ordering::Greater, _) | (Ordering::Equal, Ordering::Greater) => [false, false, true],
         }
     };
     let orderings = [Ordering::Less, Ordering::Equal, Ordering::Greater];

@@ -145,6 +145,10 @@ impl Compiler<'_> {
         let of = self.closed(argument, &format!("`{name}`"))?;
         let found = of.value_type;
         let (function, value_type) = match (name, found) {
+            ("timestamp", Type::Timestamp)
+            | ("int", Type::Int)
+            | ("double", Type::Double)
+            | ("string", Type::String) => return Some(of),
             ("has", _) => (Function::Has, Type::Bool),
             ("days", Type::Int) => (Function::Length(86_400_000), Type::Duration),
             ("hours", Type::Int) => (Function::Length(3_600_000), Type::Duration),
@@ -163,7 +167,6 @@ impl Compiler<'_> {
                 return self.wrong_argument(argument, found, "a whole number", help);
             }
             ("duration", _) => return self.duration(argument, of),
-            ("timestamp", Type::Timestamp) => return Some(of),
             ("timestamp", Type::String | Type::Int) => {
                 if let Some(Constant::String(text)) = of.as_constant()
                     && literal::timestamp(text).is_none()
@@ -177,7 +180,6 @@ impl Compiler<'_> {
                 (Function::Timestamp, Type::Timestamp)
             }
             ("size", Type::String) => (Function::Size, Type::Int),
-            ("int", Type::Int) | ("double", Type::Double) | ("string", Type::String) => return Some(of),
             ("int", Type::Double | Type::String | Type::Timestamp) => (Function::Int, Type::Int),
             ("double", Type::Int | Type::String) => (Function::Double, Type::Double),
             ("string", _) => return self.text(argument, &of),

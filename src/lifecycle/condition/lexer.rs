@@ -95,7 +95,7 @@ impl<'a> Lexer<'a> {
         let first = rest.chars().next()?;
         let second = rest[first.len_utf8()..].chars().next();
         if first.is_ascii_digit() || first == '.' && second.is_some_and(|digit| digit.is_ascii_digit()) {
-            return self.number(start);
+            return Some(self.number(start));
         }
         if first == '"' || first == '\'' {
             return self.string(start, "");
@@ -195,11 +195,11 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn number(&mut self, start: usize) -> Option<TokenKind> {
+    fn number(&mut self, start: usize) -> TokenKind {
         if self.rest().starts_with("0x") || self.rest().starts_with("0X") {
             self.at += 2;
             self.take_while(|character| character.is_ascii_alphanumeric());
-            return self.whole(start, &self.text[start + 2..self.at].to_owned(), 16);
+            return self.whole(start, &self.text[start + 2..self.at], 16);
         }
         self.take_while(|character| character.is_ascii_digit());
         let mut is_double = false;
@@ -239,18 +239,18 @@ impl<'a> Lexer<'a> {
             return self.whole(start, &digits, 10);
         }
         match digits.parse::<f64>() {
-            Ok(number) if number.is_finite() => Some(TokenKind::Double(number)),
+            Ok(number) if number.is_finite() => TokenKind::Double(number),
             _ => {
                 let message = format!("the number `{digits}` is too large");
                 self.problem(start, codes::BAD_LITERAL, message, "the largest is about 1.8e308".into());
-                Some(TokenKind::Double(0.0))
+                TokenKind::Double(0.0)
             }
         }
     }
 
-    fn whole(&mut self, start: usize, digits: &str, radix: u32) -> Option<TokenKind> {
+    fn whole(&mut self, start: usize, digits: &str, radix: u32) -> TokenKind {
         match u64::from_str_radix(digits, radix) {
-            Ok(number) if number <= 1 << 63 => return Some(TokenKind::Int(number)),
+            Ok(number) if number <= 1 << 63 => return TokenKind::Int(number),
             Err(error) if *error.kind() == std::num::IntErrorKind::InvalidDigit => {
                 let message = format!("`{}` is no number", &self.text[start..self.at]);
                 self.problem(start, codes::BAD_LITERAL, message, "after 0x stand the digits 0-9 and a-f".into());
@@ -264,7 +264,7 @@ impl<'a> Lexer<'a> {
                 self.problem(start, codes::BAD_LITERAL, message, "the largest is 9223372036854775807".into());
             }
         }
-        Some(TokenKind::Int(0))
+        TokenKind::Int(0)
     }
 }
 

@@ -37,13 +37,11 @@ impl Compiler<'_> {
         let (one, other) = (one?, other?);
         match (one.value_type, other.value_type) {
             (Type::Timestamp, Type::Timestamp) | (Type::Duration, Type::Duration) => {
-                match Linear::compare(relation, &one, &other) {
-                    Some(kind) => self.folded(Term::truth(kind), &span),
-                    None => {
-                        self.unsolvable_product(&span);
-                        None
-                    }
+                if let Some(kind) = Linear::compare(relation, &one, &other) {
+                    return self.folded(Term::truth(kind), &span);
                 }
+                self.unsolvable_product(&span);
+                None
             }
             (left_type, right_type) if left_type == right_type || is_number(left_type) && is_number(right_type) => {
                 // The constant on the right, so that equal comparisons look equal.
@@ -95,19 +93,16 @@ impl Compiler<'_> {
             (Type::Timestamp, Type::Int) => format!("compare it with a time: `now - days({right_text})`"),
             (Type::Int | Type::Double, Type::String) => match right.text() {
                 Some(text) if text.parse::<f64>().is_ok() => format!("write the number without quotes: `{text}`"),
-                _ => format!("write `string({left_text})`, or compare with a number"),
+                Some(_) => "a number is never text".into(),
+                None => format!("read the text as a number: `int({right_text})`"),
             },
-            (Type::Bool, Type::String) => format!("write the truth without quotes: `{left_text} {sign} true`"),
-            (Type::Bool, Type::Int) if matches!(left.kind, SyntaxKind::Relation(..)) => {
-                "comparisons do not chain: write `a < b && b < c`".into()
-            }
             (Type::Bool, _) if matches!(left.kind, SyntaxKind::Relation(..)) => {
                 "comparisons do not chain: write `a < b && b < c`".into()
             }
+            (Type::Bool, Type::String) => format!("write the truth without quotes: `{left_text} {sign} true`"),
             (Type::Bool, Type::Int) => format!("write `{left_text} {sign} true`, or just `{left_text}`"),
             _ => return None,
         })
-        .map(|help| help.replace("write `string(x)`, or compare", "compare"))
     }
 
     fn unsolvable_product(&mut self, span: &Range<usize>) {

@@ -308,14 +308,14 @@ impl<'a> Parser<'a> {
         let token = self.next();
         let span = token.span.clone();
         let kind = match token.kind {
-            TokenKind::Int(number) => match i64::try_from(number) {
-                Ok(number) => SyntaxKind::Int(number),
-                Err(_) => {
+            TokenKind::Int(number) => {
+                let Ok(number) = i64::try_from(number) else {
                     let message = format!("the number `{number}` is too large");
                     let problem = ExpressionProblem::new(codes::BAD_LITERAL, span, message);
                     return Err(problem.help("the largest is 9223372036854775807"));
-                }
-            },
+                };
+                SyntaxKind::Int(number)
+            }
             TokenKind::Double(number) => SyntaxKind::Double(number),
             TokenKind::String(text) => SyntaxKind::String(text),
             TokenKind::Word => return self.name(span),

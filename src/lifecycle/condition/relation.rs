@@ -49,8 +49,9 @@ mod tests {
 
     #[test]
     fn each_relation_holds_for_its_orderings_and_swaps_its_operands() {
+        type Plain = fn(i32, i32) -> bool;
         let orderings = [Ordering::Less, Ordering::Equal, Ordering::Greater];
-        let table: [(Relation, fn(i32, i32) -> bool); 6] = [
+        let table: [(Relation, Plain); 6] = [
             (Relation::LESS, |a, b| a < b),
             (Relation::LESS_OR_EQUAL, |a, b| a <= b),
             (Relation::GREATER, |a, b| a > b),

@@ -223,9 +223,8 @@ impl Truth {
 
     fn comparison(random: &mut fastrand::Rng, depth: u32, of_instants: bool) -> Self {
         let sign = SIGNS[random.usize(..6)];
-        let side = |random: &mut fastrand::Rng| match of_instants {
-            true => Time::instant(random, depth, true),
-            false => Time::length(random, depth + 1, true),
+        let side = |random: &mut fastrand::Rng| {
+            if of_instants { Time::instant(random, depth, true) } else { Time::length(random, depth + 1, true) }
         };
         Self::Relation(sign, side(random), side(random))
     }
