@@ -9,6 +9,7 @@ use lifecycle_processor::lifecycle::time::Timestamp;
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::lifecycle::transition::{Cause, Change, Transition};
 use lifecycle_processor::partition::{CustomerView, Effects, Input, Partition, Tally};
+use lifecycle_processor::wire::changelog::{self, ChangelogDecoder};
 use lifecycle_processor::wire::model_file;
 use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
 
@@ -37,6 +38,10 @@ pub(super) struct Engine {
     decoder: TouchpointDecoder,
     partition: Partition,
     effects: Effects,
+    /// What was committed, record by record.
+    changelog: Vec<Vec<u8>>,
+    /// How much of the effects was committed.
+    committed: (usize, Tally),
 }
 
 impl Engine {
@@ -46,6 +51,8 @@ impl Engine {
             decoder: TouchpointDecoder::new(&models.vocabulary, TouchpointOptions { bytes_max: 1 << 20 }),
             partition: Partition::new(models.clone(), FactOptions::default()),
             effects: Effects::default(),
+            changelog: Vec::new(),
+            committed: (0, Tally::default()),
             models,
         }
     }
@@ -68,10 +75,52 @@ impl Engine {
 
     /// A customer as it stands now.
     pub(super) fn customer(&mut self, id: &str) -> Option<CustomerView> {
-        // What is shown of a customer is what was committed; a batch is written before.
-        self.partition.write_batches(0);
-        self.partition.commit();
+        // What is shown of a customer is what was committed.
+        self.commit();
         self.partition.customer(id)
+    }
+
+    /// Writes the changelog, and what is pending becomes the truth.
+    pub(super) fn commit(&mut self) {
+        for batch in self.partition.write_batches(0) {
+            self.changelog.push(changelog::encode(self.partition.layout(), &batch));
+        }
+        self.partition.commit();
+        self.committed = (self.effects.transitions.len(), self.effects.tally);
+    }
+
+    /// Fails to commit; half the time when the batch has been written already.
+    pub(super) fn abort(&mut self, is_written: bool) {
+        if is_written {
+            self.partition.write_batches(0);
+        }
+        self.partition.abort();
+        self.effects.transitions.truncate(self.committed.0);
+        self.effects.tally = self.committed.1;
+    }
+
+    /// Dies, and rises again from what was committed.
+    pub(super) fn crash(&mut self) {
+        self.effects.transitions.truncate(self.committed.0);
+        self.effects.tally = self.committed.1;
+        self.partition.abort();
+        let clock = self.partition.clock();
+        let mut restored = Partition::new(self.models.clone(), FactOptions::default());
+        let mut decoder = ChangelogDecoder::default();
+        for record in &self.changelog {
+            let record = decoder.decode(record).expect("what was written can be read");
+            restored.restore(&record.layout, &record.customers).expect("what was written can be restored");
+        }
+        restored.end_restore(clock).expect("what was written can be restored");
+        let before: Vec<_> = self.partition.customers().collect();
+        assert_eq!(restored.customers().collect::<Vec<_>>(), before, "customers are restored as they were");
+        assert_eq!(restored.population(), self.partition.population());
+        self.partition = restored;
+    }
+
+    /// Begins to write every customer again.
+    pub(super) fn begin_sweep(&mut self) {
+        self.partition.begin_sweep();
     }
 
     /// The stages of a customer, by model.

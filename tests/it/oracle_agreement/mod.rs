@@ -3,6 +3,7 @@
 //! `LIFECYCLE_ORACLE_HISTORIES` says how many histories the first test compares (the others a part of that); a failure
 //! prints the seed, the history as lines of JSON, and where the two part.
 
+mod crashes;
 mod engine;
 mod report;
 

@@ -16,23 +16,23 @@ pub(super) fn history(seed: u64, customer_id: &str, lines: &[String]) -> String 
     format!("seed {seed}, customer {customer_id:?}:\n{}\n", lines_of(customer_id, lines).join("\n"))
 }
 
-/// Panics unless both published the same.
+/// Panics unless what was published is what was expected.
 pub(super) fn assert_same(
     seed: u64,
     customer_id: &str,
     lines: &[String],
-    oracle: &[Publication],
-    engine: &[Publication],
+    expected: &[Publication],
+    found: &[Publication],
 ) {
-    let common = oracle.iter().zip(engine).take_while(|(one, other)| one == other).count();
-    if common == oracle.len() && common == engine.len() {
+    let common = expected.iter().zip(found).take_while(|(one, other)| one == other).count();
+    if common == expected.len() && common == found.len() {
         return;
     }
     let mut report = history(seed, customer_id, lines);
-    for publication in &oracle[common.saturating_sub(6)..common] {
-        let _ = writeln!(report, "  both    {}", one_line(publication));
+    for publication in &expected[common.saturating_sub(6)..common] {
+        let _ = writeln!(report, "  agreed    {}", one_line(publication));
     }
-    for (who, publications) in [("- oracle", oracle), ("+ engine", engine)] {
+    for (who, publications) in [("- expected", expected), ("+ found   ", found)] {
         for publication in publications.iter().skip(common).take(4) {
             let _ = writeln!(report, "{who}  {}", one_line(publication));
         }
