@@ -160,7 +160,7 @@ pub trait Member {
     /// As of the client.
     fn open_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error>;
 
-    /// The next changelog records of all opened partitions, waiting up to `timeout`.
+    /// The next changelog records of all opened partitions, waiting up to `timeout`. A call that fails has read nothing.
     ///
     /// # Errors
     /// `Fatal` when the log was cut below the position.

@@ -212,7 +212,8 @@ impl<M: Member> Worker<M> {
     /// The customers are there: touchpoints may come.
     fn run_from_here(&mut self, partition: PartitionId, clock: Clock, now: Moment) -> Result<(), Fatal> {
         let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
-        held.machine.end_restore(clock);
+        let problem = |problem| Fatal::StateUnreadable { partition, problem };
+        held.machine.end_restore(clock).map_err(problem)?;
         if let Phase::Restoring { since, .. } = held.phase {
             let milliseconds = u64::try_from((now.elapsed - since).as_millis()).unwrap_or(u64::MAX);
             let customers = held.machine.len();

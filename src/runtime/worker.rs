@@ -164,6 +164,12 @@ impl<M: Member> Worker<M> {
         Ok(self.report)
     }
 
+    /// The member of the group.
+    #[must_use]
+    pub fn member(&self) -> &M {
+        &self.member
+    }
+
     /// What has been done so far.
     #[must_use]
     pub fn report(&self) -> &Report {

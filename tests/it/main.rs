@@ -16,4 +16,5 @@ mod model_edit;
 mod oracle;
 mod oracle_agreement;
 mod replay;
+mod simulation;
 mod wire;
