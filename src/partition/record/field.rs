@@ -1,0 +1,54 @@
+//! The field numbers of `lifecycle.v1.Customer` and its parts; see `proto/lifecycle/v1/changelog.proto`.
+
+pub(crate) const CUSTOMER_ID: u32 = 1;
+pub(crate) const REMOVED: u32 = 2;
+pub(crate) const CLOCK: u32 = 3;
+pub(crate) const WAKE_UP_IN: u32 = 4;
+pub(crate) const STANDINGS: u32 = 5;
+pub(crate) const NUMBERS: u32 = 6;
+pub(crate) const RECENT_EVENTS: u32 = 7;
+pub(crate) const ORDERS: u32 = 8;
+pub(crate) const LATEST: u32 = 9;
+pub(crate) const WINDOWS: u32 = 10;
+pub(crate) const FOLLOWED: u32 = 11;
+pub(crate) const FOLDED: u32 = 12;
+pub(crate) const OUTDATED_MODELS: u32 = 13;
+
+pub(crate) mod order {
+    pub(crate) const ID: u32 = 1;
+    pub(crate) const AGE: u32 = 2;
+    pub(crate) const NAMED_AGE: u32 = 3;
+    pub(crate) const AMOUNT: u32 = 4;
+    pub(crate) const CURRENCY: u32 = 5;
+    pub(crate) const AMOUNT_AGE: u32 = 6;
+    pub(crate) const AMOUNT_EVENT_ID: u32 = 7;
+    pub(crate) const AMOUNT_EVENT_UUID: u32 = 8;
+    pub(crate) const VOID: u32 = 9;
+    pub(crate) const REFUNDS: u32 = 10;
+    pub(crate) const FOLLOWED: u32 = 11;
+}
+
+pub(crate) mod latest {
+    pub(crate) const INDEX: u32 = 1;
+    pub(crate) const AGE: u32 = 2;
+    pub(crate) const INT: u32 = 3;
+    pub(crate) const DOUBLE: u32 = 4;
+    pub(crate) const BOOL: u32 = 5;
+    pub(crate) const STRING: u32 = 6;
+    pub(crate) const TIMESTAMP: u32 = 7;
+    pub(crate) const DURATION: u32 = 8;
+}
+
+pub(crate) mod folded {
+    pub(crate) const COUNT: u32 = 1;
+    pub(crate) const REVENUE: u32 = 2;
+    pub(crate) const FIRST_AGE: u32 = 3;
+    pub(crate) const LAST_AGE: u32 = 4;
+    pub(crate) const CHAINS: u32 = 5;
+    pub(crate) const FOLLOWED: u32 = 6;
+}
+
+pub(crate) const VARINT: u32 = 0;
+pub(crate) const FIXED64: u32 = 1;
+pub(crate) const LENGTH_DELIMITED: u32 = 2;
+pub(crate) const FIXED32: u32 = 5;

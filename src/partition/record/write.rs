@@ -1,0 +1,243 @@
+//! Writes customers as records.
+
+use crate::lifecycle::customer::Customer;
+use crate::lifecycle::fact::{ABSENT, FoldedOrders, Latest, OrderEntry, RecentTimes};
+use crate::lifecycle::money::Currency;
+use crate::lifecycle::transition::OwnedValue;
+
+use super::ENTRY_FIELD;
+use super::field::{self, FIXED64, LENGTH_DELIMITED, VARINT};
+
+/// Appends the record of `customer` to `out`.
+pub(crate) fn write(customer: &Customer, number_is_time: &[bool], home: Currency, out: &mut Vec<u8>) {
+    let clock = customer.clock.as_millis();
+    put_bytes(out, field::CUSTOMER_ID, customer.id.as_bytes());
+    put_signed(out, field::CLOCK, clock);
+    if let Some(wake_up) = customer.wake_up {
+        put_number(out, field::WAKE_UP_IN, wake_up.as_millis().wrapping_sub(clock).cast_unsigned());
+    }
+    put_packed(out, field::STANDINGS, |out| {
+        for published in &customer.published {
+            varint(out, published.stage.map_or(0, |stage| u64::from(stage.0) + 1));
+            varint(out, published.since.map_or(0, |since| age(clock, since.as_millis()) + 1));
+            varint(out, published.sequence);
+            varint(out, u64::from(published.ordinal));
+            varint(out, published.signals);
+            varint(out, published.milestones);
+            published.counters.iter().for_each(|&number| varint(out, zigzag(number)));
+        }
+    });
+    put_packed(out, field::NUMBERS, |out| {
+        for (index, (&number, &is_time)) in (0..).zip(customer.facts.numbers.iter().zip(number_is_time)) {
+            if is_time && number != ABSENT {
+                varint(out, index);
+                varint(out, age(clock, number));
+            } else if !is_time && number != 0 {
+                varint(out, index);
+                varint(out, zigzag(number));
+            }
+        }
+    });
+    if !customer.recent_events.is_empty() {
+        tag(out, field::RECENT_EVENTS, LENGTH_DELIMITED);
+        varint(out, customer.recent_events.len() as u64 * 6);
+        for event in &customer.recent_events {
+            out.extend_from_slice(&event.to_le_bytes()[..6]);
+        }
+    }
+    let orders = &customer.facts.orders;
+    for order in &orders.entries {
+        put_message(out, field::ORDERS, |out| write_order(order, clock, home, out));
+    }
+    for (index, latest) in (0..).zip(&customer.facts.latest) {
+        if let Some(latest) = latest {
+            put_message(out, field::LATEST, |out| write_latest(index, latest, clock, out));
+        }
+    }
+    put_times(out, field::WINDOWS, &customer.facts.windows, clock);
+    put_times(out, field::FOLLOWED, &orders.recent, clock);
+    if orders.folded.count > 0 {
+        put_message(out, field::FOLDED, |out| write_folded(&orders.folded, clock, out));
+    }
+    if customer.outdated_models != 0 {
+        put_number(out, field::OUTDATED_MODELS, customer.outdated_models);
+    }
+}
+
+/// Appends the record that says that a customer is gone.
+pub(crate) fn write_removed(customer_id: &str, out: &mut Vec<u8>) {
+    put_bytes(out, field::CUSTOMER_ID, customer_id.as_bytes());
+    put_number(out, field::REMOVED, 1);
+}
+
+/// Appends a record to a batch, as its entry.
+pub(crate) fn write_entry(record: &[u8], out: &mut Vec<u8>) {
+    put_bytes(out, ENTRY_FIELD, record);
+}
+
+fn write_order(order: &OrderEntry, clock: i64, home: Currency, out: &mut Vec<u8>) {
+    tag(out, field::order::ID, FIXED64);
+    out.extend_from_slice(&order.id.to_le_bytes());
+    if order.time != ABSENT {
+        put_number(out, field::order::AGE, age(clock, order.time));
+    }
+    if order.named_at != order.time {
+        put_number(out, field::order::NAMED_AGE, age(clock, order.named_at));
+    }
+    if let Some(known) = &order.amount {
+        put_signed(out, field::order::AMOUNT, known.amount.as_micros());
+        if known.currency != home {
+            put_number(out, field::order::CURRENCY, u64::from(known.currency.to_number()));
+        }
+        if known.at != order.time {
+            put_number(out, field::order::AMOUNT_AGE, age(clock, known.at));
+        }
+        match canonical_uuid(&known.event_id) {
+            Some(uuid) => put_bytes(out, field::order::AMOUNT_EVENT_UUID, &uuid.to_be_bytes()),
+            None => put_bytes(out, field::order::AMOUNT_EVENT_ID, known.event_id.as_bytes()),
+        }
+    }
+    if order.is_void {
+        put_number(out, field::order::VOID, 1);
+    }
+    if !order.refunds.is_empty() {
+        put_packed(out, field::order::REFUNDS, |out| {
+            for refund in &order.refunds {
+                varint(out, refund.event);
+                varint(out, zigzag(refund.amount.as_micros()));
+                varint(out, u64::from(refund.currency.to_number()));
+            }
+        });
+    }
+    put_optional_ages(out, field::order::FOLLOWED, &order.followed, clock);
+}
+
+fn write_latest(index: u64, latest: &Latest, clock: i64, out: &mut Vec<u8>) {
+    put_number(out, field::latest::INDEX, index);
+    put_number(out, field::latest::AGE, age(clock, latest.at));
+    match &latest.value {
+        OwnedValue::Absent => {}
+        OwnedValue::Int(number) => put_signed(out, field::latest::INT, *number),
+        OwnedValue::Double(number) => {
+            tag(out, field::latest::DOUBLE, FIXED64);
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        OwnedValue::Bool(truth) => put_number(out, field::latest::BOOL, u64::from(*truth)),
+        OwnedValue::String(text) => put_bytes(out, field::latest::STRING, text.as_bytes()),
+        OwnedValue::Timestamp(instant) => put_signed(out, field::latest::TIMESTAMP, instant.as_millis()),
+        OwnedValue::Duration(length) => put_signed(out, field::latest::DURATION, length.as_millis()),
+    }
+}
+
+fn write_folded(folded: &FoldedOrders, clock: i64, out: &mut Vec<u8>) {
+    put_number(out, field::folded::COUNT, folded.count);
+    put_signed(out, field::folded::REVENUE, folded.revenue.as_micros());
+    put_number(out, field::folded::FIRST_AGE, age(clock, folded.first));
+    put_number(out, field::folded::LAST_AGE, age(clock, folded.last));
+    put_packed(out, field::folded::CHAINS, |out| {
+        for &(count, start) in &folded.chains {
+            varint(out, count);
+            varint(out, if count == 0 { 0 } else { age(clock, start) });
+        }
+    });
+    put_optional_ages(out, field::folded::FOLLOWED, &folded.followed, clock);
+}
+
+/// Ages raised by one, so that 0 says that there is none. Left out when there is none at all.
+fn put_optional_ages(out: &mut Vec<u8>, number: u32, times: &[i64], clock: i64) {
+    if times.iter().any(|&time| time != ABSENT) {
+        put_packed(out, number, |out| {
+            times.iter().for_each(|&time| varint(out, if time == ABSENT { 0 } else { age(clock, time) + 1 }));
+        });
+    }
+}
+
+/// For each list with times: its index, how many, and their ages, each counted back from the one after it.
+fn put_times(out: &mut Vec<u8>, number: u32, lists: &[RecentTimes], clock: i64) {
+    if lists.iter().all(|times| times.as_slice().is_empty()) {
+        return;
+    }
+    put_packed(out, number, |out| {
+        for (index, times) in (0..).zip(lists) {
+            let times = times.as_slice();
+            if times.is_empty() {
+                continue;
+            }
+            varint(out, index);
+            varint(out, times.len() as u64);
+            let mut later = clock;
+            for &time in times.iter().rev() {
+                varint(out, age(later, time));
+                later = time;
+            }
+        }
+    });
+}
+
+/// How long before `clock`. Touchpoints are never later than their customer's clock.
+fn age(clock: i64, time: i64) -> u64 {
+    clock.wrapping_sub(time).cast_unsigned()
+}
+
+/// The number of a UUID written in the one canonical way, so that it can be written back letter by letter.
+fn canonical_uuid(text: &str) -> Option<u128> {
+    let uuid = uuid::Uuid::try_parse(text).ok()?;
+    let mut buffer = [0; uuid::fmt::Hyphenated::LENGTH];
+    (uuid.hyphenated().encode_lower(&mut buffer) == text).then_some(uuid.as_u128())
+}
+
+fn varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)).cast_unsigned()
+}
+
+fn tag(out: &mut Vec<u8>, number: u32, wire_type: u32) {
+    varint(out, u64::from(number << 3 | wire_type));
+}
+
+fn put_number(out: &mut Vec<u8>, number: u32, value: u64) {
+    tag(out, number, VARINT);
+    varint(out, value);
+}
+
+fn put_signed(out: &mut Vec<u8>, number: u32, value: i64) {
+    put_number(out, number, zigzag(value));
+}
+
+fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    tag(out, number, LENGTH_DELIMITED);
+    varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// A length-delimited field whose length is known only when it is written.
+fn put_message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    tag(out, number, LENGTH_DELIMITED);
+    let start = out.len();
+    out.push(0);
+    write(out);
+    let length = out.len() - start - 1;
+    if length < 0x80 {
+        out[start] = length as u8;
+    } else {
+        let mut prefix = Vec::with_capacity(3);
+        varint(&mut prefix, length as u64);
+        out.splice(start..=start, prefix);
+    }
+}
+
+/// A packed field of numbers; left out when it is empty.
+fn put_packed(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    put_message(out, number, write);
+    if out.len() == start + 2 {
+        out.truncate(start);
+    }
+}
