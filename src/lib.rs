@@ -8,6 +8,7 @@ pub mod kafka;
 pub mod telemetry;
 pub mod wire;
 
+pub mod graph;
 pub mod journeys;
 pub mod replay;
 pub mod runtime;

@@ -8,6 +8,7 @@ mod check;
 mod config;
 mod demo;
 pub mod eval;
+mod graph;
 mod replay;
 mod run;
 
@@ -57,6 +58,7 @@ enum Command {
     Demo(demo::DemoArguments),
     Check(check::CheckArguments),
     Eval(eval::EvalArguments),
+    Graph(graph::GraphArguments),
     Replay(replay::ReplayArguments),
     Config(config::ConfigArguments),
 }
@@ -69,6 +71,7 @@ pub fn run() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
+        Command::Graph(arguments) => graph::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
     }

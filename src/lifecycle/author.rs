@@ -63,7 +63,7 @@ impl<'a> Author<'a> {
         since: Option<Timestamp>,
     ) -> Draft<'a> {
         let rule = self.model.moves.iter().find(|rule| self.fits(rule, from, to));
-        let natural = self.direction(from, to);
+        let natural = self.model.direction(from, to);
         let is_bound = from.is_none() || to.is_none() || self.is_outside(from) || self.is_outside(to);
         let direction = rule.and_then(|rule| rule.direction).filter(|_| !is_bound).unwrap_or(natural);
         let skipped = match direction {
@@ -145,18 +145,6 @@ impl<'a> Author<'a> {
 
     fn is_outside(&self, stage: Option<StageIndex>) -> bool {
         self.place(stage) == Some(Place::Outside)
-    }
-
-    /// The direction that the journey gives.
-    fn direction(&self, from: Option<StageIndex>, to: Option<StageIndex>) -> Direction {
-        match (self.place(from), self.place(to)) {
-            (_, None) => Direction::Backward,
-            (_, Some(Place::Outside)) => Direction::Exit,
-            (None, Some(Place::Journey(_))) => Direction::Forward,
-            (Some(Place::Outside), Some(Place::Journey(_))) => Direction::Reentry,
-            (Some(Place::Journey(before)), Some(Place::Journey(after))) if after > before => Direction::Forward,
-            (Some(Place::Journey(_)), Some(Place::Journey(_))) => Direction::Backward,
-        }
     }
 
     /// The stages of the journey after `from` (all, where there is none) and before `to`.

@@ -51,6 +51,20 @@ impl Model {
         places.sort_by_key(|&(place, _)| place);
         places.into_iter().map(|(_, stage)| stage).collect()
     }
+
+    /// The direction that the journey gives to a move.
+    #[must_use]
+    pub fn direction(&self, from: Option<StageIndex>, to: Option<StageIndex>) -> Direction {
+        let place = |stage: Option<StageIndex>| stage.map(|stage| self.stage(stage).place);
+        match (place(from), place(to)) {
+            (_, None) => Direction::Backward,
+            (_, Some(Place::Outside)) => Direction::Exit,
+            (None, Some(Place::Journey(_))) => Direction::Forward,
+            (Some(Place::Outside), Some(Place::Journey(_))) => Direction::Reentry,
+            (Some(Place::Journey(before)), Some(Place::Journey(after))) if after > before => Direction::Forward,
+            (Some(Place::Journey(_)), Some(Place::Journey(_))) => Direction::Backward,
+        }
+    }
 }
 
 /// One stage of a model.

@@ -10,6 +10,7 @@ mod config;
 mod docs;
 mod docs_language;
 mod kafka_admin;
+mod graph;
 mod kafka_member;
 mod model_document;
 mod model_edit;

@@ -18,7 +18,8 @@ pub fn covers(above: &Program, below: &Program) -> bool {
     implies(&below.term, &above.term)
 }
 
-fn implies(below: &Term, above: &Term) -> bool {
+/// Whether `above` is proven to hold wherever `below` does.
+pub(super) fn implies(below: &Term, above: &Term) -> bool {
     if below == above || is_constant(above, true) || is_constant(below, false) {
         return true;
     }

@@ -6,6 +6,7 @@ mod arithmetic;
 mod code;
 mod compile;
 mod covers;
+mod deadline;
 mod functions;
 mod lexer;
 mod limits;
@@ -25,6 +26,7 @@ mod term;
 
 pub use compile::compile;
 pub use covers::covers;
+pub use deadline::{Deadline, deadlines};
 pub use limits::{DEPTH_MAX, EXPRESSION_BYTES_MAX, LIST_ITEMS_MAX, NODES_MAX};
 pub use literal::timestamp;
 pub use parser::is_reserved;

@@ -1,0 +1,100 @@
+//! `lifecycle graph`: models as pictures.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::Exit;
+use crate::config::ModelChoice;
+use crate::graph::{Language, dot, mermaid, pictures, svg};
+
+const EXAMPLES: &str = "\
+Examples:
+  lifecycle graph retention
+  lifecycle graph --format svg --output retention.svg retention
+  lifecycle graph --format svg --language ru classic_seven > classic_seven.svg
+  lifecycle graph --format dot ./my-model.yaml | dot -Tpdf > my-model.pdf";
+
+/// Draw models: stages, the moves between them, and what time alone does.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct GraphArguments {
+    /// Shipped models, or model files
+    #[arg(required = true, value_name = "MODEL")]
+    models: Vec<String>,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Format::Mermaid)]
+    format: Format,
+    /// The language of titles and labels; where a model has no title in it, the English one is shown
+    #[arg(long, value_enum, default_value_t = LanguageCode::En)]
+    language: LanguageCode,
+    /// Write to this file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Format {
+    /// A Mermaid flowchart, for Markdown
+    Mermaid,
+    /// DOT, for Graphviz
+    Dot,
+    /// A picture that needs nothing beside it
+    Svg,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum LanguageCode {
+    /// English
+    En,
+    /// Russian
+    Ru,
+    /// Finnish
+    Fi,
+    /// Ukrainian
+    Uk,
+}
+
+impl From<LanguageCode> for Language {
+    fn from(code: LanguageCode) -> Self {
+        match code {
+            LanguageCode::En => Self::English,
+            LanguageCode::Ru => Self::Russian,
+            LanguageCode::Fi => Self::Finnish,
+            LanguageCode::Uk => Self::Ukrainian,
+        }
+    }
+}
+
+/// Draws.
+pub(super) fn run(arguments: &GraphArguments) -> ExitCode {
+    let models = match ModelChoice::of(&arguments.models).load(io::stderr().is_terminal()) {
+        Ok(models) => models,
+        Err(report) => {
+            eprintln!("{report}");
+            return Exit::Usage.into();
+        }
+    };
+    let pictures = pictures(&models, arguments.language.into());
+    let text = match arguments.format {
+        Format::Mermaid => mermaid(&pictures),
+        Format::Dot => dot(&pictures),
+        Format::Svg => svg(&pictures),
+    };
+    let (name, written) = match &arguments.output {
+        Some(path) => (path.display().to_string(), fs::write(path, text)),
+        None => ("standard output".to_owned(), io::stdout().lock().write_all(text.as_bytes())),
+    };
+    match written {
+        Ok(()) => Exit::Success.into(),
+        // Whoever read our output has seen enough.
+        Err(error) if arguments.output.is_none() && error.kind() == io::ErrorKind::BrokenPipe => Exit::Success.into(),
+        Err(error) => {
+            eprintln!("lifecycle graph: {name}: cannot be written: {error}");
+            Exit::Usage.into()
+        }
+    }
+}
