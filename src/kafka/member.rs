@@ -148,6 +148,12 @@ pub trait Member {
     /// Whether every record below `end` of the assigned partition has been returned by `poll` (control records need no returning).
     fn has_read_to(&mut self, partition: PartitionId, end: i64) -> bool;
 
+    /// The end of the input partition (the last stable offset) as the client last heard of it, without asking; `None`
+    /// when it does not know.
+    fn end_seen(&mut self, _partition: PartitionId) -> Option<i64> {
+        None
+    }
+
     /// The first offset still in the changelog partition, and its end as of now (the last stable offset).
     ///
     /// # Errors

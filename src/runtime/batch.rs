@@ -146,7 +146,7 @@ impl<M: Member> Worker<M> {
         }
         for transition in &effects.transitions {
             let mode = self.publisher.mode(transition, now.wall);
-            self.report.published(transition.model, transition.change.kind(), mode);
+            self.report.published(transition, mode);
         }
     }
 

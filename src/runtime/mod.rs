@@ -22,6 +22,6 @@ mod worker;
 pub use fatal::Fatal;
 pub use options::{ClockSource, Options, SweepOptions, Topics};
 pub use query::{CustomerAnswer, PartitionStatus, Query, Status};
-pub use report::Report;
+pub use report::{Report, Sort};
 pub use wall_clock::{Moment, WallClock};
 pub use worker::Worker;

@@ -3,6 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use crate::kafka::PartitionId;
+use crate::lifecycle::time::Timestamp;
 use crate::partition::CustomerView;
 
 /// How many questions are answered between two batches.
@@ -69,6 +70,12 @@ pub struct PartitionStatus {
     pub bytes: usize,
     /// How many wake-ups wait.
     pub wake_ups: usize,
+    /// The event time that its touchpoints have reached.
+    pub reached: Option<Timestamp>,
+    /// How many records are not yet read, as far as the client knows.
+    pub lag: Option<u64>,
+    /// How many customers stand in each stage: by model, then by stage; the last number of a model counts those in none.
+    pub population: Vec<Vec<u64>>,
 }
 
 impl Status {

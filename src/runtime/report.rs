@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::lifecycle::id::ModelIndex;
+use crate::lifecycle::transition::{Cause, Transition};
 use crate::partition::{Reason, Tally};
 use crate::wire::transition::Mode;
 
@@ -13,8 +13,8 @@ pub struct Report {
     pub tally: Tally,
     /// Dead letters, by reason.
     pub dead_letters: BTreeMap<Reason, u64>,
-    /// Transitions published, by model, kind and mode.
-    pub transitions: BTreeMap<(u8, &'static str, Mode), u64>,
+    /// Transitions published, by what they have in common and then by name.
+    pub transitions: BTreeMap<Sort, BTreeMap<Box<str>, u64>>,
     /// Transactions committed.
     pub commits: u64,
     /// Transactions that came to nothing.
@@ -37,6 +37,19 @@ pub struct Report {
     pub truncations_failed: u64,
 }
 
+/// What transitions that are counted together have in common, beside the name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Sort {
+    /// Which model's, by index.
+    pub model: u8,
+    /// As published: `stage`.
+    pub kind: &'static str,
+    /// What caused them: `touchpoint` or `time`.
+    pub cause: &'static str,
+    /// On which occasion they were published.
+    pub mode: Mode,
+}
+
 impl Report {
     pub(super) fn add(&mut self, tally: &Tally) {
         self.tally.consumed += tally.consumed;
@@ -47,7 +60,16 @@ impl Report {
         self.tally.wake_ups += tally.wake_ups;
     }
 
-    pub(super) fn published(&mut self, model: ModelIndex, kind: &'static str, mode: Mode) {
-        *self.transitions.entry((model.0, kind, mode)).or_default() += 1;
+    pub(super) fn published(&mut self, transition: &Transition, mode: Mode) {
+        let cause = match transition.cause {
+            Cause::Time => "time",
+            Cause::Touchpoint { .. } => "touchpoint",
+        };
+        let sort = Sort { model: transition.model.0, kind: transition.change.kind(), cause, mode };
+        let names = self.transitions.entry(sort).or_default();
+        match names.get_mut(&transition.name) {
+            Some(count) => *count += 1,
+            None => _ = names.insert(transition.name.clone(), 1),
+        }
     }
 }

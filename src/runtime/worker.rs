@@ -178,9 +178,18 @@ impl<M: Member> Worker<M> {
 
     /// How the partitions do.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub fn status(&mut self) -> Status {
+        let member = &mut self.member;
+        let partitions = self.held.iter().map(|(&partition, held)| {
+            // Markers of transactions take offsets and are never returned: what is read to the end has no lag.
+            let lag = member.end_seen(partition).map(|end| {
+                let unread = u64::try_from(end - held.position).unwrap_or_default();
+                if member.has_read_to(partition, end) { 0 } else { unread }
+            });
+            PartitionStatus::of(partition, held, lag)
+        });
         Status {
-            partitions: self.held.iter().map(|(&partition, held)| PartitionStatus::of(partition, held)).collect(),
+            partitions: partitions.collect(),
             is_recovering: self.recovery.is_pending(),
             is_over_limit: self.is_over_limit,
             has_pending_changes: self.batch.since.is_some(),
@@ -344,7 +353,7 @@ impl<M: Member> Worker<M> {
 }
 
 impl PartitionStatus {
-    fn of(partition: PartitionId, held: &Held) -> Self {
+    fn of(partition: PartitionId, held: &Held, lag: Option<u64>) -> Self {
         Self {
             partition,
             is_running: held.is_running(),
@@ -352,6 +361,9 @@ impl PartitionStatus {
             customers: held.machine.len(),
             bytes: held.machine.bytes(),
             wake_ups: held.machine.wake_ups_pending(),
+            reached: held.machine.clock().reached(),
+            lag,
+            population: held.machine.population().to_vec(),
         }
     }
 }

@@ -204,9 +204,9 @@ fn work(
     while !stop.load(Ordering::Relaxed) {
         let now = clock.now();
         worker.step(now).map_err(|fatal| fatal.to_string())?;
-        observer.look(&worker, now);
+        observer.look(&mut worker, now);
     }
-    observer.look(&worker, clock.now());
+    observer.look(&mut worker, clock.now());
     worker.stop(clock.now()).map_err(|fatal| fatal.to_string())
 }
 

@@ -63,7 +63,6 @@ pub(super) const PARTITION_CUSTOMERS: &str = "lifecycle_partition_customers";
 pub(super) const PARTITION_BYTES: &str = "lifecycle_partition_state_bytes";
 pub(super) const PARTITION_WAKE_UPS: &str = "lifecycle_partition_wake_ups_pending";
 pub(super) const STATE_LIMIT: &str = "lifecycle_state_limit_bytes";
-pub(super) const RESTORE_REMAINING: &str = "lifecycle_restore_records_remaining";
 pub(super) const RESIDENT: &str = "process_resident_memory_bytes";
 pub(super) const CPU: &str = "process_cpu_seconds_total";
 pub(super) const STARTED: &str = "process_start_time_seconds";
@@ -82,7 +81,7 @@ pub const METRICS: &[Description] = &[
     counter(WAKE_UPS, "", "Customers looked at because time had passed."),
     counter(
         TRANSITIONS,
-        "model, kind (stage, signal, milestone, counter), mode (live, replay, reconcile)",
+        "model, kind (stage, signal, milestone, counter), name, cause (touchpoint, time), mode (live, replay, reconcile)",
         "Transitions published.",
     ),
     counter(
@@ -109,7 +108,6 @@ pub const METRICS: &[Description] = &[
     gauge(PARTITION_BYTES, "partition", "Memory that the customers take."),
     gauge(PARTITION_WAKE_UPS, "partition", "Customers that wait for time to pass."),
     gauge(STATE_LIMIT, "", "`state.max_bytes`: past it reading stops."),
-    gauge(RESTORE_REMAINING, "partition", "Changelog records still to be read; absent once restored."),
     gauge(RESIDENT, "", "Memory of the process."),
     counter(CPU, "", "Processor time of the process."),
     gauge(STARTED, "", "When the process started."),

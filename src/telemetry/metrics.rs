@@ -54,8 +54,8 @@ pub struct Progress {
     pub tally: Tally,
     /// Dead letters, by reason.
     pub dead_letters: Vec<(Reason, u64)>,
-    /// Transitions, by labels: index of the model, kind, mode.
-    pub transitions: Vec<(usize, &'static str, &'static str, u64)>,
+    /// Transitions published.
+    pub transitions: Vec<TransitionCount>,
     /// Transactions committed.
     pub committed: u64,
     /// Transactions that came to nothing.
@@ -78,6 +78,23 @@ pub struct Progress {
     pub truncations_failed: u64,
 }
 
+/// How many transitions of one name were published.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TransitionCount {
+    /// Which model's, by index.
+    pub model: usize,
+    /// As published: `stage`.
+    pub kind: &'static str,
+    /// As published: `at_risk_of_churn`.
+    pub name: Box<str>,
+    /// What caused them: `touchpoint` or `time`.
+    pub cause: &'static str,
+    /// On which occasion: `live`.
+    pub mode: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
 /// What a worker has now.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct WorkerGauges {
@@ -96,8 +113,6 @@ pub struct PartitionGauges {
     pub partition: i32,
     /// Whether its customers are still being read back.
     pub is_restoring: bool,
-    /// Changelog records still to be read, while it restores.
-    pub restore_remaining: Option<u64>,
     /// Records not yet read, if known.
     pub lag_records: Option<u64>,
     /// How far the latest touchpoint read lies behind wall time, if known.
@@ -164,10 +179,8 @@ impl Metrics {
         let mut metrics = with_local_recorder(&recorder, register);
         metrics.recorder = recorder;
         metrics.count(&Progress::default());
-        for model in 0..metrics.models.len() {
-            for kind in ["stage", "signal", "milestone", "counter"] {
-                metrics.transitions(model, kind, "live").increment(0);
-            }
+        for model in 0..models.models.len() {
+            metrics.begin_transitions(model, models);
         }
         metrics
     }
@@ -185,8 +198,8 @@ impl Metrics {
                 progress.dead_letters.iter().filter(|(other, _)| *other == reason).map(|(_, count)| count).sum();
             self.dead_letters[&reason].increment(count);
         }
-        for &(model, kind, mode, count) in &progress.transitions {
-            self.transitions(model, kind, mode).increment(count);
+        for transitions in &progress.transitions {
+            self.transitions(transitions).increment(transitions.count);
         }
         self.committed.increment(progress.committed);
         self.aborted.increment(progress.aborted);
@@ -262,7 +275,6 @@ impl Metrics {
         page.by_partition(catalogue::PARTITION_CUSTOMERS, &partitions, |of| Some(of.customers));
         page.by_partition(catalogue::PARTITION_BYTES, &partitions, |of| Some(of.bytes));
         page.by_partition(catalogue::PARTITION_WAKE_UPS, &partitions, |of| Some(of.wake_ups));
-        page.by_partition(catalogue::RESTORE_REMAINING, &partitions, |of| of.restore_remaining);
         page.open(catalogue::CUSTOMERS);
         for (index, (model, _, stages)) in self.models.iter().enumerate() {
             let names = stages.iter().map(String::as_str).chain([""]);
@@ -275,9 +287,30 @@ impl Metrics {
         }
     }
 
-    fn transitions(&self, model: usize, kind: &'static str, mode: &'static str) -> Counter {
-        let model = self.models.get(model).map(|(name, _, _)| name.clone()).unwrap_or_default();
-        let labels = vec![Label::new("model", model), Label::new("kind", kind), Label::new("mode", mode)];
+    /// Puts the names that a model publishes at zero, so that the first of each is an increase.
+    fn begin_transitions(&self, model: usize, models: &ModelSet) {
+        let of = &models.models[model];
+        let names = (of.moves.iter().map(|rule| ("stage", &rule.name)))
+            .chain(of.signals.iter().map(|signal| ("signal", &signal.name)))
+            .chain(of.milestones.iter().map(|milestone| ("milestone", &milestone.name)))
+            .chain(of.counters.iter().map(|counter| ("counter", &counter.name)));
+        for (kind, name) in names {
+            for cause in ["touchpoint", "time"] {
+                let none = TransitionCount { model, kind, name: name.clone(), cause, mode: "live", count: 0 };
+                self.transitions(&none).increment(0);
+            }
+        }
+    }
+
+    fn transitions(&self, of: &TransitionCount) -> Counter {
+        let model = self.models.get(of.model).map(|(name, _, _)| name.clone()).unwrap_or_default();
+        let labels = vec![
+            Label::new("model", model),
+            Label::new("kind", of.kind),
+            Label::new("name", of.name.to_string()),
+            Label::new("cause", of.cause),
+            Label::new("mode", of.mode),
+        ];
         with_local_recorder(&self.recorder, || metrics::counter!(catalogue::TRANSITIONS, labels))
     }
 }
@@ -374,7 +407,7 @@ mod tests {
     fn every_metric_of_the_catalogue_is_rendered_and_no_other() {
         let metrics = metrics();
         metrics.commit_took(std::time::Duration::from_millis(7));
-        metrics.count(&Progress { transitions: vec![(0, "stage", "live", 1)], ..Progress::default() });
+        metrics.count(&Progress { transitions: vec![TransitionCount::default()], ..Progress::default() });
         let page = metrics.render(true);
         let mut rendered: Vec<_> =
             page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
