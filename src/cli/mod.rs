@@ -11,6 +11,7 @@ pub mod eval;
 mod graph;
 mod replay;
 mod run;
+mod topics;
 
 /// How a command ended. The numbers are a contract: scripts and supervisors act on them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +61,7 @@ enum Command {
     Eval(eval::EvalArguments),
     Graph(graph::GraphArguments),
     Replay(replay::ReplayArguments),
+    Topics(topics::TopicsArguments),
     Config(config::ConfigArguments),
 }
 
@@ -73,6 +75,7 @@ pub fn run() -> ExitCode {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Topics(arguments) => topics::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
     }
 }

@@ -3,13 +3,14 @@
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 
 use crate::api::Token;
 use crate::config::{Config, LogFormat};
-use crate::service::{Ending, Parts, Service, kafka_options, stop_on_signals, worker_options};
+use crate::kafka::admin::Severity;
+use crate::service::{Ending, Parts, Service, kafka_options, stop_on_signals, topics, worker_options};
 use crate::telemetry::logging;
 
 use super::Exit;
@@ -47,6 +48,12 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
     exit.into()
 }
 
+/// Called on a thread of its own when a call into the Kafka client never returns.
+fn end_stuck(call: &'static str) {
+    tracing::error!(call, "a call into the kafka client does not return; the process ends");
+    std::process::exit(Exit::Stuck as i32);
+}
+
 fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
     let usage = |problem: String| (Exit::Usage, problem);
     let format = match config.log.format {
@@ -55,11 +62,12 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
     };
     logging::start(format, &config.log.level).map_err(|problem| usage(format!("log.level: {problem}")))?;
     let models = Arc::new(config.models.load(false).map_err(|report| usage(report.to_string()))?);
-    let clients = kafka_options(config);
+    let clients = kafka_options(config, end_stuck);
     clients[0].check().map_err(|error| usage(format!("kafka.client: {error}")))?;
     let token = config.http.token_file.as_deref().map(Token::read).transpose().map_err(usage)?;
     let listener = TcpListener::bind(config.http.listen)
         .map_err(|error| (Exit::Refused, format!("http.listen: {}: {error}", config.http.listen)))?;
+    let address = listener.local_addr().unwrap_or(config.http.listen);
 
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -67,11 +75,25 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         models = models.models.len(),
         touchpoints = config.topics.touchpoints,
         group = config.kafka.group_id,
-        http = %config.http.listen,
+        http = %address,
         "lifecycle starts"
     );
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8).map_err(|problem| (Exit::Fatal, problem))?;
+    let findings =
+        topics::verify(config, || stop.load(Ordering::Relaxed)).map_err(|error| (Exit::Refused, error.to_string()))?;
+    for finding in &findings {
+        match finding.severity {
+            Severity::Warning => tracing::warn!("{finding}"),
+            Severity::Refusal => tracing::error!("{finding}"),
+        }
+    }
+    if topics::are_refused(&findings) {
+        return Err((
+            Exit::Refused,
+            "the topics cannot be used; `lifecycle topics --create` makes those that are missing".to_owned(),
+        ));
+    }
     let parts = Parts {
         models,
         worker: Arc::new(worker_options(config)),

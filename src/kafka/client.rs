@@ -80,6 +80,10 @@ impl Member for Client {
         self.connected().input.range(partition)
     }
 
+    fn end_seen(&mut self, partition: PartitionId) -> Option<i64> {
+        self.connected().input.end_seen(partition)
+    }
+
     fn has_read_to(&mut self, partition: PartitionId, end: i64) -> bool {
         self.connected().input.has_read_to(partition, end)
     }

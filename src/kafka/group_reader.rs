@@ -242,6 +242,10 @@ impl GroupReader {
         self.reader.range("input_range", partition)
     }
 
+    pub(super) fn end_seen(&self, partition: PartitionId) -> Option<i64> {
+        self.reader.end_seen(partition)
+    }
+
     pub(super) fn has_read_to(&self, partition: PartitionId, end: i64) -> bool {
         self.reader.positions.covers(partition, end)
     }

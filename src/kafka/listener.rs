@@ -195,11 +195,18 @@ struct TopicStatistics {
     partitions: BTreeMap<String, PartitionStatistics>,
 }
 
+/// What the client writes for an offset that it does not know.
+const fn unknown() -> i64 {
+    -1001
+}
+
 #[derive(Deserialize)]
 struct PartitionStatistics {
     partition: PartitionId,
     next_offset: i64,
     eof_offset: i64,
+    #[serde(default = "unknown")]
+    ls_offset: i64,
 }
 
 /// Reads the few fields that we need. A consumer of ours reads one topic, so the partition alone tells them apart.
@@ -208,7 +215,7 @@ fn read_statistics(json: &[u8]) -> Result<BTreeMap<PartitionId, Fetched>, serde_
     let partitions = statistics.topics.into_values().flat_map(|topic| topic.partitions.into_values());
     Ok(partitions
         .filter(|it| it.partition >= 0)
-        .map(|it| (it.partition, Fetched { next: it.next_offset, end_met: it.eof_offset }))
+        .map(|it| (it.partition, Fetched { next: it.next_offset, end_met: it.eof_offset, end: it.ls_offset }))
         .collect())
 }
 
@@ -219,12 +226,12 @@ mod tests {
     #[test]
     fn the_statistics_that_decide_are_read_and_the_rest_is_skipped() {
         let json = br#"{"name":"rdkafka#consumer-1","ts":5,"brokers":{"a":{"rtt":{"avg":1}}},"topics":{"input":{"topic":"input",
-            "partitions":{"0":{"partition":0,"next_offset":7,"eof_offset":7,"hi_offset":7},
+            "partitions":{"0":{"partition":0,"next_offset":7,"eof_offset":7,"hi_offset":9,"ls_offset":9},
                           "3":{"partition":3,"next_offset":-1001,"eof_offset":-1001},
                           "-1":{"partition":-1,"next_offset":-1001,"eof_offset":-1001}}}},"cgrp":{"state":"up"}}"#;
         let read = read_statistics(json).unwrap();
         assert_eq!(read.len(), 2);
-        assert_eq!(read[&0], Fetched { next: 7, end_met: 7 });
+        assert_eq!(read[&0], Fetched { next: 7, end_met: 7, end: 9 });
         assert_eq!(read[&3].end_met, -1001);
     }
 

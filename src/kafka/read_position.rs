@@ -17,6 +17,8 @@ pub(super) struct Fetched {
     pub(super) next: i64,
     /// The offset at which the end was last met; below 0 when it was not.
     pub(super) end_met: i64,
+    /// The end (last stable offset) that the broker last told; below 0 when it told none.
+    pub(super) end: i64,
 }
 
 #[derive(Debug)]
@@ -156,7 +158,9 @@ mod tests {
     use super::*;
 
     fn statistics(of: &[(PartitionId, i64, i64)]) -> BTreeMap<PartitionId, Fetched> {
-        of.iter().map(|(partition, next, end_met)| (*partition, Fetched { next: *next, end_met: *end_met })).collect()
+        of.iter()
+            .map(|(partition, next, end_met)| (*partition, Fetched { next: *next, end_met: *end_met, end: -1001 }))
+            .collect()
     }
 
     fn reading(partitions: &[PartitionId]) -> ReadPositions {

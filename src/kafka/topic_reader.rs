@@ -1,5 +1,6 @@
 //! Reads one topic: takes records out of the client's queue, in slices, and knows how far it has read.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -38,6 +39,8 @@ pub(super) struct TopicReader {
     topic: String,
     /// How far each partition was read.
     pub(super) positions: ReadPositions,
+    /// The ends that statistics last named.
+    ends: BTreeMap<PartitionId, i64>,
     /// Met while records were at hand; returned next time.
     postponed: Option<Error>,
 }
@@ -46,7 +49,13 @@ impl TopicReader {
     pub(super) fn new(config: &ClientConfig, topic: &str) -> Result<Self, Error> {
         let client =
             config.create_with_context(Listener::default()).map_err(|error| Error::of_creation("consumer", &error))?;
-        Ok(Self { client, topic: topic.to_owned(), positions: ReadPositions::default(), postponed: None })
+        Ok(Self {
+            client,
+            topic: topic.to_owned(),
+            positions: ReadPositions::default(),
+            ends: BTreeMap::new(),
+            postponed: None,
+        })
     }
 
     pub(super) fn client(&self) -> &BaseConsumer<Listener> {
@@ -75,6 +84,11 @@ impl TopicReader {
         Ok(list)
     }
 
+    /// The end of a partition as last heard of.
+    pub(super) fn end_seen(&self, partition: PartitionId) -> Option<i64> {
+        self.ends.get(&partition).copied().filter(|&end| end >= 0)
+    }
+
     /// Waits up to `timeout` for anything, then takes what is at hand, `records_max` records at most.
     pub(super) fn read(&mut self, call: &'static str, records_max: usize, timeout: Duration) -> Result<Taken, Error> {
         if let Some(error) = self.postponed.take() {
@@ -92,6 +106,7 @@ impl TopicReader {
                 // Statistics overtake everything else, so they were made before the item.
                 if let Some(statistics) = listener.take_statistics() {
                     self.positions.claim(&statistics);
+                    self.ends = statistics.iter().map(|(partition, it)| (*partition, it.end)).collect();
                 }
                 while let Some(rebalance) = listener.take_rebalance() {
                     // The client has emptied its queue, and fetches anew once the rebalance is answered.

@@ -5,6 +5,7 @@
 mod observer;
 mod options;
 mod signals;
+pub mod topics;
 
 use std::net::TcpListener;
 use std::sync::Arc;

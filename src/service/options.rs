@@ -10,9 +10,10 @@ use crate::lifecycle::touchpoint::FactOptions;
 use crate::runtime;
 use crate::wire::cloud_events::CloudEvents;
 
-/// What each worker's client is told: one for each worker, with a name of its own.
+/// What each worker's client is told: one for each worker, with a name of its own. `on_stuck` is called when a call into
+/// the client never returns.
 #[must_use]
-pub fn kafka_options(config: &Config) -> Vec<kafka::Options> {
+pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::Options> {
     (0..config.workers)
         .map(|worker| {
             let kafka = &config.kafka;
@@ -29,6 +30,7 @@ pub fn kafka_options(config: &Config) -> Vec<kafka::Options> {
             options.group_instance_id = kafka.is_static_member.then(|| member.clone());
             options.session_timeout = kafka.session_timeout;
             options.transaction_timeout = kafka.transaction_timeout;
+            options.on_stuck = on_stuck;
             options.settings =
                 kafka.client.iter().map(|(name, setting)| (name.clone(), setting.expose().to_owned())).collect();
             options

@@ -17,5 +17,6 @@ mod model_edit;
 mod oracle;
 mod oracle_agreement;
 mod replay;
+mod run;
 mod simulation;
 mod wire;

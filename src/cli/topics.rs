@@ -1,0 +1,74 @@
+//! `lifecycle topics`: makes the topics that the service needs, and says what is wrong with them.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::config::Config;
+use crate::kafka::Error;
+use crate::kafka::admin::Creation;
+use crate::service::topics;
+
+use super::Exit;
+use super::config::ConfigFile;
+
+const EXAMPLES: &str = "\
+Examples:
+  lifecycle topics --create --partitions 12 --config lifecycle.yaml
+  lifecycle topics --verify --config lifecycle.yaml";
+
+/// Make the topics that the service needs, or say what is wrong with them.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct TopicsArguments {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Make the topics that are missing, then look at all of them
+    #[arg(long, required_unless_present = "verify")]
+    create: bool,
+    /// Look at the topics and print everything that is wrong with them
+    #[arg(long)]
+    verify: bool,
+    /// How many partitions new topics get, unless the topic of touchpoints is there already and has its own number
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(i32).range(1..=100_000))]
+    partitions: i32,
+    /// How many replicas new topics get [default: what the cluster gives]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
+    replication: Option<i32>,
+}
+
+/// Makes topics and looks at them.
+pub(super) fn run(arguments: &TopicsArguments) -> ExitCode {
+    let config = match arguments.config.load() {
+        Ok(config) => config,
+        Err(exit) => return exit.into(),
+    };
+    match create_and_verify(arguments, &config) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("lifecycle topics: {error}");
+            Exit::Refused.into()
+        }
+    }
+}
+
+fn create_and_verify(arguments: &TopicsArguments, config: &Config) -> Result<Exit, Error> {
+    if arguments.create {
+        for (topic, creation) in topics::create(config, arguments.partitions, arguments.replication)? {
+            let creation = match creation {
+                Creation::Created => "created",
+                Creation::Existed => "there already",
+            };
+            println!("{topic}: {creation}");
+        }
+    }
+    // Asked once: a person waits for the answer.
+    let findings = topics::verify(config, || true)?;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    if findings.is_empty() {
+        println!("the topics are good");
+    }
+    Ok(if topics::are_refused(&findings) { Exit::Problems } else { Exit::Success })
+}
