@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lifecycle_processor::kafka::{
-    Client, Event, Member, Options, Outgoing, PartitionId, PartitionOffset, Reaction, Record,
+    Client, Error, Event, Member, Options, Outgoing, PartitionId, PartitionOffset, Reaction, Record,
 };
 
 use crate::broker::{self, ToWrite, until};
@@ -498,6 +498,87 @@ fn keys_fall_on_the_partitions_where_java_puts_them() {
         let found = seen.iter().find(|it| it.text() == key).unwrap();
         assert_eq!(found.partition, partition, "{key}");
     }
+}
+
+/// A member that owned everything and then stopped polling, as one does whose machine is suspended, until the group gave all
+/// to the other; which has committed offset 10 of both partitions.
+fn suspended(world: &World) -> (Client, Client) {
+    let mut options = world.options("a");
+    options.transaction_timeout = Duration::from_secs(5);
+    options.settings.push(("max.poll.interval.ms".to_owned(), "6500".to_owned()));
+    let mut member = Client::connect(options).unwrap();
+    assert_eq!(gain_and_read_on(&mut member).len(), 2);
+    let mut other = world.member("b");
+    let mut gained = Vec::new();
+    until("the other member has everything", || {
+        for event in other.poll(10, POLL).unwrap() {
+            if let Event::Gained(partitions) = event {
+                other.assign(&partitions.iter().map(|it| at(*it, 0)).collect::<Vec<_>>()).unwrap();
+                gained.extend(partitions);
+            }
+        }
+        (gained.len() == 2).then_some(())
+    });
+    other.committed(&[0, 1]).unwrap();
+    other.begin().unwrap();
+    other.send_offsets(&[(at(0, 10), "other".to_owned()), (at(1, 10), "other".to_owned())]).unwrap();
+    other.commit().unwrap();
+    (member, other)
+}
+
+fn try_to_commit(member: &mut Client, world: &World, partition: PartitionId) -> Result<(), Error> {
+    member.begin()?;
+    member.send(vec![world.record("of a member that is none")])?;
+    let sent = member.send_offsets(&[(at(partition, 1), "stale".to_owned())]);
+    match sent {
+        Ok(()) => member.commit(),
+        Err(error) => {
+            member.abort()?;
+            Err(error)
+        }
+    }
+}
+
+#[test]
+fn a_member_that_the_group_has_given_up_cannot_commit_even_after_it_joined_again() {
+    let world = World::new(2);
+    let (mut member, mut other) = suspended(&world);
+    let error = try_to_commit(&mut member, &world, 0).unwrap_err();
+    assert_eq!(error.reaction, Reaction::Abort, "{error}");
+
+    // Polling again, it is asked for what it thinks is still its own, and joins anew. Whatever it tries before it has let go
+    // of a partition must fail, though its new generation is valid.
+    let mut gone = Vec::new();
+    until("the member has let everything go", || {
+        for event in other.poll(10, POLL).unwrap() {
+            if let Event::Revoked(partitions) = event {
+                other.release(&partitions).unwrap();
+            }
+        }
+        for event in member.poll(10, POLL).unwrap() {
+            if let Event::Revoked(partitions) | Event::Lost(partitions) = event {
+                for partition in &partitions {
+                    let error = try_to_commit(&mut member, &world, *partition).unwrap_err();
+                    assert_eq!(error.reaction, Reaction::Abort, "{error}");
+                }
+                member.release(&partitions).unwrap();
+                gone.extend(partitions);
+            }
+        }
+        (gone.len() == 2).then_some(())
+    });
+    assert_eq!(committed(&mut other, 0), (Some(10), "other".to_owned()));
+    assert_eq!(committed(&mut other, 1), (Some(10), "other".to_owned()));
+    assert!(broker::read_committed(&world.output).is_empty());
+
+    until("the member is given something again", || {
+        for event in other.poll(10, POLL).unwrap() {
+            if let Event::Revoked(partitions) = event {
+                other.release(&partitions).unwrap();
+            }
+        }
+        member.poll(10, POLL).unwrap().iter().any(|it| matches!(it, Event::Gained(_))).then_some(())
+    });
 }
 
 #[test]
