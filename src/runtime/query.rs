@@ -72,8 +72,6 @@ pub struct PartitionStatus {
     pub wake_ups: usize,
     /// The event time that its touchpoints have reached.
     pub reached: Option<Timestamp>,
-    /// How many records are not yet read, as far as the client knows.
-    pub lag: Option<u64>,
     /// How many customers stand in each stage: by model, then by stage; the last number of a model counts those in none.
     pub population: Vec<Vec<u64>>,
 }

@@ -178,22 +178,22 @@ impl<M: Member> Worker<M> {
 
     /// How the partitions do.
     #[must_use]
-    pub fn status(&mut self) -> Status {
-        let member = &mut self.member;
-        let partitions = self.held.iter().map(|(&partition, held)| {
-            // Markers of transactions take offsets and are never returned: what is read to the end has no lag.
-            let lag = member.end_seen(partition).map(|end| {
-                let unread = u64::try_from(end - held.position).unwrap_or_default();
-                if member.has_read_to(partition, end) { 0 } else { unread }
-            });
-            PartitionStatus::of(partition, held, lag)
-        });
+    pub fn status(&self) -> Status {
         Status {
-            partitions: partitions.collect(),
+            partitions: self.held.iter().map(|(&partition, held)| PartitionStatus::of(partition, held)).collect(),
             is_recovering: self.recovery.is_pending(),
             is_over_limit: self.is_over_limit,
             has_pending_changes: self.batch.since.is_some(),
         }
+    }
+
+    /// How many records of a partition are not yet read, as far as the client has heard; `None` when it has not.
+    pub fn lag(&mut self, partition: PartitionId) -> Option<u64> {
+        let held = self.held.get(&partition)?;
+        let end = self.member.end_seen(partition)?;
+        // Markers of transactions take offsets and are never returned: what is read to the end has no lag.
+        let is_read = self.member.has_read_to(partition, end);
+        Some(if is_read { 0 } else { u64::try_from(end - held.position).unwrap_or_default() })
     }
 
     /// How long the next poll may wait.
@@ -353,7 +353,7 @@ impl<M: Member> Worker<M> {
 }
 
 impl PartitionStatus {
-    fn of(partition: PartitionId, held: &Held, lag: Option<u64>) -> Self {
+    fn of(partition: PartitionId, held: &Held) -> Self {
         Self {
             partition,
             is_running: held.is_running(),
@@ -362,7 +362,6 @@ impl PartitionStatus {
             bytes: held.machine.bytes(),
             wake_ups: held.machine.wake_ups_pending(),
             reached: held.machine.clock().reached(),
-            lag,
             population: held.machine.population().to_vec(),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::kafka::Member;
 use crate::lifecycle::time::{self, Timestamp};
-use crate::runtime::{Moment, Report, Status, Worker};
+use crate::runtime::{Moment, Report, Worker};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::{Metrics, PartitionGauges, Progress, TransitionCount, WorkerGauges};
 
@@ -41,22 +41,24 @@ impl Observer {
         }
         if now.elapsed >= self.gauges_due {
             self.gauges_due = now.elapsed + GAUGE_PERIOD;
-            self.set_gauges(worker.status(), now);
+            self.set_gauges(worker, now);
         }
     }
 
-    fn set_gauges(&self, status: Status, now: Moment) {
+    fn set_gauges<M: Member>(&self, worker: &mut Worker<M>, now: Moment) {
+        let status = worker.status();
         // A transaction that is being dealt with makes nobody unready: the broker may be away, and no other instance is better off.
         let is_settled = !status.is_over_limit && status.partitions.iter().all(|partition| partition.is_running);
         self.health.settle(self.worker, !status.partitions.is_empty(), is_settled);
-        let partitions = status.partitions.into_iter().map(|partition| PartitionGauges {
+        let lags: Vec<_> = status.partitions.iter().map(|partition| worker.lag(partition.partition)).collect();
+        let partitions = status.partitions.into_iter().zip(lags).map(|(partition, lag)| PartitionGauges {
             partition: partition.partition,
             is_restoring: !partition.is_running,
             customers: partition.customers,
             bytes: partition.bytes,
             wake_ups: partition.wake_ups,
-            lag_records: partition.lag,
-            lag_seconds: match (partition.lag, partition.reached) {
+            lag_records: lag,
+            lag_seconds: match (lag, partition.reached) {
                 // An idle partition is not behind, however old its latest touchpoint is.
                 (Some(0), _) => Some(0.0),
                 (Some(_), Some(reached)) => Some(seconds(now.wall - reached).max(0.0)),
