@@ -11,6 +11,7 @@ pub mod eval;
 mod graph;
 mod replay;
 mod run;
+mod schema;
 mod topics;
 
 /// How a command ended. The numbers are a contract: scripts and supervisors act on them.
@@ -60,6 +61,7 @@ enum Command {
     Check(check::CheckArguments),
     Eval(eval::EvalArguments),
     Graph(graph::GraphArguments),
+    Schema(schema::SchemaArguments),
     Replay(replay::ReplayArguments),
     Topics(topics::TopicsArguments),
     Config(config::ConfigArguments),
@@ -74,6 +76,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Topics(arguments) => topics::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),

@@ -14,6 +14,7 @@ mod kafka_admin;
 mod kafka_member;
 mod model_document;
 mod model_edit;
+mod model_schema;
 mod oracle;
 mod oracle_agreement;
 mod replay;

@@ -14,6 +14,7 @@ mod words;
 
 use std::fmt::Write as _;
 
+pub use problems::NAME_BYTES_MAX;
 use problems::Problems;
 use scope::ModelScope;
 use shared::Shared;

@@ -32,7 +32,7 @@ const RESERVED: [&str; 23] = [
     "void",
     "while",
 ];
-const NAME_BYTES_MAX: usize = 64;
+pub const NAME_BYTES_MAX: usize = 64;
 
 /// The problems found so far.
 #[derive(Debug, Default)]

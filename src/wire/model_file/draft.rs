@@ -3,6 +3,9 @@
 use std::ops::Range;
 
 use super::fields::{Fields, Reader, list};
+use super::keys::{
+    CATALOGUE, COUNTER, DIRECTIONS, GROUP, Keys, MILESTONE, MODEL, PROPERTY, SIGNAL, STAGE, TRANSITION, TYPE, TYPES,
+};
 use super::yaml::{Content, Node, parse};
 use crate::lifecycle::model::Direction;
 use crate::lifecycle::model_draft::{
@@ -14,33 +17,6 @@ use crate::lifecycle::value::Type;
 
 /// How large a model file may be.
 pub const FILE_BYTES_MAX: usize = 256 * 1024;
-
-const MODEL_KEYS: [&str; 15] = [
-    "model",
-    "version",
-    "title",
-    "description",
-    "journey",
-    "parameters",
-    "types",
-    "touchpoints",
-    "facts",
-    "conditions",
-    "stages",
-    "transitions",
-    "signals",
-    "milestones",
-    "counters",
-];
-const TYPES: [(&str, Type); 6] = [
-    ("int", Type::Int),
-    ("double", Type::Double),
-    ("bool", Type::Bool),
-    ("string", Type::String),
-    ("timestamp", Type::Timestamp),
-    ("duration", Type::Duration),
-];
-const DIRECTIONS: [Direction; 4] = [Direction::Forward, Direction::Backward, Direction::Exit, Direction::Reentry];
 
 /// The draft of the model in `text`, as far as it can be read, and what is wrong with it.
 pub(super) fn model(file: usize, text: &str) -> (Option<ModelDraft>, Vec<Problem>) {
@@ -77,7 +53,7 @@ fn tree(reader: &mut Reader<'_>) -> Option<Node> {
 
 impl Reader<'_> {
     fn model(&mut self, tree: &Node) -> Option<ModelDraft> {
-        let fields = self.fields(tree, "a model", &MODEL_KEYS)?;
+        let fields = self.fields(tree, &MODEL)?;
         let name = self.required_word(&fields, "model", "the file");
         let version = u32::try_from(self.number(&fields, "version", 1, 1)).unwrap_or(u32::MAX);
         let about = self.about(&fields);
@@ -89,9 +65,9 @@ impl Reader<'_> {
         let conditions = self.named_expressions(fields.get("conditions"), "`conditions`");
         let stages = self.each(&fields, "stages", Self::stage);
         let transitions = self.each(&fields, "transitions", Self::transition);
-        let signals = self.each(&fields, "signals", |reader, node| reader.published(node, "signal", "a signal"));
+        let signals = self.each(&fields, "signals", |reader, node| reader.published(node, "signal", &SIGNAL));
         let milestones =
-            self.each(&fields, "milestones", |reader, node| reader.published(node, "milestone", "a milestone"));
+            self.each(&fields, "milestones", |reader, node| reader.published(node, "milestone", &MILESTONE));
         let counters = self.each(&fields, "counters", Self::counter);
         Some(ModelDraft {
             file: self.file,
@@ -113,7 +89,7 @@ impl Reader<'_> {
     }
 
     fn catalogue(&mut self, tree: &Node) -> Option<CatalogueDraft> {
-        let fields = self.fields(tree, "a catalogue", &["catalogue", "types", "groups"])?;
+        let fields = self.fields(tree, &CATALOGUE)?;
         self.required_word(&fields, "catalogue", "the file")?;
         let types = self.types(fields.get("types"));
         let groups = self.groups(fields.get("groups"), "`groups`");
@@ -131,7 +107,7 @@ impl Reader<'_> {
     }
 
     fn stage(&mut self, node: &Node) -> Option<StageDraft> {
-        let fields = self.fields(node, "a stage", &["stage", "title", "description", "when"])?;
+        let fields = self.fields(node, &STAGE)?;
         let name = self.required_word(&fields, "stage", "the stage");
         let about = self.about(&fields);
         let what = named("the stage", name.as_ref());
@@ -139,15 +115,15 @@ impl Reader<'_> {
         Some(StageDraft { name: name?, about, when })
     }
 
-    fn published(&mut self, node: &Node, key: &str, what: &str) -> Option<NamedExpression> {
-        let fields = self.fields(node, what, &[key, "description", "when"])?;
+    fn published(&mut self, node: &Node, key: &str, keys: &Keys) -> Option<NamedExpression> {
+        let fields = self.fields(node, keys)?;
         let name = self.required_word(&fields, key, &format!("the {key}"));
         let expression = self.required_expression(&fields, "when", &named(&format!("the {key}"), name.as_ref()));
         Some(NamedExpression { name: name?, expression: expression? })
     }
 
     fn counter(&mut self, node: &Node) -> Option<CounterDraft> {
-        let fields = self.fields(node, "a counter", &["counter", "description", "of", "from"])?;
+        let fields = self.fields(node, &COUNTER)?;
         let name = self.required_word(&fields, "counter", "the counter");
         let of = self.required_expression(&fields, "of", &named("the counter", name.as_ref()));
         let from = self.number(&fields, "from", 1, 1);
@@ -155,8 +131,7 @@ impl Reader<'_> {
     }
 
     fn transition(&mut self, node: &Node) -> Option<TransitionDraft> {
-        let keys = ["name", "from", "to", "cause", "when", "direction", "description"];
-        let fields = self.fields(node, "a transition", &keys)?;
+        let fields = self.fields(node, &TRANSITION)?;
         let name = self.required_word(&fields, "name", "the transition");
         let from = fields.get("from").map(|node| self.words(node, "`from`"));
         let to = fields.get("to").map(|node| self.words(node, "`to`"));
@@ -182,7 +157,7 @@ impl Reader<'_> {
         for (name, value) in entries {
             if value.is_nothing() {
                 types.push(TypeDraft { name, description: String::new(), properties: Vec::new() });
-            } else if let Some(fields) = self.fields(value, "a touchpoint type", &["description", "properties"]) {
+            } else if let Some(fields) = self.fields(value, &TYPE) {
                 let description = self.text(&fields, "description");
                 let properties = self.properties(fields.get("properties"));
                 types.push(TypeDraft { name, description, properties });
@@ -215,8 +190,7 @@ impl Reader<'_> {
                 condition: None,
             });
         }
-        let fields =
-            self.fields(node, "a group", &["description", "types", "groups", "except", "where", "properties"])?;
+        let fields = self.fields(node, &GROUP)?;
         let mut words =
             |key: &str| fields.get(key).map(|node| self.words(node, &format!("`{key}`"))).unwrap_or_default();
         let (types, groups, except) = (words("types"), words("groups"), words("except"));
@@ -240,7 +214,7 @@ impl Reader<'_> {
         let mut properties = Vec::with_capacity(entries.len());
         for (name, value) in entries {
             let (value_type, unit, description) = if let Content::Mapping(_) = value.content {
-                let Some(fields) = self.fields(value, "a property", &["type", "unit", "description"]) else { continue };
+                let Some(fields) = self.fields(value, &PROPERTY) else { continue };
                 let value_type = self.required_word(&fields, "type", &named("the property", Some(&name)));
                 (value_type, self.text(&fields, "unit"), self.text(&fields, "description"))
             } else {
@@ -253,9 +227,9 @@ impl Reader<'_> {
     }
 
     fn value_type(&mut self, word: &Word) -> Option<Type> {
-        let found = TYPES.iter().find(|(name, _)| *name == word.value).map(|&(_, value_type)| value_type);
+        let found = TYPES.into_iter().find(|value_type| value_type.name() == word.value);
         if found.is_none() {
-            self.unknown(word, "type", &TYPES.map(|(name, _)| name));
+            self.unknown(word, "type", &TYPES.map(Type::name));
         }
         found
     }

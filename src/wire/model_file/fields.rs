@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::keys::Keys;
 use super::yaml::{Content, Node};
 use crate::lifecycle::model_draft::{About, ExpressionDraft, NamedExpression, Placed, Word};
 use crate::lifecycle::problem::{Problem, closest};
@@ -37,8 +38,9 @@ impl Reader<'_> {
         self.problems.push(if help.is_empty() { problem } else { problem.help(help) });
     }
 
-    /// The entries of the mapping `node`, which is `what` and may bear the keys `known`.
-    pub(super) fn fields<'n>(&mut self, node: &'n Node, what: &str, known: &[&str]) -> Option<Fields<'n>> {
+    /// The entries of the mapping `node`, which may bear these keys.
+    pub(super) fn fields<'n>(&mut self, node: &'n Node, keys: &Keys) -> Option<Fields<'n>> {
+        let Keys { what, known, .. } = *keys;
         let entries = self.entries(node, what)?;
         let mut fields = Fields { span: node.span.clone(), entries: Vec::with_capacity(entries.len()) };
         let mut misspelled = Vec::new();

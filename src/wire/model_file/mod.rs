@@ -4,12 +4,15 @@
 
 mod draft;
 mod fields;
+mod keys;
 mod report;
+mod schema;
 mod shipped;
 mod yaml;
 
 pub use draft::FILE_BYTES_MAX;
 pub use report::{position, render};
+pub use schema::{catalogue_schema, model_schema};
 pub use shipped::{shipped, shipped_catalogue, shipped_names};
 
 pub use crate::lifecycle::model_check::Override;
