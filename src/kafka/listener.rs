@@ -13,7 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{NoCustomPartitioner, ProducerContext};
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 use serde::Deserialize;
 
@@ -143,7 +143,7 @@ impl ClientContext for Listener {
 impl ConsumerContext for Listener {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
         self.count();
-        let partitions: Vec<PartitionId> = list.elements().iter().map(|it| it.partition()).collect();
+        let partitions: Vec<PartitionId> = list.elements().iter().map(TopicPartitionListElem::partition).collect();
         let gained = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.is_closing.load(Ordering::Relaxed) {
             let answered = if gained {

@@ -87,7 +87,7 @@ mod tests {
         let (sender, stuck) = mpsc::channel();
         STUCK.get_or_init(|| Mutex::new(sender));
         let watchdog = Watchdog::start(|call| STUCK.get().unwrap().lock().unwrap().send(call).unwrap()).unwrap();
-        watchdog.during("quick", Duration::from_secs(3600), || ());
+        watchdog.during("quick", Duration::from_hours(1), || ());
         let reported = watchdog.during("slow", Duration::ZERO, || stuck.recv_timeout(Duration::from_secs(30)));
         assert_eq!(reported, Ok("slow"));
         assert!(stuck.try_recv().is_err());

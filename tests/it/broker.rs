@@ -5,9 +5,9 @@
 //! Every wait has a deadline and fails the test when it passes.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ impl Seen {
 pub(crate) fn bootstrap() -> &'static str {
     static ADDRESS: OnceLock<String> = OnceLock::new();
     // The script stops the node when this end of its standard input closes, which the death of this process does too.
-    static HOLD: Mutex<Option<ChildStdin>> = Mutex::new(None);
+    static HOLD: Mutex<Option<Child>> = Mutex::new(None);
     ADDRESS.get_or_init(|| {
         if let Ok(address) = std::env::var("LIFECYCLE_TEST_BROKER") {
             return address;
@@ -60,9 +60,9 @@ pub(crate) fn bootstrap() -> &'static str {
             .stdout(Stdio::piped())
             .spawn()
             .expect("scripts/kafka can be run");
-        *HOLD.lock().expect("nobody panics while holding it") = child.stdin.take();
         let mut line = String::new();
         let stdout = child.stdout.take().expect("standard output is piped");
+        *HOLD.lock().expect("nobody panics while holding it") = Some(child);
         BufReader::new(stdout).read_line(&mut line).expect("scripts/kafka writes a line");
         assert!(line.contains(':'), "scripts/kafka did not start a broker; its words are above");
         line.trim().to_owned()
@@ -241,7 +241,7 @@ pub(crate) fn read_committed(topic: &str) -> Vec<Seen> {
     }
     consumer.assign(&list).expect("an assignment");
     let mut seen = Vec::new();
-    let mut ended = BTreeMap::new();
+    let mut ended = BTreeSet::new();
     until("the reader reaches the end of all partitions", || {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => seen.push(Seen {
@@ -254,7 +254,7 @@ pub(crate) fn read_committed(topic: &str) -> Vec<Seen> {
                     headers.iter().map(|it| (it.key.to_owned(), it.value.unwrap_or_default().to_vec())).collect()
                 }),
             }),
-            Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition, ())),
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
             Some(Err(error)) => panic!("cannot read {topic}: {error}"),
             None => {}
         }

@@ -67,7 +67,7 @@ fn a_changelog_made_by_hand_is_refused_with_what_to_do() {
 #[test]
 fn a_topic_that_the_cluster_refuses_says_why() {
     let spec = TopicSpec { name: broker::unique("wide"), partitions: 1, replication: Some(7), settings: Vec::new() };
-    let error = admin::create_topics(&cluster(), &[spec.clone()]).unwrap_err();
+    let error = admin::create_topics(&cluster(), std::slice::from_ref(&spec)).unwrap_err();
     assert_eq!(error.reaction, Reaction::Fatal);
     assert!(error.message.contains(&spec.name) && error.message.contains("too few brokers"), "{error}");
 }
