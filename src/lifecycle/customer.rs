@@ -33,7 +33,7 @@ pub struct Rules {
 pub struct Customer {
     /// Whose facts these are.
     pub id: Arc<str>,
-    /// The latest instant applied, by a touchpoint or by time.
+    /// The latest instant applied: that of a touchpoint, or one at which time changed what is published.
     pub clock: Timestamp,
     /// When time alone may next change something.
     pub wake_up: Option<Timestamp>,
@@ -111,10 +111,21 @@ impl Customer {
     }
 
     /// Works off one wake-up, if one is due by `until`. Returns whether one was.
-    pub fn wake(&mut self, rules: &Rules, until: Timestamp, published: &mut Vec<Transition>) -> bool {
+    pub fn wake(&mut self, rules: &Rules, until: Timestamp, transitions: &mut Vec<Transition>) -> bool {
         let Some(instant) = self.wake_up.filter(|&instant| instant <= until) else { return false };
+        let clock = self.clock;
+        let ordinals: Vec<u32> = self.published.iter().map(|published| published.ordinal).collect();
+        let published_before = transitions.len();
         self.move_clock(instant);
-        self.publish(rules, &Trigger::Time, published);
+        self.publish(rules, &Trigger::Time, transitions);
+        if transitions.len() == published_before {
+            // An instant at which something might have changed and nothing did has not happened to the customer: what late
+            // touchpoints lead to must not depend on how tightly instants are computed.
+            self.clock = clock;
+            for (published, ordinal) in self.published.iter_mut().zip(ordinals) {
+                published.ordinal = ordinal;
+            }
+        }
         true
     }
 

@@ -89,11 +89,6 @@ impl Customer {
         }
     }
 
-    /// Takes over a clock that instants without a publication have moved on.
-    pub(crate) fn take_clock(&mut self, clock: Millis) {
-        self.clock = self.clock.max(Some(clock));
-    }
-
     /// The stage in each model at an instant that nothing received is later than.
     pub(crate) fn stages_at(&self, now: Millis) -> [Option<&'static str>; MODELS.len()] {
         assert!(self.history.iter().all(|touchpoint| touchpoint.at <= now), "a history never reaches beyond now");
