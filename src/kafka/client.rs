@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::admin;
 use super::changelog_reader::ChangelogReader;
@@ -20,6 +20,8 @@ pub struct Client {
     options: Options,
     /// `None` once the member has left.
     connected: Option<Connected>,
+    /// When the open transaction began.
+    begun: Instant,
 }
 
 struct Connected {
@@ -39,7 +41,7 @@ impl Client {
         let output = TransactionalProducer::start(&options)?;
         let changelog = ChangelogReader::new(&options)?;
         let input = GroupReader::join(&options)?;
-        Ok(Self { options, connected: Some(Connected { input, output, changelog }) })
+        Ok(Self { options, connected: Some(Connected { input, output, changelog }), begun: Instant::now() })
     }
 
     fn connected(&mut self) -> &mut Connected {
@@ -113,6 +115,7 @@ impl Member for Client {
     }
 
     fn begin(&mut self) -> Result<(), Error> {
+        self.begun = Instant::now();
         self.connected().output.begin()
     }
 
@@ -129,7 +132,9 @@ impl Member for Client {
     }
 
     fn commit(&mut self) -> Result<(), Error> {
-        self.connected().output.commit()
+        self.connected().output.commit()?;
+        (self.options.on_commit)(self.begun.elapsed());
+        Ok(())
     }
 
     fn abort(&mut self) -> Result<(), Error> {

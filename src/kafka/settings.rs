@@ -5,6 +5,7 @@
 //! them may be a secret.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -37,6 +38,8 @@ pub struct Options {
     /// Called by the watchdog when a call has ignored its deadline twice over, with the name of the call. Does not return in
     /// the service: nothing but the end of the process frees the thread.
     pub on_stuck: fn(&'static str),
+    /// Called with the length of each committed transaction, from its beginning until it was visible.
+    pub on_commit: Arc<dyn Fn(Duration) + Send + Sync>,
 }
 
 /// The exit code of a process that ended because a call into the client never returned.
@@ -61,6 +64,7 @@ impl Options {
             session_timeout: Duration::from_secs(20),
             settings: Vec::new(),
             on_stuck: end_process,
+            on_commit: Arc::new(|_| ()),
         }
     }
 }

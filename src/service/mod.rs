@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::api::{self, Api, Token, Workers};
-use crate::kafka;
+use crate::kafka::{self, Reaction};
 use crate::lifecycle::model_set::ModelSet;
 use crate::runtime::{self, Query, Report, WallClock, Worker};
 use crate::telemetry::health::Health;
@@ -92,7 +92,9 @@ impl Service {
             stop_http: None,
             shutdown_deadline: parts.shutdown_deadline,
         };
-        for (index, (client, questions)) in parts.clients.into_iter().zip(questions).enumerate() {
+        for (index, (mut client, questions)) in parts.clients.into_iter().zip(questions).enumerate() {
+            let counted = Arc::clone(&metrics);
+            client.on_commit = Arc::new(move |length| counted.commit_took(length));
             let observer = Observer::new(index, Arc::clone(&health), Arc::clone(&metrics));
             let (models, options, stop) =
                 (Arc::clone(&parts.models), Arc::clone(&parts.worker), Arc::clone(&service.stop));
@@ -200,7 +202,19 @@ fn work(
     stop: &AtomicBool,
 ) -> Result<Report, String> {
     let clock = WallClock::start();
-    let member = kafka::Client::connect(client).map_err(|error| error.to_string())?;
+    let member = loop {
+        match kafka::Client::connect(client.clone()) {
+            Ok(member) => break member,
+            Err(error) if error.reaction == Reaction::Retry => {
+                observer.wait();
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(Report::default());
+                }
+                tracing::warn!(%error, "the brokers do not answer; the worker tries again");
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    };
     let mut worker = Worker::new(member, models, options, questions);
     while !stop.load(Ordering::Relaxed) {
         let now = clock.now();

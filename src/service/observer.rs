@@ -28,6 +28,11 @@ impl Observer {
         Self { worker, health, metrics, seen: Report::default(), gauges_due: Duration::ZERO, last_commit_seconds: None }
     }
 
+    /// Nothing has come of the worker yet, but it is alive.
+    pub(super) fn wait(&self) {
+        self.health.beat(self.worker);
+    }
+
     /// Looks at `worker` after a round of its loop.
     pub(super) fn look<M: Member>(&mut self, worker: &mut Worker<M>, now: Moment) {
         self.health.beat(self.worker);

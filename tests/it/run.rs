@@ -115,6 +115,7 @@ fn what_the_service_publishes_is_what_a_replay_of_the_same_touchpoints_says() {
     let metrics = until("the records are counted", || {
         service.get("/metrics").filter(|page| page.contains("\nlifecycle_touchpoints_consumed_total 4\n"))
     });
+    assert!(!metrics.contains("lifecycle_commit_duration_seconds_count 0\n"), "{metrics}");
     assert!(metrics.contains("lifecycle_dead_letters_total{reason=\"not_json\"} 1\n"), "{metrics}");
     until("the gauges follow", || {
         service.get("/metrics").filter(|page| {
