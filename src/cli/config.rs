@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use crate::config::{Config, reference};
 
-use super::Exit;
+use super::{Exit, print};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,12 +56,12 @@ impl ConfigFile {
 pub(super) fn run(arguments: &ConfigArguments) -> ExitCode {
     match &arguments.action {
         Action::Reference => {
-            print!("{}", reference());
+            print(&reference());
             Exit::Success.into()
         }
         Action::Show(file) => match file.load() {
             Ok(config) => {
-                print!("{}", config.show());
+                print(&config.show());
                 Exit::Success.into()
             }
             Err(exit) => exit.into(),
@@ -69,7 +69,8 @@ pub(super) fn run(arguments: &ConfigArguments) -> ExitCode {
         Action::Check(file) => match file.load() {
             Ok(config) => match config.models.load(io::stderr().is_terminal()) {
                 Ok(models) => {
-                    println!("the configuration is good: {} models, {} workers", models.models.len(), config.workers);
+                    let (models, workers) = (models.models.len(), config.workers);
+                    print(&format!("the configuration is good: {models} models, {workers} workers\n"));
                     Exit::Success.into()
                 }
                 Err(report) => {

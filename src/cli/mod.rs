@@ -1,5 +1,6 @@
 //! The command line: one file per command, and the exit codes that they share.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -23,7 +24,7 @@ pub enum Exit {
     Problems = 1,
     /// The command line, the configuration or a model file cannot be used.
     Usage = 2,
-    /// The service refused to start: a topic is missing, partition counts differ, the changelog is of a newer format.
+    /// The service refused to start: the cluster does not answer, a topic is missing or wrong, the HTTP address is taken.
     Refused = 3,
     /// The service stopped because of an error that only a person can mend.
     Fatal = 4,
@@ -42,7 +43,7 @@ Exit codes:
   0  done
   1  done, and problems were found: bad lines, a model that does not check
   2  the command line, the configuration or a model file cannot be used
-  3  run: refused at start (topics, partition counts, changelog)
+  3  run, topics: the cluster, its topics or the HTTP address cannot be used
   4  run: stopped by an error that only a person can mend
   5  run: did not stop in time, or a call to Kafka never returned; restart it";
 
@@ -65,6 +66,12 @@ enum Command {
     Replay(replay::ReplayArguments),
     Topics(topics::TopicsArguments),
     Config(config::ConfigArguments),
+}
+
+/// Prints `text` to standard output. Whoever reads it may have stopped reading.
+fn print(text: &str) {
+    let mut output = io::stdout().lock();
+    drop(output.write_all(text.as_bytes()).and_then(|()| output.flush()));
 }
 
 /// Runs the command that the process was started with.

@@ -9,8 +9,8 @@ use crate::kafka::Error;
 use crate::kafka::admin::Creation;
 use crate::service::topics;
 
-use super::Exit;
 use super::config::ConfigFile;
+use super::{Exit, print};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,16 +59,16 @@ fn create_and_verify(arguments: &TopicsArguments, config: &Config) -> Result<Exi
                 Creation::Created => "created",
                 Creation::Existed => "there already",
             };
-            println!("{topic}: {creation}");
+            print(&format!("{topic}: {creation}\n"));
         }
     }
     // Asked once: a person waits for the answer.
     let findings = topics::verify(config, || true)?;
     for finding in &findings {
-        println!("{finding}");
+        print(&format!("{finding}\n"));
     }
     if findings.is_empty() {
-        println!("the topics are good");
+        print("the topics are good\n");
     }
     Ok(if topics::are_refused(&findings) { Exit::Problems } else { Exit::Success })
 }
