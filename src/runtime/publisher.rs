@@ -92,20 +92,24 @@ impl Publisher {
     }
 
     fn dead_letter(&self, letter: DeadLetter, aside: SetAside, wall: Timestamp) -> Outgoing {
-        let SetAside { record, detail } = aside;
+        let SetAside { mut record, detail } = aside;
         let origin = Origin {
             topic: &self.options.topics.touchpoints,
             partition: record.partition,
             offset: record.offset,
             timestamp_ms: record.timestamp_ms,
         };
-        let original = record.headers.into_iter().map(|RecordHeader { name, value }| Header { name, value }).collect();
+        let mut original: Vec<_> =
+            record.headers.into_iter().map(|RecordHeader { name, value }| Header { name, value }).collect();
+        let cut = dead_letter::cut(&mut record.key, &mut record.value, &mut original);
+        let mut headers = dead_letter::headers(original, origin, letter.reason, &detail);
+        headers.extend(cut);
         Outgoing {
             topic: Arc::clone(&self.options.topics.dead_letters),
             partition: None,
             key: record.key,
             value: record.value,
-            headers: ours(dead_letter::headers(original, origin, letter.reason, &detail)),
+            headers: ours(headers),
             timestamp_ms: wall.as_millis(),
         }
     }

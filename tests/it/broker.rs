@@ -162,7 +162,7 @@ impl ToWrite {
 /// Another program's producer, with transactions when it has an id.
 pub(crate) fn producer(transactional_id: Option<&str>) -> BaseProducer {
     let mut config = config();
-    config.set("partitioner", "murmur2_random").set("linger.ms", "0");
+    config.set("partitioner", "murmur2_random").set("linger.ms", "0").set("message.max.bytes", "16777216");
     if let Some(id) = transactional_id {
         config.set("transactional.id", id).set("transaction.timeout.ms", "20000").set("message.timeout.ms", "15000");
     }

@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod docs;
 mod docs_language;
+mod exactly_once;
 mod graph;
 mod kafka_admin;
 mod kafka_member;

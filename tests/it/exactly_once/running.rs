@@ -1,0 +1,173 @@
+//! `lifecycle run` as an operator runs it: a process with a configuration file, that can be stopped and killed.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::broker::{self, Seen};
+
+/// How long a test waits for what a service publishes.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The topics and the group of a service, and where its files are.
+pub(crate) struct Deployment {
+    pub(crate) touchpoints: String,
+    pub(crate) transitions: String,
+    pub(crate) replay: String,
+    pub(crate) dead_letters: String,
+    changelog: String,
+    group: String,
+    /// More lines of the configuration.
+    settings: String,
+    directory: TempDir,
+}
+
+/// One running process of a deployment.
+pub(crate) struct Instance {
+    child: Child,
+    log: PathBuf,
+    http: SocketAddr,
+}
+
+impl Deployment {
+    /// Topics of `partitions` partitions for a service with the further `settings`.
+    pub(crate) fn new(partitions: i32, settings: &str) -> Self {
+        Self {
+            touchpoints: broker::topic_with("touchpoints", partitions, &[("max.message.bytes", "8388608")]),
+            transitions: broker::topic("transitions", partitions),
+            replay: broker::topic("transitions-replay", partitions),
+            dead_letters: broker::topic("dead-letters", 1),
+            changelog: broker::changelog_topic(partitions),
+            group: broker::unique("lifecycle"),
+            settings: settings.to_owned(),
+            directory: tempfile::tempdir().expect("a temporary folder"),
+        }
+    }
+
+    /// Starts an instance called `name`.
+    pub(crate) fn start(&self, name: &str) -> Instance {
+        // Free a moment ago, and so in all likelihood a moment later.
+        let http = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+        let configuration = self.directory.path().join(format!("{name}.yaml"));
+        let text = format!(
+            "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, session_timeout: 6s, transaction_timeout: 6s}}\n\
+             topics: {{touchpoints: {}, transitions: {}, replay: {}, changelog: {}, dead_letters: {}}}\n\
+             models: [{}/examples/orders_45d.yaml]\nhttp: {{listen: \"{http}\"}}\n{}\n",
+            broker::bootstrap(),
+            self.group,
+            self.touchpoints,
+            self.transitions,
+            self.replay,
+            self.changelog,
+            self.dead_letters,
+            env!("CARGO_MANIFEST_DIR"),
+            self.settings,
+        );
+        fs::write(&configuration, text).expect("the configuration is written");
+        let log = self.directory.path().join(format!("{name}.log"));
+        let errors = File::options().create(true).append(true).open(&log).expect("the log is opened");
+        let child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
+            .arg("run")
+            .arg("--config")
+            .arg(&configuration)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(errors)
+            .spawn()
+            .expect("the program starts");
+        Instance { child, log, http }
+    }
+
+    /// Waits until `topics` together hold `count` committed records, and returns those that they hold then.
+    pub(crate) fn read(&self, topics: &[&String], count: usize, instances: &mut [&mut Instance]) -> Vec<Seen> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let seen: Vec<Seen> = topics.iter().flat_map(|topic| broker::read_committed(topic)).collect();
+            if seen.len() >= count {
+                return seen;
+            }
+            for instance in instances.iter_mut() {
+                instance.assert_runs();
+            }
+            let logs: Vec<_> = instances.iter().map(|instance| instance.log()).collect();
+            assert!(Instant::now() < deadline, "{} of {count} records came; {logs:?}", seen.len());
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+}
+
+impl Instance {
+    /// Ends the process as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.assert_runs();
+        self.child.kill().expect("the process is killed");
+        self.child.wait().expect("the process has ended");
+    }
+
+    /// Freezes the process: it neither works nor answers the group.
+    pub(crate) fn freeze(&mut self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a frozen process go on as if nothing had been.
+    pub(crate) fn thaw(&mut self) {
+        self.signal("-CONT");
+    }
+
+    /// The value of a counter as a scrape shows it.
+    pub(crate) fn metric(&self, series: &str) -> Option<u64> {
+        // HTTP is served a moment after the start.
+        let mut stream = TcpStream::connect(self.http).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
+            .expect("a request is sent");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).expect("an answer comes");
+        page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    fn signal(&mut self, signal: &str) {
+        self.assert_runs();
+        let process = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &process]).status().expect("kill can be run").success());
+    }
+
+    /// Has the process stop in order.
+    pub(crate) fn stop(mut self) {
+        self.signal("-TERM");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the process can be asked") {
+                assert!(status.success(), "{status}; {}", self.log());
+                return;
+            }
+            assert!(Instant::now() < deadline, "the process does not stop; {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn assert_runs(&mut self) {
+        let ended = self.child.try_wait().expect("the process can be asked");
+        assert!(ended.is_none(), "the process ended: {ended:?}; {}", self.log());
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // A test that failed leaves nothing running.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+    }
+}
