@@ -174,7 +174,10 @@ impl<'a> Author<'a> {
             name.push(':');
             name.push_str(part);
         }
-        name.push_str(&format!("@{}#{ordinal}", self.now.as_millis()));
+        name.push('@');
+        name.push_str(&self.now.as_millis().to_string());
+        name.push('#');
+        name.push_str(&ordinal.to_string());
         Uuid::new_v5(&TRANSITION_IDS, name.as_bytes())
     }
 }

@@ -70,6 +70,9 @@ impl Currency {
     }
 
     /// The three letters.
+    ///
+    /// # Panics
+    /// Never: it is made of ASCII letters.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a currency is made of ASCII letters")

@@ -13,7 +13,7 @@ use super::value::Value;
 /// One published change of one customer in one model. Names are resolved through the [`ModelSet`](super::model_set::ModelSet).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Transition {
-    /// A UUIDv5 of what is published, the same in every run.
+    /// A `UUIDv5` of what is published, the same in every run.
     pub id: Uuid,
     /// Whose.
     pub customer_id: Arc<str>,

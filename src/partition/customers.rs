@@ -120,11 +120,6 @@ impl Customers {
         head.wake_up.map(|instant| (instant, Arc::from(head.customer_id)))
     }
 
-    /// The customers of the batch.
-    pub(crate) fn batch(&self) -> &[Aside] {
-        &self.aside[..self.aside_count]
-    }
-
     /// Writes the records of the batch's changed customers, each given to `write` as well.
     pub(crate) fn seal(&mut self, rules: &Rules, mut write: impl FnMut(&[u8])) {
         let mut buffer = Vec::with_capacity(512);

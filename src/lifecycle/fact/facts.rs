@@ -239,7 +239,7 @@ fn is_greater(value: Value<'_>, known: Value<'_>) -> bool {
     match (value, known) {
         (Value::Int(value), Value::Int(known)) => value > known,
         (Value::Double(value), Value::Double(known)) => value.total_cmp(&known).is_gt(),
-        (Value::Bool(value), Value::Bool(known)) => value & !known,
+        (Value::Bool(value), Value::Bool(known)) => value && !known,
         (Value::String(value), Value::String(known)) => value > known,
         (Value::Timestamp(value), Value::Timestamp(known)) => value > known,
         (Value::Duration(value), Value::Duration(known)) => value > known,

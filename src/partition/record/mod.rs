@@ -9,7 +9,7 @@ mod read;
 mod write;
 
 pub(crate) use read::{customer_id, read, read_head};
-pub(crate) use write::{write, write_entry, write_removed};
+pub(crate) use write::{write, write_entry};
 
 use crate::lifecycle::time::Timestamp;
 
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(message.orders.len(), 4);
         assert_eq!(message.orders[0].id, 7);
         assert_eq!(message.orders[2].amount, Some(6_790_000));
-        assert_eq!(message.orders[2].amount_event_uuid.as_ref().map(|uuid| uuid.len()), Some(16));
+        assert_eq!(message.orders[2].amount_event_uuid.as_ref().map(Vec::len), Some(16));
         assert_eq!(message.latest.len(), 5);
         assert_eq!(message.folded.as_ref().map(|folded| folded.chains.clone()), Some(vec![3, 100_000, 0, 0]));
         assert_eq!(message.outdated_models, 2);

@@ -64,12 +64,6 @@ pub(crate) fn write(customer: &Customer, number_is_time: &[bool], home: Currency
     }
 }
 
-/// Appends the record that says that a customer is gone.
-pub(crate) fn write_removed(customer_id: &str, out: &mut Vec<u8>) {
-    put_bytes(out, field::CUSTOMER_ID, customer_id.as_bytes());
-    put_number(out, field::REMOVED, 1);
-}
-
 /// Appends a record to a batch, as its entry.
 pub(crate) fn write_entry(record: &[u8], out: &mut Vec<u8>) {
     put_bytes(out, ENTRY_FIELD, record);
@@ -147,7 +141,9 @@ fn write_folded(folded: &FoldedOrders, clock: i64, out: &mut Vec<u8>) {
 fn put_optional_ages(out: &mut Vec<u8>, number: u32, times: &[i64], clock: i64) {
     if times.iter().any(|&time| time != ABSENT) {
         put_packed(out, number, |out| {
-            times.iter().for_each(|&time| varint(out, if time == ABSENT { 0 } else { age(clock, time) + 1 }));
+            for &time in times {
+                varint(out, if time == ABSENT { 0 } else { age(clock, time) + 1 });
+            }
         });
     }
 }
@@ -188,10 +184,10 @@ fn canonical_uuid(text: &str) -> Option<u128> {
 
 fn varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
-        out.push((number & 0x7f) as u8 | 0x80);
+        out.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
     }
-    out.push(number as u8);
+    out.push(number.to_le_bytes()[0]);
 }
 
 fn zigzag(number: i64) -> u64 {
@@ -224,8 +220,8 @@ fn put_message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>))
     out.push(0);
     write(out);
     let length = out.len() - start - 1;
-    if length < 0x80 {
-        out[start] = length as u8;
+    if let Ok(short @ ..0x80) = u8::try_from(length) {
+        out[start] = short;
     } else {
         let mut prefix = Vec::with_capacity(3);
         varint(&mut prefix, length as u64);
