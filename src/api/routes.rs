@@ -26,7 +26,7 @@ pub const ROUTES: &[(&str, &str)] = &[
 ];
 
 /// For how long a worker's loop may be silent: longer than the longest call to Kafka that may still return.
-const SILENCE_MAX: Duration = Duration::from_secs(120);
+const SILENCE_MAX: Duration = Duration::from_mins(2);
 
 pub(super) fn router(api: Arc<Api>) -> Router {
     let questions = Router::new()

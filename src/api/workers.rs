@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn one_workers_restore_hides_what_nobody_else_knows() {
-        let (workers, receivers) = Workers::channels(2, Duration::from_secs(60));
+        let (workers, receivers) = Workers::channels(2, Duration::from_mins(1));
         let replies = std::thread::spawn(move || {
             for (receiver, reply) in receivers.iter().zip([CustomerAnswer::Unknown, CustomerAnswer::Restoring]) {
                 let Query::Customer { answer, customer_id } = receiver.recv().unwrap() else {

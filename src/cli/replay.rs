@@ -138,7 +138,7 @@ fn replay(arguments: &ReplayArguments, models: &Arc<ModelSet>) -> Result<u64, Fa
         let unreadable = |error| Failure::Input { path: path.display().to_string(), error };
         let observer = progress.clone();
         let mut lines = Lines::open(path, LINE_BYTES_MAX, move |read| observer.inc(read as u64)).map_err(unreadable)?;
-        while let Some(line) = lines.next().map_err(unreadable)? {
+        while let Some(line) = lines.next_line().map_err(unreadable)? {
             if line.is_blank() {
                 blank += 1;
             } else if line.is_whole() {

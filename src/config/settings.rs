@@ -216,13 +216,13 @@ impl Settings {
         }
         match node {
             None => Set::Nothing,
-            Some(node) => match node.text() {
-                Some(text) => Set::Text(text.to_owned(), Origin::File(node.line)),
-                None => {
-                    self.problems.push(format!("{}: `{path}`: write a single value", self.place(&node)));
-                    Set::Wrong
+            Some(node) => {
+                if let Some(text) = node.text() {
+                    return Set::Text(text.to_owned(), Origin::File(node.line));
                 }
-            },
+                self.problems.push(format!("{}: `{path}`: write a single value", self.place(&node)));
+                Set::Wrong
+            }
         }
     }
 

@@ -150,12 +150,10 @@ impl Customer {
     fn decide(&mut self, rng: &mut Rng) {
         let chance = rng.u32(0..100);
         match self.temper {
-            Temper::Visitor => {}
             Temper::Occasional if self.orders < 2 && chance < 60 => {
                 let days = Self::between(rng, 30.0, 120.0);
                 self.order(rng, days);
             }
-            Temper::Occasional => {}
             Temper::Regular if chance < 96 => {
                 let days = Self::between(rng, 12.0, 55.0);
                 self.order(rng, days);
@@ -174,7 +172,6 @@ impl Customer {
                 self.then(Self::between(rng, 91.0, 200.0), "email_clicked");
                 self.order(rng, 0.5);
             }
-            Temper::Lapsing => {}
             Temper::Disappointed if chance < 30 => {
                 self.then(Self::between(rng, 5.0, 30.0), "account_deleted");
                 self.temper = Temper::Visitor;
@@ -185,7 +182,8 @@ impl Customer {
                 let content = Act { nps: Some(rng.u8(9..11)), ..Act::of("feedback_given") };
                 self.plan.push_back((1.0, content));
             }
-            Temper::Disappointed => {}
+            // Never heard of again.
+            Temper::Visitor | Temper::Occasional | Temper::Lapsing | Temper::Disappointed => {}
         }
     }
 }

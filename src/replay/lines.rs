@@ -84,7 +84,7 @@ impl Lines {
     ///
     /// # Errors
     /// As of reading; also when compressed data is cut short.
-    pub fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
         let limit = u64::try_from(self.bytes_max).unwrap_or(u64::MAX);
         // Two bytes more, for the end of a line of just the limit.
@@ -153,7 +153,7 @@ mod tests {
     fn lines_of(source: &'static [u8], bytes_max: usize) -> Vec<(u64, String, u64)> {
         let mut lines = Lines::read(source, bytes_max).unwrap();
         let mut all = Vec::new();
-        while let Some(line) = lines.next().unwrap() {
+        while let Some(line) = lines.next_line().unwrap() {
             all.push((line.number, String::from_utf8(line.bytes.to_vec()).unwrap(), line.length));
         }
         all
@@ -192,9 +192,9 @@ mod tests {
             encoder.finish().unwrap();
         }
         let mut lines = Lines::read(Cursor::new(source), 100).unwrap();
-        assert_eq!(lines.next().unwrap().unwrap().bytes, b"one");
-        assert_eq!(lines.next().unwrap().unwrap().bytes, b"two");
-        assert_eq!(lines.next().unwrap(), None);
+        assert_eq!(lines.next_line().unwrap().unwrap().bytes, b"one");
+        assert_eq!(lines.next_line().unwrap().unwrap().bytes, b"two");
+        assert_eq!(lines.next_line().unwrap(), None);
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         let mut lines = Lines::read(Cursor::new(source), 100).unwrap();
         let mut whole = Ok(true);
         while let Ok(true) = whole {
-            whole = lines.next().map(|line| line.is_some());
+            whole = lines.next_line().map(|line| line.is_some());
         }
         assert!(whole.is_err());
     }

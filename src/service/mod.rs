@@ -30,7 +30,7 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is looked whether to stop.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
 /// After how long a silence of a worker's loop the process gives up: past every deadline of a call to Kafka.
-const SILENCE_MAX: Duration = Duration::from_secs(180);
+const SILENCE_MAX: Duration = Duration::from_mins(3);
 
 /// Everything that a service is made of.
 #[derive(Debug)]
@@ -101,8 +101,8 @@ impl Service {
             let ended = ended.clone();
             spawn(&format!("worker-{index}"), move || {
                 let panicked = Err("a worker panicked; this is a bug".to_owned());
-                let ending = Ended { index, ended, stop: Arc::clone(&stop), result: panicked };
-                ending.with(work(client, models, options, questions, observer, &stop));
+                let ending = Ended { index, teller: ended, stop: Arc::clone(&stop), result: panicked };
+                ending.with(work(&client, models, options, questions, observer, &stop));
             })?;
         }
         if let Some((listener, token)) = parts.http {
@@ -171,7 +171,7 @@ impl Service {
 /// Tells of a worker's end whatever ends it; one that failed stops the others.
 struct Ended {
     index: usize,
-    ended: Sender<(usize, Result<Report, String>)>,
+    teller: Sender<(usize, Result<Report, String>)>,
     stop: Arc<AtomicBool>,
     result: Result<Report, String>,
 }
@@ -189,12 +189,12 @@ impl Drop for Ended {
             self.stop.store(true, Ordering::Relaxed);
         }
         // Nobody listens once the service has given up on its workers.
-        drop(self.ended.send((self.index, result)));
+        drop(self.teller.send((self.index, result)));
     }
 }
 
 fn work(
-    client: kafka::Options,
+    client: &kafka::Options,
     models: Arc<ModelSet>,
     options: Arc<runtime::Options>,
     questions: Receiver<Query>,

@@ -7,7 +7,7 @@ use crate::kafka::admin::{self, Creation, Finding, Severity, Topics};
 use crate::kafka::{Cluster, Error, Reaction};
 
 /// For how long a cluster that does not answer is asked again.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The cluster that the configuration names.
 #[must_use]

@@ -23,7 +23,7 @@ struct WorkerHealth {
 
 impl Health {
     /// After how long without a partition an instance counts as ready: the group has more members than partitions.
-    const IDLE_READY_AFTER: Duration = Duration::from_secs(60);
+    const IDLE_READY_AFTER: Duration = Duration::from_mins(1);
 
     /// The health of `workers` workers that start now.
     #[must_use]

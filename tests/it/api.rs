@@ -1,4 +1,5 @@
 //! The HTTP server as a client meets it: probes, metrics, models, customers, and what is refused.
+#![expect(clippy::unwrap_used, reason = "what cannot be made ends the test")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

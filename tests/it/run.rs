@@ -1,11 +1,12 @@
 //! `lifecycle topics` and `lifecycle run` against a real broker, as an operator meets them.
+#![expect(clippy::unwrap_used, reason = "what cannot be made ends the test")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::broker::{ToWrite, bootstrap, produce, read_committed, unique, until};
+use super::broker::{Seen, ToWrite, bootstrap, produce, read_committed, unique, until};
 use super::cli::lifecycle;
 
 const TOUCHPOINTS: &str = r#"{"event_id":"e1","customer_id":"anna","type":"ad_clicked","occurred_at":"2026-01-01T08:00:00Z"}
@@ -132,7 +133,7 @@ fn what_the_service_publishes_is_what_a_replay_of_the_same_touchpoints_says() {
     let replayed = lifecycle(directory.path(), &["replay", "-"], TOUCHPOINTS.as_bytes());
     // All of it is older than `publish.fresh_for`.
     let published = read_committed(&format!("{name}.out.replay"));
-    assert_eq!(ids(published.iter().map(|record| record.text())), ids(replayed.output.lines().map(str::to_owned)));
+    assert_eq!(ids(published.iter().map(Seen::text)), ids(replayed.output.lines().map(str::to_owned)));
     assert_eq!(read_committed(&format!("{name}.out")), []);
     assert_eq!(read_committed(&format!("{name}.dead")).len(), 1);
 }

@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &DemoArguments) -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    match show(arguments, models) {
+    match show(arguments, &models) {
         Ok(exit) => exit.into(),
         Err(problem) => {
             eprintln!("lifecycle demo: {problem}");
@@ -86,7 +86,7 @@ pub(super) fn run(arguments: &DemoArguments) -> ExitCode {
     }
 }
 
-fn show(arguments: &DemoArguments, models: Arc<ModelSet>) -> Result<Exit, String> {
+fn show(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, String> {
     logging::start(LogFormat::Text, "error")?;
     let sentence = |error: Error| error.to_string();
     let topics = [(TOUCHPOINTS, PARTITIONS), (CHANGELOG, PARTITIONS), (TRANSITIONS, PARTITIONS), (DEAD_LETTERS, 1)];
@@ -99,7 +99,7 @@ fn show(arguments: &DemoArguments, models: Arc<ModelSet>) -> Result<Exit, String
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8)?;
     let client = kafka::Options::new(&servers, "lifecycle", "lifecycle-demo-0", TOUCHPOINTS, CHANGELOG);
     let parts = Parts {
-        models: Arc::clone(&models),
+        models: Arc::clone(models),
         worker: Arc::new(worker_options()),
         clients: vec![client],
         state_bytes_max: STATE_BYTES_MAX,
@@ -107,8 +107,8 @@ fn show(arguments: &DemoArguments, models: Arc<ModelSet>) -> Result<Exit, String
         shutdown_deadline: Duration::from_secs(15),
     };
     let service = Service::start(parts, Arc::clone(&stop))?;
-    let mut screen = Screen::new(&models, io::stdout().is_terminal());
-    screen.welcome(&servers, &address.to_string(), arguments.days_per_second);
+    let mut screen = Screen::new(models, io::stdout().is_terminal());
+    Screen::welcome(&servers, &address.to_string(), arguments.days_per_second);
     let shown = feed_and_show(arguments, &servers, &stop, &mut screen);
     stop.store(true, Ordering::Relaxed);
     match service.wait() {

@@ -69,7 +69,7 @@ impl Screen {
         }
     }
 
-    pub(super) fn welcome(&self, servers: &str, address: &str, days_per_second: u32) {
+    pub(super) fn welcome(servers: &str, address: &str, days_per_second: u32) {
         eprintln!("generated customers of a shop, {days_per_second} days a second; Ctrl-C ends the demo");
         eprintln!(
             "kafka at {servers} (topic lifecycle.transitions), http at http://{address}/v1/customers/customer-00001"
