@@ -281,7 +281,7 @@ impl<'a> Painter<'a> {
                 None => End::Nothing,
             };
             let is_entered =
-                |edge: &Edge| edge.to.contains(&to) && (place >= self.journey || edge.direction == Direction::Forward);
+                |edge: &Edge| edge.to.contains(&to) && (place >= self.journey || edge.direction != Direction::Backward);
             if !self.edges.iter().any(is_entered) {
                 let label = Label { name: UNNAMED_MOVE.to_owned(), causes: Vec::new() };
                 self.add(from, to, label, self.times(from, to), self.direction(from, to));

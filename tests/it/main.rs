@@ -11,6 +11,7 @@ mod docs;
 mod docs_language;
 mod exactly_once;
 mod graph;
+mod guide;
 mod kafka_admin;
 mod kafka_member;
 mod model_document;
