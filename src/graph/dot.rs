@@ -47,8 +47,9 @@ fn write_picture(out: &mut String, picture: &Picture) {
         write_edge(out, picture, edge, id);
     }
     if !picture.beside.is_empty() {
-        let beside =
-            picture.beside.iter().map(|beside| format!("{}: {}\n", beside.kind, beside.name)).collect::<String>();
+        let lines: Vec<String> =
+            picture.beside.iter().map(|beside| format!("{}: {}", beside.kind, beside.name)).collect();
+        let beside = lines.join("\n");
         let _ = writeln!(out, "  \"beside the stages\" [shape=note, style=\"\", label={}]", quoted(&beside));
     }
     out.push_str("}\n");

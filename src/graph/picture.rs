@@ -208,7 +208,9 @@ impl<'a> Painter<'a> {
             return;
         }
         if comes_back {
-            from.iter().for_each(|from| self.draw(rule, *from, End::Journey));
+            for from in from {
+                self.draw(rule, from, End::Journey);
+            }
             return;
         }
         for to in to {

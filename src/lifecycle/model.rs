@@ -59,10 +59,9 @@ impl Model {
         match (place(from), place(to)) {
             (_, None) => Direction::Backward,
             (_, Some(Place::Outside)) => Direction::Exit,
-            (None, Some(Place::Journey(_))) => Direction::Forward,
-            (Some(Place::Outside), Some(Place::Journey(_))) => Direction::Reentry,
-            (Some(Place::Journey(before)), Some(Place::Journey(after))) if after > before => Direction::Forward,
-            (Some(Place::Journey(_)), Some(Place::Journey(_))) => Direction::Backward,
+            (Some(Place::Outside), _) => Direction::Reentry,
+            (Some(Place::Journey(before)), Some(Place::Journey(after))) if after < before => Direction::Backward,
+            (..) => Direction::Forward,
         }
     }
 }

@@ -57,6 +57,7 @@ fn the_pictures_of_the_documentation_are_what_the_program_draws() {
 
 #[test]
 fn the_arrows_of_retention_are_its_moves_with_their_times() {
+    use Direction::{Backward, Exit, Forward, Reentry};
     let picture = shipped_picture("retention", Language::English);
     assert_eq!(
         arrows(&picture),
@@ -70,7 +71,6 @@ fn the_arrows_of_retention_are_its_moves_with_their_times() {
         ]
     );
     let directions: Vec<Direction> = picture.edges.iter().map(|edge| edge.direction).collect();
-    use Direction::{Backward, Exit, Forward, Reentry};
     assert_eq!(directions, [Exit, Reentry, Forward, Backward, Reentry, Forward]);
     assert_eq!(picture.notes.len(), 2);
 }
@@ -136,14 +136,14 @@ fn titles_are_in_the_language_asked_for_and_in_english_where_there_is_none() {
 /// Markup in what an author writes is text; the file stays one element that loads nothing.
 #[test]
 fn what_an_author_writes_cannot_break_out() {
-    let text = r##"
+    let text = r#"
 model: sly
 title: {en: '</text><script>alert("1")</script> & "so" on\'}
 journey: [one, two]
 stages:
   - {stage: two, title: '"]; drop --> x', when: count(order_completed) >= 2}
   - {stage: one, title: "<b>one</b>", description: "]]> &amp;", when: count(order_completed) >= 1}
-"##;
+"#;
     let picture = [draw(ModelSource { name: "sly".to_owned(), text: text.to_owned() }, Language::English)];
     let drawn = svg(&picture);
     assert!(is_well_formed(&drawn), "{drawn}");

@@ -111,7 +111,7 @@ fn foot(canvas: &mut Canvas, picture: &Picture, mut y: f64, width: f64) -> f64 {
     legend(canvas, picture, y + 26.0, width)
 }
 
-/// "from at risk, by order_cancelled".
+/// "any stage → Active, by `order_cancelled`".
 fn tell(picture: &Picture, note: &Note) -> String {
     let say = |phrase| picture.language.say(phrase);
     let side = |titles: &[String]| if titles.is_empty() { say(Phrase::AnyStage).to_owned() } else { titles.join(", ") };

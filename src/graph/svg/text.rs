@@ -34,8 +34,7 @@ impl Style {
             Self::Heading => 22.0,
             Self::Title => 15.0,
             Self::Name => 11.5,
-            Self::Move => 12.5,
-            Self::Plain | Self::Time => 12.5,
+            Self::Move | Self::Plain | Self::Time => 12.5,
         }
     }
 

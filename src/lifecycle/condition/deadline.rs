@@ -142,11 +142,7 @@ fn side(relation: Relation) -> Option<bool> {
 /// The times that `term` may be, each a fact and a length after it, moved by `millis`.
 fn starts(term: &Term, millis: i128, found: &mut Vec<(Slot, i128)>) {
     match &term.kind {
-        TermKind::Slot(slot, _) => {
-            if !found.contains(&(*slot, millis)) {
-                found.push((*slot, millis));
-            }
-        }
+        TermKind::Slot(slot, _) if !found.contains(&(*slot, millis)) => found.push((*slot, millis)),
         TermKind::Arithmetic(sign @ (ArithmeticSign::Add | ArithmeticSign::Subtract), left, right) => {
             let sign = if *sign == ArithmeticSign::Add { 1 } else { -1 };
             match (left.as_constant(), right.as_constant()) {
@@ -159,9 +155,15 @@ fn starts(term: &Term, millis: i128, found: &mut Vec<(Slot, i128)>) {
                 _ => {}
             }
         }
-        TermKind::Choose(parts) => parts[1..].iter().for_each(|part| starts(part, millis, found)),
+        TermKind::Choose(parts) => {
+            for part in &parts[1..] {
+                starts(part, millis, found);
+            }
+        }
         TermKind::Call(Function::Least | Function::Greatest, parts) => {
-            parts.iter().for_each(|part| starts(part, millis, found));
+            for part in parts {
+                starts(part, millis, found);
+            }
         }
         _ => {}
     }
