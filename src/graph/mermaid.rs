@@ -80,8 +80,8 @@ pub(super) fn lines(edge: &Edge, by: &str) -> Vec<String> {
         [] => label.name.clone(),
         causes => format!("{} ({by} {})", label.name, causes.join(", ")),
     });
-    // U+23F1 is a stopwatch.
-    names.chain(edge.times.iter().map(|time| format!("\u{23f1} {time}"))).collect()
+    // A quartered circle, for a clock: fonts have it more often than a stopwatch.
+    names.chain(edge.times.iter().map(|time| format!("\u{25f7} {time}"))).collect()
 }
 
 /// In quotes, only these mean something.

@@ -351,13 +351,16 @@ impl<'a> Painter<'a> {
 
 /// Joins arrows that say the same and begin or end at the same place, except for the steps of the journey.
 fn join(edges: Vec<Edge>, journey: usize) -> Vec<Edge> {
-    let is_step = |edge: &Edge| match (edge.from.as_slice(), edge.to.as_slice()) {
-        ([End::Nothing], [End::Stage(0)]) => true,
-        ([End::Stage(from)], [End::Stage(to)]) => {
-            *to < journey && from + 1 == *to && edge.direction == Direction::Forward
+    let step = |edge: &Edge| match (edge.from.as_slice(), edge.to.as_slice()) {
+        ([End::Nothing], [End::Stage(0)]) => Some(0),
+        ([End::Stage(from)], [End::Stage(to)])
+            if *to < journey && from + 1 == *to && edge.direction == Direction::Forward =>
+        {
+            Some(*to)
         }
-        _ => false,
+        _ => None,
     };
+    let is_step = |edge: &Edge| step(edge).is_some();
     let mut joined: Vec<Edge> = Vec::new();
     for edge in edges {
         let says_the_same = |other: &&mut Edge| {
@@ -376,5 +379,7 @@ fn join(edges: Vec<Edge>, journey: usize) -> Vec<Edge> {
             None => joined.push(edge),
         }
     }
+    // Programs that lay out by themselves follow the order.
+    joined.sort_by_key(|edge| step(edge).unwrap_or(journey));
     joined
 }

@@ -62,16 +62,16 @@ fn the_arrows_of_retention_are_its_moves_with_their_times() {
     assert_eq!(
         arrows(&picture),
         [
+            "->active became_active",
+            "active>at_risk at_risk_of_churn @ 90 days after the last order",
             "*>churned churned @ 90 or 180 days after the last order",
             "churned>at_risk reconciled",
-            "active>at_risk at_risk_of_churn @ 90 days after the last order",
             "at_risk>active risk_cleared",
             "churned>active reactivated",
-            "->active became_active",
         ]
     );
     let directions: Vec<Direction> = picture.edges.iter().map(|edge| edge.direction).collect();
-    assert_eq!(directions, [Exit, Reentry, Forward, Backward, Reentry, Forward]);
+    assert_eq!(directions, [Forward, Forward, Exit, Reentry, Backward, Reentry]);
     assert_eq!(picture.notes.len(), 2);
 }
 

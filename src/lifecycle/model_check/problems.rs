@@ -32,6 +32,7 @@ const RESERVED: [&str; 23] = [
     "void",
     "while",
 ];
+/// How long a name may be.
 pub const NAME_BYTES_MAX: usize = 64;
 
 /// The problems found so far.
