@@ -184,6 +184,14 @@ pub const KEYS: &[Key] = &[
         about: "Transitions older than this when they are found are marked `mode: replay` and go to `topics.replay`.",
     },
     Key {
+        path: "publish.reconciled",
+        form: "true or false",
+        default: "false",
+        otherwise: "",
+        about: "Whether moves that an added or edited model causes by itself are published (`mode: reconcile`, to `topics.replay`). \
+                Otherwise customers move in silence.",
+    },
+    Key {
         path: "publish.source",
         form: "URI reference",
         default: "",

@@ -118,6 +118,8 @@ pub enum ClockSource {
 pub struct PublishConfig {
     /// `publish.fresh_for`
     pub fresh_for: Duration,
+    /// `publish.reconciled`
+    pub reconciled: bool,
     /// `publish.source`
     pub source: String,
     /// `publish.subject`
@@ -232,6 +234,7 @@ impl Config {
         let lateness = settings.value("clock.lateness", duration);
         let max_ahead = settings.value("clock.max_ahead", duration);
         let fresh_for = settings.value("publish.fresh_for", duration);
+        let reconciled = settings.value("publish.reconciled", truth);
         let source = settings.optional("publish.source", text);
         let with_subject = settings.value("publish.subject", truth);
         let commit_interval = settings.value("commit.interval", |text| within(text, "5ms", "5s"));
@@ -253,6 +256,7 @@ impl Config {
         let group_id = group_id?;
         let publish = PublishConfig {
             fresh_for: fresh_for?,
+            reconciled: reconciled?,
             source: source.unwrap_or_else(|| format!("/lifecycle/{group_id}")),
             with_subject: with_subject?,
         };

@@ -45,6 +45,8 @@ pub(crate) struct Author<'a> {
     pub(crate) now: Timestamp,
     pub(crate) trigger: &'a Trigger<'a>,
     pub(crate) is_reconciled: bool,
+    /// The transitions only tell what moved; they will not be published.
+    pub(crate) is_muted: bool,
 }
 
 /// A change with its name and reason.
@@ -114,6 +116,7 @@ impl<'a> Author<'a> {
             cause,
             late,
             reconciled: self.is_reconciled,
+            is_muted: self.is_muted,
             because: draft.because.map_or_else(Box::default, |condition| condition.text.clone()),
             values: draft.because.map_or_else(Vec::new, |condition| self.values(condition)),
             orders: self.facts.facts.orders_summary(),

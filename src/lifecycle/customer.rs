@@ -172,6 +172,7 @@ impl Customer {
         for (index, (model, published)) in (0_u8..).zip(rules.models.models.iter().zip(&mut self.published)) {
             let standing = evaluate(model, &facts, self.clock, published.milestones);
             horizon = horizon.earlier(standing.horizon);
+            let is_reconciled = self.outdated_models >> index & 1 == 1;
             let author = Author {
                 customer_id: &self.id,
                 model_index: ModelIndex(index),
@@ -179,7 +180,8 @@ impl Customer {
                 facts,
                 now: self.clock,
                 trigger,
-                is_reconciled: self.outdated_models >> index & 1 == 1,
+                is_reconciled,
+                is_muted: is_reconciled && !rules.options.publish_reconciled,
             };
             published.follow(&author, standing, transitions);
         }
@@ -231,9 +233,13 @@ impl Published {
     }
 
     fn write(&mut self, author: &Author<'_>, draft: Draft<'_>, transitions: &mut Vec<Transition>) {
-        self.sequence += 1;
-        transitions.push(author.write(draft, self.sequence, self.ordinal));
-        self.ordinal += 1;
+        let ordinal = self.ordinal;
+        // What is not published takes no number: a gap would look like a loss.
+        if !author.is_muted {
+            self.sequence += 1;
+            self.ordinal += 1;
+        }
+        transitions.push(author.write(draft, self.sequence, ordinal));
     }
 }
 

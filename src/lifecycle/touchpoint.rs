@@ -46,6 +46,8 @@ pub struct FactOptions {
     pub duplicates_kept_max: usize,
     /// How far past the latest touchpoint a partition's clock stays behind.
     pub lateness: Duration,
+    /// Whether moves that an added or edited model causes by itself are published.
+    pub publish_reconciled: bool,
 }
 
 impl Default for FactOptions {
@@ -55,6 +57,7 @@ impl Default for FactOptions {
             orders_kept_max: 32,
             duplicates_kept_max: 64,
             lateness: Duration::from_millis(60_000),
+            publish_reconciled: false,
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Transition {
     pub late: bool,
     /// Whether an edit of the model caused it.
     pub reconciled: bool,
+    /// Not to be published: an edit of the model caused it, and such changes are muted.
+    pub is_muted: bool,
     /// The text of the condition that holds now (of the stage entered, the signal, ...); empty when no stage holds any more.
     pub because: Box<str>,
     /// What that condition read, by name.

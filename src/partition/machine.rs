@@ -105,7 +105,19 @@ impl Partition {
                 effects.tally.unknown_types += u64::from(touchpoint.kind == TypeIndex::UNKNOWN);
             }
         }
-        self.population.follow(&effects.transitions[published_before..]);
+        self.take_note(published_before, effects);
+    }
+
+    /// Counts the moves among the transitions from `start` on, and drops those that are muted.
+    fn take_note(&mut self, start: usize, effects: &mut Effects) {
+        self.population.follow(&effects.transitions[start..]);
+        if effects.transitions[start..].iter().any(|transition| transition.is_muted) {
+            let mut place = 0;
+            effects.transitions.retain(|transition| {
+                place += 1;
+                place <= start || !transition.is_muted
+            });
+        }
     }
 
     fn pass_time(&mut self, until: Timestamp, wake_ups_max: usize, effects: &mut Effects) -> bool {
@@ -117,7 +129,7 @@ impl Partition {
             let published_before = effects.transitions.len();
             aside.is_changed |= aside.customer.wake(&self.rules, until, &mut effects.transitions);
             self.wake_ups.arm(place, &aside.customer.id, aside.customer.wake_up);
-            self.population.follow(&effects.transitions[published_before..]);
+            self.take_note(published_before, effects);
             effects.tally.wake_ups += 1;
         }
         self.wake_ups.earliest().is_some_and(|earliest| earliest <= until)

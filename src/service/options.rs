@@ -59,6 +59,7 @@ pub fn worker_options(config: &Config) -> runtime::Options {
         facts: FactOptions {
             currency: config.currency,
             lateness: length(config.clock.lateness),
+            publish_reconciled: config.publish.reconciled,
             ..FactOptions::default()
         },
         fresh_for: length(config.publish.fresh_for),

@@ -14,6 +14,7 @@ mod graph;
 mod guide;
 mod kafka_admin;
 mod kafka_member;
+mod model_change;
 mod model_document;
 mod model_edit;
 mod model_schema;
