@@ -1,5 +1,7 @@
 //! The batch of all partitions: committed together, or undone and done again together.
 
+use std::time::Duration;
+
 use crate::kafka::{Member, PartitionId};
 
 use super::commit::{Outcome, transact};
@@ -7,6 +9,9 @@ use super::fatal::Fatal;
 use super::held::{Held, Phase, Share};
 use super::wall_clock::Moment;
 use super::worker::{BatchSize, Worker, attempted};
+
+/// How often the memory of the customers is added up.
+const WEIGH_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<M: Member> Worker<M> {
     /// Commits what is pending, if anything is.
@@ -166,11 +171,14 @@ impl<M: Member> Worker<M> {
                 self.batch.add(0, 0, now.elapsed);
             }
         }
-        self.watch_limit();
     }
 
     /// Stops reading while customers take more memory than allowed.
-    fn watch_limit(&mut self) {
+    pub(super) fn watch_limit(&mut self, now: Moment) {
+        if now.elapsed < self.weigh_at {
+            return;
+        }
+        self.weigh_at = now.elapsed + WEIGH_INTERVAL;
         let bytes: usize = self.held.values().map(|held| held.machine.bytes()).sum();
         let is_over_limit = bytes >= self.options.state_bytes_max;
         if is_over_limit && !self.is_over_limit {
@@ -179,6 +187,9 @@ impl<M: Member> Worker<M> {
                 bytes_max = self.options.state_bytes_max,
                 "customers take more memory than allowed and reading stops: add instances, or raise state.max_bytes"
             );
+        }
+        if self.is_over_limit && !is_over_limit {
+            tracing::info!(bytes, "customers take no more memory than allowed and reading goes on");
         }
         self.is_over_limit = is_over_limit;
     }

@@ -54,6 +54,7 @@ pub struct Worker<M> {
     pub(super) restorer: Restorer,
     pub(super) report: Report,
     pub(super) is_over_limit: bool,
+    pub(super) weigh_at: Duration,
     decoder: TouchpointDecoder,
     queries: Receiver<Query>,
     ask_at: Duration,
@@ -99,6 +100,7 @@ impl<M: Member> Worker<M> {
             restorer: Restorer::default(),
             report: Report::default(),
             is_over_limit: false,
+            weigh_at: Duration::ZERO,
             queries,
             ask_at: Duration::ZERO,
             has_wake_ups_left: false,
@@ -144,6 +146,7 @@ impl<M: Member> Worker<M> {
             self.commit(now)?;
         }
         self.truncate(now);
+        self.watch_limit(now);
         self.direct_reading()?;
         self.answer_queries();
         Ok(())

@@ -14,14 +14,16 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use lifecycle_processor::kafka::PartitionId;
 use lifecycle_processor::lifecycle::time::{self, Timestamp};
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::partition::Partition;
-use lifecycle_processor::runtime::{ClockSource, Fatal, Moment, Options, SweepOptions, Topics, Worker};
+use lifecycle_processor::runtime::{
+    ClockSource, CustomerAnswer, Fatal, Moment, Options, Query, Status, SweepOptions, Topics, Worker,
+};
 use lifecycle_processor::wire::changelog::ChangelogDecoder;
 use lifecycle_processor::wire::cloud_events::CloudEvents;
 use lifecycle_processor::wire::offset_metadata::OffsetMetadata;
@@ -55,6 +57,8 @@ struct Simulation {
     log: Rc<RefCell<Log>>,
     options: Arc<Options>,
     slots: Vec<Option<Worker<SimulatedMember>>>,
+    /// Where questions to each slot's worker go.
+    questions: Vec<Option<Sender<Query>>>,
     /// Members that died, and when the group learns of it.
     dead: Vec<(Duration, group::MemberId)>,
     unfed: History,
@@ -122,6 +126,45 @@ fn a_crash_before_or_after_any_call_changes_nothing() {
     }
 }
 
+#[test]
+fn past_the_limit_of_memory_nothing_is_read_until_customers_are_gone() {
+    let log = Rc::new(RefCell::new(Log::new(2, Faults::new(Plan::Never, 1))));
+    let history = history(&mut fastrand::Rng::with_seed(1), 2, 100);
+    for (partition, records) in (0..).zip(&history) {
+        for (key, value) in records {
+            log.borrow_mut().append(TOUCHPOINTS, partition, key, value.as_deref());
+        }
+    }
+    let options = Options { state_bytes_max: 5000, ..options(ClockSource::Touchpoints) };
+    let (_questions, queries) = channel();
+    let member = SimulatedMember::join(&log, "limited");
+    let mut worker = Worker::new(member, Arc::clone(&MODELS), Arc::new(options), queries);
+    let mut step_for = |seconds: u64| {
+        for _ in 0..seconds * 10 {
+            log.borrow_mut().advance(Duration::from_millis(100));
+            let elapsed = log.borrow().elapsed;
+            worker.step(Moment { wall: Timestamp::from_millis(BEGIN + WALL_AHEAD), elapsed }).expect("nothing fails");
+        }
+        worker.status()
+    };
+    let status = step_for(10);
+    let read = |status: &Status| status.partitions.iter().map(|partition| partition.position).sum::<i64>();
+    let bytes: usize = status.partitions.iter().map(|partition| partition.bytes).sum();
+    assert!(bytes >= 5000 && status.is_over_limit && !status.is_ready(), "{status:?}");
+
+    // What is written now stays unread.
+    let (key, value) = &history[0][0];
+    log.borrow_mut().append(TOUCHPOINTS, 0, key, value.as_deref());
+    assert_eq!(read(&step_for(10)), read(&status));
+
+    // A second member takes one of the partitions, and there is room again.
+    let second = SimulatedMember::join(&log, "second");
+    let status = step_for(10);
+    assert_eq!(status.partitions.len(), 1);
+    assert!(!status.is_over_limit && status.is_ready(), "{status:?}");
+    drop(second);
+}
+
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
 }
@@ -137,6 +180,7 @@ fn run(setting: &Setting, plan: Plan, seed: u64) -> Ended {
         log,
         options: Arc::new(options(setting.clock_source)),
         slots: (0..setting.workers).map(|_| None).collect(),
+        questions: vec![None; setting.workers],
         dead: Vec::new(),
         unfed: history.clone(),
         // What wall time has passed before it is written is late, and published otherwise.
@@ -147,6 +191,7 @@ fn run(setting: &Setting, plan: Plan, seed: u64) -> Ended {
     };
     simulation.run_to_rest();
     simulation.check(&history, &expected);
+    simulation.ask(&expected);
     let log = simulation.log.borrow();
     Ended { calls: log.faults.calls(), faults: log.faults.dealt, truncations: simulation.truncations }
 }
@@ -253,7 +298,8 @@ impl Simulation {
         let Some(worker) = &mut self.slots[slot] else {
             if self.random.u32(..8) == 0 {
                 let member = SimulatedMember::join(&self.log, &format!("simulation-{slot}"));
-                let (_, queries) = channel();
+                let (questions, queries) = channel();
+                self.questions[slot] = Some(questions);
                 let options = Arc::clone(&self.options);
                 self.slots[slot] = Some(Worker::new(member, Arc::clone(&MODELS), options, queries));
             }
@@ -323,6 +369,32 @@ impl Simulation {
             let restored = restore(&log, partition);
             let restored: Vec<_> = restored.customers().collect();
             assert_eq!(&restored, customers, "partition {partition} of {}", history.len());
+        }
+    }
+}
+
+impl Simulation {
+    /// Asks every worker for a customer of each partition: the one that has it says what is true.
+    fn ask(&mut self, expected: &Expected) {
+        for (partition, customers) in (0..).zip(&expected.customers) {
+            let Some(asked) = customers.first() else { continue };
+            let (answer, answers) = channel();
+            for question in self.questions.iter().flatten() {
+                let customer_id = asked.customer_id.clone();
+                question.send(Query::Customer { customer_id, answer: answer.clone() }).expect("the worker is there");
+            }
+            for slot in 0..self.slots.len() {
+                self.step(slot);
+            }
+            let mut found = Vec::new();
+            for answer in answers.try_iter() {
+                match answer {
+                    CustomerAnswer::Found { partition, customer } => found.push((partition, *customer)),
+                    CustomerAnswer::Unknown => {}
+                    CustomerAnswer::Restoring => panic!("everything has come to rest"),
+                }
+            }
+            assert_eq!(found, [(partition, asked.clone())]);
         }
     }
 }
