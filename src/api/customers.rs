@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use crate::lifecycle::model::Model;
-use crate::partition::{CustomerView, ModelView};
+use crate::partition::{CustomerView, FactView, ModelView};
 
 use super::Api;
 use super::answer::{amount, instant, titles, value};
@@ -47,7 +47,10 @@ fn problem(status: StatusCode, kind: &'static str, detail: &str) -> Response {
 }
 
 fn describe(api: &Api, partition: i32, customer: &CustomerView) -> Value {
-    let facts: Map<String, Value> = customer.facts.iter().map(|(name, fact)| (name.to_string(), value(fact))).collect();
+    let facts: Map<String, Value> =
+        customer.facts.iter().map(|fact| (fact.name.to_string(), value(&fact.value))).collect();
+    let since = |fact: &FactView| Some((fact.name.to_string(), instant(Some(fact.counts_since?))));
+    let counts_since: Map<String, Value> = customer.facts.iter().filter_map(since).collect();
     let models: Vec<Value> =
         api.models.models.iter().zip(&customer.models).map(|(model, view)| standing(model, view)).collect();
     json!({
@@ -62,6 +65,7 @@ fn describe(api: &Api, partition: i32, customer: &CustomerView) -> Value {
             "last": instant(customer.orders.last),
         },
         "facts": facts,
+        "facts_count_since": counts_since,
         "models": models,
     })
 }

@@ -1,8 +1,12 @@
 //! What goes to the changelog and comes back from it.
 
+use std::collections::{HashMap, HashSet};
+
+use crate::lifecycle::fact::{FactDefinition, FactKind, OrdersReading};
 use crate::lifecycle::id::StableId;
 use crate::lifecycle::model::Model;
 use crate::lifecycle::model_set::ModelSet;
+use crate::lifecycle::time::Timestamp;
 
 use super::record::Shape;
 
@@ -35,6 +39,11 @@ pub struct StoredLayout {
     pub followed: Vec<StableId>,
     /// The models, by index.
     pub models: Vec<StoredModel>,
+    /// Whether orders are kept.
+    pub orders: bool,
+    /// The facts that were added when there were customers already, and since when each counts. [`ORDERS`](Self::ORDERS)
+    /// stands for all that is read of orders.
+    pub added: Vec<(StableId, Timestamp)>,
 }
 
 /// A model as customer records refer to it.
@@ -64,6 +73,41 @@ pub struct Restored {
 }
 
 impl StoredLayout {
+    /// The id that stands for the order ledger.
+    pub const ORDERS: StableId = StableId(0);
+
+    /// Whether records mean the same under both.
+    pub(super) fn has_shape_of(&self, other: &Self) -> bool {
+        let Self { numbers, latest, windows, gaps, followed, models, orders, added: _ } = self;
+        (numbers, latest, windows) == (&other.numbers, &other.latest, &other.windows)
+            && (gaps, followed) == (&other.gaps, &other.followed)
+            && (models, orders) == (&other.models, &other.orders)
+    }
+
+    /// Since when the fact counts, if it was added when there were customers already.
+    pub(super) fn counts_since(&self, fact: &FactDefinition) -> Option<Timestamp> {
+        let id = match fact.kind {
+            FactKind::Orders(OrdersReading::FirstSinceLast(_)) => fact.id,
+            FactKind::Orders(_) => Self::ORDERS,
+            _ => fact.id,
+        };
+        self.added.iter().find(|&&(added, _)| added == id).map(|&(_, since)| since)
+    }
+
+    /// Takes over from `stored`, of which customers were left, at `now`: facts that it lacked count since then.
+    pub(super) fn take_over(&mut self, stored: &Self, now: Timestamp) {
+        let known: HashMap<StableId, Timestamp> = stored.added.iter().copied().collect();
+        let before: HashSet<StableId> = stored.facts().collect();
+        let since = |id: StableId| if before.contains(&id) { known.get(&id).copied() } else { Some(now) };
+        self.added = self.facts().filter_map(|id| Some((id, since(id)?))).collect();
+    }
+
+    /// The ids of everything that is kept by itself.
+    fn facts(&self) -> impl Iterator<Item = StableId> {
+        let orders = self.orders.then_some(Self::ORDERS);
+        [&self.numbers, &self.latest, &self.windows, &self.followed].into_iter().flatten().copied().chain(orders)
+    }
+
     /// The layout that `models` read and write.
     #[must_use]
     pub fn of(models: &ModelSet) -> Self {
@@ -76,6 +120,8 @@ impl StoredLayout {
             gaps: layout.gaps.iter().map(gap).collect(),
             followed: layout.followed.clone(),
             models: models.models.iter().map(StoredModel::of).collect(),
+            orders: layout.reads_orders,
+            added: Vec::new(),
         }
     }
 }

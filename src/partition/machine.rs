@@ -33,6 +33,8 @@ pub struct Partition {
     sweep: Sweep,
     /// How the records of another layout are taken over, for the layout met last.
     translation: Option<Translation>,
+    /// The layout of the records that were restored last.
+    restored: Option<StoredLayout>,
 }
 
 /// A pass over the whole table that writes every customer again.
@@ -65,6 +67,7 @@ impl Partition {
             population,
             sweep: Sweep::default(),
             translation: None,
+            restored: None,
         }
     }
 
@@ -223,7 +226,10 @@ impl Partition {
     /// # Errors
     /// A sentence on what cannot be read.
     pub fn restore(&mut self, layout: &StoredLayout, customers: &[&[u8]]) -> Result<Restored, String> {
-        let is_ours = *layout == self.layout;
+        let is_ours = layout.has_shape_of(&self.layout);
+        if self.restored.as_ref() != Some(layout) {
+            self.restored = Some(layout.clone());
+        }
         if !is_ours && self.translation.as_ref().is_none_or(|known| known.stored() != layout) {
             self.translation = Some(Translation::new(layout.clone(), &self.rules.models)?);
         }
@@ -256,6 +262,9 @@ impl Partition {
     /// A sentence on what cannot be read.
     pub fn end_restore(&mut self, clock: Clock) -> Result<(), String> {
         (self.clock, self.committed_clock) = (clock, clock);
+        if let (Some(stored), Some(now)) = (self.restored.take(), clock.reached()) {
+            self.layout.take_over(&stored, now);
+        }
         let mut customer = crate::lifecycle::customer::Customer::new(Arc::from(""), Timestamp::MIN, &self.rules.models);
         for place in 0..self.customers.places() {
             let record = self.customers.record(place);
@@ -287,7 +296,7 @@ impl Partition {
 
     fn view(&self, place: Place) -> Option<CustomerView> {
         let customer = self.customers.committed(place, &self.rules, &self.shape)?;
-        Some(CustomerView::of(&customer, &self.rules.models))
+        Some(CustomerView::of(&customer, &self.rules.models, &self.layout))
     }
 
     /// How many customers, committed ones.

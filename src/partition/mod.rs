@@ -20,4 +20,4 @@ pub use clock::Clock;
 pub use effects::{DeadLetter, Effects, Tally};
 pub use input::{Input, Position, Reason, Rejected};
 pub use machine::Partition;
-pub use view::{CustomerView, ModelView};
+pub use view::{CustomerView, FactView, ModelView};

@@ -8,6 +8,8 @@ use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::{OrdersSummary, OwnedValue};
 use crate::lifecycle::value::{Horizon, Inputs, Slot};
 
+use super::batch::StoredLayout;
+
 /// A customer as committed.
 #[derive(Clone, PartialEq, Debug)]
 pub struct CustomerView {
@@ -17,12 +19,23 @@ pub struct CustomerView {
     pub clock: Timestamp,
     /// When time alone may next change something.
     pub next_wake_up: Option<Timestamp>,
-    /// By name as the models write them, at the customer's clock; absent ones included.
-    pub facts: Vec<(Box<str>, OwnedValue)>,
+    /// At the customer's clock; absent ones included.
+    pub facts: Vec<FactView>,
     /// The valid orders.
     pub orders: OrdersSummary,
     /// By model, in the order of the configuration.
     pub models: Vec<ModelView>,
+}
+
+/// A fact of a customer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FactView {
+    /// As the models write it.
+    pub name: Box<str>,
+    /// What it is.
+    pub value: OwnedValue,
+    /// Since when it counts, where a model was edited when there were customers already; otherwise from the beginning.
+    pub counts_since: Option<Timestamp>,
 }
 
 /// What was last published of a customer in one model.
@@ -43,11 +56,15 @@ pub struct ModelView {
 }
 
 impl CustomerView {
-    pub(crate) fn of(customer: &Customer, models: &ModelSet) -> Self {
+    pub(crate) fn of(customer: &Customer, models: &ModelSet, layout: &StoredLayout) -> Self {
         let facts_at = FactsAt { layout: &models.layout, facts: &customer.facts };
         let facts = (0..).zip(&models.layout.definitions).map(|(slot, definition)| {
             let value = facts_at.read(Slot(slot), customer.clock, &mut Horizon::NEVER.clone());
-            (definition.text.clone(), OwnedValue::from(value))
+            FactView {
+                name: definition.text.clone(),
+                value: OwnedValue::from(value),
+                counts_since: layout.counts_since(definition),
+            }
         });
         let models = customer.published.iter().map(|published| ModelView {
             stage: published.stage,

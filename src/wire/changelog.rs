@@ -12,6 +12,7 @@ use prost::encoding::{
 
 use super::proto;
 use crate::lifecycle::id::StableId;
+use crate::lifecycle::time::Timestamp;
 use crate::partition::{Batch, StoredLayout, StoredModel};
 
 /// The format that this release writes, and the newest that it reads.
@@ -123,13 +124,16 @@ fn take_delimited<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 fn stored_to_proto(layout: &StoredLayout) -> proto::lifecycle::v1::Layout {
-    let StoredLayout { numbers, latest, windows, gaps, followed, models } = layout;
+    let StoredLayout { numbers, latest, windows, gaps, followed, models, orders, added } = layout;
     proto::lifecycle::v1::Layout {
         numbers: to_numbers(numbers),
         latest: to_numbers(latest),
         windows: to_numbers(windows),
         gaps: to_numbers(gaps),
         followed: to_numbers(followed),
+        orders: *orders,
+        added: added.iter().map(|(id, _)| id.0).collect(),
+        added_at: added.iter().map(|(_, since)| since.as_millis()).collect(),
         models: models
             .iter()
             .map(|model| proto::lifecycle::v1::ModelLayout {
@@ -151,6 +155,8 @@ fn stored_from_proto(layout: proto::lifecycle::v1::Layout) -> StoredLayout {
         windows: to_ids(layout.windows),
         gaps: to_ids(layout.gaps),
         followed: to_ids(layout.followed),
+        orders: layout.orders,
+        added: to_ids(layout.added).into_iter().zip(layout.added_at.into_iter().map(Timestamp::from_millis)).collect(),
         models: layout
             .models
             .into_iter()
@@ -188,6 +194,8 @@ mod tests {
             windows: vec![],
             gaps: ids(40, 1),
             followed: ids(50, 1),
+            orders: true,
+            added: vec![(StoredLayout::ORDERS, Timestamp::from_millis(-1))],
             models: vec![StoredModel {
                 id: StableId(0),
                 hash: StableId(u64::MAX),

@@ -41,6 +41,9 @@ milestones:
   - {milestone: first, when: orders.count >= 1}
 ";
 
+/// How far the partition had come when the models changed.
+const TAKEN_OVER: Timestamp = Timestamp::from_millis(1_767_312_000_000);
+
 fn load(texts: &[&str]) -> Arc<ModelSet> {
     let source = |text: &&str| ModelSource { name: "buyers.yaml".into(), text: (*text).into() };
     let sources: Vec<_> = texts.iter().map(source).collect();
@@ -83,7 +86,7 @@ fn take_over(old: &mut Partition, models: &Arc<ModelSet>, publish_reconciled: bo
         let record = decoder.decode(record).expect("a changelog record");
         new.restore(&record.layout, &record.customers).expect("a layout that can be translated");
     }
-    new.end_restore(Clock::default()).expect("customers that can be read");
+    new.end_restore(Clock::at(Some(TAKEN_OVER))).expect("customers that can be read");
     new
 }
 
@@ -121,6 +124,9 @@ fn an_edited_model_is_evaluated_again_and_what_moves_is_marked() {
     assert_eq!(ann.models[0].stage.map(|stage| &*models.models[0].stage(stage).name), Some("buyer"));
     assert_eq!(ann.models[0].milestones, [0, 1], "first was kept under another number");
     assert_eq!(partition.population(), [[0, 1, 0, 0]]);
+    let since = |name: &str| ann.facts.iter().find(|fact| &*fact.name == name).expect("a fact").counts_since;
+    assert_eq!(since("count(page_viewed)"), Some(TAKEN_OVER), "visits before were not counted");
+    assert_eq!(since("orders.count"), None);
     assert_eq!(pass_time(&mut partition), [], "once is enough");
     assert_eq!(names(&receive(&mut partition, &models, &order(3))), [("stage_entered", false)]);
 }
