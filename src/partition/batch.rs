@@ -148,7 +148,7 @@ impl Shape {
             latest: layout.latest_ids.len(),
             windows: layout.window_ids.len(),
             followed: layout.followed.len(),
-            counters: models.models.iter().map(|model| model.counters.len()).collect(),
+            models: models.models.iter().map(|model| (model.stages.len(), model.counters.len())).collect(),
         }
     }
 }

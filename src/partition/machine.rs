@@ -138,6 +138,12 @@ impl Partition {
         self.wake_ups.earliest().is_some_and(|earliest| earliest <= until)
     }
 
+    /// The models that customers are evaluated by.
+    #[must_use]
+    pub fn models(&self) -> Arc<ModelSet> {
+        Arc::clone(&self.rules.models)
+    }
+
     /// The event time that the touchpoints have reached, pending ones included.
     #[must_use]
     pub fn clock(&self) -> Clock {

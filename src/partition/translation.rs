@@ -71,7 +71,7 @@ impl Translation {
             latest: stored.latest.len(),
             windows: stored.windows.len(),
             followed: stored.followed.len(),
-            counters: stored.models.iter().map(|model| model.counters.len()).collect(),
+            models: stored.models.iter().map(|model| (model.stages.len(), model.counters.len())).collect(),
         };
         if stored
             .models

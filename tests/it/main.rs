@@ -10,6 +10,7 @@ mod config;
 mod docs;
 mod docs_language;
 mod exactly_once;
+mod fuzz;
 mod graph;
 mod guide;
 mod kafka_admin;

@@ -13,14 +13,14 @@ pub(crate) use write::{write, write_entry};
 
 use crate::lifecycle::time::Timestamp;
 
-/// How many of each kind of fact, and how many counters of each model, a record was written with.
+/// How many of each kind of fact a record was written with, and how many stages and counters each model had.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Shape {
     pub(crate) number_is_time: Vec<bool>,
     pub(crate) latest: usize,
     pub(crate) windows: usize,
     pub(crate) followed: usize,
-    pub(crate) counters: Vec<usize>,
+    pub(crate) models: Vec<(usize, usize)>,
 }
 
 /// The field number of a customer in a `ChangelogBatch`.
@@ -55,7 +55,7 @@ mod tests {
             latest: 6,
             windows: 2,
             followed: 2,
-            counters: vec![0, 1],
+            models: vec![(1, 0), (2, 1)],
         }
     }
 
@@ -156,6 +156,13 @@ mod tests {
         let mut read_back = blank();
         assert_eq!(read(&record, &shape(), euro(), &mut read_back), Some(()));
         assert_eq!(read_back, customer());
+    }
+
+    #[test]
+    fn a_stage_that_the_model_does_not_have_is_refused() {
+        let mut broken = customer();
+        broken.published[0].stage = Some(StageIndex(1));
+        assert_eq!(read(&written(&broken), &shape(), euro(), &mut blank()), None);
     }
 
     #[test]

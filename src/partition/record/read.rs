@@ -104,15 +104,15 @@ fn clear(customer: &mut Customer, shape: &Shape) {
     facts.windows.iter_mut().for_each(RecentTimes::clear);
     facts.orders.recent.resize(shape.followed, RecentTimes::default());
     facts.orders.clear();
-    customer.published.resize(shape.counters.len(), Published::default());
+    customer.published.resize(shape.models.len(), Published::default());
 }
 
 fn read_standings(bytes: &[u8], shape: &Shape, clock: i64, customer: &mut Customer) -> Option<()> {
     let mut reader = Reader(bytes);
-    for (published, &counters) in customer.published.iter_mut().zip(&shape.counters) {
+    for (published, &(stages, counters)) in customer.published.iter_mut().zip(&shape.models) {
         published.stage = match reader.varint()? {
             0 => None,
-            stage => Some(StageIndex(u8::try_from(stage - 1).ok()?)),
+            stage => Some(StageIndex(u8::try_from(stage - 1).ok().filter(|&index| usize::from(index) < stages)?)),
         };
         published.since = match reader.varint()? {
             0 => None,
