@@ -29,7 +29,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How often a committed offset past the end of the input is looked at again before it is believed; half a minute.
 const ATTEMPTS_PAST_END: u32 = 12;
 /// After how long without any record the end of the changelog is asked for again.
-const STALL: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_mins(1);
 
 /// The restores under way.
 #[derive(Debug, Default)]
@@ -215,7 +215,7 @@ impl<M: Member> Worker<M> {
         let problem = |problem| Fatal::StateUnreadable { partition, problem };
         held.machine.end_restore(clock).map_err(problem)?;
         if let Phase::Restoring { since, .. } = held.phase {
-            let milliseconds = u64::try_from((now.elapsed - since).as_millis()).unwrap_or(u64::MAX);
+            let milliseconds = u64::try_from(now.elapsed.saturating_sub(since).as_millis()).unwrap_or(u64::MAX);
             let customers = held.machine.len();
             tracing::info!(partition, customers, milliseconds, position = held.position, "partition restored");
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::options::SweepOptions;
 
 /// How long to wait after a deletion that failed.
-const TRUNCATION_RETRY: Duration = Duration::from_secs(60);
+const TRUNCATION_RETRY: Duration = Duration::from_mins(1);
 
 /// The changelog of one partition as far as this worker has to know it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -184,7 +184,7 @@ mod tests {
         let mut extent = Extent::new(0, 10, 12, Duration::ZERO);
         assert_eq!(extent.truncation_due(Duration::ZERO), Some(10));
         extent.truncation_failed(Duration::from_secs(1));
-        assert_eq!(extent.truncation_due(Duration::from_secs(60)), None);
+        assert_eq!(extent.truncation_due(Duration::from_mins(1)), None);
         assert_eq!(extent.truncation_due(Duration::from_secs(61)), Some(10));
     }
 }

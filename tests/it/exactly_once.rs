@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::broker::{self, Seen, ToWrite};
 use crate::cli::lifecycle;
-use running::Deployment;
+use running::{Deployment, read};
 
 const END: &str = "1998-07-01T00:00:00Z";
 const PARTITIONS: i32 = 4;
@@ -34,7 +34,7 @@ fn a_service_publishes_what_the_table_says_and_what_replay_computes() {
     // By wall time all who ordered last in 1998 have long been silent.
     let expected = replay("2000-01-01T00:00:00Z");
     let mut instance = deployment.start("a");
-    let seen = deployment.read(&[&deployment.replay], count(&expected), &mut [&mut instance]);
+    let seen = read(&[&deployment.replay], count(&expected), &mut [&mut instance]);
     instance.stop();
     let published = by_customer(seen.iter().map(Seen::text));
     assert_same(&published, &expected);
@@ -59,7 +59,7 @@ fn ten_kills_change_nothing() {
     broker::produce(&deployment.touchpoints, &rest);
     end_history(&deployment);
     let mut instance = deployment.start("a");
-    let seen = deployment.read(&[&deployment.replay], count(&expected) + markers(), &mut [&mut instance]);
+    let seen = read(&[&deployment.replay], count(&expected) + markers(), &mut [&mut instance]);
     instance.stop();
     let published = by_customer(seen.iter().map(Seen::text));
     assert_same(&published, &expected);
@@ -88,7 +88,7 @@ fn two_instances_that_come_and_go_change_nothing() {
     b.kill();
     (0..2).for_each(|_| feed());
     end_history(&deployment);
-    let seen = deployment.read(&[&deployment.replay], count(&expected) + markers(), &mut [&mut a]);
+    let seen = read(&[&deployment.replay], count(&expected) + markers(), &mut [&mut a]);
     a.stop();
     let published = by_customer(seen.iter().map(Seen::text));
     assert_same(&published, &expected);
@@ -119,7 +119,7 @@ fn an_instance_that_was_frozen_and_goes_on_changes_nothing() {
     std::thread::sleep(Duration::from_secs(10));
     a.thaw();
     end_history(&deployment);
-    let seen = deployment.read(&[&deployment.replay], count(&expected) + markers(), &mut [&mut a, &mut b]);
+    let seen = read(&[&deployment.replay], count(&expected) + markers(), &mut [&mut a, &mut b]);
     a.stop();
     b.stop();
     let published = by_customer(seen.iter().map(Seen::text));
@@ -162,9 +162,9 @@ fn every_bad_record_is_set_aside_with_its_reason_and_nothing_is_lost() {
     let bad: Vec<_> =
         (0_usize..).zip(&cases).filter_map(|(offset, (record, why))| Some((offset, record, (*why)?))).collect();
     let mut instance = deployment.start("a");
-    let letters = deployment.read(&[&deployment.dead_letters], bad.len(), &mut [&mut instance]);
+    let letters = read(&[&deployment.dead_letters], bad.len(), &mut [&mut instance]);
     // Two customers, each with a first purchase and a long silence.
-    let transitions = deployment.read(&[&deployment.replay], 4, &mut [&mut instance]);
+    let transitions = read(&[&deployment.replay], 4, &mut [&mut instance]);
     let counted =
         |metric: &str| instance.metric(&format!("lifecycle_touchpoints_{metric}_total")).expect("it is counted");
     let (consumed, applied, duplicates) = (counted("consumed"), counted("applied"), counted("duplicate"));

@@ -213,7 +213,7 @@ fn options(clock_source: ClockSource) -> Options {
         commit_interval: Duration::from_millis(100),
         touchpoint_bytes_max: BYTES_MAX,
         state_bytes_max: usize::MAX,
-        sweep: SweepOptions { log_bytes_min: 16 << 10, period: Duration::from_secs(600), step_bytes_min: 1000 },
+        sweep: SweepOptions { log_bytes_min: 16 << 10, period: Duration::from_mins(10), step_bytes_min: 1000 },
         cloud_events: CloudEvents { source: "/simulation".to_owned(), with_subject: false },
     }
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::broker::{self, Seen};
 
 /// How long a test waits for what a service publishes.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The topics and the group of a service, and where its files are.
 pub(crate) struct Deployment {
@@ -82,22 +82,22 @@ impl Deployment {
             .expect("the program starts");
         Instance { child, log, http }
     }
+}
 
-    /// Waits until `topics` together hold `count` committed records, and returns those that they hold then.
-    pub(crate) fn read(&self, topics: &[&String], count: usize, instances: &mut [&mut Instance]) -> Vec<Seen> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let seen: Vec<Seen> = topics.iter().flat_map(|topic| broker::read_committed(topic)).collect();
-            if seen.len() >= count {
-                return seen;
-            }
-            for instance in instances.iter_mut() {
-                instance.assert_runs();
-            }
-            let logs: Vec<_> = instances.iter().map(|instance| instance.log()).collect();
-            assert!(Instant::now() < deadline, "{} of {count} records came; {logs:?}", seen.len());
-            std::thread::sleep(Duration::from_millis(300));
+/// Waits until `topics` together hold `count` committed records, and returns those that they hold then.
+pub(crate) fn read(topics: &[&String], count: usize, instances: &mut [&mut Instance]) -> Vec<Seen> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let seen: Vec<Seen> = topics.iter().flat_map(|topic| broker::read_committed(topic)).collect();
+        if seen.len() >= count {
+            return seen;
         }
+        for instance in instances.iter_mut() {
+            instance.assert_runs();
+        }
+        let logs: Vec<_> = instances.iter().map(|instance| instance.log()).collect();
+        assert!(Instant::now() < deadline, "{} of {count} records came; {logs:?}", seen.len());
+        std::thread::sleep(Duration::from_millis(300));
     }
 }
 
