@@ -17,7 +17,11 @@ use super::error::{Error, Reaction};
 use super::listener::Rebalance;
 use super::member::{Committed, Event, PartitionId, PartitionOffset};
 use super::settings::Options;
-use super::topic_reader::{QUESTION_TIMEOUT, TopicReader};
+use super::topic_reader::TopicReader;
+
+/// How long the question for committed offsets may take. The client waits for a previous owner's open transaction within it, and the
+/// worker's other partitions wait with it; so it is asked again, with pauses, rather than longer.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A rebalance on which the group waits.
 #[derive(Default, Debug)]
@@ -221,7 +225,7 @@ impl GroupReader {
         let client = self.reader.client();
         let question = |error| Error::of_question("committed", &error);
         let answer = client
-            .committed_offsets(self.reader.list(partitions.iter().copied()), QUESTION_TIMEOUT)
+            .committed_offsets(self.reader.list(partitions.iter().copied()), COMMITTED_TIMEOUT)
             .map_err(|error| question(error).because(client.context().take_error()))?;
         let committed: KafkaResult<Vec<Committed>> = answer
             .elements()
