@@ -13,7 +13,8 @@ use super::models::ModelChoice;
 use super::node::{Content, Node};
 
 /// Variables that begin like ours and are none of the configuration: the last names the broker of the tests.
-const OTHER_VARIABLES: &[&str] = &["LIFECYCLE_CONFIG", "LIFECYCLE_TEST_BROKER"];
+const OTHER_VARIABLES: &[&str] =
+    &["LIFECYCLE_CONFIG", "LIFECYCLE_TEST_BROKER", "LIFECYCLE_CHAOS_SECONDS", "LIFECYCLE_CHAOS_SEED"];
 
 /// Settings by path, each with its place, and the problems found so far.
 pub(super) struct Settings {

@@ -87,8 +87,12 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
 }
 
 fn config() -> ClientConfig {
+    config_of(bootstrap())
+}
+
+fn config_of(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap());
+    config.set("bootstrap.servers", bootstrap);
     config
 }
 
@@ -175,6 +179,17 @@ pub(crate) fn producer(transactional_id: Option<&str>) -> BaseProducer {
 
 /// Writes `records` with `producer` and waits until the broker has them.
 pub(crate) fn write(producer: &BaseProducer, topic: &str, records: &[ToWrite]) {
+    enqueue(producer, topic, records);
+    flush(producer);
+}
+
+/// Waits until the broker has everything that `producer` was given.
+pub(crate) fn flush(producer: &BaseProducer) {
+    producer.flush(PATIENCE).expect("the broker takes the records");
+}
+
+/// Gives `records` to `producer`, which sends them in its own time.
+pub(crate) fn enqueue(producer: &BaseProducer, topic: &str, records: &[ToWrite]) {
     for record in records {
         until("the producer takes the record", || {
             let mut headers = OwnedHeaders::new();
@@ -197,7 +212,7 @@ pub(crate) fn write(producer: &BaseProducer, topic: &str, records: &[ToWrite]) {
             }
         });
     }
-    producer.flush(PATIENCE).expect("the broker takes the records");
+    producer.poll(Duration::ZERO);
 }
 
 /// Writes `records` outside any transaction.
@@ -223,7 +238,12 @@ pub(crate) fn produce_aborted(topic: &str, records: &[ToWrite]) {
 
 /// Reads everything in `topic` that is committed as of now, as a downstream team would; by partition, in order of offset.
 pub(crate) fn read_committed(topic: &str) -> Vec<Seen> {
-    let consumer: BaseConsumer = config()
+    read_committed_at(bootstrap(), topic)
+}
+
+/// The same on another cluster.
+pub(crate) fn read_committed_at(bootstrap: &str, topic: &str) -> Vec<Seen> {
+    let consumer: BaseConsumer = config_of(bootstrap)
         .set("group.id", unique("reader"))
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")

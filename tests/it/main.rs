@@ -4,6 +4,7 @@ mod api;
 mod architecture;
 mod broker;
 mod cel_agreement;
+mod chaos;
 mod check;
 mod cli;
 mod config;

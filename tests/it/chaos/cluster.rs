@@ -1,0 +1,133 @@
+//! Three real brokers that can be killed, stopped and started again, and the questions that the run asks them.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use futures_executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::BaseProducer;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::broker::PATIENCE;
+
+/// How many nodes there are.
+pub(super) const NODES: usize = 3;
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
+
+/// A running cluster; it ends with this value, and with this process.
+pub(super) struct Cluster {
+    directory: PathBuf,
+    hold: Child,
+    /// Where clients find it.
+    pub(super) bootstrap: String,
+    /// For each node the port that clients behind the proxy are told, and the port that it is to pass on to.
+    pub(super) proxied: Vec<(u16, u16)>,
+}
+
+impl Cluster {
+    pub(super) fn start() -> Self {
+        let directory =
+            tempfile::Builder::new().prefix("lifecycle-chaos-").tempdir().expect("a temporary folder").keep();
+        let mut hold = Command::new(format!("{SCRIPTS}/kafka-cluster"))
+            .arg("hold")
+            .arg(&directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("scripts/kafka-cluster can be run");
+        let mut lines = BufReader::new(hold.stdout.take().expect("standard output is piped")).lines();
+        let mut line = || lines.next().expect("the cluster starts").expect("a line of text");
+        let (bootstrap, ports) = (line(), line());
+        let port = |text: &str| text.parse().expect("a port");
+        let pair = |pair: &str| pair.split_once('=').map(|(told, real)| (port(told), port(real)));
+        let proxied = ports.split(' ').map(|it| pair(it).expect("a pair of ports")).collect();
+        Self { directory, hold, bootstrap, proxied }
+    }
+
+    /// Has scripts/kafka do `act` with a node, beside the run.
+    pub(super) fn node(&self, act: &str, node: usize) -> Child {
+        Command::new(format!("{SCRIPTS}/kafka"))
+            .arg(act)
+            .arg(self.directory.join((node + 1).to_string()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("scripts/kafka can be run")
+    }
+
+    /// A Kafka tool that talks to `node`.
+    pub(super) fn tool(&self, node: usize, words: &[&str]) -> Command {
+        let mut command = Command::new(format!("{SCRIPTS}/kafka"));
+        command.arg("tool").arg(self.directory.join((node + 1).to_string())).args(words).stdin(Stdio::null());
+        command
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap);
+        config
+    }
+
+    /// Makes a topic with three replicas.
+    pub(super) fn create_topic(&self, name: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(3)).set("retention.ms", "-1");
+        let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
+        for result in block_on(admin.create_topics([&topic], &options)).expect("the cluster answers") {
+            result.expect("the topic is created");
+        }
+    }
+
+    /// A producer that loses nothing, doubles nothing and keeps the order, whichever node dies.
+    pub(super) fn producer(&self) -> BaseProducer {
+        self.config()
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random")
+            .set("message.timeout.ms", "300000")
+            .create()
+            .expect("a producer")
+    }
+
+    /// The position of `group` and the end of each partition; `None` while the cluster cannot tell.
+    pub(super) fn positions(&self, group: &str, topic: &str, partitions: i32) -> Option<Vec<(Option<i64>, i64)>> {
+        let consumer: BaseConsumer = self.config().set("group.id", group).create().expect("a consumer");
+        let mut list = TopicPartitionList::new();
+        (0..partitions).for_each(|partition| drop(list.add_partition(topic, partition)));
+        let committed = consumer.committed_offsets(list, PATIENCE).ok()?;
+        committed
+            .elements()
+            .iter()
+            .map(|it| {
+                let position = match it.offset() {
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
+                };
+                let (_, end) = consumer.fetch_watermarks(topic, it.partition(), PATIENCE).ok()?;
+                Some((position, end))
+            })
+            .collect()
+    }
+
+    /// The transactions that are not over, as the brokers list them.
+    pub(super) fn open_transactions(&self) -> Vec<String> {
+        let listed = self.tool(0, &["TransactionsCommand", "list"]).output().expect("the tool runs");
+        assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+        let is_over =
+            |line: &str| ["Empty", "CompleteCommit", "CompleteAbort"].iter().any(|state| line.contains(state));
+        let lines = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let (_, transactions) = lines.split_once('\n').expect("a heading");
+        transactions.lines().filter(|line| !line.trim().is_empty() && !is_over(line)).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.hold.stdin.take());
+        drop(self.hold.wait());
+    }
+}

@@ -1,0 +1,62 @@
+//! Touchpoints with every unpleasantness that the promise covers: repetitions, disorder within the lateness, records that are none.
+
+use fastrand::Rng;
+use lifecycle_processor::journeys::{JourneyOptions, Journeys};
+use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
+use lifecycle_processor::wire::time::format_timestamp;
+
+use crate::broker::ToWrite;
+
+/// How late a touchpoint may be.
+pub(super) const LATENESS: Duration = Duration::from_millis(6 * 3_600_000);
+/// The first touchpoint; all of them lie in the past.
+const START: Timestamp = Timestamp::from_millis(1_640_995_200_000);
+/// Few enough that the touchpoints of a run span the silences that matter.
+const CUSTOMERS_PER_DAY: f64 = 3.0;
+
+/// What is to be written, in order, and the instant at which it ends.
+pub(super) struct Load {
+    pub(super) records: Vec<ToWrite>,
+    pub(super) end: Timestamp,
+}
+
+impl Load {
+    /// About `count` records.
+    pub(super) fn generate(seed: u64, count: usize) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let mut journeys = Journeys::new(JourneyOptions { seed, start: START, customers_per_day: CUSTOMERS_PER_DAY });
+        let mut arrivals = Vec::new();
+        let mut end = START;
+        while let Some(touchpoint) = journeys.next_by(START + Duration::from_days(1_400)) {
+            if arrivals.len() >= count {
+                break;
+            }
+            let at = touchpoint.occurred_at.as_millis();
+            end = end.max(touchpoint.occurred_at);
+            let record = ToWrite::keyed(&touchpoint.customer_id, &touchpoint.to_json());
+            if rng.u8(..20) == 0 {
+                arrivals.push((at + rng.i64(0..LATENESS.as_millis()), record.clone()));
+            }
+            if rng.u8(..100) == 0 {
+                let broken = format!("{{\"event_id\":\"{}\",", touchpoint.event_id);
+                arrivals.push((at, ToWrite::keyed(&touchpoint.customer_id, &broken)));
+            }
+            // Half of them come in order.
+            let delay = if rng.bool() { 0 } else { rng.i64(0..LATENESS.as_millis()) };
+            arrivals.push((at + delay, record));
+        }
+        arrivals.sort_by_key(|(arrives_at, _)| *arrives_at);
+        Self { records: arrivals.into_iter().map(|(_, record)| record).collect(), end }
+    }
+
+    /// The record that has the clock of `partition` reach the end: a touchpoint of somebody else, past it by the lateness.
+    pub(super) fn marker(&self, partition: i32) -> ToWrite {
+        let at = format_timestamp(self.end + LATENESS);
+        ToWrite::to(
+            partition,
+            &format!(
+                r#"{{"event_id":"m","customer_id":"marker-{partition}","type":"page_viewed","occurred_at":"{at}"}}"#
+            ),
+        )
+    }
+}

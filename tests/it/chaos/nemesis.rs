@@ -1,0 +1,196 @@
+//! What goes wrong, when, and how it ends: decided by a seed, as far as real time allows.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use super::cluster::{Cluster, NODES};
+use super::fleet::{Fleet, Meant};
+use super::proxy::{Network, Proxy};
+
+/// How long after its start a node is left alone, so that a majority has every record.
+const NODE_REST: Duration = Duration::from_secs(6);
+/// Longer than the session timeout and the transaction timeout.
+const FREEZE: std::ops::Range<u64> = 8_000..14_000;
+
+/// What ends a fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Undo {
+    Start(usize),
+    Thaw(usize),
+    Stop(usize),
+    StartNode(usize),
+    Rested,
+    JoinNetwork,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Node {
+    /// All run.
+    Up,
+    /// This one is down, or has just come back.
+    Down,
+}
+
+/// Does harm.
+pub(super) struct Nemesis {
+    rng: Rng,
+    next_at: Instant,
+    undo: Vec<(Instant, Undo)>,
+    nodes: Node,
+    /// Scripts under way beside the run.
+    scripts: Vec<Child>,
+    is_cut: bool,
+    /// The instance that has no place of its own: it comes and goes.
+    guest: usize,
+    /// The instance behind the proxy.
+    behind_proxy: usize,
+    /// How often what was done.
+    pub(super) faults: BTreeMap<&'static str, u32>,
+    started: Instant,
+}
+
+impl Nemesis {
+    pub(super) fn new(seed: u64, guest: usize, behind_proxy: usize) -> Self {
+        let now = Instant::now();
+        Self {
+            rng: Rng::with_seed(seed),
+            next_at: now + Duration::from_secs(3),
+            undo: Vec::new(),
+            nodes: Node::Up,
+            scripts: Vec::new(),
+            is_cut: false,
+            guest,
+            behind_proxy,
+            faults: BTreeMap::new(),
+            started: now,
+        }
+    }
+
+    /// Ends what is due to end, and does the next harm when its time has come.
+    pub(super) fn step(&mut self, cluster: &Cluster, proxy: &Proxy, fleet: &mut Fleet) {
+        self.undo_due(Instant::now(), cluster, proxy, fleet);
+        if Instant::now() >= self.next_at {
+            self.harm(cluster, proxy, fleet);
+            self.next_at = Instant::now() + self.length(1_000..4_500);
+        }
+    }
+
+    /// Ends everything.
+    pub(super) fn heal(&mut self, cluster: &Cluster, proxy: &Proxy, fleet: &mut Fleet) {
+        while self.undo.iter().any(|(_, undo)| *undo != Undo::Rested) {
+            // Stops of the guest and starts of others may wait for processes to end.
+            fleet.supervise();
+            self.undo_due(Instant::now() + FREEZE_MAX, cluster, proxy, fleet);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        for mut script in self.scripts.drain(..) {
+            drop(script.wait());
+        }
+    }
+
+    fn length(&mut self, millis: std::ops::Range<u64>) -> Duration {
+        Duration::from_millis(self.rng.u64(millis))
+    }
+
+    fn later(&mut self, after: Duration, undo: Undo) {
+        self.undo.push((Instant::now() + after, undo));
+    }
+
+    fn undo_due(&mut self, now: Instant, cluster: &Cluster, proxy: &Proxy, fleet: &mut Fleet) {
+        let (due, later) = self.undo.drain(..).partition::<Vec<_>, _>(|(at, _)| *at <= now);
+        self.undo = later;
+        for (_, undo) in due {
+            match undo {
+                Undo::Start(index) => {
+                    if !fleet.start(index) {
+                        self.later(Duration::from_millis(200), undo);
+                        continue;
+                    }
+                }
+                Undo::Thaw(index) => fleet.signal(index, "-CONT", Meant::Running),
+                Undo::Stop(index) => fleet.signal(index, "-TERM", Meant::Stopping),
+                Undo::StartNode(node) => {
+                    self.scripts.push(cluster.node("start", node));
+                    self.later(NODE_REST, Undo::Rested);
+                }
+                Undo::Rested => self.nodes = Node::Up,
+                Undo::JoinNetwork => {
+                    proxy.set(Network::Whole);
+                    self.is_cut = false;
+                }
+            }
+            self.tell(&format!("undo {undo:?}"));
+        }
+    }
+
+    fn harm(&mut self, cluster: &Cluster, proxy: &Proxy, fleet: &mut Fleet) {
+        let running = fleet.those(Meant::Running);
+        let residents: Vec<_> = running.iter().copied().filter(|&index| index != self.guest).collect();
+        let resident = |rng: &mut Rng| rng.choice(&residents).copied();
+        let (kind, target) = match self.rng.u32(..100) {
+            0..22 => ("instance killed", resident(&mut self.rng)),
+            22..36 => ("instance frozen past its session", resident(&mut self.rng)),
+            36..48 => ("instance stopped", resident(&mut self.rng)),
+            48..58 => {
+                ("instance added for a while", fleet.those(Meant::Absent).into_iter().find(|&it| it == self.guest))
+            }
+            58..74 => ("broker killed", (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
+            74..80 => ("broker stopped", (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
+            80..88 => ("leaders moved", Some(self.rng.usize(..NODES))),
+            88..94 => ("network silent", (!self.is_cut).then_some(self.behind_proxy)),
+            _ => ("network refusing", (!self.is_cut).then_some(self.behind_proxy)),
+        };
+        let Some(target) = target else { return };
+        match kind {
+            "instance killed" => {
+                fleet.kill(target);
+                let after = self.length(0..4_000);
+                self.later(after, Undo::Start(target));
+            }
+            "instance frozen past its session" => {
+                fleet.signal(target, "-STOP", Meant::Frozen);
+                let after = self.length(FREEZE);
+                self.later(after, Undo::Thaw(target));
+            }
+            "instance stopped" => {
+                fleet.signal(target, "-TERM", Meant::Stopping);
+                let after = self.length(500..10_000);
+                self.later(after, Undo::Start(target));
+            }
+            "instance added for a while" => {
+                fleet.start(target);
+                let after = self.length(5_000..15_000);
+                self.later(after, Undo::Stop(target));
+            }
+            "broker killed" | "broker stopped" => {
+                self.nodes = Node::Down;
+                let act = if kind == "broker killed" { "kill" } else { "stop" };
+                drop(cluster.node(act, target).wait());
+                let after = self.length(1_000..9_000);
+                self.later(after, Undo::StartNode(target));
+            }
+            "leaders moved" => {
+                let mut election = cluster
+                    .tool(target, &["LeaderElectionCommand", "--election-type", "preferred", "--all-topic-partitions"]);
+                self.scripts.push(election.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the tool runs"));
+            }
+            _ => {
+                proxy.set(if kind == "network silent" { Network::Silent } else { Network::Refusing });
+                self.is_cut = true;
+                self.later(Duration::from_secs(15), Undo::JoinNetwork);
+            }
+        }
+        *self.faults.entry(kind).or_default() += 1;
+        self.tell(&format!("{kind}: {target}"));
+    }
+
+    fn tell(&self, what: &str) {
+        eprintln!("chaos: {:6.2} s {what}", self.started.elapsed().as_secs_f64());
+    }
+}
+
+/// Past every pause of this file.
+const FREEZE_MAX: Duration = Duration::from_secs(60);

@@ -1,0 +1,88 @@
+//! A network between one instance and the brokers that can be cut.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// How connections fare.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum Network {
+    Whole,
+    /// Connections stay and nothing comes through.
+    Silent,
+    /// Connections end and new ones end at once.
+    Refusing,
+}
+
+/// A proxy before all brokers.
+pub(super) struct Proxy {
+    state: Arc<AtomicU8>,
+    /// Where clients behind it find the cluster.
+    pub(super) bootstrap: String,
+}
+
+impl Proxy {
+    /// Listens at the first port of each pair and passes on to the second.
+    pub(super) fn start(ports: &[(u16, u16)]) -> Self {
+        let state = Arc::new(AtomicU8::new(Network::Whole as u8));
+        for &(told, real) in ports {
+            let listener = TcpListener::bind(("127.0.0.1", told)).expect("the port is free");
+            let state = Arc::clone(&state);
+            thread::spawn(move || {
+                for client in listener.incoming().flatten() {
+                    if state.load(Ordering::Relaxed) == Network::Refusing as u8 {
+                        continue;
+                    }
+                    let Ok(broker) = TcpStream::connect(("127.0.0.1", real)) else { continue };
+                    for (from, to) in [(&client, &broker), (&broker, &client)] {
+                        let (from, to) = (from.try_clone().expect("a socket"), to.try_clone().expect("a socket"));
+                        let state = Arc::clone(&state);
+                        thread::spawn(move || pass_on(from, to, &state));
+                    }
+                }
+            });
+        }
+        let addresses: Vec<_> = ports.iter().map(|(told, _)| format!("127.0.0.1:{told}")).collect();
+        Self { state, bootstrap: addresses.join(",") }
+    }
+
+    pub(super) fn set(&self, network: Network) {
+        self.state.store(network as u8, Ordering::Relaxed);
+    }
+}
+
+/// Passes bytes on until either end is gone.
+fn pass_on(mut from: TcpStream, mut to: TcpStream, state: &AtomicU8) {
+    from.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout can be set");
+    let mut bytes = vec![0; 64 << 10];
+    loop {
+        match state.load(Ordering::Relaxed) {
+            refusing if refusing == Network::Refusing as u8 => break,
+            silent if silent == Network::Silent as u8 => {
+                thread::sleep(Duration::from_millis(20));
+                continue;
+            }
+            _ => {}
+        }
+        match from.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(count) => {
+                // What was read when the network fell silent comes through late, as a packet sent again would.
+                while state.load(Ordering::Relaxed) == Network::Silent as u8 {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                if to.write_all(&bytes[..count]).is_err() {
+                    break;
+                }
+            }
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+            Err(_) => break,
+        }
+    }
+    drop(from.shutdown(Shutdown::Both));
+    drop(to.shutdown(Shutdown::Both));
+}
