@@ -12,6 +12,7 @@ pub mod graph;
 pub mod journeys;
 pub mod replay;
 pub mod runtime;
+pub mod scenario;
 
 pub mod api;
 

@@ -13,6 +13,7 @@ mod graph;
 mod replay;
 mod run;
 mod schema;
+mod test;
 mod topics;
 
 /// How a command ended. The numbers are a contract: scripts and supervisors act on them.
@@ -20,7 +21,7 @@ mod topics;
 pub enum Exit {
     /// Done.
     Success = 0,
-    /// Done, and problems were found in what was read: bad lines, a model that does not check.
+    /// Done, and problems were found in what was read: bad lines, a model that does not check, a scenario that fails.
     Problems = 1,
     /// The command line, the configuration or a model file cannot be used.
     Usage = 2,
@@ -41,7 +42,7 @@ impl From<Exit> for ExitCode {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  done, and problems were found: bad lines, a model that does not check
+  1  done, and problems were found: bad lines, a model that does not check, a scenario that fails
   2  the command line, the configuration or a model file cannot be used
   3  run, topics: the cluster, its topics or the HTTP address cannot be used
   4  run: stopped by an error that only a person can mend
@@ -64,6 +65,7 @@ enum Command {
     Graph(graph::GraphArguments),
     Schema(schema::SchemaArguments),
     Replay(replay::ReplayArguments),
+    Test(test::TestArguments),
     Topics(topics::TopicsArguments),
     Config(config::ConfigArguments),
 }
@@ -86,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Topics(arguments) => topics::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
     }
 }

@@ -18,3 +18,4 @@ pub mod touchpoint_json;
 pub mod transition;
 pub mod transition_json;
 pub mod transition_protobuf;
+pub mod transition_text;

@@ -24,5 +24,6 @@ mod oracle;
 mod oracle_agreement;
 mod replay;
 mod run;
+mod scenarios;
 mod simulation;
 mod wire;

@@ -7,7 +7,7 @@ const FLOORS: [&[&str]; 6] = [
     &["lifecycle"],
     &["partition"],
     &["wire", "kafka", "telemetry"],
-    &["runtime", "replay", "journeys", "graph"],
+    &["runtime", "replay", "scenario", "journeys", "graph"],
     &["api"],
     &["service", "config", "cli"],
 ];
