@@ -1,18 +1,18 @@
 //! `lifecycle check`: every problem of model files at once, and what an edit of them does.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::Exit;
+use super::{Exit, print};
+use crate::config::read_source;
 use crate::lifecycle::model_edit::{Consequence, consequences};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::problem::{Problem, Severity};
 use crate::wire::model_file::{
-    FILE_BYTES_MAX, ModelSource, Override, load, position, read, render, shipped, shipped_catalogue, shipped_names,
+    ModelSource, Override, load, position, read, render, shipped, shipped_catalogue, shipped_names,
 };
 
 const EXAMPLES: &str = "\
@@ -68,18 +68,18 @@ pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    match arguments.format {
-        Format::Text => anstream::print!("{}", text(&findings)),
-        Format::Json => anstream::println!("{:#}", json(&findings)),
-    }
+    let printed = match arguments.format {
+        Format::Text => print(&text(&findings)),
+        Format::Json => print(&format!("{:#}\n", json(&findings))),
+    };
     let is_refused = findings.problems.iter().any(|problem| problem.severity == Severity::Error);
-    if is_refused { Exit::Problems } else { Exit::Success }.into()
+    if is_refused && printed == Exit::Success { Exit::Problems } else { printed }.into()
 }
 
 fn find(arguments: &CheckArguments) -> Result<Findings, String> {
     let models = arguments.models.iter().map(|name| open(name)).collect::<Result<Vec<_>, _>>()?;
     let catalogue = match &arguments.catalogue {
-        Some(path) => open_file(path)?,
+        Some(path) => read_source(path).map_err(|refused| refused.0)?,
         None => shipped_catalogue(),
     };
     let (set, problems) = match load(&models, &catalogue, &arguments.overrides) {
@@ -134,18 +134,8 @@ fn open(name: &str) -> Result<ModelSource, String> {
             "there is no file `{name}`, and no shipped model of that name; shipped are {}",
             shipped_names().join(", ")
         )),
-        _ => open_file(&path),
+        _ => read_source(&path).map_err(|refused| refused.0),
     }
-}
-
-fn open_file(path: &PathBuf) -> Result<ModelSource, String> {
-    let name = path.display().to_string();
-    let size = fs::metadata(path).map_err(|error| format!("cannot read `{name}`: {error}"))?.len();
-    if size > FILE_BYTES_MAX as u64 {
-        return Err(format!("`{name}` is larger than {} KiB", FILE_BYTES_MAX / 1024));
-    }
-    let text = fs::read_to_string(path).map_err(|error| format!("cannot read `{name}`: {error}"))?;
-    Ok(ModelSource { name, text })
 }
 
 fn parse_override(text: &str) -> Result<Override, String> {
@@ -159,7 +149,7 @@ fn parse_override(text: &str) -> Result<Override, String> {
 }
 
 fn text(findings: &Findings) -> String {
-    // Colors go out; `anstream` takes them away where nobody sees them.
+    // Colors go out; printing takes them away where nobody sees them.
     let mut text = render(&findings.problems, &findings.sources, true);
     for consequence in &findings.consequences {
         text.push_str(&consequence.text);

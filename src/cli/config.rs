@@ -55,23 +55,16 @@ impl ConfigFile {
 /// Looks at the configuration.
 pub(super) fn run(arguments: &ConfigArguments) -> ExitCode {
     match &arguments.action {
-        Action::Reference => {
-            print(&reference());
-            Exit::Success.into()
-        }
+        Action::Reference => print(&reference()).into(),
         Action::Show(file) => match file.load() {
-            Ok(config) => {
-                print(&config.show());
-                Exit::Success.into()
-            }
+            Ok(config) => print(&config.show()).into(),
             Err(exit) => exit.into(),
         },
         Action::Check(file) => match file.load() {
             Ok(config) => match config.models.load(io::stderr().is_terminal()) {
                 Ok(models) => {
                     let (models, workers) = (models.models.len(), config.workers);
-                    print(&format!("the configuration is good: {models} models, {workers} workers\n"));
-                    Exit::Success.into()
+                    print(&format!("the configuration is good: {models} models, {workers} workers\n")).into()
                 }
                 Err(report) => {
                     eprintln!("{report}");

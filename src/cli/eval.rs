@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use super::Exit;
+use super::{Exit, print};
 use crate::lifecycle::condition::{Condition, Constant, ExpressionProblem, FactTable, compile, timestamp};
 use crate::lifecycle::problem::{Problem, Severity};
 use crate::lifecycle::time::Timestamp;
@@ -37,11 +37,11 @@ pub struct EvalArguments {
 pub fn run(arguments: &EvalArguments) -> ExitCode {
     match evaluate(&arguments.expression, &arguments.facts, arguments.now.as_deref()) {
         Ok(evaluation) => {
-            anstream::println!("{}", evaluation.value);
+            let printed = print(&format!("{}\n", evaluation.value));
             if let Some(until) = evaluation.until {
                 anstream::eprintln!("time alone may change this at {}", format_timestamp(until));
             }
-            Exit::Success.into()
+            printed.into()
         }
         Err(Refusal::Expression(problems)) => {
             let source = ModelSource { name: "expression".into(), text: arguments.expression.clone() };

@@ -70,10 +70,19 @@ enum Command {
     Config(config::ConfigArguments),
 }
 
-/// Prints `text` to standard output. Whoever reads it may have stopped reading.
-fn print(text: &str) {
-    let mut output = io::stdout().lock();
-    drop(output.write_all(text.as_bytes()).and_then(|()| output.flush()));
+/// Prints `text` to standard output, without its colors where nobody sees them.
+///
+/// Whoever reads it may have seen enough and stopped reading: that is no failure, but a full disk is.
+#[must_use]
+fn print(text: &str) -> Exit {
+    let mut output = anstream::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("lifecycle: standard output cannot be written: {error}");
+            Exit::Usage
+        }
+        _ => Exit::Success,
+    }
 }
 
 /// Runs the command that the process was started with.

@@ -109,6 +109,8 @@ enum Failure {
     Input { path: String, error: io::Error },
     #[error("{path}: cannot be written: {error}")]
     DeadLetters { path: String, error: io::Error },
+    #[error("{path}: dead letters cannot go there: touchpoints are read from it")]
+    DeadLettersOverInput { path: String },
     #[error("standard output cannot be written: {0}")]
     Output(io::Error),
 }
@@ -129,7 +131,7 @@ fn replay(arguments: &ReplayArguments, models: &Arc<ModelSet>) -> Result<u64, Fa
         }
         Ok(())
     };
-    let mut bad_lines = BadLines::open(arguments.dead_letters.as_deref())?;
+    let mut bad_lines = BadLines::open(arguments.dead_letters.as_deref(), &arguments.files)?;
     let progress = progress_bar(&arguments.files);
     let decoder = TouchpointDecoder::new(&models.vocabulary, TouchpointOptions { bytes_max: LINE_BYTES_MAX });
     let mut blank = 0_u64;
@@ -227,6 +229,11 @@ fn progress_bar(files: &[PathBuf]) -> ProgressBar {
     }
 }
 
+/// Whether both paths lead to one file that keeps what is written; through symbolic links, too.
+fn are_the_same(one: &Path, other: &Path) -> bool {
+    one.is_file() && matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
 /// What becomes of lines that are no touchpoints.
 struct BadLines {
     file: Option<(String, BufWriter<File>)>,
@@ -234,9 +241,13 @@ struct BadLines {
 }
 
 impl BadLines {
-    fn open(path: Option<&Path>) -> Result<Self, Failure> {
+    /// The file at `path` begins anew, so it must be none of the `inputs`.
+    fn open(path: Option<&Path>, inputs: &[PathBuf]) -> Result<Self, Failure> {
         let file = path.map(|path| {
             let name = path.display().to_string();
+            if inputs.iter().any(|input| are_the_same(input, path)) {
+                return Err(Failure::DeadLettersOverInput { path: name });
+            }
             match File::create(path) {
                 Ok(file) => Ok((name, BufWriter::new(file))),
                 Err(error) => Err(Failure::DeadLetters { path: name, error }),

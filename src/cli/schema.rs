@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::Exit;
+use super::print;
 use crate::wire::model_file::{catalogue_schema, model_schema};
 
 const EXAMPLES: &str = "\
@@ -40,6 +40,5 @@ pub(super) fn run(arguments: &SchemaArguments) -> ExitCode {
         Kind::Models => model_schema(),
         Kind::Catalogue => catalogue_schema(),
     };
-    anstream::println!("{schema:#}");
-    Exit::Success.into()
+    print(&format!("{schema:#}\n")).into()
 }

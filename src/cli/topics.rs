@@ -1,5 +1,6 @@
 //! `lifecycle topics`: makes the topics that the service needs, and says what is wrong with them.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -53,22 +54,30 @@ pub(super) fn run(arguments: &TopicsArguments) -> ExitCode {
 }
 
 fn create_and_verify(arguments: &TopicsArguments, config: &Config) -> Result<Exit, Error> {
+    let mut text = String::new();
     if arguments.create {
         for (topic, creation) in topics::create(config, arguments.partitions, arguments.replication)? {
             let creation = match creation {
                 Creation::Created => "created",
                 Creation::Existed => "there already",
             };
-            print(&format!("{topic}: {creation}\n"));
+            _ = writeln!(text, "{topic}: {creation}");
         }
+        // Told at once: looking at the topics may fail.
+        let printed = print(&text);
+        if printed != Exit::Success {
+            return Ok(printed);
+        }
+        text.clear();
     }
     // Asked once: a person waits for the answer.
     let findings = topics::verify(config, || true)?;
     for finding in &findings {
-        print(&format!("{finding}\n"));
+        _ = writeln!(text, "{finding}");
     }
     if findings.is_empty() {
-        print("the topics are good\n");
+        text.push_str("the topics are good\n");
     }
-    Ok(if topics::are_refused(&findings) { Exit::Problems } else { Exit::Success })
+    let printed = print(&text);
+    Ok(if printed == Exit::Success && topics::are_refused(&findings) { Exit::Problems } else { printed })
 }

@@ -21,7 +21,7 @@ use crate::lifecycle::money::Currency;
 
 pub use client::Setting;
 pub use keys::{KEYS, Key};
-pub use models::{ModelChoice, ModelsRefused};
+pub use models::{ModelChoice, ModelsRefused, read_source};
 pub use render::reference;
 
 use settings::Settings;

@@ -9,9 +9,6 @@ use crate::wire::model_file::{self, ModelSource, Override};
 use super::keys::nearest;
 use super::settings::read_limited;
 
-/// How many bytes a model file may have.
-const MODEL_BYTES_MAX: u64 = 1024 * 1024;
-
 /// A choice of models.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ModelChoice {
@@ -94,8 +91,12 @@ fn is_path(name: &str) -> bool {
     name.contains(['/', '\\']) || has_extension("yaml") || has_extension("yml")
 }
 
-fn read_source(path: &Path) -> Result<ModelSource, ModelsRefused> {
-    let text = read_limited(path, MODEL_BYTES_MAX)
+/// The model file, or catalogue, at `path`; never more of it than a model file may have.
+///
+/// # Errors
+/// A file that cannot be read, or is too large.
+pub fn read_source(path: &Path) -> Result<ModelSource, ModelsRefused> {
+    let text = read_limited(path, model_file::FILE_BYTES_MAX as u64)
         .map_err(|error| ModelsRefused(format!("{}: cannot be read: {error}", path.display())))?;
     Ok(ModelSource { name: path.display().to_string(), text })
 }

@@ -268,7 +268,7 @@ pub(super) fn read_limited(path: &Path, bytes_max: u64) -> std::io::Result<Strin
     let mut text = String::new();
     std::fs::File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
     if text.len() as u64 > bytes_max {
-        return Err(std::io::Error::other(format!("larger than {bytes_max} bytes")));
+        return Err(std::io::Error::other(format!("larger than {} KiB", bytes_max / 1024)));
     }
     Ok(text)
 }

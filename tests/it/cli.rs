@@ -111,3 +111,33 @@ fn the_demo_shows_transitions_and_ends_in_order() {
     }
     assert!(run.errors.contains("Ctrl-C ends the demo"), "{}", run.errors);
 }
+
+/// Where the device that is always full exists.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_and_ends_with_2() {
+    for arguments in [
+        &["eval", "1 + 1"][..],
+        &["schema", "models"],
+        &["check", "retention"],
+        &["graph", "retention"],
+        &["config", "reference"],
+        &["replay", "examples/touchpoints.ndjson"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let run = Command::new(env!("CARGO_BIN_EXE_lifecycle")).args(arguments).stdout(full).output().unwrap();
+        let errors = String::from_utf8(run.stderr).unwrap();
+        assert_eq!(run.status.code(), Some(2), "{arguments:?}: {errors}");
+        assert!(errors.contains("standard output") && errors.contains("cannot be written"), "{arguments:?}: {errors}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_model_that_never_ends_is_refused() {
+    for arguments in [&["check", "/dev/zero"][..], &["check", "--catalogue", "/dev/zero", "retention"]] {
+        let run = run(arguments);
+        assert_eq!(run.code, 2);
+        assert!(run.errors.contains("/dev/zero: cannot be read: larger than 256 KiB"), "{}", run.errors);
+    }
+}

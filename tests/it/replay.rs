@@ -124,6 +124,18 @@ fn dead_letters_keep_the_bad_lines_as_they_stood() {
 }
 
 #[test]
+fn dead_letters_never_take_the_place_of_the_touchpoints() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("touchpoints.ndjson"), TOUCHPOINTS).unwrap();
+    for path in ["touchpoints.ndjson", "./touchpoints.ndjson"] {
+        let run = replay_in(directory.path(), &["--dead-letters", path, "touchpoints.ndjson"], b"");
+        assert_eq!(run.code, 2);
+        assert!(run.errors.contains("dead letters cannot go there"), "{}", run.errors);
+    }
+    assert_eq!(std::fs::read_to_string(directory.path().join("touchpoints.ndjson")).unwrap(), TOUCHPOINTS);
+}
+
+#[test]
 fn a_file_that_is_missing_and_a_model_that_nobody_ships_are_refused() {
     let run = replay(&["nowhere.ndjson"], "");
     assert_eq!(run.code, 2);
