@@ -28,6 +28,9 @@ pub struct Rules {
     pub options: FactOptions,
 }
 
+/// The set of all models.
+const EVERY_MODEL: u64 = u64::MAX;
+
 /// One customer.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Customer {
@@ -117,7 +120,7 @@ impl Customer {
         let ordinals: Vec<u32> = self.published.iter().map(|published| published.ordinal).collect();
         let published_before = transitions.len();
         self.move_clock(instant);
-        self.publish(rules, &Trigger::Time, transitions);
+        self.publish(rules, EVERY_MODEL, &Trigger::Time, transitions);
         if transitions.len() == published_before {
             // An instant at which something might have changed and nothing did has not happened to the customer: what late
             // touchpoints lead to must not depend on how tightly instants are computed.
@@ -146,11 +149,15 @@ impl Customer {
             self.recent_events.remove(0);
         }
         self.recent_events.push(event);
+        // Nothing was ever evaluated of a new customer: what holds without facts is found out now.
+        let is_new = self.recent_events.len() == 1;
         let is_late = touchpoint.occurred_at < self.clock;
         self.move_clock(touchpoint.occurred_at);
         let layout = &rules.models.layout;
-        if self.facts.fold(layout, &rules.options, touchpoint, groups, self.clock) {
-            self.publish(rules, &Trigger::Touchpoint { touchpoint, groups, is_late }, published);
+        let outdated = self.facts.fold(layout, &rules.options, touchpoint, groups, self.clock);
+        let outdated = if is_new || self.outdated_models != 0 { EVERY_MODEL } else { outdated };
+        if outdated != 0 {
+            self.publish(rules, outdated, &Trigger::Touchpoint { touchpoint, groups, is_late }, published);
         }
         Outcome::Applied { is_late }
     }
@@ -165,11 +172,18 @@ impl Customer {
         }
     }
 
-    /// Publishes the difference between what was published and what holds at the clock, in every model.
-    fn publish(&mut self, rules: &Rules, trigger: &Trigger<'_>, transitions: &mut Vec<Transition>) {
+    /// Publishes the difference between what was published and what holds at the clock, in the models of the set `outdated`.
+    fn publish(&mut self, rules: &Rules, outdated: u64, trigger: &Trigger<'_>, transitions: &mut Vec<Transition>) {
         let mut horizon = Horizon::NEVER;
+        if let Some(wake_up) = self.wake_up.filter(|_| outdated != EVERY_MODEL) {
+            // The other models' instants are not known apart. One that has become void wakes the customer in vain, once.
+            horizon.note(wake_up);
+        }
         let facts = FactsAt { layout: &rules.models.layout, facts: &self.facts };
         for (index, (model, published)) in (0_u8..).zip(rules.models.models.iter().zip(&mut self.published)) {
+            if outdated >> index & 1 == 0 {
+                continue;
+            }
             let standing = evaluate(model, &facts, self.clock, published.milestones);
             horizon = horizon.earlier(standing.horizon);
             let is_reconciled = self.outdated_models >> index & 1 == 1;

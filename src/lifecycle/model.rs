@@ -38,6 +38,15 @@ impl Model {
         &self.stages[usize::from(index.0)]
     }
 
+    /// The conditions on which a customer's standing depends: of stages, signals, milestones and counters.
+    pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        let stages = self.stages.iter().map(|stage| &stage.when);
+        let signals = self.signals.iter().map(|signal| &signal.when);
+        let milestones = self.milestones.iter().map(|milestone| &milestone.when);
+        let counters = self.counters.iter().map(|counter| &counter.of);
+        stages.chain(signals).chain(milestones).chain(counters)
+    }
+
     /// The stages that a customer passes on a journey, in the journey's order.
     #[must_use]
     pub fn journey(&self) -> Vec<StageIndex> {

@@ -19,6 +19,17 @@ pub struct ModelSet {
 }
 
 impl ModelSet {
+    /// The models over the vocabulary and the facts that they were compiled for.
+    #[must_use]
+    pub fn new(vocabulary: Vocabulary, mut layout: Layout, models: Vec<Model>, hash: StableId) -> Self {
+        let readings = (0..).zip(&models).flat_map(|(index, model)| {
+            let readings = model.conditions().flat_map(|condition| &condition.program.readings);
+            readings.map(move |reading| (ModelIndex(index), reading.slot))
+        });
+        layout.set_readers(readings);
+        Self { vocabulary, layout, models, hash }
+    }
+
     /// The model at `index`.
     #[must_use]
     pub fn model(&self, index: ModelIndex) -> &Model {

@@ -1,10 +1,11 @@
 //! A customer as committed, for people: facts by name, and what was published last.
 
 use crate::lifecycle::customer::Customer;
+use crate::lifecycle::evaluate::evaluate;
 use crate::lifecycle::fact::FactsAt;
 use crate::lifecycle::id::StageIndex;
 use crate::lifecycle::model_set::ModelSet;
-use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::transition::{OrdersSummary, OwnedValue};
 use crate::lifecycle::value::{Horizon, Inputs, Slot};
 
@@ -66,7 +67,7 @@ impl CustomerView {
                 counts_since: layout.counts_since(definition),
             }
         });
-        let models = customer.published.iter().map(|published| ModelView {
+        let standings = customer.published.iter().map(|published| ModelView {
             stage: published.stage,
             since: published.since,
             sequence: published.sequence,
@@ -77,12 +78,27 @@ impl CustomerView {
         Self {
             customer_id: (&*customer.id).into(),
             clock: customer.clock,
-            next_wake_up: customer.wake_up,
+            next_wake_up: next_wake_up(customer, models),
             facts: facts.collect(),
             orders: customer.facts.orders_summary(),
-            models: models.collect(),
+            models: standings.collect(),
         }
     }
+}
+
+/// When time alone may next change something. A customer's own wake-up may come earlier, in vain: it is not computed anew
+/// where a touchpoint concerned some of the models only.
+fn next_wake_up(customer: &Customer, models: &ModelSet) -> Option<Timestamp> {
+    let wake_up = customer.wake_up?;
+    if customer.outdated_models != 0 {
+        return Some(wake_up);
+    }
+    // Nothing changes before the wake-up, so what holds just before it holds now.
+    let now = customer.clock.max(wake_up - Duration::from_millis(1));
+    let facts = FactsAt { layout: &models.layout, facts: &customer.facts };
+    let standings = models.models.iter().zip(&customer.published);
+    let horizons = standings.map(|(model, published)| evaluate(model, &facts, now, published.milestones).horizon);
+    horizons.fold(Horizon::NEVER, Horizon::earlier).instant()
 }
 
 fn indices(set: u64) -> Vec<usize> {

@@ -390,12 +390,7 @@ mod tests {
     use crate::lifecycle::vocabulary::Vocabulary;
 
     fn metrics() -> Metrics {
-        let models = ModelSet {
-            vocabulary: Vocabulary::default(),
-            layout: Layout::default(),
-            models: Vec::new(),
-            hash: StableId(0),
-        };
+        let models = ModelSet::new(Vocabulary::default(), Layout::default(), Vec::new(), StableId(0));
         Metrics::new(&models, 1 << 30)
     }
 

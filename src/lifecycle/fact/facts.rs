@@ -7,7 +7,7 @@ use crate::lifecycle::transition::{OrdersSummary, OwnedValue};
 use crate::lifecycle::value::{Horizon, Inputs, Slot, Value};
 use crate::lifecycle::vocabulary::GroupSet;
 
-use super::layout::{Layout, Operand, Update};
+use super::layout::{Layout, Operand, Readers, Update};
 use super::orders::{ABSENT, OrderLedger};
 use super::times::RecentTimes;
 
@@ -61,7 +61,7 @@ impl Facts {
     }
 
     /// Folds a touchpoint that stands in `groups`; `now` is the customer's clock, at or after it.
-    /// Returns whether anything that a condition can read may have changed.
+    /// Returns the models that read something that changed, a bit for each.
     pub fn fold(
         &mut self,
         layout: &Layout,
@@ -69,25 +69,25 @@ impl Facts {
         touchpoint: &Touchpoint<'_>,
         groups: GroupSet,
         now: Timestamp,
-    ) -> bool {
-        let mut has_changed = false;
-        if layout.reads_orders {
-            has_changed |= self.orders.add(touchpoint, &layout.gaps, layout.followed.len(), options);
+    ) -> u64 {
+        let mut outdated = 0;
+        if layout.reads_orders && self.orders.add(touchpoint, &layout.gaps, layout.followed.len(), options) {
+            outdated |= layout.readers.orders;
         }
         let at = touchpoint.occurred_at.as_millis();
         for group in groups.iter() {
             for &update in layout.updates.get(usize::from(group.0)).map_or(&[][..], Vec::as_slice) {
-                has_changed |= self.update(update, touchpoint, at, now.as_millis());
+                outdated |= self.update(update, &layout.readers, touchpoint, at, now.as_millis());
             }
         }
-        has_changed
+        outdated
     }
 
-    fn update(&mut self, update: Update, touchpoint: &Touchpoint<'_>, at: i64, now: i64) -> bool {
-        match update {
+    fn update(&mut self, update: Update, readers: &Readers, touchpoint: &Touchpoint<'_>, at: i64, now: i64) -> u64 {
+        let (has_changed, readers) = match update {
             Update::Count(index) => {
                 self.numbers[usize::from(index)] += 1;
-                true
+                (true, &readers.numbers[usize::from(index)])
             }
             Update::First(index) => {
                 let first = &mut self.numbers[usize::from(index)];
@@ -95,7 +95,7 @@ impl Facts {
                 if is_earlier {
                     *first = at;
                 }
-                is_earlier
+                (is_earlier, &readers.numbers[usize::from(index)])
             }
             Update::Last(index) => {
                 let last = &mut self.numbers[usize::from(index)];
@@ -104,17 +104,17 @@ impl Facts {
                 if is_later {
                     *last = at;
                 }
-                is_later
+                (is_later, &readers.numbers[usize::from(index)])
             }
             Update::Sum(index, property) => {
                 let micros = match property_of(touchpoint, property) {
                     Value::Int(number) => number.wrapping_mul(Amount::MICROS),
                     Value::Double(number) => to_micros(number),
-                    _ => return false,
+                    _ => 0,
                 };
                 let sum = &mut self.numbers[usize::from(index)];
                 *sum = sum.wrapping_add(micros);
-                true
+                (micros != 0, &readers.numbers[usize::from(index)])
             }
             Update::Latest(index, property) => {
                 let value = property_of(touchpoint, property);
@@ -126,7 +126,7 @@ impl Facts {
                 if is_later {
                     *latest = Some(Latest { at, value: OwnedValue::from(value) });
                 }
-                is_later
+                (is_later, &readers.latest[usize::from(index)])
             }
             Update::Window(index, length) => {
                 let window = &mut self.windows[usize::from(index)];
@@ -135,10 +135,13 @@ impl Facts {
                 if at > end {
                     window.insert(at, RecentTimes::WINDOW_MAX);
                 }
-                at > end
+                (at > end, &readers.windows[usize::from(index)])
             }
-            Update::Follow(index) => self.orders.follow(usize::from(index), at),
-        }
+            Update::Follow(index) => {
+                (self.orders.follow(usize::from(index), at), &readers.followed[usize::from(index)])
+            }
+        };
+        if has_changed { *readers } else { 0 }
     }
 
     /// What campaigns want to know of the orders.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::lifecycle::id::{GroupIndex, PropertyIndex, StableId};
+use crate::lifecycle::id::{GroupIndex, ModelIndex, PropertyIndex, StableId};
 use crate::lifecycle::time::Duration;
 use crate::lifecycle::value::{Slot, Type};
 
@@ -105,6 +105,16 @@ pub enum Update {
     Follow(u16),
 }
 
+/// Which models read each fact, a bit for each: those that have to be evaluated again when it changes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Readers {
+    pub(super) numbers: Vec<u64>,
+    pub(super) latest: Vec<u64>,
+    pub(super) windows: Vec<u64>,
+    pub(super) followed: Vec<u64>,
+    pub(super) orders: u64,
+}
+
 /// Every fact that a set of models reads, each once.
 #[derive(Clone, Debug, Default)]
 pub struct Layout {
@@ -128,6 +138,8 @@ pub struct Layout {
     pub followed: Vec<StableId>,
     /// Whether any fact reads the order ledger.
     pub reads_orders: bool,
+    /// Which models read what.
+    pub(super) readers: Readers,
     slots: HashMap<FactKind, Slot>,
 }
 
@@ -198,6 +210,38 @@ impl Layout {
         self.operands.push(operand);
         self.slots.insert(kind, slot);
         Some(slot)
+    }
+
+    /// Notes which models read which slots. To be called once, after the last slot is made.
+    pub fn set_readers(&mut self, readings: impl IntoIterator<Item = (ModelIndex, Slot)>) {
+        let mut readers = Readers {
+            numbers: vec![0; self.number_ids.len()],
+            latest: vec![0; self.latest_ids.len()],
+            windows: vec![0; self.window_ids.len()],
+            followed: vec![0; self.followed.len()],
+            orders: 0,
+        };
+        for (ModelIndex(model), slot) in readings {
+            let bit = 1 << model;
+            match self.operands[usize::from(slot.0)] {
+                Operand::Count(index) | Operand::Time(index) | Operand::Sum(index) => {
+                    readers.numbers[usize::from(index)] |= bit;
+                }
+                Operand::Latest(index) => readers.latest[usize::from(index)] |= bit,
+                Operand::CountWithin(index, _) => readers.windows[usize::from(index)] |= bit,
+                Operand::FirstSinceLast(index) => {
+                    readers.followed[usize::from(index)] |= bit;
+                    readers.orders |= bit;
+                }
+                Operand::OrdersCount
+                | Operand::OrdersFirst
+                | Operand::OrdersLast
+                | Operand::OrdersRevenue
+                | Operand::Streak(_)
+                | Operand::StreakStart(_) => readers.orders |= bit,
+            }
+        }
+        self.readers = readers;
     }
 
     fn number(&mut self, id: StableId, is_time: bool) -> u16 {

@@ -82,7 +82,7 @@ pub fn check(
         let _ = writeln!(definition, "{:016x}", model.hash.0);
     }
     let (vocabulary, layout) = shared.finish();
-    Ok((ModelSet { vocabulary, layout, models, hash: StableId::of(&definition) }, problems.into_vec()))
+    Ok((ModelSet::new(vocabulary, layout, models, StableId::of(&definition)), problems.into_vec()))
 }
 
 /// For each draft, the values for its parameters by index.
