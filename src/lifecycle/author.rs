@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sha1::{Digest as _, Sha1};
 use uuid::Uuid;
 
 use super::condition::Condition;
@@ -181,6 +182,8 @@ impl<'a> Author<'a> {
         name.push_str(&self.now.as_millis().to_string());
         name.push('#');
         name.push_str(&ordinal.to_string());
-        Uuid::new_v5(&TRANSITION_IDS, name.as_bytes())
+        let hash: [u8; 20] = Sha1::new().chain_update(TRANSITION_IDS).chain_update(&name).finalize().into();
+        let [id @ .., _, _, _, _] = hash;
+        uuid::Builder::from_sha1_bytes(id).into_uuid()
     }
 }

@@ -37,7 +37,7 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// Beside `std`, `core` and `alloc`: all that the pure floors may name.
-const PURE_CRATES: &[&str] = &["foldhash", "hashbrown", "jiff", "thiserror", "uuid", "xxhash_rust"];
+const PURE_CRATES: &[&str] = &["foldhash", "hashbrown", "jiff", "sha1", "thiserror", "uuid", "xxhash_rust"];
 
 /// Every crate that is a direct dependency and could be named.
 const CRATES: &[&str] = &[
@@ -55,11 +55,13 @@ const CRATES: &[&str] = &[
     "jiff",
     "metrics",
     "metrics_exporter_prometheus",
+    "mimalloc",
     "prost",
     "rdkafka",
     "serde",
     "serde_json",
     "serde_saphyr",
+    "sha1",
     "thiserror",
     "tokio",
     "tracing",
