@@ -37,14 +37,13 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// Beside `std`, `core` and `alloc`: all that the pure floors may name.
-const PURE_CRATES: &[&str] = &["foldhash", "hashbrown", "jiff", "sha1", "thiserror", "uuid", "xxhash_rust"];
+const PURE_CRATES: &[&str] = &["foldhash", "hashbrown", "sha1", "thiserror", "uuid", "xxhash_rust"];
 
 /// Every crate that is a direct dependency and could be named.
 const CRATES: &[&str] = &[
     "annotate_snippets",
     "anstream",
     "axum",
-    "bytes",
     "clap",
     "fastrand",
     "flate2",
@@ -52,7 +51,6 @@ const CRATES: &[&str] = &[
     "futures_executor",
     "hashbrown",
     "indicatif",
-    "jiff",
     "metrics",
     "metrics_exporter_prometheus",
     "mimalloc",
