@@ -9,6 +9,7 @@ use clap::Args;
 
 use crate::api::Token;
 use crate::config::{Config, LogFormat};
+use crate::kafka::Reaction;
 use crate::kafka::admin::Severity;
 use crate::service::{Ending, Parts, Service, kafka_options, stop_on_signals, topics, worker_options};
 use crate::telemetry::logging;
@@ -80,8 +81,13 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
     );
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8).map_err(|problem| (Exit::Fatal, problem))?;
-    let findings =
-        topics::verify(config, || stop.load(Ordering::Relaxed)).map_err(|error| (Exit::Refused, error.to_string()))?;
+    let is_stopping = || stop.load(Ordering::Relaxed);
+    let findings = match topics::verify(config, is_stopping) {
+        Ok(findings) => findings,
+        // Nothing has begun, so a stop that comes before the cluster has answered is in order.
+        Err(error) if error.reaction == Reaction::Retry && is_stopping() => return Ok(Exit::Success),
+        Err(error) => return Err((Exit::Refused, error.to_string())),
+    };
     for finding in &findings {
         match finding.severity {
             Severity::Warning => tracing::warn!("{finding}"),

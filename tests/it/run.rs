@@ -137,3 +137,24 @@ fn what_the_service_publishes_is_what_a_replay_of_the_same_touchpoints_says() {
     assert_eq!(read_committed(&format!("{name}.out")), []);
     assert_eq!(read_committed(&format!("{name}.dead")).len(), 1);
 }
+
+#[test]
+fn a_stop_that_comes_before_the_cluster_has_answered_is_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    // Nobody listens there.
+    let text = "kafka: {bootstrap_servers: '127.0.0.1:1', group_id: g, instance_id: a}\ntopics: {touchpoints: in}\n\
+                http: {listen: '127.0.0.1:0'}\n";
+    std::fs::write(directory.path().join("lifecycle.yaml"), text).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
+        .args(["run", "--config", "lifecycle.yaml"])
+        .current_dir(directory.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("the cluster does not answer")));
+    let mut service = Running { child, address: String::new() };
+    assert!(Command::new("kill").args(["-TERM", &service.child.id().to_string()]).status().unwrap().success());
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(service.child.wait().unwrap().code(), Some(0), "{rest:?}");
+}
