@@ -116,7 +116,9 @@ impl Member for Client {
 
     fn begin(&mut self) -> Result<(), Error> {
         self.begun = Instant::now();
-        self.connected().output.begin()
+        let connected = self.connected.as_mut().expect("a member that has left is not used again");
+        connected.output.renew_after_repetition(&self.options)?;
+        connected.output.begin()
     }
 
     fn send(&mut self, records: Vec<Outgoing>) -> Result<Vec<i64>, Error> {

@@ -29,9 +29,15 @@ const GRAIN: Duration = Duration::from_millis(1);
 /// How many reports are looked through for the cause of an error.
 const REPORTS_MAX: usize = 1_000;
 
+/// A call that takes this long may have sent its request more than once: the client does so when a connection ends or no answer
+/// comes, and tells nobody.
+const REPETITION_MIN: Duration = Duration::from_secs(1);
+
 /// The producer side of a member.
 pub(super) struct TransactionalProducer {
     client: BaseProducer<Listener>,
+    /// Whether a request about an earlier transaction may still be under way. It would be taken for one about the next.
+    may_have_repeated: bool,
     watchdog: Watchdog,
     transaction_timeout: Duration,
 }
@@ -43,7 +49,8 @@ impl TransactionalProducer {
             Error::new(Reaction::Fatal, "producer", "Thread", format!("cannot start a thread: {error}"))
         })?;
         let client = make(options)?;
-        let mut producer = Self { client, watchdog, transaction_timeout: options.transaction_timeout };
+        let mut producer =
+            Self { client, may_have_repeated: false, watchdog, transaction_timeout: options.transaction_timeout };
         producer.init()?;
         Ok(producer)
     }
@@ -56,6 +63,19 @@ impl TransactionalProducer {
         self.init()
     }
 
+    /// Renews the client if a request about an earlier transaction may still be under way: the new epoch shuts it out.
+    pub(super) fn renew_after_repetition(&mut self, options: &Options) -> Result<(), Error> {
+        if !self.may_have_repeated {
+            return Ok(());
+        }
+        tracing::info!(target: "kafka", "a call took long and may have been sent twice; the producer is renewed");
+        // Should it not work, the caller goes on trying until it does.
+        self.renew(options).map_err(|error| match error.reaction {
+            Reaction::Fatal => error,
+            Reaction::Retry | Reaction::Abort | Reaction::Renew => Error { reaction: Reaction::Renew, ..error },
+        })
+    }
+
     fn init(&mut self) -> Result<(), Error> {
         let timeout = self.transaction_timeout;
         self.call("init_transactions", |client| client.init_transactions(timeout)).map_err(|error| {
@@ -64,7 +84,10 @@ impl TransactionalProducer {
                 // Each renewal begins with a new client, so there is nothing else to repair.
                 Reaction::Retry | Reaction::Abort | Reaction::Renew => Error { reaction: Reaction::Retry, ..error },
             }
-        })
+        })?;
+        // A late repetition of this very call would shut us out, which does no harm.
+        self.may_have_repeated = false;
+        Ok(())
     }
 
     pub(super) fn begin(&mut self) -> Result<(), Error> {
@@ -174,11 +197,13 @@ impl TransactionalProducer {
     }
 
     fn call(
-        &self,
+        &mut self,
         name: &'static str,
         act: impl FnOnce(&BaseProducer<Listener>) -> KafkaResult<()>,
     ) -> Result<(), Error> {
+        let begun = Instant::now();
         let outcome = self.watchdog.during(name, self.transaction_timeout * 2, || act(&self.client));
+        self.may_have_repeated |= begun.elapsed() >= REPETITION_MIN;
         outcome.map_err(|error| {
             self.serve_reports();
             let error = Error::of_transaction(name, &error);
