@@ -11,10 +11,12 @@ mod proxy;
 mod verdict;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lifecycle_processor::wire::time::{format_duration, format_timestamp};
+use tempfile::TempDir;
 
 use crate::broker::{self, Seen};
 use cluster::Cluster;
@@ -28,132 +30,149 @@ const MODELS: &[&str] = &["loyalty_ladder", "retention", "engagement_cycle"];
 /// How many touchpoints are written in a second.
 const RATE: usize = 300;
 /// How long after the last fault everything may take to be done.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// A run: what it works on, and where its logs are.
+struct Run {
+    seed: u64,
+    length: Duration,
+    settings: Settings,
+    logs: TempDir,
+    proxy: Proxy,
+    cluster: Cluster,
+}
 
 #[test]
 fn whatever_fails_every_transition_is_published_once() {
     let Some(seconds) = number("LIFECYCLE_CHAOS_SECONDS") else { return };
     let seed = number("LIFECYCLE_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
     eprintln!("chaos: seed {seed}, {seconds} s");
-    let length = Duration::from_secs(seconds);
-    let logs = tempfile::Builder::new().prefix("lifecycle-chaos-logs-").tempdir().expect("a temporary folder");
     let cluster = Cluster::start();
-    let proxy = Proxy::start(&cluster.proxied);
-    let settings = settings(&cluster);
-    let (group, input) = (settings.group.clone(), settings.input.clone());
-    let (output, replay, dead_letters) =
-        (settings.output.clone(), settings.replay.clone(), settings.dead_letters.clone());
-    let at = |bootstrap: &str| bootstrap.to_owned();
-    let instances = vec![
-        ("a", at(&cluster.bootstrap)),
-        ("b", at(&cluster.bootstrap)),
-        ("c", at(&proxy.bootstrap)),
-        ("guest", at(&cluster.bootstrap)),
-    ];
-    let directory = logs.path().to_owned();
-    let mut fleet = Fleet::new(settings, logs.path(), instances);
-    (0..3).for_each(|index| assert!(fleet.start(index)));
-    let mut nemesis = Nemesis::new(seed, 3, 2);
-
-    let load = Load::generate(seed, RATE * usize::try_from(seconds).expect("a short run"));
-    let producer = cluster.producer();
-    let started = Instant::now();
-    let mut written = 0;
-    while started.elapsed() < length {
-        nemesis.step(&cluster, &proxy, &mut fleet);
-        fleet.supervise();
-        let share = started.elapsed().as_secs_f64() / length.as_secs_f64();
-        let until = (written..load.records.len()).find(|&it| it as f64 >= share * load.records.len() as f64);
-        let until = until.unwrap_or(load.records.len());
-        broker::enqueue(&producer, &input, &load.records[written..until]);
-        written = until;
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    nemesis.heal(&cluster, &proxy, &mut fleet);
-    broker::enqueue(&producer, &input, &load.records[written..]);
-    broker::flush(&producer);
-    broker::write(&producer, &input, &(0..PARTITIONS).map(|partition| load.marker(partition)).collect::<Vec<_>>());
-
-    let healed = Instant::now();
-    let mut kept = Some(logs);
-    let mut keep = || {
-        if let Some(logs) = kept.take() {
-            eprintln!("chaos: the logs are kept in {}", logs.keep().display());
-        }
+    let mut run = Run {
+        seed,
+        length: Duration::from_secs(seconds),
+        settings: settings(&cluster, seed),
+        logs: tempfile::Builder::new().prefix("lifecycle-chaos-logs-").tempdir().expect("a temporary folder"),
+        proxy: Proxy::start(&cluster.proxied),
+        cluster,
     };
-    loop {
-        fleet.supervise();
-        let positions = cluster.positions(&group, &input, PARTITIONS);
-        let is_done = |all: &Vec<(Option<i64>, i64)>| all.iter().all(|(position, end)| *position == Some(*end));
-        if positions.as_ref().is_some_and(is_done) {
-            break;
-        }
-        if healed.elapsed() > PATIENCE {
-            keep();
-            panic!("chaos: partitions do not move: {positions:?}; exits {:?}", fleet.exits);
-        }
-        std::thread::sleep(Duration::from_millis(500));
+    let at = |bootstrap: &str| bootstrap.to_owned();
+    let direct = || at(&run.cluster.bootstrap);
+    let instances = vec![("a", direct()), ("b", direct()), ("c", at(&run.proxy.bootstrap)), ("guest", direct())];
+    let mut fleet = Fleet::new(run.settings.clone(), run.logs.path(), instances);
+    (0..3).for_each(|index| assert!(fleet.start(index)));
+    let load = Load::generate(seed, RATE * usize::try_from(seconds).expect("a short run"));
+
+    let failed = catch_unwind(AssertUnwindSafe(|| run.take_its_course(&load, &mut fleet))).err();
+    // The reader of the logs is a person, and only when something is wrong.
+    if let Some(failure) = failed {
+        run.logs.disable_cleanup(true);
+        eprintln!("chaos: the logs, the touchpoints and the transitions are kept in {}", run.logs.path().display());
+        resume_unwind(failure);
     }
-    let recovered = healed.elapsed();
-    (0..4).for_each(|index| fleet.signal(index, "-TERM", Meant::Stopping));
+}
+
+impl Run {
+    fn take_its_course(&self, load: &Load, fleet: &mut Fleet) {
+        let faults = self.do_harm(load, fleet);
+        let recovered = self.settle(fleet);
+        stop(fleet);
+        eprintln!("chaos: seed {}, {} s: done {recovered:.1?} after the last fault", self.seed, self.length.as_secs());
+        eprintln!("chaos: faults {faults:?}");
+        eprintln!("chaos: exits that nobody asked for {:#?}", fleet.exits);
+        eprintln!("chaos: stops that failed {:#?}", fleet.bad_stops);
+        self.judge(load);
+        let open = self.cluster.open_transactions();
+        assert!(open.is_empty(), "transactions are left open: {open:#?}");
+        // Refused to start, and stuck, are for a supervisor to try again; the rest would be for a person.
+        let mut ends = fleet.exits.keys().chain(fleet.bad_stops.keys());
+        let is_for_supervisors = |it: &String| it.starts_with("exit status: 3") || it.starts_with("exit status: 5");
+        assert!(ends.all(is_for_supervisors), "an instance ended as if a person had to act");
+    }
+
+    /// Writes the load while the nemesis acts, then ends every fault. Returns how often what was done.
+    fn do_harm(&self, load: &Load, fleet: &mut Fleet) -> BTreeMap<&'static str, u32> {
+        let mut nemesis = Nemesis::new(self.seed, 3, 2);
+        let producer = self.cluster.producer();
+        let input = &self.settings.input;
+        let started = Instant::now();
+        let mut written = 0;
+        while started.elapsed() < self.length {
+            nemesis.step(&self.cluster, &self.proxy, fleet);
+            fleet.supervise();
+            let due = load.records.len() as u128 * started.elapsed().as_millis() / self.length.as_millis();
+            let due = usize::try_from(due).map_or(load.records.len(), |due| due.min(load.records.len()));
+            broker::enqueue(&producer, input, &load.records[written..due]);
+            written = due;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        nemesis.heal(&self.cluster, &self.proxy, fleet);
+        broker::enqueue(&producer, input, &load.records[written..]);
+        broker::flush(&producer);
+        broker::write(&producer, input, &(0..PARTITIONS).map(|partition| load.marker(partition)).collect::<Vec<_>>());
+        nemesis.faults
+    }
+
+    /// Waits until everything has been read and committed; says how long it took.
+    fn settle(&self, fleet: &mut Fleet) -> Duration {
+        let healed = Instant::now();
+        loop {
+            fleet.supervise();
+            let positions = self.cluster.positions(&self.settings.group, &self.settings.input, PARTITIONS);
+            let is_done = |all: &Vec<(Option<i64>, i64)>| all.iter().all(|(position, end)| *position == Some(*end));
+            if positions.as_ref().is_some_and(is_done) {
+                return healed.elapsed();
+            }
+            assert!(healed.elapsed() < PATIENCE, "partitions do not move: {positions:?}; exits {:#?}", fleet.exits);
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// Compares what a reader of committed records sees with what `replay` prints for the topic of touchpoints.
+    fn judge(&self, load: &Load) {
+        let read = |topic: &str| broker::read_committed_at(&self.cluster.bootstrap, topic);
+        let (lateness, end) = (format_duration(LATENESS), format_timestamp(load.end));
+        let directory = self.logs.path();
+        let touchpoints = read(&self.settings.input);
+        let mut expected = BTreeMap::new();
+        for partition in 0..PARTITIONS {
+            let records: Vec<&Seen> = touchpoints.iter().filter(|it| it.partition == partition).collect();
+            verdict::assert_in_time(&records, LATENESS);
+            save(&directory.join(format!("touchpoints-{partition}.ndjson")), records.iter().map(|it| it.text()));
+            expected.extend(verdict::replayed(&records, directory, MODELS, &lateness, &end));
+        }
+        let transitions = read(&self.settings.replay);
+        save(&directory.join("transitions.ndjson"), transitions.iter().map(Seen::text));
+        let published = verdict::by_customer(transitions.iter().map(Seen::text));
+        let mut set_aside: Vec<_> = read(&self.settings.dead_letters).iter().map(verdict::origin).collect();
+        set_aside.sort_unstable();
+        eprintln!(
+            "chaos: {} touchpoints, {} transitions, {} dead letters",
+            touchpoints.len(),
+            transitions.len(),
+            set_aside.len()
+        );
+        let divergences = verdict::divergences(&published, &expected);
+        let first = &divergences[..divergences.len().min(5)];
+        assert!(divergences.is_empty(), "{} customers diverge: {first:#?}", divergences.len());
+        let broken = verdict::broken_sequences(&published);
+        assert!(broken.is_empty(), "sequences are broken: {broken:#?}");
+        let bad: Vec<_> =
+            touchpoints.iter().filter(|it| verdict::is_bad(it)).map(|it| (it.partition, it.offset)).collect();
+        assert_eq!(set_aside, bad, "dead letters are not the bad records");
+        assert!(read(&self.settings.output).is_empty(), "old news is no news");
+    }
+}
+
+fn stop(fleet: &mut Fleet) {
+    let all = 0..fleet.instances.len();
+    all.clone().for_each(|index| fleet.signal(index, "-TERM", Meant::Stopping));
     let stopping = Instant::now();
-    while !(0..4).all(|index| fleet.those(Meant::Absent).contains(&index)) {
+    while fleet.those(Meant::Absent).len() < all.len() {
         fleet.supervise();
         assert!(stopping.elapsed() < PATIENCE, "an instance does not stop");
         std::thread::sleep(Duration::from_millis(100));
     }
-
-    let read = |topic: &str| broker::read_committed_at(&cluster.bootstrap, topic);
-    let touchpoints = read(&input);
-    let (lateness, end) = (format_duration(LATENESS), format_timestamp(load.end));
-    let mut expected = BTreeMap::new();
-    for partition in 0..PARTITIONS {
-        let records: Vec<&Seen> = touchpoints.iter().filter(|it| it.partition == partition).collect();
-        verdict::assert_in_time(&records, LATENESS);
-        save(&directory.join(format!("touchpoints-{partition}.ndjson")), records.iter().map(|it| it.text()));
-        expected.extend(verdict::replayed(&records, &directory, MODELS, &lateness, &end));
-    }
-    let seen = read(&replay);
-    save(&directory.join("transitions.ndjson"), seen.iter().map(Seen::text));
-    let published = verdict::by_customer(seen.iter().map(Seen::text));
-    let divergences = verdict::divergences(&published, &expected);
-    let broken = verdict::broken_sequences(&published);
-    let is_bad =
-        |it: &&Seen| serde_json::from_slice::<serde_json::Value>(it.value.as_deref().unwrap_or_default()).is_err();
-    let bad: Vec<_> = touchpoints.iter().filter(is_bad).map(|it| (it.partition, it.offset)).collect();
-    let mut set_aside: Vec<_> = read(&dead_letters).iter().map(origin).collect();
-    set_aside.sort_unstable();
-    let open = cluster.open_transactions();
-
-    eprintln!(
-        "chaos: seed {seed}, {seconds} s: {} touchpoints, {} transitions, {} dead letters, done {:.1} s after the last fault",
-        touchpoints.len(),
-        published.values().map(Vec::len).sum::<usize>(),
-        set_aside.len(),
-        recovered.as_secs_f64()
-    );
-    eprintln!("chaos: faults {:?}", nemesis.faults);
-    eprintln!("chaos: exits that nobody asked for {:#?}", fleet.exits);
-    eprintln!("chaos: stops that failed {:#?}", fleet.bad_stops);
-    if !divergences.is_empty() || !broken.is_empty() || set_aside != bad || !open.is_empty() {
-        keep();
-    }
-    assert!(
-        divergences.is_empty(),
-        "{} customers diverge: {:#?}",
-        divergences.len(),
-        &divergences[..divergences.len().min(5)]
-    );
-    assert!(broken.is_empty(), "sequences are broken: {broken:#?}");
-    assert_eq!(set_aside, bad, "dead letters are not the bad records");
-    assert!(read(&output).is_empty(), "old news is no news");
-    assert!(open.is_empty(), "transactions are left open: {open:#?}");
-    // Refused to start, and stuck, are for a supervisor to try again; the rest would be for a person.
-    let ends = || fleet.exits.keys().chain(fleet.bad_stops.keys());
-    assert!(
-        ends().all(|it| it.starts_with("exit status: 3") || it.starts_with("exit status: 5")),
-        "an end for a person"
-    );
 }
 
 /// Writes what is needed to look into a divergence when the cluster is gone.
@@ -166,7 +185,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a whole number"))
 }
 
-fn settings(cluster: &Cluster) -> Settings {
+fn settings(cluster: &Cluster, seed: u64) -> Settings {
     let topic = |name: &str| {
         cluster.create_topic(name, PARTITIONS);
         name.to_owned()
@@ -180,17 +199,7 @@ fn settings(cluster: &Cluster) -> Settings {
         changelog: topic("changelog"),
         lateness: format_duration(LATENESS),
         models: MODELS,
+        // Odd seeds try static members.
+        is_static_member: seed % 2 == 1,
     }
-}
-
-/// The partition and the offset from which a dead letter comes.
-fn origin(letter: &Seen) -> (i32, i64) {
-    let header = |name: &str| {
-        let (_, value) = letter.headers.iter().find(|(header, _)| header == name).expect("a header");
-        String::from_utf8_lossy(value).into_owned()
-    };
-    (
-        header("lifecycle_partition").parse().expect("a partition"),
-        header("lifecycle_offset").parse().expect("an offset"),
-    )
 }

@@ -97,7 +97,9 @@ impl Cluster {
     pub(super) fn positions(&self, group: &str, topic: &str, partitions: i32) -> Option<Vec<(Option<i64>, i64)>> {
         let consumer: BaseConsumer = self.config().set("group.id", group).create().expect("a consumer");
         let mut list = TopicPartitionList::new();
-        (0..partitions).for_each(|partition| drop(list.add_partition(topic, partition)));
+        for partition in 0..partitions {
+            list.add_partition(topic, partition);
+        }
         let committed = consumer.committed_offsets(list, PATIENCE).ok()?;
         committed
             .elements()

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
 /// What instances are told.
+#[derive(Clone)]
 pub(super) struct Settings {
     pub(super) group: String,
     pub(super) input: String,
@@ -20,6 +21,7 @@ pub(super) struct Settings {
     pub(super) changelog: String,
     pub(super) lateness: String,
     pub(super) models: &'static [&'static str],
+    pub(super) is_static_member: bool,
 }
 
 /// What an instance is meant to do.
@@ -84,11 +86,12 @@ impl Fleet {
         let log = File::options().create(true).append(true).open(self.log(name)).expect("the log is opened");
         let (settings, instance) = (&self.settings, &mut self.instances[index]);
         let text = format!(
-            "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, session_timeout: 6s, transaction_timeout: 10s}}\n\
+            "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, session_timeout: 6s, transaction_timeout: 10s, static_membership: {}}}\n\
              topics: {{touchpoints: {}, transitions: {}, replay: {}, changelog: {}, dead_letters: {}}}\n\
              models: [{}]\nclock: {{source: touchpoints, lateness: {}}}\nworkers: 2\nhttp: {{listen: \"{http}\"}}\n",
             instance.bootstrap,
             settings.group,
+            settings.is_static_member,
             settings.input,
             settings.output,
             settings.replay,

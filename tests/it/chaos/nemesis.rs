@@ -15,6 +15,9 @@ const NODE_REST: Duration = Duration::from_secs(6);
 /// Longer than the session timeout and the transaction timeout.
 const FREEZE: std::ops::Range<u64> = 8_000..14_000;
 
+/// Longer than any fault lasts.
+const FAULT_MAX: Duration = Duration::from_mins(1);
+
 /// What ends a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Undo {
@@ -83,7 +86,7 @@ impl Nemesis {
         while self.undo.iter().any(|(_, undo)| *undo != Undo::Rested) {
             // Stops of the guest and starts of others may wait for processes to end.
             fleet.supervise();
-            self.undo_due(Instant::now() + FREEZE_MAX, cluster, proxy, fleet);
+            self.undo_due(Instant::now() + FAULT_MAX, cluster, proxy, fleet);
             std::thread::sleep(Duration::from_millis(100));
         }
         for mut script in self.scripts.drain(..) {
@@ -137,10 +140,11 @@ impl Nemesis {
             48..58 => {
                 ("instance added for a while", fleet.those(Meant::Absent).into_iter().find(|&it| it == self.guest))
             }
-            58..74 => ("broker killed", (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
+            58..62 => ("two brokers killed", (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
+            62..74 => ("broker killed", (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
             74..80 => ("broker stopped", (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
-            80..88 => ("leaders moved", Some(self.rng.usize(..NODES))),
-            88..94 => ("network silent", (!self.is_cut).then_some(self.behind_proxy)),
+            80..86 => ("leaders moved", Some(self.rng.usize(..NODES))),
+            86..96 => ("network silent", (!self.is_cut).then_some(self.behind_proxy)),
             _ => ("network refusing", (!self.is_cut).then_some(self.behind_proxy)),
         };
         let Some(target) = target else { return };
@@ -172,6 +176,15 @@ impl Nemesis {
                 let after = self.length(1_000..9_000);
                 self.later(after, Undo::StartNode(target));
             }
+            "two brokers killed" => {
+                self.nodes = Node::Down;
+                let (first, second) = (target, (target + 1) % NODES);
+                drop(cluster.node("kill", first).wait());
+                drop(cluster.node("kill", second).wait());
+                let after = self.length(1_000..9_000);
+                self.later(after, Undo::StartNode(first));
+                self.later(after + Duration::from_secs(1), Undo::StartNode(second));
+            }
             "leaders moved" => {
                 let mut election = cluster
                     .tool(target, &["LeaderElectionCommand", "--election-type", "preferred", "--all-topic-partitions"]);
@@ -180,7 +193,9 @@ impl Nemesis {
             _ => {
                 proxy.set(if kind == "network silent" { Network::Silent } else { Network::Refusing });
                 self.is_cut = true;
-                self.later(Duration::from_secs(15), Undo::JoinNetwork);
+                // Some cuts end before the transaction does, and what was held up comes late.
+                let after = self.length(2_000..16_000);
+                self.later(after, Undo::JoinNetwork);
             }
         }
         *self.faults.entry(kind).or_default() += 1;
@@ -191,6 +206,3 @@ impl Nemesis {
         eprintln!("chaos: {:6.2} s {what}", self.started.elapsed().as_secs_f64());
     }
 }
-
-/// Past every pause of this file.
-const FREEZE_MAX: Duration = Duration::from_secs(60);

@@ -70,10 +70,15 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, state: &AtomicU8) {
         }
         match from.read(&mut bytes) {
             Ok(0) => break,
-            Ok(count) => {
-                // What was read when the network fell silent comes through late, as a packet sent again would.
+            Ok(mut count) => {
+                let mut was_silent = false;
                 while state.load(Ordering::Relaxed) == Network::Silent as u8 {
                     thread::sleep(Duration::from_millis(20));
+                    was_silent = true;
+                }
+                // What was held up on a connection that has been given up since comes late, after what the new ones bring.
+                if was_silent && was_given_up(&mut from, &mut bytes, &mut count) {
+                    thread::sleep(Duration::from_millis(fastrand::u64(200..3_000)));
                 }
                 if to.write_all(&bytes[..count]).is_err() {
                     break;
@@ -85,4 +90,16 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, state: &AtomicU8) {
     }
     drop(from.shutdown(Shutdown::Both));
     drop(to.shutdown(Shutdown::Both));
+}
+
+/// Whether the sender has ended the connection; adds what it had sent before to the `count` of `bytes`.
+fn was_given_up(from: &mut TcpStream, bytes: &mut [u8], count: &mut usize) -> bool {
+    while *count < bytes.len() {
+        match from.read(&mut bytes[*count..]) {
+            Ok(0) => return true,
+            Ok(more) => *count += more,
+            Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+    false
 }

@@ -17,7 +17,7 @@ pub(super) type Published = BTreeMap<String, Vec<Value>>;
 pub(super) fn replayed(records: &[&Seen], directory: &Path, models: &[&str], lateness: &str, until: &str) -> Published {
     let lines: String = records.iter().map(|record| record.text() + "\n").collect();
     let mut words = vec!["replay", "--lateness", lateness, "--until", until, "--dead-letters", "bad.ndjson"];
-    models.iter().for_each(|model| words.extend(["--model", model]));
+    words.extend(models.iter().flat_map(|model| ["--model", model]));
     words.push("-");
     let run = lifecycle(directory, &words, lines.as_bytes());
     assert_eq!(run.code, 0, "{}", run.errors);
@@ -91,4 +91,21 @@ pub(super) fn broken_sequences(published: &Published) -> Vec<String> {
     let is_broken = |numbers: &[u64]| (1..).zip(numbers).any(|(expected, &number)| number != expected);
     let broken = numbers.into_iter().filter(|(_, numbers)| is_broken(numbers));
     broken.map(|((customer, model), numbers)| format!("{customer}, {model}: {numbers:?}")).collect()
+}
+
+/// Whether `replay` would set the record aside; no other bad records are in the load.
+pub(super) fn is_bad(touchpoint: &Seen) -> bool {
+    serde_json::from_str::<Value>(&touchpoint.text()).is_err()
+}
+
+/// The partition and the offset from which a dead letter comes.
+pub(super) fn origin(letter: &Seen) -> (i32, i64) {
+    let header = |name: &str| {
+        let (_, value) = letter.headers.iter().find(|(header, _)| header == name).expect("a header");
+        String::from_utf8_lossy(value).into_owned()
+    };
+    (
+        header("lifecycle_partition").parse().expect("a partition"),
+        header("lifecycle_offset").parse().expect("an offset"),
+    )
 }
