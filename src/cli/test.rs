@@ -70,15 +70,21 @@ pub(super) fn run(arguments: &TestArguments) -> ExitCode {
     let mut total = Total::default();
     let mut exit = Exit::Success;
     for sheet in &sheets {
-        match total.run(sheet, arguments.coverage) {
+        let printed = match total.run(sheet, arguments.coverage) {
             Ok(text) => print(&text),
             Err(report) => {
                 eprintln!("{report}");
-                exit = Exit::Usage;
+                Exit::Usage
             }
+        };
+        if printed != Exit::Success {
+            exit = printed;
         }
     }
-    print(&format!("{} scenarios, {} failed\n", total.scenarios, total.failed));
+    let printed = print(&format!("{} scenarios, {} failed\n", total.scenarios, total.failed));
+    if exit == Exit::Success {
+        exit = printed;
+    }
     if exit == Exit::Success && (total.failed > 0 || total.unreached > 0) {
         exit = Exit::Problems;
     }
