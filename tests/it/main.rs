@@ -16,6 +16,7 @@ mod graph;
 mod guide;
 mod kafka_admin;
 mod kafka_member;
+mod memory;
 mod model_change;
 mod model_document;
 mod model_edit;
