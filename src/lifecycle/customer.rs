@@ -144,7 +144,9 @@ impl Customer {
         if self.recent_events.contains(&event) {
             return Outcome::Duplicate;
         }
-        while self.wake(rules, touchpoint.occurred_at, published) {}
+        // Up to its own clock also for a late touchpoint: an edited model is reconciled first, or what the touchpoint changes
+        // would pass for the work of the edit.
+        while self.wake(rules, touchpoint.occurred_at.max(self.clock), published) {}
         if self.recent_events.len() >= rules.options.duplicates_kept_max {
             self.recent_events.remove(0);
         }
@@ -155,7 +157,7 @@ impl Customer {
         self.move_clock(touchpoint.occurred_at);
         let layout = &rules.models.layout;
         let outdated = self.facts.fold(layout, &rules.options, touchpoint, groups, self.clock);
-        let outdated = if is_new || self.outdated_models != 0 { EVERY_MODEL } else { outdated };
+        let outdated = if is_new { EVERY_MODEL } else { outdated };
         if outdated != 0 {
             self.publish(rules, outdated, &Trigger::Touchpoint { touchpoint, groups, is_late }, published);
         }

@@ -43,6 +43,15 @@ struct ModelTranslation {
 
 impl Translation {
     pub(crate) fn new(stored: StoredLayout, models: &ModelSet) -> Result<Self, String> {
+        // They are kept as bits.
+        if stored.models.len() > 64
+            || stored
+                .models
+                .iter()
+                .any(|model| model.stages.len() > 64 || model.signals.len() > 64 || model.milestones.len() > 64)
+        {
+            return Err("a stored layout has more models, stages, signals or milestones than there may be".into());
+        }
         let ours = StoredLayout::of(models);
         let places = |list: &[StableId]| -> HashMap<StableId, usize> { list.iter().copied().zip(0..).collect() };
         let lookup = |ours: &[StableId], theirs: &[StableId]| -> Vec<Option<usize>> {
@@ -73,13 +82,6 @@ impl Translation {
             followed: stored.followed.len(),
             models: stored.models.iter().map(|model| (model.stages.len(), model.counters.len())).collect(),
         };
-        if stored
-            .models
-            .iter()
-            .any(|model| model.stages.len() > 64 || model.signals.len() > 64 || model.milestones.len() > 64)
-        {
-            return Err("a stored model has more stages, signals or milestones than a model may have".into());
-        }
         Ok(Self {
             numbers,
             latest: lookup(&ours.latest, &stored.latest),

@@ -164,3 +164,35 @@ fn an_unchanged_model_is_not_evaluated_again() {
     assert_eq!(partition.next_wake_up(), None);
     assert_eq!(pass_time(&mut partition), []);
 }
+
+#[test]
+fn a_late_touchpoint_is_published_also_when_a_muted_edit_is_still_to_be_followed() {
+    let models = load(&[NEW]);
+    let mut partition = take_over(&mut ann(), &models, false);
+    let late = order(3).replace("2026-01-03", "2025-12-31");
+    let moves = receive(&mut partition, &models, &late);
+    assert_eq!(names(&moves), [("stage_entered", false)], "a regular by the third order, not by the edit");
+    assert!(moves[0].late);
+    assert_eq!(moves[0].sequence, 4);
+}
+
+#[test]
+fn what_holds_of_anybody_is_published_by_the_first_touchpoint_whatever_it_is() {
+    let models = load(&["
+model: buyers
+version: 1
+journey: [visitor, buyer]
+facts:
+  orders: orders()
+stages:
+  - {stage: buyer, when: orders.count >= 1}
+  - {stage: visitor, when: orders.count == 0}
+signals:
+  - {signal: late_in_2026, when: 'now >= timestamp(\"2026-12-01T00:00:00Z\")'}
+"]);
+    let mut partition = Partition::new(Arc::clone(&models), FactOptions::default());
+    let visit = r#"{"event_id":"v","customer_id":"ann","type":"page_viewed","occurred_at":"2026-01-01T00:00:00Z"}"#;
+    assert_eq!(names(&receive(&mut partition, &models, visit)), [("stage_entered", false)]);
+    assert_eq!(receive(&mut partition, &models, &visit.replace("\"v\"", "\"w\"")), []);
+    assert_eq!(names(&pass_time(&mut partition)), [("late_in_2026", false)]);
+}

@@ -166,6 +166,15 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_says_nothing_of_the_models_is_refused_rather_than_given_what_was_read_before() {
+        use crate::wire::proto::lifecycle::v1 as proto;
+        use prost::Message as _;
+        let mut message = proto::Customer::decode(written(&customer()).as_slice()).expect("a message");
+        message.standings.clear();
+        assert_eq!(read(&message.encode_to_vec(), &shape(), euro(), &mut customer()), None);
+    }
+
+    #[test]
     fn no_bytes_make_reading_panic() {
         let record = written(&customer());
         let mut random = fastrand::Rng::with_seed(1);

@@ -43,6 +43,8 @@ pub(crate) fn customer_id(record: &[u8]) -> &str {
 pub(crate) fn read(record: &[u8], shape: &Shape, home: Currency, customer: &mut Customer) -> Option<()> {
     clear(customer, shape);
     let mut clock = 0;
+    // `published` is not cleared, since this says all of it.
+    let mut has_standings = shape.models.is_empty();
     let mut reader = Reader(record);
     while let Some(found) = reader.field()? {
         match found {
@@ -54,7 +56,10 @@ pub(crate) fn read(record: &[u8], shape: &Shape, home: Currency, customer: &mut 
             (field::WAKE_UP_IN, Content::Number(value)) => {
                 customer.wake_up = Some(Timestamp::from_millis(clock.wrapping_add(value.cast_signed())));
             }
-            (field::STANDINGS, Content::Bytes(bytes)) => read_standings(bytes, shape, clock, customer)?,
+            (field::STANDINGS, Content::Bytes(bytes)) => {
+                read_standings(bytes, shape, clock, customer)?;
+                has_standings = true;
+            }
             (field::NUMBERS, Content::Bytes(bytes)) => {
                 let mut reader = Reader(bytes);
                 while !reader.0.is_empty() {
@@ -87,7 +92,7 @@ pub(crate) fn read(record: &[u8], shape: &Shape, home: Currency, customer: &mut 
             _ => {}
         }
     }
-    (!customer.id.is_empty()).then_some(())
+    (has_standings && !customer.id.is_empty()).then_some(())
 }
 
 fn clear(customer: &mut Customer, shape: &Shape) {
