@@ -5,6 +5,7 @@
 
 pub mod id;
 pub mod money;
+pub mod rfc3339;
 pub mod time;
 pub mod value;
 

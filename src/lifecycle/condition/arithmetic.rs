@@ -1,9 +1,9 @@
 //! Operators and functions on values: absent stays absent, and so does what has no result (overflow, division by zero).
 
-use super::literal;
 use super::relation::Relation;
 use super::syntax::ArithmeticSign;
 use super::term::Function;
+use crate::lifecycle::rfc3339::parse_timestamp;
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::value::Value;
 
@@ -128,7 +128,7 @@ pub(super) fn call(function: Function, value: Value<'_>) -> Value<'_> {
         },
         Function::Timestamp => call(|value| match value {
             Value::Timestamp(_) => Some(value),
-            Value::String(text) => literal::timestamp(text).map(Value::Timestamp),
+            Value::String(text) => parse_timestamp(text).ok().map(Value::Timestamp),
             Value::Int(seconds) => {
                 let instant = Timestamp::from_millis(seconds.checked_mul(1000)?);
                 (Timestamp::MIN <= instant && instant <= Timestamp::MAX).then_some(Value::Timestamp(instant))

@@ -9,6 +9,7 @@ use super::scope::{Argument, Constant};
 use super::suggest::nearest;
 use super::syntax::{Syntax, SyntaxKind};
 use super::term::{Function, Term, TermKind};
+use crate::lifecycle::rfc3339::parse_timestamp;
 use crate::lifecycle::value::Type;
 
 /// The built-in functions, as a call writes them.
@@ -169,11 +170,11 @@ impl Compiler<'_> {
             ("duration", _) => return self.duration(argument, of),
             ("timestamp", Type::String | Type::Int) => {
                 if let Some(Constant::String(text)) = of.as_constant()
-                    && literal::timestamp(text).is_none()
+                    && parse_timestamp(text).is_err()
                 {
                     let message = "this is no instant";
                     let problem = ExpressionProblem::new(codes::BAD_LITERAL, argument.span.clone(), message);
-                    let help = "write date, time to at most a millisecond, and zone: \"2026-01-31T00:00:00Z\"";
+                    let help = "write date, time and zone: \"2026-01-31T00:00:00Z\"";
                     self.report(problem.help(help));
                     return None;
                 }

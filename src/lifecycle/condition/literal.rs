@@ -1,8 +1,8 @@
-//! The inside of literals: escapes of text, lengths of time such as `2h30m`, instants in RFC 3339.
+//! The inside of literals: escapes of text, lengths of time such as `2h30m`.
 
 use std::ops::Range;
 
-use crate::lifecycle::time::{Duration, Timestamp};
+use crate::lifecycle::time::Duration;
 
 /// Where the closing `mark` begins in `body`; a backslash hides it unless the text is raw.
 pub(super) fn string_end(body: &str, mark: &str, has_escapes: bool) -> Option<usize> {
@@ -140,69 +140,6 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     i64::try_from(total).map(Duration::from_millis).map_err(|_| "the length is too large".into())
 }
 
-/// The instant that `text` writes in RFC 3339; `None` when it is no such text, or finer than a millisecond.
-///
-/// Does not allocate: text of a touchpoint goes through here too.
-#[must_use]
-pub fn timestamp(text: &str) -> Option<Timestamp> {
-    let bytes = text.as_bytes();
-    if !text.is_ascii() || bytes.len() < 20 {
-        return None;
-    }
-    let number = |range: Range<usize>| {
-        let digits = bytes.get(range)?;
-        digits.iter().try_fold(0_i64, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
-    };
-    let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
-    if separators.iter().any(|&(at, sign)| bytes[at] != sign) || !matches!(bytes[10], b'T' | b't' | b' ') {
-        return None;
-    }
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    let mut at = 19;
-    let mut millis = 0;
-    if bytes[at] == b'.' {
-        let digits = bytes[at + 1..].iter().take_while(|digit| digit.is_ascii_digit()).count();
-        if digits == 0 || bytes[at + 1..=at + digits].iter().skip(3).any(|&digit| digit != b'0') {
-            return None;
-        }
-        let kept = digits.min(3);
-        millis = number(at + 1..at + 1 + kept)? * [0, 100, 10, 1][kept];
-        at += 1 + digits;
-    }
-    let offset = match &bytes[at..] {
-        [b'Z' | b'z'] => 0,
-        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-            let (hours, minutes) = (number(at + 1..at + 3)?, number(at + 4..at + 6)?);
-            if hours > 23 || minutes > 59 {
-                return None;
-            }
-            (hours * 60 + minutes) * if *sign == b'-' { -60_000 } else { 60_000 }
-        }
-        _ => return None,
-    };
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let february = if is_leap { 29 } else { 28 };
-    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let month_index = usize::try_from(month).ok()?.checked_sub(1)?;
-    if year == 0 || day == 0 || day > *lengths.get(month_index)? || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let days = days_since_epoch(year, month, day);
-    let instant = ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + millis - offset;
-    let instant = Timestamp::from_millis(instant);
-    (Timestamp::MIN <= instant && instant <= Timestamp::MAX).then_some(instant)
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar, counted in years that begin in March.
-fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let month = (month + 9) % 12;
-    let leap_days = year / 4 - year / 100 + year / 400;
-    // 306 days from March to December in steps of 30.6; 719,468 days from 0000-03-01 to 1970-01-01.
-    year * 365 + leap_days + (month * 306 + 5) / 10 + day - 1 - 719_468
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,37 +161,6 @@ mod tests {
         }
         for text in ["", "-", "90", "d", "3 weeks", "1.2.3s", ".s", "1us", "0.0001s", "999999999999999999999d", "1y"] {
             assert!(duration(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn instants_are_rfc_3339() {
-        for (text, millis) in [
-            ("1970-01-01T00:00:00Z", 0),
-            ("2026-01-01T00:00:00Z", 1_767_225_600_000),
-            ("2024-02-29T23:59:59.5+02:00", 1_709_243_999_500),
-            ("1969-12-31T23:59:59.999Z", -1),
-            ("2000-03-01t00:00:00.123000z", 951_868_800_123),
-            ("0001-01-01T00:00:00Z", Timestamp::MIN.as_millis()),
-            ("9999-12-31T23:59:59.999Z", Timestamp::MAX.as_millis()),
-        ] {
-            assert_eq!(timestamp(text), Some(Timestamp::from_millis(millis)), "{text}");
-        }
-        for text in [
-            "2026-01-01",
-            "2026-01-01T00:00:00",
-            "2026-02-29T00:00:00Z",
-            "2026-13-01T00:00:00Z",
-            "2026-00-01T00:00:00Z",
-            "2026-01-01T24:00:00Z",
-            "2026-01-01T00:00:00.Z",
-            "2026-01-01T00:00:00.0001Z",
-            "2026-01-01T00:00:00+0200",
-            "0000-01-01T00:00:00Z",
-            "9999-12-31T23:59:59-01:00",
-            "é026-01-01T00:00:00Z",
-        ] {
-            assert_eq!(timestamp(text), None, "{text}");
         }
     }
 }

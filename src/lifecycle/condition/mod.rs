@@ -28,7 +28,6 @@ pub use compile::compile;
 pub use covers::covers;
 pub use deadline::{Deadline, deadlines};
 pub use limits::{DEPTH_MAX, EXPRESSION_BYTES_MAX, LIST_ITEMS_MAX, NODES_MAX};
-pub use literal::timestamp;
 pub use parser::is_reserved;
 pub use problem::{ExpressionProblem, codes};
 pub use program::{Condition, Program, Reading};
