@@ -9,18 +9,16 @@ use serde_json::{Map, Value, json};
 
 use crate::lifecycle::model::Model;
 use crate::partition::{CustomerView, FactView, ModelView};
+use crate::wire::touchpoint_json::ID_BYTES_MAX;
 
 use super::Api;
 use super::answer::{amount, instant, titles, value};
 use super::problem::Problem;
 use super::workers::Known;
 
-/// Longer ids belong to nobody.
-const CUSTOMER_ID_BYTES_MAX: usize = 4096;
-
 pub(super) async fn customer(State(api): State<Arc<Api>>, Path(customer_id): Path<String>) -> Response {
-    if customer_id.len() > CUSTOMER_ID_BYTES_MAX {
-        let detail = format!("a customer id has at most {CUSTOMER_ID_BYTES_MAX} bytes");
+    if customer_id.len() > ID_BYTES_MAX {
+        let detail = format!("a customer id has at most {ID_BYTES_MAX} bytes");
         return Problem::new(StatusCode::BAD_REQUEST, "bad-customer-id", detail).into_response();
     }
     let workers = api.workers.clone();

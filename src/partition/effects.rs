@@ -1,5 +1,7 @@
 //! Everything that a partition asks of the world, collected until the batch is committed.
 
+use std::ops::{AddAssign, Sub};
+
 use crate::lifecycle::transition::Transition;
 
 use super::input::Rejected;
@@ -33,4 +35,30 @@ pub struct Tally {
     pub unknown_types: u64,
     /// Wake-ups worked off.
     pub wake_ups: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.consumed += other.consumed;
+        self.applied += other.applied;
+        self.duplicates += other.duplicates;
+        self.late += other.late;
+        self.unknown_types += other.unknown_types;
+        self.wake_ups += other.wake_ups;
+    }
+}
+
+/// What was counted since `earlier`.
+impl Sub for Tally {
+    type Output = Self;
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            consumed: self.consumed - earlier.consumed,
+            applied: self.applied - earlier.applied,
+            duplicates: self.duplicates - earlier.duplicates,
+            late: self.late - earlier.late,
+            unknown_types: self.unknown_types - earlier.unknown_types,
+            wake_ups: self.wake_ups - earlier.wake_ups,
+        }
+    }
 }

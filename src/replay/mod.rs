@@ -148,13 +148,6 @@ impl Replay {
         drop(self.partition.write_batches(0));
         self.partition.commit();
         self.inputs_pending = 0;
-        let tally = std::mem::take(&mut self.effects.tally);
-        let total = &mut self.summary.tally;
-        total.consumed += tally.consumed;
-        total.applied += tally.applied;
-        total.duplicates += tally.duplicates;
-        total.late += tally.late;
-        total.unknown_types += tally.unknown_types;
-        total.wake_ups += tally.wake_ups;
+        self.summary.tally += std::mem::take(&mut self.effects.tally);
     }
 }

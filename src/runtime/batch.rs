@@ -145,7 +145,7 @@ impl<M: Member> Worker<M> {
         let partition = share.position.partition;
         let Some(held) = self.held.get_mut(&partition).filter(|held| held.is_running()) else { return };
         let effects = held.commit(share);
-        self.report.add(&effects.tally);
+        self.report.tally += effects.tally;
         for letter in &effects.dead_letters {
             *self.report.dead_letters.entry(letter.reason).or_default() += 1;
         }

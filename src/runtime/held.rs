@@ -138,10 +138,8 @@ impl Held {
     /// What was pending has not been committed, and is to be done again.
     pub(super) fn abort(&mut self) {
         self.machine.abort();
-        if self.extent.is_sweeping() && !self.machine.is_sweeping() {
-            // Without this, the next commit would take the sweep for ended and have the log deleted unswept.
-            self.extent.drop_sweep();
-        }
+        // Else the next commit would take the sweep for ended and have the log deleted unswept.
+        assert_eq!(self.extent.is_sweeping(), self.machine.is_sweeping(), "an abort neither begins nor ends a sweep");
         self.effects = Effects::default();
         self.set_aside.clear();
         self.position = self.committed.offset.unwrap_or(self.position);

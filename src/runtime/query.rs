@@ -9,21 +9,14 @@ use crate::partition::CustomerView;
 /// How many questions are answered between two batches.
 pub(super) const QUERIES_MAX: usize = 64;
 
-/// A question to a worker. The one who asks waits for the answer under a deadline of its own; an answer nobody waits for is dropped.
+/// A question to a worker: what is known of a customer. The one who asks waits for the answer under a deadline of its own; an
+/// answer nobody waits for is dropped.
 #[derive(Debug)]
-pub enum Query {
-    /// What is known of a customer.
-    Customer {
-        /// Whose.
-        customer_id: Box<str>,
-        /// Where the answer goes.
-        answer: Sender<CustomerAnswer>,
-    },
-    /// How the worker's partitions do.
-    Status {
-        /// Where the answer goes.
-        answer: Sender<Status>,
-    },
+pub struct Query {
+    /// Whose.
+    pub customer_id: Box<str>,
+    /// Where the answer goes.
+    pub answer: Sender<CustomerAnswer>,
 }
 
 /// What a worker knows of a customer.

@@ -51,15 +51,6 @@ pub struct Sort {
 }
 
 impl Report {
-    pub(super) fn add(&mut self, tally: &Tally) {
-        self.tally.consumed += tally.consumed;
-        self.tally.applied += tally.applied;
-        self.tally.duplicates += tally.duplicates;
-        self.tally.late += tally.late;
-        self.tally.unknown_types += tally.unknown_types;
-        self.tally.wake_ups += tally.wake_ups;
-    }
-
     pub(super) fn published(&mut self, transition: &Transition, mode: Mode) {
         let cause = match transition.cause {
             Cause::Time => "time",

@@ -107,11 +107,6 @@ impl Extent {
         }
     }
 
-    /// The machine has undone the begin of the sweep.
-    pub(super) fn drop_sweep(&mut self) {
-        self.sweep = None;
-    }
-
     /// Whether a commit has something to note here though no customer changed.
     pub(super) fn has_something_to_note(&self) -> bool {
         self.start != self.noted_start

@@ -1,11 +1,10 @@
 //! The loop: poll, decode, apply, let time pass, commit.
 //!
 //! A worker owns one group member and its partitions outright and never shares them. [`Worker::step`] does one bounded
-//! round and is told the time, so that the loop can be single-stepped; [`Worker::run`] is the thread around it.
+//! round and is told the time, so that the loop can be single-stepped; the thread around it is the service's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use super::query::{self, CustomerAnswer, PartitionStatus, Query, Status};
 use super::recovery::Recovery;
 use super::report::Report;
 use super::restore::Restorer;
-use super::wall_clock::{Moment, WallClock};
+use super::wall_clock::Moment;
 
 /// How many records a poll brings at most.
 const POLL_RECORDS_MAX: usize = 1000;
@@ -105,17 +104,6 @@ impl<M: Member> Worker<M> {
             ask_at: Duration::ZERO,
             has_wake_ups_left: false,
         }
-    }
-
-    /// Works until `stop` is set, then commits what is pending and leaves the group.
-    ///
-    /// # Errors
-    /// When a person must act. Nothing has to be put in order then: what is not committed has not happened.
-    pub fn run(mut self, clock: &WallClock, stop: &AtomicBool) -> Result<Report, Fatal> {
-        while !stop.load(Ordering::Relaxed) {
-            self.step(clock.now())?;
-        }
-        self.stop(clock.now())
     }
 
     /// One bounded round of everything that is to be done.
@@ -337,10 +325,7 @@ impl<M: Member> Worker<M> {
     fn answer_queries(&mut self) {
         for query in query::at_hand(&self.queries) {
             // Whoever asked may have given up waiting.
-            match query {
-                Query::Customer { customer_id, answer } => drop(answer.send(self.customer(&customer_id))),
-                Query::Status { answer } => drop(answer.send(self.status())),
-            }
+            drop(query.answer.send(self.customer(&query.customer_id)));
         }
     }
 

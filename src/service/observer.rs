@@ -87,13 +87,6 @@ fn seconds(length: time::Duration) -> f64 {
 
 /// What `later` has more than `earlier`.
 fn difference(earlier: &Report, later: &Report) -> Progress {
-    let mut tally = later.tally;
-    tally.consumed -= earlier.tally.consumed;
-    tally.applied -= earlier.tally.applied;
-    tally.duplicates -= earlier.tally.duplicates;
-    tally.late -= earlier.tally.late;
-    tally.unknown_types -= earlier.tally.unknown_types;
-    tally.wake_ups -= earlier.tally.wake_ups;
     let dead_letters = later
         .dead_letters
         .iter()
@@ -110,7 +103,7 @@ fn difference(earlier: &Report, later: &Report) -> Progress {
         })
     });
     Progress {
-        tally,
+        tally: later.tally - earlier.tally,
         dead_letters: dead_letters.collect(),
         transitions: transitions.filter(|transitions| transitions.count > 0).collect(),
         committed: later.commits - earlier.commits,

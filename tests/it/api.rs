@@ -74,8 +74,7 @@ impl Server {
             partition.apply(Input::Touchpoint(&touchpoint), &mut Effects::default());
             partition.write_batches(0);
             partition.commit();
-            while let Ok(question) = questions.recv() {
-                let Query::Customer { customer_id, answer } = question else { continue };
+            while let Ok(Query { customer_id, answer }) = questions.recv() {
                 let found = partition.customer(&customer_id);
                 let found = found.map_or(CustomerAnswer::Unknown, |customer| CustomerAnswer::Found {
                     partition: 7,

@@ -381,7 +381,7 @@ impl Simulation {
             let (answer, answers) = channel();
             for question in self.questions.iter().flatten() {
                 let customer_id = asked.customer_id.clone();
-                question.send(Query::Customer { customer_id, answer: answer.clone() }).expect("the worker is there");
+                question.send(Query { customer_id, answer: answer.clone() }).expect("the worker is there");
             }
             for slot in 0..self.slots.len() {
                 self.step(slot);
