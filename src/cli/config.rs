@@ -6,7 +6,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use crate::api::Token;
 use crate::config::{Config, reference};
+use crate::kafka;
+use crate::service::kafka_options;
+use crate::telemetry::logging;
 
 use super::{Exit, print};
 
@@ -61,17 +65,36 @@ pub(super) fn run(arguments: &ConfigArguments) -> ExitCode {
             Err(exit) => exit.into(),
         },
         Action::Check(file) => match file.load() {
-            Ok(config) => match config.models.load(io::stderr().is_terminal()) {
-                Ok(models) => {
-                    let (models, workers) = (models.models.len(), config.workers);
-                    print(&format!("the configuration is good: {models} models, {workers} workers\n")).into()
-                }
-                Err(report) => {
-                    eprintln!("{report}");
-                    Exit::Usage.into()
-                }
-            },
+            Ok(config) => check(&config).into(),
             Err(exit) => exit.into(),
         },
+    }
+}
+
+/// Looks at all that `run` looks at before it asks the cluster.
+fn check(config: &Config) -> Exit {
+    let mut problems = Vec::new();
+    if let Err(problem) = logging::filter(&config.log.level) {
+        problems.push(format!("log.level: {problem}"));
+    }
+    if let Some(Err(error)) = kafka_options(config, |_| ()).first().map(kafka::Options::check) {
+        problems.push(format!("kafka.client: {error}"));
+    }
+    if let Some(Err(problem)) = config.http.token_file.as_deref().map(Token::read) {
+        problems.push(problem);
+    }
+    let models = config.models.load(io::stderr().is_terminal());
+    if let Err(report) = &models {
+        problems.push(report.to_string());
+    }
+    match models {
+        Ok(models) if problems.is_empty() => {
+            let (models, workers) = (models.models.len(), config.workers);
+            print(&format!("the configuration is good: {models} models, {workers} workers\n"))
+        }
+        _ => {
+            eprintln!("{}", problems.join("\n"));
+            Exit::Usage
+        }
     }
 }

@@ -191,8 +191,9 @@ impl Config {
                 .map_err(|error| refuse(format!("{}: cannot be read: {error}", path.display())))?,
             None => String::new(),
         };
-        let variables =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        // What is no text is refused like any other rubbish, not passed over.
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
         Self::parse(&text, path.unwrap_or(Path::new("lifecycle.yaml")), variables)
     }
 

@@ -46,7 +46,12 @@ impl Settings {
             Err(error) => {
                 let place =
                     error.location().map_or(String::new(), |place| format!(":{}:{}", place.line(), place.column()));
-                settings.problems.push(format!("{}{place}: {}", file.display(), error.without_snippet()));
+                let text = error.without_snippet().to_string();
+                // The reader's advice is for programmers, and it repeats the place.
+                let what = ["; use from_str_multiple", ", set DuplicateKeyPolicy", " at line "]
+                    .iter()
+                    .fold(text.as_str(), |text, end| text.split(end).next().unwrap_or(text));
+                settings.problems.push(format!("{}{place}: {what}", file.display()));
             }
         }
         settings

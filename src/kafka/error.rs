@@ -45,6 +45,11 @@ impl Error {
         Self::new(Reaction::Fatal, "settings", "InvalidConfig", message)
     }
 
+    /// A setting that the client does not know, or a value that it does not take.
+    pub(super) fn of_settings(error: &KafkaError) -> Self {
+        Self::settings(describe(error))
+    }
+
     /// Adds what the client reported beside the error: the cause of a lost connection comes only that way.
     pub(super) fn because(mut self, reported: Option<String>) -> Self {
         if let Some(reported) = reported {

@@ -226,6 +226,10 @@ impl Options {
                  else a slow commit costs the membership"
             )));
         }
+        // The client itself knows which settings exist, and what each of them takes.
+        for config in [self.for_input(), self.for_output()] {
+            config.create_native_config().map_err(|error| Error::of_settings(&error))?;
+        }
         Ok(())
     }
 

@@ -141,3 +141,51 @@ fn a_model_that_never_ends_is_refused() {
         assert!(run.errors.contains("/dev/zero: cannot be read: larger than 256 KiB"), "{}", run.errors);
     }
 }
+
+#[test]
+fn a_configuration_is_checked_for_all_that_would_keep_the_service_from_starting() {
+    let directory = tempfile::tempdir().unwrap();
+    let configuration = "kafka: {bootstrap_servers: 'localhost:9092', instance_id: a, client: {no.such.setting: 1}}\n\
+                         http: {listen: '0.0.0.0:80', token_file: nowhere}\nlog: {level: inof}\nmodels: [retentoin]\n";
+    std::fs::write(directory.path().join("lifecycle.yaml"), configuration).unwrap();
+    let run = lifecycle(directory.path(), &["config", "check", "--config", "lifecycle.yaml"], b"");
+    assert_eq!(run.code, 2);
+    for problem in [
+        "log.level: `inof` is no level",
+        "No such configuration property: \"no.such.setting\"",
+        "http.token_file: nowhere cannot be read",
+        "no shipped model is called `retentoin`",
+    ] {
+        assert!(run.errors.contains(problem), "{problem} is missing in {}", run.errors);
+    }
+    let started = lifecycle(directory.path(), &["run", "--config", "lifecycle.yaml"], b"");
+    assert_eq!(started.code, 2, "{}", started.errors);
+}
+
+/// What the shell hands over need not be text.
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let run = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
+        .args(["config", "check"])
+        .env_clear()
+        .env("LIFECYCLE_KAFKA_BOOTSTRAP_SERVERS", "localhost:9092")
+        .env("LIFECYCLE_WORKERS", std::ffi::OsStr::from_bytes(b"\xff"))
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(2));
+    let errors = String::from_utf8(run.stderr).unwrap();
+    assert!(errors.contains("LIFECYCLE_WORKERS: `workers`: write a whole number"), "{errors}");
+}
+
+#[test]
+fn what_is_no_yaml_is_told_without_the_words_of_programmers() {
+    let directory = tempfile::tempdir().unwrap();
+    for (text, told) in [("a: 1\na: 2\n", ":2:1: duplicate mapping key: a\n"), ("a: 1\n---\na: 1\n", ":3:1: multiple")]
+    {
+        std::fs::write(directory.path().join("lifecycle.yaml"), text).unwrap();
+        let run = lifecycle(directory.path(), &["config", "check", "--config", "lifecycle.yaml"], b"");
+        assert!(run.errors.contains(told) && !run.errors.contains("from_str"), "{}", run.errors);
+    }
+}
