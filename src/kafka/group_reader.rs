@@ -142,6 +142,12 @@ impl GroupReader {
     }
 
     fn let_go(&mut self, partitions: &BTreeSet<PartitionId>) -> Result<(), Error> {
+        // The client remembers a pause beyond the assignment: if the group gave the partition back, it would never be fetched.
+        let paused = self.those(partitions, |it| it == Fetching::Paused);
+        if !paused.is_empty() {
+            let list = self.reader.list(paused);
+            self.reader.client().resume(&list).map_err(|error| Error::of_assignment("release", &error))?;
+        }
         let fetched = self.those(partitions, |it| it != Fetching::NotYet);
         self.reader
             .client()

@@ -287,6 +287,38 @@ fn a_revoked_partition_is_not_released_until_the_worker_says_so() {
 }
 
 #[test]
+fn a_partition_that_was_paused_when_it_went_is_read_again_when_it_comes_back() {
+    let world = World::new(2);
+    broker::produce(&world.input, &[ToWrite::to(0, "one"), ToWrite::to(1, "two")]);
+    let mut first = world.member("a");
+    let mut owned = gain_and_read_on(&mut first);
+    owned.sort_unstable();
+    assert_eq!(owned, [0, 1]);
+    read(&mut first, 2);
+    first.pause(&[0, 1]).unwrap();
+
+    let mut second = world.member("b");
+    let gone = until("the second member has a partition", || {
+        let revoked = first.poll(10, POLL).unwrap().into_iter().find_map(|event| match event {
+            Event::Revoked(revoked) => Some(revoked),
+            _ => None,
+        });
+        if let Some(revoked) = &revoked {
+            first.release(revoked).unwrap();
+        }
+        second.poll(10, POLL).unwrap().into_iter().find_map(|event| match event {
+            Event::Gained(gained) => Some(gained),
+            _ => None,
+        })
+    });
+    drop(second);
+    assert_eq!(gain_and_read_on(&mut first), gone);
+    broker::produce(&world.input, &[ToWrite::to(gone[0], "three")]);
+    // Nothing was committed, so it is read from the beginning.
+    assert_eq!(read(&mut first, 2).len(), 2);
+}
+
+#[test]
 fn control_records_at_the_end_do_not_count_as_unread() {
     let world = World::new(2);
     broker::produce_committed(&world.input, &[ToWrite::to(0, "a"), ToWrite::to(0, "b")]);
