@@ -31,7 +31,9 @@ impl Given {
             format_timestamp(occurred_at)
         );
         for (name, value) in &self.fields {
-            record.push_str(&format!(r#","{name}":{value}"#));
+            for part in [",\"", &**name, "\":", &**value] {
+                record.push_str(part);
+            }
         }
         record + "}"
     }

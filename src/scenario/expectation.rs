@@ -36,6 +36,7 @@ pub(super) enum ExpectedChange {
 }
 
 /// What is asked of a move; `None` is not asked.
+#[expect(clippy::option_option, reason = "not asked, asked for no stage and asked for a stage are three things")]
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Move {
     from: Option<Option<StageIndex>>,
