@@ -6,15 +6,18 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod check;
+mod compare;
 mod config;
 mod demo;
 pub mod eval;
+mod explain;
 mod graph;
 mod replay;
 mod run;
 mod schema;
 mod test;
 mod topics;
+mod touchpoint_files;
 
 /// How a command ended. The numbers are a contract: scripts and supervisors act on them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,9 +68,19 @@ enum Command {
     Graph(graph::GraphArguments),
     Schema(schema::SchemaArguments),
     Replay(replay::ReplayArguments),
+    Explain(explain::ExplainArguments),
     Test(test::TestArguments),
     Topics(topics::TopicsArguments),
     Config(config::ConfigArguments),
+}
+
+/// How a result is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For programs: one object.
+    Json,
 }
 
 /// Prints `text` to standard output, without its colors where nobody sees them.
@@ -97,6 +110,7 @@ pub fn run() -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Topics(arguments) => topics::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
     }

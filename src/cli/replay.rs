@@ -23,7 +23,7 @@ use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions
 use crate::wire::transition::{Mode, Publication};
 use crate::wire::transition_json::write_json;
 
-use super::Exit;
+use super::{Exit, Format, compare};
 
 /// Longer lines are bad lines.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
@@ -38,7 +38,8 @@ Examples:
   lifecycle replay touchpoints.ndjson.gz > transitions.ndjson
   lifecycle replay --model retention --until 2026-01-01T00:00:00Z january.ndjson february.ndjson
   kcat -C -e -t touchpoints | lifecycle replay --output standings -
-  lifecycle replay --model ./my-model.yaml --dead-letters bad.ndjson touchpoints.ndjson";
+  lifecycle replay --model ./my-model.yaml --dead-letters bad.ndjson touchpoints.ndjson
+  lifecycle replay --compare retention ./retention-60-days.yaml touchpoints.ndjson.gz";
 
 /// Compute transitions from touchpoints in files, with no Kafka.
 ///
@@ -66,12 +67,29 @@ pub(super) struct ReplayArguments {
     /// Write bad lines to this file, with their reasons, and do not count them as a failure
     #[arg(long, value_name = "FILE")]
     dead_letters: Option<PathBuf>,
+    /// Write what changes when the model NEW takes the place of OLD, in place of transitions
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["OLD", "NEW"],
+        conflicts_with_all = ["models", "output", "dead_letters", "summary"]
+    )]
+    compare: Vec<String>,
+    /// How a comparison is written
+    #[arg(long, value_enum, default_value_t = Format::Text, requires = "compare")]
+    format: Format,
     /// Print counts to standard error at the end, also when it is no terminal
     #[arg(long)]
     summary: bool,
     /// Files with touchpoints, plain or gzipped, in the order of arrival; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+}
+
+impl ReplayArguments {
+    fn facts(&self) -> FactOptions {
+        FactOptions { currency: self.currency, lateness: self.lateness, ..FactOptions::default() }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
@@ -84,6 +102,10 @@ enum Output {
 
 /// Replays.
 pub(super) fn run(arguments: &ReplayArguments) -> ExitCode {
+    if let [old, new] = &arguments.compare[..] {
+        let options = ReplayOptions { facts: arguments.facts(), until: arguments.until };
+        return compare::run(old, new, &options, arguments.format, &arguments.files);
+    }
     let models = match ModelChoice::of(&arguments.models).load(io::stderr().is_terminal()) {
         Ok(models) => Arc::new(models),
         Err(report) => {
@@ -117,7 +139,7 @@ enum Failure {
 
 /// Returns the number of bad lines.
 fn replay(arguments: &ReplayArguments, models: &Arc<ModelSet>) -> Result<u64, Failure> {
-    let facts = FactOptions { currency: arguments.currency, lateness: arguments.lateness, ..FactOptions::default() };
+    let facts = arguments.facts();
     let mut replay = Replay::new(Arc::clone(models), ReplayOptions { facts, until: arguments.until });
     let mut output = BufWriter::with_capacity(WRITE_BYTES, io::stdout().lock());
     let mut json = Vec::new();
@@ -312,17 +334,17 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-fn parse_until(text: &str) -> Result<Timestamp, String> {
+pub(super) fn parse_until(text: &str) -> Result<Timestamp, String> {
     parse_timestamp(text).map_err(|error| format!("{error}; write an instant such as 2026-01-31T00:00:00Z"))
 }
 
-fn parse_lateness(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_lateness(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(length) if length >= Duration::ZERO => Ok(length),
         _ => Err("write a duration such as 30s, 1m or 24h".to_owned()),
     }
 }
 
-fn parse_currency(text: &str) -> Result<Currency, String> {
+pub(super) fn parse_currency(text: &str) -> Result<Currency, String> {
     Currency::parse(text).ok_or_else(|| "write three capital letters, such as EUR".to_owned())
 }

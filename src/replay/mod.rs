@@ -47,6 +47,8 @@ pub struct Replay {
     partition: Partition,
     effects: Effects,
     options: ReplayOptions,
+    /// The time of the latest touchpoint met.
+    reached: Option<Timestamp>,
     inputs_pending: usize,
     summary: Summary,
 }
@@ -59,6 +61,7 @@ impl Replay {
             partition: Partition::new(models, options.facts.clone()),
             effects: Effects::default(),
             options,
+            reached: None,
             inputs_pending: 0,
             summary: Summary::default(),
         }
@@ -80,9 +83,42 @@ impl Replay {
         }
         self.partition.apply(Input::Touchpoint(touchpoint), &mut self.effects);
         self.inputs_pending += 1;
+        // A duplicate moves no clock.
         let reached = self.partition.clock().reached().unwrap_or(touchpoint.occurred_at);
+        let reached = self.reach(reached);
         self.hand_on(reached, publish)?;
         self.pass_time(reached - self.options.facts.lateness, reached, publish)
+    }
+
+    /// Lets time pass as a touchpoint of `instant` would, without one: for those of customers that nobody asks for.
+    ///
+    /// # Errors
+    /// Those of `publish`.
+    pub fn meet<E>(
+        &mut self,
+        instant: Timestamp,
+        publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.options.until.is_some_and(|until| instant > until) {
+            self.summary.left_out += 1;
+            return Ok(());
+        }
+        let reached = self.reach(instant);
+        self.pass_time(reached - self.options.facts.lateness, reached, publish)
+    }
+
+    /// Works off the wake-ups due by `until`, whatever has been met, and closes the batch.
+    ///
+    /// # Errors
+    /// Those of `publish`.
+    pub fn run_until<E>(
+        &mut self,
+        until: Timestamp,
+        publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.pass_time(until, until, publish)?;
+        self.commit();
+        Ok(())
     }
 
     /// Works off the wake-ups that are due at the end, and closes the last batch.
@@ -90,7 +126,7 @@ impl Replay {
     /// # Errors
     /// Those of `publish`.
     pub fn finish<E>(&mut self, publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>) -> Result<(), E> {
-        if let Some(until) = self.options.until.or(self.partition.clock().reached()) {
+        if let Some(until) = self.end() {
             self.pass_time(until, until, publish)?;
         }
         self.commit();
@@ -103,10 +139,30 @@ impl Replay {
         &self.partition
     }
 
+    /// The machine, to be fed by somebody else from here on.
+    #[must_use]
+    pub fn into_partition(self) -> Partition {
+        self.partition
+    }
+
+    /// The instant at which [`finish`](Self::finish) ends; `None` when nothing has been met and no end is set.
+    #[must_use]
+    pub fn end(&self) -> Option<Timestamp> {
+        self.options.until.or(self.reached)
+    }
+
     /// What has been met so far.
     #[must_use]
-    pub const fn summary(&self) -> Summary {
-        self.summary
+    pub fn summary(&self) -> Summary {
+        let mut summary = self.summary;
+        add(&mut summary.tally, &self.effects.tally);
+        summary
+    }
+
+    fn reach(&mut self, instant: Timestamp) -> Timestamp {
+        let reached = self.reached.map_or(instant, |reached| reached.max(instant));
+        self.reached = Some(reached);
+        reached
     }
 
     fn pass_time<E>(

@@ -83,8 +83,8 @@ pub fn value(value: &OwnedValue, now: Option<Timestamp>) -> String {
         OwnedValue::Bool(truth) => truth.to_string(),
         OwnedValue::String(text) => format!("\"{text}\""),
         OwnedValue::Timestamp(time) => match now {
-            Some(now) if *time < now => format!("{} ({} before)", instant(*time), length(now - *time)),
-            Some(now) if *time > now => format!("{} (in {})", instant(*time), length(*time - now)),
+            Some(now) if *time < now => format!("{} ({} before)", instant(*time), rough_length(now - *time)),
+            Some(now) if *time > now => format!("{} (in {})", instant(*time), rough_length(*time - now)),
             Some(_) => format!("{} (now)", instant(*time)),
             None => instant(*time),
         },
@@ -103,6 +103,16 @@ pub fn instant(instant: Timestamp) -> String {
 /// A length of time: `45 days`, `1 day 2 hours`.
 #[must_use]
 pub fn length(length: Duration) -> String {
+    parts(length, usize::MAX)
+}
+
+/// A length of time by its two longest units; what is shorter is cut off.
+#[must_use]
+pub fn rough_length(length: Duration) -> String {
+    parts(length, 2)
+}
+
+fn parts(length: Duration, parts_max: usize) -> String {
     const UNITS: [(&str, u64); 5] =
         [("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000), ("millisecond", 1)];
     let mut rest = length.as_millis().unsigned_abs();
@@ -117,6 +127,7 @@ pub fn length(length: Duration) -> String {
     if parts.is_empty() {
         return "no time".to_owned();
     }
+    parts.truncate(parts_max);
     let sign = if length.as_millis() < 0 { "minus " } else { "" };
     format!("{sign}{}", parts.join(" "))
 }
@@ -157,6 +168,9 @@ mod tests {
             |days| value(&OwnedValue::Timestamp(Timestamp::from_millis(0) + Duration::from_days(days)), Some(now));
         assert_eq!(told(0), "1970-01-01 00:00 (2 days before)");
         assert_eq!(told(2), "1970-01-03 00:00 (now)");
+        let before =
+            |millis| value(&OwnedValue::Timestamp(Timestamp::from_millis(-millis)), Some(Timestamp::from_millis(0)));
+        assert_eq!(before(93_784_005), "1969-12-30 21:56:55.995 (1 day 2 hours before)");
         assert_eq!(told(3), "1970-01-04 00:00 (in 1 day)");
         assert_eq!(value(&OwnedValue::Absent, Some(now)), "none");
     }
