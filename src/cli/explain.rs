@@ -138,7 +138,7 @@ fn tell(arguments: &ExplainArguments, models: &Arc<ModelSet>, bad_lines: &mut u6
         // Of other customers only the time matters: what silence does to this one is found when the clock has passed it.
         if touchpoint.customer_id == arguments.customer {
             let before = replay.summary();
-            certain(replay.apply(&touchpoint, &mut |transition, _| collect(transition, &mut published)));
+            let Ok(()) = replay.apply(&touchpoint, &mut |transition, _| collect(transition, &mut published));
             if replay.summary().left_out > before.left_out {
                 return Ok(());
             }
@@ -146,14 +146,14 @@ fn tell(arguments: &ExplainArguments, models: &Arc<ModelSet>, bad_lines: &mut u6
             place(touchpoint.occurred_at, Some(seen), published, &mut moments);
             clock = clock.max(touchpoint.occurred_at);
         } else {
-            certain(replay.meet(touchpoint.occurred_at, &mut |transition, _| collect(transition, &mut published)));
+            let Ok(()) = replay.meet(touchpoint.occurred_at, &mut |transition, _| collect(transition, &mut published));
             place(touchpoint.occurred_at, None, published, &mut moments);
         }
         clock = moments[moments_before..].iter().map(|moment: &Moment| moment.at).fold(clock, Timestamp::max);
         Ok(())
     })?;
     let mut published = Vec::new();
-    certain(replay.finish(&mut |transition, _| collect(transition, &mut published)));
+    let Ok(()) = replay.finish(&mut |transition, _| collect(transition, &mut published));
     place(Timestamp::MAX, None, published, &mut moments);
     let Some(view) = replay.partition().customer(&arguments.customer) else { return Ok(None) };
     let now = replay.end().unwrap_or(view.clock);
@@ -168,16 +168,14 @@ fn look_ahead(replay: &mut Replay, customer: &str) -> (Vec<Moment>, bool) {
         let next = replay.partition().customer(customer).and_then(|view| view.next_wake_up);
         let Some(next) = next else { return (forecast, false) };
         let mut published = Vec::new();
-        certain(replay.run_until(next, &mut |transition, _| collect(transition, &mut published)));
+        let Ok(()) = replay.run_until(next, &mut |transition, _| collect(transition, &mut published));
         place(next, None, published, &mut forecast);
     }
     (forecast, true)
 }
 
-fn certain(outcome: Result<(), Infallible>) {
-    let Ok(()) = outcome;
-}
-
+/// Cannot fail.
+#[expect(clippy::unnecessary_wraps, reason = "a replay asks whether its transitions could be handed on")]
 fn collect(transition: &Transition, published: &mut Vec<Transition>) -> Result<(), Infallible> {
     published.push(transition.clone());
     Ok(())

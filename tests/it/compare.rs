@@ -49,9 +49,9 @@ milestones:
 ";
 
 fn compare(old: &str, new: &str, arguments: &[&str]) -> Run {
-    let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join("old.yaml"), old).unwrap();
-    fs::write(directory.path().join("new.yaml"), new).unwrap();
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("old.yaml"), old).expect("writable");
+    fs::write(directory.path().join("new.yaml"), new).expect("writable");
     let command = ["replay", "--compare", "old.yaml", "new.yaml"];
     lifecycle(directory.path(), &[&command, arguments, &["-"]].concat(), TOUCHPOINTS.as_bytes())
 }
