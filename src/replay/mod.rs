@@ -155,7 +155,7 @@ impl Replay {
     #[must_use]
     pub fn summary(&self) -> Summary {
         let mut summary = self.summary;
-        add(&mut summary.tally, &self.effects.tally);
+        summary.tally += self.effects.tally;
         summary
     }
 

@@ -168,8 +168,9 @@ mod tests {
             |days| value(&OwnedValue::Timestamp(Timestamp::from_millis(0) + Duration::from_days(days)), Some(now));
         assert_eq!(told(0), "1970-01-01 00:00 (2 days before)");
         assert_eq!(told(2), "1970-01-03 00:00 (now)");
-        let before =
-            |millis| value(&OwnedValue::Timestamp(Timestamp::from_millis(-millis)), Some(Timestamp::from_millis(0)));
+        let before = |millis: i64| {
+            value(&OwnedValue::Timestamp(Timestamp::from_millis(-millis)), Some(Timestamp::from_millis(0)))
+        };
         assert_eq!(before(93_784_005), "1969-12-30 21:56:55.995 (1 day 2 hours before)");
         assert_eq!(told(3), "1970-01-04 00:00 (in 1 day)");
         assert_eq!(value(&OwnedValue::Absent, Some(now)), "none");
