@@ -224,7 +224,8 @@ pub const KEYS: &[Key] = &[
         form: "size",
         default: "8GiB",
         otherwise: "",
-        about: "How much memory the customers may take, all workers together. Past it reading stops and the instance is not ready.",
+        about: "How much memory the customers may take, all workers together; each may fill an equal share. A worker past its share \
+                stops reading, and the instance is not ready.",
     },
     Key {
         path: "touchpoints.bytes_max",

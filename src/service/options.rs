@@ -55,7 +55,11 @@ pub fn worker_options(config: &Config) -> runtime::Options {
             ClockSource::Wall => runtime::ClockSource::Wall,
             ClockSource::Touchpoints => runtime::ClockSource::Touchpoints,
         },
-        max_ahead: length(config.clock.max_ahead),
+        max_ahead: match config.clock.source {
+            ClockSource::Wall => length(config.clock.max_ahead),
+            // Where wall time plays no part, nothing lies in its future.
+            ClockSource::Touchpoints => time::Duration::from_millis(i64::MAX),
+        },
         facts: FactOptions {
             currency: config.currency,
             lateness: length(config.clock.lateness),
@@ -73,4 +77,24 @@ pub fn worker_options(config: &Config) -> runtime::Options {
 
 fn length(length: Duration) -> time::Duration {
     time::Duration::from_millis(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_wall_refuses_no_touchpoint_where_touchpoints_are_the_clock() {
+        let max_ahead = |source: &str| {
+            let text =
+                format!("kafka:\n  bootstrap_servers: localhost:9092\nclock:\n  source: {source}\n  max_ahead: 5m\n");
+            let config =
+                Config::parse(&text, Path::new("lifecycle.yaml"), std::iter::empty()).expect("a configuration");
+            worker_options(&config).max_ahead
+        };
+        assert_eq!(max_ahead("wall"), time::Duration::from_millis(300_000));
+        assert_eq!(max_ahead("touchpoints"), time::Duration::from_millis(i64::MAX));
+    }
 }
