@@ -129,7 +129,8 @@ fn check_changelog(topic: &TopicDescription, input: Option<&TopicDescription>, f
             Severity::Refusal,
             format!("it has {} partitions, but {} has {}", topic.partitions, input.name, input.partitions),
             "customers are kept in the changelog partition of their input partition: give a new service a changelog topic with \
-             as many partitions as the input; for one that has run, follow the guide on changing the number of partitions",
+             as many partitions as the input; one that has run cannot change the number: give it new topics and a new \
+             kafka.group_id, and let it read all touchpoints again",
         );
     }
     let Some(settings) = &topic.settings else {

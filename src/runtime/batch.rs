@@ -51,10 +51,17 @@ impl<M: Member> Worker<M> {
                 self.recovery.fail(error, None, now.elapsed)?;
             }
             Outcome::Unknown(error) => {
+                // Once is a slow transaction or a restart; to have it all the time, two instances must be called the same.
+                let hint = if error.fenced {
+                    "; another producer has taken the transactional id: when this comes again and again, two instances \
+                     have the same kafka.group_id and kafka.instance_id"
+                } else {
+                    ""
+                };
                 tracing::warn!(
                     call = error.call,
                     code = error.code,
-                    "the outcome of a transaction has to be looked up"
+                    "the outcome of a transaction has to be looked up{hint}"
                 );
                 self.report.renewals += 1;
                 self.rewind_running();
