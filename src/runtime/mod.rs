@@ -1,7 +1,7 @@
 //! The worker: what is read becomes what is committed.
 //!
-//! One thread owns one group member and its partitions. [`worker`] is the loop, [`batch`] and [`commit`] make one transaction of
-//! what is pending, [`assignment`] and [`restore`] are about partitions that come and go. Nothing here knows what a stage is.
+//! One thread owns one group member and its partitions. `worker` is the loop, `batch` and `commit` make one transaction of
+//! what is pending, `assignment` and `restore` are about partitions that come and go. Nothing here knows what a stage is.
 
 mod assignment;
 mod batch;
