@@ -1,12 +1,17 @@
-//! What a touchpoint costs on its way through a partition with all six shipped models, without Kafka and without decoding.
+//! What a touchpoint costs with all six shipped models, without Kafka and without decoding: the rules by themselves, and the way
+//! through a partition.
 //!
-//! Each measurement applies a batch of touchpoints of as many customers, writes what changed and commits, as a worker does; times are those
+//! Of the rules: folding one touchpoint into a customer's facts and, where that changes what a condition reads, evaluating every
+//! model. Of the partition: each measurement applies a batch of touchpoints of as many customers, writes what changed and commits, as a worker does; times are those
 //! of one batch, and the throughput counts touchpoints.
 
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use lifecycle_processor::config::ModelChoice;
+use lifecycle_processor::lifecycle::customer::{Customer, Rules};
+use lifecycle_processor::lifecycle::evaluate::evaluate;
+use lifecycle_processor::lifecycle::fact::FactsAt;
 use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::lifecycle::money::Amount;
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
@@ -95,5 +100,47 @@ fn touchpoints(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, touchpoints);
+/// One customer of the stream; folds touchpoints of the type and evaluates all models where facts changed.
+fn rules(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("rules");
+    for (name, type_name) in [("that no fact reads", "nobody_knows_this"), ("that changes facts", "product_viewed")] {
+        let models = Arc::new(ModelChoice::default().load(false).expect("the shipped models are sound"));
+        let rules = Rules { models: Arc::clone(&models), options: FactOptions::default() };
+        let mut now = Timestamp::from_millis(1_700_000_000_000);
+        let mut customer = Customer::new("customer".into(), now, &models);
+        let touchpoint = |type_name: &'static str, now| Touchpoint {
+            event_id: type_name,
+            customer_id: "customer",
+            kind: models.vocabulary.type_index(type_name),
+            type_name,
+            occurred_at: now,
+            order_id: None,
+            amount: None,
+            currency: None,
+            properties: &[],
+        };
+        for type_name in ["product_viewed", "order_completed"] {
+            let touchpoint = touchpoint(type_name, now);
+            let groups = models.vocabulary.groups_of(&touchpoint);
+            customer.apply(&rules, &touchpoint, groups, &mut Vec::new());
+        }
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                now = now.next();
+                let touchpoint = touchpoint(type_name, now);
+                let groups = models.vocabulary.groups_of(&touchpoint);
+                let facts = &mut customer.facts;
+                if facts.fold(&models.layout, &rules.options, &touchpoint, groups, now) != 0 {
+                    let facts = FactsAt { layout: &models.layout, facts };
+                    for model in &models.models {
+                        std::hint::black_box(evaluate(model, &facts, now, 0));
+                    }
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, rules, touchpoints);
 criterion_main!(benches);
