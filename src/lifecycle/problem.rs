@@ -80,7 +80,7 @@ pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// How many slips turn `written` into `meant`: a letter too many, missing or wrong, or two neighbours exchanged (the
 /// optimal string alignment distance).
-fn slips(written: &str, meant: &str) -> usize {
+pub(crate) fn slips(written: &str, meant: &str) -> usize {
     let (written, meant): (Vec<char>, Vec<char>) = (written.chars().collect(), meant.chars().collect());
     let mut rows = vec![(0..=meant.len()).collect::<Vec<usize>>()];
     for (i, &letter) in written.iter().enumerate() {

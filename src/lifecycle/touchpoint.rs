@@ -28,10 +28,18 @@ pub struct Touchpoint<'a> {
     pub properties: &'a [(PropertyIndex, Value<'a>)],
 }
 
+impl<'a> Touchpoint<'a> {
+    /// The value of a property that is read.
+    #[must_use]
+    pub fn property(&self, property: PropertyIndex) -> Value<'a> {
+        self.properties.iter().find(|(index, _)| *index == property).map_or(Value::Absent, |&(_, value)| value)
+    }
+}
+
 impl Inputs for Touchpoint<'_> {
     /// A slot of a group condition is the index of a property; time does not change it.
     fn read(&self, slot: Slot, _now: Timestamp, _horizon: &mut Horizon) -> Value<'_> {
-        self.properties.iter().find(|(index, _)| index.0 == slot.0).map_or(Value::Absent, |&(_, value)| value)
+        self.property(PropertyIndex(slot.0))
     }
 }
 

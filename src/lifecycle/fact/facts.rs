@@ -107,7 +107,7 @@ impl Facts {
                 (is_later, &readers.numbers[usize::from(index)])
             }
             Update::Sum(index, property) => {
-                let micros = match property_of(touchpoint, property) {
+                let micros = match touchpoint.property(property) {
                     Value::Int(number) => number.wrapping_mul(Amount::MICROS),
                     Value::Double(number) => to_micros(number),
                     _ => 0,
@@ -117,7 +117,7 @@ impl Facts {
                 (micros != 0, &readers.numbers[usize::from(index)])
             }
             Update::Latest(index, property) => {
-                let value = property_of(touchpoint, property);
+                let value = touchpoint.property(property);
                 let latest = &mut self.latest[usize::from(index)];
                 let is_later = value != Value::Absent
                     && latest.as_ref().is_none_or(|known| {
@@ -209,10 +209,6 @@ impl FactsAt<'_> {
         horizon.note(ends_at);
         Some(readings.streaks[index])
     }
-}
-
-fn property_of<'a>(touchpoint: &Touchpoint<'a>, property: crate::lifecycle::id::PropertyIndex) -> Value<'a> {
-    touchpoint.properties.iter().find(|(index, _)| *index == property).map_or(Value::Absent, |&(_, value)| value)
 }
 
 fn time_of(millis: i64) -> Option<Timestamp> {

@@ -2,36 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::lifecycle::condition::ExpressionProblem;
+use crate::lifecycle::condition::{ExpressionProblem, is_reserved};
 use crate::lifecycle::model_draft::{ExpressionDraft, Word};
 use crate::lifecycle::problem::{Problem, Severity};
 
-/// Names that mean something in every expression, or may once (those that the Common Expression Language reserves).
-const RESERVED: [&str; 23] = [
-    "now",
-    "true",
-    "false",
-    "null",
-    "in",
-    "has",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 /// How long a name may be.
 pub const NAME_BYTES_MAX: usize = 64;
 
@@ -70,9 +44,11 @@ impl Problems {
         let text = name.value.as_str();
         let starts_well = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
         let is_plain = starts_well && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !is_plain || text.len() > NAME_BYTES_MAX || RESERVED.contains(&text) {
+        // `has` is a name to the parser, and a function to everybody who reads a model.
+        let is_taken = is_reserved(text) || text == "has";
+        if !is_plain || text.len() > NAME_BYTES_MAX || is_taken {
             let message = format!("`{text}` cannot be the name of {what}");
-            let help = if RESERVED.contains(&text) {
+            let help = if is_taken {
                 "the word means something else in conditions; take another one".to_owned()
             } else {
                 format!("use at most {NAME_BYTES_MAX} letters, digits and `_`, beginning with a letter")
