@@ -35,6 +35,10 @@ pub struct Tally {
     pub unknown_types: u64,
     /// Wake-ups worked off.
     pub wake_ups: u64,
+    /// Customers removed because they asked for it.
+    pub erased: u64,
+    /// Customers removed because they never ordered and were silent for too long.
+    pub forgotten: u64,
 }
 
 impl AddAssign for Tally {
@@ -45,6 +49,8 @@ impl AddAssign for Tally {
         self.late += other.late;
         self.unknown_types += other.unknown_types;
         self.wake_ups += other.wake_ups;
+        self.erased += other.erased;
+        self.forgotten += other.forgotten;
     }
 }
 
@@ -59,6 +65,8 @@ impl Sub for Tally {
             late: self.late - earlier.late,
             unknown_types: self.unknown_types - earlier.unknown_types,
             wake_ups: self.wake_ups - earlier.wake_ups,
+            erased: self.erased - earlier.erased,
+            forgotten: self.forgotten - earlier.forgotten,
         }
     }
 }

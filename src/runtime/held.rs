@@ -29,8 +29,6 @@ pub(super) enum Phase {
     Restoring {
         /// When the restore began.
         since: Duration,
-        /// When the last record came.
-        progress_at: Duration,
     },
     /// Touchpoints are applied.
     Running,

@@ -10,6 +10,7 @@ mod commit;
 mod fatal;
 mod held;
 mod options;
+mod progress;
 mod publisher;
 mod query;
 mod recovery;
@@ -21,6 +22,7 @@ mod worker;
 
 pub use fatal::Fatal;
 pub use options::{ClockSource, Options, SweepOptions, Topics};
+pub use progress::RestoreProgress;
 pub use query::{CustomerAnswer, PartitionStatus, Query, Status};
 pub use report::{Report, Sort};
 pub use wall_clock::{Moment, WallClock};

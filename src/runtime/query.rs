@@ -6,6 +6,8 @@ use crate::kafka::PartitionId;
 use crate::lifecycle::time::Timestamp;
 use crate::partition::CustomerView;
 
+use super::progress::RestoreProgress;
+
 /// How many questions are answered between two batches.
 pub(super) const QUERIES_MAX: usize = 64;
 
@@ -55,6 +57,8 @@ pub struct PartitionStatus {
     pub partition: PartitionId,
     /// Whether its customers are there and touchpoints are applied.
     pub is_running: bool,
+    /// How far its restore has come, while its changelog is being read.
+    pub restore: Option<RestoreProgress>,
     /// The next input record.
     pub position: i64,
     /// How many customers, committed ones.

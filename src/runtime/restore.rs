@@ -14,6 +14,7 @@ use crate::wire::offset_metadata::OffsetMetadata;
 use super::commit::{Outcome, transact};
 use super::fatal::Fatal;
 use super::held::{Held, Phase, Share};
+use super::progress::{Course, RestoreProgress};
 use super::sweep::Extent;
 use super::wall_clock::Moment;
 use super::worker::{Worker, attempted};
@@ -30,27 +31,56 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 const ATTEMPTS_PAST_END: u32 = 12;
 /// After how long without any record the end of the changelog is asked for again.
 const STALL: Duration = Duration::from_mins(1);
+/// How often the log tells how far restores have come.
+const TELL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The restores under way.
 #[derive(Debug, Default)]
 pub(super) struct Restorer {
     decoder: ChangelogDecoder,
-    open: BTreeMap<PartitionId, Goal>,
+    open: BTreeMap<PartitionId, Restore>,
+    tell_at: Duration,
 }
 
-/// What a restore leads to.
+/// A restore under way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Goal {
-    /// Past the last record to read.
-    end: i64,
+struct Restore {
+    course: Course,
     /// The event time reached at the last commit.
     clock: Clock,
+    /// When the broker was last asked why nothing comes.
+    asked_at: Duration,
 }
 
 impl Restorer {
     /// Whether nothing is being restored.
     pub(super) fn is_idle(&self) -> bool {
         self.open.is_empty()
+    }
+
+    /// How far the restore of `partition` has come; `None` when none is under way.
+    pub(super) fn progress(&self, partition: PartitionId) -> Option<RestoreProgress> {
+        self.open.get(&partition).map(|restore| restore.course.progress())
+    }
+
+    /// Tells the log how far the restores have come, now and then.
+    fn tell(&mut self, elapsed: Duration) {
+        if self.open.is_empty() || elapsed < self.tell_at {
+            return;
+        }
+        self.tell_at = elapsed + TELL_INTERVAL;
+        for (&partition, restore) in &self.open {
+            let progress = restore.course.progress();
+            let Some(eta) = progress.eta else { continue };
+            tracing::info!(
+                partition,
+                remaining_records = progress.remaining_records,
+                remaining_bytes = progress.remaining_bytes,
+                customers_per_second = progress.customers_per_second,
+                eta_seconds = eta.as_secs(),
+                "partition is being restored"
+            );
+        }
     }
 }
 
@@ -108,14 +138,16 @@ impl<M: Member> Worker<M> {
         for record in &records {
             self.restore_record(record, now)?;
         }
-        let open: Vec<_> = self.restorer.open.iter().map(|(&partition, &goal)| (partition, goal)).collect();
-        for (partition, goal) in open {
-            if self.member.has_read_changelog_to(partition, goal.end) {
+        let open: Vec<_> =
+            self.restorer.open.iter().map(|(&partition, restore)| (partition, restore.course.end())).collect();
+        for (partition, end) in open {
+            if self.member.has_read_changelog_to(partition, end) {
                 self.finish(partition, now)?;
             } else {
-                self.watch_stall(partition, goal, now)?;
+                self.watch_stall(partition, now)?;
             }
         }
+        self.restorer.tell(now.elapsed);
         Ok(())
     }
 
@@ -172,7 +204,7 @@ impl<M: Member> Worker<M> {
     fn open(&mut self, partition: PartitionId, clock: Clock, now: Moment) -> Result<(), Fatal> {
         let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
         let (start, end) = (held.extent.start(), held.extent.end());
-        held.phase = Phase::Restoring { since: now.elapsed, progress_at: now.elapsed };
+        held.phase = Phase::Restoring { since: now.elapsed };
         if start >= end {
             return self.run_from_here(partition, clock, now);
         }
@@ -180,15 +212,20 @@ impl<M: Member> Worker<M> {
             self.ask_again(&[partition], now);
             return Ok(());
         }
-        self.restorer.open.insert(partition, Goal { end, clock });
+        if self.restorer.is_idle() {
+            // Short restores are told of when they are through.
+            self.restorer.tell_at = now.elapsed + TELL_INTERVAL;
+        }
+        let course = Course::new(start, end, now.elapsed);
+        self.restorer.open.insert(partition, Restore { course, clock, asked_at: now.elapsed });
         Ok(())
     }
 
     fn restore_record(&mut self, record: &Record, now: Moment) -> Result<(), Fatal> {
         let partition = record.partition;
-        let Some(goal) = self.restorer.open.get(&partition) else { return Ok(()) };
+        let Some(restore) = self.restorer.open.get_mut(&partition) else { return Ok(()) };
         let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
-        if record.offset >= goal.end {
+        if record.offset >= restore.course.end() {
             return Ok(());
         }
         let unreadable = |problem| Fatal::ChangelogUnreadable { partition, offset: record.offset, problem };
@@ -197,16 +234,14 @@ impl<M: Member> Worker<M> {
         let restored = held.machine.restore(&batch.layout, &batch.customers).map_err(unreadable)?;
         self.report.restored += restored.customers as u64;
         held.extent.read(value.len());
-        if let Phase::Restoring { progress_at, .. } = &mut held.phase {
-            *progress_at = now.elapsed;
-        }
+        restore.course.read(record.offset, value.len(), batch.customers.len(), now.elapsed);
         Ok(())
     }
 
     fn finish(&mut self, partition: PartitionId, now: Moment) -> Result<(), Fatal> {
-        let Some(goal) = self.restorer.open.remove(&partition) else { return Ok(()) };
+        let Some(restore) = self.restorer.open.remove(&partition) else { return Ok(()) };
         attempted(self.member.close_changelog(partition))?;
-        self.run_from_here(partition, goal.clock, now)
+        self.run_from_here(partition, restore.clock, now)
     }
 
     /// The customers are there: touchpoints may come.
@@ -280,16 +315,16 @@ impl<M: Member> Worker<M> {
     }
 
     /// Tells a slow changelog from one that has lost its end.
-    fn watch_stall(&mut self, partition: PartitionId, goal: Goal, now: Moment) -> Result<(), Fatal> {
-        let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
-        let Phase::Restoring { progress_at, .. } = &mut held.phase else { return Ok(()) };
-        if now.elapsed.saturating_sub(*progress_at) < STALL {
+    fn watch_stall(&mut self, partition: PartitionId, now: Moment) -> Result<(), Fatal> {
+        let Some(restore) = self.restorer.open.get_mut(&partition) else { return Ok(()) };
+        if now.elapsed.saturating_sub(restore.course.read_at().max(restore.asked_at)) < STALL {
             return Ok(());
         }
-        *progress_at = now.elapsed;
+        restore.asked_at = now.elapsed;
+        let expected = restore.course.end();
         tracing::warn!(partition, "no changelog record has come for a while");
         match attempted(self.member.changelog_range(partition))? {
-            Some((_, end)) if end < goal.end => Err(Fatal::ChangelogShrunk { partition, expected: goal.end, end }),
+            Some((_, end)) if end < expected => Err(Fatal::ChangelogShrunk { partition, expected, end }),
             Some(_) | None => Ok(()),
         }
     }

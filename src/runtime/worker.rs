@@ -171,10 +171,24 @@ impl<M: Member> Worker<M> {
     #[must_use]
     pub fn status(&self) -> Status {
         Status {
-            partitions: self.held.iter().map(|(&partition, held)| PartitionStatus::of(partition, held)).collect(),
+            partitions: self.held.iter().map(|(&partition, held)| self.status_of(partition, held)).collect(),
             is_recovering: self.recovery.is_pending(),
             is_over_limit: self.is_over_limit,
             has_pending_changes: self.batch.since.is_some(),
+        }
+    }
+
+    fn status_of(&self, partition: PartitionId, held: &Held) -> PartitionStatus {
+        PartitionStatus {
+            partition,
+            is_running: held.is_running(),
+            restore: self.restorer.progress(partition),
+            position: held.position,
+            customers: held.machine.len(),
+            bytes: held.machine.bytes(),
+            wake_ups: held.machine.wake_ups_pending(),
+            reached: held.machine.clock().reached(),
+            population: held.machine.population().to_vec(),
         }
     }
 
@@ -337,21 +351,6 @@ impl<M: Member> Worker<M> {
         });
         let is_complete = running().count() == self.held.len();
         found.unwrap_or(if is_complete { CustomerAnswer::Unknown } else { CustomerAnswer::Restoring })
-    }
-}
-
-impl PartitionStatus {
-    fn of(partition: PartitionId, held: &Held) -> Self {
-        Self {
-            partition,
-            is_running: held.is_running(),
-            position: held.position,
-            customers: held.machine.len(),
-            bytes: held.machine.bytes(),
-            wake_ups: held.machine.wake_ups_pending(),
-            reached: held.machine.clock().reached(),
-            population: held.machine.population().to_vec(),
-        }
     }
 }
 
