@@ -39,6 +39,30 @@ const fn histogram(name: &'static str, labels: &'static str, about: &'static str
 pub(super) const BUILD_INFO: &str = "lifecycle_build_info";
 pub(super) const MODEL_INFO: &str = "lifecycle_model_info";
 pub(super) const READY: &str = "lifecycle_ready";
+pub(super) const STATE: &str = "lifecycle_service_state";
+pub(super) const TOPIC_PARTITIONS: &str = "lifecycle_topic_partitions";
+pub(super) const TOUCHPOINT_BYTES: &str = "lifecycle_touchpoint_bytes_total";
+pub(super) const EVENT_LATENCY: &str = "lifecycle_event_latency_seconds";
+pub(super) const APPEND_LATENCY: &str = "lifecycle_append_latency_seconds";
+pub(super) const WAKE_UP_LATENESS: &str = "lifecycle_wake_up_lateness_seconds";
+pub(super) const WAKE_UP_OVERDUE: &str = "lifecycle_wake_up_overdue_seconds";
+pub(super) const STAGE_MOVES: &str = "lifecycle_stage_moves_total";
+pub(super) const BATCH_TOUCHPOINTS: &str = "lifecycle_batch_touchpoints";
+pub(super) const WORKER_SECONDS: &str = "lifecycle_worker_seconds_total";
+pub(super) const RECORDS_WRITTEN: &str = "lifecycle_records_written_total";
+pub(super) const BYTES_WRITTEN: &str = "lifecycle_bytes_written_total";
+pub(super) const ABORTS_IN_A_ROW: &str = "lifecycle_aborts_in_a_row";
+pub(super) const KAFKA_ERRORS: &str = "lifecycle_kafka_errors_total";
+pub(super) const REBALANCE_DURATION: &str = "lifecycle_rebalance_duration_seconds";
+pub(super) const RESTORE_DURATION: &str = "lifecycle_restore_duration_seconds";
+pub(super) const RESTORE_REMAINING: &str = "lifecycle_restore_remaining_records";
+pub(super) const RESTORE_ETA: &str = "lifecycle_restore_eta_seconds";
+pub(super) const REMOVED: &str = "lifecycle_customers_removed_total";
+pub(super) const POSITION: &str = "lifecycle_partition_position";
+pub(super) const CLOCK: &str = "lifecycle_partition_clock_timestamp_seconds";
+pub(super) const REACHED: &str = "lifecycle_partition_reached_timestamp_seconds";
+pub(super) const HTTP_REQUESTS: &str = "lifecycle_http_requests_total";
+pub(super) const HTTP_DURATION: &str = "lifecycle_http_request_duration_seconds";
 pub(super) const CONSUMED: &str = "lifecycle_touchpoints_consumed_total";
 pub(super) const APPLIED: &str = "lifecycle_touchpoints_applied_total";
 pub(super) const DUPLICATES: &str = "lifecycle_touchpoints_duplicate_total";
@@ -71,43 +95,113 @@ pub(super) const STARTED: &str = "process_start_time_seconds";
 pub const METRICS: &[Description] = &[
     gauge(BUILD_INFO, "version", "Always 1; says which version runs."),
     gauge(MODEL_INFO, "model, version", "Always 1 for each model that runs."),
+    gauge(
+        STATE,
+        "state (starting, restoring, running, stopping)",
+        "1 for the state that the service is in, 0 for the others.",
+    ),
     gauge(READY, "", "1 when every partition of this instance is worked on, else 0; the same as `/readyz`."),
+    // Input.
     counter(CONSUMED, "", "Records read and committed: applied, duplicates and dead letters together."),
     counter(APPLIED, "", "Touchpoints folded into facts."),
     counter(DUPLICATES, "", "Touchpoints that the customer had already."),
     counter(LATE, "", "Applied touchpoints older than their customer's clock."),
     counter(UNKNOWN_TYPES, "", "Applied touchpoints of a type that neither catalogue nor models name."),
     counter(DEAD_LETTERS, "reason", "Records set aside, by reason."),
-    counter(WAKE_UPS, "", "Customers looked at because time had passed."),
-    counter(
-        TRANSITIONS,
-        "model, kind (stage, signal, milestone, counter), name, cause (touchpoint, time), mode (live, replay, reconcile)",
-        "Transitions published.",
-    ),
-    counter(
-        COMMITS,
-        "result (committed, aborted, renewed)",
-        "Transactions: visible, dropped and done again, or of unknown outcome that had to be looked up.",
-    ),
-    histogram(COMMIT_DURATION, "", "How long a transaction took, from its beginning until it was visible."),
-    gauge(LAST_COMMIT, "worker", "When the worker last committed."),
-    counter(REBALANCED, "event (gained, revoked, lost)", "Partitions that came or went."),
-    counter(RESTORED, "", "Customers read back from the changelog."),
-    counter(SWEEPS, "", "Sweeps of the changelog begun."),
-    counter(TRUNCATIONS, "result (done, failed)", "Heads of the changelog deleted; a failed one is tried again."),
+    counter(TOUCHPOINT_BYTES, "", "Bytes of the keys and values of the records consumed."),
+    gauge(TOPIC_PARTITIONS, "", "Partitions of the topic of touchpoints, of all instances together."),
     gauge(PARTITIONS, "", "Partitions that this instance has."),
-    gauge(PARTITIONS_RESTORING, "", "Partitions whose customers are still being read back."),
+    gauge(POSITION, "partition", "Offset of the next record to be read."),
     gauge(LAG_RECORDS, "partition", "Records not yet read, as far as is known."),
     gauge(
         LAG_SECONDS,
         "partition",
         "How far the latest touchpoint read lies behind wall time; 0 when everything is read.",
     ),
+    gauge(REACHED, "partition", "Event time of the latest touchpoint read."),
+    gauge(CLOCK, "partition", "Up to when wake-ups of silent customers may fire."),
+    // Output.
+    counter(
+        TRANSITIONS,
+        "model, kind (stage, signal, milestone, counter), name, cause (touchpoint, time), mode (live, replay, reconcile)",
+        "Transitions published.",
+    ),
+    counter(STAGE_MOVES, "model, from, to", "Transitions of kind stage published; the empty stage stands for none."),
     gauge(CUSTOMERS, "model, stage", "Customers by stage; the empty stage stands for none."),
+    counter(
+        RECORDS_WRITTEN,
+        "topic_kind (transitions, replay, changelog, dead_letters)",
+        "Records written and committed.",
+    ),
+    counter(
+        BYTES_WRITTEN,
+        "topic_kind (transitions, replay, changelog, dead_letters)",
+        "Bytes of the keys and values of the records written and committed.",
+    ),
+    // Latency.
+    histogram(
+        EVENT_LATENCY,
+        "cause (touchpoint, time)",
+        "From the instant of a live transition until it was committed: from the touchpoint's `occurred_at`, or from the instant at \
+         which time changed something (`clock.lateness` included).",
+    ),
+    histogram(APPEND_LATENCY, "", "From the Kafka timestamp of a record consumed until what it led to was committed."),
+    // Wake-ups.
+    counter(WAKE_UPS, "", "Customers looked at because time had passed."),
+    histogram(
+        WAKE_UP_LATENESS,
+        "",
+        "How much later than due a wake-up was committed, `clock.lateness` taken off; old news left out (`publish.fresh_for`).",
+    ),
+    gauge(
+        WAKE_UP_OVERDUE,
+        "",
+        "For how long the oldest wake-up that waits has been due, `clock.lateness` taken off; 0 when none is due.",
+    ),
+    gauge(PARTITION_WAKE_UPS, "partition", "Customers that wait for time to pass."),
+    // Commits.
+    counter(
+        COMMITS,
+        "result (committed, aborted, renewed)",
+        "Transactions: visible, dropped and done again, or of unknown outcome that had to be looked up.",
+    ),
+    histogram(COMMIT_DURATION, "", "How long a transaction took, from its beginning until it was visible."),
+    histogram(BATCH_TOUCHPOINTS, "", "Records consumed in one transaction."),
+    gauge(LAST_COMMIT, "worker", "When the worker last committed."),
+    gauge(ABORTS_IN_A_ROW, "worker", "Transactions that failed since the last one that was committed."),
+    counter(
+        KAFKA_ERRORS,
+        "reaction (retry, abort, renew, fatal), code",
+        "Errors of the Kafka client by what was done about them; the code is the client's name for the error.",
+    ),
+    counter(
+        WORKER_SECONDS,
+        "worker, activity (poll, apply, commit, restore, idle)",
+        "Where the worker's time goes; what is not idle is its utilisation.",
+    ),
+    // State.
     gauge(PARTITION_CUSTOMERS, "partition", "Customers kept."),
     gauge(PARTITION_BYTES, "partition", "Memory that the customers take."),
-    gauge(PARTITION_WAKE_UPS, "partition", "Customers that wait for time to pass."),
     gauge(STATE_LIMIT, "", "`state.max_bytes`: past it reading stops."),
+    counter(
+        REMOVED,
+        "reason (silence, erasure)",
+        "Customers removed: silent for `state.forget_after`, or erased at request.",
+    ),
+    counter(SWEEPS, "", "Sweeps of the changelog begun."),
+    counter(TRUNCATIONS, "result (done, failed)", "Heads of the changelog deleted; a failed one is tried again."),
+    // Group and restore.
+    counter(REBALANCED, "event (gained, revoked, lost)", "Partitions that came or went."),
+    histogram(REBALANCE_DURATION, "", "From the instant a partition was gained until it was worked on."),
+    gauge(PARTITIONS_RESTORING, "", "Partitions whose customers are still being read back."),
+    counter(RESTORED, "", "Customers read back from the changelog."),
+    gauge(RESTORE_REMAINING, "partition", "Changelog records still to be read back."),
+    gauge(RESTORE_ETA, "", "How long the restores under way will take at their present speed; 0 when there is none."),
+    histogram(RESTORE_DURATION, "", "How long reading back a partition's customers took."),
+    // HTTP.
+    counter(HTTP_REQUESTS, "path, code", "Requests answered, by route and status."),
+    histogram(HTTP_DURATION, "path", "How long answering took."),
+    // The process.
     gauge(RESIDENT, "", "Memory of the process."),
     counter(CPU, "", "Processor time of the process."),
     gauge(STARTED, "", "When the process started."),

@@ -235,6 +235,11 @@ impl Metrics {
         self.render_instance(is_ready, &mut text);
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.render_workers(&workers, &mut text);
+        for metric in METRICS {
+            if !text.contains(&format!("# TYPE {} ", metric.name)) {
+                Page { text: &mut text }.open(metric.name);
+            }
+        }
         text
     }
 
