@@ -11,6 +11,7 @@ mod config;
 mod demo;
 pub mod eval;
 mod explain;
+mod generate;
 mod graph;
 mod replay;
 mod run;
@@ -47,7 +48,7 @@ Exit codes:
   0  done
   1  done, and problems were found: bad lines, a model that does not check, a scenario that fails
   2  the command line, the configuration or a model file cannot be used
-  3  run, topics: the cluster, its topics or the HTTP address cannot be used
+  3  run, topics, generate: the cluster, its topics or the HTTP address cannot be used
   4  run: stopped by an error that only a person can mend
   5  run: did not stop in time, or a call to Kafka never returned; restart it";
 
@@ -63,6 +64,7 @@ struct CommandLine {
 enum Command {
     Run(run::RunArguments),
     Demo(demo::DemoArguments),
+    Generate(generate::GenerateArguments),
     Check(check::CheckArguments),
     Eval(eval::EvalArguments),
     Graph(graph::GraphArguments),
@@ -104,6 +106,7 @@ pub fn run() -> ExitCode {
     match CommandLine::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),

@@ -1,8 +1,10 @@
-//! Generated customers whose touchpoints look like those of a shop: for the demo, for benchmarks and tests.
+//! Generated customers whose touchpoints look like those of a shop: for the demo, for load, benchmarks and tests.
 //!
-//! The same seed gives the same touchpoints, in order of time. Needs nothing but the rules' notion of time.
+//! The same seed gives the same touchpoints, in order of time; [`Delivery`] then sends them with the faults of a real
+//! network. Needs nothing but the rules' notion of time. What is kept is bounded by the customers who still have plans.
 
 mod customer;
+mod delivery;
 mod touchpoint;
 
 use std::cmp::Reverse;
@@ -13,7 +15,14 @@ use fastrand::Rng;
 use crate::lifecycle::time::{Duration, Timestamp};
 
 use customer::Customer;
+pub use delivery::{Delivered, Delivery, Faults};
 pub use touchpoint::GeneratedTouchpoint;
+
+const DAY_MS: i64 = 86_400_000;
+/// Before this hour of the day (UTC) people sleep, mostly.
+const WAKING_MS: i64 = 6 * 3_600_000;
+/// One in so many is up all the same.
+const AWAKE_AT_NIGHT: u32 = 8;
 
 /// What kind of shop it is.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -26,15 +35,20 @@ pub struct JourneyOptions {
     pub customers_per_day: f64,
 }
 
-/// Touchpoints of all customers, in order of time, without end.
+/// Touchpoints of all customers, in order of time, without end unless customers are [limited](Journeys::limited_to).
 #[derive(Debug)]
 pub struct Journeys {
     rng: Rng,
     options: JourneyOptions,
-    customers: Vec<Customer>,
+    customers_max: u64,
+    /// How many have appeared.
+    arrived: u64,
     next_arrival: Timestamp,
-    /// When each customer does something next, by index.
-    agenda: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    /// Those who still have plans; a place that is free is taken again.
+    customers: Vec<Option<Customer>>,
+    free: Vec<usize>,
+    /// When each customer does something next: time, the customer's number, place in `customers`.
+    agenda: BinaryHeap<Reverse<(Timestamp, u64, usize)>>,
     touchpoints: u64,
 }
 
@@ -45,18 +59,41 @@ impl Journeys {
         Self {
             rng: Rng::with_seed(options.seed),
             options,
-            customers: Vec::new(),
+            customers_max: u64::MAX,
+            arrived: 0,
             next_arrival: options.start,
+            customers: Vec::new(),
+            free: Vec::new(),
             agenda: BinaryHeap::new(),
             touchpoints: 0,
         }
     }
 
+    /// After so many customers nobody new appears.
+    #[must_use]
+    pub fn limited_to(self, customers_max: u64) -> Self {
+        Self { customers_max, ..self }
+    }
+
+    /// How many customers have appeared.
+    #[must_use]
+    pub fn customers(&self) -> u64 {
+        self.arrived
+    }
+
+    /// When somebody appears or does something next; `None` when nobody will.
+    #[must_use]
+    pub fn next_time(&self) -> Option<Timestamp> {
+        let planned = self.agenda.peek().map(|Reverse((time, ..))| *time);
+        let arrival = (self.arrived < self.customers_max).then_some(self.next_arrival);
+        planned.into_iter().chain(arrival).min()
+    }
+
     /// The next touchpoint if it happens by `until`.
     pub fn next_by(&mut self, until: Timestamp) -> Option<GeneratedTouchpoint> {
         loop {
-            let planned = self.agenda.peek().map(|Reverse((time, _))| *time);
-            if planned.is_none_or(|planned| self.next_arrival <= planned) {
+            let planned = self.agenda.peek().map(|Reverse((time, ..))| *time);
+            if self.arrived < self.customers_max && planned.is_none_or(|planned| self.next_arrival <= planned) {
                 if self.next_arrival > until {
                     return None;
                 }
@@ -64,16 +101,21 @@ impl Journeys {
                 continue;
             }
             let time = planned.filter(|&planned| planned <= until)?;
-            let Reverse((_, index)) = self.agenda.pop()?;
-            let customer = &mut self.customers[index];
+            let Reverse((_, number, place)) = self.agenda.pop()?;
+            let customer = self.customers[place].as_mut()?;
             let step = customer.step(&mut self.rng);
-            if let Some(pause) = step.pause {
-                self.agenda.push(Reverse((time + pause, index)));
+            let customer_id = customer.id.clone();
+            if let Some(days) = step.pause_days {
+                let next = self.waking(time + days_of(days.max(0.000_1)));
+                self.agenda.push(Reverse((next, number, place)));
+            } else {
+                self.customers[place] = None;
+                self.free.push(place);
             }
             self.touchpoints += 1;
             return Some(GeneratedTouchpoint {
                 event_id: format!("t{:08}", self.touchpoints),
-                customer_id: customer.id.clone(),
+                customer_id,
                 occurred_at: time,
                 act: step.act,
             });
@@ -81,12 +123,28 @@ impl Journeys {
     }
 
     fn arrive(&mut self) {
-        let index = self.customers.len();
-        self.customers.push(Customer::new(index, &mut self.rng));
-        self.agenda.push(Reverse((self.next_arrival, index)));
-        // Arrivals are independent of one another: the time between two is exponential.
-        let days = -(1.0 - self.rng.f64()).ln() / self.options.customers_per_day.max(f64::MIN_POSITIVE);
+        let customer = Customer::new(self.arrived, &mut self.rng);
+        let place = self.free.pop().unwrap_or(self.customers.len());
+        if place == self.customers.len() {
+            self.customers.push(Some(customer));
+        } else {
+            self.customers[place] = Some(customer);
+        }
+        let time = self.waking(self.next_arrival);
+        self.agenda.push(Reverse((time, self.arrived, place)));
+        self.arrived += 1;
+        // Even chances need no logarithm, whose last digits differ between machines.
+        let days = 2.0 * self.rng.f64() / self.options.customers_per_day.max(f64::MIN_POSITIVE);
         self.next_arrival = self.next_arrival + days_of(days.min(3_650.0));
+    }
+
+    /// The time of day at which somebody does what they could do from `time` on.
+    fn waking(&mut self, time: Timestamp) -> Timestamp {
+        let since_midnight = time.as_millis().rem_euclid(DAY_MS);
+        if since_midnight >= WAKING_MS || self.rng.u32(0..AWAKE_AT_NIGHT) == 0 {
+            return time;
+        }
+        time + Duration::from_millis(WAKING_MS - since_midnight + self.rng.i64(0..3 * 3_600_000))
     }
 }
 
@@ -101,14 +159,19 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
+    const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn journeys(seed: u64, customers_per_day: f64) -> Journeys {
+        Journeys::new(JourneyOptions { seed, start: START, customers_per_day })
+    }
+
     fn first(seed: u64, count: usize) -> Vec<GeneratedTouchpoint> {
         first_of(seed, 50.0, count)
     }
 
     fn first_of(seed: u64, customers_per_day: f64, count: usize) -> Vec<GeneratedTouchpoint> {
-        let start = Timestamp::from_millis(1_700_000_000_000);
-        let mut journeys = Journeys::new(JourneyOptions { seed, start, customers_per_day });
-        let until = start + Duration::from_days(1_000);
+        let mut journeys = journeys(seed, customers_per_day);
+        let until = START + Duration::from_days(1_000);
         std::iter::from_fn(|| journeys.next_by(until)).take(count).collect()
     }
 
@@ -128,14 +191,24 @@ mod tests {
 
     #[test]
     fn nothing_happens_past_the_instant_asked_for() {
-        let start = Timestamp::from_millis(0);
-        let mut journeys = Journeys::new(JourneyOptions { seed: 1, start, customers_per_day: 10.0 });
-        let until = start + Duration::from_days(2);
+        let mut journeys = journeys(1, 10.0);
+        let until = START + Duration::from_days(2);
         while let Some(touchpoint) = journeys.next_by(until) {
             assert!(touchpoint.occurred_at <= until);
         }
         assert_eq!(journeys.next_by(until), None);
         assert!(journeys.next_by(until + Duration::from_days(30)).is_some());
+    }
+
+    #[test]
+    fn the_journeys_of_so_many_customers_end_and_nothing_of_them_is_kept() {
+        let mut journeys = journeys(1, 100.0).limited_to(200);
+        let mut seen = HashSet::new();
+        while let Some(touchpoint) = journeys.next_by(START + Duration::from_days(100_000)) {
+            seen.insert(touchpoint.customer_id);
+        }
+        assert_eq!((seen.len(), journeys.customers(), journeys.next_time()), (200, 200, None));
+        assert!(journeys.customers.iter().all(Option::is_none));
     }
 
     #[test]
@@ -150,5 +223,14 @@ mod tests {
             }
         }
         assert!(came_back > 20, "{came_back}");
+    }
+
+    #[test]
+    fn nights_are_quiet() {
+        let touchpoints = first(7, 10_000);
+        let is_night =
+            |touchpoint: &&GeneratedTouchpoint| touchpoint.occurred_at.as_millis().rem_euclid(DAY_MS) < WAKING_MS;
+        let nights = touchpoints.iter().filter(is_night).count();
+        assert!((100..1_500).contains(&nights), "a quarter of the day has {nights} of 10,000");
     }
 }

@@ -5,6 +5,13 @@ use std::fmt::Write;
 use crate::lifecycle::time::Timestamp;
 use crate::wire::time::format_timestamp;
 
+/// What the shop sells.
+pub(super) const PRODUCTS: [&str; 8] =
+    ["espresso machine", "coffee beans", "milk jug", "grinder", "filter papers", "travel mug", "tea kettle", "cocoa"];
+
+/// What the shop advertises with.
+pub(super) const CAMPAIGNS: [&str; 5] = ["spring sale", "welcome", "new in store", "bring a friend", "we miss you"];
+
 /// A touchpoint that somebody might have sent.
 #[derive(Clone, PartialEq, Debug)]
 pub struct GeneratedTouchpoint {
@@ -25,10 +32,12 @@ pub struct Act {
     pub type_name: &'static str,
     /// The order that it is about.
     pub order_id: Option<String>,
-    /// Hundredths of a US dollar.
+    /// Hundredths of the shop's currency.
     pub cents: Option<u32>,
     /// The score of a survey from 0 to 10.
     pub nps: Option<u8>,
+    /// A property: its name and its value.
+    pub about: Option<(&'static str, &'static str)>,
 }
 
 impl Act {
@@ -39,10 +48,19 @@ impl Act {
 }
 
 impl GeneratedTouchpoint {
-    /// The touchpoint in the native JSON format. Ids and types hold nothing that would have to be escaped.
+    /// The touchpoint in the native JSON format, with amounts in US dollars.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut json = format!(
+        self.to_json_in("USD")
+    }
+
+    /// The touchpoint in the native JSON format, with amounts in `currency`. Ids, types and properties hold nothing that
+    /// would have to be escaped.
+    #[must_use]
+    pub fn to_json_in(&self, currency: &str) -> String {
+        let mut json = String::with_capacity(256);
+        _ = write!(
+            json,
             r#"{{"event_id":"{}","customer_id":"{}","type":"{}","occurred_at":"{}""#,
             self.event_id,
             self.customer_id,
@@ -53,10 +71,12 @@ impl GeneratedTouchpoint {
             _ = write!(json, r#","order_id":"{order_id}""#);
         }
         if let Some(cents) = self.act.cents {
-            _ = write!(json, r#","amount":{}.{:02},"currency":"USD""#, cents / 100, cents % 100);
+            _ = write!(json, r#","amount":{}.{:02},"currency":"{currency}""#, cents / 100, cents % 100);
         }
         if let Some(score) = self.act.nps {
             _ = write!(json, r#","properties":{{"scale":"nps","score":{score}}}"#);
+        } else if let Some((name, value)) = self.act.about {
+            _ = write!(json, r#","properties":{{"{name}":"{value}"}}"#);
         }
         json.push('}');
         json
@@ -73,11 +93,28 @@ mod tests {
             event_id: "t1".into(),
             customer_id: "c1".into(),
             occurred_at: Timestamp::from_millis(0),
-            act: Act { type_name: "order_completed", order_id: Some("c1-1".into()), cents: Some(1_205), nps: Some(9) },
+            act: Act { order_id: Some("c1-1".into()), cents: Some(1_205), nps: Some(9), ..Act::of("order_completed") },
         };
         assert_eq!(
             touchpoint.to_json(),
             r#"{"event_id":"t1","customer_id":"c1","type":"order_completed","occurred_at":"1970-01-01T00:00:00Z","order_id":"c1-1","amount":12.05,"currency":"USD","properties":{"scale":"nps","score":9}}"#
         );
+    }
+
+    #[test]
+    fn json_names_what_the_act_is_about_and_the_currency_asked_for() {
+        let mut touchpoint = GeneratedTouchpoint {
+            event_id: "t1".into(),
+            customer_id: "c1".into(),
+            occurred_at: Timestamp::from_millis(0),
+            act: Act { cents: Some(5), about: Some(("product", "cocoa")), ..Act::of("order_completed") },
+        };
+        assert!(
+            touchpoint
+                .to_json_in("EUR")
+                .ends_with(r#","amount":0.05,"currency":"EUR","properties":{"product":"cocoa"}}"#)
+        );
+        touchpoint.act.cents = None;
+        assert!(!touchpoint.to_json().contains("currency"));
     }
 }

@@ -7,22 +7,17 @@ use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use rdkafka::producer::DefaultProducerContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::error::Error;
+use super::settings::Cluster;
 
 /// A broker inside this process. It is gone with this value.
 pub struct MockBroker {
     cluster: MockCluster<'static, DefaultProducerContext>,
-}
-
-/// Writes records, without transactions.
-pub struct Feed {
-    producer: BaseProducer,
 }
 
 /// Reads a topic from its beginning, every partition of it, outside of any group.
@@ -45,55 +40,8 @@ impl MockBroker {
 
     /// Where clients find it.
     #[must_use]
-    pub fn bootstrap_servers(&self) -> String {
-        self.cluster.bootstrap_servers()
-    }
-}
-
-impl Feed {
-    /// A feed to the broker at `bootstrap_servers`.
-    ///
-    /// # Errors
-    /// As of the client.
-    pub fn connect(bootstrap_servers: &str) -> Result<Self, Error> {
-        let producer = client(bootstrap_servers)
-            .set("partitioner", "murmur2_random")
-            // The broker searches its batches one by one, so a few large ones are quicker to read.
-            .set("linger.ms", "20")
-            .create()
-            .map_err(|error| Error::of_creation("feed", &error))?;
-        Ok(Self { producer })
-    }
-
-    /// Writes a record; waits while the queue is full.
-    ///
-    /// # Errors
-    /// As of the client.
-    pub fn send(&self, topic: &str, key: &str, value: &str) -> Result<(), Error> {
-        let mut record = BaseRecord::to(topic).key(key).payload(value);
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
-                    record = refused;
-                    self.producer.poll(Duration::from_millis(10));
-                }
-                Err((error, _)) => return Err(Error::of_question("send", &error)),
-            }
-        }
-    }
-
-    /// Lets the client work; to be called now and then.
-    pub fn poll(&self) {
-        self.producer.poll(Duration::ZERO);
-    }
-
-    /// Waits until everything is written, `patience` at most.
-    ///
-    /// # Errors
-    /// As of the client.
-    pub fn finish(&self, patience: Duration) -> Result<(), Error> {
-        self.producer.flush(patience).map_err(|error| Error::of_question("flush", &error))
+    pub fn cluster(&self) -> Cluster {
+        Cluster { bootstrap_servers: self.cluster.bootstrap_servers(), settings: Vec::new() }
     }
 }
 
@@ -146,12 +94,6 @@ fn client(bootstrap_servers: &str) -> ClientConfig {
 impl std::fmt::Debug for MockBroker {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("MockBroker").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Feed {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Feed").finish_non_exhaustive()
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod client;
 pub mod error;
+pub mod feed;
 pub mod member;
 pub mod mock;
 pub mod settings;

@@ -14,6 +14,8 @@ mod docs_language;
 mod exactly_once;
 mod explain;
 mod fuzz;
+mod generate;
+mod generate_load;
 mod graph;
 mod guide;
 mod kafka_admin;

@@ -13,8 +13,9 @@ use clap::Args;
 
 use crate::config::ModelChoice;
 use crate::journeys::{JourneyOptions, Journeys};
-use crate::kafka::mock::{Feed, MockBroker, Tail};
-use crate::kafka::{self, Error};
+use crate::kafka::feed::Feed;
+use crate::kafka::mock::{MockBroker, Tail};
+use crate::kafka::{self, Cluster, Error};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
@@ -91,7 +92,8 @@ fn show(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, Strin
     let sentence = |error: Error| error.to_string();
     let topics = [(TOUCHPOINTS, PARTITIONS), (CHANGELOG, PARTITIONS), (TRANSITIONS, PARTITIONS), (DEAD_LETTERS, 1)];
     let broker = MockBroker::start(&topics).map_err(sentence)?;
-    let servers = broker.bootstrap_servers();
+    let cluster = broker.cluster();
+    let servers = cluster.bootstrap_servers.clone();
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| format!("http: {error}"))?;
     let address = listener.local_addr().map_err(|error| format!("http: {error}"))?;
 
@@ -109,7 +111,7 @@ fn show(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, Strin
     let service = Service::start(parts, Arc::clone(&stop))?;
     let mut screen = Screen::new(models, io::stdout().is_terminal());
     Screen::welcome(&servers, &address.to_string(), arguments.days_per_second);
-    let shown = feed_and_show(arguments, &servers, &stop, &mut screen);
+    let shown = feed_and_show(arguments, &cluster, &stop, &mut screen);
     stop.store(true, Ordering::Relaxed);
     match service.wait() {
         Ending::Stopped(_) => {}
@@ -147,12 +149,12 @@ impl From<io::Error> for Failure {
 
 fn feed_and_show(
     arguments: &DemoArguments,
-    servers: &str,
+    cluster: &Cluster,
     stop: &AtomicBool,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let feed = Feed::connect(servers)?;
-    let tail = Tail::connect(servers, TRANSITIONS, PARTITIONS)?;
+    let feed = Feed::connect(cluster)?;
+    let tail = Tail::connect(&cluster.bootstrap_servers, TRANSITIONS, PARTITIONS)?;
     // A year ago, so that what is shown bears dates that people have a feeling for.
     let start = WallClock::start().now().wall - time::Duration::from_days(365);
     let customers_per_day = f64::from(arguments.customers_per_day);
@@ -167,10 +169,10 @@ fn feed_and_show(
         }
         let now = start + sped_up(elapsed, arguments.days_per_second);
         while let Some(touchpoint) = journeys.next_by(now) {
-            feed.send(TOUCHPOINTS, &touchpoint.customer_id, &touchpoint.to_json())?;
+            feed.send(TOUCHPOINTS, &touchpoint.customer_id, touchpoint.to_json().as_bytes())?;
             screen.fed();
         }
-        feed.poll();
+        feed.poll(Duration::ZERO)?;
         for record in tail.read(READ_MAX, TICK)? {
             screen.transition(&record, &mut out)?;
         }

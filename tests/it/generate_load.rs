@@ -1,0 +1,67 @@
+//! Generated touchpoints on a real broker: keyed by customer, each customer's in one partition and in order.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::broker::{self, Seen, ToWrite};
+use crate::cli::lifecycle;
+
+fn customer(seen: &Seen) -> String {
+    let touchpoint: Value = serde_json::from_slice(seen.value.as_deref().expect("a value")).expect("JSON");
+    touchpoint["customer_id"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn a_topic_gets_what_a_file_gets_on_the_partitions_that_other_clients_choose() {
+    let options = ["--customers", "80", "--days", "30", "--duplicates", "0.05"];
+    let topic = broker::topic("generated", 4);
+    let to_topic = ["--bootstrap-servers", broker::bootstrap(), "--topic", &topic];
+    let run = lifecycle(Path::new("."), &[&["generate"], &options[..], &to_topic].concat(), b"");
+    assert_eq!((run.code, run.output.as_str()), (0, ""), "{}", run.errors);
+    let file = lifecycle(Path::new("."), &[&["generate"], &options[..]].concat(), b"").output;
+    assert!(run.errors.contains(&format!(", {} records, ", file.lines().count())), "{}", run.errors);
+
+    let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in file.lines() {
+        let touchpoint: Value = serde_json::from_str(line).unwrap();
+        expected.entry(touchpoint["customer_id"].as_str().unwrap().to_owned()).or_default().push(line.to_owned());
+    }
+    let seen = broker::read_committed(&topic);
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for record in &seen {
+        let customer = customer(record);
+        assert_eq!(record.key.as_deref(), Some(customer.as_bytes()));
+        found.entry(customer).or_default().push(record.text());
+    }
+    assert_eq!(found, expected, "per customer, in order");
+
+    let other = broker::topic("chosen", 4);
+    let records: Vec<ToWrite> = expected.keys().map(|customer| ToWrite::keyed(customer, "")).collect();
+    broker::produce(&other, &records);
+    let chosen: BTreeMap<_, _> = broker::read_committed(&other).into_iter().map(|it| (it.key, it.partition)).collect();
+    assert!(seen.iter().all(|record| chosen[&record.key] == record.partition));
+}
+
+#[test]
+fn the_configuration_of_the_service_names_broker_and_topic() {
+    let topic = broker::topic("generated", 1);
+    let directory = tempfile::tempdir().unwrap();
+    let configuration =
+        format!("kafka: {{bootstrap_servers: \"{}\"}}\ntopics: {{touchpoints: {topic}}}\n", broker::bootstrap());
+    std::fs::write(directory.path().join("lifecycle.yaml"), configuration).unwrap();
+    let arguments = ["generate", "--config", "lifecycle.yaml", "--rate", "100", "--live", "--touchpoints", "30"];
+    let run = lifecycle(directory.path(), &arguments, b"");
+    assert_eq!(run.code, 0, "{}", run.errors);
+    assert_eq!(broker::read_committed(&topic).len(), 30);
+}
+
+#[test]
+fn a_topic_or_cluster_that_is_not_there_is_told_and_ends_with_3() {
+    let servers = broker::bootstrap();
+    let run =
+        lifecycle(Path::new("."), &["generate", "--bootstrap-servers", servers, "--topic", "nowhere-at-all"], b"");
+    assert_eq!(run.code, 3, "{}", run.errors);
+    assert!(run.errors.contains("the topic nowhere-at-all does not exist"), "{}", run.errors);
+}
