@@ -152,7 +152,7 @@ fn take_over(
         let record = decoder.decode(&bytes).map_err(|error| error.to_string())?;
         partition.restore(&record.layout, &record.customers)?;
     }
-    partition.end_restore(Clock::at(old.clock().reached()))?;
+    partition.end_restore(Clock::at(old.clock().reached()));
     let mut effects = Effects::default();
     if let Some(until) = until {
         while partition.apply(Input::TimePassed { until, wake_ups_max: WAKE_UPS_MAX }, &mut effects) {}

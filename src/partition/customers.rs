@@ -164,25 +164,28 @@ impl Customers {
         self.aside_count = 0;
     }
 
-    /// Puts a committed record into the table, in place of an older one of the same customer.
-    pub(crate) fn put(&mut self, id: &str, record: Box<[u8]>, sweep: u8) {
-        let place = self.find(id).unwrap_or_else(|| {
+    /// Puts a committed record into the table. Returns its place, and the older record of the same customer, if there is one.
+    pub(crate) fn put(&mut self, id: &str, record: &[u8], sweep: u8) -> (Place, Option<Box<[u8]>>) {
+        let found = self.find(id);
+        let place = found.unwrap_or_else(|| {
             self.committed += 1;
             self.claim(id)
         });
         let slot = &mut self.slots[place as usize];
         self.record_bytes = self.record_bytes - slot.record.len() + record.len();
-        slot.record = record;
         slot.sweep = sweep;
+        let older = std::mem::replace(&mut slot.record, record.into());
+        (place, found.map(|_| older))
     }
 
-    /// Removes a committed customer, if there is one of that id.
-    pub(crate) fn remove(&mut self, id: &str) {
-        let Some(place) = self.find(id) else { return };
+    /// Removes a committed customer, if there is one of that id. Returns its place and its record.
+    pub(crate) fn remove(&mut self, id: &str) -> Option<(Place, Box<[u8]>)> {
+        let place = self.find(id)?;
         self.release(place, id);
-        self.record_bytes -= self.slots[place as usize].record.len();
-        self.slots[place as usize].record = Box::default();
+        let record = std::mem::take(&mut self.slots[place as usize].record);
+        self.record_bytes -= record.len();
         self.committed -= 1;
+        Some((place, record))
     }
 
     /// The committed record at `place`; empty where there is none.

@@ -17,7 +17,10 @@ use super::population::Population;
 use super::record::{self, Shape};
 use super::translation::Translation;
 use super::view::CustomerView;
-use super::wakeups::{Place, WakeUps};
+use super::wakeups::{NextDue, Place, WakeUps};
+
+/// How many customers are looked at for each that may be woken. To look is quick; a bucket is looked at as a whole.
+const LOOKS_PER_WAKE_UP: usize = 8;
 
 /// The customers of one partition, and what is pending of its current batch.
 #[derive(Debug)]
@@ -124,18 +127,24 @@ impl Partition {
     }
 
     fn pass_time(&mut self, until: Timestamp, wake_ups_max: usize, effects: &mut Effects) -> bool {
+        let mut looks = wake_ups_max.saturating_mul(LOOKS_PER_WAKE_UP);
         for _ in 0..wake_ups_max {
-            let Some(place) = self.wake_ups.next_due(until, |place| self.customers.wake_up(place)) else {
-                return false;
-            };
-            let aside = self.customers.set_aside(place, &self.rules, &self.shape);
-            let published_before = effects.transitions.len();
-            aside.is_changed |= aside.customer.wake(&self.rules, until, &mut effects.transitions);
-            self.wake_ups.arm(place, &aside.customer.id, aside.customer.wake_up);
-            self.take_note(published_before, effects);
-            effects.tally.wake_ups += 1;
+            match self.wake_ups.next_due(until, &mut looks, |place| self.customers.wake_up(place)) {
+                NextDue::Customer(place) => self.wake(place, until, effects),
+                NextDue::Nobody => return false,
+                NextDue::Unknown => return true,
+            }
         }
         self.wake_ups.earliest().is_some_and(|earliest| earliest <= until)
+    }
+
+    fn wake(&mut self, place: Place, until: Timestamp, effects: &mut Effects) {
+        let aside = self.customers.set_aside(place, &self.rules, &self.shape);
+        let published_before = effects.transitions.len();
+        aside.is_changed |= aside.customer.wake(&self.rules, until, &mut effects.transitions);
+        self.wake_ups.arm(place, &aside.customer.id, aside.customer.wake_up);
+        self.take_note(published_before, effects);
+        effects.tally.wake_ups += 1;
     }
 
     /// The models that customers are evaluated by.
@@ -227,7 +236,8 @@ impl Partition {
         &self.layout
     }
 
-    /// Takes over the customers of a changelog record, written under `layout`; newer ones win.
+    /// Takes over the customers of a changelog record, written under `layout`; newer ones win. Counts them and arms their wake-ups,
+    /// so that nothing is left for the end of a restore, which would keep other partitions waiting.
     ///
     /// # Errors
     /// A sentence on what cannot be read.
@@ -244,7 +254,10 @@ impl Partition {
         for &entry in customers {
             let head = record::read_head(entry).ok_or("a customer record cannot be read")?;
             if head.is_removed {
-                self.customers.remove(head.customer_id);
+                if let Some((place, record)) = self.customers.remove(head.customer_id) {
+                    self.population.uncount(record::stages_of(&record, &self.shape));
+                    self.wake_ups.forget(place);
+                }
                 restored.removed += 1;
                 continue;
             }
@@ -256,34 +269,26 @@ impl Partition {
                 }
                 _ => entry,
             };
-            self.customers.put(head.customer_id, record.into(), self.sweep.number);
+            let checked = record::check(record, &self.shape).ok_or("a customer record does not fit its layout")?;
+            let (place, older) = self.customers.put(checked.customer_id, record, self.sweep.number);
+            if let Some(older) = older {
+                self.population.uncount(record::stages_of(&older, &self.shape));
+            }
+            self.population.count(checked.stages(&self.shape));
+            // Where an older record armed an earlier one, the customer is looked at then, in vain.
+            self.wake_ups.arm(place, checked.customer_id, checked.wake_up);
             restored.customers += 1;
         }
         Ok(restored)
     }
 
-    /// Ends restoring: the clock was `clock` at the last commit. Arms every wake-up and counts the population.
-    ///
-    /// # Errors
-    /// A sentence on what cannot be read.
-    pub fn end_restore(&mut self, clock: Clock) -> Result<(), String> {
+    /// Ends restoring: the clock was `clock` at the last commit.
+    pub fn end_restore(&mut self, clock: Clock) {
         (self.clock, self.committed_clock) = (clock, clock);
         if let (Some(stored), Some(now)) = (self.restored.take(), clock.reached()) {
             self.layout.take_over(&stored, now);
         }
-        let mut customer = crate::lifecycle::customer::Customer::new(Arc::from(""), Timestamp::MIN, &self.rules.models);
-        for place in 0..self.customers.places() {
-            let record = self.customers.record(place);
-            if record.is_empty() {
-                continue;
-            }
-            record::read(record, &self.shape, self.rules.options.currency, &mut customer)
-                .ok_or("a customer record does not fit its layout")?;
-            self.wake_ups.arm(place, &customer.id, customer.wake_up);
-            self.population.count(&customer);
-        }
         self.translation = None;
-        Ok(())
     }
 
     /// A customer as committed.

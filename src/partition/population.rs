@@ -1,6 +1,5 @@
 //! How many customers stand in each stage of each model.
 
-use crate::lifecycle::customer::Customer;
 use crate::lifecycle::id::{ModelIndex, StageIndex};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::transition::{Change, Transition};
@@ -34,11 +33,19 @@ impl Population {
         }
     }
 
-    /// Counts a customer that was restored.
-    pub(crate) fn count(&mut self, customer: &Customer) {
-        for (counts, published) in self.committed.iter_mut().zip(&customer.published) {
-            let place = place(counts, published.stage);
+    /// Counts a customer that was restored, who stands in `stages`, by model.
+    pub(crate) fn count(&mut self, stages: impl Iterator<Item = Option<StageIndex>>) {
+        for (counts, stage) in self.committed.iter_mut().zip(stages) {
+            let place = place(counts, stage);
             counts[place] += 1;
+        }
+    }
+
+    /// A customer that was counted in `stages` is not there any more.
+    pub(crate) fn uncount(&mut self, stages: impl Iterator<Item = Option<StageIndex>>) {
+        for (counts, stage) in self.committed.iter_mut().zip(stages) {
+            let place = place(counts, stage);
+            counts[place] -= 1;
         }
     }
 

@@ -111,13 +111,4 @@ pub enum Fatal {
         /// What is wrong with it.
         problem: String,
     },
-
-    /// The customers that a changelog gave cannot be read.
-    #[error("partition {partition}: the restored customers cannot be read: {problem}")]
-    StateUnreadable {
-        /// Which partition.
-        partition: PartitionId,
-        /// What is wrong with them.
-        problem: String,
-    },
 }

@@ -15,6 +15,14 @@ use crate::wire::{changelog, transition_json};
 use super::held::{Held, SetAside};
 use super::options::Options;
 
+/// What a transition takes in a record at most as a rule, beside the ids and the values that it names.
+const TRANSITION_BYTES: usize = 700;
+
+/// About how many bytes `transitions` come to, so that a transaction can be kept from growing too large before they are written.
+pub(super) fn bytes_of(transitions: &[Transition]) -> usize {
+    transitions.iter().map(|transition| TRANSITION_BYTES + 2 * transition.customer_id.len()).sum()
+}
+
 /// Makes Kafka records. All bear the wall clock as Kafka's timestamp: by event time the broker's retention would delete
 /// transitions of replayed history at once.
 #[derive(Debug)]

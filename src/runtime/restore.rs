@@ -247,8 +247,7 @@ impl<M: Member> Worker<M> {
     /// The customers are there: touchpoints may come.
     fn run_from_here(&mut self, partition: PartitionId, clock: Clock, now: Moment) -> Result<(), Fatal> {
         let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
-        let problem = |problem| Fatal::StateUnreadable { partition, problem };
-        held.machine.end_restore(clock).map_err(problem)?;
+        held.machine.end_restore(clock);
         if let Phase::Restoring { since, .. } = held.phase {
             let milliseconds = u64::try_from(now.elapsed.saturating_sub(since).as_millis()).unwrap_or(u64::MAX);
             let customers = held.machine.len();

@@ -16,7 +16,7 @@ use crate::wire::touchpoint_json::{Malformed, Scratch, TouchpointDecoder, Touchp
 use super::fatal::Fatal;
 use super::held::{Held, SetAside};
 use super::options::{ClockSource, Options};
-use super::publisher::Publisher;
+use super::publisher::{self, Publisher};
 use super::query::{self, CustomerAnswer, PartitionStatus, Query, Status};
 use super::recovery::Recovery;
 use super::report::Report;
@@ -27,8 +27,10 @@ use super::wall_clock::Moment;
 const POLL_RECORDS_MAX: usize = 1000;
 /// How long a poll waits at most, and so how long a question waits for its answer.
 const POLL_WAIT_MAX: Duration = Duration::from_millis(100);
-/// How many wake-ups are worked off between two polls, all partitions together.
+/// How many wake-ups are worked off between two polls, all partitions together; some ten milliseconds.
 const WAKE_UPS_MAX: usize = 2000;
+/// After how many wake-ups of a partition it is seen whether the transaction is large enough.
+const WAKE_UPS_AT_ONCE: usize = 200;
 /// How many ends of partitions are asked for between two polls.
 const QUESTIONS_MAX: usize = 16;
 /// How long nobody is asked after the broker could not be.
@@ -37,7 +39,7 @@ const UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
 const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
 /// After how many records and wake-ups a commit does not wait for its interval.
 const BATCH_CHANGES_MAX: usize = 10_000;
-/// After how many bytes of records a commit does not wait for its interval.
+/// After how many bytes, of records read and of transitions to write, a commit does not wait for its interval.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
 /// One member of the group, and the partitions that it has.
@@ -232,7 +234,10 @@ impl<M: Member> Worker<M> {
                 Malformed { reason: Reason::InFuture, detail: "occurred_at is later than wall time".into() }
             }
             Ok(touchpoint) => {
+                let published_before = held.effects.transitions.len();
                 held.machine.apply(Input::Touchpoint(&touchpoint), &mut held.effects);
+                let bytes = publisher::bytes_of(&held.effects.transitions[published_before..]);
+                self.batch.add(0, bytes, now.elapsed);
                 return;
             }
             Err(malformed) => malformed,
@@ -254,14 +259,25 @@ impl<M: Member> Worker<M> {
         let lateness = self.options.facts.lateness;
         for held in self.held.values_mut().filter(|held| held.is_running()) {
             let Some(until) = held.caught_up.clock(held.event_clock(lateness)) else { continue };
-            if held.machine.next_wake_up().is_none_or(|due| due > until) {
-                continue;
-            }
-            let before = held.effects.tally.wake_ups;
-            self.has_wake_ups_left |= held.machine.apply(Input::TimePassed { until, wake_ups_max }, &mut held.effects);
-            let worked_off = usize::try_from(held.effects.tally.wake_ups - before).unwrap_or(usize::MAX);
-            if worked_off > 0 {
-                self.batch.add(worked_off, 0, now.elapsed);
+            let mut left = wake_ups_max;
+            while left > 0 && held.machine.next_wake_up().is_some_and(|due| due <= until) {
+                if self.batch.is_full() {
+                    self.has_wake_ups_left = true;
+                    return Ok(());
+                }
+                let wake_ups_max = left.min(WAKE_UPS_AT_ONCE);
+                let (before, published_before) = (held.effects.tally.wake_ups, held.effects.transitions.len());
+                let is_left_over = held.machine.apply(Input::TimePassed { until, wake_ups_max }, &mut held.effects);
+                let worked_off = usize::try_from(held.effects.tally.wake_ups - before).unwrap_or(usize::MAX);
+                if worked_off > 0 {
+                    let bytes = publisher::bytes_of(&held.effects.transitions[published_before..]);
+                    self.batch.add(worked_off, bytes, now.elapsed);
+                }
+                left -= wake_ups_max;
+                self.has_wake_ups_left |= is_left_over && left == 0;
+                if !is_left_over {
+                    break;
+                }
             }
         }
         Ok(())

@@ -9,7 +9,8 @@ use crate::lifecycle::money::{Amount, Currency};
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::transition::OwnedValue;
 
-use super::field::{self, FIXED32, FIXED64, LENGTH_DELIMITED, VARINT};
+use super::field;
+use super::reader::{Content, Reader, back, unzigzag};
 use super::{Head, Shape};
 
 /// The id and wake-up of a record. `None` when the bytes are no record.
@@ -234,7 +235,7 @@ fn read_folded(bytes: &[u8], clock: i64, followed_groups: usize) -> Option<Folde
     Some(folded)
 }
 
-fn read_currency(code: u64) -> Option<Currency> {
+pub(super) fn read_currency(code: u64) -> Option<Currency> {
     Currency::from_number(u32::try_from(code).ok()?)
 }
 
@@ -270,62 +271,4 @@ fn read_times(bytes: &[u8], clock: i64, lists: &mut [RecentTimes]) -> Option<()>
         *lists.get_mut(index)? = RecentTimes::from_sorted(times);
     }
     Some(())
-}
-
-fn back(clock: i64, age: u64) -> i64 {
-    clock.wrapping_sub(age.cast_signed())
-}
-
-fn unzigzag(number: u64) -> i64 {
-    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
-}
-
-/// The content of a field.
-enum Content<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-}
-
-/// Bytes that are still to be read. `None` everywhere means that they are no message.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn varint(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let (&byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    /// The next field; `Some(None)` at the end.
-    #[expect(clippy::option_option, reason = "broken, at the end and found are three things, and `?` takes the first")]
-    fn field(&mut self) -> Option<Option<(u32, Content<'a>)>> {
-        if self.0.is_empty() {
-            return Some(None);
-        }
-        let tag = u32::try_from(self.varint()?).ok()?;
-        let content = match tag & 7 {
-            VARINT => Content::Number(self.varint()?),
-            FIXED64 => Content::Number(u64::from_le_bytes(self.take(8)?.try_into().ok()?)),
-            LENGTH_DELIMITED => {
-                let length = usize::try_from(self.varint()?).ok()?;
-                Content::Bytes(self.take(length)?)
-            }
-            FIXED32 => Content::Number(u64::from(u32::from_le_bytes(self.take(4)?.try_into().ok()?))),
-            _ => return None,
-        };
-        Some(Some((tag >> 3, content)))
-    }
 }
