@@ -202,7 +202,7 @@ fn describe_layout(
 }
 
 /// A client for questions. It never makes a topic by asking for it.
-fn ask(cluster: &Cluster) -> Result<BaseConsumer<Listener>, Error> {
+pub(super) fn ask(cluster: &Cluster) -> Result<BaseConsumer<Listener>, Error> {
     cluster
         .for_questions()
         .set("allow.auto.create.topics", "false")

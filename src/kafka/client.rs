@@ -6,14 +6,18 @@ use std::time::{Duration, Instant};
 
 use super::admin;
 use super::changelog_reader::ChangelogReader;
-use super::error::Error;
+use super::error::{Error, Reaction};
 use super::group_reader::GroupReader;
 use super::member::{Committed, Event, Member, Outgoing, PartitionId, PartitionOffset, Record};
 use super::producer::TransactionalProducer;
 use super::settings::Options;
+use super::succession::Succession;
 
 /// How long a client that nobody told to leave may take to do so when it is dropped.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A static member that is shut out again within this time has a twin, and stops.
+const REJOIN_INTERVAL: Duration = Duration::from_mins(5);
 
 /// One member of the group, connected.
 pub struct Client {
@@ -22,6 +26,12 @@ pub struct Client {
     connected: Option<Connected>,
     /// When the open transaction began.
     begun: Instant,
+    /// Of the partitions gained last.
+    succession: Option<Succession>,
+    /// Whether the last question for committed offsets was asked in vain.
+    is_held_up: bool,
+    /// When the member last joined anew because the group took somebody else for it.
+    rejoined_at: Option<Instant>,
 }
 
 struct Connected {
@@ -41,7 +51,34 @@ impl Client {
         let output = TransactionalProducer::start(&options)?;
         let changelog = ChangelogReader::new(&options)?;
         let input = GroupReader::join(&options)?;
-        Ok(Self { options, connected: Some(Connected { input, output, changelog }), begun: Instant::now() })
+        Ok(Self {
+            options,
+            connected: Some(Connected { input, output, changelog }),
+            begun: Instant::now(),
+            succession: None,
+            is_held_up: false,
+            rejoined_at: None,
+        })
+    }
+
+    /// A static member is shut out by another of its name, but also by itself: a request to join that the client has
+    /// repeated, after an answer was lost, comes from somebody else in the eyes of the group. So once is no proof.
+    fn may_rejoin(&self) -> bool {
+        self.rejoined_at.is_none_or(|at| at.elapsed() >= REJOIN_INTERVAL)
+    }
+
+    /// Joins the group anew; whatever the member had is lost.
+    fn rejoin(&mut self, why: &str) -> Result<Vec<Event>, Error> {
+        tracing::warn!(target: "kafka", member = self.options.member, why, "the member joins the group anew");
+        let input = GroupReader::join(&self.options)?;
+        let mut old = std::mem::replace(&mut self.connected().input, input);
+        let lost = old.held();
+        // Closing waits for the brokers; nobody needs to wait with it.
+        thread::spawn(move || {
+            old.begin_closing();
+            drop(old);
+        });
+        Ok(if lost.is_empty() { Vec::new() } else { vec![Event::Lost(lost)] })
     }
 
     fn connected(&mut self) -> &mut Connected {
@@ -50,8 +87,30 @@ impl Client {
 }
 
 impl Member for Client {
+    fn name(&self) -> &str {
+        &self.options.member
+    }
+
     fn poll(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Event>, Error> {
-        self.connected().input.poll(records_max, timeout)
+        if self.connected().input.is_in_doubt() {
+            return self.rejoin("nothing was heard of the membership for most of a session");
+        }
+        let events = match self.connected().input.poll(records_max, timeout) {
+            Err(error) if error.is_fenced_membership() && self.may_rejoin() => {
+                self.rejoined_at = Some(Instant::now());
+                return self.rejoin(
+                    "the group takes somebody else for it; when that comes again soon it stops, since then two instances have \
+                     the same kafka.group_id and kafka.instance_id",
+                );
+            }
+            polled => polled?,
+        };
+        for event in &events {
+            if let Event::Gained(partitions) = event {
+                self.succession = Some(Succession::begin(&self.options, partitions.clone()));
+            }
+        }
+        Ok(events)
     }
 
     fn assign(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
@@ -75,7 +134,14 @@ impl Member for Client {
     }
 
     fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
-        self.connected().input.committed(partitions)
+        if self.is_held_up && self.succession.as_ref().is_some_and(|it| !it.is_over()) {
+            // The question would only keep the other partitions waiting.
+            let message = "a former owner's transaction is being ended";
+            return Err(Error::new(Reaction::Retry, "committed", "UnstableOffsetCommit", message));
+        }
+        let committed = self.connected().input.committed(partitions);
+        self.is_held_up = committed.is_err();
+        committed
     }
 
     fn input_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {

@@ -108,6 +108,11 @@ impl Error {
         Some(Self::new(Reaction::Fatal, call, &name(code), advice).because(reported))
     }
 
+    /// Whether another member of the same fixed name has taken this one's place in the group.
+    pub(super) fn is_fenced_membership(&self) -> bool {
+        self.code == name(Code::FencedInstanceId)
+    }
+
     /// An error of a call to the transaction API.
     pub(super) fn of_transaction(call: &'static str, error: &KafkaError) -> Self {
         let KafkaError::Transaction(transaction) = error else {

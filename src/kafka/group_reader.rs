@@ -66,6 +66,8 @@ pub(super) struct GroupReader {
     gained: Pending,
     leaving: Pending,
     fetching: BTreeMap<PartitionId, Fetching>,
+    /// For how long a static member trusts its membership without a sign of it.
+    trust: Option<Duration>,
 }
 
 impl GroupReader {
@@ -76,7 +78,9 @@ impl GroupReader {
             .client()
             .subscribe(&[&options.input_topic])
             .map_err(|error| Error::of_assignment("subscribe", &error))?;
-        Ok(Self { reader, gained: Pending::default(), leaving: Pending::default(), fetching: BTreeMap::new() })
+        // A little less than a session, which the group counts from the last sign of life that it had.
+        let trust = options.group_instance_id.as_ref().map(|_| options.session_timeout * 2 / 3);
+        Ok(Self { reader, gained: Pending::default(), leaving: Pending::default(), fetching: BTreeMap::new(), trust })
     }
 
     pub(super) fn poll(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Event>, Error> {
@@ -209,6 +213,19 @@ impl GroupReader {
         self.reader.seek("rewind", &fetched)
     }
 
+    /// Whether the group may have dropped the member and taken it in again without the client's saying that its partitions
+    /// are lost. A dynamic member is always told, since it gets a new name. A static member that the group drops while a
+    /// rebalance is under way keeps its name, comes back under a valid generation, and would go on with partitions that others
+    /// have had meanwhile.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        !self.fetching.is_empty() && self.trust.is_some_and(|trust| self.reader.unsettled_for() >= trust)
+    }
+
+    /// Every partition that was accepted and not let go.
+    pub(super) fn held(&self) -> Vec<PartitionId> {
+        self.fetching.keys().copied().collect()
+    }
+
     /// Those of `partitions` with which the client does what `wanted` says.
     fn those<'a>(
         &self,
@@ -267,8 +284,8 @@ impl GroupReader {
         let generation = client.group_metadata();
         // Asked after the generation was taken. A member that the group has dropped may have no generation at all, and an offset
         // without one is not checked by the broker: it would overwrite the new owner's.
-        if client.assignment_lost() {
-            let message = "the group has given the partitions to others";
+        if client.assignment_lost() || self.is_in_doubt() {
+            let message = "the group has, or may have, given the partitions to others";
             return Err(Error::new(Reaction::Abort, call, "AssignmentLost", message));
         }
         generation.ok_or_else(|| Error::new(Reaction::Abort, call, "UnknownMemberId", "the member is not in the group"))

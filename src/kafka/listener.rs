@@ -58,7 +58,7 @@ pub(super) struct Delivery {
 #[derive(Default, Debug)]
 pub(super) struct Listener {
     rebalances: Mutex<VecDeque<Rebalance>>,
-    statistics: Mutex<Option<BTreeMap<PartitionId, Fetched>>>,
+    statistics: Mutex<Option<ReadStatistics>>,
     last_error: Mutex<Option<String>>,
     reports: AtomicU64,
     is_closing: AtomicBool,
@@ -71,7 +71,7 @@ impl Listener {
     }
 
     /// The latest statistics, when there are new ones.
-    pub(super) fn take_statistics(&self) -> Option<BTreeMap<PartitionId, Fetched>> {
+    pub(super) fn take_statistics(&self) -> Option<ReadStatistics> {
         lock(&self.statistics).take()
     }
 
@@ -183,10 +183,26 @@ impl ProducerContext<NoCustomPartitioner> for Listener {
     }
 }
 
+/// What the client's statistics say, as far as it matters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct ReadStatistics {
+    /// Of each partition.
+    pub(super) partitions: BTreeMap<PartitionId, Fetched>,
+    /// Whether the client is a member of the group with nothing under way.
+    pub(super) is_settled: bool,
+}
+
 #[derive(Deserialize)]
 struct Statistics {
     #[serde(default)]
     topics: BTreeMap<String, TopicStatistics>,
+    cgrp: Option<GroupStatistics>,
+}
+
+#[derive(Deserialize)]
+struct GroupStatistics {
+    #[serde(default)]
+    join_state: String,
 }
 
 #[derive(Deserialize)]
@@ -210,13 +226,15 @@ struct PartitionStatistics {
 }
 
 /// Reads the few fields that we need. A consumer of ours reads one topic, so the partition alone tells them apart.
-fn read_statistics(json: &[u8]) -> Result<BTreeMap<PartitionId, Fetched>, serde_json::Error> {
+fn read_statistics(json: &[u8]) -> Result<ReadStatistics, serde_json::Error> {
     let statistics: Statistics = serde_json::from_slice(json)?;
+    let is_settled = statistics.cgrp.is_some_and(|it| it.join_state == "steady");
     let partitions = statistics.topics.into_values().flat_map(|topic| topic.partitions.into_values());
-    Ok(partitions
+    let partitions = partitions
         .filter(|it| it.partition >= 0)
         .map(|it| (it.partition, Fetched { next: it.next_offset, end_met: it.eof_offset, end: it.ls_offset }))
-        .collect())
+        .collect();
+    Ok(ReadStatistics { partitions, is_settled })
 }
 
 #[cfg(test)]
@@ -228,8 +246,9 @@ mod tests {
         let json = br#"{"name":"rdkafka#consumer-1","ts":5,"brokers":{"a":{"rtt":{"avg":1}}},"topics":{"input":{"topic":"input",
             "partitions":{"0":{"partition":0,"next_offset":7,"eof_offset":7,"hi_offset":9,"ls_offset":9},
                           "3":{"partition":3,"next_offset":-1001,"eof_offset":-1001},
-                          "-1":{"partition":-1,"next_offset":-1001,"eof_offset":-1001}}}},"cgrp":{"state":"up"}}"#;
-        let read = read_statistics(json).unwrap();
+                          "-1":{"partition":-1,"next_offset":-1001,"eof_offset":-1001}}}},"cgrp":{"state":"up","join_state":"steady"}}"#;
+        let ReadStatistics { partitions: read, is_settled } = read_statistics(json).unwrap();
+        assert!(is_settled);
         assert_eq!(read.len(), 2);
         assert_eq!(read[&0], Fetched { next: 7, end_met: 7, end: 9 });
         assert_eq!(read[&3].end_met, -1001);
@@ -237,6 +256,7 @@ mod tests {
 
     #[test]
     fn statistics_of_a_client_that_reads_nothing_are_empty() {
-        assert!(read_statistics(br#"{"name":"x","topics":{}}"#).unwrap().is_empty());
+        let read = read_statistics(br#"{"name":"x","topics":{}}"#).unwrap();
+        assert!(read.partitions.is_empty() && !read.is_settled);
     }
 }

@@ -96,6 +96,12 @@ pub enum Event {
 /// A call never blocks for ever: each has its own deadline, past which it fails with [`Reaction::Renew`](super::Reaction)
 /// (transaction calls) or [`Reaction::Retry`](super::Reaction) (the others).
 pub trait Member {
+    /// The member's name, the same after a restart. Noted beside what it commits, it tells the next owner of a partition whose
+    /// transactions may still be open; empty when there is no such need.
+    fn name(&self) -> &str {
+        ""
+    }
+
     /// Waits up to `timeout` for the next event and returns all events at hand; `records_max` records at most.
     ///
     /// # Errors

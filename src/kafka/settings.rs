@@ -21,10 +21,8 @@ pub struct Options {
     pub group_id: String,
     /// The member's fixed name in the group, when it has one: a restart then takes its partitions back without a rebalance.
     pub group_instance_id: Option<String>,
-    /// The producer's name, unique among live members and the same after a restart.
-    pub transactional_id: String,
-    /// Shown in the broker's logs, metrics and quotas.
-    pub client_id: String,
+    /// The member's name within the group, unique among live members and the same after a restart: `a-0`.
+    pub member: String,
     /// The topic of touchpoints.
     pub input_topic: String,
     /// The topic of the members' state.
@@ -35,6 +33,8 @@ pub struct Options {
     pub session_timeout: Duration,
     /// Client settings passed through, by their librdkafka names.
     pub settings: Vec<(String, String)>,
+    /// Reads from the text committed beside an offset which member committed it.
+    pub owner_of: fn(&str) -> Option<String>,
     /// Called by the watchdog when a call has ignored its deadline twice over, with the name of the call. Does not return in
     /// the service: nothing but the end of the process frees the thread.
     pub on_stuck: fn(&'static str),
@@ -51,22 +51,27 @@ const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(3);
 impl Options {
     /// Options with the defaults that suit production.
     #[must_use]
-    pub fn new(bootstrap_servers: &str, group_id: &str, transactional_id: &str, input: &str, changelog: &str) -> Self {
+    pub fn new(bootstrap_servers: &str, group_id: &str, member: &str, input: &str, changelog: &str) -> Self {
         Self {
             bootstrap_servers: bootstrap_servers.to_owned(),
             group_id: group_id.to_owned(),
             group_instance_id: None,
-            transactional_id: transactional_id.to_owned(),
-            client_id: "lifecycle".to_owned(),
+            member: member.to_owned(),
             input_topic: input.to_owned(),
             changelog_topic: changelog.to_owned(),
             transaction_timeout: Duration::from_secs(30),
             session_timeout: Duration::from_secs(20),
             settings: Vec::new(),
+            owner_of: |_| None,
             on_stuck: end_process,
             on_commit: Arc::new(|_| ()),
         }
     }
+}
+
+/// The name under which the clients of `member` are shown in the brokers' logs, metrics and lists of members.
+pub(super) fn client_id(member: &str) -> String {
+    format!("lifecycle-{member}")
 }
 
 /// A cluster and how to talk to it.
@@ -112,8 +117,7 @@ impl fmt::Debug for Options {
             .field("bootstrap_servers", &self.bootstrap_servers)
             .field("group_id", &self.group_id)
             .field("group_instance_id", &self.group_instance_id)
-            .field("transactional_id", &self.transactional_id)
-            .field("client_id", &self.client_id)
+            .field("member", &self.member)
             .field("input_topic", &self.input_topic)
             .field("changelog_topic", &self.changelog_topic)
             .field("transaction_timeout", &self.transaction_timeout)
@@ -233,6 +237,11 @@ impl Options {
         Ok(())
     }
 
+    /// The name under which the producer of `member` is known to the brokers.
+    pub(super) fn transactional_id(&self, member: &str) -> String {
+        format!("{}-{member}", self.group_id)
+    }
+
     fn millis(&self, name: &str) -> Result<Option<u64>, Error> {
         let Some((_, value)) = self.settings.iter().rev().find(|(it, _)| it == name) else { return Ok(None) };
         value.trim().parse().map(Some).map_err(|_| Error::settings(format!("{name} must be a number of milliseconds")))
@@ -249,7 +258,7 @@ impl Options {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.bootstrap_servers)
-            .set("client.id", &self.client_id)
+            .set("client.id", client_id(&self.member))
             .set("socket.keepalive.enable", "true")
             .set("reconnect.backoff.max.ms", "2000")
             // Half the transaction timeout, so that a request is tried twice before the transaction expires.
@@ -310,11 +319,23 @@ impl Options {
         self.pass_through(config)
     }
 
+    /// For questions about the group's offsets and the ends of logs, as somebody sees them who reads so.
+    pub(super) fn for_questions_about_what_is_open(&self, isolation_level: &str) -> ClientConfig {
+        let mut config = self.pass_through(self.for_reading());
+        config.set("isolation.level", isolation_level).set("statistics.interval.ms", "0");
+        config
+    }
+
     /// For the transactional producer.
     pub(super) fn for_output(&self) -> ClientConfig {
+        self.for_output_of(&self.member)
+    }
+
+    /// For a producer under the name of `member`: a new one shuts out the last.
+    pub(super) fn for_output_of(&self, member: &str) -> ClientConfig {
         let mut config = self.shared();
         config
-            .set("transactional.id", &self.transactional_id)
+            .set("transactional.id", self.transactional_id(member))
             .set("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string())
             .set("message.timeout.ms", (self.transaction_timeout * 2 / 3).as_millis().to_string())
             .set("enable.idempotence", "true")

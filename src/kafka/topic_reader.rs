@@ -43,6 +43,11 @@ pub(super) struct TopicReader {
     ends: BTreeMap<PartitionId, i64>,
     /// Met while records were at hand; returned next time.
     postponed: Option<Error>,
+    /// An instant at which the client had not yet made the statistics that it brings next: they overtake everything else, so
+    /// a poll that brings something else finds none waiting.
+    quiet_at: Instant,
+    /// When the client was last known to be a member of the group with nothing under way.
+    settled_at: Instant,
 }
 
 impl TopicReader {
@@ -55,6 +60,8 @@ impl TopicReader {
             positions: ReadPositions::default(),
             ends: BTreeMap::new(),
             postponed: None,
+            quiet_at: Instant::now(),
+            settled_at: Instant::now(),
         })
     }
 
@@ -84,6 +91,11 @@ impl TopicReader {
         Ok(list)
     }
 
+    /// For how long the client may have been no member of the group without knowing.
+    pub(super) fn unsettled_for(&self) -> Duration {
+        self.settled_at.elapsed()
+    }
+
     /// The end of a partition as last heard of.
     pub(super) fn end_seen(&self, partition: PartitionId) -> Option<i64> {
         self.ends.get(&partition).copied().filter(|&end| end >= 0)
@@ -94,7 +106,9 @@ impl TopicReader {
         if let Some(error) = self.postponed.take() {
             return Err(error);
         }
-        let deadline = Instant::now() + timeout;
+        let began = Instant::now();
+        let deadline = began + timeout;
+        let mut is_quiet = false;
         let listener = self.client.context();
         let mut taken = Taken::default();
         let mut wait = timeout;
@@ -102,11 +116,15 @@ impl TopicReader {
             let reports_before = listener.reports();
             let item = self.client.poll(wait);
             let has_reported = listener.reports() != reports_before;
+            is_quiet |= !has_reported;
             if has_reported {
                 // Statistics overtake everything else, so they were made before the item.
                 if let Some(statistics) = listener.take_statistics() {
-                    self.positions.claim(&statistics);
-                    self.ends = statistics.iter().map(|(partition, it)| (*partition, it.end)).collect();
+                    self.positions.claim(&statistics.partitions);
+                    if statistics.is_settled {
+                        self.settled_at = self.quiet_at;
+                    }
+                    self.ends = statistics.partitions.iter().map(|(partition, it)| (*partition, it.end)).collect();
                 }
                 while let Some(rebalance) = listener.take_rebalance() {
                     // The client has emptied its queue, and fetches anew once the rebalance is answered.
@@ -154,6 +172,9 @@ impl TopicReader {
                     break;
                 }
             }
+        }
+        if is_quiet {
+            self.quiet_at = began;
         }
         Ok(taken)
     }

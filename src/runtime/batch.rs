@@ -6,7 +6,7 @@ use crate::kafka::{Member, PartitionId};
 
 use super::commit::{Outcome, transact};
 use super::fatal::Fatal;
-use super::held::{Held, Phase, Share};
+use super::held::{Held, Note, Phase, Share};
 use super::wall_clock::Moment;
 use super::worker::{BatchSize, Worker, attempted};
 
@@ -26,10 +26,12 @@ impl<M: Member> Worker<M> {
             return Ok(());
         }
         let mut shares = Vec::new();
-        let (held, models) = (&self.held, self.models.hash);
+        let name = self.member.name().to_owned();
+        let note = Note { models: self.models.hash, partitions: self.options.partitions, by: &name };
+        let held = &self.held;
         let outcome = transact(&mut self.member, records, |offsets| {
             shares.extend(
-                written.iter().map(|(partition, written)| Share::of(&held[partition], *written, offsets, models)),
+                written.iter().map(|(partition, written)| Share::of(&held[partition], *written, offsets, &note)),
             );
             shares.iter().map(|share: &Share| (share.position, share.metadata.clone())).collect()
         })?;

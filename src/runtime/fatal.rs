@@ -36,6 +36,21 @@ pub enum Fatal {
         end: i64,
     },
 
+    /// The topic of touchpoints has another number of partitions than when the partition was last committed.
+    #[error(
+        "partition {partition}: the topic of touchpoints has another number of partitions than before ({before}, now {now} or more); \
+         customers would go on in other partitions than those that know them: give the service new topics and a new \
+         kafka.group_id, and let it read all touchpoints again"
+    )]
+    PartitionsChanged {
+        /// Which partition.
+        partition: PartitionId,
+        /// How many there were.
+        before: i32,
+        /// How many there are.
+        now: i32,
+    },
+
     /// Touchpoints were deleted before they were read.
     #[error(
         "partition {partition}: the committed offset {committed} is below the first offset {start} of the input topic; \

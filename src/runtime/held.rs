@@ -84,6 +84,25 @@ pub(super) struct Share {
     pub(super) changelog_bytes: u64,
 }
 
+/// What a worker notes beside every offset.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Note<'a> {
+    /// The hash of its models.
+    pub(super) models: StableId,
+    /// How many partitions the topic of touchpoints has.
+    pub(super) partitions: Option<i32>,
+    /// The member's name.
+    pub(super) by: &'a str,
+}
+
+impl Note<'_> {
+    fn metadata(&self, changelog_start: i64, changelog_end: i64, clock: Clock) -> OffsetMetadata {
+        let Self { models, partitions, by } = *self;
+        let by = Some(by.to_owned()).filter(|by| !by.is_empty());
+        OffsetMetadata { changelog_start, changelog_end, clock, models, partitions, by }
+    }
+}
+
 impl Held {
     /// A partition that the group has just given.
     pub(super) fn gained(partition: PartitionId, models: Arc<ModelSet>, facts: FactOptions, elapsed: Duration) -> Self {
@@ -148,19 +167,16 @@ impl Held {
 
 impl Share {
     /// What is committed of `held`, once the records that were `written` have their `offsets`.
-    pub(super) fn of(held: &Held, written: Written, offsets: &[i64], models: StableId) -> Self {
+    pub(super) fn of(held: &Held, written: Written, offsets: &[i64], note: &Note<'_>) -> Self {
         let position = PartitionOffset { partition: held.committed.partition, offset: held.position };
         let changelog_end = written.last_changelog_record.map_or(held.extent.end(), |record| offsets[record] + 1);
-        let metadata =
-            OffsetMetadata { changelog_start: held.extent.start(), changelog_end, clock: held.machine.clock(), models };
+        let metadata = note.metadata(held.extent.start(), changelog_end, held.machine.clock());
         Self::new(position, &metadata, written.changelog_bytes)
     }
 
     /// What is committed of a partition before anything is written.
-    pub(super) fn first(position: PartitionOffset, changelog_end: i64, models: StableId) -> Self {
-        let metadata =
-            OffsetMetadata { changelog_start: changelog_end, changelog_end, clock: Clock::default(), models };
-        Self::new(position, &metadata, 0)
+    pub(super) fn first(position: PartitionOffset, changelog_end: i64, note: &Note<'_>) -> Self {
+        Self::new(position, &note.metadata(changelog_end, changelog_end, Clock::default()), 0)
     }
 
     fn new(position: PartitionOffset, metadata: &OffsetMetadata, changelog_bytes: u64) -> Self {

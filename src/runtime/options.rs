@@ -12,6 +12,8 @@ use crate::wire::cloud_events::CloudEvents;
 pub struct Options {
     /// Where records go.
     pub topics: Topics,
+    /// How many partitions the topic of touchpoints has; `None` leaves it unwatched whether the number changes.
+    pub partitions: Option<i32>,
     /// By which clock the wake-ups of silent customers fire.
     pub clock_source: ClockSource,
     /// A touchpoint further in the future of wall time than this is a dead letter.

@@ -13,7 +13,7 @@ use crate::wire::offset_metadata::OffsetMetadata;
 
 use super::commit::{Outcome, transact};
 use super::fatal::Fatal;
-use super::held::{Held, Phase, Share};
+use super::held::{Held, Note, Phase, Share};
 use super::progress::{Course, RestoreProgress};
 use super::sweep::Extent;
 use super::wall_clock::Moment;
@@ -25,10 +25,10 @@ const RECORDS_MAX: usize = 16;
 const READ_WAIT: Duration = Duration::from_millis(10);
 /// How many partitions are taken up between two polls; each costs two questions to the broker.
 const TAKE_UP_MAX: usize = 16;
-/// The wait before asking again for committed offsets that a previous owner's transaction keeps open; doubled up to sixteen times.
+/// The wait before asking again for committed offsets that a previous owner's transaction keeps open; doubled twice at most.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How often a committed offset past the end of the input is looked at again before it is believed; half a minute.
-const ATTEMPTS_PAST_END: u32 = 12;
+const ATTEMPTS_PAST_END: u32 = 40;
 /// After how long without any record the end of the changelog is asked for again.
 const STALL: Duration = Duration::from_mins(1);
 /// How often the log tells how far restores have come.
@@ -162,6 +162,9 @@ impl<M: Member> Worker<M> {
     /// Compares what was committed with what the logs hold. `None` when the broker could not be asked.
     fn examine(&mut self, committed: &Committed, now: Moment) -> Result<Option<Found>, Fatal> {
         let partition = committed.partition;
+        if let Some(before) = self.options.partitions.filter(|&before| partition >= before) {
+            return Err(Fatal::PartitionsChanged { partition, before, now: partition + 1 });
+        }
         let Some((input_start, input_end)) = attempted(self.member.input_range(partition))? else { return Ok(None) };
         let Some((log_start, log_end)) = attempted(self.member.changelog_range(partition))? else { return Ok(None) };
         let Some(offset) = committed.offset else {
@@ -190,6 +193,11 @@ impl<M: Member> Worker<M> {
             let extent = Extent::new(log_start, log_start, log_end, now.elapsed);
             return Ok(Some(Found::Known { offset, extent, clock: Clock::default() }));
         };
+        if let (Some(before), Some(now)) = (metadata.partitions, self.options.partitions)
+            && before != now
+        {
+            return Err(Fatal::PartitionsChanged { partition, before, now });
+        }
         if log_start > metadata.changelog_start {
             return Err(Fatal::ChangelogTruncated { partition, expected: metadata.changelog_start, start: log_start });
         }
@@ -263,10 +271,9 @@ impl<M: Member> Worker<M> {
     /// Commits a first position for partitions of which nothing is committed, before anything is written to their changelogs. So a
     /// changelog that holds something and a group that knows nothing can only mean that the offsets are gone.
     fn mark_new(&mut self, new: &[(PartitionOffset, i64)], now: Moment) -> Result<(), Fatal> {
-        let shares: Vec<_> = new
-            .iter()
-            .map(|&(position, changelog_end)| Share::first(position, changelog_end, self.models.hash))
-            .collect();
+        let note = Note { models: self.models.hash, partitions: self.options.partitions, by: self.member.name() };
+        let shares: Vec<_> =
+            new.iter().map(|&(position, changelog_end)| Share::first(position, changelog_end, &note)).collect();
         let marks = shares.iter().map(|share| (share.position, share.metadata.clone())).collect();
         match transact(&mut self.member, Vec::new(), |_| marks)? {
             Outcome::Committed => {
@@ -301,7 +308,7 @@ impl<M: Member> Worker<M> {
         for partition in partitions {
             let attempts = self.attempts(*partition);
             let Some(held) = self.held.get_mut(partition) else { continue };
-            let ask_at = now.elapsed + ASK_AGAIN * (1 << attempts.min(4));
+            let ask_at = now.elapsed + ASK_AGAIN * (1 << attempts.min(2));
             held.phase = Phase::Gained { ask_at, attempts: attempts + 1 };
         }
     }

@@ -9,6 +9,7 @@ use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
 use crate::runtime;
 use crate::wire::cloud_events::CloudEvents;
+use crate::wire::offset_metadata;
 
 /// What each worker's client is told: one for each worker, with a name of its own. `on_stuck` is called when a call into
 /// the client never returns.
@@ -18,16 +19,15 @@ pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::
         .map(|worker| {
             let kafka = &config.kafka;
             let member = format!("{}-{worker}", kafka.instance_id);
-            let transactional_id = format!("{}-{member}", kafka.group_id);
             let mut options = kafka::Options::new(
                 &kafka.bootstrap_servers,
                 &kafka.group_id,
-                &transactional_id,
+                &member,
                 &config.topics.touchpoints,
                 &config.topics.changelog,
             );
-            options.client_id = format!("lifecycle-{member}");
-            options.group_instance_id = kafka.is_static_member.then(|| member.clone());
+            options.owner_of = offset_metadata::owner_of;
+            options.group_instance_id = kafka.is_static_member.then_some(member);
             options.session_timeout = kafka.session_timeout;
             options.transaction_timeout = kafka.transaction_timeout;
             options.on_stuck = on_stuck;
@@ -51,6 +51,8 @@ pub fn worker_options(config: &Config) -> runtime::Options {
             dead_letters: topic(&topics.dead_letters),
             changelog: topic(&topics.changelog),
         },
+        // Known once the cluster has been asked.
+        partitions: None,
         clock_source: match config.clock.source {
             ClockSource::Wall => runtime::ClockSource::Wall,
             ClockSource::Touchpoints => runtime::ClockSource::Touchpoints,

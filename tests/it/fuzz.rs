@@ -188,7 +188,14 @@ fn changelog_records() {
 #[test]
 fn offset_metadata() {
     let clock = Clock::at(Some(Timestamp::from_millis(1_700_000_000_123)));
-    let metadata = OffsetMetadata { changelog_start: 5, changelog_end: 1 << 40, clock, models: StableId(u64::MAX) };
+    let metadata = OffsetMetadata {
+        changelog_start: 5,
+        changelog_end: 1 << 40,
+        clock,
+        models: StableId(u64::MAX),
+        partitions: Some(12),
+        by: Some("a-0".into()),
+    };
     let corpus = [metadata.encode().into_bytes(), Vec::new()];
     feed(&corpus, |bytes| {
         let text = String::from_utf8_lossy(bytes);

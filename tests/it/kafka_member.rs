@@ -7,6 +7,8 @@ use lifecycle_processor::kafka::{
     Client, Error, Event, Member, Options, Outgoing, PartitionId, PartitionOffset, Reaction, Record,
 };
 
+use lifecycle_processor::wire::offset_metadata;
+
 use crate::broker::{self, ToWrite, until};
 
 const POLL: Duration = Duration::from_millis(50);
@@ -30,8 +32,7 @@ impl World {
     }
 
     fn options(&self, member: &str) -> Options {
-        let id = format!("{}-{member}", self.group);
-        let mut options = Options::new(broker::bootstrap(), &self.group, &id, &self.input, &self.changelog);
+        let mut options = Options::new(broker::bootstrap(), &self.group, member, &self.input, &self.changelog);
         options.session_timeout = Duration::from_secs(6);
         options
     }
@@ -206,10 +207,8 @@ fn a_second_producer_of_the_same_name_fences_the_first() {
     gain_and_read_on(&mut first);
     first.begin().unwrap();
     first.send(vec![world.record("of the first")]).unwrap();
-    // The same transactional id, in a group of its own so that only the producers meet.
-    let mut options = world.options("a");
-    options.group_id = broker::unique("other-group");
-    let _second = Client::connect(options).unwrap();
+    // Only the producers meet.
+    let _second = broker::producer(Some(&format!("{}-a", world.group)));
     let error = first
         .send(vec![world.record("of the first again")])
         .and_then(|_| first.send_offsets(&[(at(0, 1), String::new())]))
@@ -224,6 +223,86 @@ fn a_second_producer_of_the_same_name_fences_the_first() {
     first.send(vec![world.record("of the first, renewed")]).unwrap();
     first.commit().unwrap();
     assert_eq!(broker::read_committed(&world.output).len(), 1);
+}
+
+/// Longer than any wait of a test: what is over sooner was not ended by the broker.
+const LONG_TRANSACTION: Duration = Duration::from_mins(2);
+
+/// A member that has committed once and then leaves a transaction open with everything in it.
+fn leave_open(world: &World) {
+    let mut options = world.options("a");
+    options.transaction_timeout = LONG_TRANSACTION;
+    let mut member = Client::connect(options).unwrap();
+    gain_and_read_on(&mut member);
+    member.begin().unwrap();
+    member.send_offsets(&[(at(0, 1), "lifecycle=1 by=a".to_owned())]).unwrap();
+    member.commit().unwrap();
+    member.begin().unwrap();
+    member.send(vec![world.record("never committed"), world.changelog_record(0, "neither")]).unwrap();
+    member.send_offsets(&[(at(0, 2), "lifecycle=1 by=a".to_owned())]).unwrap();
+}
+
+#[test]
+fn what_a_dead_owner_left_open_is_ended_by_the_next_one() {
+    let world = World::new(1);
+    leave_open(&world);
+    let mut options = world.options("b");
+    options.owner_of = offset_metadata::owner_of;
+    let mut heir = Client::connect(options).unwrap();
+    gain(&mut heir);
+    assert_eq!(committed(&mut heir, 0), (Some(1), "lifecycle=1 by=a".to_owned()));
+    heir.begin().unwrap();
+    heir.send(vec![world.record("of the heir")]).unwrap();
+    heir.send_offsets(&[(at(0, 2), "lifecycle=1 by=b".to_owned())]).unwrap();
+    heir.commit().unwrap();
+    until("readers see what was written behind the open transaction", || {
+        (broker::read_committed(&world.output).len() == 1).then_some(())
+    });
+    assert_eq!(committed(&mut heir, 0).0, Some(2));
+}
+
+#[test]
+fn an_owner_that_is_still_in_the_group_is_not_shut_out() {
+    let world = World::new(2);
+    let mut options = world.options("a");
+    options.owner_of = offset_metadata::owner_of;
+    let mut member = Client::connect(options).unwrap();
+    assert_eq!(gain_and_read_on(&mut member).len(), 2);
+    member.begin().unwrap();
+    member
+        .send_offsets(&[(at(0, 1), "lifecycle=1 by=a".to_owned()), (at(1, 1), "lifecycle=1 by=a".to_owned())])
+        .unwrap();
+    member.commit().unwrap();
+    let mut options = world.options("b");
+    options.owner_of = offset_metadata::owner_of;
+    let mut other = Client::connect(options).unwrap();
+    let moved = until("a partition is asked back", || {
+        assert_eq!(other.poll(10, POLL).unwrap(), []);
+        member.poll(10, POLL).unwrap().into_iter().find_map(|event| match event {
+            Event::Revoked(partitions) => Some(partitions),
+            _ => None,
+        })
+    });
+    // Open, and seen to be so by the other: both the partition that moves and the one that stays are in it.
+    member.release(&moved).unwrap();
+    member.begin().unwrap();
+    member.send(moved.iter().map(|it| world.changelog_record(*it, "open")).collect()).unwrap();
+    let gained = until("the other has it", || {
+        member.poll(10, POLL).unwrap();
+        other.poll(10, POLL).unwrap().into_iter().find_map(|event| match event {
+            Event::Gained(partitions) => Some(partitions),
+            _ => None,
+        })
+    });
+    assert_eq!(gained, moved);
+    other.assign(&[at(gained[0], 0)]).unwrap();
+    // As long as a dead owner would have needed to be shut out, and more.
+    let waited = std::time::Instant::now();
+    while waited.elapsed() < Duration::from_secs(4) {
+        member.poll(10, POLL).unwrap();
+        other.poll(10, POLL).unwrap();
+    }
+    member.commit().expect("nobody has shut it out");
 }
 
 #[test]
@@ -531,8 +610,9 @@ fn keys_fall_on_the_partitions_where_java_puts_them() {
 
 /// A member that owned everything and then stopped polling, as one does whose machine is suspended, until the group gave all
 /// to the other; which has committed offset 10 of both partitions.
-fn suspended(world: &World) -> (Client, Client) {
+fn suspended(world: &World, is_static: bool) -> (Client, Client) {
     let mut options = world.options("a");
+    options.group_instance_id = is_static.then(|| "a".to_owned());
     options.transaction_timeout = Duration::from_secs(5);
     options.settings.push(("max.poll.interval.ms".to_owned(), "6500".to_owned()));
     let mut member = Client::connect(options).expect("the member connects");
@@ -573,8 +653,17 @@ fn try_to_commit(member: &mut Client, world: &World, partition: PartitionId) -> 
 
 #[test]
 fn a_member_that_the_group_has_given_up_cannot_commit_even_after_it_joined_again() {
+    given_up_and_back(false);
+}
+
+#[test]
+fn a_static_member_that_the_group_has_given_up_cannot_commit_either() {
+    given_up_and_back(true);
+}
+
+fn given_up_and_back(is_static: bool) {
     let world = World::new(2);
-    let (mut member, mut other) = suspended(&world);
+    let (mut member, mut other) = suspended(&world, is_static);
     let error = try_to_commit(&mut member, &world, 0).unwrap_err();
     assert_eq!(error.reaction, Reaction::Abort, "{error}");
 

@@ -205,6 +205,7 @@ fn options(clock_source: ClockSource) -> Options {
             dead_letters: DEAD_LETTERS.into(),
             changelog: CHANGELOG.into(),
         },
+        partitions: None,
         clock_source,
         max_ahead: time::Duration::from_millis(900_000),
         facts: FactOptions::default(),

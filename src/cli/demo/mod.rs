@@ -99,7 +99,7 @@ fn show(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, Strin
 
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8)?;
-    let client = kafka::Options::new(&servers, "lifecycle", "lifecycle-demo-0", TOUCHPOINTS, CHANGELOG);
+    let client = kafka::Options::new(&servers, "lifecycle", "demo-0", TOUCHPOINTS, CHANGELOG);
     let parts = Parts {
         models: Arc::clone(models),
         worker: Arc::new(worker_options()),
@@ -200,6 +200,7 @@ fn worker_options() -> runtime::Options {
             dead_letters: topic(DEAD_LETTERS),
             changelog: topic(CHANGELOG),
         },
+        partitions: None,
         clock_source: runtime::ClockSource::Touchpoints,
         max_ahead: CENTURY,
         facts: FactOptions::default(),

@@ -1,0 +1,125 @@
+//! What the cluster knows of a consumer group: its state, its members, and which partitions each of them has.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::groups::GroupMemberInfo;
+
+use super::admin::ask;
+use super::error::Error;
+use super::member::PartitionId;
+use super::settings::{Cluster, client_id};
+
+/// How long the cluster may take to describe a group.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A consumer group as its coordinator has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Group {
+    /// Kafka's word for it: `Stable`, `PreparingRebalance`, `CompletingRebalance`, `Empty`, `Dead`.
+    pub state: String,
+    /// How partitions are shared out: `cooperative-sticky`; empty while nobody is a member.
+    pub protocol: String,
+    /// Its members.
+    pub members: Vec<GroupMember>,
+}
+
+/// A member of a consumer group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupMember {
+    /// What it calls itself: `lifecycle-a-0`.
+    pub client_id: String,
+    /// From where it is connected.
+    pub host: String,
+    /// The partitions of the topic asked about that it has; `None` while the group shares them out.
+    pub partitions: Option<Vec<PartitionId>>,
+}
+
+impl Group {
+    /// Whether a member of ours called `name` is in the group.
+    #[must_use]
+    pub fn has_member(&self, name: &str) -> bool {
+        let client_id = client_id(name);
+        self.members.iter().any(|it| it.client_id == client_id)
+    }
+}
+
+/// Describes the group, with its members' partitions of `topic`. A group that nobody has ever joined is `Dead`.
+///
+/// # Errors
+/// `Retry` when the cluster does not answer; `Fatal` when rights are missing.
+pub fn describe_group(cluster: &Cluster, group_id: &str, topic: &str) -> Result<Group, Error> {
+    describe_group_with(&ask(cluster)?, group_id, topic)
+}
+
+/// The same over a client that is there already.
+pub(super) fn describe_group_with<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    group_id: &str,
+    topic: &str,
+) -> Result<Group, Error> {
+    let list = client
+        .fetch_group_list(Some(group_id), REQUEST_TIMEOUT)
+        .map_err(|error| Error::of_question("describe_group", &error))?;
+    let Some(found) = list.groups().iter().find(|it| it.name() == group_id) else {
+        return Ok(Group { state: "Dead".to_owned(), protocol: String::new(), members: Vec::new() });
+    };
+    let member = |it: &GroupMemberInfo| GroupMember {
+        client_id: it.client_id().to_owned(),
+        host: it.client_host().trim_start_matches('/').to_owned(),
+        partitions: it.assignment().filter(|it| !it.is_empty()).and_then(|it| assigned(it, topic)),
+    };
+    Ok(Group {
+        state: found.state().to_owned(),
+        protocol: found.protocol().to_owned(),
+        members: found.members().iter().map(member).collect(),
+    })
+}
+
+/// Reads the partitions of `topic` from an assignment of Kafka's consumer protocol: a version, then for each topic its
+/// name and its partitions; `None` when it is none.
+fn assigned(bytes: &[u8], topic: &str) -> Option<Vec<PartitionId>> {
+    let mut rest = bytes;
+    let _version: [u8; 2] = take(&mut rest)?;
+    let mut partitions = Vec::new();
+    for _ in 0..i32::from_be_bytes(take(&mut rest)?) {
+        let length = usize::try_from(i16::from_be_bytes(take(&mut rest)?)).ok()?;
+        let name = rest.split_off(..length)?;
+        for _ in 0..i32::from_be_bytes(take(&mut rest)?) {
+            let partition = i32::from_be_bytes(take(&mut rest)?);
+            if name == topic.as_bytes() {
+                partitions.push(partition);
+            }
+        }
+    }
+    partitions.sort_unstable();
+    Some(partitions)
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, others) = rest.split_first_chunk()?;
+    *rest = others;
+    Some(*first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_names_the_partitions_of_each_topic() {
+        let mut bytes = vec![0, 1, 0, 0, 0, 2];
+        for (topic, partitions) in [("other", vec![7]), ("in", vec![5, 2])] {
+            bytes.extend(i16::try_from(topic.len()).unwrap().to_be_bytes());
+            bytes.extend(topic.as_bytes());
+            bytes.extend(i32::try_from(partitions.len()).unwrap().to_be_bytes());
+            partitions.iter().for_each(|it: &i32| bytes.extend(it.to_be_bytes()));
+        }
+        bytes.extend((-1_i32).to_be_bytes());
+        assert_eq!(assigned(&bytes, "in"), Some(vec![2, 5]));
+        assert_eq!(assigned(&bytes, "none"), Some(vec![]));
+        for end in 0..bytes.len() - 4 {
+            assert_eq!(assigned(&bytes[..end], "in"), None, "cut at {end}");
+        }
+    }
+}
