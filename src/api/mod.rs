@@ -13,7 +13,6 @@ mod workers;
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
@@ -24,8 +23,6 @@ pub use guard::Token;
 pub use routes::ROUTES;
 pub use workers::Workers;
 
-/// How often histogram samples are folded into their buckets.
-const UPKEEP_PERIOD: Duration = Duration::from_secs(2);
 /// How many questions to workers may wait at once.
 const QUESTIONS_MAX: usize = 32;
 
@@ -56,20 +53,10 @@ pub fn serve(listener: TcpListener, api: Arc<Api>, stop: tokio::sync::oneshot::R
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(QUESTIONS_MAX).build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let metrics = Arc::clone(&api.metrics);
-        let upkeep = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(UPKEEP_PERIOD);
-            loop {
-                ticks.tick().await;
-                metrics.upkeep();
-            }
-        });
         // Open connections are not waited for: nothing that is asked here is worth a slower stop.
-        let served = tokio::select! {
+        tokio::select! {
             served = async { axum::serve(listener, routes::router(api)).await } => served,
             _ = stop => Ok(()),
-        };
-        upkeep.abort();
-        served
+        }
     })
 }

@@ -1,12 +1,12 @@
 //! Which path leads where.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -28,11 +28,15 @@ pub const ROUTES: &[(&str, &str)] = &[
 /// For how long a worker's loop may be silent: longer than the longest call to Kafka that may still return.
 const SILENCE_MAX: Duration = Duration::from_mins(2);
 
+/// How answers about paths that lead nowhere are counted.
+const UNKNOWN_PATH: &str = "unknown";
+
 pub(super) fn router(api: Arc<Api>) -> Router {
     let questions = Router::new()
         .route("/v1/customers/{customer_id}", get(customers::customer))
         .route("/v1/models", get(models::models))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::admit));
+    api.metrics.begin_routes(ROUTES.iter().map(|(path, _)| *path));
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -40,7 +44,18 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .merge(questions)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), count))
         .with_state(api)
+}
+
+/// Counts the answer under the route's template: what was asked for may name a customer.
+async fn count(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let template = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let path = ROUTES.iter().map(|(path, _)| *path).find(|path| Some(*path) == template.as_deref());
+    let began = Instant::now();
+    let response = next.run(request).await;
+    api.metrics.answered(path.unwrap_or(UNKNOWN_PATH), response.status().as_u16(), began.elapsed());
+    response
 }
 
 async fn livez(State(api): State<Arc<Api>>) -> Response {

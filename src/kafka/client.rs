@@ -84,6 +84,11 @@ impl Client {
     fn connected(&mut self) -> &mut Connected {
         self.connected.as_mut().expect("a member that has left is not used again")
     }
+
+    /// Passes a result on, and tells whoever wants to know of an error.
+    fn told<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        result.inspect_err(|error| (self.options.on_error)(error))
+    }
 }
 
 impl Member for Client {
@@ -103,7 +108,7 @@ impl Member for Client {
                      the same kafka.group_id and kafka.instance_id",
                 );
             }
-            polled => polled?,
+            polled => self.told(polled)?,
         };
         for event in &events {
             if let Event::Gained(partitions) = event {
@@ -114,23 +119,28 @@ impl Member for Client {
     }
 
     fn assign(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
-        self.connected().input.assign(positions)
+        let result = self.connected().input.assign(positions);
+        self.told(result)
     }
 
     fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
-        self.connected().input.release(partitions)
+        let result = self.connected().input.release(partitions);
+        self.told(result)
     }
 
     fn pause(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
-        self.connected().input.pause(partitions)
+        let result = self.connected().input.pause(partitions);
+        self.told(result)
     }
 
     fn resume(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
-        self.connected().input.resume(partitions)
+        let result = self.connected().input.resume(partitions);
+        self.told(result)
     }
 
     fn rewind(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
-        self.connected().input.rewind(positions)
+        let result = self.connected().input.rewind(positions);
+        self.told(result)
     }
 
     fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
@@ -141,11 +151,20 @@ impl Member for Client {
         }
         let committed = self.connected().input.committed(partitions);
         self.is_held_up = committed.is_err();
-        committed
+        self.told(committed)
     }
 
     fn input_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {
-        self.connected().input.range(partition)
+        let result = self.connected().input.range(partition);
+        self.told(result)
+    }
+
+    fn input_partitions(&mut self) -> Option<usize> {
+        self.connected().input.partitions_seen()
+    }
+
+    fn waited(&mut self) -> Duration {
+        self.connected().input.waited()
     }
 
     fn end_seen(&mut self, partition: PartitionId) -> Option<i64> {
@@ -157,15 +176,18 @@ impl Member for Client {
     }
 
     fn changelog_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {
-        self.connected().changelog.range(partition)
+        let result = self.connected().changelog.range(partition);
+        self.told(result)
     }
 
     fn open_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
-        self.connected().changelog.open(partition, offset)
+        let result = self.connected().changelog.open(partition, offset);
+        self.told(result)
     }
 
     fn read_changelog(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error> {
-        self.connected().changelog.read(records_max, timeout)
+        let result = self.connected().changelog.read(records_max, timeout);
+        self.told(result)
     }
 
     fn has_read_changelog_to(&mut self, partition: PartitionId, end: i64) -> bool {
@@ -173,45 +195,53 @@ impl Member for Client {
     }
 
     fn close_changelog(&mut self, partition: PartitionId) -> Result<(), Error> {
-        self.connected().changelog.close(partition)
+        let result = self.connected().changelog.close(partition);
+        self.told(result)
     }
 
     fn truncate_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
-        admin::delete_records(&self.options.cluster(), &self.options.changelog_topic, partition, offset)
+        self.told(admin::delete_records(&self.options.cluster(), &self.options.changelog_topic, partition, offset))
     }
 
     fn begin(&mut self) -> Result<(), Error> {
         self.begun = Instant::now();
         let connected = self.connected.as_mut().expect("a member that has left is not used again");
-        connected.output.renew_after_repetition(&self.options)?;
-        connected.output.begin()
+        let renewed = connected.output.renew_after_repetition(&self.options);
+        let result = renewed.and_then(|()| connected.output.begin());
+        self.told(result)
     }
 
     fn send(&mut self, records: Vec<Outgoing>) -> Result<Vec<i64>, Error> {
-        self.connected().output.send(&records)
+        let result = self.connected().output.send(&records);
+        self.told(result)
     }
 
     fn send_offsets(&mut self, offsets: &[(PartitionOffset, String)]) -> Result<(), Error> {
         let topic = self.options.input_topic.clone();
         let connected = self.connected();
         // Taken for each transaction anew: the broker refuses those of an earlier generation.
-        let generation = connected.input.generation()?;
-        connected.output.send_offsets(&topic, offsets, &generation)
+        let generation = connected.input.generation();
+        let result = generation.and_then(|it| connected.output.send_offsets(&topic, offsets, &it));
+        self.told(result)
     }
 
     fn commit(&mut self) -> Result<(), Error> {
-        self.connected().output.commit()?;
-        (self.options.on_commit)(self.begun.elapsed());
-        Ok(())
+        let result = self.connected().output.commit();
+        if result.is_ok() {
+            (self.options.on_commit)(self.begun.elapsed());
+        }
+        self.told(result)
     }
 
     fn abort(&mut self) -> Result<(), Error> {
-        self.connected().output.abort()
+        let result = self.connected().output.abort();
+        self.told(result)
     }
 
     fn renew(&mut self) -> Result<(), Error> {
         let connected = self.connected.as_mut().expect("a member that has left is not used again");
-        connected.output.renew(&self.options)
+        let result = connected.output.renew(&self.options);
+        self.told(result)
     }
 
     fn leave(&mut self, deadline: Duration) {

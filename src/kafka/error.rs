@@ -15,6 +15,19 @@ pub enum Reaction {
     Fatal,
 }
 
+impl Reaction {
+    /// The name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Abort => "abort",
+            Self::Renew => "renew",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
 /// An error of the Kafka client.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{call}: {message} ({code})")]

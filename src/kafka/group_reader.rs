@@ -68,6 +68,8 @@ pub(super) struct GroupReader {
     fetching: BTreeMap<PartitionId, Fetching>,
     /// For how long a static member trusts its membership without a sign of it.
     trust: Option<Duration>,
+    /// For how long the last poll had nothing at hand.
+    waited: Duration,
 }
 
 impl GroupReader {
@@ -80,11 +82,19 @@ impl GroupReader {
             .map_err(|error| Error::of_assignment("subscribe", &error))?;
         // A little less than a session, which the group counts from the last sign of life that it had.
         let trust = options.group_instance_id.as_ref().map(|_| options.session_timeout * 2 / 3);
-        Ok(Self { reader, gained: Pending::default(), leaving: Pending::default(), fetching: BTreeMap::new(), trust })
+        Ok(Self {
+            reader,
+            gained: Pending::default(),
+            leaving: Pending::default(),
+            fetching: BTreeMap::new(),
+            trust,
+            waited: Duration::ZERO,
+        })
     }
 
     pub(super) fn poll(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Event>, Error> {
         let taken = self.reader.read("poll", records_max, timeout)?;
+        self.waited = taken.waited;
         let mut events = Vec::new();
         if !taken.records.is_empty() {
             events.push(Event::Records(taken.records));
@@ -112,6 +122,14 @@ impl GroupReader {
             }
         }
         Ok(events)
+    }
+
+    pub(super) fn partitions_seen(&self) -> Option<usize> {
+        self.reader.partitions_seen()
+    }
+
+    pub(super) fn waited(&self) -> Duration {
+        self.waited
     }
 
     pub(super) fn assign(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {

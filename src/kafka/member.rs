@@ -160,6 +160,16 @@ pub trait Member {
         None
     }
 
+    /// How many partitions the input topic has, as the client last heard, without asking; `None` when it does not know.
+    fn input_partitions(&mut self) -> Option<usize> {
+        None
+    }
+
+    /// For how long the last `poll` waited with nothing at hand.
+    fn waited(&mut self) -> Duration {
+        Duration::ZERO
+    }
+
     /// The first offset still in the changelog partition, and its end as of now (the last stable offset).
     ///
     /// # Errors

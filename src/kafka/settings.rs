@@ -40,6 +40,8 @@ pub struct Options {
     pub on_stuck: fn(&'static str),
     /// Called with the length of each committed transaction, from its beginning until it was visible.
     pub on_commit: Arc<dyn Fn(Duration) + Send + Sync>,
+    /// Called with each error of a call of the member, before the caller deals with it.
+    pub on_error: Arc<dyn Fn(&Error) + Send + Sync>,
 }
 
 /// The exit code of a process that ended because a call into the client never returned.
@@ -65,6 +67,7 @@ impl Options {
             owner_of: |_| None,
             on_stuck: end_process,
             on_commit: Arc::new(|_| ()),
+            on_error: Arc::new(|_| ()),
         }
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Taken {
     pub(super) ended: Vec<PartitionId>,
     /// What the group gave and took, after the records.
     pub(super) rebalances: Vec<Rebalance>,
+    /// For how long there was nothing.
+    pub(super) waited: Duration,
 }
 
 impl Taken {
@@ -101,6 +103,11 @@ impl TopicReader {
         self.ends.get(&partition).copied().filter(|&end| end >= 0)
     }
 
+    /// How many partitions the topic has, as last heard of.
+    pub(super) fn partitions_seen(&self) -> Option<usize> {
+        (!self.ends.is_empty()).then_some(self.ends.len())
+    }
+
     /// Waits up to `timeout` for anything, then takes what is at hand, `records_max` records at most.
     pub(super) fn read(&mut self, call: &'static str, records_max: usize, timeout: Duration) -> Result<Taken, Error> {
         if let Some(error) = self.postponed.take() {
@@ -112,6 +119,7 @@ impl TopicReader {
         let listener = self.client.context();
         let mut taken = Taken::default();
         let mut wait = timeout;
+        let mut came_at = None;
         loop {
             let reports_before = listener.reports();
             let item = self.client.poll(wait);
@@ -167,6 +175,7 @@ impl TopicReader {
                     break;
                 }
             } else {
+                came_at.get_or_insert_with(Instant::now);
                 wait = Duration::ZERO;
                 if is_drained || taken.records.len() >= records_max || !taken.rebalances.is_empty() {
                     break;
@@ -176,6 +185,7 @@ impl TopicReader {
         if is_quiet {
             self.quiet_at = began;
         }
+        taken.waited = came_at.unwrap_or_else(Instant::now).saturating_duration_since(began);
         Ok(taken)
     }
 

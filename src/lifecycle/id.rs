@@ -20,7 +20,7 @@ pub struct GroupIndex(pub u8);
 pub struct PropertyIndex(pub u16);
 
 /// A stage of one model, by its place in the order of test (from the top).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct StageIndex(pub u8);
 
 /// A model of a [`ModelSet`](super::model_set::ModelSet), in the order of the configuration.

@@ -58,6 +58,13 @@ impl Duration {
     pub const fn as_millis(self) -> i64 {
         self.0
     }
+
+    /// Its length in seconds, for people and metrics.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "52 bits of milliseconds are 140,000 years")]
+    pub const fn as_seconds(self) -> f64 {
+        self.0 as f64 / 1_000.0
+    }
 }
 
 // Saturating, so that arithmetic on far-away instants cannot wrap into the past.

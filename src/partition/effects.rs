@@ -2,6 +2,7 @@
 
 use std::ops::{AddAssign, Sub};
 
+use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::Transition;
 
 use super::input::Rejected;
@@ -13,6 +14,8 @@ pub struct Effects {
     pub transitions: Vec<Transition>,
     /// To be set aside, in this order.
     pub dead_letters: Vec<DeadLetter>,
+    /// When the wake-ups that were worked off had been due.
+    pub woken: Vec<Timestamp>,
     /// What to count once the batch is committed.
     pub tally: Tally,
 }

@@ -140,6 +140,7 @@ impl Partition {
 
     fn wake(&mut self, place: Place, until: Timestamp, effects: &mut Effects) {
         let aside = self.customers.set_aside(place, &self.rules, &self.shape);
+        effects.woken.extend(aside.customer.wake_up);
         let published_before = effects.transitions.len();
         aside.is_changed |= aside.customer.wake(&self.rules, until, &mut effects.transitions);
         self.wake_ups.arm(place, &aside.customer.id, aside.customer.wake_up);

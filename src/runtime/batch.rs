@@ -37,10 +37,8 @@ impl<M: Member> Worker<M> {
         })?;
         match outcome {
             Outcome::Committed => {
-                for share in shares {
-                    self.committed(share, now);
-                }
-                self.close_batch(now);
+                let consumed = shares.into_iter().map(|share| self.committed(share, now)).sum();
+                self.close_batch(consumed, now);
             }
             Outcome::Aborted(error) => {
                 tracing::warn!(
@@ -97,7 +95,7 @@ impl<M: Member> Worker<M> {
             return Ok(());
         };
         self.batch = BatchSize::default();
-        let mut was_committed = false;
+        let (mut was_committed, mut consumed) = (false, 0);
         for now_committed in committed {
             let Some(held) = self.held.get_mut(&now_committed.partition) else { continue };
             let share = unresolved.shares.iter().find(|share| {
@@ -107,7 +105,7 @@ impl<M: Member> Worker<M> {
             });
             if let Some(share) = share {
                 was_committed = true;
-                self.committed(share.clone(), now);
+                consumed += self.committed(share.clone(), now);
             } else if held.committed == now_committed {
                 held.abort();
             } else {
@@ -121,7 +119,7 @@ impl<M: Member> Worker<M> {
         }
         tracing::info!(was_committed, "the outcome of the transaction is known");
         if was_committed {
-            self.close_batch(now);
+            self.close_batch(consumed, now);
             self.recovery.end();
         } else {
             self.report.aborts += 1;
@@ -149,24 +147,27 @@ impl<M: Member> Worker<M> {
         }
     }
 
-    /// Takes over what was committed of one partition.
-    fn committed(&mut self, share: Share, now: Moment) {
+    /// Takes over what was committed of one partition; returns how many records were consumed.
+    fn committed(&mut self, share: Share, now: Moment) -> u64 {
         let partition = share.position.partition;
-        let Some(held) = self.held.get_mut(&partition).filter(|held| held.is_running()) else { return };
+        let Some(held) = self.held.get_mut(&partition).filter(|held| held.is_running()) else { return 0 };
         let effects = held.commit(share);
-        self.report.tally += effects.tally;
-        for letter in &effects.dead_letters {
-            *self.report.dead_letters.entry(letter.reason).or_default() += 1;
+        let done = self.stopwatch.now(now).wall;
+        let consumed = effects.tally.consumed;
+        held.uncounted.count(done, &mut self.report);
+        self.report.count(&effects, done, |transition| self.publisher.mode(transition, now.wall));
+        // Old news says nothing about how late this service is.
+        for &due in effects.woken.iter().filter(|&&due| done - due <= self.options.fresh_for) {
+            self.report.measured.wake_up_lateness.observe((done - self.options.facts.lateness - due).as_seconds());
         }
-        for transition in &effects.transitions {
-            let mode = self.publisher.mode(transition, now.wall);
-            self.report.published(transition, mode);
-        }
+        consumed
     }
 
     /// Ends a batch that was committed, and sees what follows from it.
-    fn close_batch(&mut self, now: Moment) {
+    fn close_batch(&mut self, consumed: u64, now: Moment) {
         self.report.commits += 1;
+        #[expect(clippy::cast_precision_loss, reason = "a batch is far smaller than 2^52")]
+        self.report.measured.batch_touchpoints.observe(consumed as f64);
         self.recovery.succeed();
         for (&partition, held) in self.held.iter_mut().filter(|(_, held)| held.is_running()) {
             // Between batches nothing is pending, so that the end of the log is the end of what is committed.

@@ -14,6 +14,7 @@ use crate::wire::offset_metadata::OffsetMetadata;
 use super::caught_up::CaughtUp;
 use super::publisher::Written;
 use super::sweep::Extent;
+use super::uncounted::Uncounted;
 
 /// How far a partition has come on its way to being worked on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +50,10 @@ pub(super) struct Held {
     pub(super) effects: Effects,
     /// The records of `effects.dead_letters`, in the same order.
     pub(super) set_aside: Vec<SetAside>,
+    /// What is counted with `effects`.
+    pub(super) uncounted: Uncounted,
+    /// When the group gave it, until it is worked on.
+    pub(super) gained_at: Option<Duration>,
     /// Up to when wake-ups may fire.
     pub(super) caught_up: CaughtUp,
     /// The changelog.
@@ -113,6 +118,8 @@ impl Held {
             committed: Committed { partition, offset: None, metadata: String::new() },
             effects: Effects::default(),
             set_aside: Vec::new(),
+            uncounted: Uncounted::default(),
+            gained_at: Some(elapsed),
             caught_up: CaughtUp::default(),
             extent: Extent::new(0, 0, 0, elapsed),
             is_reading: false,
@@ -159,6 +166,7 @@ impl Held {
         assert_eq!(self.extent.is_sweeping(), self.machine.is_sweeping(), "an abort neither begins nor ends a sweep");
         self.effects = Effects::default();
         self.set_aside.clear();
+        self.uncounted.clear();
         self.position = self.committed.offset.unwrap_or(self.position);
         self.caught_up.forget();
         self.must_rewind = true;

@@ -16,7 +16,9 @@ mod query;
 mod recovery;
 mod report;
 mod restore;
+mod stopwatch;
 mod sweep;
+mod uncounted;
 mod wall_clock;
 mod worker;
 
@@ -25,5 +27,6 @@ pub use options::{ClockSource, Options, SweepOptions, Topics};
 pub use progress::RestoreProgress;
 pub use query::{CustomerAnswer, PartitionStatus, Query, Status};
 pub use report::{Report, Sort};
+pub use stopwatch::{Activities, Activity};
 pub use wall_clock::{Moment, WallClock};
 pub use worker::Worker;

@@ -14,6 +14,7 @@ use crate::wire::{changelog, transition_json};
 
 use super::held::{Held, SetAside};
 use super::options::Options;
+use super::uncounted::TopicKind;
 
 /// What a transition takes in a record at most as a rule, beside the ids and the values that it names.
 const TRANSITION_BYTES: usize = 700;
@@ -48,17 +49,27 @@ impl Publisher {
 
     /// Appends the records that `held` asks for to `records`.
     pub(super) fn write(&self, held: &mut Held, wall: Timestamp, records: &mut Vec<Outgoing>) -> Written {
-        records.extend(held.effects.transitions.iter().map(|transition| self.transition(transition, wall)));
+        held.uncounted.begin_writing();
+        for transition in &held.effects.transitions {
+            let mode = self.mode(transition, wall);
+            let record = self.transition(transition, mode, wall);
+            held.uncounted.write(TopicKind::of(mode), &record);
+            records.push(record);
+        }
         assert_eq!(held.effects.dead_letters.len(), held.set_aside.len(), "every dead letter has its record");
         for (letter, aside) in held.effects.dead_letters.iter().zip(held.set_aside.drain(..)) {
-            records.push(self.dead_letter(*letter, aside, wall));
+            let record = self.dead_letter(*letter, aside, wall);
+            held.uncounted.write(TopicKind::DeadLetters, &record);
+            records.push(record);
         }
         let mut written = Written { last_changelog_record: None, changelog_bytes: 0 };
         for batch in held.machine.write_batches(self.options.sweep.step_bytes_min) {
             let value = changelog::encode(held.machine.layout(), &batch);
             written.changelog_bytes += u64::try_from(value.len()).unwrap_or(u64::MAX);
             written.last_changelog_record = Some(records.len());
-            records.push(self.changelog(held.committed.partition, value, wall));
+            let record = self.changelog(held.committed.partition, value, wall);
+            held.uncounted.write(TopicKind::Changelog, &record);
+            records.push(record);
         }
         written
     }
@@ -74,8 +85,7 @@ impl Publisher {
         }
     }
 
-    fn transition(&self, transition: &Transition, wall: Timestamp) -> Outgoing {
-        let mode = self.mode(transition, wall);
+    fn transition(&self, transition: &Transition, mode: Mode, wall: Timestamp) -> Outgoing {
         let publication = Publication {
             transition,
             models: &self.models,

@@ -44,6 +44,8 @@ pub struct Status {
     pub partitions: Vec<PartitionStatus>,
     /// Whether a transaction failed and is being dealt with.
     pub is_recovering: bool,
+    /// How many transactions have failed since the last one that was committed.
+    pub failures_in_a_row: u32,
     /// Whether customers take more memory than allowed, so that nothing is read.
     pub is_over_limit: bool,
     /// Whether a change is waiting for its transaction.
@@ -69,6 +71,10 @@ pub struct PartitionStatus {
     pub wake_ups: usize,
     /// The event time that its touchpoints have reached.
     pub reached: Option<Timestamp>,
+    /// Up to when wake-ups may fire; `None` while nothing is known of it.
+    pub clock: Option<Timestamp>,
+    /// No wake-up is due before this instant; `None` when no customer waits for time.
+    pub next_wake_up: Option<Timestamp>,
     /// How many customers stand in each stage: by model, then by stage; the last number of a model counts those in none.
     pub population: Vec<Vec<u64>>,
 }

@@ -42,6 +42,11 @@ impl Recovery {
         self.pending.is_some()
     }
 
+    /// How many transactions have failed since the last one that was committed.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// The transaction that must be resolved first.
     pub(super) fn unresolved(&self) -> Option<&Unresolved> {
         self.pending.as_ref().and_then(|pending| pending.unresolved.as_ref())

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::lifecycle::transition::{Cause, Transition};
+use crate::lifecycle::id::StageIndex;
+use crate::lifecycle::transition::{Cause, Change, Transition};
 use crate::partition::{Reason, Tally};
+use crate::telemetry::distribution::Measured;
+use crate::telemetry::metrics::{TOPIC_KINDS, Volume};
 use crate::wire::transition::Mode;
 
 /// What a worker has done since it started.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Report {
     /// Touchpoints and wake-ups.
     pub tally: Tally,
@@ -15,6 +18,14 @@ pub struct Report {
     pub dead_letters: BTreeMap<Reason, u64>,
     /// Transitions published, by what they have in common and then by name.
     pub transitions: BTreeMap<Sort, BTreeMap<Box<str>, u64>>,
+    /// Those of kind stage, by model and by the stages left and entered; `None` is no stage.
+    pub moves: BTreeMap<(u8, Option<StageIndex>, Option<StageIndex>), u64>,
+    /// Bytes of the records consumed.
+    pub touchpoint_bytes: u64,
+    /// Records and bytes written, in the order of [`TOPIC_KINDS`].
+    pub written: [Volume; TOPIC_KINDS.len()],
+    /// Latencies, durations, sizes.
+    pub measured: Measured,
     /// Transactions committed.
     pub commits: u64,
     /// Transactions that came to nothing.
@@ -61,6 +72,9 @@ impl Report {
         match names.get_mut(&transition.name) {
             Some(count) => *count += 1,
             None => _ = names.insert(transition.name.clone(), 1),
+        }
+        if let Change::Stage { from, to, .. } = transition.change {
+            *self.moves.entry((transition.model.0, from, to)).or_default() += 1;
         }
     }
 }

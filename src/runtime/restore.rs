@@ -257,7 +257,13 @@ impl<M: Member> Worker<M> {
         let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
         held.machine.end_restore(clock);
         if let Phase::Restoring { since, .. } = held.phase {
-            let milliseconds = u64::try_from(now.elapsed.saturating_sub(since).as_millis()).unwrap_or(u64::MAX);
+            let done = self.stopwatch.now(now).elapsed;
+            let took = done.saturating_sub(since);
+            self.report.measured.restore_duration.observe(took.as_secs_f64());
+            if let Some(gained_at) = held.gained_at.take() {
+                self.report.measured.rebalance_duration.observe(done.saturating_sub(gained_at).as_secs_f64());
+            }
+            let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             let customers = held.machine.len();
             tracing::info!(partition, customers, milliseconds, position = held.position, "partition restored");
         }

@@ -29,6 +29,12 @@ impl WallClock {
         Self { started: Instant::now() }
     }
 
+    /// The hand that never runs backwards.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// This very moment.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]

@@ -21,7 +21,8 @@ use super::query::{self, CustomerAnswer, PartitionStatus, Query, Status};
 use super::recovery::Recovery;
 use super::report::Report;
 use super::restore::Restorer;
-use super::wall_clock::Moment;
+use super::stopwatch::{Activities, Activity, Stopwatch};
+use super::wall_clock::{Moment, WallClock};
 
 /// How many records a poll brings at most.
 const POLL_RECORDS_MAX: usize = 1000;
@@ -56,6 +57,7 @@ pub struct Worker<M> {
     pub(super) report: Report,
     pub(super) is_over_limit: bool,
     pub(super) weigh_at: Duration,
+    pub(super) stopwatch: Stopwatch,
     decoder: TouchpointDecoder,
     queries: Receiver<Query>,
     ask_at: Duration,
@@ -102,10 +104,17 @@ impl<M: Member> Worker<M> {
             report: Report::default(),
             is_over_limit: false,
             weigh_at: Duration::ZERO,
+            stopwatch: Stopwatch::default(),
             queries,
             ask_at: Duration::ZERO,
             has_wake_ups_left: false,
         }
+    }
+
+    /// The same worker, which measures its work by `clock`. Nothing that it does depends on that.
+    #[must_use]
+    pub fn measured_by(self, clock: WallClock) -> Self {
+        Self { stopwatch: Stopwatch::of(clock), ..self }
     }
 
     /// One bounded round of everything that is to be done.
@@ -114,6 +123,8 @@ impl<M: Member> Worker<M> {
     /// When a person must act.
     pub fn step(&mut self, now: Moment) -> Result<(), Fatal> {
         let events = self.member.poll(POLL_RECORDS_MAX, self.patience(now)).map_err(Fatal::Client)?;
+        let waited = self.member.waited();
+        self.stopwatch.lap(Activity::Poll, waited);
         for event in events {
             match event {
                 Event::Records(records) => {
@@ -128,14 +139,19 @@ impl<M: Member> Worker<M> {
                 Event::Lost(partitions) => self.lose(&partitions)?,
             }
         }
+        self.stopwatch.lap(Activity::Apply, Duration::ZERO);
         self.recover(now)?;
+        self.stopwatch.lap(Activity::Commit, Duration::ZERO);
         self.take_up(now)?;
         self.restore(now)?;
+        self.stopwatch.lap(Activity::Restore, Duration::ZERO);
         self.pass_time(now)?;
+        self.stopwatch.lap(Activity::Apply, Duration::ZERO);
         if self.commit_is_due(now) {
             self.commit(now)?;
         }
         self.truncate(now);
+        self.stopwatch.lap(Activity::Commit, Duration::ZERO);
         self.watch_limit(now);
         self.direct_reading()?;
         self.answer_queries();
@@ -169,12 +185,19 @@ impl<M: Member> Worker<M> {
         &self.report
     }
 
+    /// Where its time has gone, if it is measured.
+    #[must_use]
+    pub fn activities(&self) -> Activities {
+        self.stopwatch.spent()
+    }
+
     /// How the partitions do.
     #[must_use]
     pub fn status(&self) -> Status {
         Status {
             partitions: self.held.iter().map(|(&partition, held)| self.status_of(partition, held)).collect(),
             is_recovering: self.recovery.is_pending(),
+            failures_in_a_row: self.recovery.failures(),
             is_over_limit: self.is_over_limit,
             has_pending_changes: self.batch.since.is_some(),
         }
@@ -190,8 +213,15 @@ impl<M: Member> Worker<M> {
             bytes: held.machine.bytes(),
             wake_ups: held.machine.wake_ups_pending(),
             reached: held.machine.clock().reached(),
+            clock: held.caught_up.clock(held.event_clock(self.options.facts.lateness)),
+            next_wake_up: held.machine.next_wake_up(),
             population: held.machine.population().to_vec(),
         }
+    }
+
+    /// How many partitions the topic of touchpoints has, as far as the client has heard.
+    pub fn input_partitions(&mut self) -> Option<usize> {
+        self.member.input_partitions()
     }
 
     /// How many records of a partition are not yet read, as far as the client has heard; `None` when it has not.
@@ -228,6 +258,7 @@ impl<M: Member> Worker<M> {
         held.position = record.offset + 1;
         let bytes = record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
         self.batch.add(1, bytes, now.elapsed);
+        held.uncounted.consume(bytes, record.timestamp_ms);
         let mut scratch = Scratch::default();
         let malformed = match self.decoder.decode(record.value.as_deref().unwrap_or_default(), &mut scratch) {
             Ok(touchpoint) if touchpoint.occurred_at - now.wall > self.options.max_ahead => {

@@ -95,7 +95,9 @@ impl Service {
         for (index, (mut client, questions)) in parts.clients.into_iter().zip(questions).enumerate() {
             let counted = Arc::clone(&metrics);
             client.on_commit = Arc::new(move |length| counted.commit_took(length));
-            let observer = Observer::new(index, Arc::clone(&health), Arc::clone(&metrics));
+            let counted = Arc::clone(&metrics);
+            client.on_error = Arc::new(move |error| counted.kafka_failed(error.reaction.as_str(), &error.code));
+            let observer = Observer::new(index, Arc::clone(&health), Arc::clone(&metrics), &parts.worker);
             let (models, options, stop) =
                 (Arc::clone(&parts.models), Arc::clone(&parts.worker), Arc::clone(&service.stop));
             let ended = ended.clone();
@@ -150,6 +152,7 @@ impl Service {
             }
             if deadline.is_none() && self.stop.load(Ordering::Relaxed) {
                 deadline = Some(Instant::now() + self.shutdown_deadline);
+                self.metrics.begin_stopping();
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 let deadline = self.shutdown_deadline.as_secs();
@@ -215,13 +218,13 @@ fn work(
             Err(error) => return Err(error.to_string()),
         }
     };
-    let mut worker = Worker::new(member, models, options, questions);
+    let mut worker = Worker::new(member, models, options, questions).measured_by(clock);
     while !stop.load(Ordering::Relaxed) {
         let now = clock.now();
         worker.step(now).map_err(|fatal| fatal.to_string())?;
         observer.look(&mut worker, now);
     }
-    observer.look(&mut worker, clock.now());
+    observer.look_last(&mut worker, clock.now());
     worker.stop(clock.now()).map_err(|fatal| fatal.to_string())
 }
 

@@ -1,31 +1,37 @@
-//! Turns what a worker reports into metrics and health: once per committed batch, and now and then in between.
+//! Turns what a worker reports into metrics and health, now and then.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kafka::Member;
 use crate::lifecycle::time::{self, Timestamp};
-use crate::runtime::{Moment, Report, Worker};
+use crate::runtime::{ClockSource, Moment, Options, PartitionStatus, Report, Worker};
 use crate::telemetry::health::Health;
-use crate::telemetry::metrics::{Metrics, PartitionGauges, Progress, TransitionCount, WorkerGauges};
+use crate::telemetry::metrics::{Counts, Metrics, PartitionGauges, StageMove, TransitionSort, WorkerGauges};
 
 const EPOCH: Timestamp = Timestamp::from_millis(0);
-/// How often gauges are brought up to date.
-const GAUGE_PERIOD: Duration = Duration::from_millis(500);
+/// How often metrics are brought up to date.
+const PERIOD: Duration = Duration::from_millis(500);
 
 /// What was last seen of a worker.
 pub(super) struct Observer {
     worker: usize,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
-    seen: Report,
-    gauges_due: Duration,
+    /// By how much wake-ups fire later than due; `None` where the wall has no say in when they do.
+    lateness: Option<time::Duration>,
+    due: Duration,
+    commits_seen: u64,
     last_commit_seconds: Option<f64>,
 }
 
 impl Observer {
-    pub(super) fn new(worker: usize, health: Arc<Health>, metrics: Arc<Metrics>) -> Self {
-        Self { worker, health, metrics, seen: Report::default(), gauges_due: Duration::ZERO, last_commit_seconds: None }
+    pub(super) fn new(worker: usize, health: Arc<Health>, metrics: Arc<Metrics>, options: &Options) -> Self {
+        let lateness = match options.clock_source {
+            ClockSource::Wall => Some(options.facts.lateness),
+            ClockSource::Touchpoints => None,
+        };
+        Self { worker, health, metrics, lateness, due: Duration::ZERO, commits_seen: 0, last_commit_seconds: None }
     }
 
     /// Nothing has come of the worker yet, but it is alive.
@@ -36,111 +42,127 @@ impl Observer {
     /// Looks at `worker` after a round of its loop.
     pub(super) fn look<M: Member>(&mut self, worker: &mut Worker<M>, now: Moment) {
         self.health.beat(self.worker);
-        let report = worker.report();
-        if *report != self.seen {
-            if report.commits > self.seen.commits {
-                self.last_commit_seconds = Some(seconds(now.wall - EPOCH));
-            }
-            self.metrics.count(&difference(&self.seen, report));
-            self.seen = report.clone();
+        let commits = worker.report().commits;
+        if commits > self.commits_seen {
+            self.commits_seen = commits;
+            self.last_commit_seconds = Some(instant(now.wall));
         }
-        if now.elapsed >= self.gauges_due {
-            self.gauges_due = now.elapsed + GAUGE_PERIOD;
-            self.set_gauges(worker, now);
+        if now.elapsed >= self.due {
+            self.due = now.elapsed + PERIOD;
+            self.tell(worker, now);
         }
     }
 
-    fn set_gauges<M: Member>(&self, worker: &mut Worker<M>, now: Moment) {
+    /// Looks at `worker` for the last time.
+    pub(super) fn look_last<M: Member>(&mut self, worker: &mut Worker<M>, now: Moment) {
+        self.due = Duration::ZERO;
+        self.look(worker, now);
+    }
+
+    fn tell<M: Member>(&self, worker: &mut Worker<M>, now: Moment) {
         let status = worker.status();
         // A transaction that is being dealt with makes nobody unready: the broker may be away, and no other instance is better off.
         let is_settled = !status.is_over_limit && status.partitions.iter().all(|partition| partition.is_running);
         self.health.settle(self.worker, !status.partitions.is_empty(), is_settled);
         let lags: Vec<_> = status.partitions.iter().map(|partition| worker.lag(partition.partition)).collect();
-        let partitions = status.partitions.into_iter().zip(lags).map(|(partition, lag)| PartitionGauges {
-            partition: partition.partition,
-            is_restoring: !partition.is_running,
-            customers: partition.customers,
-            bytes: partition.bytes,
-            wake_ups: partition.wake_ups,
-            lag_records: lag,
-            lag_seconds: match (lag, partition.reached) {
-                // An idle partition is not behind, however old its latest touchpoint is.
-                (Some(0), _) => Some(0.0),
-                (Some(_), Some(reached)) => Some(seconds(now.wall - reached).max(0.0)),
-                _ => None,
-            },
-            population: partition.population,
-        });
+        let partitions = status.partitions.into_iter().zip(lags).map(|(of, lag)| self.partition(of, lag, now.wall));
         let gauges = WorkerGauges {
             last_commit_seconds: self.last_commit_seconds,
-            is_ready: is_settled,
+            aborts_in_a_row: status.failures_in_a_row,
+            activities: worker.activities(),
+            topic_partitions: worker.input_partitions(),
             partitions: partitions.collect(),
         };
-        self.metrics.set_worker(self.worker, gauges);
+        self.metrics.set_worker(self.worker, counts(worker.report()), gauges);
+    }
+
+    fn partition(&self, of: PartitionStatus, lag: Option<u64>, wall: Timestamp) -> PartitionGauges {
+        let overdue = (self.lateness.zip(of.next_wake_up)).map(|(lateness, due)| wall - lateness - due);
+        PartitionGauges {
+            partition: of.partition,
+            is_restoring: !of.is_running,
+            restore_remaining: of.restore.map_or(0, |restore| restore.remaining_records),
+            restore_eta_seconds: of.restore.and_then(|restore| Some(restore.eta?.as_secs_f64())),
+            position: of.position,
+            lag_records: lag,
+            lag_seconds: match (lag, of.reached) {
+                // An idle partition is not behind, however old its latest touchpoint is.
+                (Some(0), _) => Some(0.0),
+                (Some(_), Some(reached)) => Some((wall - reached).as_seconds().max(0.0)),
+                _ => None,
+            },
+            reached_seconds: of.reached.map(instant),
+            clock_seconds: of.clock.map(instant),
+            overdue_seconds: overdue.map_or(0.0, |overdue| overdue.as_seconds().max(0.0)),
+            customers: of.customers,
+            bytes: of.bytes,
+            wake_ups: of.wake_ups,
+            population: of.population,
+        }
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a metric of seconds needs no more than 52 bits of milliseconds")]
-fn seconds(length: time::Duration) -> f64 {
-    length.as_millis() as f64 / 1_000.0
+/// Seconds since the epoch.
+fn instant(instant: Timestamp) -> f64 {
+    (instant - EPOCH).as_seconds()
 }
 
-/// What `later` has more than `earlier`.
-fn difference(earlier: &Report, later: &Report) -> Progress {
-    let dead_letters = later
-        .dead_letters
-        .iter()
-        .map(|(reason, count)| (*reason, count - earlier.dead_letters.get(reason).copied().unwrap_or_default()));
-    let transitions = later.transitions.iter().flat_map(|(sort, names)| {
-        let before = earlier.transitions.get(sort);
-        names.iter().map(move |(name, count)| TransitionCount {
-            model: usize::from(sort.model),
-            kind: sort.kind,
-            name: name.clone(),
-            cause: sort.cause,
-            mode: sort.mode.as_str(),
-            count: count - before.and_then(|names| names.get(name)).copied().unwrap_or_default(),
+fn counts(report: &Report) -> Counts {
+    let transitions = report.transitions.iter().flat_map(|(of, names)| {
+        names.iter().map(|(name, &count)| {
+            let sort = TransitionSort {
+                model: usize::from(of.model),
+                kind: of.kind,
+                name: name.clone(),
+                cause: of.cause,
+                mode: of.mode.as_str(),
+            };
+            (sort, count)
         })
     });
-    Progress {
-        tally: later.tally - earlier.tally,
-        dead_letters: dead_letters.collect(),
-        transitions: transitions.filter(|transitions| transitions.count > 0).collect(),
-        committed: later.commits - earlier.commits,
-        aborted: later.aborts - earlier.aborts,
-        renewed: later.renewals - earlier.renewals,
-        gained: later.gained - earlier.gained,
-        revoked: later.revoked - earlier.revoked,
-        lost: later.lost - earlier.lost,
-        restored: later.restored - earlier.restored,
-        sweeps: later.sweeps - earlier.sweeps,
-        truncated: later.truncations - earlier.truncations,
-        truncations_failed: later.truncations_failed - earlier.truncations_failed,
+    let moves = report.moves.iter().map(|(&(model, from, to), &count)| {
+        let stage = |stage: Option<crate::lifecycle::id::StageIndex>| stage.map(|stage| usize::from(stage.0));
+        (StageMove { model: usize::from(model), from: stage(from), to: stage(to) }, count)
+    });
+    Counts {
+        tally: report.tally,
+        dead_letters: report.dead_letters.clone(),
+        touchpoint_bytes: report.touchpoint_bytes,
+        transitions: transitions.collect(),
+        moves: moves.collect(),
+        written: report.written,
+        committed: report.commits,
+        aborted: report.aborts,
+        renewed: report.renewals,
+        gained: report.gained,
+        revoked: report.revoked,
+        lost: report.lost,
+        restored: report.restored,
+        sweeps: report.sweeps,
+        truncated: report.truncations,
+        truncations_failed: report.truncations_failed,
+        measured: report.measured.clone(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::partition::Reason;
+    use crate::lifecycle::id::StageIndex;
     use crate::runtime::Sort;
     use crate::wire::transition::Mode;
 
     #[test]
-    fn only_what_is_new_is_counted() {
+    fn what_is_reported_is_counted_under_its_labels() {
         let sort = Sort { model: 1, kind: "stage", cause: "time", mode: Mode::Replay };
-        let mut earlier = Report { commits: 3, ..Report::default() };
-        earlier.tally.consumed = 10;
-        earlier.transitions.entry(sort).or_default().insert("churned".into(), 4);
-        let mut later = earlier.clone();
-        later.commits = 4;
-        later.tally.consumed = 15;
-        later.transitions.entry(sort).or_default().insert("lost".into(), 2);
-        later.dead_letters.insert(Reason::NotJson, 1);
-        let progress = difference(&earlier, &later);
-        assert_eq!((progress.committed, progress.tally.consumed), (1, 5));
-        let [counted] = &progress.transitions[..] else { panic!("{progress:?}") };
-        assert_eq!((counted.model, &*counted.name, counted.mode, counted.count), (1, "lost", "replay", 2));
-        assert_eq!(progress.dead_letters, [(Reason::NotJson, 1)]);
+        let mut report = Report { commits: 3, ..Report::default() };
+        report.tally.consumed = 10;
+        report.transitions.entry(sort).or_default().insert("churned".into(), 4);
+        report.moves.insert((1, Some(StageIndex(2)), None), 4);
+        let counts = counts(&report);
+        assert_eq!((counts.committed, counts.tally.consumed), (3, 10));
+        let sort = TransitionSort { model: 1, kind: "stage", name: "churned".into(), cause: "time", mode: "replay" };
+        assert_eq!(counts.transitions, [(sort, 4)].into());
+        assert_eq!(counts.moves, [(StageMove { model: 1, from: Some(2), to: None }, 4)].into());
     }
 }

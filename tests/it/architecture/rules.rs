@@ -24,8 +24,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("flate2", &["replay", "cli"]),
     ("futures_executor", &["kafka"]),
     ("indicatif", &["cli"]),
-    ("metrics", &["telemetry"]),
-    ("metrics_exporter_prometheus", &["telemetry"]),
     ("prost", &["wire"]),
     ("rdkafka", &["kafka"]),
     // The client tells its statistics as JSON.
@@ -51,8 +49,6 @@ const CRATES: &[&str] = &[
     "futures_executor",
     "hashbrown",
     "indicatif",
-    "metrics",
-    "metrics_exporter_prometheus",
     "mimalloc",
     "prost",
     "rdkafka",
