@@ -236,6 +236,25 @@ pub(crate) fn produce_aborted(topic: &str, records: &[ToWrite]) {
     producer.abort_transaction(PATIENCE).expect("the transaction aborts");
 }
 
+/// A reader of committed records of all partitions of `topic`, from their beginning, as they come.
+pub(crate) fn reader(topic: &str) -> BaseConsumer {
+    let consumer: BaseConsumer = config()
+        .set("group.id", unique("reader"))
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.wait.max.ms", "20")
+        .create()
+        .expect("a consumer");
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("the broker answers");
+    let mut list = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        list.add_partition_offset(topic, partition.id(), Offset::Beginning).expect("a valid offset");
+    }
+    consumer.assign(&list).expect("an assignment");
+    consumer
+}
+
 /// Reads everything in `topic` that is committed as of now, as a downstream team would; by partition, in order of offset.
 pub(crate) fn read_committed(topic: &str) -> Vec<Seen> {
     read_committed_at(bootstrap(), topic)

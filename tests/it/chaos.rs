@@ -2,6 +2,7 @@
 //!
 //! `LIFECYCLE_CHAOS_SECONDS=90 cargo test --test it chaos -- --nocapture` does harm for that long; without the variable
 //! nothing is done. `LIFECYCLE_CHAOS_SEED` repeats the load exactly, and the faults as far as real time allows.
+//! `LIFECYCLE_CHAOS_PROGRAM` names another build of the program than the one that is tested.
 
 mod cluster;
 mod fleet;

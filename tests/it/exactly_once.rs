@@ -3,7 +3,7 @@
 //! What is expected comes from two sources: ids and order from `replay` over the same file, names and instants from a table computed
 //! apart from this program.
 
-mod running;
+pub(crate) mod running;
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -13,6 +13,7 @@ mod docs;
 mod docs_language;
 mod exactly_once;
 mod explain;
+mod failover;
 mod fuzz;
 mod generate;
 mod generate_load;

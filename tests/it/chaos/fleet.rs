@@ -1,6 +1,8 @@
 //! The instances, and a supervisor that starts again what ends without being told.
 
 use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -47,6 +49,7 @@ pub(super) struct Instance {
 /// All instances.
 pub(super) struct Fleet {
     settings: Settings,
+    program: OsString,
     directory: PathBuf,
     pub(super) instances: Vec<Instance>,
     /// Ends that nobody asked for, by exit status and last words.
@@ -62,6 +65,7 @@ impl Fleet {
             |(name, bootstrap)| Instance { name, bootstrap, meant: Meant::Absent, child: None, restart_at: None };
         Self {
             settings,
+            program: env::var_os("LIFECYCLE_CHAOS_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_lifecycle").into()),
             directory: directory.to_owned(),
             instances: instances.into_iter().map(instance).collect(),
             exits: BTreeMap::new(),
@@ -102,7 +106,7 @@ impl Fleet {
         );
         let configuration = self.directory.join(format!("{name}.yaml"));
         fs::write(&configuration, text).expect("the configuration is written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lifecycle"));
+        let mut command = Command::new(&self.program);
         command.arg("run").arg("--config").arg(&configuration).env_clear();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         instance.child = Some(command.spawn().expect("the program starts"));

@@ -21,7 +21,9 @@ pub(crate) struct Deployment {
     pub(crate) replay: String,
     pub(crate) dead_letters: String,
     changelog: String,
-    group: String,
+    pub(crate) group: String,
+    /// Keys of `kafka` that say how long things may take.
+    pub(crate) timeouts: &'static str,
     /// More lines of the configuration.
     settings: String,
     directory: TempDir,
@@ -44,6 +46,7 @@ impl Deployment {
             dead_letters: broker::topic("dead-letters", 1),
             changelog: broker::changelog_topic(partitions),
             group: broker::unique("lifecycle"),
+            timeouts: "session_timeout: 6s, transaction_timeout: 6s",
             settings: settings.to_owned(),
             directory: tempfile::tempdir().expect("a temporary folder"),
         }
@@ -55,11 +58,12 @@ impl Deployment {
         let http = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
         let configuration = self.directory.path().join(format!("{name}.yaml"));
         let text = format!(
-            "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, session_timeout: 6s, transaction_timeout: 6s}}\n\
+            "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, {}}}\n\
              topics: {{touchpoints: {}, transitions: {}, replay: {}, changelog: {}, dead_letters: {}}}\n\
              models: [{}/examples/orders_45d.yaml]\nhttp: {{listen: \"{http}\"}}\n{}\n",
             broker::bootstrap(),
             self.group,
+            self.timeouts,
             self.touchpoints,
             self.transitions,
             self.replay,
@@ -75,6 +79,8 @@ impl Deployment {
             .arg("run")
             .arg("--config")
             .arg(&configuration)
+            // Variables for tests are none that the program knows.
+            .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(errors)
