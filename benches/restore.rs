@@ -178,6 +178,8 @@ fn write(customers: usize) -> Written {
             changelog_end: written.end,
             clock: partition.clock(),
             models: models.hash,
+            partitions: None,
+            by: None,
         };
         let position = PartitionOffset { partition: 0, offset: 0 };
         member.send_offsets(&[(position, metadata.encode())]).expect("the position is taken");
@@ -241,6 +243,7 @@ fn restore(written: &Written) -> Measured {
             dead_letters: Arc::clone(&nowhere),
             changelog: nowhere,
         },
+        partitions: None,
         clock_source: ClockSource::Touchpoints,
         max_ahead: time::Duration::from_millis(900_000),
         facts: FactOptions::default(),
