@@ -22,6 +22,7 @@ pub(super) struct Observer {
     lateness: Option<time::Duration>,
     due: Duration,
     commits_seen: u64,
+    rebalanced_seen: u64,
     last_commit_seconds: Option<f64>,
 }
 
@@ -31,7 +32,16 @@ impl Observer {
             ClockSource::Wall => Some(options.facts.lateness),
             ClockSource::Touchpoints => None,
         };
-        Self { worker, health, metrics, lateness, due: Duration::ZERO, commits_seen: 0, last_commit_seconds: None }
+        Self {
+            worker,
+            health,
+            metrics,
+            lateness,
+            due: Duration::ZERO,
+            commits_seen: 0,
+            rebalanced_seen: 0,
+            last_commit_seconds: None,
+        }
     }
 
     /// Nothing has come of the worker yet, but it is alive.
@@ -42,12 +52,15 @@ impl Observer {
     /// Looks at `worker` after a round of its loop.
     pub(super) fn look<M: Member>(&mut self, worker: &mut Worker<M>, now: Moment) {
         self.health.beat(self.worker);
-        let commits = worker.report().commits;
-        if commits > self.commits_seen {
-            self.commits_seen = commits;
+        let report = worker.report();
+        if report.commits > self.commits_seen {
+            self.commits_seen = report.commits;
             self.last_commit_seconds = Some(instant(now.wall));
         }
-        if now.elapsed >= self.due {
+        let rebalanced = report.gained + report.revoked + report.lost;
+        // At once: another instance may report a partition that has gone as soon as it has it.
+        if now.elapsed >= self.due || rebalanced > self.rebalanced_seen {
+            self.rebalanced_seen = rebalanced;
             self.due = now.elapsed + PERIOD;
             self.tell(worker, now);
         }

@@ -22,6 +22,7 @@ mod guide;
 mod kafka_admin;
 mod kafka_member;
 mod memory;
+mod metrics;
 mod model_change;
 mod model_document;
 mod model_edit;

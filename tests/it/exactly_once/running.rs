@@ -20,7 +20,7 @@ pub(crate) struct Deployment {
     pub(crate) transitions: String,
     pub(crate) replay: String,
     pub(crate) dead_letters: String,
-    changelog: String,
+    pub(crate) changelog: String,
     pub(crate) group: String,
     /// Keys of `kafka` that say how long things may take.
     pub(crate) timeouts: &'static str,
@@ -127,6 +127,11 @@ impl Instance {
 
     /// The value of a counter as a scrape shows it.
     pub(crate) fn metric(&self, series: &str) -> Option<u64> {
+        self.scrape()?.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// The metrics; `None` before they are served.
+    pub(crate) fn scrape(&self) -> Option<String> {
         // HTTP is served a moment after the start.
         let mut stream = TcpStream::connect(self.http).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
@@ -135,7 +140,7 @@ impl Instance {
             .expect("a request is sent");
         let mut page = String::new();
         stream.read_to_string(&mut page).expect("an answer comes");
-        page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+        Some(page.split_once("\r\n\r\n")?.1.to_owned())
     }
 
     fn signal(&mut self, signal: &str) {
@@ -163,7 +168,8 @@ impl Instance {
         assert!(ended.is_none(), "the process ended: {ended:?}; {}", self.log());
     }
 
-    fn log(&self) -> String {
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 }

@@ -1,0 +1,247 @@
+//! Metrics of the real service on a real broker: the names of the catalogue and no other, and true numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use jiff::{Timestamp, ToSpan};
+use lifecycle_processor::telemetry::catalogue::METRICS;
+
+use crate::broker::{self, Seen, ToWrite};
+use crate::exactly_once::running::{Deployment, Instance};
+
+/// Silence is soon long enough, and time passes by the wall.
+const QUICK: &str = "clock: {lateness: 500ms}\nparameters: {orders_45d: {silent_after: seconds(2)}}";
+
+/// A page of metrics, by series: the name with its labels.
+struct Scrape {
+    page: String,
+    series: BTreeMap<String, f64>,
+}
+
+impl Scrape {
+    fn of(instance: &Instance) -> Option<Self> {
+        let page = instance.scrape()?;
+        let series = page.lines().filter(|line| !line.starts_with('#')).map(|line| {
+            let (series, value) = line.rsplit_once(' ').expect("a line has a value");
+            (series.to_owned(), value.parse().expect("a value is a number"))
+        });
+        Some(Self { series: series.collect(), page })
+    }
+
+    /// The scrape of `instance` once `condition` holds of it.
+    fn once(what: &str, instance: &Instance, condition: impl Fn(&Self) -> bool) -> Self {
+        broker::until(what, || Self::of(instance).filter(&condition))
+    }
+
+    fn get(&self, series: &str) -> f64 {
+        self.series.get(series).copied().unwrap_or_else(|| panic!("{series} is missing in\n{}", self.page))
+    }
+
+    /// The sum of all series that begin so.
+    fn sum(&self, prefix: &str) -> f64 {
+        self.series.iter().filter(|(series, _)| series.starts_with(prefix)).map(|(_, value)| value).sum()
+    }
+
+    /// The partitions that any series is about.
+    fn partitions(&self) -> BTreeSet<String> {
+        let partition = |series: &String| Some(series.split_once("{partition=\"")?.1.split('"').next()?.to_owned());
+        self.series.keys().filter_map(partition).collect()
+    }
+}
+
+fn touchpoint(event: &str, customer: &str, occurred_at: Timestamp) -> ToWrite {
+    let order = format!("order-of-{event}");
+    ToWrite::keyed(
+        customer,
+        &format!(
+            r#"{{"event_id":"{event}","customer_id":"{customer}","type":"order_completed","occurred_at":"{occurred_at}","order_id":"{order}","amount":10,"currency":"USD"}}"#
+        ),
+    )
+}
+
+fn bytes(records: &[Seen]) -> f64 {
+    let length = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+    size(records.iter().map(|record| length(&record.key) + length(&record.value)).sum())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn size(count: usize) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::float_cmp, reason = "whole numbers far below 2^52")]
+fn same(what: &str, found: f64, expected: f64) {
+    assert!(found == expected, "{what}: {found} instead of {expected}");
+}
+
+/// What `promtool check metrics` has to say about a page.
+fn lint(page: &str) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/prometheus");
+    let folder = Command::new(script).output().expect("scripts/prometheus can be run");
+    let folder = String::from_utf8(folder.stdout).expect("a path");
+    assert!(!folder.trim().is_empty(), "scripts/prometheus found none; its words are above");
+    let mut promtool = Command::new(format!("{}/promtool", folder.trim()))
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool can be run");
+    promtool.stdin.take().expect("it is piped").write_all(page.as_bytes()).expect("promtool reads");
+    let said = promtool.wait_with_output().expect("promtool ends");
+    format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr))
+}
+
+#[test]
+fn a_scrape_holds_the_catalogue_and_its_numbers_are_those_of_the_topics() {
+    let deployment = Deployment::new(2, &format!("workers: 2\n{QUICK}"));
+    let now = Timestamp::now();
+    let mut records: Vec<_> =
+        (0..20).map(|it| touchpoint(&format!("event-{it}"), &format!("customer-{it}"), now)).collect();
+    records.extend((0..3).map(|it| touchpoint(&format!("event-{it}"), &format!("customer-{it}"), now)));
+    records.push(touchpoint("event-late", "customer-4", now - 30.seconds()));
+    records.push(touchpoint("event-ahead", "customer-5", now + 24.hours()));
+    records.push(ToWrite::keyed("customer-6", "no touchpoint"));
+    // Within a transaction: both partitions end in a record that nobody is ever given.
+    broker::produce_committed(&deployment.touchpoints, &records);
+    let input = broker::read_committed(&deployment.touchpoints);
+    assert_eq!(input.iter().map(|record| record.partition).collect::<BTreeSet<_>>().len(), 2);
+
+    let instance = deployment.start("a");
+    let is_through = |scrape: &Scrape| {
+        scrape.sum("lifecycle_transitions_total{model=\"orders_45d\",kind=\"stage\"") >= 20.0
+            && scrape.sum("lifecycle_lag_records{").abs() < 0.5
+    };
+    let scrape = Scrape::once("all customers have been silent for long enough", &instance, is_through);
+
+    let kinds = scrape.page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let kinds: Vec<_> = kinds.collect();
+    let names: BTreeSet<_> = kinds.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names.len(), kinds.len(), "each metric is told once");
+    assert_eq!(names, METRICS.iter().map(|metric| metric.name).collect());
+    assert!(kinds.iter().all(|(_, kind)| *kind != "summary"));
+    for name in names {
+        assert!(scrape.series.keys().any(|series| series.starts_with(name)), "{name} has no series");
+    }
+    assert_eq!(lint(&scrape.page), "");
+    for secret in ["customer-1", "event-1", "no touchpoint", deployment.touchpoints.as_str()] {
+        assert!(!scrape.page.contains(secret), "{secret} is told in\n{}", scrape.page);
+    }
+
+    let consumed = scrape.get("lifecycle_touchpoints_consumed_total");
+    same("consumed", consumed, size(input.len()));
+    let applied = scrape.get("lifecycle_touchpoints_applied_total");
+    let duplicates = scrape.get("lifecycle_touchpoints_duplicate_total");
+    let dead_letters = scrape.sum("lifecycle_dead_letters_total{");
+    same("applied, duplicates and dead letters", applied + duplicates + dead_letters, consumed);
+    same("duplicates", duplicates, 3.0);
+    same("dead letters in future", scrape.get("lifecycle_dead_letters_total{reason=\"in_future\"}"), 1.0);
+    same("late", scrape.get("lifecycle_touchpoints_late_total"), 1.0);
+    same("bytes read", scrape.get("lifecycle_touchpoint_bytes_total"), bytes(&input));
+
+    let published = broker::read_committed(&deployment.transitions);
+    assert_eq!(broker::read_committed(&deployment.replay), [], "all of it is news");
+    same("transitions", scrape.sum("lifecycle_transitions_total{"), size(published.len()));
+    let moved = "lifecycle_stage_moves_total{model=\"orders_45d\",from=\"\",to=\"at_risk\"}";
+    same("moves", scrape.get(moved), 20.0);
+    same("customers", scrape.get("lifecycle_customers{model=\"orders_45d\",stage=\"at_risk\"}"), 20.0);
+    let dead = broker::read_committed(&deployment.dead_letters);
+    let changelog = broker::read_committed(&deployment.changelog);
+    for (kind, seen) in
+        [("transitions", &published), ("replay", &Vec::new()), ("dead_letters", &dead), ("changelog", &changelog)]
+    {
+        let labels = format!("{{topic_kind=\"{kind}\"}}");
+        same(kind, scrape.get(&format!("lifecycle_records_written_total{labels}")), size(seen.len()));
+        same(kind, scrape.get(&format!("lifecycle_bytes_written_total{labels}")), bytes(seen));
+    }
+
+    let by_time = scrape.get("lifecycle_event_latency_seconds_count{cause=\"time\"}");
+    let by_touchpoint = scrape.get("lifecycle_event_latency_seconds_count{cause=\"touchpoint\"}");
+    same("latencies", by_time + by_touchpoint, size(published.len()));
+    same("latencies of what time caused", by_time, 20.0);
+    same("latencies of records", scrape.get("lifecycle_append_latency_seconds_count"), consumed);
+    same("batches", scrape.get("lifecycle_batch_touchpoints_sum"), consumed);
+    let commits = scrape.get("lifecycle_commits_total{result=\"committed\"}");
+    same("batches", scrape.get("lifecycle_batch_touchpoints_count"), commits);
+    let woken = scrape.get("lifecycle_wake_ups_total");
+    same("late wake-ups", scrape.get("lifecycle_wake_up_lateness_seconds_count"), woken);
+    assert!(scrape.get("lifecycle_wake_up_lateness_seconds_sum") / woken < 10.0);
+
+    same("partitions", scrape.get("lifecycle_topic_partitions"), 2.0);
+    same("partitions", scrape.get("lifecycle_partitions_assigned"), 2.0);
+    let taken_up = scrape.get("lifecycle_rebalance_duration_seconds_count");
+    let gained = scrape.get("lifecycle_partitions_rebalanced_total{event=\"gained\"}");
+    assert!(taken_up >= 2.0 && taken_up <= gained, "{taken_up} of {gained}");
+    same("running", scrape.get("lifecycle_service_state{state=\"running\"}"), 1.0);
+    let mut now_seconds = size(usize::try_from(now.as_second()).expect("after 1970"));
+    for partition in ["0", "1"] {
+        let of = |name: &str| scrape.get(&format!("lifecycle_{name}{{partition=\"{partition}\"}}"));
+        same("lag", of("lag_records"), 0.0);
+        same("lag", of("lag_seconds"), 0.0);
+        let read = input.iter().filter(|it| it.partition.to_string() == partition).map(|it| it.offset).max();
+        same(
+            "position",
+            of("partition_position"),
+            size(usize::try_from(read.expect("records")).expect("an offset") + 1),
+        );
+        same("remaining", of("restore_remaining_records"), 0.0);
+        assert!((of("partition_reached_timestamp_seconds") - now_seconds).abs() < 2.0);
+        assert!(of("partition_clock_timestamp_seconds") > now_seconds);
+    }
+    now_seconds = size(usize::try_from(Timestamp::now().as_second()).expect("after 1970"));
+    let uptime = now_seconds - scrape.get("process_start_time_seconds");
+    for worker in ["0", "1"] {
+        let spent = scrape.sum(&format!("lifecycle_worker_seconds_total{{worker=\"{worker}\""));
+        let idle = scrape.get(&format!("lifecycle_worker_seconds_total{{worker=\"{worker}\",activity=\"idle\"}}"));
+        assert!(spent > 1.0 && spent < uptime + 2.0 && idle > 0.0 && idle < spent, "{spent} s of {uptime} s");
+    }
+    assert!(scrape.get("lifecycle_http_requests_total{path=\"/metrics\",code=\"200\"}") >= 0.0);
+    let again = Scrape::of(&instance).expect("metrics are served");
+    assert!(again.get("lifecycle_http_request_duration_seconds_count{path=\"/metrics\"}") >= 1.0);
+    instance.stop();
+
+    let instance = deployment.start("a");
+    let scrape = Scrape::once("the customers are restored", &instance, |scrape| {
+        scrape.get("lifecycle_restore_duration_seconds_count") >= 2.0
+    });
+    assert!(scrape.get("lifecycle_customers_restored_total") >= 20.0);
+    same("restoring", scrape.get("lifecycle_partitions_restoring"), 0.0);
+    instance.stop();
+}
+
+#[test]
+fn whatever_the_group_does_no_partition_is_told_by_two_instances() {
+    let deployment = Deployment::new(4, "workers: 1\nclock: {source: touchpoints}");
+    let now = Timestamp::now();
+    let records: Vec<_> = (0..40).map(|it| touchpoint(&format!("e{it}"), &format!("c{it}"), now)).collect();
+    broker::produce(&deployment.touchpoints, &records);
+    let all: BTreeSet<_> = (0..4).map(|partition: i32| partition.to_string()).collect();
+    let has_all = |scrape: &Scrape| scrape.partitions() == all;
+    let a = deployment.start("a");
+    let alone = Scrape::once("one instance has all partitions", &a, has_all);
+    assert!(alone.get("lifecycle_partitions_rebalanced_total{event=\"gained\"}") >= 4.0);
+
+    let b = deployment.start("b");
+    let scrapes = || Some((Scrape::of(&a)?, Scrape::of(&b)?));
+    let (of_a, of_b) = broker::until("both have partitions", || {
+        let (of_a, of_b) = scrapes()?;
+        let (in_a, in_b) = (of_a.partitions(), of_b.partitions());
+        assert!(in_a.is_disjoint(&in_b), "{in_a:?} and {in_b:?}");
+        (&in_a | &in_b == all && !in_b.is_empty()).then_some((of_a, of_b))
+    });
+    assert!(of_a.get("lifecycle_partitions_rebalanced_total{event=\"revoked\"}") >= 1.0);
+    let customers = |scrape: &Scrape| scrape.sum("lifecycle_partition_customers{");
+    let both = broker::until("both have restored their customers", || {
+        let (of_a, of_b) = scrapes()?;
+        Some(customers(&of_a) + customers(&of_b)).filter(|&both| both >= 40.0)
+    });
+    same("customers", both, 40.0);
+    assert!(of_b.get("lifecycle_partitions_assigned") >= 1.0);
+    b.stop();
+    let alone = Scrape::once("one instance has all partitions again", &a, |scrape| {
+        has_all(scrape) && customers(scrape) >= 40.0
+    });
+    same("customers", customers(&alone), 40.0);
+    a.stop();
+}
