@@ -1,32 +1,157 @@
-//! `/v1/customers/{customer_id}`: facts, standings and the next wake-up of a customer, as committed.
+//! `/v1/customers/{customer_id}`: facts, standings, why, what comes next, and the latest transitions of a customer, as
+//! committed.
+
+#![expect(clippy::struct_field_names, reason = "fields are named as in the answer")]
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::Json;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::lifecycle::model::Model;
-use crate::partition::{CustomerView, FactView, ModelView};
+use crate::lifecycle::time::{Duration, Timestamp};
+use crate::lifecycle::transition::Transition;
+use crate::partition::{Because, CustomerView, ModelView, Snapshot, WhyView};
+use crate::runtime::{WallClock, mode};
 use crate::wire::touchpoint_json::ID_BYTES_MAX;
 
 use super::Api;
-use super::answer::{amount, instant, titles, value};
+use super::answer::{Expected, Instant, Orders, Published, Teller, Titles, Values};
+use super::extract::{Path, Query};
 use super::problem::Problem;
 use super::workers::Known;
 
-pub(super) async fn customer(State(api): State<Arc<Api>>, Path(customer_id): Path<String>) -> Response {
-    if customer_id.len() > ID_BYTES_MAX {
-        let detail = format!("a customer id has at most {ID_BYTES_MAX} bytes");
-        return Problem::new(StatusCode::BAD_REQUEST, "bad-customer-id", detail).into_response();
+/// How many of a customer's latest transitions are told.
+const TRANSITIONS_MAX: usize = 50;
+/// How many wake-ups a forecast works off.
+const WAKE_UPS_MAX: usize = 1000;
+/// How many wake-ups are worked off to find out what the next one does: those in vain come before it.
+const WAKE_UPS_IN_VAIN_MAX: usize = 64;
+
+/// A customer as committed.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Customer {
+    customer_id: String,
+    /// The partition that holds the customer.
+    partition: i32,
+    /// The latest instant applied to the customer; facts and conditions are told as of it.
+    clock: Instant,
+    /// When time alone may next change something; null when it changes nothing any more.
+    next_wake_up: Option<Instant>,
+    /// What is published then if the customer stays silent; often nothing.
+    next_wake_up_publishes: Vec<Expected>,
+    orders: Orders,
+    facts: Values,
+    /// The facts that count since a certain instant only, because a model was edited when there were customers already.
+    #[schemars(with = "std::collections::BTreeMap<String, Instant>")]
+    facts_count_since: Map<String, Value>,
+    /// By model, in the order of the configuration.
+    models: Vec<Standing>,
+    /// The latest transitions of the customer that this instance still keeps, the latest last. None after a restart.
+    transitions: Vec<Published>,
+}
+
+/// Where a customer stands in a model, as published last.
+#[derive(Serialize, JsonSchema)]
+struct Standing {
+    model: String,
+    version: u32,
+    /// Null when no stage's condition holds.
+    stage: Option<String>,
+    titles: Option<Titles>,
+    /// The instant of the latest move; null before the first.
+    since: Option<Instant>,
+    /// The condition of the stage, and what it reads; null when no stage's condition holds.
+    because: Option<Reading>,
+    /// How many publications so far.
+    sequence: u64,
+    /// The signals that are on.
+    signals: Vec<String>,
+    /// The conditions of those signals, in the same order.
+    signals_because: Vec<Reading>,
+    /// The milestones reached.
+    milestones: Vec<String>,
+    /// The highest number published of each counter; one below its first where none was.
+    #[schemars(with = "std::collections::BTreeMap<String, i64>")]
+    counters: Map<String, Value>,
+}
+
+/// A condition and what it reads.
+#[derive(Serialize, JsonSchema)]
+struct Reading {
+    condition: String,
+    values: Values,
+}
+
+/// What is published of a customer that stays silent.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Forecast {
+    customer_id: String,
+    partition: i32,
+    /// The latest instant applied to the customer.
+    clock: Instant,
+    /// How far is looked ahead.
+    until: Instant,
+    /// In the order of publication. Ids and numbers are those that will be published.
+    transitions: Vec<Expected>,
+    /// Whether time alone changes nothing any more after the last one.
+    is_complete: bool,
+}
+
+/// How far to look ahead.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ForecastQuery {
+    /// How many days from the customer's clock or from now, whichever is later.
+    #[serde(default = "ForecastQuery::days")]
+    #[schemars(range(min = 1, max = 3650))]
+    days: u16,
+}
+
+impl ForecastQuery {
+    const DAYS_MAX: u16 = 3650;
+
+    const fn days() -> u16 {
+        1095
     }
-    let workers = api.workers.clone();
-    let Ok(known) = tokio::task::spawn_blocking(move || workers.customer(&customer_id)).await else {
-        return problem(StatusCode::INTERNAL_SERVER_ERROR, "failed", "the question could not be asked");
-    };
-    match known {
-        Known::Customer(partition, customer) => axum::Json(describe(&api, partition, &customer)).into_response(),
+}
+
+pub(super) async fn customer(State(api): State<Arc<Api>>, Path(customer_id): Path<String>) -> Response {
+    match find(&api, &customer_id).await {
+        Ok((partition, snapshot)) => Json(describe(&api, partition, &snapshot)).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+pub(super) async fn forecast(
+    State(api): State<Arc<Api>>,
+    Path(customer_id): Path<String>,
+    Query(query): Query<ForecastQuery>,
+) -> Response {
+    if !(1..=ForecastQuery::DAYS_MAX).contains(&query.days) {
+        let detail = format!("days: write a number from 1 to {}", ForecastQuery::DAYS_MAX);
+        return Problem::new(StatusCode::BAD_REQUEST, "bad-query", detail).into_response();
+    }
+    match find(&api, &customer_id).await {
+        Ok((partition, snapshot)) => Json(foretell(&api, partition, &snapshot, query.days)).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Asks the workers for a customer.
+async fn find(api: &Api, customer_id: &str) -> Result<(i32, Box<Snapshot>), Problem> {
+    if customer_id.is_empty() || customer_id.len() > ID_BYTES_MAX {
+        let detail = format!("a customer id has 1 to {ID_BYTES_MAX} bytes");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-customer-id", detail));
+    }
+    let problem = |status, kind, detail: &str| Err(Problem::new(status, kind, detail.to_owned()));
+    match api.workers.customer(customer_id).await {
+        Known::Customer(partition, snapshot) => Ok((partition, snapshot)),
         Known::Nothing => {
             let detail = "no partition of this instance holds the customer; ask the others, or wait for a touchpoint";
             problem(StatusCode::NOT_FOUND, "unknown-customer", detail)
@@ -40,51 +165,80 @@ pub(super) async fn customer(State(api): State<Arc<Api>>, Path(customer_id): Pat
     }
 }
 
-fn problem(status: StatusCode, kind: &'static str, detail: &str) -> Response {
-    Problem::new(status, kind, detail.to_owned()).into_response()
+fn describe(api: &Api, partition: i32, snapshot: &Snapshot) -> Customer {
+    let view = snapshot.view();
+    let since = |(name, since): (&str, Timestamp)| (name.to_owned(), serde_json::json!(Instant::from(since)));
+    let counts_since = view.facts.iter().filter_map(|fact| Some((&*fact.name, fact.counts_since?))).map(since);
+    let models = api.models.models.iter().zip(view.models.iter().zip(snapshot.why()));
+    let next = view.next_wake_up.map(|next| snapshot.forecast(next, WAKE_UPS_IN_VAIN_MAX).transitions);
+    let teller = teller(api);
+    let recent = api.recent.of_customer(&view.customer_id, TRANSITIONS_MAX);
+    Customer {
+        customer_id: view.customer_id.to_string(),
+        partition,
+        clock: view.clock.into(),
+        next_wake_up: view.next_wake_up.map(Instant::from),
+        next_wake_up_publishes: expected(api, &next.unwrap_or_default()),
+        orders: Orders::of(&view.orders, api.currency),
+        facts: view.facts.iter().map(|fact| (&*fact.name, &fact.value)).collect(),
+        facts_count_since: counts_since.collect(),
+        models: models.map(|(model, (view, why))| standing(model, view, &why)).collect(),
+        transitions: recent.iter().map(|committed| teller.published(committed)).collect(),
+    }
 }
 
-fn describe(api: &Api, partition: i32, customer: &CustomerView) -> Value {
-    let facts: Map<String, Value> =
-        customer.facts.iter().map(|fact| (fact.name.to_string(), value(&fact.value))).collect();
-    let since = |fact: &FactView| Some((fact.name.to_string(), instant(Some(fact.counts_since?))));
-    let counts_since: Map<String, Value> = customer.facts.iter().filter_map(since).collect();
-    let models: Vec<Value> =
-        api.models.models.iter().zip(&customer.models).map(|(model, view)| standing(model, view)).collect();
-    json!({
-        "customer_id": customer.customer_id,
-        "partition": partition,
-        "clock": instant(Some(customer.clock)),
-        "next_wake_up": instant(customer.next_wake_up),
-        "orders": {
-            "count": customer.orders.count,
-            "revenue": amount(customer.orders.revenue),
-            "currency": api.currency.as_str(),
-            "last": instant(customer.orders.last),
-        },
-        "facts": facts,
-        "facts_count_since": counts_since,
-        "models": models,
-    })
+fn foretell(api: &Api, partition: i32, snapshot: &Snapshot, days: u16) -> Forecast {
+    let view: CustomerView = snapshot.view();
+    let until = view.clock.max(WallClock::start().now().wall) + Duration::from_days(days.into());
+    let forecast = snapshot.forecast(until, WAKE_UPS_MAX);
+    Forecast {
+        customer_id: view.customer_id.to_string(),
+        partition,
+        clock: view.clock.into(),
+        until: until.into(),
+        transitions: expected(api, &forecast.transitions),
+        is_complete: forecast.cut_at.is_none(),
+    }
 }
 
-fn standing(model: &Model, view: &ModelView) -> Value {
+fn teller(api: &Api) -> Teller<'_> {
+    Teller { models: &api.models, currency: api.currency }
+}
+
+/// A wake-up fires once the clock, which stays behind by the lateness, has come to it.
+fn expected(api: &Api, transitions: &[Transition]) -> Vec<Expected> {
+    let now = WallClock::start().now().wall;
+    let tell = |transition: &Transition| {
+        let detected_at = now.max(transition.occurred_at + api.lateness);
+        teller(api).expected(transition, detected_at, mode(transition, detected_at, api.fresh_for))
+    };
+    transitions.iter().map(tell).collect()
+}
+
+fn standing(model: &Model, view: &ModelView, why: &WhyView) -> Standing {
     let stage = view.stage.map(|stage| model.stage(stage));
-    let counters: Map<String, Value> = model
-        .counters
-        .iter()
-        .zip(&view.counters)
-        .map(|(counter, &count)| (counter.name.to_string(), count.into()))
-        .collect();
-    json!({
-        "model": model.name,
-        "version": model.version,
-        "stage": stage.map(|stage| &stage.name),
-        "titles": stage.map(|stage| titles(&stage.titles)),
-        "since": instant(view.since),
-        "sequence": view.sequence,
-        "signals": view.signals.iter().filter_map(|&index| Some(&model.signals.get(index)?.name)).collect::<Vec<_>>(),
-        "milestones": view.milestones.iter().filter_map(|&index| Some(&model.milestones.get(index)?.name)).collect::<Vec<_>>(),
-        "counters": counters,
-    })
+    let counters = model.counters.iter().zip(&view.counters);
+    let names = |indices: &[usize], name: fn(&Model, usize) -> Option<&Box<str>>| -> Vec<String> {
+        indices.iter().filter_map(|&index| name(model, index)).map(ToString::to_string).collect()
+    };
+    Standing {
+        model: model.name.to_string(),
+        version: model.version,
+        stage: stage.map(|stage| stage.name.to_string()),
+        titles: stage.map(|stage| Titles::of(&stage.titles)),
+        since: view.since.map(Instant::from),
+        because: why.stage.as_ref().map(Reading::of),
+        sequence: view.sequence,
+        signals: names(&view.signals, |model, index| Some(&model.signals.get(index)?.name)),
+        signals_because: why.signals.iter().map(Reading::of).collect(),
+        milestones: names(&view.milestones, |model, index| Some(&model.milestones.get(index)?.name)),
+        counters: counters.map(|(counter, &count)| (counter.name.to_string(), count.into())).collect(),
+    }
+}
+
+impl Reading {
+    fn of(because: &Because) -> Self {
+        let values = because.values.iter().map(|(name, value)| (&**name, value));
+        Self { condition: because.condition.to_string(), values: values.collect() }
+    }
 }

@@ -5,10 +5,14 @@
 
 mod answer;
 mod customers;
+mod extract;
 mod guard;
+mod model_graph;
 mod models;
+mod partitions;
 mod problem;
 mod routes;
+mod transitions;
 mod workers;
 
 use std::net::TcpListener;
@@ -16,15 +20,14 @@ use std::sync::Arc;
 
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
+use crate::lifecycle::time;
+use crate::runtime::{Board, Recent};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
 pub use guard::Token;
 pub use routes::ROUTES;
 pub use workers::Workers;
-
-/// How many questions to workers may wait at once.
-const QUESTIONS_MAX: usize = 32;
 
 /// What the routes answer from.
 #[derive(Debug)]
@@ -33,6 +36,14 @@ pub struct Api {
     pub models: Arc<ModelSet>,
     /// What revenue is counted in.
     pub currency: Currency,
+    /// How late touchpoints may arrive, and so how far clocks stay behind.
+    pub lateness: time::Duration,
+    /// A transition that occurred longer ago than this is old news.
+    pub fresh_for: time::Duration,
+    /// The latest transitions.
+    pub recent: Arc<Recent>,
+    /// What the workers say of their partitions.
+    pub board: Arc<Board>,
     /// How the workers do.
     pub health: Arc<Health>,
     /// What is counted.
@@ -49,8 +60,7 @@ pub struct Api {
 /// As of the socket.
 pub fn serve(listener: TcpListener, api: Arc<Api>, stop: tokio::sync::oneshot::Receiver<()>) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(QUESTIONS_MAX).build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         // Open connections are not waited for: nothing that is asked here is worth a slower stop.

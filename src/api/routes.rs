@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::problem::Problem;
-use super::{Api, customers, guard, models};
+use super::{Api, customers, guard, models, partitions, transitions};
 
 /// Every route and what it answers: the table of docs/http.md.
 pub const ROUTES: &[(&str, &str)] = &[
@@ -21,8 +21,25 @@ pub const ROUTES: &[(&str, &str)] = &[
         "200 once all partitions of this instance are restored and worked on; stays so while the broker is away.",
     ),
     ("/metrics", "Metrics in the Prometheus text format."),
-    ("/v1/customers/{customer_id}", "What is known of a customer whose partition this instance has."),
+    (
+        "/v1/customers/{customer_id}",
+        "A customer as committed: facts, standings and why, the next wake-up and what it will publish, the latest transitions kept.",
+    ),
+    (
+        "/v1/customers/{customer_id}/forecast",
+        "What will be published, and when, if the customer stays silent: `days` ahead (1095 unless told).",
+    ),
     ("/v1/models", "The models that run, with their stages and conditions."),
+    (
+        "/v1/models/{model}",
+        "A model: definition, graph, customers of this instance in each stage; the graph alone with `format` svg, mermaid or dot.",
+    ),
+    ("/v1/partitions", "The partitions of this instance: worker, position, lag, clock, customers, restore."),
+    (
+        "/v1/transitions",
+        "The latest committed transitions of this instance, as published: `limit` of them, those `after` a cursor, of a `model`; \
+         `wait` seconds for the next.",
+    ),
 ];
 
 /// For how long a worker's loop may be silent: longer than the longest call to Kafka that may still return.
@@ -34,7 +51,11 @@ const UNKNOWN_PATH: &str = "unknown";
 pub(super) fn router(api: Arc<Api>) -> Router {
     let questions = Router::new()
         .route("/v1/customers/{customer_id}", get(customers::customer))
+        .route("/v1/customers/{customer_id}/forecast", get(customers::forecast))
         .route("/v1/models", get(models::models))
+        .route("/v1/models/{model}", get(models::model))
+        .route("/v1/partitions", get(partitions::partitions))
+        .route("/v1/transitions", get(transitions::transitions))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::admit));
     api.metrics.begin_routes(ROUTES.iter().map(|(path, _)| *path));
     Router::new()

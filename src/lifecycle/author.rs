@@ -119,17 +119,10 @@ impl<'a> Author<'a> {
             reconciled: self.is_reconciled,
             is_muted: self.is_muted,
             because: draft.because.map_or_else(Box::default, |condition| condition.text.clone()),
-            values: draft.because.map_or_else(Vec::new, |condition| self.values(condition)),
+            values: draft.because.map_or_else(Vec::new, |condition| values(condition, &self.facts, self.now)),
             orders: self.facts.facts.orders_summary(),
             change: draft.change,
         }
-    }
-
-    /// What `condition` reads, by name.
-    fn values(&self, condition: &Condition) -> Vec<(Box<str>, OwnedValue)> {
-        let readings = condition.program.readings.iter();
-        let value = |slot| OwnedValue::from(self.facts.read(slot, self.now, &mut Horizon::NEVER.clone()));
-        readings.map(|reading| (reading.name.clone(), value(reading.slot))).collect()
     }
 
     fn fits(&self, rule: &MoveRule, from: Option<StageIndex>, to: Option<StageIndex>) -> bool {
@@ -186,4 +179,10 @@ impl<'a> Author<'a> {
         let [id @ .., _, _, _, _] = hash;
         uuid::Builder::from_sha1_bytes(id).into_uuid()
     }
+}
+
+/// What `condition` reads of `facts` at `now`, by name.
+pub(crate) fn values(condition: &Condition, facts: &FactsAt<'_>, now: Timestamp) -> Vec<(Box<str>, OwnedValue)> {
+    let value = |slot| OwnedValue::from(facts.read(slot, now, &mut Horizon::NEVER.clone()));
+    condition.program.readings.iter().map(|reading| (reading.name.clone(), value(reading.slot))).collect()
 }

@@ -84,16 +84,6 @@ impl StoredLayout {
             && (models, orders) == (&other.models, &other.orders)
     }
 
-    /// Since when the fact counts, if it was added when there were customers already.
-    pub(super) fn counts_since(&self, fact: &FactDefinition) -> Option<Timestamp> {
-        let id = match fact.kind {
-            FactKind::Orders(OrdersReading::FirstSinceLast(_)) => fact.id,
-            FactKind::Orders(_) => Self::ORDERS,
-            _ => fact.id,
-        };
-        self.added.iter().find(|&&(added, _)| added == id).map(|&(_, since)| since)
-    }
-
     /// Takes over from `stored`, of which customers were left, at `now`: facts that it lacked count since then.
     pub(super) fn take_over(&mut self, stored: &Self, now: Timestamp) {
         let known: HashMap<StableId, Timestamp> = stored.added.iter().copied().collect();
@@ -124,6 +114,16 @@ impl StoredLayout {
             added: Vec::new(),
         }
     }
+}
+
+/// Since when the fact counts, if it is among those `added` when there were customers already.
+pub(super) fn counts_since(added: &[(StableId, Timestamp)], fact: &FactDefinition) -> Option<Timestamp> {
+    let id = match fact.kind {
+        FactKind::Orders(OrdersReading::FirstSinceLast(_)) => fact.id,
+        FactKind::Orders(_) => StoredLayout::ORDERS,
+        _ => fact.id,
+    };
+    added.iter().find(|&&(added, _)| added == id).map(|&(_, since)| since)
 }
 
 impl StoredModel {

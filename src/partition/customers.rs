@@ -278,7 +278,7 @@ impl Customers {
 }
 
 /// Reads a record that this process wrote or took over.
-fn read_own(bytes: &[u8], rules: &Rules, shape: &Shape, customer: &mut Customer) {
+pub(super) fn read_own(bytes: &[u8], rules: &Rules, shape: &Shape, customer: &mut Customer) {
     record::read(bytes, shape, rules.options.currency, customer).expect("records are checked when they are taken over");
     customer.facts.read_orders(&rules.models.layout, &rules.options);
 }

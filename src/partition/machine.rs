@@ -15,6 +15,7 @@ use super::effects::Effects;
 use super::input::Input;
 use super::population::Population;
 use super::record::{self, Shape};
+use super::snapshot::Snapshot;
 use super::translation::Translation;
 use super::view::CustomerView;
 use super::wakeups::{NextDue, Place, WakeUps};
@@ -26,7 +27,7 @@ const LOOKS_PER_WAKE_UP: usize = 8;
 #[derive(Debug)]
 pub struct Partition {
     rules: Rules,
-    shape: Shape,
+    shape: Arc<Shape>,
     layout: StoredLayout,
     customers: Customers,
     wake_ups: WakeUps,
@@ -56,7 +57,7 @@ impl Partition {
     /// An empty partition.
     #[must_use]
     pub fn new(models: Arc<ModelSet>, options: FactOptions) -> Self {
-        let shape = Shape::of(&models);
+        let shape = Arc::new(Shape::of(&models));
         let layout = StoredLayout::of(&models);
         let population = Population::new(&models);
         Self {
@@ -158,6 +159,12 @@ impl Partition {
     #[must_use]
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// The event time that the touchpoints have reached, as committed.
+    #[must_use]
+    pub fn committed_clock(&self) -> Clock {
+        self.committed_clock
     }
 
     /// No wake-up is due before this instant; `None` when no customer waits for time.
@@ -308,7 +315,14 @@ impl Partition {
 
     fn view(&self, place: Place) -> Option<CustomerView> {
         let customer = self.customers.committed(place, &self.rules, &self.shape)?;
-        Some(CustomerView::of(&customer, &self.rules.models, &self.layout))
+        Some(CustomerView::of(&customer, &self.rules.models, &self.layout.added))
+    }
+
+    /// A customer as committed, to be looked at elsewhere.
+    #[must_use]
+    pub fn snapshot(&self, id: &str) -> Option<Snapshot> {
+        let record = self.customers.record(self.customers.find(id)?);
+        (!record.is_empty()).then(|| Snapshot::new(record, &self.rules, &self.shape, &self.layout.added))
     }
 
     /// How many customers, committed ones.

@@ -1,15 +1,17 @@
-//! A customer as committed, for people: facts by name, and what was published last.
+//! A customer as committed, for people: facts by name, what was published last, and why it holds.
 
+use crate::lifecycle::author::values;
+use crate::lifecycle::condition::Condition;
 use crate::lifecycle::customer::Customer;
 use crate::lifecycle::evaluate::evaluate;
 use crate::lifecycle::fact::FactsAt;
-use crate::lifecycle::id::StageIndex;
+use crate::lifecycle::id::{StableId, StageIndex};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::transition::{OrdersSummary, OwnedValue};
 use crate::lifecycle::value::{Horizon, Inputs, Slot};
 
-use super::batch::StoredLayout;
+use super::batch::counts_since;
 
 /// A customer as committed.
 #[derive(Clone, PartialEq, Debug)]
@@ -57,14 +59,15 @@ pub struct ModelView {
 }
 
 impl CustomerView {
-    pub(crate) fn of(customer: &Customer, models: &ModelSet, layout: &StoredLayout) -> Self {
+    /// What `customer` is known by; `added` are the facts that count since a certain instant only.
+    pub(crate) fn of(customer: &Customer, models: &ModelSet, added: &[(StableId, Timestamp)]) -> Self {
         let facts_at = FactsAt { layout: &models.layout, facts: &customer.facts };
         let facts = (0..).zip(&models.layout.definitions).map(|(slot, definition)| {
             let value = facts_at.read(Slot(slot), customer.clock, &mut Horizon::NEVER.clone());
             FactView {
                 name: definition.text.clone(),
                 value: OwnedValue::from(value),
-                counts_since: layout.counts_since(definition),
+                counts_since: counts_since(added, definition),
             }
         });
         let standings = customer.published.iter().map(|published| ModelView {
@@ -83,6 +86,46 @@ impl CustomerView {
             orders: customer.facts.orders_summary(),
             models: standings.collect(),
         }
+    }
+}
+
+/// Why a customer stands where it does in one model, as of its clock.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WhyView {
+    /// The condition of the stage; `None` when no stage's condition holds.
+    pub stage: Option<Because>,
+    /// The conditions of the signals that are on, in the order of [`ModelView::signals`].
+    pub signals: Vec<Because>,
+}
+
+/// A condition that holds, and what it reads.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Because {
+    /// As its author wrote it.
+    pub condition: Box<str>,
+    /// By name.
+    pub values: Vec<(Box<str>, OwnedValue)>,
+}
+
+impl WhyView {
+    /// By model, in the order of the configuration.
+    pub(crate) fn of(customer: &Customer, models: &ModelSet) -> Vec<Self> {
+        let facts = FactsAt { layout: &models.layout, facts: &customer.facts };
+        let because = |condition: &Condition| Because {
+            condition: condition.text.clone(),
+            values: values(condition, &facts, customer.clock),
+        };
+        let standings = models.models.iter().zip(&customer.published);
+        standings
+            .map(|(model, published)| {
+                let signals = model.signals.iter().enumerate();
+                let are_on = signals.filter(|(index, _)| published.signals >> index & 1 == 1);
+                Self {
+                    stage: published.stage.map(|stage| because(&model.stage(stage).when)),
+                    signals: are_on.map(|(_, signal)| because(&signal.when)).collect(),
+                }
+            })
+            .collect()
     }
 }
 

@@ -151,14 +151,18 @@ impl<M: Member> Worker<M> {
     fn committed(&mut self, share: Share, now: Moment) -> u64 {
         let partition = share.position.partition;
         let Some(held) = self.held.get_mut(&partition).filter(|held| held.is_running()) else { return 0 };
+        let published_at = held.published_at;
         let effects = held.commit(share);
         let done = self.stopwatch.now(now).wall;
         let consumed = effects.tally.consumed;
         held.uncounted.count(done, &mut self.report);
-        self.report.count(&effects, done, |transition| self.publisher.mode(transition, now.wall));
+        self.report.count(&effects, done, |transition| self.publisher.mode(transition, published_at));
         // Old news says nothing about how late this service is.
         for &due in effects.woken.iter().filter(|&&due| done - due <= self.options.fresh_for) {
             self.report.measured.wake_up_lateness.observe((done - self.options.facts.lateness - due).as_seconds());
+        }
+        if let Some(recent) = &self.recent {
+            recent.append(effects.transitions, published_at);
         }
         consumed
     }

@@ -48,6 +48,8 @@ pub(super) struct Held {
     pub(super) committed: Committed,
     /// What the pending inputs lead to.
     pub(super) effects: Effects,
+    /// The wall time that the pending transitions bear, once they are written.
+    pub(super) published_at: Timestamp,
     /// The records of `effects.dead_letters`, in the same order.
     pub(super) set_aside: Vec<SetAside>,
     /// What is counted with `effects`.
@@ -117,6 +119,7 @@ impl Held {
             position: 0,
             committed: Committed { partition, offset: None, metadata: String::new() },
             effects: Effects::default(),
+            published_at: Timestamp::MIN,
             set_aside: Vec::new(),
             uncounted: Uncounted::default(),
             gained_at: Some(elapsed),

@@ -5,6 +5,7 @@
 
 mod assignment;
 mod batch;
+mod board;
 mod caught_up;
 mod commit;
 mod fatal;
@@ -13,6 +14,7 @@ mod options;
 mod progress;
 mod publisher;
 mod query;
+mod recent;
 mod recovery;
 mod report;
 mod restore;
@@ -22,10 +24,12 @@ mod uncounted;
 mod wall_clock;
 mod worker;
 
+pub use board::{Board, Seen};
 pub use fatal::Fatal;
 pub use options::{ClockSource, Options, SweepOptions, Topics};
 pub use progress::RestoreProgress;
 pub use query::{CustomerAnswer, PartitionStatus, Query, Status};
+pub use recent::{Committed, Excerpt, Recent, mode};
 pub use report::{Report, Sort};
 pub use stopwatch::{Activities, Activity};
 pub use wall_clock::{Moment, WallClock};

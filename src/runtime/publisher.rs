@@ -14,6 +14,7 @@ use crate::wire::{changelog, transition_json};
 
 use super::held::{Held, SetAside};
 use super::options::Options;
+use super::recent;
 use super::uncounted::TopicKind;
 
 /// What a transition takes in a record at most as a rule, beside the ids and the values that it names.
@@ -49,6 +50,7 @@ impl Publisher {
 
     /// Appends the records that `held` asks for to `records`.
     pub(super) fn write(&self, held: &mut Held, wall: Timestamp, records: &mut Vec<Outgoing>) -> Written {
+        held.published_at = wall;
         held.uncounted.begin_writing();
         for transition in &held.effects.transitions {
             let mode = self.mode(transition, wall);
@@ -76,13 +78,7 @@ impl Publisher {
 
     /// On which occasion `transition` is published at `wall`.
     pub(super) fn mode(&self, transition: &Transition, wall: Timestamp) -> Mode {
-        if transition.reconciled {
-            Mode::Reconcile
-        } else if wall - transition.occurred_at > self.options.fresh_for {
-            Mode::Replay
-        } else {
-            Mode::Live
-        }
+        recent::mode(transition, wall, self.options.fresh_for)
     }
 
     fn transition(&self, transition: &Transition, mode: Mode, wall: Timestamp) -> Outgoing {

@@ -1,35 +1,41 @@
 //! Questions to a worker, answered between batches from committed state.
 
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::fmt;
+use std::sync::mpsc::{Receiver, TryRecvError};
 
 use crate::kafka::PartitionId;
 use crate::lifecycle::time::Timestamp;
-use crate::partition::CustomerView;
+use crate::partition::Snapshot;
 
 use super::progress::RestoreProgress;
 
 /// How many questions are answered between two batches.
-pub(super) const QUERIES_MAX: usize = 64;
+pub(super) const QUERIES_MAX: usize = 256;
 
 /// A question to a worker: what is known of a customer. The one who asks waits for the answer under a deadline of its own; an
 /// answer nobody waits for is dropped.
-#[derive(Debug)]
 pub struct Query {
     /// Whose.
     pub customer_id: Box<str>,
-    /// Where the answer goes.
-    pub answer: Sender<CustomerAnswer>,
+    /// Takes the answer. Runs on the worker's thread, and so must not wait.
+    pub answer: Box<dyn FnOnce(CustomerAnswer) + Send>,
+}
+
+impl fmt::Debug for Query {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Query").finish_non_exhaustive()
+    }
 }
 
 /// What a worker knows of a customer.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub enum CustomerAnswer {
     /// As committed.
     Found {
         /// The partition that holds the customer.
         partition: PartitionId,
         /// The customer.
-        customer: Box<CustomerView>,
+        customer: Box<Snapshot>,
     },
     /// None of the worker's partitions holds the customer.
     Unknown,
@@ -61,8 +67,10 @@ pub struct PartitionStatus {
     pub is_running: bool,
     /// How far its restore has come, while its changelog is being read.
     pub restore: Option<RestoreProgress>,
-    /// The next input record.
+    /// The next input record, what is pending included.
     pub position: i64,
+    /// The next input record, as committed; `None` before the first commit is known.
+    pub committed: Option<i64>,
     /// How many customers, committed ones.
     pub customers: usize,
     /// Bytes of memory that they take.
@@ -71,6 +79,8 @@ pub struct PartitionStatus {
     pub wake_ups: usize,
     /// The event time that its touchpoints have reached.
     pub reached: Option<Timestamp>,
+    /// The event time that its committed touchpoints have reached.
+    pub committed_reached: Option<Timestamp>,
     /// Up to when wake-ups may fire; `None` while nothing is known of it.
     pub clock: Option<Timestamp>,
     /// No wake-up is due before this instant; `None` when no customer waits for time.

@@ -18,6 +18,7 @@ use super::held::{Held, SetAside};
 use super::options::{ClockSource, Options};
 use super::publisher::{self, Publisher};
 use super::query::{self, CustomerAnswer, PartitionStatus, Query, Status};
+use super::recent::Recent;
 use super::recovery::Recovery;
 use super::report::Report;
 use super::restore::Restorer;
@@ -55,6 +56,8 @@ pub struct Worker<M> {
     pub(super) recovery: Recovery,
     pub(super) restorer: Restorer,
     pub(super) report: Report,
+    /// Where committed transitions are kept for those who watch, if anybody may.
+    pub(super) recent: Option<Arc<Recent>>,
     pub(super) is_over_limit: bool,
     pub(super) weigh_at: Duration,
     pub(super) stopwatch: Stopwatch,
@@ -102,6 +105,7 @@ impl<M: Member> Worker<M> {
             recovery: Recovery::default(),
             restorer: Restorer::default(),
             report: Report::default(),
+            recent: None,
             is_over_limit: false,
             weigh_at: Duration::ZERO,
             stopwatch: Stopwatch::default(),
@@ -115,6 +119,13 @@ impl<M: Member> Worker<M> {
     #[must_use]
     pub fn measured_by(self, clock: WallClock) -> Self {
         Self { stopwatch: Stopwatch::of(clock), ..self }
+    }
+
+    /// Keeps what is committed in `recent`.
+    #[must_use]
+    pub fn with_recent(mut self, recent: Arc<Recent>) -> Self {
+        self.recent = Some(recent);
+        self
     }
 
     /// One bounded round of everything that is to be done.
@@ -209,10 +220,12 @@ impl<M: Member> Worker<M> {
             is_running: held.is_running(),
             restore: self.restorer.progress(partition),
             position: held.position,
+            committed: held.committed.offset,
             customers: held.machine.len(),
             bytes: held.machine.bytes(),
             wake_ups: held.machine.wake_ups_pending(),
             reached: held.machine.clock().reached(),
+            committed_reached: held.machine.committed_clock().reached(),
             clock: held.caught_up.clock(held.event_clock(self.options.facts.lateness)),
             next_wake_up: held.machine.next_wake_up(),
             population: held.machine.population().to_vec(),
@@ -385,15 +398,14 @@ impl<M: Member> Worker<M> {
 
     fn answer_queries(&mut self) {
         for query in query::at_hand(&self.queries) {
-            // Whoever asked may have given up waiting.
-            drop(query.answer.send(self.customer(&query.customer_id)));
+            (query.answer)(self.customer(&query.customer_id));
         }
     }
 
     fn customer(&self, customer_id: &str) -> CustomerAnswer {
         let running = || self.held.iter().filter(|(_, held)| held.is_running());
         let found = running().find_map(|(&partition, held)| {
-            let customer = Box::new(held.machine.customer(customer_id)?);
+            let customer = Box::new(held.machine.snapshot(customer_id)?);
             Some(CustomerAnswer::Found { partition, customer })
         });
         let is_complete = running().count() == self.held.len();

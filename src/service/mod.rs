@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::api::{self, Api, Token, Workers};
 use crate::kafka::{self, Reaction};
 use crate::lifecycle::model_set::ModelSet;
-use crate::runtime::{self, Query, Report, WallClock, Worker};
+use crate::runtime::{self, Board, Query, Recent, Report, WallClock, Worker};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
@@ -27,6 +27,8 @@ pub use signals::stop_on_signals;
 
 /// How long an answer about a customer may take.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+/// How many bytes of the latest transitions are kept for those who watch.
+const RECENT_BYTES_MAX: usize = 8 << 20;
 /// How often it is looked whether to stop.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
 /// After how long a silence of a worker's loop the process gives up: past every deadline of a call to Kafka.
@@ -81,6 +83,8 @@ impl Service {
         let count = parts.clients.len();
         let health = Arc::new(Health::of(count));
         let metrics = Arc::new(Metrics::new(&parts.models, parts.state_bytes_max));
+        let recent = Recent::new(RECENT_BYTES_MAX, parts.worker.fresh_for, WallClock::start().now().wall);
+        let (recent, board) = (Arc::new(recent), Arc::new(Board::of(count)));
         let (workers, questions) = Workers::channels(count, ANSWER_PATIENCE);
         let (ended, endings) = mpsc::channel();
         let mut service = Self {
@@ -97,19 +101,31 @@ impl Service {
             client.on_commit = Arc::new(move |length| counted.commit_took(length));
             let counted = Arc::clone(&metrics);
             client.on_error = Arc::new(move |error| counted.kafka_failed(error.reaction.as_str(), &error.code));
-            let observer = Observer::new(index, Arc::clone(&health), Arc::clone(&metrics), &parts.worker);
+            let observer =
+                Observer::new(index, Arc::clone(&health), Arc::clone(&metrics), Arc::clone(&board), &parts.worker);
+            let recent = Arc::clone(&recent);
             let (models, options, stop) =
                 (Arc::clone(&parts.models), Arc::clone(&parts.worker), Arc::clone(&service.stop));
             let ended = ended.clone();
             spawn(&format!("worker-{index}"), move || {
                 let panicked = Err("a worker panicked; this is a bug".to_owned());
                 let ending = Ended { index, teller: ended, stop: Arc::clone(&stop), result: panicked };
-                ending.with(work(&client, models, options, questions, observer, &stop));
+                ending.with(work(&client, models, options, (questions, recent), observer, &stop));
             })?;
         }
         if let Some((listener, token)) = parts.http {
-            let api =
-                Api { models: parts.models, currency: parts.worker.facts.currency, health, metrics, workers, token };
+            let api = Api {
+                models: parts.models,
+                currency: parts.worker.facts.currency,
+                lateness: parts.worker.facts.lateness,
+                fresh_for: parts.worker.fresh_for,
+                recent,
+                board,
+                health,
+                metrics,
+                workers,
+                token,
+            };
             let (stop_http, stopped) = tokio::sync::oneshot::channel();
             service.stop_http = Some(stop_http);
             spawn("http", move || {
@@ -200,7 +216,7 @@ fn work(
     client: &kafka::Options,
     models: Arc<ModelSet>,
     options: Arc<runtime::Options>,
-    questions: Receiver<Query>,
+    (questions, recent): (Receiver<Query>, Arc<Recent>),
     mut observer: Observer,
     stop: &AtomicBool,
 ) -> Result<Report, String> {
@@ -218,7 +234,7 @@ fn work(
             Err(error) => return Err(error.to_string()),
         }
     };
-    let mut worker = Worker::new(member, models, options, questions).measured_by(clock);
+    let mut worker = Worker::new(member, models, options, questions).measured_by(clock).with_recent(recent);
     while !stop.load(Ordering::Relaxed) {
         let now = clock.now();
         worker.step(now).map_err(|fatal| fatal.to_string())?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::kafka::Member;
 use crate::lifecycle::time::{self, Timestamp};
-use crate::runtime::{ClockSource, Moment, Options, PartitionStatus, Report, Worker};
+use crate::runtime::{Board, ClockSource, Moment, Options, PartitionStatus, Report, Seen, Worker};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::{Counts, Metrics, PartitionGauges, StageMove, TransitionSort, WorkerGauges};
 
@@ -18,6 +18,7 @@ pub(super) struct Observer {
     worker: usize,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
+    board: Arc<Board>,
     /// By how much wake-ups fire later than due; `None` where the wall has no say in when they do.
     lateness: Option<time::Duration>,
     due: Duration,
@@ -27,7 +28,13 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    pub(super) fn new(worker: usize, health: Arc<Health>, metrics: Arc<Metrics>, options: &Options) -> Self {
+    pub(super) fn new(
+        worker: usize,
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+        board: Arc<Board>,
+        options: &Options,
+    ) -> Self {
         let lateness = match options.clock_source {
             ClockSource::Wall => Some(options.facts.lateness),
             ClockSource::Touchpoints => None,
@@ -36,6 +43,7 @@ impl Observer {
             worker,
             health,
             metrics,
+            board,
             lateness,
             due: Duration::ZERO,
             commits_seen: 0,
@@ -78,6 +86,7 @@ impl Observer {
         let is_settled = !status.is_over_limit && status.partitions.iter().all(|partition| partition.is_running);
         self.health.settle(self.worker, !status.partitions.is_empty(), is_settled);
         let lags: Vec<_> = status.partitions.iter().map(|partition| worker.lag(partition.partition)).collect();
+        self.board.write(self.worker, Seen { at: now.wall, status: status.clone(), lags: lags.clone() });
         let partitions = status.partitions.into_iter().zip(lags).map(|(of, lag)| self.partition(of, lag, now.wall));
         let gauges = WorkerGauges {
             last_commit_seconds: self.last_commit_seconds,

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::time::write_timestamp;
@@ -182,9 +183,10 @@ pub(super) fn seconds(length: Duration) -> String {
 }
 
 /// A transition record, read back.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the fields are those of lifecycle.v1.Transition")]
 pub struct TransitionRecord {
+    #[schemars(extend("format" = "uuid"))]
     pub transition_id: String,
     pub customer_id: String,
     pub model: String,
@@ -198,7 +200,9 @@ pub struct TransitionRecord {
     pub direction: Option<String>,
     pub count: Option<i64>,
     pub sequence: u64,
+    #[schemars(extend("format" = "date-time"))]
     pub occurred_at: String,
+    #[schemars(extend("format" = "date-time"))]
     pub detected_at: String,
     pub cause: CauseRecord,
     pub because: Option<BecauseRecord>,
@@ -209,7 +213,7 @@ pub struct TransitionRecord {
 }
 
 /// What caused a transition, read back.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the fields are those of lifecycle.v1.Cause")]
 pub struct CauseRecord {
     pub event_id: Option<String>,
@@ -220,7 +224,7 @@ pub struct CauseRecord {
 }
 
 /// The condition that holds now, read back.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the fields are those of lifecycle.v1.Because")]
 pub struct BecauseRecord {
     pub condition: String,
@@ -228,19 +232,21 @@ pub struct BecauseRecord {
 }
 
 /// The customer's orders, read back.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the fields are those of lifecycle.v1.Orders")]
 pub struct OrdersRecord {
     pub count: u64,
     pub revenue: String,
     pub currency: String,
+    #[schemars(extend("format" = "date-time"))]
     pub last: Option<String>,
 }
 
 /// The stage left, read back.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the fields are those of lifecycle.v1.Previous")]
 pub struct PreviousRecord {
     pub stage: String,
+    #[schemars(extend("format" = "date-time"))]
     pub since: Option<String>,
 }

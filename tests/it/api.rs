@@ -6,22 +6,26 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use lifecycle_processor::api::{self, Api, ROUTES, Token, Workers};
 use lifecycle_processor::config::ModelChoice;
 use lifecycle_processor::lifecycle::money::Currency;
+use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::partition::{Effects, Input, Partition};
-use lifecycle_processor::runtime::{CustomerAnswer, Query};
+use lifecycle_processor::runtime::{Board, CustomerAnswer, PartitionStatus, Query, Recent, Seen, Status};
 use lifecycle_processor::telemetry::health::Health;
 use lifecycle_processor::telemetry::metrics::Metrics;
 use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
 
 const TOUCHPOINT: &str = r#"{"event_id":"e1","customer_id":"anna/1","type":"order_completed","occurred_at":"2026-01-02T08:00:00Z","order_id":"o1","amount":39.90,"currency":"USD"}"#;
 
+/// 2026-06-01T00:00:00Z.
+const NOW: Timestamp = Timestamp::from_millis(1_780_272_000_000);
+
 struct Server {
     address: SocketAddr,
+    board: Arc<Board>,
     health: Arc<Health>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -32,11 +36,16 @@ impl Server {
     fn start(token: Option<Token>) -> Self {
         let models = Arc::new(ModelChoice::of(&["retention".to_owned()]).load(false).unwrap());
         let health = Arc::new(Health::of(1));
-        let (workers, questions) = Workers::channels(1, Duration::from_secs(30));
+        let board = Arc::new(Board::of(1));
+        let (workers, questions) = Workers::channels(1, std::time::Duration::from_secs(30));
         let api = Api {
             metrics: Arc::new(Metrics::new(&models, 1 << 30)),
             models,
             currency: Currency::parse("USD").unwrap(),
+            lateness: FactOptions::default().lateness,
+            fresh_for: Duration::from_days(1),
+            recent: Arc::new(Recent::new(1 << 20, Duration::from_days(1), NOW)),
+            board: Arc::clone(&board),
             health: Arc::clone(&health),
             workers,
             token,
@@ -45,7 +54,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = thread::spawn(move || api::serve(listener, Arc::new(api), stopped).unwrap());
-        Self { address, health, stop: Some(stop), thread: Some(thread), questions: questions.into_iter().next() }
+        Self { address, board, health, stop: Some(stop), thread: Some(thread), questions: questions.into_iter().next() }
     }
 
     fn get(&self, path: &str) -> Answer {
@@ -75,12 +84,11 @@ impl Server {
             partition.write_batches(0);
             partition.commit();
             while let Ok(Query { customer_id, answer }) = questions.recv() {
-                let found = partition.customer(&customer_id);
-                let found = found.map_or(CustomerAnswer::Unknown, |customer| CustomerAnswer::Found {
+                let found = partition.snapshot(&customer_id);
+                answer(found.map_or(CustomerAnswer::Unknown, |customer| CustomerAnswer::Found {
                     partition: 7,
                     customer: Box::new(customer),
-                });
-                answer.send(found).unwrap();
+                }));
             }
         });
     }
@@ -137,8 +145,85 @@ fn models_are_listed_with_their_stages_and_conditions() {
     assert_eq!(model["model"], "retention");
     assert_eq!(model["journey"], serde_json::json!(["active", "at_risk"]));
     let stages: Vec<_> = model["stages"].as_array().unwrap().iter().map(|stage| stage["stage"].clone()).collect();
-    assert_eq!(stages, ["churned", "at_risk", "active"]);
-    assert!(model["stages"][2]["when"].as_str().unwrap().contains("orders.count"), "{model}");
+    assert_eq!(stages, ["active", "at_risk", "churned"]);
+    assert!(model["stages"][0]["when"].as_str().unwrap().contains("orders.count"), "{model}");
+    // The other way round: a customer is in the first stage whose condition holds.
+    assert_eq!((&model["stages"][0]["tested"], &model["stages"][2]["tested"]), (&3.into(), &1.into()));
+    assert_eq!(model["parameters"][0]["parameter"], "risk_after");
+    let churned = model["transitions"].as_array().unwrap().iter().find(|of| of["name"] == "churned").unwrap();
+    assert_eq!(churned["to"], serde_json::json!(["churned"]));
+}
+
+#[test]
+fn a_model_is_told_with_its_graph_and_the_customers_in_its_stages() {
+    let server = Server::start(None);
+    let before = server.get("/v1/models/retention").json();
+    assert_eq!(before["customers_as_of"], serde_json::Value::Null);
+    // In the order of test: churned, at_risk, active; then none.
+    let (first, second) = (status(3, vec![vec![1, 2, 30, 4]]), status(5, vec![vec![0, 0, 100, 0]]));
+    server.board.write(0, seen(vec![first, second]));
+    let model = server.get("/v1/models/retention").json();
+    let stage = |stage: &str, customers: u64| serde_json::json!({"stage": stage, "customers": customers});
+    let none = serde_json::json!({"stage": null, "customers": 4});
+    assert_eq!(
+        model["customers"],
+        serde_json::json!([stage("active", 130), stage("at_risk", 2), stage("churned", 1), none])
+    );
+    assert_eq!(model["customers_as_of"], "2026-06-01T00:00:00Z");
+    assert_eq!(model["graph"]["nodes"][1]["stage"], "at_risk");
+    let edges = model["graph"]["edges"].as_array().unwrap();
+    assert!(edges.iter().any(|edge| edge["to"] == serde_json::json!(["at_risk"])), "{edges:?}");
+    for (format, kind, part) in
+        [("svg", "image/svg+xml", "<svg"), ("mermaid", "text/plain", "flowchart"), ("dot", "text/plain", "digraph")]
+    {
+        let answer = server.get(&format!("/v1/models/retention?format={format}&language=ru"));
+        assert!(answer.body.contains(part) && answer.head.contains(kind), "{}{}", answer.head, answer.body);
+    }
+    let answer = server.get("/v1/models/loyalty");
+    assert_eq!((answer.status, &answer.json()["type"]), (404, &"urn:lifecycle:problem:unknown-model".into()));
+    let answer = server.get("/v1/models/retention?format=pdf");
+    assert_eq!((answer.status, &answer.json()["type"]), (400, &"urn:lifecycle:problem:bad-query".into()));
+}
+
+#[test]
+fn partitions_are_told_as_the_workers_said() {
+    let server = Server::start(None);
+    let answer = server.get("/v1/partitions").json();
+    assert_eq!((&answer["partitions"], &answer["is_ready"]), (&serde_json::json!([]), &false.into()));
+    assert_eq!(answer["workers"][0]["seen_at"], serde_json::Value::Null);
+    let restoring = PartitionStatus { is_running: false, ..status(1, vec![vec![0, 0, 0, 0]]) };
+    server.board.write(0, seen(vec![status(3, vec![vec![1, 2, 30, 4]]), restoring]));
+    let answer = server.get("/v1/partitions").json();
+    let partitions = answer["partitions"].as_array().unwrap();
+    assert_eq!((&partitions[0]["partition"], &partitions[0]["state"]), (&1.into(), &"restoring".into()));
+    assert_eq!((&partitions[1]["partition"], &partitions[1]["state"]), (&3.into(), &"running".into()));
+    // What is read and not committed is nobody's business.
+    assert_eq!((&partitions[1]["position"], &partitions[1]["lag_records"]), (&90.into(), &7.into()));
+    assert_eq!(partitions[1]["reached"], "2026-05-31T23:59:00Z");
+    assert_eq!(answer["workers"][0]["partitions"], serde_json::json!([3, 1]));
+}
+
+fn seen(partitions: Vec<PartitionStatus>) -> Seen {
+    let lags = partitions.iter().map(|_| Some(7)).collect();
+    Seen { at: NOW, status: Status { partitions, ..Status::default() }, lags }
+}
+
+fn status(partition: i32, population: Vec<Vec<u64>>) -> PartitionStatus {
+    PartitionStatus {
+        partition,
+        is_running: true,
+        restore: None,
+        position: 100,
+        committed: Some(90),
+        customers: 37,
+        bytes: 10_000,
+        wake_ups: 30,
+        reached: Some(NOW),
+        committed_reached: Some(NOW - Duration::from_millis(60_000)),
+        clock: Some(NOW - Duration::from_millis(120_000)),
+        next_wake_up: None,
+        population,
+    }
 }
 
 #[test]
@@ -154,6 +239,22 @@ fn a_customer_is_told_with_facts_standing_and_next_wake_up() {
     assert_eq!(customer["models"][0]["since"], "2026-01-02T08:00:00Z");
     assert_eq!(customer["next_wake_up"], "2026-04-02T08:00:00Z");
     assert_eq!(customer["facts"]["orders.count"], 1, "{customer}");
+    let because = &customer["models"][0]["because"];
+    assert_eq!((&because["condition"], &because["values"]["orders.count"]), (&"orders.count >= 1".into(), &1.into()));
+    let next = customer["next_wake_up_publishes"].as_array().unwrap();
+    let [next] = &next[..] else { panic!("{next:?}") };
+    assert_eq!((&next["name"], &next["to"]), (&"at_risk_of_churn".into(), &"at_risk".into()));
+    assert_eq!((&next["occurred_at"], &next["sequence"]), (&"2026-04-02T08:00:00Z".into(), &2.into()));
+    assert_eq!(next["words"], "at_risk_of_churn (active to at_risk, forward)");
+    assert_eq!(next["reason"][0], "caused by time");
+    let forecast = server.get("/v1/customers/anna%2F1/forecast").json();
+    let names: Vec<_> = forecast["transitions"].as_array().unwrap().iter().map(|of| of["name"].clone()).collect();
+    assert_eq!((names, &forecast["is_complete"]), (vec!["at_risk_of_churn".into(), "churned".into()], &true.into()));
+    assert_eq!(forecast["transitions"][0]["transition_id"], next["transition_id"]);
+    for days in ["0", "3651", "x"] {
+        let answer = server.get(&format!("/v1/customers/anna%2F1/forecast?days={days}"));
+        assert_eq!((answer.status, &answer.json()["type"]), (400, &"urn:lifecycle:problem:bad-query".into()), "{days}");
+    }
     let answer = server.get("/v1/customers/nobody");
     assert_eq!((answer.status, &answer.json()["type"]), (404, &"urn:lifecycle:problem:unknown-customer".into()));
 }
@@ -202,4 +303,27 @@ fn other_paths_and_methods_are_problems_too() {
     let request =
         format!("POST /livez HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", server.address);
     assert_eq!(server.request(&request).json()["type"], "urn:lifecycle:problem:wrong-method");
+}
+
+#[test]
+fn a_request_for_transitions_that_makes_no_sense_is_told_why() {
+    let server = Server::start(None);
+    let answer = server.get("/v1/transitions?after=12&model=retention").json();
+    assert_eq!((&answer["transitions"], &answer["missed"]), (&serde_json::json!([]), &0.into()));
+    for (query, part) in [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("wait=21", "wait"),
+        ("model=loyalty", "no such model"),
+        ("after=x", "invalid digit"),
+        ("sort=asc", "unknown field"),
+    ] {
+        let answer = server.get(&format!("/v1/transitions?{query}"));
+        assert_eq!(
+            (answer.status, &answer.json()["type"]),
+            (400, &"urn:lifecycle:problem:bad-query".into()),
+            "{query}"
+        );
+        assert!(answer.json()["detail"].as_str().unwrap().contains(part), "{query}: {}", answer.body);
+    }
 }

@@ -14,6 +14,7 @@ mod docs_language;
 mod exactly_once;
 mod explain;
 mod failover;
+mod forecast;
 mod fuzz;
 mod generate;
 mod generate_load;

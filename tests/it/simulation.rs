@@ -382,7 +382,9 @@ impl Simulation {
             let (answer, answers) = channel();
             for question in self.questions.iter().flatten() {
                 let customer_id = asked.customer_id.clone();
-                question.send(Query { customer_id, answer: answer.clone() }).expect("the worker is there");
+                let answer = answer.clone();
+                let answer = Box::new(move |of_worker| answer.send(of_worker).expect("an answer is waited for"));
+                question.send(Query { customer_id, answer }).expect("the worker is there");
             }
             for slot in 0..self.slots.len() {
                 self.step(slot);
@@ -390,7 +392,7 @@ impl Simulation {
             let mut found = Vec::new();
             for answer in answers.try_iter() {
                 match answer {
-                    CustomerAnswer::Found { partition, customer } => found.push((partition, *customer)),
+                    CustomerAnswer::Found { partition, customer } => found.push((partition, customer.view())),
                     CustomerAnswer::Unknown => {}
                     CustomerAnswer::Restoring => panic!("everything has come to rest"),
                 }

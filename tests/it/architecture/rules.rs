@@ -29,6 +29,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // The client tells its statistics as JSON.
     ("serde", &["wire", "config", "api", "kafka/listener"]),
     ("serde_json", &["wire", "api", "cli", "kafka/listener"]),
+    ("schemars", &["wire", "api"]),
     ("serde_saphyr", &["wire", "config"]),
     ("tokio", &["api", "service"]),
     ("tracing_subscriber", &["telemetry"]),
@@ -52,6 +53,7 @@ const CRATES: &[&str] = &[
     "mimalloc",
     "prost",
     "rdkafka",
+    "schemars",
     "serde",
     "serde_json",
     "serde_saphyr",
