@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ use crate::wire::touchpoint_json::ID_BYTES_MAX;
 use super::Api;
 use super::answer::{Expected, Instant, Orders, Published, Teller, Titles, Values};
 use super::extract::{Path, Query};
+use super::peers::{Elsewhere, Peers};
 use super::problem::Problem;
 use super::workers::Known;
 
@@ -121,10 +122,15 @@ impl ForecastQuery {
     }
 }
 
-pub(super) async fn customer(State(api): State<Arc<Api>>, Path(customer_id): Path<String>) -> Response {
-    match find(&api, &customer_id).await {
+pub(super) async fn customer(
+    State(api): State<Arc<Api>>,
+    Path(customer_id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    match find(&api, &customer_id, &uri, &headers).await {
         Ok((partition, snapshot)) => Json(describe(&api, partition, &snapshot)).into_response(),
-        Err(problem) => problem.into_response(),
+        Err(answer) => answer,
     }
 }
 
@@ -132,37 +138,60 @@ pub(super) async fn forecast(
     State(api): State<Arc<Api>>,
     Path(customer_id): Path<String>,
     Query(query): Query<ForecastQuery>,
+    uri: Uri,
+    headers: HeaderMap,
 ) -> Response {
     if !(1..=ForecastQuery::DAYS_MAX).contains(&query.days) {
         let detail = format!("days: write a number from 1 to {}", ForecastQuery::DAYS_MAX);
         return Problem::new(StatusCode::BAD_REQUEST, "bad-query", detail).into_response();
     }
-    match find(&api, &customer_id).await {
+    match find(&api, &customer_id, &uri, &headers).await {
         Ok((partition, snapshot)) => Json(foretell(&api, partition, &snapshot, query.days)).into_response(),
-        Err(problem) => problem.into_response(),
+        Err(answer) => answer,
     }
 }
 
-/// Asks the workers for a customer.
-async fn find(api: &Api, customer_id: &str) -> Result<(i32, Box<Snapshot>), Problem> {
+/// Asks the workers for a customer, and then the other instances. What is not found here has its answer already.
+async fn find(api: &Api, customer_id: &str, uri: &Uri, headers: &HeaderMap) -> Result<(i32, Box<Snapshot>), Response> {
     if customer_id.is_empty() || customer_id.len() > ID_BYTES_MAX {
         let detail = format!("a customer id has 1 to {ID_BYTES_MAX} bytes");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-customer-id", detail));
+        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-customer", detail).into_response());
     }
-    let problem = |status, kind, detail: &str| Err(Problem::new(status, kind, detail.to_owned()));
-    match api.workers.customer(customer_id).await {
-        Known::Customer(partition, snapshot) => Ok((partition, snapshot)),
-        Known::Nothing => {
-            let detail = "no partition of this instance holds the customer; ask the others, or wait for a touchpoint";
-            problem(StatusCode::NOT_FOUND, "unknown-customer", detail)
-        }
-        Known::Restoring => {
-            problem(StatusCode::SERVICE_UNAVAILABLE, "restoring", "partitions are being restored; ask again later")
-        }
-        Known::Silence => {
-            problem(StatusCode::SERVICE_UNAVAILABLE, "busy", "a worker did not answer in time; ask again later")
-        }
+    let known = api.workers.customer(customer_id).await;
+    if let Known::Customer(partition, snapshot) = known {
+        return Ok((partition, snapshot));
     }
+    let peers = api.peers.as_ref().filter(|_| !Peers::has_been_asked(headers));
+    let elsewhere = match peers {
+        Some(peers) => peers.ask(uri, headers).await,
+        None => Elsewhere::Nothing,
+    };
+    let unavailable =
+        |kind, detail: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail).into_response();
+    Err(match (elsewhere, known) {
+        (Elsewhere::Answer(answer), _) => answer,
+        (_, Known::Restoring) => unavailable("restoring", "partitions are being restored; ask again later".to_owned()),
+        (_, Known::Silence) => unavailable("busy", "a worker did not answer in time; ask again later".to_owned()),
+        (Elsewhere::Silence(addresses), _) if addresses.is_empty() => {
+            unavailable("group-unknown", "the group could not be asked for its instances; ask again later".to_owned())
+        }
+        (Elsewhere::Silence(addresses), _) => {
+            let addresses = addresses.join(", ");
+            unavailable(
+                "elsewhere",
+                format!("not on this instance, and these could not tell: {addresses}; ask there, or again later"),
+            )
+        }
+        (Elsewhere::Nothing, _) => {
+            let detail = match peers {
+                Some(_) => {
+                    "no instance holds the customer; there was no touchpoint yet, or partitions are on their way"
+                }
+                None => "no partition of this instance holds the customer; ask the others, or wait for a touchpoint",
+            };
+            Problem::new(StatusCode::NOT_FOUND, "unknown-customer", detail.to_owned()).into_response()
+        }
+    })
 }
 
 fn describe(api: &Api, partition: i32, snapshot: &Snapshot) -> Customer {

@@ -7,11 +7,16 @@ mod answer;
 mod customers;
 mod extract;
 mod guard;
+mod limits;
 mod model_graph;
 mod models;
+mod openapi;
 mod partitions;
+mod peers;
+mod probes;
 mod problem;
 mod routes;
+mod server;
 mod transitions;
 mod workers;
 
@@ -26,7 +31,9 @@ use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
 pub use guard::Token;
-pub use routes::ROUTES;
+pub use openapi::document;
+pub use peers::{FindAddresses, Peers, is_address};
+pub use routes::{ROUTES, Route};
 pub use workers::Workers;
 
 /// What the routes answer from.
@@ -50,6 +57,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// Whom to ask about customers.
     pub workers: Workers,
+    /// The other instances of the group, if this one advertises itself to them.
+    pub peers: Option<Peers>,
     /// What requests under `/v1` must bear; `None` asks for a loopback host name instead.
     pub token: Option<Token>,
 }
@@ -65,7 +74,7 @@ pub fn serve(listener: TcpListener, api: Arc<Api>, stop: tokio::sync::oneshot::R
         let listener = tokio::net::TcpListener::from_std(listener)?;
         // Open connections are not waited for: nothing that is asked here is worth a slower stop.
         tokio::select! {
-            served = async { axum::serve(listener, routes::router(api)).await } => served,
+            () = server::serve(listener, routes::router(api)) => Ok(()),
             _ = stop => Ok(()),
         }
     })

@@ -2,6 +2,11 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The media type of problem details.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What went wrong with a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,30 +16,51 @@ pub(super) struct Problem {
     detail: String,
 }
 
+/// What went wrong (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct ProblemBody {
+    /// `urn:lifecycle:problem:` and a short name that stays the same.
+    r#type: String,
+    /// What the status means.
+    title: &'static str,
+    #[schemars(range(min = 400, max = 599))]
+    status: u16,
+    /// What is wrong here, and what to do.
+    detail: String,
+}
+
 impl Problem {
     /// A problem of a stable short name.
     pub(super) const fn new(status: StatusCode, kind: &'static str, detail: String) -> Self {
         Self { status, kind, detail }
     }
+
+    /// As it is sent.
+    pub(super) fn body(&self) -> String {
+        let body = ProblemBody {
+            r#type: format!("urn:lifecycle:problem:{}", self.kind),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+        };
+        serde_json::to_string(&body).expect("text can be written as JSON")
+    }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({
-            "type": format!("urn:lifecycle:problem:{}", self.kind),
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        let mut response = (self.status, body.to_string()).into_response();
+        let mut response = (self.status, self.body()).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-        }
-        if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        let (name, value) = match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, "5"),
+            StatusCode::TOO_MANY_REQUESTS => (header::RETRY_AFTER, "1"),
+            StatusCode::UNAUTHORIZED => (header::WWW_AUTHENTICATE, "Bearer"),
+            StatusCode::METHOD_NOT_ALLOWED => (header::ALLOW, "GET, HEAD"),
+            _ => return response,
+        };
+        headers.insert(name, HeaderValue::from_static(value));
         response
     }
 }

@@ -35,6 +35,7 @@ pub(super) struct Transitions {
 pub(super) struct TransitionsQuery {
     /// The `next` of an earlier answer. A cursor of an earlier run starts at the beginning of this one; without a cursor the latest
     /// are told.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
     after: Option<u64>,
     /// How many at most.
     #[serde(default = "TransitionsQuery::limit")]
@@ -70,7 +71,8 @@ pub(super) async fn transitions(
     }
     let model = query.model.as_deref().map(|name| api.models.models.iter().position(|model| *model.name == *name));
     if model == Some(None) {
-        return refuse("model: no such model; /v1/models lists them".to_owned());
+        let detail = "no model of that name runs; /v1/models lists those that do".to_owned();
+        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-model", detail));
     }
     let model = model.flatten();
     let fits = |transition: &Transition| model.is_none_or(|model| usize::from(transition.model.0) == model);

@@ -11,7 +11,7 @@ use crate::api::Token;
 use crate::config::{Config, LogFormat};
 use crate::kafka::Reaction;
 use crate::kafka::admin::Severity;
-use crate::service::{Ending, Parts, Service, kafka_options, stop_on_signals, topics, worker_options};
+use crate::service::{Ending, Parts, Service, kafka_options, peers, stop_on_signals, topics, worker_options};
 use crate::telemetry::logging;
 
 use super::Exit;
@@ -106,6 +106,7 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         clients,
         state_bytes_max: config.state_bytes_max,
         http: Some((listener, token)),
+        peers: peers(config),
         shutdown_deadline: config.shutdown_deadline,
     };
     let service = Service::start(parts, stop).map_err(|problem| (Exit::Fatal, problem))?;

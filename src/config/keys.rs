@@ -249,6 +249,14 @@ pub const KEYS: &[Key] = &[
         about: "A file with the token that requests under `/v1` must bear (`Authorization: Bearer ...`). Probes and metrics need none.",
     },
     Key {
+        path: "http.advertise",
+        form: "host:port",
+        default: "",
+        otherwise: "no other instance is asked",
+        about: "Where the other instances of the group reach this one's HTTP server. A customer that another instance holds is asked for \
+                there, with the caller's token; the address travels in the Kafka client's name.",
+    },
+    Key {
         path: "shutdown.deadline",
         form: "duration",
         default: "25s",

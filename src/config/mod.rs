@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::api::is_address;
 use crate::lifecycle::money::Currency;
 
 pub use client::Setting;
@@ -133,6 +134,8 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// `http.token_file`
     pub token_file: Option<PathBuf>,
+    /// `http.advertise`
+    pub advertise: Option<String>,
 }
 
 /// Keys under `log`.
@@ -248,6 +251,13 @@ impl Config {
             text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned())
         });
         let token_file = settings.optional("http.token_file", |text| Ok(directory.join(text)));
+        let advertise = settings.optional("http.advertise", |text| {
+            if is_address(text) {
+                Ok(text.to_owned())
+            } else {
+                Err("write a host and a port, such as 10.0.0.5:8080".to_owned())
+            }
+        });
         let shutdown_deadline = settings.value("shutdown.deadline", |text| within(text, "1s", "1h"));
         let format =
             settings.value("log.format", |text| one_of(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]));
@@ -261,7 +271,7 @@ impl Config {
             source: source.unwrap_or_else(|| format!("/lifecycle/{group_id}")),
             with_subject: with_subject?,
         };
-        let http = HttpConfig { listen: listen?, token_file };
+        let http = HttpConfig { listen: listen?, token_file, advertise };
         if !http.listen.ip().is_loopback() && http.token_file.is_none() {
             settings.problem(
                 "http.listen",

@@ -8,7 +8,7 @@ use rdkafka::groups::GroupMemberInfo;
 use super::admin::ask;
 use super::error::Error;
 use super::member::PartitionId;
-use super::settings::{Cluster, client_id};
+use super::settings::{CLIENT_ID_PREFIX, Cluster, client_id};
 
 /// How long the cluster may take to describe a group.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ pub struct Group {
 /// A member of a consumer group.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupMember {
-    /// What it calls itself: `lifecycle-a-0`.
+    /// What it calls itself: `lifecycle-a-0`, or `lifecycle-a-0@10.0.0.5:8080` when it advertises an address.
     pub client_id: String,
     /// From where it is connected.
     pub host: String,
@@ -40,7 +40,16 @@ impl Group {
     #[must_use]
     pub fn has_member(&self, name: &str) -> bool {
         let client_id = client_id(name);
-        self.members.iter().any(|it| it.client_id == client_id)
+        let is_name = |rest: &str| rest.is_empty() || rest.starts_with('@');
+        self.members.iter().any(|it| it.client_id.strip_prefix(&client_id).is_some_and(is_name))
+    }
+}
+
+impl GroupMember {
+    /// The address of the member's HTTP server, if it advertises one. Whoever may join the group may have written it.
+    #[must_use]
+    pub fn advertised(&self) -> Option<&str> {
+        Some(self.client_id.strip_prefix(CLIENT_ID_PREFIX)?.rsplit_once('@')?.1)
     }
 }
 
@@ -105,6 +114,18 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_member_is_known_by_its_name_and_may_advertise_an_address() {
+        let member =
+            |client_id: &str| GroupMember { client_id: client_id.into(), host: String::new(), partitions: None };
+        let members = vec![member("lifecycle-a-0@10.0.0.5:8080"), member("lifecycle-b-10"), member("other@evil:1")];
+        let advertised: Vec<_> = members.iter().map(GroupMember::advertised).collect();
+        assert_eq!(advertised, [Some("10.0.0.5:8080"), None, None]);
+        let group = Group { state: "Stable".into(), protocol: String::new(), members };
+        assert!(group.has_member("a-0") && group.has_member("b-10"));
+        assert!(!group.has_member("b-1") && !group.has_member("a"));
+    }
 
     #[test]
     fn an_assignment_names_the_partitions_of_each_topic() {

@@ -23,6 +23,8 @@ pub struct Options {
     pub group_instance_id: Option<String>,
     /// The member's name within the group, unique among live members and the same after a restart: `a-0`.
     pub member: String,
+    /// The address at which other instances of the group find this one's HTTP server: `host:port`.
+    pub advertise: Option<String>,
     /// The topic of touchpoints.
     pub input_topic: String,
     /// The topic of the members' state.
@@ -59,6 +61,7 @@ impl Options {
             group_id: group_id.to_owned(),
             group_instance_id: None,
             member: member.to_owned(),
+            advertise: None,
             input_topic: input.to_owned(),
             changelog_topic: changelog.to_owned(),
             transaction_timeout: Duration::from_secs(30),
@@ -72,9 +75,13 @@ impl Options {
     }
 }
 
-/// The name under which the clients of `member` are shown in the brokers' logs, metrics and lists of members.
+/// What the names of all members of ours begin with.
+pub(super) const CLIENT_ID_PREFIX: &str = "lifecycle-";
+
+/// The name under which the clients of `member` are shown in the brokers' logs, metrics and lists of members. An address
+/// that the member advertises stands behind it, after an `@`.
 pub(super) fn client_id(member: &str) -> String {
-    format!("lifecycle-{member}")
+    format!("{CLIENT_ID_PREFIX}{member}")
 }
 
 /// A cluster and how to talk to it.
@@ -245,6 +252,14 @@ impl Options {
         format!("{}-{member}", self.group_id)
     }
 
+    fn client_id(&self) -> String {
+        let client_id = client_id(&self.member);
+        match &self.advertise {
+            Some(address) => format!("{client_id}@{address}"),
+            None => client_id,
+        }
+    }
+
     fn millis(&self, name: &str) -> Result<Option<u64>, Error> {
         let Some((_, value)) = self.settings.iter().rev().find(|(it, _)| it == name) else { return Ok(None) };
         value.trim().parse().map(Some).map_err(|_| Error::settings(format!("{name} must be a number of milliseconds")))
@@ -261,7 +276,7 @@ impl Options {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.bootstrap_servers)
-            .set("client.id", client_id(&self.member))
+            .set("client.id", self.client_id())
             .set("socket.keepalive.enable", "true")
             .set("reconnect.backoff.max.ms", "2000")
             // Half the transaction timeout, so that a request is tried twice before the transaction expires.

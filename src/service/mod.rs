@@ -14,7 +14,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::api::{self, Api, Token, Workers};
+use crate::api::{self, Api, Peers, Token, Workers};
 use crate::kafka::{self, Reaction};
 use crate::lifecycle::model_set::ModelSet;
 use crate::runtime::{self, Board, Query, Recent, Report, WallClock, Worker};
@@ -22,7 +22,7 @@ use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
 use observer::Observer;
-pub use options::{kafka_options, worker_options};
+pub use options::{kafka_options, peers, worker_options};
 pub use signals::stop_on_signals;
 
 /// How long an answer about a customer may take.
@@ -47,6 +47,8 @@ pub struct Parts {
     pub state_bytes_max: usize,
     /// Where HTTP is served, if at all, and the token to be borne there.
     pub http: Option<(TcpListener, Option<Token>)>,
+    /// The other instances of the group, if this one advertises itself to them.
+    pub peers: Option<Peers>,
     /// How long a stop may take.
     pub shutdown_deadline: Duration,
 }
@@ -124,6 +126,7 @@ impl Service {
                 health,
                 metrics,
                 workers,
+                peers: parts.peers,
                 token,
             };
             let (stop_http, stopped) = tokio::sync::oneshot::channel();

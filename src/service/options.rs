@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::Peers;
 use crate::config::{ClockSource, Config};
 use crate::kafka;
+use crate::kafka::group::{GroupMember, describe_group};
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
 use crate::runtime;
 use crate::wire::cloud_events::CloudEvents;
+
+use super::topics::cluster;
 use crate::wire::offset_metadata;
 
 /// What each worker's client is told: one for each worker, with a name of its own. `on_stuck` is called when a call into
@@ -28,6 +32,7 @@ pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::
             );
             options.owner_of = offset_metadata::owner_of;
             options.group_instance_id = kafka.is_static_member.then_some(member);
+            options.advertise.clone_from(&config.http.advertise);
             options.session_timeout = kafka.session_timeout;
             options.transaction_timeout = kafka.transaction_timeout;
             options.on_stuck = on_stuck;
@@ -36,6 +41,21 @@ pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::
             options
         })
         .collect()
+}
+
+/// The other instances of the group, found by what its members advertise.
+#[must_use]
+pub fn peers(config: &Config) -> Option<Peers> {
+    let own = config.http.advertise.clone()?;
+    let (cluster, group, topic) = (cluster(config), config.kafka.group_id.clone(), config.topics.touchpoints.clone());
+    let find = move || {
+        let group = describe_group(&cluster, &group, &topic).map_err(|error| error.to_string())?;
+        // One without partitions holds no customer.
+        let has_some = |it: &&GroupMember| it.partitions.as_ref().is_none_or(|partitions| !partitions.is_empty());
+        let members = group.members.iter().filter(has_some);
+        Ok(members.filter_map(GroupMember::advertised).map(str::to_owned).collect())
+    };
+    Some(Peers::new(own, Box::new(find)))
 }
 
 /// What each worker is told.

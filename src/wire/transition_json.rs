@@ -193,11 +193,15 @@ pub struct TransitionRecord {
     pub model_version: u32,
     pub kind: String,
     pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub direction: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<i64>,
     pub sequence: u64,
     #[schemars(extend("format" = "date-time"))]
@@ -205,10 +209,12 @@ pub struct TransitionRecord {
     #[schemars(extend("format" = "date-time"))]
     pub detected_at: String,
     pub cause: CauseRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<BecauseRecord>,
     pub late: bool,
     pub mode: String,
     pub orders: OrdersRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<PreviousRecord>,
 }
 
@@ -216,10 +222,12 @@ pub struct TransitionRecord {
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the fields are those of lifecycle.v1.Cause")]
 pub struct CauseRecord {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(rename = "type")]
     pub type_name: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub time: bool,
 }
 
@@ -239,6 +247,7 @@ pub struct OrdersRecord {
     pub revenue: String,
     pub currency: String,
     #[schemars(extend("format" = "date-time"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
 }
 
@@ -248,5 +257,6 @@ pub struct OrdersRecord {
 pub struct PreviousRecord {
     pub stage: String,
     #[schemars(extend("format" = "date-time"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
 }

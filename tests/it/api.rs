@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 
-use lifecycle_processor::api::{self, Api, ROUTES, Token, Workers};
+use lifecycle_processor::api::{self, Api, Peers, ROUTES, Route, Token, Workers};
 use lifecycle_processor::config::ModelChoice;
 use lifecycle_processor::lifecycle::money::Currency;
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
@@ -34,6 +34,11 @@ struct Server {
 
 impl Server {
     fn start(token: Option<Token>) -> Self {
+        Self::among(TcpListener::bind("127.0.0.1:0").unwrap(), None, token)
+    }
+
+    /// A server that finds the others of its group by `peers`.
+    fn among(listener: TcpListener, peers: Option<Peers>, token: Option<Token>) -> Self {
         let models = Arc::new(ModelChoice::of(&["retention".to_owned()]).load(false).unwrap());
         let health = Arc::new(Health::of(1));
         let board = Arc::new(Board::of(1));
@@ -48,9 +53,9 @@ impl Server {
             board: Arc::clone(&board),
             health: Arc::clone(&health),
             workers,
+            peers,
             token,
         };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = thread::spawn(move || api::serve(listener, Arc::new(api), stopped).unwrap());
@@ -69,6 +74,12 @@ impl Server {
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+    }
+
+    /// Answers that no partition holds the customer, for as long as anybody asks.
+    fn know_nobody(&mut self) {
+        let questions = self.questions.take().unwrap();
+        thread::spawn(move || questions.into_iter().for_each(|question| (question.answer)(CustomerAnswer::Unknown)));
     }
 
     /// Answers questions from a real partition that has met one touchpoint, for as long as anybody asks.
@@ -297,7 +308,7 @@ fn other_paths_and_methods_are_problems_too() {
     let server = Server::start(None);
     let answer = server.get("/v2");
     assert_eq!(answer.status, 404);
-    for (path, _) in ROUTES {
+    for Route { path, .. } in ROUTES {
         assert!(answer.json()["detail"].as_str().unwrap().contains(path), "{}", answer.body);
     }
     let request =
@@ -308,13 +319,14 @@ fn other_paths_and_methods_are_problems_too() {
 #[test]
 fn a_request_for_transitions_that_makes_no_sense_is_told_why() {
     let server = Server::start(None);
+    let answer = server.get("/v1/transitions?model=loyalty");
+    assert_eq!((answer.status, &answer.json()["type"]), (404, &"urn:lifecycle:problem:unknown-model".into()));
     let answer = server.get("/v1/transitions?after=12&model=retention").json();
     assert_eq!((&answer["transitions"], &answer["missed"]), (&serde_json::json!([]), &0.into()));
     for (query, part) in [
         ("limit=0", "limit"),
         ("limit=1001", "limit"),
         ("wait=21", "wait"),
-        ("model=loyalty", "no such model"),
         ("after=x", "invalid digit"),
         ("sort=asc", "unknown field"),
     ] {
@@ -326,4 +338,114 @@ fn a_request_for_transitions_that_makes_no_sense_is_told_why() {
         );
         assert!(answer.json()["detail"].as_str().unwrap().contains(part), "{query}: {}", answer.body);
     }
+}
+
+#[test]
+fn what_no_route_would_read_is_refused() {
+    let server = Server::start(None);
+    let request = |line: &str, fields: &str| {
+        let host = format!("Host: {}\r\nConnection: close\r\n", server.address);
+        server.request(&format!("{line} HTTP/1.1\r\n{host}{fields}\r\n"))
+    };
+    let answer = request("GET /livez", "Content-Length: 5\r\n");
+    assert_eq!((answer.status, &answer.json()["type"]), (413, &"urn:lifecycle:problem:body-not-read".into()));
+    let answer = request("GET /livez", "Transfer-Encoding: chunked\r\n");
+    assert_eq!(answer.status, 413);
+    let answer = request(&format!("GET /v1/customers/{}", "a".repeat(9_000)), "");
+    assert_eq!((answer.status, &answer.json()["type"]), (414, &"urn:lifecycle:problem:uri-too-long".into()));
+    let answer = request(&format!("GET /v1/customers/{}", "a".repeat(2_000)), "");
+    assert_eq!((answer.status, &answer.json()["type"]), (404, &"urn:lifecycle:problem:unknown-customer".into()));
+    let answer = request("GET /v1/customers/%FF", "");
+    assert_eq!((answer.status, &answer.json()["type"]), (400, &"urn:lifecycle:problem:bad-path".into()));
+    let answer = request("DELETE /v1/customers/anna", "");
+    assert_eq!((answer.status, &answer.json()["status"]), (405, &405.into()));
+    assert!(answer.head.contains("allow: get"), "{}", answer.head);
+    // What is too large for a head at all is cut off before any route sees it.
+    let answer = request("GET /livez", &format!("X-Large: {}\r\n", "a".repeat(40_000)));
+    assert_eq!(answer.status, 431);
+}
+
+#[test]
+fn no_more_connections_are_taken_than_are_allowed() {
+    let server = Server::start(None);
+    let open: Vec<_> = (0..1024).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+    // The last of them is taken by the time that the next is: they come in order.
+    let answer = server.get("/livez");
+    assert_eq!((answer.status, &answer.json()["type"]), (503, &"urn:lifecycle:problem:too-many-connections".into()));
+    drop(open);
+    super::broker::until("a connection is free again", || (server.get("/livez").status == 200).then_some(()));
+}
+
+#[test]
+fn no_more_questions_are_open_than_are_allowed() {
+    let server = Server::start(None);
+    // Nobody answers these.
+    let path = "GET /v1/customers/anna HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let ask = |_| {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.write_all(path.as_bytes()).unwrap();
+        stream
+    };
+    let open: Vec<_> = (0..512).map(ask).collect();
+    let answer = server.get("/v1/models");
+    assert_eq!((answer.status, &answer.json()["type"]), (429, &"urn:lifecycle:problem:too-many-questions".into()));
+    assert!(answer.head.contains("retry-after: 1"), "{}", answer.head);
+    assert_eq!(server.get("/livez").status, 200);
+    drop(open);
+}
+
+/// Two servers of one group, of which the second holds the customer.
+fn pair(token: Option<&Token>) -> (Server, Server) {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses: Vec<String> = listeners.iter().map(|of| of.local_addr().unwrap().to_string()).collect();
+    let [mut first, mut second] = listeners.map(|listener| {
+        let (own, all) = (listener.local_addr().unwrap().to_string(), addresses.clone());
+        Server::among(listener, Some(Peers::new(own, Box::new(move || Ok(all.clone())))), token.cloned())
+    });
+    first.know_nobody();
+    second.answer_questions();
+    (first, second)
+}
+
+#[test]
+fn a_customer_of_another_instance_is_answered_through_it() {
+    let (first, second) = pair(None);
+    let answer = first.get("/v1/customers/anna%2F1");
+    assert_eq!((answer.status, &answer.json()["customer_id"]), (200, &"anna/1".into()), "{}", answer.body);
+    assert!(answer.head.contains(&format!("lifecycle-answered-by: {}", second.address)), "{}", answer.head);
+    assert_eq!(answer.json()["models"], second.get("/v1/customers/anna%2F1").json()["models"]);
+    let answer = first.get("/v1/customers/anna%2F1/forecast?days=10").json();
+    assert_eq!(answer["customer_id"], "anna/1", "{answer}");
+    for server in [&first, &second] {
+        let answer = server.get("/v1/customers/nobody");
+        assert_eq!((answer.status, &answer.json()["type"]), (404, &"urn:lifecycle:problem:unknown-customer".into()));
+    }
+    // A question that was handed on is not handed on again.
+    let handed_on =
+        "GET /v1/customers/anna%2F1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nLifecycle-Asked-By: x\r\n\r\n";
+    assert_eq!((first.request(handed_on).status, second.request(handed_on).status), (404, 200));
+}
+
+#[test]
+fn an_instance_that_cannot_be_asked_is_named() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let all = vec![gone.clone(), "no address".to_owned()];
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peers = Peers::new(listener.local_addr().unwrap().to_string(), Box::new(move || Ok(all.clone())));
+    let mut server = Server::among(listener, Some(peers), None);
+    server.know_nobody();
+    let answer = server.get("/v1/customers/anna");
+    assert_eq!((answer.status, &answer.json()["type"]), (503, &"urn:lifecycle:problem:elsewhere".into()));
+    assert!(answer.json()["detail"].as_str().unwrap().contains(&format!("could not tell: {gone};")), "{}", answer.body);
+}
+
+#[test]
+fn the_callers_token_is_handed_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let (first, _second) = pair(Some(&Token::read(&path).unwrap()));
+    let request = "GET /v1/customers/anna%2F1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ";
+    assert_eq!(first.request(&format!("{request}0123456789abcdef0123456789abcdef\r\n\r\n")).status, 200);
+    assert_eq!(first.request(&format!("{request}another\r\n\r\n")).status, 401);
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lifecycle_processor::api::ROUTES;
+use lifecycle_processor::api::{self, ROUTES, Route};
 use lifecycle_processor::telemetry::catalogue;
 
 use super::cli::lifecycle;
@@ -28,7 +28,7 @@ fn the_document_of_commands_holds_the_help() {
 
 #[test]
 fn the_document_of_http_holds_the_table_of_all_routes() {
-    let rows = ROUTES.iter().map(|(path, about)| format!("| `{path}` | {about} |"));
+    let rows = ROUTES.iter().map(|Route { path, about, .. }| format!("| `{path}` | {about} |"));
     let expected: Vec<String> =
         ["| path | answer |".to_owned(), "|---|---|".to_owned()].into_iter().chain(rows).collect();
     assert_eq!(
@@ -36,5 +36,19 @@ fn the_document_of_http_holds_the_table_of_all_routes() {
         expected,
         "docs/http.md should hold\n{}",
         expected.join("\n")
+    );
+}
+
+#[test]
+fn the_openapi_document_is_that_of_the_program() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+    let document = format!("{:#}\n", api::document());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &document).expect("docs can be written");
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        committed == document,
+        "docs/openapi.json is another; UPDATE_GOLDEN=1 cargo test --test it docs writes it anew"
     );
 }

@@ -106,6 +106,7 @@ fn show(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, Strin
         clients: vec![client],
         state_bytes_max: STATE_BYTES_MAX,
         http: Some((listener, None)),
+        peers: None,
         shutdown_deadline: Duration::from_secs(15),
     };
     let service = Service::start(parts, Arc::clone(&stop))?;
