@@ -10,6 +10,7 @@ pub mod wire;
 
 pub mod graph;
 pub mod journeys;
+pub mod live;
 pub mod replay;
 pub mod runtime;
 pub mod scenario;

@@ -17,8 +17,10 @@ mod replay;
 mod run;
 mod schema;
 mod test;
+mod top;
 mod topics;
 mod touchpoint_files;
+mod watch;
 
 /// How a command ended. The numbers are a contract: scripts and supervisors act on them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,7 +50,7 @@ Exit codes:
   0  done
   1  done, and problems were found: bad lines, a model that does not check, a scenario that fails
   2  the command line, the configuration or a model file cannot be used
-  3  run, topics, generate: the cluster, its topics or the HTTP address cannot be used
+  3  run, topics, generate, top: the cluster, its topics or the HTTP address cannot be used
   4  run: stopped by an error that only a person can mend
   5  run: did not stop in time, or a call to Kafka never returned; restart it";
 
@@ -64,6 +66,7 @@ struct CommandLine {
 enum Command {
     Run(run::RunArguments),
     Demo(demo::DemoArguments),
+    Top(top::TopArguments),
     Generate(generate::GenerateArguments),
     Check(check::CheckArguments),
     Eval(eval::EvalArguments),
@@ -106,6 +109,7 @@ pub fn run() -> ExitCode {
     match CommandLine::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Top(arguments) => top::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),

@@ -80,7 +80,7 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         "lifecycle starts"
     );
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8).map_err(|problem| (Exit::Fatal, problem))?;
+    stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
     let is_stopping = || stop.load(Ordering::Relaxed);
     let findings = match topics::verify(config, is_stopping) {
         Ok(findings) => findings,

@@ -6,11 +6,12 @@ use std::thread;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Sets `stop` at the first interrupt or termination; ends the process with `exit_code` at the second.
+/// Sets `stop` at the first interrupt or termination; ends the process with `exit_code` at the second,
+/// after `last_act`.
 ///
 /// # Errors
 /// A sentence: the system lets no signals be waited for.
-pub fn stop_on_signals(stop: Arc<AtomicBool>, exit_code: u8) -> Result<(), String> {
+pub fn stop_on_signals(stop: Arc<AtomicBool>, exit_code: u8, last_act: fn()) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -29,6 +30,7 @@ pub fn stop_on_signals(stop: Arc<AtomicBool>, exit_code: u8) -> Result<(), Strin
                 }
                 if stop.swap(true, Ordering::Relaxed) {
                     tracing::warn!("second signal: ends at once");
+                    last_act();
                     std::process::exit(i32::from(exit_code));
                 }
                 tracing::info!("signal: stops in order; a second one ends at once");

@@ -59,6 +59,9 @@ fn copy_folder(name: &str, to: &Path) {
     fs::create_dir(to.join(name)).expect("writable");
     for entry in fs::read_dir(root().join(name)).expect("readable") {
         let entry = entry.expect("readable").path();
+        if entry.is_dir() {
+            continue;
+        }
         fs::copy(&entry, to.join(name).join(entry.file_name().expect("a file"))).expect("writable");
     }
 }

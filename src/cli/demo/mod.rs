@@ -1,41 +1,40 @@
 //! `lifecycle demo`: the real service over generated customers and a broker inside the process.
 
-mod screen;
+mod shop;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use clap::Args;
 
 use crate::config::ModelChoice;
-use crate::journeys::{JourneyOptions, Journeys};
-use crate::kafka::feed::Feed;
-use crate::kafka::mock::{MockBroker, Tail};
-use crate::kafka::{self, Cluster, Error};
+use crate::journeys::JourneyOptions;
+use crate::kafka::mock::MockBroker;
+use crate::kafka::{self, Cluster};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
+use crate::live::client::Client;
+use crate::live::terminal;
 use crate::runtime::{self, WallClock};
 use crate::service::{Ending, Parts, Service, stop_on_signals};
 use crate::telemetry::logging::{self, LogFormat};
 use crate::wire::cloud_events::CloudEvents;
 
 use super::Exit;
-use screen::Screen;
+use super::watch::{End, PREFERRED, Watch};
+use shop::{Shop, ShopTime};
 
 const TOUCHPOINTS: &str = "touchpoints";
 const TRANSITIONS: &str = "lifecycle.transitions";
 const CHANGELOG: &str = "lifecycle.changelog";
 const DEAD_LETTERS: &str = "lifecycle.dead-letters";
 const PARTITIONS: i32 = 4;
-/// How often touchpoints are sent.
-const TICK: Duration = Duration::from_millis(50);
-/// How many transitions are taken from the topic at once.
-const READ_MAX: usize = 10_000;
 /// Longer than any demo: nothing in it is too old or too new.
 const CENTURY: time::Duration = time::Duration::from_days(36_525);
 const STATE_BYTES_MAX: usize = 1 << 30;
@@ -46,7 +45,8 @@ Examples:
   lifecycle demo --seconds 60 --days-per-second 10
   lifecycle demo --model ./my-model.yaml
 
-Nothing has to be installed: the broker lives inside this process and ends with it.";
+On a terminal it fills the screen; ? shows the keys. Nothing has to be installed: the broker lives inside this process
+and ends with it.";
 
 /// Watch generated customers move through their lifecycle, on the real service.
 #[derive(Args, Debug)]
@@ -67,6 +67,9 @@ pub(super) struct DemoArguments {
     /// A shipped model, or a model file; may be repeated [default: all shipped models]
     #[arg(long = "model", value_name = "NAME|FILE")]
     models: Vec<String>,
+    /// Print plain lines, also on a terminal
+    #[arg(long)]
+    lines: bool,
 }
 
 /// Shows the demo.
@@ -88,32 +91,46 @@ pub(super) fn run(arguments: &DemoArguments) -> ExitCode {
 }
 
 fn show(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, String> {
-    logging::start(LogFormat::Text, "error")?;
-    let sentence = |error: Error| error.to_string();
+    let fills_screen = Watch::fills_screen(arguments.lines);
+    // On a full screen a line of the log would stand somewhere in the picture.
+    logging::start(LogFormat::Text, if fills_screen { "off" } else { "error" })?;
     let topics = [(TOUCHPOINTS, PARTITIONS), (CHANGELOG, PARTITIONS), (TRANSITIONS, PARTITIONS), (DEAD_LETTERS, 1)];
-    let broker = MockBroker::start(&topics).map_err(sentence)?;
+    let broker = MockBroker::start(&topics).map_err(|error| error.to_string())?;
     let cluster = broker.cluster();
-    let servers = cluster.bootstrap_servers.clone();
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| format!("http: {error}"))?;
     let address = listener.local_addr().map_err(|error| format!("http: {error}"))?;
 
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8)?;
-    let client = kafka::Options::new(&servers, "lifecycle", "demo-0", TOUCHPOINTS, CHANGELOG);
-    let parts = Parts {
-        models: Arc::clone(models),
-        worker: Arc::new(worker_options()),
-        clients: vec![client],
-        state_bytes_max: STATE_BYTES_MAX,
-        http: Some((listener, None)),
-        peers: None,
-        shutdown_deadline: Duration::from_secs(15),
+    let over = Arc::new(AtomicBool::new(false));
+    stop_on_signals(Arc::clone(&over), Exit::Stuck as u8, terminal::restore)?;
+    let service = Service::start(parts(models, &cluster, listener), Arc::clone(&over))?;
+    if !fills_screen {
+        welcome(&cluster.bootstrap_servers, &address.to_string(), arguments.days_per_second);
+    }
+    let watch = Watch {
+        client: Client::new(&address.to_string(), None)?,
+        subject: "lifecycle demo",
+        models: shown_first(models),
+        fills_screen,
     };
-    let service = Service::start(parts, Arc::clone(&stop))?;
-    let mut screen = Screen::new(models, io::stdout().is_terminal());
-    Screen::welcome(&servers, &address.to_string(), arguments.days_per_second);
-    let shown = feed_and_show(arguments, &cluster, &stop, &mut screen);
-    stop.store(true, Ordering::Relaxed);
+    // A year ago, so that what is shown bears dates that people have a feeling for.
+    let start = WallClock::start().now().wall - time::Duration::from_days(365);
+    let shop_time = ShopTime::starting(start, arguments.days_per_second);
+    let touchpoints = AtomicU64::new(0);
+    let customers_per_day = f64::from(arguments.customers_per_day);
+    let shop = Shop {
+        cluster: &cluster,
+        topic: TOUCHPOINTS,
+        options: JourneyOptions { seed: arguments.seed, start, customers_per_day },
+        time: &shop_time,
+        limit: arguments.seconds.map(Duration::from_secs),
+        touchpoints: &touchpoints,
+    };
+    let (end, sent) = thread::scope(|scope| {
+        let open = scope.spawn(|| shop.open(&over));
+        let end = watch.run(&over, || Some(shop_time.pace()), |wish| shop_time.rule(wish));
+        over.store(true, Ordering::Relaxed);
+        (end, open.join())
+    });
     match service.wait() {
         Ending::Stopped(_) => {}
         Ending::Fatal(problem) => return Err(problem),
@@ -122,73 +139,40 @@ fn show(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, Strin
             std::process::exit(Exit::Stuck as i32);
         }
     }
-    match shown {
-        Ok(()) => screen.farewell(&mut io::stdout().lock()).map_or(Ok(Exit::Success), |()| Ok(Exit::Success)),
-        Err(Failure::Output) => Ok(Exit::Success),
-        Err(Failure::Kafka(error)) => Err(error.to_string()),
+    sent.map_err(|_| "the shop panicked; this is a bug".to_owned())?.map_err(|error| error.to_string())?;
+    match end {
+        End::Asked(lines) if !fills_screen => drop(lines.farewell(&mut io::stdout().lock())),
+        End::Asked(_) => println!("{} touchpoints were sent", touchpoints.load(Ordering::Relaxed)),
+        End::Closed => {}
+        End::Terminal(error) => return Err(format!("the terminal cannot be used: {error}; --lines does without")),
     }
+    Ok(Exit::Success)
 }
 
-/// Why the show ended before its time.
-enum Failure {
-    Kafka(Error),
-    /// Nobody watches any more.
-    Output,
+fn welcome(servers: &str, address: &str, days_per_second: u32) {
+    eprintln!("generated customers of a shop, {days_per_second} days a second; Ctrl-C ends the demo");
+    eprintln!("kafka at {servers} (topic {TRANSITIONS}), http at http://{address}/v1/customers/customer-00001");
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Kafka(error)
+/// The models that people understand at once, as far as they run; else all.
+fn shown_first(models: &ModelSet) -> Vec<String> {
+    let running: Vec<&str> = models.models.iter().map(|model| &*model.name).collect();
+    let preferred: Vec<&str> = PREFERRED.into_iter().filter(|name| running.contains(name)).collect();
+    let shown = if preferred.is_empty() { running } else { preferred };
+    shown.into_iter().map(str::to_owned).collect()
+}
+
+fn parts(models: &Arc<ModelSet>, cluster: &Cluster, listener: TcpListener) -> Parts {
+    let client = kafka::Options::new(&cluster.bootstrap_servers, "lifecycle", "demo-0", TOUCHPOINTS, CHANGELOG);
+    Parts {
+        models: Arc::clone(models),
+        worker: Arc::new(worker_options()),
+        clients: vec![client],
+        state_bytes_max: STATE_BYTES_MAX,
+        http: Some((listener, None)),
+        peers: None,
+        shutdown_deadline: Duration::from_secs(15),
     }
-}
-
-impl From<io::Error> for Failure {
-    fn from(_: io::Error) -> Self {
-        Self::Output
-    }
-}
-
-fn feed_and_show(
-    arguments: &DemoArguments,
-    cluster: &Cluster,
-    stop: &AtomicBool,
-    screen: &mut Screen,
-) -> Result<(), Failure> {
-    let feed = Feed::connect(cluster)?;
-    let tail = Tail::connect(&cluster.bootstrap_servers, TRANSITIONS, PARTITIONS)?;
-    // A year ago, so that what is shown bears dates that people have a feeling for.
-    let start = WallClock::start().now().wall - time::Duration::from_days(365);
-    let customers_per_day = f64::from(arguments.customers_per_day);
-    let mut journeys = Journeys::new(JourneyOptions { seed: arguments.seed, start, customers_per_day });
-    let begun = Instant::now();
-    let mut out = io::stdout().lock();
-    let mut seconds = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let elapsed = begun.elapsed();
-        if arguments.seconds.is_some_and(|limit| elapsed.as_secs() >= limit) {
-            break;
-        }
-        let now = start + sped_up(elapsed, arguments.days_per_second);
-        while let Some(touchpoint) = journeys.next_by(now) {
-            feed.send(TOUCHPOINTS, &touchpoint.customer_id, touchpoint.to_json().as_bytes())?;
-            screen.fed();
-        }
-        feed.poll(Duration::ZERO)?;
-        for record in tail.read(READ_MAX, TICK)? {
-            screen.transition(&record, &mut out)?;
-        }
-        if elapsed.as_secs() > seconds {
-            seconds = elapsed.as_secs();
-            screen.second(now, &mut out)?;
-        }
-        out.flush()?;
-    }
-    Ok(())
-}
-
-fn sped_up(elapsed: Duration, days_per_second: u32) -> time::Duration {
-    let millis = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
-    time::Duration::from_millis(millis.saturating_mul(i64::from(days_per_second)).saturating_mul(86_400))
 }
 
 fn worker_options() -> runtime::Options {

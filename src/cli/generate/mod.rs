@@ -174,7 +174,7 @@ fn generate(arguments: &GenerateArguments) -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     // To a pipe a signal may end the process as it ends others; a topic is left in order.
     if output.is_kafka() {
-        stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8).map_err(Failure::Usage)?;
+        stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(Failure::Usage)?;
     }
     let clock = WallClock::start();
     let start = match arguments.start {

@@ -7,7 +7,7 @@ const FLOORS: [&[&str]; 6] = [
     &["lifecycle"],
     &["partition"],
     &["wire", "kafka", "telemetry"],
-    &["runtime", "replay", "scenario", "journeys", "graph"],
+    &["runtime", "replay", "scenario", "journeys", "graph", "live"],
     &["api"],
     &["service", "config", "cli"],
 ];
@@ -27,14 +27,16 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper_util", &["api"]),
     ("indicatif", &["cli"]),
     ("prost", &["wire"]),
+    ("ratatui", &["live"]),
     ("rdkafka", &["kafka"]),
     // The client tells its statistics as JSON.
     ("serde", &["wire", "config", "api", "kafka/listener"]),
-    ("serde_json", &["wire", "api", "cli", "kafka/listener"]),
+    ("serde_json", &["wire", "live", "api", "cli", "kafka/listener"]),
     ("schemars", &["wire", "api"]),
     ("serde_saphyr", &["wire", "config"]),
     ("tokio", &["api", "service"]),
     ("tracing_subscriber", &["telemetry"]),
+    ("ureq", &["live/client"]),
 ];
 
 /// Beside `std`, `core` and `alloc`: all that the pure floors may name.
@@ -56,6 +58,7 @@ const CRATES: &[&str] = &[
     "indicatif",
     "mimalloc",
     "prost",
+    "ratatui",
     "rdkafka",
     "schemars",
     "serde",
@@ -66,6 +69,7 @@ const CRATES: &[&str] = &[
     "tokio",
     "tracing",
     "tracing_subscriber",
+    "ureq",
     "uuid",
     "xxhash_rust",
 ];

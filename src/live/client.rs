@@ -1,0 +1,240 @@
+//! Asks a running service over HTTP, and turns its answers into what it told.
+//!
+//! Blocks; belongs on a thread of its own. A service that does not answer is asked again: it may be starting anew.
+
+use std::fmt::Write as _;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use ureq::Agent;
+
+use super::metrics_page::Reading;
+use super::told::{CustomerPage, ModelStages, Passed, Told};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The largest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 32 << 20;
+/// How often it is asked what was published.
+const TRANSITIONS_PERIOD: Duration = Duration::from_millis(250);
+/// How often metrics are read, and the customer who is looked at.
+const READING_PERIOD: Duration = Duration::from_millis(500);
+/// How often a service that is silent is asked again.
+const SILENCE_PERIOD: Duration = Duration::from_secs(1);
+/// How many transitions are asked for at once.
+const TRANSITIONS_MAX: usize = 1_000;
+
+/// A service, and how to ask it.
+#[derive(Debug)]
+pub struct Client {
+    agent: Agent,
+    base: String,
+    authorization: Option<String>,
+}
+
+/// An answer: its status and what it says.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    body: String,
+}
+
+impl Client {
+    /// The service at `url`, `http://host:port`, that asks for `token`, if for any.
+    ///
+    /// # Errors
+    /// A sentence: the URL cannot be used.
+    pub fn new(url: &str, token: Option<&str>) -> Result<Self, String> {
+        let base = match url.split_once("://") {
+            Some(("http", _)) => url.to_owned(),
+            Some(("https", _)) => {
+                return Err(format!(
+                    "{url}: https is not spoken here: ask the service itself, or through a tunnel such as `ssh -L`"
+                ));
+            }
+            Some((scheme, _)) => return Err(format!("{url}: {scheme} is not spoken here: write http://host:port")),
+            None => format!("http://{url}"),
+        };
+        let config = Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            .http_status_as_error(false)
+            // What stands between here and a service is not asked for: a service is asked directly.
+            .proxy(None)
+            .build();
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        Ok(Self { agent: config.into(), base: base.trim_end_matches('/').to_owned(), authorization })
+    }
+
+    /// Where the service is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.base
+    }
+
+    fn get(&self, path: &str) -> Result<Answer, String> {
+        let unheard = |error: &dyn std::fmt::Display| format!("{} does not answer: {error}", self.base);
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let mut response = request.call().map_err(|error| unheard(&error))?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        Ok(Answer { status, body: body.map_err(|error| unheard(&error))? })
+    }
+
+    /// An answer that must be there.
+    fn ask(&self, path: &str) -> Result<Value, String> {
+        let answer = self.get(path)?;
+        match answer.status {
+            200 => serde_json::from_str(&answer.body)
+                .map_err(|_| format!("{}{path} answers with something that is no JSON: is it lifecycle?", self.base)),
+            401 => Err(format!("{} asks for a token: --token-file FILE", self.base)),
+            status => Err(format!("{}{path} answers {status}: {}", self.base, answer.detail())),
+        }
+    }
+
+    /// The models that run.
+    ///
+    /// # Errors
+    /// A sentence: the service does not answer, or not as expected.
+    pub fn models(&self) -> Result<Vec<ModelStages>, String> {
+        let models = ModelStages::of_answer(&self.ask("/v1/models")?);
+        if models.is_empty() {
+            return Err(format!("{}/v1/models names no models: is it lifecycle?", self.base));
+        }
+        Ok(models)
+    }
+
+    fn reading(&self) -> Result<Reading, String> {
+        let answer = self.get("/metrics")?;
+        match answer.status {
+            200 => Ok(Reading::of_page(&answer.body)),
+            status => Err(format!("{}/metrics answers {status}", self.base)),
+        }
+    }
+
+    /// What was published after `cursor`, how many were missed, and the next cursor.
+    fn passed(&self, cursor: Option<u64>) -> Result<(Vec<Passed>, u64, Option<u64>), String> {
+        let after = cursor.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
+        let answer = self.ask(&format!("/v1/transitions?limit={TRANSITIONS_MAX}{after}"))?;
+        let (passed, missed) = Passed::of_answer(&answer);
+        Ok((passed, missed, answer["next"].as_u64()))
+    }
+
+    fn customer(&self, id: &str) -> Result<Told, String> {
+        let path = format!("/v1/customers/{}", encoded(id));
+        let answer = self.get(&path)?;
+        if answer.status != 200 {
+            return Ok(Told::NoCustomer(id.to_owned(), answer.detail()));
+        }
+        let customer: Value = serde_json::from_str(&answer.body).map_err(|error| error.to_string())?;
+        let forecast = self.get(&format!("{path}/forecast"))?;
+        let forecast = serde_json::from_str(&forecast.body).unwrap_or_default();
+        Ok(Told::Customer(Box::new(CustomerPage::of_answer(&customer, &forecast))))
+    }
+
+    /// Asks again and again, and tells, until nobody listens. `looks` says which customer is looked at.
+    pub fn follow(&self, tell: &Sender<Told>, looks: &Receiver<Option<String>>) {
+        let mut customer: Option<String> = None;
+        let mut cursor = None;
+        let mut is_heard = false;
+        let mut reading_due = Instant::now();
+        loop {
+            let heard = self.round(tell, customer.as_deref(), &mut cursor, &mut reading_due, is_heard);
+            let rest = match heard {
+                Ok(true) => {
+                    is_heard = true;
+                    TRANSITIONS_PERIOD
+                }
+                // Nobody listens.
+                Ok(false) => return,
+                Err(why) => {
+                    is_heard = false;
+                    if tell.send(Told::Silence(why)).is_err() {
+                        return;
+                    }
+                    SILENCE_PERIOD
+                }
+            };
+            match looks.recv_timeout(rest) {
+                Ok(look) => {
+                    customer = look;
+                    reading_due = Instant::now();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Asks everything that is due; `false` when nobody listens.
+    fn round(
+        &self,
+        tell: &Sender<Told>,
+        customer: Option<&str>,
+        cursor: &mut Option<u64>,
+        reading_due: &mut Instant,
+        is_heard: bool,
+    ) -> Result<bool, String> {
+        if !is_heard && tell.send(Told::Models(self.models()?)).is_err() {
+            return Ok(false);
+        }
+        let (passed, missed, next) = self.passed(*cursor)?;
+        *cursor = next.or(*cursor);
+        if tell.send(Told::Passed(passed, missed)).is_err() {
+            return Ok(false);
+        }
+        if Instant::now() < *reading_due {
+            return Ok(true);
+        }
+        *reading_due = Instant::now() + READING_PERIOD;
+        if tell.send(Told::Reading(Box::new(self.reading()?))).is_err() {
+            return Ok(false);
+        }
+        match customer {
+            Some(id) => Ok(tell.send(self.customer(id)?).is_ok()),
+            None => Ok(true),
+        }
+    }
+}
+
+impl Answer {
+    /// The detail of problem details, or the status.
+    fn detail(&self) -> String {
+        let problem: Value = serde_json::from_str(&self.body).unwrap_or_default();
+        problem["detail"].as_str().map_or_else(|| format!("status {}", self.status), str::to_owned)
+    }
+}
+
+/// An id as a part of a path.
+fn encoded(id: &str) -> String {
+    id.bytes().fold(String::new(), |mut path, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => path.push(char::from(byte)),
+            _ => _ = write!(path, "%{byte:02X}"),
+        }
+        path
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_encoded_so_that_they_are_one_part_of_the_path() {
+        assert_eq!(encoded("customer-7_~"), "customer-7_~");
+        assert_eq!(encoded("../a b/ё?"), "%2E%2E%2Fa%20b%2F%D1%91%3F");
+    }
+
+    #[test]
+    fn only_plain_http_is_spoken() {
+        let url = |url: &str| Client::new(url, None).map(|client| client.url().to_owned());
+        assert_eq!(url("localhost:8080").as_deref(), Ok("http://localhost:8080"));
+        assert_eq!(url("http://localhost:8080/lifecycle/").as_deref(), Ok("http://localhost:8080/lifecycle"));
+        assert!(url("https://localhost").unwrap_err().contains("https is not spoken here"));
+        assert!(url("ftp://localhost").is_err());
+    }
+}

@@ -1,0 +1,253 @@
+//! The demo and `top` as a person runs them: in a real terminal, driven by keys; and in plain lines where there is none.
+//!
+//! The terminal is tmux's. Where tmux is missing, what needs it is skipped and says so; with `CI=true` it fails.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::cli::lifecycle;
+
+/// Far more than anything takes.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How often it is looked at the screen.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A terminal with a program in it.
+struct Terminal {
+    directory: tempfile::TempDir,
+}
+
+impl Terminal {
+    /// Runs `command` in a new terminal of this size, and keeps the terminal's settings before and after; `None` where there is no tmux.
+    fn run(command: &str, width: u16, height: u16) -> Option<Self> {
+        if Command::new("tmux").arg("-V").output().is_err() {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "tmux is missing");
+            eprintln!("skipped: tmux is missing");
+            return None;
+        }
+        let terminal = Self { directory: tempfile::tempdir().expect("writable") };
+        let program = Path::new(env!("CARGO_BIN_EXE_lifecycle")).parent().expect("it lies in a folder").display();
+        let script = format!(
+            "export PATH={program}:$PATH LC_ALL=C.UTF-8; cd {}; stty -g >before; {command}; code=$?; stty -g >after; echo ended:$code; sleep 600",
+            terminal.directory.path().display()
+        );
+        let (width, height) = (width.to_string(), height.to_string());
+        terminal.tmux(&[
+            "-u",
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            &width,
+            "-y",
+            &height,
+            "sh",
+            "-c",
+            &script,
+        ]);
+        Some(terminal)
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> String {
+        let socket: PathBuf = self.directory.path().join("tmux");
+        let output = Command::new("tmux")
+            .arg("-S")
+            .arg(socket)
+            .args(arguments)
+            .env_remove("TMUX")
+            .output()
+            .expect("tmux can be run");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn frame(&self) -> String {
+        self.tmux(&["capture-pane", "-p"])
+    }
+
+    fn press(&self, keys: &[&str]) {
+        self.tmux(&[&["send-keys"], keys].concat());
+    }
+
+    /// Waits for a frame that is as wanted.
+    fn until(&self, what: &str, is_wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let frame = self.frame();
+            if is_wanted(&frame) {
+                return frame;
+            }
+            assert!(Instant::now() < deadline, "waited in vain: {what}\n{frame}");
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Whether the terminal is set as it was before.
+    fn is_restored(&self) -> bool {
+        let settings = |name: &str| std::fs::read_to_string(self.directory.path().join(name)).expect("settings");
+        settings("before") == settings("after") && !settings("after").is_empty()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let socket = self.directory.path().join("tmux");
+        drop(Command::new("tmux").arg("-S").arg(socket).arg("kill-server").output());
+    }
+}
+
+/// How many customers stand in `stage`, as a frame says.
+fn customers(frame: &str, stage: &str) -> u64 {
+    let row = frame.lines().find(|line| line.trim_start_matches(['│', ' ']).starts_with(stage));
+    let count = row.and_then(|row| row.split_whitespace().find_map(|word| word.replace(',', "").parse::<u64>().ok()));
+    count.unwrap_or_default()
+}
+
+/// The transitions of a frame.
+fn transitions(frame: &str) -> Vec<&str> {
+    frame
+        .lines()
+        .skip_while(|line| !line.contains("Transitions of"))
+        .skip(1)
+        .filter(|line| line.contains("customer-"))
+        .collect()
+}
+
+#[test]
+fn the_demo_moves_obeys_keys_fits_any_size_and_leaves_the_terminal_as_it_was() {
+    let Some(terminal) = Terminal::run("lifecycle demo --seed 7", 80, 24) else { return };
+    let first = terminal
+        .until("the first transitions", |frame| customers(frame, "interest") > 0 && !transitions(frame).is_empty());
+    assert!(first.contains("lifecycle demo") && first.contains("5 days/s") && first.contains("2/6"), "{first}");
+    let later = terminal.until("numbers that grew", |frame| {
+        customers(frame, "interest") > customers(&first, "interest")
+            && customers(frame, "satisfaction") > customers(&first, "satisfaction")
+            && transitions(frame) != transitions(&first)
+    });
+    assert!(later.contains("touchpoints/s") && later.contains("commit "), "{later}");
+    terminal.until("moves between stages", |frame| {
+        frame.lines().any(|line| line.contains(" interest ") && line.contains("→ purchase"))
+    });
+
+    terminal.press(&["Right"]);
+    terminal.until("the next model", |frame| frame.contains("3/6"));
+    terminal.press(&["Left", "+"]);
+    terminal.until("a higher speed", |frame| frame.contains("2/6") && frame.contains("10 days/s"));
+    terminal.press(&["Space"]);
+    terminal.until("a pause", |frame| frame.contains("paused"));
+    terminal.press(&["?"]);
+    terminal.until("help", |frame| frame.contains("ctrl-c"));
+    terminal.press(&["Escape"]);
+
+    for (width, height) in [("60", "20"), ("44", "12"), ("132", "40")] {
+        terminal.tmux(&["resize-window", "-x", width, "-y", height]);
+        terminal.until("a frame of the new size", |frame| {
+            let is_whole =
+                |line: &str| line.chars().count() == width.parse::<usize>().expect("a number") && line.ends_with('╮');
+            frame.lines().any(|line| line.contains("Customers by stage") && is_whole(line))
+                && frame.lines().any(|line| line.contains("Transitions of") && is_whole(line))
+        });
+    }
+    terminal.tmux(&["resize-window", "-x", "30", "-y", "8"]);
+    terminal.until("a sentence", |frame| frame.contains("too small"));
+    terminal.tmux(&["resize-window", "-x", "100", "-y", "30"]);
+
+    terminal.press(&["Up", "Enter"]);
+    let page = terminal.until("a customer", |frame| frame.contains("Stands") && frame.contains("Latest transitions"));
+    assert!(page.contains("Customer customer-") && page.contains("retention"), "{page}");
+    terminal.press(&["/", "nobody", "Enter"]);
+    terminal.until("a customer who is not there", |frame| {
+        frame.contains("Customer nobody") && frame.contains("customer; ask")
+    });
+    terminal.press(&["q"]);
+    terminal.until("the end", |frame| frame.contains("ended:0") && frame.contains(" touchpoints were sent"));
+    assert!(terminal.is_restored());
+}
+
+#[test]
+fn a_signal_ends_the_demo_and_leaves_the_terminal_as_it_was() {
+    let Some(terminal) = Terminal::run("sh -c 'echo $$ >pid; exec lifecycle demo'", 80, 24) else { return };
+    terminal.until("the view", |frame| frame.contains("Customers by stage"));
+    let id = std::fs::read_to_string(terminal.directory.path().join("pid")).expect("an id");
+    assert!(Command::new("kill").args(["-TERM", id.trim()]).status().expect("kill can be run").success());
+    terminal.until("the end", |frame| frame.contains("ended:0"));
+    assert!(terminal.is_restored());
+}
+
+#[test]
+fn colors_are_used_unless_they_are_not_wanted() {
+    for (environment, has_color) in [("", true), ("NO_COLOR=1 ", false)] {
+        let Some(terminal) = Terminal::run(&format!("{environment}lifecycle demo --model retention"), 80, 24) else {
+            return;
+        };
+        terminal.until("the view", |frame| frame.contains("Customers by stage"));
+        let frame = terminal.tmux(&["capture-pane", "-p", "-e"]);
+        assert_eq!(frame.contains("[38;5;") || frame.contains(";38;5;"), has_color, "{frame:?}");
+    }
+}
+
+#[test]
+fn a_terminal_that_is_none_gets_lines() {
+    let Some(terminal) = Terminal::run("TERM=dumb lifecycle demo --seconds 7", 100, 24) else { return };
+    let frame = terminal.until("the end", |frame| frame.contains("ended:0"));
+    assert!(frame.contains(" transitions\n") && frame.contains("became_interested"), "{frame}");
+}
+
+/// A demo in plain lines, and where it serves HTTP.
+fn demo() -> (Child, String) {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
+        .args(["demo", "--seconds", "90", "--seed", "7"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let errors = BufReader::new(demo.stderr.take().expect("piped"));
+    let address = errors.lines().map_while(Result::ok).find_map(|line| {
+        let (_, rest) = line.split_once("http at ")?;
+        Some(rest.split("/v1/").next()?.to_owned())
+    });
+    (demo, address.expect("the demo says where it serves http"))
+}
+
+#[test]
+fn top_shows_a_running_service() {
+    let (mut demo, url) = demo();
+    let run = lifecycle(Path::new("."), &["top", "--url", &url, "--seconds", "12"], b"");
+    assert_eq!(run.code, 0, "{}", run.errors);
+    for shown in [" touchpoints/s", "became_interested", "|  awareness ", " transitions\n"] {
+        assert!(run.output.contains(shown), "{shown} is missing in {}", run.output);
+    }
+    let refused = lifecycle(Path::new("."), &["top", "--url", &url, "--model", "retentoin"], b"");
+    assert_eq!(refused.code, 2);
+    assert!(refused.errors.contains("no model retentoin runs there"), "{}", refused.errors);
+    if let Some(terminal) = Terminal::run(&format!("lifecycle top --url {url} --model retention"), 80, 24) {
+        let frame =
+            terminal.until("customers", |frame| customers(frame, "active") > 0 && !transitions(frame).is_empty());
+        assert!(frame.contains(url.trim_start_matches("http://")) && frame.contains("freeze"), "{frame}");
+        demo.kill().expect("it runs");
+        terminal.until("that nobody answers", |frame| frame.contains("does not answer"));
+        terminal.press(&["q"]);
+        terminal.until("the end", |frame| frame.contains("ended:0"));
+        assert!(terminal.is_restored());
+    }
+    drop(demo.kill());
+    demo.wait().expect("it ends");
+}
+
+#[test]
+fn top_says_what_it_cannot_use() {
+    let refuse = |arguments: &[&str]| {
+        let run = lifecycle(Path::new("."), &[&["top"], arguments].concat(), b"");
+        (run.code, run.errors)
+    };
+    let (code, errors) = refuse(&["--url", "https://localhost:1"]);
+    assert!(code == 2 && errors.contains("https is not spoken here"), "{errors}");
+    let (code, errors) = refuse(&["--url", "http://127.0.0.1:9"]);
+    assert!(code == 3 && errors.contains("http://127.0.0.1:9 does not answer"), "{errors}");
+    let (code, errors) = refuse(&["--token-file", "nowhere"]);
+    assert!(code == 2 && errors.contains("nowhere cannot be read"), "{errors}");
+}
