@@ -10,14 +10,14 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::replay::{parse_currency, parse_lateness, parse_until};
+use super::fact_arguments::{FactArguments, parse_until};
 use super::touchpoint_files::{TOUCHPOINT_OPTIONS, each_line};
 use super::{Exit, Format, print};
 use crate::config::ModelChoice;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
-use crate::lifecycle::time::{Duration, Timestamp};
-use crate::lifecycle::touchpoint::{FactOptions, Touchpoint};
+use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::touchpoint::Touchpoint;
 use crate::lifecycle::transition::{Cause, Transition};
 use crate::partition::CustomerView;
 use crate::replay::{Replay, ReplayOptions};
@@ -52,12 +52,8 @@ pub(super) struct ExplainArguments {
     /// Leave out later touchpoints, and let time pass up to this instant (RFC 3339) [default: the latest touchpoint]
     #[arg(long, value_name = "TIME", value_parser = parse_until)]
     until: Option<Timestamp>,
-    /// How late touchpoints may be without a transition having to be corrected afterwards
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_lateness)]
-    lateness: Duration,
-    /// What amounts without a currency are in, and the only currency that revenue is counted in
-    #[arg(long, value_name = "CODE", default_value = "USD", value_parser = parse_currency)]
-    currency: Currency,
+    #[command(flatten)]
+    facts: FactArguments,
     /// How it is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -107,8 +103,8 @@ pub(super) fn run(arguments: &ExplainArguments) -> ExitCode {
     match tell(arguments, &models, &mut bad_lines) {
         Ok(Some(story)) => {
             let written = print(&match arguments.format {
-                Format::Text => text(&story, &models, arguments.currency),
-                Format::Json => format!("{:#}\n", object(&story, &models, arguments.currency)),
+                Format::Text => text(&story, &models, arguments.facts.currency),
+                Format::Json => format!("{:#}\n", object(&story, &models, arguments.facts.currency)),
             });
             if bad_lines > 0 && written == Exit::Success { Exit::Problems } else { written }.into()
         }
@@ -125,7 +121,7 @@ pub(super) fn run(arguments: &ExplainArguments) -> ExitCode {
 
 /// `None` when nothing is known of the customer.
 fn tell(arguments: &ExplainArguments, models: &Arc<ModelSet>, bad_lines: &mut u64) -> Result<Option<Story>, String> {
-    let facts = FactOptions { currency: arguments.currency, lateness: arguments.lateness, ..FactOptions::default() };
+    let facts = arguments.facts.options();
     let mut replay = Replay::new(Arc::clone(models), ReplayOptions { facts, until: arguments.until });
     let decoder = TouchpointDecoder::new(&models.vocabulary, TOUCHPOINT_OPTIONS);
     let mut moments = Vec::new();

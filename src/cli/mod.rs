@@ -11,6 +11,7 @@ mod config;
 mod demo;
 pub mod eval;
 mod explain;
+mod fact_arguments;
 mod generate;
 mod graph;
 mod replay;

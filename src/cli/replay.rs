@@ -12,17 +12,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::ModelChoice;
 use crate::lifecycle::model_set::ModelSet;
-use crate::lifecycle::money::Currency;
-use crate::lifecycle::time::{Duration, Timestamp};
-use crate::lifecycle::touchpoint::FactOptions;
+use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::Transition;
 use crate::partition::{Partition, Reason};
 use crate::replay::{Line, Lines, Replay, ReplayOptions};
-use crate::wire::time::{format_timestamp, parse_duration, parse_timestamp};
+use crate::wire::time::format_timestamp;
 use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
 use crate::wire::transition::{Mode, Publication};
 use crate::wire::transition_json::write_json;
 
+use super::fact_arguments::{FactArguments, parse_until};
 use super::{Exit, Format, compare};
 
 /// Longer lines are bad lines.
@@ -55,12 +54,8 @@ pub(super) struct ReplayArguments {
     /// [default: the latest touchpoint]
     #[arg(long, value_name = "TIME", value_parser = parse_until)]
     until: Option<Timestamp>,
-    /// How late touchpoints may be without a transition having to be corrected afterwards
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_lateness)]
-    lateness: Duration,
-    /// What amounts without a currency are in, and the only currency that revenue is counted in
-    #[arg(long, value_name = "CODE", default_value = "USD", value_parser = parse_currency)]
-    currency: Currency,
+    #[command(flatten)]
+    facts: FactArguments,
     /// What to write
     #[arg(long, value_enum, default_value_t = Output::Transitions)]
     output: Output,
@@ -86,12 +81,6 @@ pub(super) struct ReplayArguments {
     files: Vec<PathBuf>,
 }
 
-impl ReplayArguments {
-    fn facts(&self) -> FactOptions {
-        FactOptions { currency: self.currency, lateness: self.lateness, ..FactOptions::default() }
-    }
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
 enum Output {
     /// Transitions, in the order in which they would be published
@@ -103,7 +92,7 @@ enum Output {
 /// Replays.
 pub(super) fn run(arguments: &ReplayArguments) -> ExitCode {
     if let [old, new] = &arguments.compare[..] {
-        let options = ReplayOptions { facts: arguments.facts(), until: arguments.until };
+        let options = ReplayOptions { facts: arguments.facts.options(), until: arguments.until };
         return compare::run(old, new, &options, arguments.format, &arguments.files);
     }
     let models = match ModelChoice::of(&arguments.models).load(io::stderr().is_terminal()) {
@@ -139,14 +128,14 @@ enum Failure {
 
 /// Returns the number of bad lines.
 fn replay(arguments: &ReplayArguments, models: &Arc<ModelSet>) -> Result<u64, Failure> {
-    let facts = arguments.facts();
+    let facts = arguments.facts.options();
     let mut replay = Replay::new(Arc::clone(models), ReplayOptions { facts, until: arguments.until });
     let mut output = BufWriter::with_capacity(WRITE_BYTES, io::stdout().lock());
     let mut json = Vec::new();
     let mut publish = |transition: &Transition, detected_at: Timestamp| {
         if arguments.output == Output::Transitions {
             json.clear();
-            let currency = arguments.currency;
+            let currency = arguments.facts.currency;
             write_json(&Publication { transition, models, detected_at, mode: Mode::Replay, currency }, &mut json);
             json.push(b'\n');
             output.write_all(&json)?;
@@ -332,19 +321,4 @@ fn hexadecimal(bytes: &[u8]) -> String {
         _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-pub(super) fn parse_until(text: &str) -> Result<Timestamp, String> {
-    parse_timestamp(text).map_err(|error| format!("{error}; write an instant such as 2026-01-31T00:00:00Z"))
-}
-
-pub(super) fn parse_lateness(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
-        Ok(length) if length >= Duration::ZERO => Ok(length),
-        _ => Err("write a duration such as 30s, 1m or 24h".to_owned()),
-    }
-}
-
-pub(super) fn parse_currency(text: &str) -> Result<Currency, String> {
-    Currency::parse(text).ok_or_else(|| "write three capital letters, such as EUR".to_owned())
 }

@@ -229,6 +229,43 @@ mod tests {
         assert_eq!(encoded("../a b/ё?"), "%2E%2E%2Fa%20b%2F%D1%91%3F");
     }
 
+    /// A server that answers one request with `status`; returns what it was asked.
+    fn server(status: &'static str) -> (String, std::thread::JoinHandle<String>) {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            let mut part = [0; 1024];
+            while !request.ends_with(b"\r\n\r\n") {
+                let read = stream.read(&mut part).unwrap();
+                request.extend_from_slice(&part[..read]);
+            }
+            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}").unwrap();
+            String::from_utf8(request).unwrap().to_ascii_lowercase()
+        });
+        (url, asked)
+    }
+
+    #[test]
+    fn a_token_is_borne_and_one_that_is_missing_or_wrong_is_told() {
+        let (url, asked) = server("401 Unauthorized");
+        let refused = Client::new(&url, Some("S3cret")).unwrap().models().unwrap_err();
+        assert_eq!(refused, format!("{url} asks for a token: --token-file FILE"));
+        assert!(asked.join().unwrap().contains("authorization: bearer s3cret\r\n"));
+    }
+
+    #[test]
+    fn something_that_is_no_service_is_told() {
+        let (url, asked) = server("200 OK");
+        assert!(Client::new(&url, None).unwrap().models().unwrap_err().contains("is it lifecycle?"));
+        assert!(!asked.join().unwrap().contains("authorization"));
+        let (url, asked) = server("503 Service Unavailable");
+        assert!(Client::new(&url, None).unwrap().models().unwrap_err().ends_with("/v1/models answers 503: status 503"));
+        drop(asked.join());
+    }
+
     #[test]
     fn only_plain_http_is_spoken() {
         let url = |url: &str| Client::new(url, None).map(|client| client.url().to_owned());

@@ -23,7 +23,7 @@ use crate::service::stop_on_signals;
 use crate::wire::time::{parse_duration, parse_timestamp};
 
 use super::Exit;
-use super::replay::parse_currency;
+use super::fact_arguments::parse_currency;
 use output::{Failure, Output};
 use pace::{Pace, Pacer};
 use progress::Progress;

@@ -1,0 +1,40 @@
+//! What commands over files are told about facts: the currency that counts, and how late touchpoints may be.
+
+use clap::Args;
+
+use crate::lifecycle::money::Currency;
+use crate::lifecycle::time::{Duration, Timestamp};
+use crate::lifecycle::touchpoint::FactOptions;
+use crate::wire::time::{parse_duration, parse_timestamp};
+
+/// What facts are kept by.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct FactArguments {
+    /// How late touchpoints may be without a transition having to be corrected afterwards
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_lateness)]
+    lateness: Duration,
+    /// What amounts without a currency are in, and the only currency that revenue is counted in
+    #[arg(long, value_name = "CODE", default_value = "USD", value_parser = parse_currency)]
+    pub(super) currency: Currency,
+}
+
+impl FactArguments {
+    pub(super) fn options(self) -> FactOptions {
+        FactOptions { currency: self.currency, lateness: self.lateness, ..FactOptions::default() }
+    }
+}
+
+pub(super) fn parse_until(text: &str) -> Result<Timestamp, String> {
+    parse_timestamp(text).map_err(|error| format!("{error}; write an instant such as 2026-01-31T00:00:00Z"))
+}
+
+fn parse_lateness(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(length) if length >= Duration::ZERO => Ok(length),
+        _ => Err("write a duration such as 30s, 1m or 24h".to_owned()),
+    }
+}
+
+pub(super) fn parse_currency(text: &str) -> Result<Currency, String> {
+    Currency::parse(text).ok_or_else(|| "write three capital letters, such as EUR".to_owned())
+}
