@@ -50,6 +50,8 @@ pub struct Journeys {
     /// When each customer does something next: time, the customer's number, place in `customers`.
     agenda: BinaryHeap<Reverse<(Timestamp, u64, usize)>>,
     touchpoints: u64,
+    /// Begins event and order ids.
+    tag: String,
 }
 
 impl Journeys {
@@ -66,6 +68,7 @@ impl Journeys {
             free: Vec::new(),
             agenda: BinaryHeap::new(),
             touchpoints: 0,
+            tag: String::new(),
         }
     }
 
@@ -73,6 +76,12 @@ impl Journeys {
     #[must_use]
     pub fn limited_to(self, customers_max: u64) -> Self {
         Self { customers_max, ..self }
+    }
+
+    /// Begins event and order ids with `tag`, so that those of one run are none of another's.
+    #[must_use]
+    pub fn tagged(self, tag: String) -> Self {
+        Self { tag, ..self }
     }
 
     /// How many customers have appeared.
@@ -113,11 +122,13 @@ impl Journeys {
                 self.free.push(place);
             }
             self.touchpoints += 1;
+            let mut act = step.act;
+            act.order_id = act.order_id.map(|order_id| format!("{}{order_id}", self.tag));
             return Some(GeneratedTouchpoint {
-                event_id: format!("t{:08}", self.touchpoints),
+                event_id: format!("{}t{:08}", self.tag, self.touchpoints),
                 customer_id,
                 occurred_at: time,
-                act: step.act,
+                act,
             });
         }
     }

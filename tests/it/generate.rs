@@ -157,6 +157,8 @@ fn a_rate_is_kept_and_live_touchpoints_bear_the_time_at_which_they_are_sent() {
         touchpoint["occurred_at"].as_str().unwrap()[..4].parse::<u32>().unwrap()
     };
     assert!(text.lines().all(|line| year(line) > 2025), "{text}");
+    // A load that is started again is not taken for a repetition.
+    assert!(!text.contains("\"event_id\":\"t00000001\"") && text.contains("-t00000001\""), "{text}");
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn page(second: u64) -> Reading {
         ("churn", 73),
     ];
     for (stage, count) in stages {
-        _ = write!(page, "lifecycle_customers{{model=\"classic_seven\",stage=\"{stage}\"}} {}\n", count + second);
+        _ = writeln!(page, "lifecycle_customers{{model=\"classic_seven\",stage=\"{stage}\"}} {}", count + second);
     }
     let moves = [
         ("", "awareness", 9),
@@ -60,9 +60,9 @@ fn page(second: u64) -> Reading {
         ("churn", "repeat_order", 1),
     ];
     for (from, to, count) in moves {
-        _ = write!(
+        _ = writeln!(
             page,
-            "lifecycle_stage_moves_total{{model=\"classic_seven\",from=\"{from}\",to=\"{to}\"}} {}\n",
+            "lifecycle_stage_moves_total{{model=\"classic_seven\",from=\"{from}\",to=\"{to}\"}} {}",
             count * second
         );
     }

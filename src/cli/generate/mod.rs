@@ -182,7 +182,10 @@ fn generate(arguments: &GenerateArguments) -> Result<(), Failure> {
         Start::Ago(length) => clock.now().wall - length,
     };
     let options = JourneyOptions { seed: arguments.seed, start, customers_per_day: arguments.customers_per_day() };
-    let journeys = Journeys::new(options).limited_to(arguments.customers.unwrap_or(u64::MAX));
+    // What depends on the time of day is another load each time: its ids must not look like repetitions of an earlier one.
+    let is_of_now = arguments.live || matches!(arguments.start, Start::Ago(_));
+    let tag = if is_of_now { format!("{:x}-", clock.now().wall.as_millis() / 1_000) } else { String::new() };
+    let journeys = Journeys::new(options).limited_to(arguments.customers.unwrap_or(u64::MAX)).tagged(tag);
     let until = arguments.days().map_or(NEVER, |days| start + time::Duration::from_days(i64::from(days)));
     let delivery = Delivery::new(arguments.faults(), arguments.currency.as_str());
     let mut progress = Progress::new(arguments, output.is_watched());
