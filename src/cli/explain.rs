@@ -151,7 +151,12 @@ fn tell(arguments: &ExplainArguments, models: &Arc<ModelSet>, bad_lines: &mut u6
     let mut published = Vec::new();
     let Ok(()) = replay.finish(&mut |transition, _| collect(transition, &mut published));
     place(Timestamp::MAX, None, published, &mut moments);
-    let Some(view) = replay.partition().customer(&arguments.customer) else { return Ok(None) };
+    let Some(view) = replay.partition().customer(&arguments.customer) else {
+        let was_there = moments.iter().any(|moment| moment.touchpoint.is_some());
+        let message =
+            || format!("the customer {} was erased or forgotten; nothing is known of them", arguments.customer);
+        return if was_there { Err(message()) } else { Ok(None) };
+    };
     let now = replay.end().unwrap_or(view.clock);
     let (forecast, is_cut) = look_ahead(&mut replay, &arguments.customer);
     Ok(Some(Story { moments, now, view, forecast, is_cut }))

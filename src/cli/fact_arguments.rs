@@ -1,4 +1,4 @@
-//! What commands over files are told about facts: the currency that counts, and how late touchpoints may be.
+//! What commands over files are told about facts: the currency that counts, how late touchpoints may be, who is forgotten.
 
 use clap::Args;
 
@@ -13,6 +13,9 @@ pub(super) struct FactArguments {
     /// How late touchpoints may be without a transition having to be corrected afterwards
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_lateness)]
     lateness: Duration,
+    /// Forget customers who never ordered after so long a silence [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = parse_silence)]
+    forget_after: Option<Duration>,
     /// What amounts without a currency are in, and the only currency that revenue is counted in
     #[arg(long, value_name = "CODE", default_value = "USD", value_parser = parse_currency)]
     pub(super) currency: Currency,
@@ -20,7 +23,12 @@ pub(super) struct FactArguments {
 
 impl FactArguments {
     pub(super) fn options(self) -> FactOptions {
-        FactOptions { currency: self.currency, lateness: self.lateness, ..FactOptions::default() }
+        FactOptions {
+            currency: self.currency,
+            lateness: self.lateness,
+            forget_after: self.forget_after,
+            ..FactOptions::default()
+        }
     }
 }
 
@@ -32,6 +40,13 @@ fn parse_lateness(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(length) if length >= Duration::ZERO => Ok(length),
         _ => Err("write a duration such as 30s, 1m or 24h".to_owned()),
+    }
+}
+
+fn parse_silence(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(length) if length > Duration::ZERO => Ok(length),
+        _ => Err("write a duration such as 90d or 8760h".to_owned()),
     }
 }
 

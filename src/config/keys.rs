@@ -228,6 +228,30 @@ pub const KEYS: &[Key] = &[
                 stops reading, and the instance is not ready.",
     },
     Key {
+        path: "state.forget_after",
+        form: "duration",
+        default: "",
+        otherwise: "never",
+        about: "After how long a silence a customer who never ordered is forgotten: removed with all that is known of them, and new \
+                when they come back. At least a day.",
+    },
+    Key {
+        path: "state.sweep_min_bytes",
+        form: "size",
+        default: "64MiB",
+        otherwise: "",
+        about: "From which size on the changelog of a partition is written anew, and its head deleted, when half of it is dead. \
+                Smaller means quicker restores and more writing. At least 64KiB.",
+    },
+    Key {
+        path: "state.sweep_period",
+        form: "duration",
+        default: "24h",
+        otherwise: "",
+        about: "After how long the changelog is written anew whatever its size, so that removed customers leave it. At least a \
+                minute.",
+    },
+    Key {
         path: "touchpoints.bytes_max",
         form: "size",
         default: "1MiB",

@@ -49,6 +49,12 @@ pub struct Config {
     pub workers: usize,
     /// `state.max_bytes`, of all workers together.
     pub state_bytes_max: usize,
+    /// `state.forget_after`; `None` is never.
+    pub forget_after: Option<Duration>,
+    /// `state.sweep_min_bytes`
+    pub sweep_bytes_min: usize,
+    /// `state.sweep_period`
+    pub sweep_period: Duration,
     /// `touchpoints.bytes_max`
     pub touchpoint_bytes_max: usize,
     /// `http`
@@ -244,6 +250,11 @@ impl Config {
         let commit_interval = settings.value("commit.interval", |text| within(text, "5ms", "5s"));
         let workers = settings.optional("workers", |text| values::number(text, 1, 256));
         let state_bytes_max = settings.value("state.max_bytes", bytes);
+        let forget_after = settings.optional("state.forget_after", |text| within(text, "1d", "36500d"));
+        let sweep_bytes_min = settings.value("state.sweep_min_bytes", |text| {
+            bytes(text).and_then(|size| values::number(&size.to_string(), 64 << 10, 1 << 40))
+        });
+        let sweep_period = settings.value("state.sweep_period", |text| within(text, "1m", "365d"));
         let touchpoint_bytes_max = settings.value("touchpoints.bytes_max", |text| {
             bytes(text).and_then(|size| values::number(&size.to_string(), 1024, 64 << 20))
         });
@@ -296,6 +307,9 @@ impl Config {
             commit_interval: commit_interval?,
             workers: workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
             state_bytes_max: state_bytes_max?,
+            forget_after,
+            sweep_bytes_min: sweep_bytes_min?,
+            sweep_period: sweep_period?,
             touchpoint_bytes_max: touchpoint_bytes_max?,
             http,
             shutdown_deadline: shutdown_deadline?,

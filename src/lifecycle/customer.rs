@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::author::{Author, Draft, Trigger};
 use super::evaluate::{Standing, count, evaluate};
-use super::fact::{Facts, FactsAt};
+use super::fact::{Facts, FactsAt, is_about_order};
 use super::id::{ModelIndex, StageIndex};
 use super::model::Model;
 use super::model_set::ModelSet;
@@ -40,6 +40,8 @@ pub struct Customer {
     pub clock: Timestamp,
     /// When time alone may next change something.
     pub wake_up: Option<Timestamp>,
+    /// When the customer was last heard of; `None` once they have ordered: only those who never did are forgotten.
+    pub heard_at: Option<Timestamp>,
     /// What is known.
     pub facts: Facts,
     /// Hashes of the ids of the latest touchpoints, the latest last.
@@ -89,6 +91,7 @@ impl Customer {
             id,
             clock,
             wake_up: None,
+            heard_at: Some(clock),
             facts: Facts::default(),
             recent_events: Vec::new(),
             published: Vec::new(),
@@ -104,6 +107,7 @@ impl Customer {
         self.id = id;
         self.clock = clock;
         self.wake_up = None;
+        self.heard_at = Some(clock);
         self.facts.reset(&models.layout);
         self.recent_events.clear();
         self.published.resize(models.models.len(), Published::default());
@@ -113,9 +117,24 @@ impl Customer {
         self.outdated_models = 0;
     }
 
-    /// Works off one wake-up, if one is due by `until`. Returns whether one was.
+    /// When the customer is forgotten, if nothing more is heard of them. Whoever finds them at that instant or later must take
+    /// them for somebody new.
+    #[must_use]
+    pub fn forgotten_at(&self, options: &FactOptions) -> Option<Timestamp> {
+        forgotten_at(self.heard_at, options)
+    }
+
+    /// When the customer is to be looked at next: to be woken, or to be forgotten.
+    #[must_use]
+    pub fn due(&self, options: &FactOptions) -> Option<Timestamp> {
+        due(self.wake_up, self.heard_at, options)
+    }
+
+    /// Works off one wake-up, if one is due by `until`. Returns whether one was. None is once the customer is forgotten.
     pub fn wake(&mut self, rules: &Rules, until: Timestamp, transitions: &mut Vec<Transition>) -> bool {
-        let Some(instant) = self.wake_up.filter(|&instant| instant <= until) else { return false };
+        let forgotten_at = self.forgotten_at(&rules.options);
+        let is_due = |instant: &Timestamp| *instant <= until && forgotten_at.is_none_or(|end| *instant < end);
+        let Some(instant) = self.wake_up.filter(is_due) else { return false };
         let clock = self.clock;
         let ordinals: Vec<u32> = self.published.iter().map(|published| published.ordinal).collect();
         let published_before = transitions.len();
@@ -155,6 +174,10 @@ impl Customer {
         let is_new = self.recent_events.len() == 1;
         let is_late = touchpoint.occurred_at < self.clock;
         self.move_clock(touchpoint.occurred_at);
+        self.heard_at = match self.heard_at {
+            Some(heard_at) if !is_about_order(touchpoint) => Some(heard_at.max(touchpoint.occurred_at)),
+            Some(_) | None => None,
+        };
         let layout = &rules.models.layout;
         let outdated = self.facts.fold(layout, &rules.options, touchpoint, groups, self.clock);
         let outdated = if is_new { EVERY_MODEL } else { outdated };
@@ -204,6 +227,16 @@ impl Customer {
         self.outdated_models = 0;
         self.wake_up = horizon.instant();
     }
+}
+
+/// When a customer who was last heard of at `heard_at`, and never ordered, is forgotten.
+pub(crate) fn forgotten_at(heard_at: Option<Timestamp>, options: &FactOptions) -> Option<Timestamp> {
+    heard_at.zip(options.forget_after).map(|(heard_at, silence)| heard_at + silence)
+}
+
+/// When a customer who wants to be woken at `wake_up` is to be looked at next.
+pub(crate) fn due(wake_up: Option<Timestamp>, heard_at: Option<Timestamp>, options: &FactOptions) -> Option<Timestamp> {
+    wake_up.into_iter().chain(forgotten_at(heard_at, options)).min()
 }
 
 impl Published {

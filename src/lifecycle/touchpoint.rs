@@ -29,6 +29,15 @@ pub struct Touchpoint<'a> {
 }
 
 impl<'a> Touchpoint<'a> {
+    /// The reserved type of the touchpoint by which a customer is erased. No model can read it.
+    pub const ERASED: &'static str = "customer_erased";
+
+    /// Whether it has everything that is known of its customer removed.
+    #[must_use]
+    pub fn erases(&self) -> bool {
+        self.kind == TypeIndex::UNKNOWN && self.type_name == Self::ERASED
+    }
+
     /// The value of a property that is read.
     #[must_use]
     pub fn property(&self, property: PropertyIndex) -> Value<'a> {
@@ -56,6 +65,8 @@ pub struct FactOptions {
     pub lateness: Duration,
     /// Whether moves that an added or edited model causes by itself are published.
     pub publish_reconciled: bool,
+    /// After how long a silence customers who never ordered are forgotten; `None` means never.
+    pub forget_after: Option<Duration>,
 }
 
 impl Default for FactOptions {
@@ -66,6 +77,7 @@ impl Default for FactOptions {
             duplicates_kept_max: 64,
             lateness: Duration::from_millis(60_000),
             publish_reconciled: false,
+            forget_after: None,
         }
     }
 }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::lifecycle::customer::{Customer, Rules};
+use crate::lifecycle::customer::{Customer, Rules, due};
 use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::touchpoint::FactOptions;
 
 use super::record::{self, Shape};
 use super::wakeups::Place;
@@ -48,6 +49,8 @@ pub(crate) struct Aside {
     pub(crate) place: Place,
     pub(crate) customer: Customer,
     pub(crate) is_changed: bool,
+    /// Whether the batch removes the customer. One of the same id that comes afterwards is new.
+    pub(crate) is_removed: bool,
     /// The record that the batch writes; empty until it is sealed.
     sealed: Box<[u8]>,
 }
@@ -76,7 +79,12 @@ impl Customers {
     /// The customer `id`, set aside for the batch; a new one begins at `clock`. Also says whether it is new.
     pub(crate) fn open(&mut self, id: &str, clock: Timestamp, rules: &Rules, shape: &Shape) -> (&mut Aside, bool) {
         if let Some(place) = self.find(id) {
-            return (self.set_aside(place, rules, shape), false);
+            let aside = self.set_aside(place, rules, shape);
+            let is_new = std::mem::take(&mut aside.is_removed);
+            if is_new {
+                aside.customer.reset(Arc::from(id), clock, &rules.models);
+            }
+            return (aside, is_new);
         }
         let place = self.claim(id);
         let aside = self.lay_aside(place, rules);
@@ -109,15 +117,22 @@ impl Customers {
         Some(customer)
     }
 
-    /// When the customer at `place` wants to be woken, the current batch included.
-    pub(crate) fn wake_up(&self, place: Place) -> Option<(Timestamp, Arc<str>)> {
+    /// When the customer at `place` is to be looked at, the current batch included.
+    pub(crate) fn due(&self, place: Place, options: &FactOptions) -> Option<(Timestamp, Arc<str>)> {
         let slot = self.slots.get(place as usize)?;
         if slot.aside != NOWHERE {
-            let customer = &self.aside[slot.aside as usize].customer;
-            return customer.wake_up.map(|instant| (instant, Arc::clone(&customer.id)));
+            let Aside { customer, is_removed, .. } = &self.aside[slot.aside as usize];
+            let instant = customer.due(options).filter(|_| !is_removed);
+            return instant.map(|instant| (instant, Arc::clone(&customer.id)));
         }
         let head = record::read_head(&slot.record)?;
-        head.wake_up.map(|instant| (instant, Arc::from(head.customer_id)))
+        due(head.wake_up, head.heard_at, options).map(|instant| (instant, Arc::from(head.customer_id)))
+    }
+
+    /// Whether the current batch removes the customer at `place`.
+    pub(crate) fn is_removed(&self, place: Place) -> bool {
+        let index = self.slots[place as usize].aside;
+        index != NOWHERE && self.aside[index as usize].is_removed
     }
 
     /// Writes the records of the batch's changed customers, each given to `write` as well.
@@ -125,18 +140,37 @@ impl Customers {
         let mut buffer = Vec::with_capacity(512);
         for aside in self.aside[..self.aside_count].iter_mut().filter(|aside| aside.is_changed) {
             buffer.clear();
-            record::write(&aside.customer, &rules.models.layout.number_is_time, rules.options.currency, &mut buffer);
-            write(&buffer);
-            aside.sealed = buffer.as_slice().into();
+            if !aside.is_removed {
+                record::write(
+                    &aside.customer,
+                    &rules.models.layout.number_is_time,
+                    rules.options.currency,
+                    &mut buffer,
+                );
+                write(&buffer);
+                aside.sealed = buffer.as_slice().into();
+            } else if !self.slots[aside.place as usize].record.is_empty() {
+                record::write_removal(&aside.customer.id, &mut buffer);
+                write(&buffer);
+            }
         }
     }
 
     /// The sealed records become the committed ones, last written in `sweep`.
     pub(crate) fn commit(&mut self, sweep: u8) {
-        for aside in &mut self.aside[..self.aside_count] {
-            let slot = &mut self.slots[aside.place as usize];
+        for index in 0..self.aside_count {
+            let Aside { place, is_changed, is_removed, .. } = self.aside[index];
+            if is_removed {
+                self.release(place, &Arc::clone(&self.aside[index].customer.id));
+            }
+            let aside = &mut self.aside[index];
+            let slot = &mut self.slots[place as usize];
             slot.aside = NOWHERE;
-            if aside.is_changed {
+            if is_removed {
+                self.committed -= usize::from(!slot.record.is_empty());
+                self.record_bytes -= slot.record.len();
+                slot.record = Box::default();
+            } else if is_changed {
                 assert!(!aside.sealed.is_empty(), "a batch is sealed before it is committed");
                 self.committed += usize::from(slot.record.is_empty());
                 self.record_bytes = self.record_bytes - slot.record.len() + aside.sealed.len();
@@ -147,9 +181,13 @@ impl Customers {
         self.aside_count = 0;
     }
 
-    /// Forgets the batch. `undone` is given each of its customers as committed: the place, the id and the wake-up; a customer
-    /// that only the batch knew comes without either.
-    pub(crate) fn abort(&mut self, mut undone: impl FnMut(Place, Option<(Arc<str>, Option<Timestamp>)>)) {
+    /// Forgets the batch. `undone` is given each of its customers as committed: the place, the id and when it is to be looked at; a
+    /// customer that only the batch knew comes without either.
+    pub(crate) fn abort(
+        &mut self,
+        options: &FactOptions,
+        mut undone: impl FnMut(Place, Option<(&str, Option<Timestamp>)>),
+    ) {
         for index in 0..self.aside_count {
             let place = self.aside[index].place;
             let is_new = self.slots[place as usize].record.is_empty();
@@ -158,7 +196,7 @@ impl Customers {
             }
             self.slots[place as usize].aside = NOWHERE;
             let head = record::read_head(&self.slots[place as usize].record);
-            undone(place, head.map(|head| (Arc::from(head.customer_id), head.wake_up)));
+            undone(place, head.map(|head| (head.customer_id, due(head.wake_up, head.heard_at, options))));
             self.aside[index].sealed = Box::default();
         }
         self.aside_count = 0;
@@ -267,12 +305,12 @@ impl Customers {
         let index = self.aside_count;
         if index == self.aside.len() {
             let customer = Customer::new(Arc::from(""), Timestamp::MIN, &rules.models);
-            self.aside.push(Aside { place, customer, is_changed: false, sealed: Box::default() });
+            self.aside.push(Aside { place, customer, is_changed: false, is_removed: false, sealed: Box::default() });
         }
         self.aside_count += 1;
         self.slots[place as usize].aside = u32::try_from(index).expect("batches are limited");
         let aside = &mut self.aside[index];
-        (aside.place, aside.is_changed) = (place, false);
+        (aside.place, aside.is_changed, aside.is_removed) = (place, false, false);
         aside
     }
 }

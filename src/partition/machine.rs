@@ -1,6 +1,6 @@
 //! The machine: one input in, effects out; a batch of them is committed or undone as a whole.
 
-use crate::lifecycle::customer::{Outcome, Rules};
+use crate::lifecycle::customer::{Outcome, Rules, due};
 use crate::lifecycle::id::TypeIndex;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
@@ -93,6 +93,10 @@ impl Partition {
     }
 
     fn apply_touchpoint(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
+        if touchpoint.erases() {
+            return self.erase(touchpoint, effects);
+        }
+        self.forget_before(touchpoint, effects);
         let groups = self.rules.models.vocabulary.groups_of(touchpoint);
         let (aside, is_new) =
             self.customers.open(touchpoint.customer_id, touchpoint.occurred_at, &self.rules, &self.shape);
@@ -105,7 +109,7 @@ impl Partition {
             Outcome::Duplicate => effects.tally.duplicates += 1,
             Outcome::Applied { is_late } => {
                 aside.is_changed = true;
-                self.wake_ups.arm(aside.place, &aside.customer.id, aside.customer.wake_up);
+                self.wake_ups.arm(aside.place, &aside.customer.id, aside.customer.due(&self.rules.options));
                 self.clock.advance(touchpoint.occurred_at);
                 effects.tally.applied += 1;
                 effects.tally.late += u64::from(is_late);
@@ -113,6 +117,49 @@ impl Partition {
             }
         }
         self.take_note(published_before, effects);
+    }
+
+    /// Removes the customer of `touchpoint`, who asks for it. What time has brought about until then is published first, since it
+    /// may have been already, had the machine come to it.
+    fn erase(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
+        self.clock.advance(touchpoint.occurred_at);
+        effects.tally.applied += 1;
+        let found = self.customers.find(touchpoint.customer_id);
+        let Some(place) = found.filter(|&place| !self.customers.is_removed(place)) else { return };
+        self.catch_up(place, touchpoint.occurred_at, effects);
+        self.remove(place);
+        effects.tally.erased += 1;
+    }
+
+    /// Removes the customer of `touchpoint` if they had been silent for too long when it occurred: whether time alone has removed
+    /// them before must not matter.
+    fn forget_before(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
+        if self.rules.options.forget_after.is_none() {
+            return;
+        }
+        let found = self.customers.find(touchpoint.customer_id);
+        let Some(place) = found.filter(|&place| !self.customers.is_removed(place)) else { return };
+        let aside = self.customers.set_aside(place, &self.rules, &self.shape);
+        if aside.customer.forgotten_at(&self.rules.options).is_some_and(|end| end <= touchpoint.occurred_at) {
+            self.catch_up(place, touchpoint.occurred_at, effects);
+            self.remove(place);
+            effects.tally.forgotten += 1;
+        }
+    }
+
+    /// Works off all wake-ups of the customer at `place` that are due by `until`.
+    fn catch_up(&mut self, place: Place, until: Timestamp, effects: &mut Effects) {
+        let aside = self.customers.set_aside(place, &self.rules, &self.shape);
+        let published_before = effects.transitions.len();
+        while aside.customer.wake(&self.rules, until, &mut effects.transitions) {}
+        self.take_note(published_before, effects);
+    }
+
+    fn remove(&mut self, place: Place) {
+        let aside = self.customers.set_aside(place, &self.rules, &self.shape);
+        (aside.is_changed, aside.is_removed) = (true, true);
+        self.population.remove(&aside.customer);
+        self.wake_ups.forget(place);
     }
 
     /// Counts the moves among the transitions from `start` on, and drops those that are muted.
@@ -130,7 +177,7 @@ impl Partition {
     fn pass_time(&mut self, until: Timestamp, wake_ups_max: usize, effects: &mut Effects) -> bool {
         let mut looks = wake_ups_max.saturating_mul(LOOKS_PER_WAKE_UP);
         for _ in 0..wake_ups_max {
-            match self.wake_ups.next_due(until, &mut looks, |place| self.customers.wake_up(place)) {
+            match self.wake_ups.next_due(until, &mut looks, |place| self.customers.due(place, &self.rules.options)) {
                 NextDue::Customer(place) => self.wake(place, until, effects),
                 NextDue::Nobody => return false,
                 NextDue::Unknown => return true,
@@ -139,13 +186,23 @@ impl Partition {
         self.wake_ups.earliest().is_some_and(|earliest| earliest <= until)
     }
 
+    /// Wakes the customer at `place`, or forgets them where that comes first.
     fn wake(&mut self, place: Place, until: Timestamp, effects: &mut Effects) {
         let aside = self.customers.set_aside(place, &self.rules, &self.shape);
-        effects.woken.extend(aside.customer.wake_up);
+        let wanted = aside.customer.wake_up;
         let published_before = effects.transitions.len();
-        aside.is_changed |= aside.customer.wake(&self.rules, until, &mut effects.transitions);
-        self.wake_ups.arm(place, &aside.customer.id, aside.customer.wake_up);
-        self.take_note(published_before, effects);
+        let was_woken = aside.customer.wake(&self.rules, until, &mut effects.transitions);
+        let is_forgotten =
+            !was_woken && aside.customer.forgotten_at(&self.rules.options).is_some_and(|end| end <= until);
+        if is_forgotten {
+            self.remove(place);
+            effects.tally.forgotten += 1;
+        } else {
+            effects.woken.extend(wanted.filter(|_| was_woken));
+            aside.is_changed |= was_woken;
+            self.wake_ups.arm(place, &aside.customer.id, aside.customer.due(&self.rules.options));
+            self.take_note(published_before, effects);
+        }
         effects.tally.wake_ups += 1;
     }
 
@@ -212,10 +269,10 @@ impl Partition {
     /// The batch has not been committed: customers, clock, wake-ups and sweep are as after the last commit.
     pub fn abort(&mut self) {
         let wake_ups = &mut self.wake_ups;
-        self.customers.abort(|place, customer| {
+        self.customers.abort(&self.rules.options, |place, customer| {
             // A wake-up that the batch worked off is due again. One that it armed does no harm: it is looked up before it counts.
             match customer {
-                Some((id, wake_up)) => wake_ups.arm(place, &id, wake_up),
+                Some((id, instant)) => wake_ups.arm(place, id, instant),
                 None => wake_ups.forget(place),
             }
         });
@@ -284,7 +341,8 @@ impl Partition {
             }
             self.population.count(checked.stages(&self.shape));
             // Where an older record armed an earlier one, the customer is looked at then, in vain.
-            self.wake_ups.arm(place, checked.customer_id, checked.wake_up);
+            let instant = due(checked.wake_up, checked.heard_at, &self.rules.options);
+            self.wake_ups.arm(place, checked.customer_id, instant);
             restored.customers += 1;
         }
         Ok(restored)
@@ -315,7 +373,7 @@ impl Partition {
 
     fn view(&self, place: Place) -> Option<CustomerView> {
         let customer = self.customers.committed(place, &self.rules, &self.shape)?;
-        Some(CustomerView::of(&customer, &self.rules.models, &self.layout.added))
+        Some(CustomerView::of(&customer, &self.rules, &self.layout.added))
     }
 
     /// A customer as committed, to be looked at elsewhere.

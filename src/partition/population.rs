@@ -1,5 +1,6 @@
 //! How many customers stand in each stage of each model.
 
+use crate::lifecycle::customer::Customer;
 use crate::lifecycle::id::{ModelIndex, StageIndex};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::transition::{Change, Transition};
@@ -10,18 +11,28 @@ pub(crate) struct Population {
     /// By model, then by stage; the last number counts the customers in no stage.
     committed: Vec<Vec<u64>>,
     added: u64,
+    /// Customers of no stage that are not there any more.
+    removed: u64,
     moves: Vec<(ModelIndex, Option<StageIndex>, Option<StageIndex>)>,
 }
 
 impl Population {
     pub(crate) fn new(models: &ModelSet) -> Self {
         let committed = models.models.iter().map(|model| vec![0; model.stages.len() + 1]).collect();
-        Self { committed, added: 0, moves: Vec::new() }
+        Self { committed, added: 0, removed: 0, moves: Vec::new() }
     }
 
     /// A new customer, in no stage of any model yet.
     pub(crate) fn add(&mut self) {
         self.added += 1;
+    }
+
+    /// A customer is removed: first from the stages it stands in.
+    pub(crate) fn remove(&mut self, customer: &Customer) {
+        for (model, published) in (0..).map(ModelIndex).zip(&customer.published) {
+            self.moves.push((model, published.stage, None));
+        }
+        self.removed += 1;
     }
 
     /// Notes the moves among `transitions`.
@@ -60,11 +71,15 @@ impl Population {
             counts[from] -= 1;
             counts[to] += 1;
         }
-        self.added = 0;
+        for counts in &mut self.committed {
+            let nowhere = place(counts, None);
+            counts[nowhere] -= self.removed;
+        }
+        (self.added, self.removed) = (0, 0);
     }
 
     pub(crate) fn abort(&mut self) {
-        self.added = 0;
+        (self.added, self.removed) = (0, 0);
         self.moves.clear();
     }
 

@@ -40,7 +40,7 @@ impl Snapshot {
     /// The customer with facts by name.
     #[must_use]
     pub fn view(&self) -> CustomerView {
-        CustomerView::of(&self.customer(), &self.rules.models, &self.added)
+        CustomerView::of(&self.customer(), &self.rules, &self.added)
     }
 
     /// Why the customer stands where it does: by model, in the order of the configuration.
@@ -61,7 +61,10 @@ impl Snapshot {
             }
         }
         transitions.retain(|transition| !transition.is_muted);
-        Forecast { transitions, cut_at: customer.wake_up }
+        // Whoever is forgotten first is not woken any more.
+        let forgotten_at = customer.forgotten_at(&self.rules.options);
+        let cut_at = customer.wake_up.filter(|&due| forgotten_at.is_none_or(|end| due < end));
+        Forecast { transitions, cut_at }
     }
 
     fn customer(&self) -> Customer {

@@ -110,6 +110,7 @@ impl Translation {
         let theirs = &mut self.scratch;
         let mut ours = Customer::new(Arc::clone(&theirs.id), theirs.clock, &rules.models);
         ours.wake_up = theirs.wake_up;
+        ours.heard_at = theirs.heard_at;
         ours.recent_events = std::mem::take(&mut theirs.recent_events);
         ours.outdated_models = self.outdated_models | still_outdated;
         self.carry_facts(&mut ours.facts, rules);

@@ -2,7 +2,7 @@
 
 use crate::lifecycle::author::values;
 use crate::lifecycle::condition::Condition;
-use crate::lifecycle::customer::Customer;
+use crate::lifecycle::customer::{Customer, Rules};
 use crate::lifecycle::evaluate::evaluate;
 use crate::lifecycle::fact::FactsAt;
 use crate::lifecycle::id::{StableId, StageIndex};
@@ -22,6 +22,8 @@ pub struct CustomerView {
     pub clock: Timestamp,
     /// When time alone may next change something.
     pub next_wake_up: Option<Timestamp>,
+    /// When the customer is forgotten, if nothing more is heard of them.
+    pub forgotten_at: Option<Timestamp>,
     /// At the customer's clock; absent ones included.
     pub facts: Vec<FactView>,
     /// The valid orders.
@@ -60,7 +62,9 @@ pub struct ModelView {
 
 impl CustomerView {
     /// What `customer` is known by; `added` are the facts that count since a certain instant only.
-    pub(crate) fn of(customer: &Customer, models: &ModelSet, added: &[(StableId, Timestamp)]) -> Self {
+    pub(crate) fn of(customer: &Customer, rules: &Rules, added: &[(StableId, Timestamp)]) -> Self {
+        let models = &*rules.models;
+        let forgotten_at = customer.forgotten_at(&rules.options);
         let facts_at = FactsAt { layout: &models.layout, facts: &customer.facts };
         let facts = (0..).zip(&models.layout.definitions).map(|(slot, definition)| {
             let value = facts_at.read(Slot(slot), customer.clock, &mut Horizon::NEVER.clone());
@@ -81,7 +85,8 @@ impl CustomerView {
         Self {
             customer_id: (&*customer.id).into(),
             clock: customer.clock,
-            next_wake_up: next_wake_up(customer, models),
+            next_wake_up: next_wake_up(customer, models).filter(|&due| forgotten_at.is_none_or(|end| due < end)),
+            forgotten_at,
             facts: facts.collect(),
             orders: customer.facts.orders_summary(),
             models: standings.collect(),

@@ -173,16 +173,22 @@ impl<M: Member> Worker<M> {
         #[expect(clippy::cast_precision_loss, reason = "a batch is far smaller than 2^52")]
         self.report.measured.batch_touchpoints.observe(consumed as f64);
         self.recovery.succeed();
+        self.begin_sweeps(now);
+        if self.held.values().any(Held::has_something_to_commit) {
+            self.batch.add(0, 0, now.elapsed);
+        }
+    }
+
+    /// Begins to sweep the changelogs that need it, also of partitions in which nothing happens. Between batches only: while
+    /// nothing is pending, the end of the log is the end of what is committed.
+    pub(super) fn begin_sweeps(&mut self, now: Moment) {
         for (&partition, held) in self.held.iter_mut().filter(|(_, held)| held.is_running()) {
-            // Between batches nothing is pending, so that the end of the log is the end of what is committed.
             if held.extent.wants_sweep(held.machine.live_bytes(), now.elapsed, &self.options.sweep) {
                 held.machine.begin_sweep();
                 held.extent.begin_sweep(now.elapsed);
                 self.report.sweeps += 1;
-                tracing::debug!(partition, log_bytes = held.extent.bytes(), "sweep begins");
-            }
-            if held.has_something_to_commit() {
                 self.batch.add(0, 0, now.elapsed);
+                tracing::debug!(partition, log_bytes = held.extent.bytes(), "sweep begins");
             }
         }
     }

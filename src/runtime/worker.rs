@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::kafka::{Error, Event, Member, PartitionId, Reaction, Record};
 use crate::lifecycle::model_set::ModelSet;
+use crate::lifecycle::time::Timestamp;
 use crate::partition::{Input, Position, Reason, Rejected};
 use crate::wire::touchpoint_json::{Malformed, Scratch, TouchpointDecoder, TouchpointOptions};
 
@@ -65,6 +66,8 @@ pub struct Worker<M> {
     queries: Receiver<Query>,
     ask_at: Duration,
     has_wake_ups_left: bool,
+    /// The latest time of day seen: a wall clock that is set back takes nothing back.
+    latest_wall: Timestamp,
 }
 
 /// What is pending of all partitions.
@@ -112,6 +115,7 @@ impl<M: Member> Worker<M> {
             queries,
             ask_at: Duration::ZERO,
             has_wake_ups_left: false,
+            latest_wall: Timestamp::MIN,
         }
     }
 
@@ -160,6 +164,9 @@ impl<M: Member> Worker<M> {
         self.stopwatch.lap(Activity::Apply, Duration::ZERO);
         if self.commit_is_due(now) {
             self.commit(now)?;
+        }
+        if self.batch.since.is_none() && !self.recovery.is_pending() {
+            self.begin_sweeps(now);
         }
         self.truncate(now);
         self.stopwatch.lap(Activity::Commit, Duration::ZERO);
@@ -294,6 +301,7 @@ impl<M: Member> Worker<M> {
     /// Works off the wake-ups that are due, a bounded number of each partition.
     fn pass_time(&mut self, now: Moment) -> Result<(), Fatal> {
         self.has_wake_ups_left = false;
+        self.latest_wall = self.latest_wall.max(now.wall);
         let running = self.held.values().filter(|held| held.is_running()).count();
         if self.recovery.is_pending() || running == 0 {
             return Ok(());
@@ -301,8 +309,14 @@ impl<M: Member> Worker<M> {
         self.catch_up(now)?;
         let wake_ups_max = (WAKE_UPS_MAX / running).max(1);
         let lateness = self.options.facts.lateness;
+        let wall_until = match self.options.clock_source {
+            ClockSource::Wall => self.latest_wall - lateness,
+            ClockSource::Touchpoints => Timestamp::MAX,
+        };
         for held in self.held.values_mut().filter(|held| held.is_running()) {
             let Some(until) = held.caught_up.clock(held.event_clock(lateness)) else { continue };
+            // A touchpoint may lie a little in the future; what is due for others then is not due yet.
+            let until = until.min(wall_until);
             let mut left = wake_ups_max;
             while left > 0 && held.machine.next_wake_up().is_some_and(|due| due <= until) {
                 if self.batch.is_full() {

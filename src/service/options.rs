@@ -86,13 +86,18 @@ pub fn worker_options(config: &Config) -> runtime::Options {
             currency: config.currency,
             lateness: length(config.clock.lateness),
             publish_reconciled: config.publish.reconciled,
+            forget_after: config.forget_after.map(length),
             ..FactOptions::default()
         },
         fresh_for: length(config.publish.fresh_for),
         commit_interval: config.commit_interval,
         touchpoint_bytes_max: config.touchpoint_bytes_max,
         state_bytes_max: config.state_bytes_max / config.workers,
-        sweep: runtime::SweepOptions::default(),
+        sweep: runtime::SweepOptions {
+            log_bytes_min: config.sweep_bytes_min as u64,
+            period: config.sweep_period,
+            ..runtime::SweepOptions::default()
+        },
         cloud_events: CloudEvents { source: config.publish.source.clone(), with_subject: config.publish.with_subject },
     }
 }

@@ -146,6 +146,19 @@ mod tests {
     }
 
     #[test]
+    fn what_earlier_releases_wrote_is_read() {
+        let texts = [
+            "lifecycle=1 changelog=7..42 models=00000000000000ff clock=1997-01-18T15:55:44Z",
+            "lifecycle=1 changelog=7..42 models=00000000000000ff partitions=12 by=a-0 clock=1997-01-18T15:55:44Z",
+        ];
+        for text in texts {
+            let metadata = OffsetMetadata::decode(text).expect("of format 1").expect("a text");
+            assert_eq!((metadata.changelog_start, metadata.changelog_end, metadata.models.0), (7, 42, 255));
+            assert_eq!(metadata.clock.reached(), Some(Timestamp::from_millis(853_602_944_000)));
+        }
+    }
+
+    #[test]
     fn no_text_is_none_and_a_foreign_text_is_an_error() {
         assert_eq!(OffsetMetadata::decode(""), Ok(None));
         for text in [

@@ -9,6 +9,6 @@ mod times;
 
 pub use facts::{Facts, FactsAt, Latest};
 pub use layout::{FactDefinition, FactKind, Layout, Operand, OrdersReading, Update};
-pub(crate) use orders::ABSENT;
+pub(crate) use orders::{ABSENT, is_about_order};
 pub use orders::{FoldedOrders, OrderAmount, OrderEntry, OrderLedger, Refund};
 pub use times::RecentTimes;

@@ -19,6 +19,11 @@ const COMPLETED: &str = "order_completed";
 const CANCELLED: &str = "order_cancelled";
 const REFUNDED: &str = "order_refunded";
 
+/// Whether `touchpoint` is about an order, whatever became of it.
+pub(crate) fn is_about_order(touchpoint: &Touchpoint<'_>) -> bool {
+    matches!(touchpoint.type_name, COMPLETED | CANCELLED | REFUNDED)
+}
+
 /// An order, or what is known of one that was not reported yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OrderEntry {

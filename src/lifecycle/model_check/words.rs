@@ -8,6 +8,7 @@ use super::problems::Problems;
 use crate::lifecycle::id::TypeIndex;
 use crate::lifecycle::model_draft::{CatalogueDraft, ExpressionDraft, GroupDraft, ModelDraft, TypeDraft, Word};
 use crate::lifecycle::problem::Problem;
+use crate::lifecycle::touchpoint::Touchpoint;
 use crate::lifecycle::value::Type;
 
 /// The group of every touchpoint.
@@ -132,11 +133,11 @@ impl Words {
     fn declare_types(&mut self, file: usize, types: &[TypeDraft], problems: &mut Problems) {
         for declared in types {
             let name = &declared.name;
-            if name.value.len() > 128 || [ANY, TIME].contains(&name.value.as_str()) {
+            if name.value.len() > 128 || [ANY, TIME, Touchpoint::ERASED].contains(&name.value.as_str()) {
                 let message = format!("`{}` cannot be the name of a touchpoint type", name.value);
                 problems.push(
                     Problem::error("bad-name", file, name.span.clone(), message)
-                        .help("`any` and `time` mean something else"),
+                        .help("`any`, `time` and `customer_erased` mean something else"),
                 );
                 continue;
             }

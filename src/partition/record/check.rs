@@ -16,6 +16,7 @@ const BEFORE_COUNTERS: usize = 5;
 pub(crate) struct Checked<'a> {
     pub(crate) customer_id: &'a str,
     pub(crate) wake_up: Option<Timestamp>,
+    pub(crate) heard_at: Option<Timestamp>,
     standings: &'a [u8],
 }
 
@@ -49,7 +50,7 @@ fn stages<'a>(standings: &'a [u8], shape: &'a Shape) -> impl Iterator<Item = Opt
 
 /// What `record` says, written with `shape`. `None` when the bytes are no record of that shape.
 pub(crate) fn check<'a>(record: &'a [u8], shape: &Shape) -> Option<Checked<'a>> {
-    let mut checked = Checked { customer_id: "", wake_up: None, standings: &[] };
+    let mut checked = Checked { customer_id: "", wake_up: None, heard_at: None, standings: &[] };
     let mut clock = 0;
     let mut has_standings = shape.models.is_empty();
     let mut reader = Reader(record);
@@ -59,6 +60,9 @@ pub(crate) fn check<'a>(record: &'a [u8], shape: &Shape) -> Option<Checked<'a>> 
             (field::CLOCK, Content::Number(value)) => clock = unzigzag(value),
             (field::WAKE_UP_IN, Content::Number(value)) => {
                 checked.wake_up = Some(Timestamp::from_millis(clock.wrapping_add(value.cast_signed())));
+            }
+            (field::HEARD_AGE, Content::Number(age)) => {
+                checked.heard_at = Some(Timestamp::from_millis(back(clock, age)));
             }
             (field::STANDINGS, Content::Bytes(bytes)) => {
                 check_standings(bytes, shape)?;

@@ -13,6 +13,7 @@ pub(crate) const WINDOWS: u32 = 10;
 pub(crate) const FOLLOWED: u32 = 11;
 pub(crate) const FOLDED: u32 = 12;
 pub(crate) const OUTDATED_MODELS: u32 = 13;
+pub(crate) const HEARD_AGE: u32 = 14;
 
 pub(crate) mod order {
     pub(crate) const ID: u32 = 1;

@@ -12,7 +12,7 @@ mod write;
 
 pub(crate) use check::{check, stages_of};
 pub(crate) use read::{customer_id, read, read_head};
-pub(crate) use write::{write, write_entry};
+pub(crate) use write::{write, write_entry, write_removal};
 
 use crate::lifecycle::time::Timestamp;
 
@@ -35,6 +35,7 @@ pub(crate) struct Head<'a> {
     pub(crate) customer_id: &'a str,
     pub(crate) is_removed: bool,
     pub(crate) wake_up: Option<Timestamp>,
+    pub(crate) heard_at: Option<Timestamp>,
 }
 
 #[cfg(test)]
@@ -118,6 +119,7 @@ mod tests {
             id: "Zoë".into(),
             clock: Timestamp::from_millis(NOW),
             wake_up: Some(Timestamp::from_millis(NOW + 86_400_000)),
+            heard_at: Some(Timestamp::from_millis(NOW - 70_000)),
             facts,
             recent_events: vec![1, (1 << 48) - 1],
             published: vec![active, Published { counters: vec![i64::MIN], ..Published::default() }],
@@ -146,7 +148,17 @@ mod tests {
     fn the_head_tells_the_customer_and_its_wake_up() {
         let record = written(&customer());
         let head = read_head(&record).expect("a record");
-        assert_eq!((head.customer_id, head.is_removed, head.wake_up), ("Zoë", false, customer().wake_up));
+        let Customer { wake_up, heard_at, .. } = customer();
+        assert_eq!(head, Head { customer_id: "Zoë", is_removed: false, wake_up, heard_at });
+    }
+
+    #[test]
+    fn a_removal_tells_whose_it_is_and_no_more() {
+        let mut record = Vec::new();
+        write_removal("Zoë", &mut record);
+        let head = read_head(&record).expect("a record");
+        assert_eq!(head, Head { customer_id: "Zoë", is_removed: true, wake_up: None, heard_at: None });
+        assert_eq!(record.len(), 8);
     }
 
     #[test]
@@ -159,6 +171,17 @@ mod tests {
         let mut read_back = blank();
         assert_eq!(read(&record, &shape(), euro(), &mut read_back), Some(()));
         assert_eq!(read_back, customer());
+    }
+
+    #[test]
+    fn a_record_from_before_silence_was_noted_is_of_somebody_who_is_never_forgotten() {
+        use crate::wire::proto::lifecycle::v1 as proto;
+        use prost::Message as _;
+        let mut message = proto::Customer::decode(written(&customer()).as_slice()).expect("a message");
+        message.heard_age = None;
+        let mut read_back = blank();
+        assert_eq!(read(&message.encode_to_vec(), &shape(), euro(), &mut read_back), Some(()));
+        assert_eq!(read_back, Customer { heard_at: None, ..customer() });
     }
 
     #[test]
@@ -193,6 +216,7 @@ mod tests {
             if read(&broken, &shape(), euro(), &mut read_back).is_some() {
                 let checked = checked.expect("what can be read passes the check");
                 assert_eq!((checked.customer_id, checked.wake_up), (&*read_back.id, read_back.wake_up));
+                assert_eq!(checked.heard_at, read_back.heard_at);
                 let stages: Vec<_> = read_back.published.iter().map(|published| published.stage).collect();
                 assert_eq!(checked.stages(&shape()).collect::<Vec<_>>(), stages);
                 assert_eq!(stages_of(&broken, &shape()).collect::<Vec<_>>(), stages);
@@ -211,6 +235,7 @@ mod tests {
         assert_eq!(message.customer_id, "Zoë");
         assert_eq!(message.clock, NOW);
         assert_eq!(message.wake_up_in, Some(86_400_000));
+        assert_eq!(message.heard_age, Some(70_000));
         assert_eq!(message.standings, [1, 1, 300, 2, 1 << 63, 5, 0, 0, 0, 0, 0, 0, u64::MAX]);
         assert_eq!(message.numbers, [0, 1, 1, 82, 3, 5]);
         assert_eq!(message.orders.len(), 4);

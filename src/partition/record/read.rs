@@ -15,7 +15,7 @@ use super::{Head, Shape};
 
 /// The id and wake-up of a record. `None` when the bytes are no record.
 pub(crate) fn read_head(record: &[u8]) -> Option<Head<'_>> {
-    let mut head = Head { customer_id: "", is_removed: false, wake_up: None };
+    let mut head = Head { customer_id: "", is_removed: false, wake_up: None, heard_at: None };
     let mut clock = 0;
     let mut reader = Reader(record);
     while let Some(found) = reader.field()? {
@@ -26,6 +26,7 @@ pub(crate) fn read_head(record: &[u8]) -> Option<Head<'_>> {
             (field::WAKE_UP_IN, Content::Number(value)) => {
                 head.wake_up = Some(Timestamp::from_millis(clock.wrapping_add(value.cast_signed())));
             }
+            (field::HEARD_AGE, Content::Number(age)) => head.heard_at = Some(Timestamp::from_millis(back(clock, age))),
             // Written in this order: nothing of the head follows.
             (field::STANDINGS.., _) => break,
             _ => {}
@@ -56,6 +57,9 @@ pub(crate) fn read(record: &[u8], shape: &Shape, home: Currency, customer: &mut 
             }
             (field::WAKE_UP_IN, Content::Number(value)) => {
                 customer.wake_up = Some(Timestamp::from_millis(clock.wrapping_add(value.cast_signed())));
+            }
+            (field::HEARD_AGE, Content::Number(age)) => {
+                customer.heard_at = Some(Timestamp::from_millis(back(clock, age)));
             }
             (field::STANDINGS, Content::Bytes(bytes)) => {
                 read_standings(bytes, shape, clock, customer)?;
@@ -99,6 +103,7 @@ pub(crate) fn read(record: &[u8], shape: &Shape, home: Currency, customer: &mut 
 fn clear(customer: &mut Customer, shape: &Shape) {
     customer.clock = Timestamp::MIN;
     customer.wake_up = None;
+    customer.heard_at = None;
     customer.recent_events.clear();
     customer.outdated_models = 0;
     let facts = &mut customer.facts;

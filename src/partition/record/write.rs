@@ -16,6 +16,9 @@ pub(crate) fn write(customer: &Customer, number_is_time: &[bool], home: Currency
     if let Some(wake_up) = customer.wake_up {
         put_number(out, field::WAKE_UP_IN, wake_up.as_millis().wrapping_sub(clock).cast_unsigned());
     }
+    if let Some(heard_at) = customer.heard_at {
+        put_number(out, field::HEARD_AGE, age(clock, heard_at.as_millis()));
+    }
     put_packed(out, field::STANDINGS, |out| {
         for published in &customer.published {
             varint(out, published.stage.map_or(0, |stage| u64::from(stage.0) + 1));
@@ -62,6 +65,12 @@ pub(crate) fn write(customer: &Customer, number_is_time: &[bool], home: Currency
     if customer.outdated_models != 0 {
         put_number(out, field::OUTDATED_MODELS, customer.outdated_models);
     }
+}
+
+/// Appends the record that says that the customer `id` is gone to `out`.
+pub(crate) fn write_removal(id: &str, out: &mut Vec<u8>) {
+    put_bytes(out, field::CUSTOMER_ID, id.as_bytes());
+    put_number(out, field::REMOVED, 1);
 }
 
 /// Appends a record to a batch, as its entry.

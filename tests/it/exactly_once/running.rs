@@ -163,7 +163,7 @@ impl Instance {
         }
     }
 
-    fn assert_runs(&mut self) {
+    pub(crate) fn assert_runs(&mut self) {
         let ended = self.child.try_wait().expect("the process can be asked");
         assert!(ended.is_none(), "the process ended: {ended:?}; {}", self.log());
     }

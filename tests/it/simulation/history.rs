@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use lifecycle_processor::kafka::PartitionId;
 use lifecycle_processor::lifecycle::model_set::ModelSet;
-use lifecycle_processor::lifecycle::time::Timestamp;
+use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::partition::{CustomerView, Effects, Input, Partition, Position, Rejected};
 use lifecycle_processor::wire::model_file::{self, ModelSource};
@@ -28,6 +28,11 @@ pub(crate) static MODELS: LazyLock<Arc<ModelSet>> = LazyLock::new(|| {
         model_file::load(&sources, &model_file::shipped_catalogue(), &[]).expect("shipped models have no errors");
     Arc::new(models)
 });
+
+/// How facts are counted: customers who never ordered are forgotten, after a longer silence than a repeated record is old.
+pub(crate) fn facts() -> FactOptions {
+    FactOptions { forget_after: Some(Duration::from_days(30)), ..FactOptions::default() }
+}
 
 /// A record of the input topic: whose, and what.
 pub(crate) type InputRecord = (String, Option<Vec<u8>>);
@@ -79,7 +84,7 @@ pub(crate) fn expected(history: &History, until: Option<Timestamp>) -> Expected 
     let mut expected = Expected { published: BTreeMap::new(), dead_letters: 0, customers: Vec::new() };
     let decoder = TouchpointDecoder::new(&MODELS.vocabulary, TouchpointOptions { bytes_max: BYTES_MAX });
     for records in history {
-        let facts = FactOptions::default();
+        let facts = facts();
         let lateness = facts.lateness;
         let mut machine = Partition::new(Arc::clone(&MODELS), facts);
         let mut effects = Effects::default();
@@ -126,6 +131,7 @@ fn touchpoint(random: &mut fastrand::Rng, number: usize, customer_id: &str, occu
         8 => r#""type":"product_used""#.to_owned(),
         9 => r#""type":"account_deleted""#.to_owned(),
         10 => r#""type":"never_heard_of""#.to_owned(),
+        11 if random.u32(..4) == 0 => r#""type":"customer_erased""#.to_owned(),
         _ => r#""type":"product_viewed""#.to_owned(),
     };
     format!(r#"{{"event_id":"e{number}","customer_id":"{customer_id}","occurred_at":"{occurred_at}",{rest}}}"#)
