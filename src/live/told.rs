@@ -108,8 +108,9 @@ pub struct Standing {
     pub values: String,
 }
 
+/// A text without what a terminal would obey: ids come from strangers.
 fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+    value.as_str().unwrap_or_default().chars().map(|sign| if sign.is_control() { '?' } else { sign }).collect()
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
@@ -248,6 +249,11 @@ mod tests {
         assert_eq!(Passed::of_answer(&json!([])), (vec![], 0));
         assert_eq!(CustomerPage::of_answer(&json!(null), &json!(null)).orders, "no orders");
         assert_eq!(Passed::of(&json!({"kind": "stage"})).change, "· → ·");
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_would_obey_is_let_through() {
+        assert_eq!(Passed::of(&json!({"customer_id": "a\u{1b}[2Jb\n"})).customer_id, "a?[2Jb?");
     }
 
     #[test]

@@ -108,16 +108,17 @@ fn stages(view: &View, model: &ModelStages, look: Look, width: usize) -> Vec<Row
     let most = model.stages.iter().map(|stage| count(&stage.name)).max().unwrap_or_default();
     let names = model.stages.iter().map(|stage| columns(&stage.name));
     let name_width = names.max().unwrap_or_default().max(10).min(width / 3);
-    let bar_width = (width.saturating_sub(name_width + 12) * 2 / 5).min(BAR_MAX);
+    let count_width = grouped(most.max(count(""))).len().max(6) + 1;
+    let bar_width = (width.saturating_sub(name_width + count_width + 4) * 2 / 5).min(BAR_MAX);
     let journey = model.stages.iter().filter(|stage| !stage.is_outside).count();
     let row = |name: &str, style: Style, bar: Option<u64>, from: &str| {
         let mut line = Line::from(vec![Span::raw(" "), cell(name, name_width, style), Span::raw(" ")]);
         match bar {
             Some(count) => {
                 line.push_span(Span::styled(look.bar_of(count, most, bar_width), style));
-                line.push_span(Span::styled(format!("{:>8}", grouped(count)), look.strong()));
+                line.push_span(Span::styled(format!("{:>count_width$}", grouped(count)), look.strong()));
             }
-            None => line.push_span(Span::raw(" ".repeat(bar_width + 8))),
+            None => line.push_span(Span::raw(" ".repeat(bar_width + count_width))),
         }
         line.push_span(Span::raw("  "));
         moves(&mut line, model, flows.iter().filter(|flow| flow.from == from), look, width);
@@ -134,7 +135,7 @@ fn stages(view: &View, model: &ModelStages, look: Look, width: usize) -> Vec<Row
             Span::raw(" "),
             cell("no stage", name_width, look.faint()),
             Span::raw(" ".repeat(bar_width + 1)),
-            Span::styled(format!("{:>8}", grouped(count(""))), look.faint()),
+            Span::styled(format!("{:>count_width$}", grouped(count(""))), look.faint()),
         ]);
         line.push_span(Span::raw("  "));
         rows.push(Row { line, is_spare: true });
