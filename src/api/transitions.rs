@@ -19,6 +19,9 @@ use super::problem::Problem;
 /// How often it is looked for what is waited for; as often as batches are committed.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
 
+/// The largest number that every reader of JSON holds exactly; no cursor comes near it.
+const CURSOR_MAX: u64 = (1 << 53) - 1;
+
 /// Some of the latest transitions, in the order of commit.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Transitions {
@@ -35,7 +38,7 @@ pub(super) struct Transitions {
 pub(super) struct TransitionsQuery {
     /// The `next` of an earlier answer. A cursor of an earlier run starts at the beginning of this one; without a cursor the latest
     /// are told.
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    #[schemars(range(max = CURSOR_MAX))]
     after: Option<u64>,
     /// How many at most.
     #[serde(default = "TransitionsQuery::limit")]
@@ -68,6 +71,9 @@ pub(super) async fn transitions(
     }
     if query.wait > TransitionsQuery::WAIT_MAX {
         return refuse(format!("wait: write a number of seconds from 0 to {}", TransitionsQuery::WAIT_MAX));
+    }
+    if query.after.is_some_and(|after| after > CURSOR_MAX) {
+        return refuse(format!("after: write a number up to {CURSOR_MAX}"));
     }
     let model = query.model.as_deref().map(|name| api.models.models.iter().position(|model| *model.name == *name));
     if model == Some(None) {

@@ -328,6 +328,7 @@ fn a_request_for_transitions_that_makes_no_sense_is_told_why() {
         ("limit=1001", "limit"),
         ("wait=21", "wait"),
         ("after=x", "invalid digit"),
+        ("after=9007199254740992", "after"),
         ("sort=asc", "unknown field"),
     ] {
         let answer = server.get(&format!("/v1/transitions?{query}"));

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module for each concern.
 
 mod api;
+mod api_group;
 mod architecture;
 mod broker;
 mod cel_agreement;

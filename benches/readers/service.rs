@@ -1,0 +1,148 @@
+//! The service as it is shipped, from a tenth of its work to the end of it.
+
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::TopicPartitionList;
+
+use super::{Options, broker, cpu};
+
+/// How often it is asked how far the service is.
+const LOOK: Duration = Duration::from_millis(50);
+/// Longer than any run takes.
+const PATIENCE: Duration = Duration::from_mins(15);
+
+/// A running service with topics and a group of its own.
+pub(crate) struct Service {
+    child: Child,
+    address: String,
+    touchpoints: String,
+    transitions: String,
+    group: String,
+    partitions: i32,
+    /// Holds the configuration.
+    _folder: tempfile::TempDir,
+}
+
+/// What it took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    touchpoints: f64,
+    wall_seconds: f64,
+    cpu_seconds: f64,
+}
+
+impl Measured {
+    /// Touchpoints a second of wall time.
+    pub(crate) fn per_second(&self) -> f64 {
+        self.touchpoints / self.wall_seconds
+    }
+
+    /// Microseconds of CPU for a touchpoint.
+    pub(crate) fn cpu_micros(&self) -> f64 {
+        1e6 * self.cpu_seconds / self.touchpoints
+    }
+}
+
+impl Service {
+    pub(crate) fn start(touchpoints: &str, options: Options) -> Self {
+        let group = broker::unique("readers");
+        let transitions = broker::topic("readers-transitions", options.partitions);
+        let changelog = broker::changelog_topic(options.partitions);
+        let dead_letters = broker::topic("readers-dead-letters", 1);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = folder.path().join("lifecycle.yaml");
+        // Free again once it is dropped; nobody else on this machine is given it so soon.
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+        let address = free.to_string();
+        let mut text = String::new();
+        write!(
+            text,
+            "kafka: {{bootstrap_servers: \"{}\", group_id: {group}, instance_id: a}}\n\
+             topics: {{touchpoints: {touchpoints}, transitions: {transitions}, replay: {transitions}, changelog: {changelog}, \
+             dead_letters: {dead_letters}}}\n\
+             clock: {{source: touchpoints}}\n\
+             workers: {}\n\
+             http: {{listen: \"{address}\"}}\n\
+             log: {{level: warn}}\n",
+            broker::bootstrap(),
+            options.workers
+        )
+        .expect("text can be written");
+        std::fs::write(&config, text).expect("a file can be written");
+        let child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
+            .args(["run", "--config"])
+            .arg(&config)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the service starts");
+        let (touchpoints, partitions) = (touchpoints.to_owned(), options.partitions);
+        Self { child, address, touchpoints, transitions, group, partitions, _folder: folder }
+    }
+
+    /// Where it serves HTTP.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The topic of all its transitions.
+    pub(crate) fn transitions(&self) -> &str {
+        &self.transitions
+    }
+
+    /// Waits until everything is worked off; measures from the first tenth on, so that joining the group does not count.
+    pub(crate) fn measure(&self) -> Measured {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", broker::bootstrap())
+            .set("group.id", &self.group)
+            .create()
+            .expect("a consumer");
+        let end: i64 = (0..self.partitions)
+            .map(|partition| {
+                consumer.fetch_watermarks(&self.touchpoints, partition, broker::PATIENCE).expect("the broker answers").1
+            })
+            .sum();
+        let id = self.child.id().to_string();
+        let begin = Instant::now();
+        let mut first: Option<(i64, Instant, f64)> = None;
+        loop {
+            assert!(begin.elapsed() < PATIENCE, "the service is not through after {PATIENCE:?}");
+            let done = self.done(&consumer);
+            let now = Instant::now();
+            match first {
+                None if done >= end / 10 => first = Some((done, now, cpu::seconds(&id))),
+                Some((from, since, before)) if done >= end => {
+                    return Measured {
+                        touchpoints: f64::from(i32::try_from(end - from).expect("millions")),
+                        wall_seconds: (now - since).as_secs_f64(),
+                        cpu_seconds: cpu::seconds(&id) - before,
+                    };
+                }
+                _ => std::thread::sleep(LOOK),
+            }
+        }
+    }
+
+    /// How many touchpoints are committed.
+    fn done(&self, consumer: &BaseConsumer) -> i64 {
+        let mut asked = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            asked.add_partition(&self.touchpoints, partition);
+        }
+        // A transaction is open most of the time, and then the broker answers only after it.
+        let Ok(committed) = consumer.committed_offsets(asked, Duration::from_secs(5)) else { return 0 };
+        committed.elements().iter().filter_map(|element| element.offset().to_raw()).map(|offset| offset.max(0)).sum()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Killed already is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,124 @@
+//! Two instances of one group on a real broker: each answers for the customers of the other.
+#![expect(clippy::unwrap_used, reason = "what cannot be made ends the test")]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use super::broker::{ToWrite, bootstrap, produce, unique, until};
+use super::cli::lifecycle;
+
+const TOKEN: &str = "a-token-of-this-test-alone";
+const CUSTOMERS: usize = 40;
+
+/// Writes the configuration of the instance `name` of the group; gives the file and the address.
+fn configure(directory: &Path, name: &str, group: &str) -> (String, String) {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let file = format!("{name}.yaml");
+    let text = format!(
+        "kafka: {{bootstrap_servers: '{}', group_id: {group}, instance_id: {name}}}\n\
+         topics: {{touchpoints: {group}.in, transitions: {group}.out, changelog: {group}.changelog, \
+         dead_letters: {group}.dead}}\nworkers: 1\nlog: {{level: warn}}\nclock: {{source: touchpoints}}\n\
+         http: {{listen: '{free}', advertise: '{free}', token_file: token}}\n",
+        bootstrap()
+    );
+    std::fs::write(directory.join(&file), text).unwrap();
+    (file, free)
+}
+
+struct Instance {
+    child: Child,
+    address: String,
+}
+
+impl Instance {
+    /// Starts the service with a configuration of [`configure`].
+    fn start(directory: &Path, (file, address): (String, String)) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
+            .args(["run", "--config", &file])
+            .current_dir(directory)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, address }
+    }
+
+    /// Head and body of the answer, once the service listens.
+    fn get(&self, path: &str, token: &str) -> Option<(String, String)> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n",
+            self.address
+        );
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.to_lowercase(), body.to_owned()))
+    }
+
+    fn json(&self, path: &str) -> Option<serde_json::Value> {
+        let (head, body) = self.get(path, TOKEN)?;
+        head.starts_with("http/1.1 200").then(|| serde_json::from_str(&body).unwrap())
+    }
+
+    /// The partitions that it works on.
+    fn partitions(&self) -> Vec<i64> {
+        let partitions = self.json("/v1/partitions").unwrap_or_default();
+        let partitions = partitions["partitions"].as_array().cloned().unwrap_or_default();
+        let running = partitions.iter().filter(|partition| partition["state"] == "running");
+        running.filter_map(|partition| partition["partition"].as_i64()).collect()
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn every_instance_answers_for_every_customer_of_the_group() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("token"), TOKEN).unwrap();
+    let group = unique("api-group");
+    let configured = ["a", "b"].map(|name| configure(directory.path(), name, &group));
+    let create = ["topics", "--create", "--partitions", "4", "--config", "a.yaml"];
+    assert_eq!(lifecycle(directory.path(), &create, b"").code, 0);
+    let touchpoint = |customer: usize| {
+        let text = format!(
+            r#"{{"event_id":"e{customer}","customer_id":"c{customer}","type":"page_viewed","occurred_at":"2026-01-01T08:00:00Z"}}"#
+        );
+        ToWrite::keyed(&format!("c{customer}"), &text)
+    };
+    produce(&format!("{group}.in"), &(0..CUSTOMERS).map(touchpoint).collect::<Vec<_>>());
+
+    let instances = configured.map(|configured| Instance::start(directory.path(), configured));
+    until("the partitions are shared out", || {
+        let [first, second] = [instances[0].partitions(), instances[1].partitions()];
+        (first.len() == 2 && second.len() == 2).then_some(())
+    });
+    let mut handed_on = 0;
+    for customer in 0..CUSTOMERS {
+        let path = format!("/v1/customers/c{customer}");
+        let heads = [0, 1].map(|asked: usize| {
+            let (head, body) = until("the customer is known", || {
+                instances[asked].get(&path, TOKEN).filter(|(head, _)| head.starts_with("http/1.1 200"))
+            });
+            assert!(body.contains(&format!("\"customer_id\":\"c{customer}\"")), "{body}");
+            head
+        });
+        // One of the two has the customer, and the other says so.
+        let other = |asked: usize| format!("lifecycle-answered-by: {}", instances[1 - asked].address);
+        let through: Vec<bool> = (0..2).map(|asked| heads[asked].contains(&other(asked))).collect();
+        assert_eq!(through.iter().filter(|&&through| through).count(), 1, "c{customer}: {heads:?}");
+        handed_on += usize::from(through[0]);
+    }
+    assert!((1..CUSTOMERS).contains(&handed_on), "{handed_on} of {CUSTOMERS} were asked for elsewhere");
+    let (head, body) = instances[0].get("/v1/customers/nobody", TOKEN).unwrap();
+    assert!(head.starts_with("http/1.1 404") && body.contains("no instance holds the customer"), "{head}{body}");
+    let (head, _) = instances[0].get("/v1/customers/c1", "another-token-than-that-one").unwrap();
+    assert!(head.starts_with("http/1.1 401"), "{head}");
+}
