@@ -120,6 +120,10 @@ enum Failure {
     Input { path: String, error: io::Error },
     #[error("{path}: cannot be written: {error}")]
     DeadLetters { path: String, error: io::Error },
+    #[error(
+        "--dead-letters -: standard output is taken by the transitions: name a file, such as bad.ndjson or /dev/stderr"
+    )]
+    DeadLettersToOutput,
     #[error("{path}: dead letters cannot go there: touchpoints are read from it")]
     DeadLettersOverInput { path: String },
     #[error("standard output cannot be written: {0}")]
@@ -256,6 +260,9 @@ impl BadLines {
     fn open(path: Option<&Path>, inputs: &[PathBuf]) -> Result<Self, Failure> {
         let file = path.map(|path| {
             let name = path.display().to_string();
+            if path == Path::new("-") {
+                return Err(Failure::DeadLettersToOutput);
+            }
             if inputs.iter().any(|input| are_the_same(input, path)) {
                 return Err(Failure::DeadLettersOverInput { path: name });
             }

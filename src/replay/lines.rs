@@ -63,17 +63,13 @@ impl Lines {
     /// # Errors
     /// As of reading the first bytes.
     pub fn read(source: impl Read + 'static, bytes_max: usize) -> io::Result<Self> {
-        let mut source = BufReader::with_capacity(READ_BYTES, source);
-        // A pipe may hand over its first bytes one by one.
-        let mut head = Vec::with_capacity(BYTE_ORDER_MARK.len());
-        source.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut head)?;
+        let (head, source) = behind_mark(BufReader::with_capacity(READ_BYTES, source))?;
         let is_gzip = head.starts_with(&GZIP_MAGIC);
-        if head == BYTE_ORDER_MARK {
-            head.clear();
-        }
         let source = Cursor::new(head).chain(source);
         let reader: Box<dyn BufRead> = if is_gzip {
-            Box::new(BufReader::with_capacity(READ_BYTES, MultiGzDecoder::new(source)))
+            // A mark may also stand within what was compressed.
+            let (head, text) = behind_mark(BufReader::with_capacity(READ_BYTES, MultiGzDecoder::new(source)))?;
+            Box::new(Cursor::new(head).chain(text))
         } else {
             Box::new(source)
         };
@@ -113,6 +109,17 @@ impl std::fmt::Debug for Lines {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Lines").field("number", &self.number).finish_non_exhaustive()
     }
+}
+
+/// The first bytes of `source`, without a byte order mark, and the rest.
+fn behind_mark<R: BufRead>(mut source: R) -> io::Result<(Vec<u8>, R)> {
+    // A pipe may hand over its first bytes one by one.
+    let mut head = Vec::with_capacity(BYTE_ORDER_MARK.len());
+    source.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut head)?;
+    if head == BYTE_ORDER_MARK {
+        head.clear();
+    }
+    Ok((head, source))
 }
 
 /// Reads up to the end of the line; returns how many bytes came before it.
@@ -195,6 +202,15 @@ mod tests {
         assert_eq!(lines.next_line().unwrap().unwrap().bytes, b"one");
         assert_eq!(lines.next_line().unwrap().unwrap().bytes, b"two");
         assert_eq!(lines.next_line().unwrap(), None);
+    }
+
+    #[test]
+    fn a_byte_order_mark_within_a_gzip_file_is_left_out() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(b"\xef\xbb\xbfone\ntwo\n").unwrap();
+        let mut lines = Lines::read(Cursor::new(encoder.finish().unwrap()), 100).unwrap();
+        assert_eq!(lines.next_line().unwrap().unwrap().bytes, b"one");
+        assert_eq!(lines.next_line().unwrap().unwrap().bytes, b"two");
     }
 
     #[test]
