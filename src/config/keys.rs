@@ -138,7 +138,8 @@ pub const KEYS: &[Key] = &[
         form: "mapping of mappings",
         default: "",
         otherwise: "as the models say",
-        about: "Values for parameters of models, by model and parameter: `{retention: {risk_after: days(60)}}`.",
+        about: "Values for parameters of models, by model and parameter: `{retention: {risk_after: days(60)}}`; in the environment \
+                the same on one line.",
     },
     Key {
         path: "catalogue",

@@ -226,7 +226,7 @@ impl Config {
 
     /// `None` when a key that something needs is missing or wrong; the settings then know of a problem.
     fn from_settings(settings: &mut Settings, directory: &Path) -> Option<Self> {
-        let bootstrap_servers = settings.value("kafka.bootstrap_servers", text);
+        let bootstrap_servers = settings.value("kafka.bootstrap_servers", servers);
         let group_id = settings.value("kafka.group_id", kafka_name);
         let instance_id = settings.optional("kafka.instance_id", kafka_name).or_else(|| host_name(settings));
         let is_static_member = settings.value("kafka.static_membership", truth);
@@ -241,23 +241,19 @@ impl Config {
         let clock_source = settings.value("clock.source", |text| {
             one_of(text, &[("wall", ClockSource::Wall), ("touchpoints", ClockSource::Touchpoints)])
         });
-        let lateness = settings.value("clock.lateness", duration);
-        let max_ahead = settings.value("clock.max_ahead", duration);
-        let fresh_for = settings.value("publish.fresh_for", duration);
+        let lateness = settings.value("clock.lateness", |text| within(text, "0s", "30d"));
+        let max_ahead = settings.value("clock.max_ahead", |text| within(text, "0s", "366d"));
+        let fresh_for = settings.value("publish.fresh_for", |text| within(text, "1s", "36500d"));
         let reconciled = settings.value("publish.reconciled", truth);
         let source = settings.optional("publish.source", text);
         let with_subject = settings.value("publish.subject", truth);
         let commit_interval = settings.value("commit.interval", |text| within(text, "5ms", "5s"));
         let workers = settings.optional("workers", |text| values::number(text, 1, 256));
-        let state_bytes_max = settings.value("state.max_bytes", bytes);
+        let state_bytes_max = settings.value("state.max_bytes", |text| size_within(text, "1MiB", "16TiB"));
         let forget_after = settings.optional("state.forget_after", |text| within(text, "1d", "36500d"));
-        let sweep_bytes_min = settings.value("state.sweep_min_bytes", |text| {
-            bytes(text).and_then(|size| values::number(&size.to_string(), 64 << 10, 1 << 40))
-        });
+        let sweep_bytes_min = settings.value("state.sweep_min_bytes", |text| size_within(text, "64KiB", "1TiB"));
         let sweep_period = settings.value("state.sweep_period", |text| within(text, "1m", "365d"));
-        let touchpoint_bytes_max = settings.value("touchpoints.bytes_max", |text| {
-            bytes(text).and_then(|size| values::number(&size.to_string(), 1024, 64 << 20))
-        });
+        let touchpoint_bytes_max = settings.value("touchpoints.bytes_max", |text| size_within(text, "1KiB", "64MiB"));
         let listen = settings.value("http.listen", |text| {
             text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned())
         });
@@ -360,6 +356,21 @@ fn text(text: &str) -> Result<String, String> {
     }
 }
 
+/// Hosts with ports; what can be no address is refused here, since the client would go on trying for ever.
+fn servers(servers: &str) -> Result<String, String> {
+    let servers = text(servers)?;
+    let is_server = |server: &str| {
+        let server = server.trim().rsplit_once("://").map_or(server.trim(), |(_, server)| server);
+        let (host, port) = server.rsplit_once(':').filter(|_| !server.ends_with(']')).unwrap_or((server, "9092"));
+        !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    if servers.split(',').all(is_server) {
+        Ok(servers)
+    } else {
+        Err("write hosts and ports with commas, such as kafka-1:9092,kafka-2:9092".to_owned())
+    }
+}
+
 fn truth(text: &str) -> Result<bool, String> {
     one_of(text, &[("true", true), ("false", false)])
 }
@@ -377,6 +388,15 @@ fn within(text: &str, least: &str, most: &str) -> Result<Duration, String> {
         Ok(length)
     } else {
         Err(format!("write a duration from {least} to {most}"))
+    }
+}
+
+fn size_within(text: &str, least: &str, most: &str) -> Result<usize, String> {
+    let size = bytes(text)?;
+    if (bytes(least)?..=bytes(most)?).contains(&size) {
+        Ok(size)
+    } else {
+        Err(format!("write a size from {least} to {most}"))
     }
 }
 

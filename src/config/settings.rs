@@ -137,23 +137,26 @@ impl Settings {
             }
             self.origins.insert("models", (choice.names.join(", "), Origin::File(line)));
         }
-        if let Some(node) = self.nodes.remove(PARAMETERS) {
-            for (model, values) in self.entries(PARAMETERS, node) {
-                for (parameter, value) in self.entries(PARAMETERS, values) {
-                    let place = self.place(&value);
-                    match value.text() {
-                        Some(text) => {
-                            let model = model.clone();
-                            choice.overrides.push(Override { model, parameter, value: text.to_owned() });
-                        }
-                        None => self
-                            .problems
-                            .push(format!("{place}: `{parameter}`: write a single value, such as days(60)")),
-                    }
-                }
-            }
-        }
+        choice.overrides = self.parameters();
         choice
+    }
+
+    /// Values for parameters of models. In the environment the mapping stands as it would in the file, on one line.
+    fn parameters(&mut self) -> Vec<Override> {
+        let in_file = self.nodes.remove(PARAMETERS);
+        let variable = key(PARAMETERS).map(super::keys::Key::variable).unwrap_or_default();
+        let (place, node) = match (self.variables.remove(&variable), in_file) {
+            (Some(text), _) => (variable, Node::parse(&text).ok()),
+            (None, Some(node)) => (self.place(&node), Some(node)),
+            (None, None) => return Vec::new(),
+        };
+        let values = node.and_then(|node| overrides(&node));
+        if values.is_none() {
+            self.problems.push(format!(
+                "{place}: `{PARAMETERS}`: write a mapping of mappings, such as {{retention: {{risk_after: days(60)}}}}"
+            ));
+        }
+        values.unwrap_or_default()
     }
 
     /// Notes a problem with the value of `path`.
@@ -171,6 +174,15 @@ impl Settings {
         let mut unknown: Vec<_> = std::mem::take(&mut self.nodes).into_iter().collect();
         unknown.sort_by_key(|(_, node)| (node.line, node.column));
         for (path, node) in unknown {
+            let inner = format!("{path}.");
+            if let Some(example) = KEYS.iter().find(|key| key.path.starts_with(&inner)) {
+                self.problems.push(format!(
+                    "{}: `{path}`: write a mapping of keys, such as `{}`",
+                    self.place(&node),
+                    &example.path[inner.len()..]
+                ));
+                continue;
+            }
             let hint = suggestion(nearest(&path, KEYS.iter().map(|key| key.path)));
             self.problems.push(format!("{}: unknown key `{path}`{hint}", self.place(&node)));
         }
@@ -262,6 +274,23 @@ enum Set {
     Text(String, Origin),
     Nothing,
     Wrong,
+}
+
+/// What `{model: {parameter: value}}` says; `None` when it is something else.
+fn overrides(node: &Node) -> Option<Vec<Override>> {
+    let Content::Map(models) = &node.content else { return None };
+    let mut overrides = Vec::new();
+    for (model, values) in models {
+        let Content::Map(values) = &values.content else { return None };
+        for (parameter, value) in values {
+            overrides.push(Override {
+                model: model.text()?.to_owned(),
+                parameter: parameter.text()?.to_owned(),
+                value: value.text()?.to_owned(),
+            });
+        }
+    }
+    Some(overrides)
 }
 
 fn suggestion(nearest: Option<&str>) -> String {

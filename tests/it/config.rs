@@ -146,3 +146,108 @@ fn the_document_holds_the_table_of_all_keys() {
     assert_eq!(table, expected.lines().collect::<Vec<_>>(), "put the output of `lifecycle config reference` there");
     assert_eq!(table.len(), KEYS.len() + 2);
 }
+
+#[test]
+fn every_key_can_be_set_from_the_environment() {
+    let sample = |path: &str| match path {
+        "kafka.bootstrap_servers" => "kafka:9092",
+        "kafka.static_membership" | "publish.reconciled" | "publish.subject" => "true",
+        "kafka.session_timeout" | "kafka.transaction_timeout" => "45s",
+        "kafka.client" => "",
+        "models" => "retention",
+        "parameters" => "{retention: {risk_after: days(60)}}",
+        "currency" => "EUR",
+        "clock.source" => "touchpoints",
+        "commit.interval" => "250ms",
+        "workers" => "3",
+        "http.listen" | "http.advertise" => "127.0.0.1:9090",
+        "log.format" => "json",
+        "log.level" => "warn",
+        other if key_form(other) == "duration" => "2m",
+        other if key_form(other) == "size" => "32MiB",
+        _ => "a-name",
+    };
+    let mut variables: Vec<_> = KEYS
+        .iter()
+        .filter(|key| key.path != "kafka.client")
+        .map(|key| (key.variable(), sample(key.path).to_owned()))
+        .collect();
+    for (variable, value) in &mut variables {
+        // No topic may be another's.
+        if variable.starts_with("LIFECYCLE_TOPICS_") {
+            value.push_str(&variable.to_lowercase());
+        }
+    }
+    variables.push(("LIFECYCLE_KAFKA_CLIENT_CLIENT_RACK".to_owned(), "r1".to_owned()));
+    let config = Config::parse("", Path::new("lifecycle.yaml"), variables.clone()).unwrap();
+    let shown = config.show();
+    for (variable, _) in variables.iter().filter(|(variable, _)| !variable.contains("PARAMETERS")) {
+        assert!(shown.contains(variable) || variable.contains("CLIENT"), "{variable} is missing in\n{shown}");
+    }
+    assert_eq!(config.kafka.client["client.rack"].expose(), "r1");
+    assert_eq!(&*config.models.overrides[0].value, "days(60)");
+    assert_eq!((config.workers, config.state_bytes_max), (3, 32 << 20));
+}
+
+fn key_form(path: &str) -> &'static str {
+    KEYS.iter().find(|key| key.path == path).map_or("", |key| key.form)
+}
+
+#[test]
+fn parameters_that_are_no_mapping_are_refused_where_they_stand() {
+    let told = "`parameters`: write a mapping of mappings, such as {retention: {risk_after: days(60)}}";
+    for (text, variables) in [
+        ("parameters: 5\n", vec![]),
+        ("parameters: {retention: 5}\n", vec![]),
+        ("", vec![("LIFECYCLE_PARAMETERS", "retention=5")]),
+    ] {
+        let problems = problems(&format!("{SMALLEST}{text}"), &variables);
+        assert!(problems.contains(told), "{problems}");
+        assert!(
+            problems.starts_with(if text.is_empty() { "LIFECYCLE_PARAMETERS" } else { "lifecycle.yaml:2:" }),
+            "{problems}"
+        );
+    }
+}
+
+#[test]
+fn a_value_where_keys_belong_asks_for_a_mapping() {
+    let problems = problems("kafka: 5\nclock: [wall]\nworkerz: 4\n", &[]);
+    let expected = [
+        "lifecycle.yaml: `kafka.bootstrap_servers` is missing: set it, or LIFECYCLE_KAFKA_BOOTSTRAP_SERVERS",
+        "lifecycle.yaml:1:8: `kafka`: write a mapping of keys, such as `bootstrap_servers`",
+        "lifecycle.yaml:2:8: `clock`: write a mapping of keys, such as `source`",
+        "lifecycle.yaml:3:10: unknown key `workerz`: did you mean `workers`?",
+    ];
+    assert_eq!(problems.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused_with_those_that_do() {
+    for (text, told) in [
+        ("state: {max_bytes: 5}", "`state.max_bytes`: write a size from 1MiB to 16TiB"),
+        ("state: {max_bytes: lots}", "`state.max_bytes`: write a size, such as 512KiB"),
+        ("touchpoints: {bytes_max: 10}", "`touchpoints.bytes_max`: write a size from 1KiB to 64MiB"),
+        ("workers: 0", "`workers`: write a whole number from 1 to 256"),
+        ("commit: {interval: 0s}", "`commit.interval`: write a duration from 5ms to 5s"),
+        ("clock: {lateness: 900d}", "`clock.lateness`: write a duration from 0s to 30d"),
+        ("clock: {max_ahead: -1s}", "`clock.max_ahead`: write a duration"),
+        ("publish: {fresh_for: 0s}", "`publish.fresh_for`: write a duration from 1s"),
+        ("shutdown: {deadline: 0s}", "`shutdown.deadline`: write a duration from 1s to 1h"),
+        ("http: {listen: 8080}", "`http.listen`: write an address and a port"),
+        ("http: {listen: 'localhost:8080'}", "`http.listen`: write an address and a port"),
+        ("http: {listen: '127.0.0.1:99999'}", "`http.listen`: write an address and a port"),
+        ("log: {format: xml}", "`log.format`: write text or json"),
+    ] {
+        let problems = problems(&format!("{SMALLEST}{text}\n"), &[]);
+        assert!(problems.contains(told), "{text}: {problems}");
+        assert_eq!(problems.lines().count(), 1, "{problems}");
+    }
+    for servers in ["kafka:port", "kafka:9092,,", "a b:9092", "kafka:0", ":9092"] {
+        let problems = problems(&format!("kafka: {{bootstrap_servers: '{servers}', instance_id: a}}"), &[]);
+        assert!(problems.contains("write hosts and ports with commas"), "{servers}: {problems}");
+    }
+    for servers in ["kafka", "kafka:9092, other:9093", "[::1]:9092", "[::1]", "SASL_SSL://kafka:9093"] {
+        assert!(parse(&format!("kafka: {{bootstrap_servers: '{servers}', instance_id: a}}"), &[]).is_ok(), "{servers}");
+    }
+}
