@@ -11,6 +11,7 @@ use crate::api::Token;
 use crate::config::{Config, LogFormat};
 use crate::kafka::Reaction;
 use crate::kafka::admin::Severity;
+use crate::runtime::Report;
 use crate::service::{Ending, Parts, Service, kafka_options, peers, stop_on_signals, topics, worker_options};
 use crate::telemetry::logging;
 
@@ -73,12 +74,13 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         workers = config.workers,
-        models = models.models.len(),
         touchpoints = config.topics.touchpoints,
         group = config.kafka.group_id,
         http = %address,
         "lifecycle starts"
     );
+    let names: Vec<_> = models.models.iter().map(|model| format!("{} {}", model.name, model.version)).collect();
+    tracing::info!(models = names.join(", "), "models loaded");
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
     let is_stopping = || stop.load(Ordering::Relaxed);
@@ -111,7 +113,15 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
     };
     let service = Service::start(parts, stop).map_err(|problem| (Exit::Fatal, problem))?;
     match service.wait() {
-        Ending::Stopped(_) => Ok(Exit::Success),
+        Ending::Stopped(reports) => {
+            let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+            tracing::info!(
+                touchpoints = sum(|report| report.tally.consumed),
+                commits = sum(|report| report.commits),
+                "lifecycle has stopped in order"
+            );
+            Ok(Exit::Success)
+        }
         Ending::Fatal(problem) => Err((Exit::Fatal, problem)),
         Ending::Stuck(problem) => Err((Exit::Stuck, problem)),
     }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 
 use super::member::PartitionId;
 use super::read_position::Fetched;
+use super::repeats::OF_CLIENTS;
 
 /// Partitions that the group gives or takes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -96,6 +98,11 @@ impl Listener {
     }
 }
 
+/// A line of the library without the name of its thread, which says nothing to a reader.
+fn without_thread(message: &str) -> &str {
+    message.strip_prefix("[thrd:").and_then(|rest| Some(rest.split_once("]: ")?.1)).unwrap_or(message)
+}
+
 /// A lock whose holder panicked still guards a whole value: each is replaced in one step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -104,14 +111,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl ClientContext for Listener {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.count();
+        let message = without_thread(message);
         match level {
-            // It warns of settings of the other kinds of client, which are passed to every one of ours.
-            _ if facility == "CONFWARN" => tracing::debug!(target: "kafka", facility, "{message}"),
-            // The library calls a broker that went away an error; it comes back to it by itself.
+            // It warns of settings of the other kinds of client, which are passed to every one of ours; and of a connection that
+            // failed it tells a second time, as an error.
+            _ if matches!(facility, "CONFWARN" | "FAIL") => tracing::debug!(target: "kafka", facility, "{message}"),
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::error!(target: "kafka", facility, "{message}");
             }
-            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::warn!(target: "kafka", facility, "{message}"),
+            // The library calls a broker that went away an error; it comes back to it by itself.
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => match OF_CLIENTS.tell(facility, Instant::now()) {
+                Some(unsaid) => tracing::warn!(target: "kafka", facility, unsaid, "{message}"),
+                None => tracing::debug!(target: "kafka", facility, "{message}"),
+            },
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "kafka", facility, "{message}"),
             RDKafkaLogLevel::Debug => tracing::debug!(target: "kafka", facility, "{message}"),
         }
@@ -131,7 +143,19 @@ impl ClientContext for Listener {
         if code == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
-        tracing::warn!(target: "kafka", %error, reason, "the client reports an error");
+        let name = code.map_or_else(|| "Unspecified".to_owned(), |code| format!("{code:?}"));
+        match OF_CLIENTS.tell(&name, Instant::now()) {
+            None => tracing::debug!(target: "kafka", code = name, reason, "the client reports an error again"),
+            Some(unsaid) if code == Some(RDKafkaErrorCode::AllBrokersDown) => {
+                tracing::warn!(target: "kafka", reason, unsaid, "no broker can be reached; the client goes on trying");
+            }
+            Some(unsaid) if code == Some(RDKafkaErrorCode::BrokerTransportFailure) => {
+                tracing::warn!(target: "kafka", reason, unsaid, "a connection to a broker failed; the client goes on trying");
+            }
+            Some(unsaid) => {
+                tracing::warn!(target: "kafka", code = name, reason, unsaid, "the client reports an error");
+            }
+        }
         let mut last = lock(&self.last_error);
         // That no broker is left says less than why the last one went.
         if last.is_none() || code != Some(RDKafkaErrorCode::AllBrokersDown) {
@@ -252,6 +276,12 @@ mod tests {
         assert_eq!(read.len(), 2);
         assert_eq!(read[&0], Fetched { next: 7, end_met: 7, end: 9 });
         assert_eq!(read[&3].end_met, -1001);
+    }
+
+    #[test]
+    fn lines_of_the_library_do_not_name_its_threads() {
+        assert_eq!(without_thread("[thrd:main]: Session timed out: rejoining"), "Session timed out: rejoining");
+        assert_eq!(without_thread("rejoining"), "rejoining");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod group_reader;
 mod listener;
 mod producer;
 mod read_position;
+mod repeats;
 mod succession;
 mod topic_check;
 mod topic_reader;

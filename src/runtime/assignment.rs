@@ -22,7 +22,7 @@ impl<M: Member> Worker<M> {
             self.held.insert(partition, held);
         }
         self.report.gained += partitions.len() as u64;
-        tracing::info!(?partitions, "partitions gained");
+        tracing::info!(partitions = ?sorted(partitions), "partitions gained; their customers are restored");
         Ok(())
     }
 
@@ -36,7 +36,7 @@ impl<M: Member> Worker<M> {
         // unknown is no danger: the next owner cannot read the committed offsets before the transaction has ended.
         self.drop_partitions(partitions)?;
         self.report.revoked += partitions.len() as u64;
-        tracing::info!(?partitions, "partitions revoked");
+        tracing::info!(partitions = ?sorted(partitions), "partitions revoked; other members take them over");
         Ok(())
     }
 
@@ -44,7 +44,7 @@ impl<M: Member> Worker<M> {
     pub(super) fn lose(&mut self, partitions: &[PartitionId]) -> Result<(), Fatal> {
         self.drop_partitions(partitions)?;
         self.report.lost += partitions.len() as u64;
-        tracing::info!(?partitions, "partitions lost");
+        tracing::info!(partitions = ?sorted(partitions), "partitions lost; others may have them already, so what was pending is dropped");
         Ok(())
     }
 
@@ -60,4 +60,11 @@ impl<M: Member> Worker<M> {
         }
         self.member.release(partitions).map_err(Fatal::Client)
     }
+}
+
+/// As people read them.
+fn sorted(partitions: &[PartitionId]) -> Vec<PartitionId> {
+    let mut partitions = partitions.to_vec();
+    partitions.sort_unstable();
+    partitions
 }

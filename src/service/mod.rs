@@ -112,7 +112,7 @@ impl Service {
             spawn(&format!("worker-{index}"), move || {
                 let panicked = Err("a worker panicked; this is a bug".to_owned());
                 let ending = Ended { index, teller: ended, stop: Arc::clone(&stop), result: panicked };
-                ending.with(work(&client, models, options, (questions, recent), observer, &stop));
+                ending.with(work(index, &client, models, options, (questions, recent), observer, &stop));
             })?;
         }
         if let Some((listener, token)) = parts.http {
@@ -158,6 +158,7 @@ impl Service {
         let mut reports = Vec::new();
         let mut fatal = None;
         let mut deadline = None;
+        let mut was_ready = false;
         while reports.len() < self.workers {
             match self.endings.recv_timeout(LOOK_PERIOD) {
                 Ok((_, Ok(report))) => reports.push(report),
@@ -177,6 +178,11 @@ impl Service {
                 let deadline = self.shutdown_deadline.as_secs();
                 return Ending::Stuck(fatal.unwrap_or_else(|| format!("the workers did not stop within {deadline} s")));
             }
+            let is_ready = self.health.is_ready();
+            if deadline.is_none() && is_ready != was_ready {
+                tell_ready(is_ready, self.metrics.partitions());
+                was_ready = is_ready;
+            }
             let silence = self.health.silence();
             if deadline.is_none() && silence >= SILENCE_MAX {
                 return Ending::Stuck(format!("a worker's loop has been silent for {} s", silence.as_secs()));
@@ -187,6 +193,14 @@ impl Service {
             Some(problem) => Ending::Fatal(problem),
             None => Ending::Stopped(reports),
         }
+    }
+}
+
+fn tell_ready(is_ready: bool, partitions: usize) {
+    if is_ready {
+        tracing::info!(partitions, "ready: every partition of this instance is worked on");
+    } else {
+        tracing::info!(partitions, "not ready: partitions come or are being restored, or state.max_bytes is reached");
     }
 }
 
@@ -216,6 +230,7 @@ impl Drop for Ended {
 }
 
 fn work(
+    index: usize,
     client: &kafka::Options,
     models: Arc<ModelSet>,
     options: Arc<runtime::Options>,
@@ -223,6 +238,8 @@ fn work(
     mut observer: Observer,
     stop: &AtomicBool,
 ) -> Result<Report, String> {
+    // An error's own, so that it stands on every line whatever the level is.
+    let _worker = tracing::error_span!("worker", worker = index).entered();
     let clock = WallClock::start();
     let member = loop {
         match kafka::Client::connect(client.clone()) {

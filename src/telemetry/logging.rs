@@ -39,7 +39,7 @@ pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
     let lines = fmt().with_env_filter(filter(directives)?).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
     };
     // Only a second start within one process fails; the lines of the first go on.
     drop(started);

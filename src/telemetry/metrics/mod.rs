@@ -75,6 +75,12 @@ impl Metrics {
         lock(&self.workers).insert(worker, (counts, gauges));
     }
 
+    /// How many partitions the workers have.
+    #[must_use]
+    pub fn partitions(&self) -> usize {
+        lock(&self.workers).values().map(|(_, gauges)| gauges.partitions.len()).sum()
+    }
+
     /// Notes how long a transaction took.
     pub fn commit_took(&self, length: Duration) {
         lock(&self.commit_duration).observe(length.as_secs_f64());

@@ -132,15 +132,25 @@ impl Instance {
 
     /// The metrics; `None` before they are served.
     pub(crate) fn scrape(&self) -> Option<String> {
+        self.get("/metrics")
+    }
+
+    /// The body of the answer at `path`; `None` before anything is served.
+    pub(crate) fn get(&self, path: &str) -> Option<String> {
         // HTTP is served a moment after the start.
         let mut stream = TcpStream::connect(self.http).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
-            .expect("a request is sent");
-        let mut page = String::new();
-        stream.read_to_string(&mut page).expect("an answer comes");
-        Some(page.split_once("\r\n\r\n")?.1.to_owned())
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("a request is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer comes");
+        Some(answer.split_once("\r\n\r\n")?.1.to_owned())
+    }
+
+    /// What the system shows of the process to everybody: its command line.
+    pub(crate) fn title(&self) -> String {
+        let line = fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap_or_default();
+        String::from_utf8_lossy(&line).replace('\0', " ")
     }
 
     fn signal(&mut self, signal: &str) {
@@ -149,14 +159,14 @@ impl Instance {
         assert!(Command::new("kill").args([signal, &process]).status().expect("kill can be run").success());
     }
 
-    /// Has the process stop in order.
-    pub(crate) fn stop(mut self) {
+    /// Has the process stop in order; returns what it has logged.
+    pub(crate) fn stop(mut self) -> String {
         self.signal("-TERM");
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("the process can be asked") {
                 assert!(status.success(), "{status}; {}", self.log());
-                return;
+                return self.log();
             }
             assert!(Instant::now() < deadline, "the process does not stop; {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
