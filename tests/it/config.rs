@@ -159,6 +159,7 @@ fn every_key_can_be_set_from_the_environment() {
         "currency" => "EUR",
         "clock.source" => "touchpoints",
         "commit.interval" => "250ms",
+        "state.forget_after" => "400d",
         "workers" => "3",
         "http.listen" | "http.advertise" => "127.0.0.1:9090",
         "log.format" => "json",
