@@ -33,7 +33,7 @@ pub(super) fn draw(id: &str, known: &Known, scrolled: usize, look: Look, frame: 
 fn lines(page: &CustomerPage, look: Look, width: usize) -> Vec<Line<'static>> {
     let text = |text: String, style| Line::styled(cut(&text, width), style);
     let heading = |title: &str| vec![Line::default(), Line::styled(format!(" {title}"), look.heading())];
-    let mut lines = vec![text(format!(" {}; as of {}", page.orders, page.clock), look.strong())];
+    let mut lines = vec![text(format!(" {}; as of {}", page.orders, page.clock), Look::strong())];
     lines.extend(heading("Stands"));
     let model_width = page.standings.iter().map(|standing| columns(&standing.model)).max().unwrap_or_default();
     for standing in &page.standings {
@@ -67,7 +67,7 @@ fn stands(standing: &Standing, model_width: usize, look: Look, width: usize) -> 
         Span::raw("   "),
         cell(&standing.model, model_width, look.faint()),
         Span::raw("  "),
-        cell(&standing.stage, 18, look.strong()),
+        cell(&standing.stage, 18, Look::strong()),
     ]);
     if !standing.since.is_empty() && line.width() + 24 <= width {
         line.push_span(Span::styled(format!("  since {}", standing.since), look.faint()));

@@ -83,7 +83,7 @@ fn numbers(view: &View, look: Look, width: usize) -> Line<'static> {
             break;
         }
         line.push_span(Span::styled(before, look.faint()));
-        line.push_span(Span::styled(number, look.strong()));
+        line.push_span(Span::styled(number, Look::strong()));
         line.push_span(Span::styled(format!("{after}   "), look.faint()));
     }
     if !reading.is_ready && line.width() + 20 <= width {
@@ -116,7 +116,7 @@ fn stages(view: &View, model: &ModelStages, look: Look, width: usize) -> Vec<Row
         match bar {
             Some(count) => {
                 line.push_span(Span::styled(look.bar_of(count, most, bar_width), style));
-                line.push_span(Span::styled(format!("{:>count_width$}", grouped(count)), look.strong()));
+                line.push_span(Span::styled(format!("{:>count_width$}", grouped(count)), Look::strong()));
             }
             None => line.push_span(Span::raw(" ".repeat(bar_width + count_width))),
         }
@@ -160,7 +160,7 @@ fn moves<'a>(
             break;
         }
         line.push_span(Span::styled(format!("{} {to} ", Look::sign(way)), look.way(way)));
-        line.push_span(Span::styled(format!("{number}  "), look.strong()));
+        line.push_span(Span::styled(format!("{number}  "), Look::strong()));
     }
 }
 

@@ -53,9 +53,9 @@ impl Look {
         if self.has_color { self.indexed(245) } else { Style::new().add_modifier(Modifier::DIM) }
     }
 
-    /// What says most.
-    pub(super) fn strong(self) -> Style {
-        self.indexed(255).add_modifier(Modifier::BOLD)
+    /// What says most: in the terminal's own color, which shows on dark and on light alike.
+    pub(super) const fn strong() -> Style {
+        Style::new().add_modifier(Modifier::BOLD)
     }
 
     /// Headings.
@@ -80,7 +80,7 @@ impl Look {
     /// The line under the cursor.
     pub(super) fn cursor(self) -> Style {
         if self.has_color {
-            Style::new().bg(Color::Indexed(238))
+            Style::new().fg(Color::Indexed(252)).bg(Color::Indexed(238))
         } else {
             Style::new().add_modifier(Modifier::REVERSED)
         }

@@ -87,7 +87,7 @@ fn footer(view: &View, look: Look, width: usize) -> Line<'static> {
         };
         return Line::from(vec![
             Span::styled(prompt, look.heading()),
-            Span::styled(tail, look.strong()),
+            Span::styled(tail, Look::strong()),
             Span::styled("_", look.faint()),
         ]);
     }
