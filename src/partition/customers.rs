@@ -73,7 +73,7 @@ impl Customers {
     /// The place of the customer `id`, committed or of the current batch.
     pub(crate) fn find(&self, id: &str) -> Option<Place> {
         let hash = self.hasher.hash_one(id);
-        self.index.find(hash, |&place| self.id_at(place) == id).copied()
+        self.index.find(hash, |&place| self.is_at(place, id)).copied()
     }
 
     /// The customer `id`, set aside for the batch; a new one begins at `clock`. Also says whether it is new.
@@ -266,12 +266,11 @@ impl Customers {
         records + self.slots.capacity() * size_of::<Slot>() + self.index.allocation_size()
     }
 
-    fn id_at(&self, place: Place) -> &str {
+    fn is_at(&self, place: Place, id: &str) -> bool {
         let slot = &self.slots[place as usize];
-        if slot.aside == NOWHERE {
-            record::customer_id(&slot.record)
-        } else {
-            &self.aside[slot.aside as usize].customer.id
+        match slot.aside {
+            NOWHERE => record::is_of(&slot.record, id),
+            standing => &*self.aside[standing as usize].customer.id == id,
         }
     }
 

@@ -11,7 +11,7 @@ mod reader;
 mod write;
 
 pub(crate) use check::{check, stages_of};
-pub(crate) use read::{customer_id, read, read_head};
+pub(crate) use read::{customer_id, is_of, read, read_head};
 pub(crate) use write::{write, write_entry, write_removal};
 
 use crate::lifecycle::time::Timestamp;

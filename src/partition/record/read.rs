@@ -13,6 +13,9 @@ use super::field;
 use super::reader::{Content, Reader, back, unzigzag};
 use super::{Head, Shape};
 
+/// The tag of the id.
+const ID_TAG: u8 = 0x0a;
+
 /// The id and wake-up of a record. `None` when the bytes are no record.
 pub(crate) fn read_head(record: &[u8]) -> Option<Head<'_>> {
     let mut head = Head { customer_id: "", is_removed: false, wake_up: None, heard_at: None };
@@ -38,6 +41,15 @@ pub(crate) fn read_head(record: &[u8]) -> Option<Head<'_>> {
 /// The id of a record that this process wrote.
 pub(crate) fn customer_id(record: &[u8]) -> &str {
     read_head(record).map_or("", |head| head.customer_id)
+}
+
+/// Whether a record that this process wrote or took over is of the customer `id`.
+pub(crate) fn is_of(record: &[u8], id: &str) -> bool {
+    // As nearly all begin: the tag of the id, a length of one byte, the id.
+    if let [ID_TAG, length @ ..0x80, rest @ ..] = record {
+        return rest.get(..usize::from(*length)) == Some(id.as_bytes());
+    }
+    customer_id(record) == id
 }
 
 /// Reads `record`, written with `shape`, into `customer`. Orders are left to be read out by the caller.
