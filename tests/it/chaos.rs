@@ -17,14 +17,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lifecycle_processor::wire::time::{format_duration, format_timestamp};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::broker::{self, Seen};
 use cluster::Cluster;
 use fleet::{Fleet, Meant, Settings};
-use load::{LATENESS, Load};
+use load::{LATENESS, Load, is_unpunctual};
 use nemesis::Nemesis;
 use proxy::Proxy;
+use verdict::Published;
 
 const PARTITIONS: i32 = 6;
 const MODELS: &[&str] = &["loyalty_ladder", "retention", "engagement_cycle"];
@@ -32,6 +34,10 @@ const MODELS: &[&str] = &["loyalty_ladder", "retention", "engagement_cycle"];
 const RATE: usize = 300;
 /// How long after the last fault everything may take to be done.
 const PATIENCE: Duration = Duration::from_mins(3);
+/// How long what silence brings may take to be committed once everything is read.
+const REST: Duration = Duration::from_secs(8);
+/// How many customers are asked for at most.
+const STATES_MAX: usize = 1_000;
 
 /// A run: what it works on, and where its logs are.
 struct Run {
@@ -77,14 +83,21 @@ impl Run {
     fn take_its_course(&self, load: &Load, fleet: &mut Fleet) {
         let faults = self.do_harm(load, fleet);
         let recovered = self.settle(fleet);
+        // What silence has brought meanwhile is worked off and committed.
+        std::thread::sleep(REST);
+        let mut report = Report::new(self.seed, self.length, recovered, &faults);
+        let expected = self.judge(load, &mut report);
+        self.judge_states(fleet, &expected, &mut report);
         stop(fleet);
-        eprintln!("chaos: seed {}, {} s: done {recovered:.1?} after the last fault", self.seed, self.length.as_secs());
-        eprintln!("chaos: faults {faults:?}");
-        eprintln!("chaos: exits that nobody asked for {:#?}", fleet.exits);
-        eprintln!("chaos: stops that failed {:#?}", fleet.bad_stops);
-        self.judge(load);
         let open = self.cluster.open_transactions();
         assert!(open.is_empty(), "transactions are left open: {open:#?}");
+        report.add("transactions left open", open.len());
+        let deleted = self.cluster.deleted(&self.settings.changelog, PARTITIONS);
+        report.add("changelog offsets deleted by sweeps meanwhile", deleted);
+        report.add("instances that ended by themselves and were started again", fleet.exits.values().sum::<u32>());
+        report.print();
+        eprintln!("chaos: exits that nobody asked for {:#?}", fleet.exits);
+        eprintln!("chaos: stops that failed {:#?}", fleet.bad_stops);
         // Refused to start, and stuck, are for a supervisor to try again; the rest would be for a person.
         let mut ends = fleet.exits.keys().chain(fleet.bad_stops.keys());
         let is_for_supervisors = |it: &String| it.starts_with("exit status: 3") || it.starts_with("exit status: 5");
@@ -129,9 +142,11 @@ impl Run {
         }
     }
 
-    /// Compares what a reader of committed records sees with what `replay` prints for the topic of touchpoints.
-    fn judge(&self, load: &Load) {
-        let read = |topic: &str| broker::read_committed_at(&self.cluster.bootstrap, topic);
+    /// Compares what a reader of committed records sees with what `replay` prints for the topic of touchpoints. Returns the
+    /// latter.
+    fn judge(&self, load: &Load, report: &mut Report) -> Published {
+        let read_as = |topic: &str, level| broker::read_at(&self.cluster.bootstrap, topic, level, PATIENCE);
+        let read = |topic: &str| read_as(topic, "read_committed");
         let (lateness, end) = (format_duration(LATENESS), format_timestamp(load.end));
         let directory = self.logs.path();
         let touchpoints = read(&self.settings.input);
@@ -147,21 +162,82 @@ impl Run {
         let published = verdict::by_customer(transitions.iter().map(Seen::text));
         let mut set_aside: Vec<_> = read(&self.settings.dead_letters).iter().map(verdict::origin).collect();
         set_aside.sort_unstable();
-        eprintln!(
-            "chaos: {} touchpoints, {} transitions, {} dead letters",
-            touchpoints.len(),
-            transitions.len(),
-            set_aside.len()
-        );
+        report.add("touchpoints written, repetitions included", touchpoints.len());
+        report.add("transitions, each found once, in order, as `replay` prints them", transitions.len());
+        report.add("dead letters, each found once", set_aside.len());
+        let uncommitted = read_as(&self.settings.replay, "read_uncommitted").len();
+        report
+            .add("transitions of aborted transactions, which no committed reader saw", uncommitted - transitions.len());
         let divergences = verdict::divergences(&published, &expected);
         let first = &divergences[..divergences.len().min(5)];
         assert!(divergences.is_empty(), "{} customers diverge: {first:#?}", divergences.len());
         let broken = verdict::broken_sequences(&published);
         assert!(broken.is_empty(), "sequences are broken: {broken:#?}");
+        let doubled = verdict::doubled(&published);
+        assert!(doubled.is_empty(), "published more than once: {doubled:#?}");
         let bad: Vec<_> =
             touchpoints.iter().filter(|it| verdict::is_bad(it)).map(|it| (it.partition, it.offset)).collect();
         assert_eq!(set_aside, bad, "dead letters are not the bad records");
         assert!(read(&self.settings.output).is_empty(), "old news is no news");
+        report.add("lost, doubled, reordered or foreign transitions", 0);
+        expected
+    }
+
+    /// Compares where customers stand, as the instances show it, with where `replay` leaves them. This holds for those, too,
+    /// whose touchpoints came later than allowed: what was published of them may differ, where they stand may not.
+    fn judge_states(&self, fleet: &Fleet, expected: &Published, report: &mut Report) {
+        let unpunctual = expected.keys().filter(|it| is_unpunctual(it));
+        let punctual = expected.keys().filter(|it| !is_unpunctual(it));
+        let asked: Vec<_> = unpunctual.take(STATES_MAX / 2).chain(punctual.take(STATES_MAX / 2)).collect();
+        let late = asked.iter().filter(|it| is_unpunctual(it)).count();
+        for customer in &asked {
+            let shown = broker::until("an instance shows the customer", || fleet.customer(customer));
+            let shown: BTreeMap<String, Value> = shown["models"]
+                .as_array()
+                .expect("models")
+                .iter()
+                .filter(|it| it["sequence"].as_u64().is_some_and(|it| it > 0))
+                .map(|it| (it["model"].as_str().expect("a model").to_owned(), it["stage"].clone()))
+                .collect();
+            for (model, stage) in verdict::stages(&expected[*customer]) {
+                assert_eq!(
+                    shown.get(&model),
+                    Some(&stage),
+                    "{customer} stands elsewhere in {model}, seed {}",
+                    self.seed
+                );
+            }
+        }
+        report.add("customers asked for over HTTP, each where `replay` leaves it", asked.len());
+        report.add("of those, customers with touchpoints later than allowed", late);
+    }
+}
+
+/// What a run did and found, as a table for people.
+struct Report {
+    title: String,
+    rows: Vec<(String, String)>,
+}
+
+impl Report {
+    fn new(seed: u64, length: Duration, recovered: Duration, faults: &BTreeMap<&'static str, u32>) -> Self {
+        let seconds = length.as_secs();
+        let mut report = Self { title: format!("seed {seed}, {seconds} s of faults"), rows: Vec::new() };
+        for (kind, count) in faults {
+            report.add(kind, count);
+        }
+        report.add(&format!("**faults of {} kinds**", faults.len()), faults.values().sum::<u32>());
+        report.add("time until everything was read and committed after the last fault", format!("{recovered:.1?}"));
+        report
+    }
+
+    fn add(&mut self, what: &str, value: impl ToString) {
+        self.rows.push((what.to_owned(), value.to_string()));
+    }
+
+    fn print(&self) {
+        let rows: String = self.rows.iter().map(|(what, value)| format!("| {what} | {value} |\n")).collect();
+        eprintln!("| {} | |\n|---|---|\n{rows}", self.title);
     }
 }
 
@@ -188,6 +264,7 @@ fn number(variable: &str) -> Option<u64> {
 
 fn settings(cluster: &Cluster, seed: u64) -> Settings {
     let topic = |name: &str| {
+        assert!(cluster::TOPICS.contains(&name), "{name} is known to the nemesis");
         cluster.create_topic(name, PARTITIONS);
         name.to_owned()
     };

@@ -1,5 +1,6 @@
 //! Three real brokers that can be killed, stopped and started again, and the questions that the run asks them.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -11,9 +12,12 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::BaseProducer;
 use rdkafka::{Offset, TopicPartitionList};
+use serde_json::json;
 
 use crate::broker::PATIENCE;
 
+/// The topics of the run.
+pub(super) const TOPICS: [&str; 5] = ["touchpoints", "transitions", "transitions-replay", "dead-letters", "changelog"];
 /// How many nodes there are.
 pub(super) const NODES: usize = 3;
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
@@ -58,6 +62,35 @@ impl Cluster {
             .stderr(Stdio::null())
             .spawn()
             .expect("scripts/kafka can be run")
+    }
+
+    /// Gives every partition of `topics` another preferred leader and has it elected, beside the run.
+    pub(super) fn move_leaders(&self, node: usize, shift: usize) -> Child {
+        let replicas = |partition: i32| -> Vec<usize> {
+            let first = usize::try_from(partition).expect("a partition") + shift;
+            (0..NODES).map(|it| (first + it) % NODES + 1).collect()
+        };
+        let partitions: Vec<_> = TOPICS
+            .iter()
+            .flat_map(|topic| (0..super::PARTITIONS).map(move |partition| (topic, partition)))
+            .map(|(topic, partition)| json!({"topic": topic, "partition": partition, "replicas": replicas(partition)}))
+            .collect();
+        let plan = self.directory.join("leaders.json");
+        fs::write(&plan, json!({"version": 1, "partitions": partitions}).to_string()).expect("the plan is written");
+        let (script, dir, plan) = (format!("{SCRIPTS}/kafka"), self.directory.join((node + 1).to_string()), plan);
+        let tool = format!("{script} tool {}", dir.display());
+        Command::new("sh")
+            .arg("-c")
+            .arg(format!(
+                "{tool} reassign.ReassignPartitionsCommand --reassignment-json-file {} --execute && \
+                 {tool} LeaderElectionCommand --election-type preferred --all-topic-partitions",
+                plan.display()
+            ))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the tools run")
     }
 
     /// A Kafka tool that talks to `node`.
@@ -113,6 +146,13 @@ impl Cluster {
                 Some((position, end))
             })
             .collect()
+    }
+
+    /// How many offsets at the heads of the partitions are gone.
+    pub(super) fn deleted(&self, topic: &str, partitions: i32) -> i64 {
+        let consumer: BaseConsumer = self.config().create().expect("a consumer");
+        let start = |partition| consumer.fetch_watermarks(topic, partition, PATIENCE).expect("the cluster answers").0;
+        (0..partitions).map(start).sum()
     }
 
     /// The transactions that are not over, as the brokers list them.

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 /// How long the supervisor waits before it starts an instance again.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
@@ -43,6 +46,7 @@ pub(super) struct Instance {
     bootstrap: String,
     pub(super) meant: Meant,
     child: Option<Child>,
+    http: Option<SocketAddr>,
     restart_at: Option<Instant>,
 }
 
@@ -61,8 +65,14 @@ pub(super) struct Fleet {
 impl Fleet {
     /// No instance runs yet; each has the address at which it finds the brokers.
     pub(super) fn new(settings: Settings, directory: &Path, instances: Vec<(&'static str, String)>) -> Self {
-        let instance =
-            |(name, bootstrap)| Instance { name, bootstrap, meant: Meant::Absent, child: None, restart_at: None };
+        let instance = |(name, bootstrap)| Instance {
+            name,
+            bootstrap,
+            meant: Meant::Absent,
+            child: None,
+            http: None,
+            restart_at: None,
+        };
         Self {
             settings,
             program: env::var_os("LIFECYCLE_CHAOS_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_lifecycle").into()),
@@ -92,7 +102,7 @@ impl Fleet {
         let text = format!(
             "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, session_timeout: 6s, transaction_timeout: 10s, static_membership: {}}}\n\
              topics: {{touchpoints: {}, transitions: {}, replay: {}, changelog: {}, dead_letters: {}}}\n\
-             models: [{}]\nclock: {{source: touchpoints, lateness: {}}}\nworkers: 2\nhttp: {{listen: \"{http}\"}}\n",
+             models: [{}]\nclock: {{source: touchpoints, lateness: {}}}\nworkers: 2\nstate: {{sweep_min_bytes: 256KiB}}\nhttp: {{listen: \"{http}\"}}\n",
             instance.bootstrap,
             settings.group,
             settings.is_static_member,
@@ -109,6 +119,7 @@ impl Fleet {
         let mut command = Command::new(&self.program);
         command.arg("run").arg("--config").arg(&configuration).env_clear();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        instance.http = Some(http);
         instance.child = Some(command.spawn().expect("the program starts"));
         instance.meant = Meant::Running;
         instance.restart_at = None;
@@ -154,6 +165,22 @@ impl Fleet {
                 self.start(index);
             }
         }
+    }
+
+    /// The customer as the instance that has it shows it; `None` while none does.
+    pub(super) fn customer(&self, customer_id: &str) -> Option<Value> {
+        self.those(Meant::Running).into_iter().find_map(|index| {
+            let address = self.instances[index].http?;
+            let mut stream = TcpStream::connect(address).ok()?;
+            stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+            let request =
+                format!("GET /v1/customers/{customer_id} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).ok()?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).ok()?;
+            let body = answer.strip_prefix("HTTP/1.1 200")?.split_once("\r\n\r\n")?.1;
+            serde_json::from_str(body).ok()
+        })
     }
 
     fn log(&self, name: &str) -> PathBuf {

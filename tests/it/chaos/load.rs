@@ -1,4 +1,4 @@
-//! Touchpoints with every unpleasantness that the promise covers: repetitions, disorder within the lateness, records that are none.
+//! Touchpoints with every unpleasantness: repetitions, disorder within the lateness and beyond it, records that are none.
 
 use fastrand::Rng;
 use lifecycle_processor::journeys::{JourneyOptions, Journeys};
@@ -14,10 +14,18 @@ const START: Timestamp = Timestamp::from_millis(1_640_995_200_000);
 /// Few enough that the touchpoints of a run span the silences that matter.
 const CUSTOMERS_PER_DAY: f64 = 3.0;
 
+/// How late the touchpoints of an unpunctual customer may be.
+const UNPUNCTUAL: Duration = Duration::from_days(20);
+
 /// What is to be written, in order, and the instant at which it ends.
 pub(super) struct Load {
     pub(super) records: Vec<ToWrite>,
     pub(super) end: Timestamp,
+}
+
+/// Whether a customer's touchpoints may come later than is allowed: those of one in twenty may.
+pub(super) fn is_unpunctual(customer_id: &str) -> bool {
+    customer_id.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 20 == 0
 }
 
 impl Load {
@@ -42,7 +50,8 @@ impl Load {
                 arrivals.push((at, ToWrite::keyed(&touchpoint.customer_id, &broken)));
             }
             // Half of them come in order.
-            let delay = if rng.bool() { 0 } else { rng.i64(0..LATENESS.as_millis()) };
+            let most = if is_unpunctual(&touchpoint.customer_id) { UNPUNCTUAL } else { LATENESS };
+            let delay = if rng.bool() { 0 } else { rng.i64(0..most.as_millis()) };
             arrivals.push((at + delay, record));
         }
         arrivals.sort_by_key(|(arrives_at, _)| *arrives_at);

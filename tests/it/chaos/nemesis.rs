@@ -1,7 +1,7 @@
 //! What goes wrong, when, and how it ends: decided by a seed, as far as real time allows.
 
 use std::collections::BTreeMap;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -17,6 +17,12 @@ const FREEZE: std::ops::Range<u64> = 8_000..14_000;
 
 /// Longer than any fault lasts.
 const FAULT_MAX: Duration = Duration::from_mins(1);
+
+const LEADERS: &str = "leaders moved";
+const ALL_SILENT: &str = "instance cut from all brokers, silently";
+const ALL_REFUSING: &str = "instance cut from all brokers, connections refused";
+const ONE_SILENT: &str = "instance cut from one broker, silently";
+const ONE_REFUSING: &str = "instance cut from one broker, connections refused";
 
 /// What ends a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,11 +147,14 @@ impl Nemesis {
                 ("instance added for a while", fleet.those(Meant::Absent).into_iter().find(|&it| it == self.guest))
             }
             58..62 => ("two brokers killed", (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
-            62..74 => ("broker killed", (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
-            74..80 => ("broker stopped", (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
-            80..86 => ("leaders moved", Some(self.rng.usize(..NODES))),
-            86..96 => ("network silent", (!self.is_cut).then_some(self.behind_proxy)),
-            _ => ("network refusing", (!self.is_cut).then_some(self.behind_proxy)),
+            62..72 => ("broker killed", (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
+            72..78 => ("broker stopped", (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
+            // While a node is away, the tools may not get through.
+            78..84 => (LEADERS, (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
+            84..89 => (ALL_SILENT, (!self.is_cut).then_some(self.behind_proxy)),
+            89..92 => (ALL_REFUSING, (!self.is_cut).then_some(self.behind_proxy)),
+            92..97 => (ONE_SILENT, (!self.is_cut).then_some(self.rng.usize(..NODES))),
+            _ => (ONE_REFUSING, (!self.is_cut).then_some(self.rng.usize(..NODES))),
         };
         let Some(target) = target else { return };
         match kind {
@@ -185,13 +194,15 @@ impl Nemesis {
                 self.later(after, Undo::StartNode(first));
                 self.later(after + Duration::from_secs(1), Undo::StartNode(second));
             }
-            "leaders moved" => {
-                let mut election = cluster
-                    .tool(target, &["LeaderElectionCommand", "--election-type", "preferred", "--all-topic-partitions"]);
-                self.scripts.push(election.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the tool runs"));
-            }
+            LEADERS => self.scripts.push(cluster.move_leaders(target, self.rng.usize(1..NODES))),
             _ => {
-                proxy.set(if kind == "network silent" { Network::Silent } else { Network::Refusing });
+                let network =
+                    if [ALL_SILENT, ONE_SILENT].contains(&kind) { Network::Silent } else { Network::Refusing };
+                if [ONE_SILENT, ONE_REFUSING].contains(&kind) {
+                    proxy.set_one(target, network);
+                } else {
+                    proxy.set(network);
+                }
                 self.is_cut = true;
                 // Some cuts end before the transaction does, and what was held up comes late.
                 let after = self.length(2_000..16_000);

@@ -20,7 +20,8 @@ pub(super) enum Network {
 
 /// A proxy before all brokers.
 pub(super) struct Proxy {
-    state: Arc<AtomicU8>,
+    /// How the connections to each broker fare.
+    states: Vec<Arc<AtomicU8>>,
     /// Where clients behind it find the cluster.
     pub(super) bootstrap: String,
 }
@@ -28,10 +29,10 @@ pub(super) struct Proxy {
 impl Proxy {
     /// Listens at the first port of each pair and passes on to the second.
     pub(super) fn start(ports: &[(u16, u16)]) -> Self {
-        let state = Arc::new(AtomicU8::new(Network::Whole as u8));
-        for &(told, real) in ports {
+        let states: Vec<_> = ports.iter().map(|_| Arc::new(AtomicU8::new(Network::Whole as u8))).collect();
+        for (&(told, real), state) in ports.iter().zip(&states) {
             let listener = TcpListener::bind(("127.0.0.1", told)).expect("the port is free");
-            let state = Arc::clone(&state);
+            let state = Arc::clone(state);
             thread::spawn(move || {
                 for client in listener.incoming().flatten() {
                     if state.load(Ordering::Relaxed) == Network::Refusing as u8 {
@@ -47,11 +48,17 @@ impl Proxy {
             });
         }
         let addresses: Vec<_> = ports.iter().map(|(told, _)| format!("127.0.0.1:{told}")).collect();
-        Self { state, bootstrap: addresses.join(",") }
+        Self { states, bootstrap: addresses.join(",") }
     }
 
+    /// Has all connections fare so.
     pub(super) fn set(&self, network: Network) {
-        self.state.store(network as u8, Ordering::Relaxed);
+        (0..self.states.len()).for_each(|broker| self.set_one(broker, network));
+    }
+
+    /// Has the connections to one broker fare so.
+    pub(super) fn set_one(&self, broker: usize, network: Network) {
+        self.states[broker].store(network as u8, Ordering::Relaxed);
     }
 }
 

@@ -7,6 +7,7 @@ use lifecycle_processor::lifecycle::time::Duration;
 use lifecycle_processor::wire::time::parse_timestamp;
 use serde_json::Value;
 
+use super::load::is_unpunctual;
 use crate::broker::Seen;
 use crate::cli::lifecycle;
 
@@ -29,6 +30,9 @@ pub(super) fn assert_in_time(records: &[&Seen], lateness: Duration) {
     let mut reached = None;
     for record in records {
         let Ok(json) = serde_json::from_str::<Value>(&record.text()) else { continue };
+        if is_unpunctual(json["customer_id"].as_str().expect("a customer")) {
+            continue;
+        }
         let at = parse_timestamp(json["occurred_at"].as_str().expect("an instant")).expect("an instant");
         assert!(reached.is_none_or(|reached| at + lateness >= reached), "{} comes too late", record.text());
         reached = reached.max(Some(at));
@@ -56,7 +60,7 @@ pub(super) fn by_customer(transitions: impl Iterator<Item = String>) -> Publishe
 pub(super) fn divergences(published: &Published, expected: &Published) -> Vec<String> {
     let mut found = Vec::new();
     let ids = |of: &[Value]| of.iter().map(|it| it["transition_id"].to_string()).collect::<Vec<_>>();
-    for (customer, expected) in expected {
+    for (customer, expected) in expected.iter().filter(|(customer, _)| !is_unpunctual(customer)) {
         let published = published.get(customer).map(Vec::as_slice).unwrap_or_default();
         if published == expected {
             continue;
@@ -78,6 +82,21 @@ pub(super) fn divergences(published: &Published, expected: &Published) -> Vec<St
     let strangers = published.keys().filter(|customer| !expected.contains_key(*customer));
     found.extend(strangers.map(|customer| format!("{customer}: published, and not expected at all")));
     found
+}
+
+/// In which stage of each model a customer stands after `transitions`.
+pub(super) fn stages(transitions: &[Value]) -> BTreeMap<String, Value> {
+    let moves = transitions.iter().filter(|it| it["kind"] == "stage");
+    moves.map(|it| (it["model"].as_str().expect("a model").to_owned(), it["to"].clone())).collect()
+}
+
+/// Ids that are there more than once, of all customers.
+pub(super) fn doubled(published: &Published) -> Vec<String> {
+    let mut seen = BTreeMap::<String, u32>::new();
+    for transition in published.values().flatten() {
+        *seen.entry(transition["transition_id"].to_string()).or_default() += 1;
+    }
+    seen.into_iter().filter(|(_, times)| *times > 1).map(|(id, _)| id).collect()
 }
 
 /// Customers and models whose sequence numbers have a gap or a repetition.
