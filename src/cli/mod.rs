@@ -9,6 +9,7 @@ mod check;
 mod compare;
 mod config;
 mod demo;
+mod doctor;
 pub mod eval;
 mod explain;
 mod fact_arguments;
@@ -49,9 +50,10 @@ impl From<Exit> for ExitCode {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  done, and problems were found: bad lines, a model that does not check, a scenario that fails
+  1  done, and problems were found: bad lines, a model that does not check, a scenario that fails,
+     a cluster on which the service cannot keep its promise
   2  the command line, the configuration or a model file cannot be used
-  3  run, topics, generate, top: the cluster, its topics or the HTTP address cannot be used
+  3  run, topics, doctor, generate, top: the cluster, its topics or the HTTP address cannot be used
   4  run: stopped by an error that only a person can mend
   5  run: did not stop in time, or a call to Kafka never returned; restart it";
 
@@ -77,6 +79,7 @@ enum Command {
     Explain(explain::ExplainArguments),
     Test(test::TestArguments),
     Topics(topics::TopicsArguments),
+    Doctor(doctor::DoctorArguments),
     Config(config::ConfigArguments),
 }
 
@@ -118,6 +121,7 @@ pub fn run() -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Topics(arguments) => topics::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),

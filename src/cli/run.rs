@@ -9,9 +9,10 @@ use clap::Args;
 
 use crate::api::Token;
 use crate::config::{Config, LogFormat};
-use crate::kafka::Reaction;
 use crate::kafka::admin::Severity;
-use crate::runtime::Report;
+use crate::kafka::{self, Reaction};
+use crate::runtime::{self, Report};
+use crate::service::doctor::{self, Check};
 use crate::service::{Ending, Parts, Service, kafka_options, peers, stop_on_signals, topics, worker_options};
 use crate::telemetry::logging;
 
@@ -102,9 +103,21 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
             "the topics cannot be used; `lifecycle topics --create` makes those that are missing".to_owned(),
         ));
     }
+    let cannot_ask = |error: kafka::Error| (Exit::Refused, error.to_string());
+    let partitions = topics::partitions(config).map_err(cannot_ask)?;
+    if let Some(partitions) = partitions {
+        let refusals = doctor::refusals(config, partitions).map_err(cannot_ask)?;
+        for Check { place, what, to_do, .. } in &refusals {
+            tracing::error!("{place}: {what}; {to_do}");
+        }
+        if !refusals.is_empty() {
+            let problem = "what is committed and what the topics hold do not fit; `lifecycle doctor` tells all of it";
+            return Err((Exit::Refused, problem.to_owned()));
+        }
+    }
     let parts = Parts {
         models,
-        worker: Arc::new(worker_options(config)),
+        worker: Arc::new(runtime::Options { partitions, ..worker_options(config) }),
         clients,
         state_bytes_max: config.state_bytes_max,
         http: Some((listener, token)),

@@ -113,6 +113,7 @@ pub fn describe_topics(cluster: &Cluster, names: &[&str]) -> Result<Vec<Option<T
         .map_err(|error| unanswered(cluster, "describe_configs", &error))?;
     for (topic, result) in topics.iter_mut().flatten().zip(results) {
         topic.settings = match result {
+            Ok(resource) if resource.entries.is_empty() => None,
             Ok(resource) => Some(resource.entries.into_iter().filter_map(|it| Some((it.name, it.value?))).collect()),
             // The service needs no right to see settings; the check then says that it could not look.
             Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => None,
@@ -210,7 +211,7 @@ pub(super) fn ask(cluster: &Cluster) -> Result<BaseConsumer<Listener>, Error> {
         .map_err(|error| Error::of_creation("admin", &error))
 }
 
-fn connect(cluster: &Cluster) -> Result<AdminClient<DefaultClientContext>, Error> {
+pub(super) fn connect(cluster: &Cluster) -> Result<AdminClient<DefaultClientContext>, Error> {
     cluster
         .for_questions()
         // Nothing takes this client's log lines from their queue.

@@ -126,6 +126,18 @@ impl Error {
         self.code == name(Code::FencedInstanceId)
     }
 
+    /// Whether rights are missing.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        let denials = [
+            Code::TopicAuthorizationFailed,
+            Code::GroupAuthorizationFailed,
+            Code::ClusterAuthorizationFailed,
+            Code::TransactionalIdAuthorizationFailed,
+        ];
+        denials.into_iter().any(|code| self.code == name(code))
+    }
+
     /// An error of a call to the transaction API.
     pub(super) fn of_transaction(call: &'static str, error: &KafkaError) -> Self {
         let KafkaError::Transaction(transaction) = error else {

@@ -103,7 +103,11 @@ impl TransactionalProducer {
             self.enqueue(record, Delivery { of: Arc::clone(&deliveries), index }, deadline)?;
         }
         self.drain(deadline)?;
-        let outcomes = deliveries.outcomes().into_iter().zip(records);
+        let outcomes = deliveries.outcomes();
+        if outcomes.contains(&Some(Err(RDKafkaErrorCode::PurgeQueue))) {
+            return Err(self.cause_of_failure());
+        }
+        let outcomes = outcomes.into_iter().zip(records);
         outcomes
             .map(|(outcome, record)| match outcome {
                 Some(Ok(offset)) => Ok(offset),
@@ -113,6 +117,15 @@ impl TransactionalProducer {
                 }
             })
             .collect()
+    }
+
+    /// Why the transaction has failed: the client then throws away what is queued, and tells the cause at the next call only.
+    fn cause_of_failure(&mut self) -> Error {
+        let call = "commit_transaction";
+        let refused = self.call(call, |client| client.commit_transaction(Timeout::Never));
+        refused
+            .err()
+            .unwrap_or_else(|| Error::new(Reaction::Renew, call, "NoCause", "records were thrown away for no reason"))
     }
 
     fn enqueue(&self, record: &Outgoing, delivery: Delivery, deadline: Instant) -> Result<(), Error> {

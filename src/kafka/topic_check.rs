@@ -63,7 +63,8 @@ impl Findings<'_> {
 
 impl Topics {
     /// All names, each once.
-    pub(super) fn names(&self) -> Vec<&str> {
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         let all = [&self.input, &self.changelog, &self.dead_letters].into_iter().chain(&self.outputs);
         for name in all {
@@ -202,9 +203,32 @@ fn check_durability(topic: &TopicDescription, findings: &mut Findings<'_>) {
             "it has one replica",
             "raise the replication factor to 3: the loss of one broker loses records",
         );
-        return;
+        if topic.settings.as_ref().and_then(|it| number(it, "min.insync.replicas")).is_none_or(|it| it <= 1) {
+            return;
+        }
     }
-    let Some(in_sync) = topic.settings.as_ref().and_then(|it| number(it, "min.insync.replicas")) else { return };
+    let Some(settings) = &topic.settings else { return };
+    if settings.get("unclean.leader.election.enable").is_some_and(|it| it == "true") {
+        findings.add(
+            Severity::Warning,
+            "unclean.leader.election.enable is true",
+            "set it to false: else a replica that lacks records may become the leader, and what it lacks is lost",
+        );
+    }
+    let Some(in_sync) = number(settings, "min.insync.replicas") else { return };
+    if in_sync > i64::from(topic.replication) {
+        findings.add(
+            Severity::Refusal,
+            format!("min.insync.replicas is {in_sync}, and it has {} replicas", topic.replication),
+            "lower it, or add replicas: as it is the topic takes no record",
+        );
+    } else if in_sync == i64::from(topic.replication) {
+        findings.add(
+            Severity::Warning,
+            format!("min.insync.replicas is {in_sync}, as many as it has replicas"),
+            "add a replica, or lower it: as it is the loss of one broker stops the service",
+        );
+    }
     if in_sync < 2 {
         findings.add(
             Severity::Warning,
@@ -305,6 +329,21 @@ mod tests {
         assert_eq!(findings.len(), 5, "{findings:?}");
         assert_eq!(findings[0].topic, "log");
         assert!(findings[1..].iter().all(|it| it.severity == Severity::Warning));
+    }
+
+    #[test]
+    fn replicas_that_cannot_take_records_are_refused_and_those_that_lose_some_are_told() {
+        let with = |replication, name: &str, value: &str| {
+            let mut described = all_good();
+            described[3].replication = replication;
+            described[3].settings.as_mut().unwrap().insert(name.to_owned(), value.to_owned());
+            let findings = check(&described);
+            findings.into_iter().map(|it| (it.severity, it.what)).collect::<Vec<_>>()
+        };
+        assert_eq!(with(3, "min.insync.replicas", "4")[0].0, Severity::Refusal);
+        assert_eq!(with(1, "min.insync.replicas", "2")[0].0, Severity::Refusal);
+        assert!(with(3, "min.insync.replicas", "3")[0].1.contains("as many as it has replicas"));
+        assert!(with(3, "unclean.leader.election.enable", "true")[0].1.contains("unclean.leader.election.enable"));
     }
 
     #[test]

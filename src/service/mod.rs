@@ -2,6 +2,7 @@
 //!
 //! A worker that fails for good ends the others too, in order; what it had not committed has not happened.
 
+pub mod doctor;
 mod observer;
 mod options;
 mod signals;

@@ -45,6 +45,18 @@ pub fn verify(config: &Config, is_stopping: impl Fn() -> bool) -> Result<Vec<Fin
     }
 }
 
+/// How many partitions the topic of touchpoints has; `None` when the cluster does not say just now.
+///
+/// # Errors
+/// When the cluster refuses to tell.
+pub fn partitions(config: &Config) -> Result<Option<i32>, Error> {
+    match admin::describe_topics(&cluster(config), &[&config.topics.touchpoints]) {
+        Ok(described) => Ok(described.into_iter().flatten().next().map(|input| input.partitions)),
+        Err(error) if error.reaction == Reaction::Retry => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether the service must not start on topics with these findings.
 #[must_use]
 pub fn are_refused(findings: &[Finding]) -> bool {

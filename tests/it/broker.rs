@@ -86,7 +86,7 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
     }
 }
 
-fn config() -> ClientConfig {
+pub(crate) fn config() -> ClientConfig {
     config_of(bootstrap())
 }
 
@@ -96,11 +96,11 @@ fn config_of(bootstrap: &str) -> ClientConfig {
     config
 }
 
-fn admin() -> AdminClient<DefaultClientContext> {
+pub(crate) fn admin() -> AdminClient<DefaultClientContext> {
     config().create().expect("an admin client")
 }
 
-fn admin_options() -> AdminOptions {
+pub(crate) fn admin_options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
 }
 
@@ -262,11 +262,16 @@ pub(crate) fn read_committed(topic: &str) -> Vec<Seen> {
 
 /// The same on another cluster.
 pub(crate) fn read_committed_at(bootstrap: &str, topic: &str) -> Vec<Seen> {
+    read_at(bootstrap, topic, "read_committed", PATIENCE)
+}
+
+/// Reads everything in `topic` as a reader of that isolation level would, within `patience`.
+pub(crate) fn read_at(bootstrap: &str, topic: &str, isolation_level: &str, patience: Duration) -> Vec<Seen> {
     let consumer: BaseConsumer = config_of(bootstrap)
         .set("group.id", unique("reader"))
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
-        .set("isolation.level", "read_committed")
+        .set("isolation.level", isolation_level)
         .set("auto.offset.reset", "earliest")
         .create()
         .expect("a consumer");
@@ -281,7 +286,9 @@ pub(crate) fn read_committed_at(bootstrap: &str, topic: &str) -> Vec<Seen> {
     consumer.assign(&list).expect("an assignment");
     let mut seen = Vec::new();
     let mut ended = BTreeSet::new();
-    until("the reader reaches the end of all partitions", || {
+    let deadline = Instant::now() + patience;
+    while ended.len() < partitions {
+        assert!(Instant::now() < deadline, "the reader does not reach the end of {topic} within {patience:?}");
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => seen.push(Seen {
                 partition: message.partition(),
@@ -297,8 +304,7 @@ pub(crate) fn read_committed_at(bootstrap: &str, topic: &str) -> Vec<Seen> {
             Some(Err(error)) => panic!("cannot read {topic}: {error}"),
             None => {}
         }
-        (ended.len() == partitions).then_some(())
-    });
+    }
     seen.sort_by_key(|it| (it.partition, it.offset));
     seen
 }

@@ -54,7 +54,7 @@ fn help_names_the_exit_codes_and_the_version_is_that_of_the_package() {
         "0  done",
         "1  done, and problems",
         "2  the command line",
-        "3  run, topics, generate, top: the cluster",
+        "3  run, topics, doctor, generate, top: the cluster",
         "4  run: stopped",
         "5  run: did not",
     ] {

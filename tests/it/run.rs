@@ -27,13 +27,13 @@ fn configure(directory: &Path) -> String {
     name
 }
 
-struct Running {
+pub(crate) struct Running {
     child: Child,
     address: String,
 }
 
 impl Running {
-    fn start(directory: &Path) -> Self {
+    pub(crate) fn start(directory: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
             .args(["run", "--config", "lifecycle.yaml"])
             .current_dir(directory)
@@ -50,7 +50,7 @@ impl Running {
         Self { child, address: address.expect("the service says where it serves HTTP") }
     }
 
-    fn get(&self, path: &str) -> Option<String> {
+    pub(crate) fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(&self.address).ok()?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
         stream.write_all(request.as_bytes()).ok()?;
@@ -62,7 +62,7 @@ impl Running {
     }
 
     /// Asks for a stop in order; returns the exit code.
-    fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
         self.child.wait().unwrap().code()
     }
