@@ -134,7 +134,7 @@ mod tests {
             bytes.extend(i16::try_from(topic.len()).unwrap().to_be_bytes());
             bytes.extend(topic.as_bytes());
             bytes.extend(i32::try_from(partitions.len()).unwrap().to_be_bytes());
-            partitions.iter().for_each(|it: &i32| bytes.extend(it.to_be_bytes()));
+            bytes.extend(partitions.iter().flat_map(|it: &i32| it.to_be_bytes()));
         }
         bytes.extend((-1_i32).to_be_bytes());
         assert_eq!(assigned(&bytes, "in"), Some(vec![2, 5]));

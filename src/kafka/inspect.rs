@@ -210,7 +210,9 @@ impl Inspector {
     /// `Retry` when the group's coordinator does not answer; `Fatal` when rights are missing.
     pub fn committed(&self, topic: &str, partitions: i32) -> Result<CommittedOffsets, Error> {
         let mut list = TopicPartitionList::new();
-        (0..partitions).for_each(|it| drop(list.add_partition(topic, it)));
+        for partition in 0..partitions {
+            list.add_partition(topic, partition);
+        }
         let ask = |client: &BaseConsumer<Listener>| client.committed_offsets(list.clone(), REQUEST_TIMEOUT);
         let (answer, is_settled) = match ask(&self.patient) {
             Ok(answer) => (answer, true),

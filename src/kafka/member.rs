@@ -98,6 +98,7 @@ pub enum Event {
 pub trait Member {
     /// The member's name, the same after a restart. Noted beside what it commits, it tells the next owner of a partition whose
     /// transactions may still be open; empty when there is no such need.
+    #[expect(clippy::unnecessary_literal_bound, reason = "a member that has a name returns its own")]
     fn name(&self) -> &str {
         ""
     }

@@ -50,7 +50,8 @@ impl OffsetMetadata {
         let mut text =
             format!("lifecycle={FORMAT} changelog={changelog_start}..{changelog_end} models={:016x}", models.0);
         if let Some(partitions) = self.partitions {
-            text.push_str(&format!(" partitions={partitions}"));
+            text.push_str(" partitions=");
+            text.push_str(&partitions.to_string());
         }
         if let Some(by) = self.by.as_deref().filter(|by| is_word(by)) {
             text.push_str(" by=");

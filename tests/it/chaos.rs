@@ -231,13 +231,16 @@ impl Report {
         report
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a number is given as it is")]
     fn add(&mut self, what: &str, value: impl ToString) {
         self.rows.push((what.to_owned(), value.to_string()));
     }
 
     fn print(&self) {
-        let rows: String = self.rows.iter().map(|(what, value)| format!("| {what} | {value} |\n")).collect();
-        eprintln!("| {} | |\n|---|---|\n{rows}", self.title);
+        eprintln!("| {} | |\n|---|---|", self.title);
+        for (what, value) in &self.rows {
+            eprintln!("| {what} | {value} |");
+        }
     }
 }
 

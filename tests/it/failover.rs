@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use lifecycle_processor::kafka::Cluster;
 use lifecycle_processor::kafka::group::describe_group;
-use lifecycle_processor::lifecycle::time::Timestamp;
+use lifecycle_processor::runtime::WallClock;
 use lifecycle_processor::wire::time::format_timestamp;
 use rdkafka::consumer::Consumer;
 use rdkafka::message::Message;
@@ -148,8 +148,7 @@ fn milliseconds() -> i64 {
 }
 
 fn order(number: u64) -> ToWrite {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a sane clock");
-    let at = format_timestamp(Timestamp::from_millis(i64::try_from(now.as_millis()).expect("a sane clock")));
+    let at = format_timestamp(WallClock::start().now().wall);
     let customer = format!("c{number}");
     let text = format!(
         r#"{{"event_id":"{}","customer_id":"{customer}","type":"order_completed","occurred_at":"{at}","order_id":"o{number}","amount":1,"currency":"USD"}}"#,

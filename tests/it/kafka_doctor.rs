@@ -4,11 +4,10 @@
 
 mod rights;
 
-use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use lifecycle_processor::runtime::WallClock;
 use rdkafka::producer::Producer;
 use serde_json::Value;
+use std::path::Path;
 use tempfile::TempDir;
 
 use crate::broker::{self, ToWrite, until};
@@ -148,7 +147,7 @@ fn touchpoint(number: i64) -> String {
 }
 
 fn now_ms() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+    WallClock::start().now().wall.as_millis()
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The member against a real broker: everything that exactly-once rests on and no simulation proves.
+#![expect(clippy::unwrap_used, reason = "what must not fail ends the test")]
 
 use std::sync::Arc;
 use std::time::Duration;
