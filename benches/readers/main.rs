@@ -14,6 +14,7 @@ mod readers;
 mod service;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lifecycle_processor::journeys::{JourneyOptions, Journeys};
@@ -31,6 +32,7 @@ cargo bench --bench readers -- [options]
   --readers N       connections that ask at once, 200 unless told
   --rate N          questions a second of all readers together, 400 unless told
   --pairs N         timed runs with readers and without, 3 unless told; 0 only compares answers
+  --service FILE    another build of `lifecycle` than cargo's own
   --compared N      untimed runs in which answers are compared, 1 unless told
 
 LIFECYCLE_TEST_BROKER=host:port names a running broker; else scripts/kafka starts one.";
@@ -41,24 +43,38 @@ const START_MS: i64 = 1_600_000_000_000;
 const CHUNK: usize = 50_000;
 
 /// What is measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) touchpoints: u32,
     pub(crate) partitions: i32,
     pub(crate) workers: u32,
     pub(crate) readers: u32,
     pub(crate) rate: u32,
+    pub(crate) service: PathBuf,
     pairs: u32,
     compared: u32,
 }
 
 impl Options {
     fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options =
-            Self { touchpoints: 1_000_000, partitions: 8, workers: 2, readers: 200, rate: 400, pairs: 3, compared: 1 };
+        let mut options = Self {
+            touchpoints: 1_000_000,
+            partitions: 8,
+            workers: 2,
+            readers: 200,
+            rate: 400,
+            service: env!("CARGO_BIN_EXE_lifecycle").into(),
+            pairs: 3,
+            compared: 1,
+        };
         let mut arguments = arguments.filter(|argument| argument != "--bench");
         while let Some(name) = arguments.next() {
-            let value = arguments.next().and_then(|value| value.parse::<u32>().ok());
+            let value = arguments.next();
+            if let ("--service", Some(file)) = (name.as_str(), &value) {
+                options.service = file.into();
+                continue;
+            }
+            let value = value.and_then(|value| value.parse::<u32>().ok());
             let value = value.ok_or_else(|| format!("{name}: a number is missing\n\n{HELP}"))?;
             match name.as_str() {
                 "--touchpoints" => options.touchpoints = value,
@@ -92,14 +108,14 @@ fn main() -> ExitCode {
         }
     };
     eprintln!("writing {} touchpoints to {} partitions", options.touchpoints, options.partitions);
-    let (topic, customers) = generate(options);
-    time(&topic, &customers, options);
-    let is_sound = (0..options.compared).all(|_| compare(&topic, &customers, options));
+    let (topic, customers) = generate(&options);
+    time(&topic, &customers, &options);
+    let is_sound = (0..options.compared).all(|_| compare(&topic, &customers, &options));
     if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs the service alone and with readers, in turns that begin with either.
-fn time(topic: &str, customers: &[String], options: Options) {
+fn time(topic: &str, customers: &[String], options: &Options) {
     if options.pairs == 0 {
         return;
     }
@@ -158,7 +174,7 @@ fn report(pair: u32, measured: Measured, asked: Option<(readers::Asked, f64)>) {
 }
 
 /// Lets the readers ask, and compares what they were told with what was committed by then.
-fn compare(topic: &str, customers: &[String], options: Options) -> bool {
+fn compare(topic: &str, customers: &[String], options: &Options) -> bool {
     let service = Service::start(topic, options);
     let stable = proof::StableOffsets::watch(service.transitions(), options.partitions);
     let told = proof::Told::default();
@@ -169,14 +185,24 @@ fn compare(topic: &str, customers: &[String], options: Options) -> bool {
     let verdict = proof::verdict(&told, &samples, &broker::read_committed(service.transitions()));
     drop(service);
     println!();
+    let ahead_ms = |share: usize| {
+        let last = verdict.ahead.len().saturating_sub(1);
+        verdict.ahead.get(last * share / 100).map_or(0.0, |ahead| ahead.as_secs_f64() * 1e3)
+    };
     println!(
-        "{} answers compared ({} standings, {} transitions told), last stable offsets known every {:.1} ms: {} tell of what was \
-         not committed yet. In {} standings a change was committed within 200 ms after the answer: these could have told it.",
+        "{} answers compared: {} standings, {} transitions told. {} tell of what was not committed.",
         asked.answers,
         verdict.standings,
         verdict.transitions,
+        verdict.uncommitted.len()
+    );
+    println!(
+        "{} were ahead of the markers, by {:.0} ms (median) to {:.0} ms (worst), where the last stable offsets are known every \
+         {:.0} ms. {} standings were told as they were, though a change of them was committed 50 to 200 ms later.",
+        verdict.ahead.len(),
+        ahead_ms(50),
+        ahead_ms(100),
         verdict.sample_ms,
-        verdict.uncommitted.len(),
         verdict.close
     );
     for what in verdict.uncommitted.iter().take(10) {
@@ -186,7 +212,7 @@ fn compare(topic: &str, customers: &[String], options: Options) -> bool {
 }
 
 /// A topic with generated touchpoints, keyed by customer; and the customers.
-fn generate(options: Options) -> (String, Vec<String>) {
+fn generate(options: &Options) -> (String, Vec<String>) {
     let topic = broker::topic("readers-touchpoints", options.partitions);
     let start = Timestamp::from_millis(START_MS);
     let mut journeys = Journeys::new(JourneyOptions { seed: 1, start, customers_per_day: 2_000.0 });

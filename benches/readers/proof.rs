@@ -2,8 +2,9 @@
 //!
 //! A read-committed reader sees a record once the last stable offset of its partition has passed it. Those offsets are asked for
 //! without a pause; the first that was asked for after an answer had come is at least the one at the time of the answer. What the
-//! answer told must lie below it. A service that told of its open batch would tell of records that are up to a commit
-//! interval above.
+//! answer told must lie below it, or come to lie below it at once: the coordinator answers a commit when the decision is
+//! written, and the markers that move the last stable offset follow. A service that told of its open batch would be ahead by
+//! anything up to a commit interval and the length of a transaction.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +18,8 @@ use serde_json::Value;
 
 use super::broker::{self, Seen};
 
+/// By how much an answer may be ahead of the markers: half the interval of commits.
+const AHEAD_MAX: Duration = Duration::from_millis(50);
 /// A change that is committed so soon after an answer was pending or about to be when it was given.
 const CLOSE: Duration = Duration::from_millis(200);
 
@@ -36,11 +39,11 @@ impl Told {
     /// Takes note of an answer that came at `at`.
     pub(crate) fn note(&self, body: &Value, at: Instant) {
         let mut statements = Vec::new();
-        // A forecast's transitions are yet to come, a customer's and those of the list were published.
-        if body.get("until").is_none() {
-            for transition in body["transitions"].as_array().into_iter().flatten() {
-                statements.push(Statement::Transition { id: text(&transition["transition_id"]) });
-            }
+        // A customer's and those of the list were published and are numbered; a forecast's are yet to come, and a model's are
+        // names of moves.
+        let transitions = body["transitions"].as_array().into_iter().flatten();
+        for transition in transitions.filter(|transition| transition.get("cursor").is_some()) {
+            statements.push(Statement::Transition { id: text(&transition["transition_id"]) });
         }
         for standing in body["models"].as_array().into_iter().flatten().filter(|_| body.get("clock").is_some()) {
             statements.push(Statement::Standing {
@@ -110,7 +113,9 @@ pub(crate) struct Verdict {
     pub(crate) transitions: usize,
     /// Statements of what was not committed yet.
     pub(crate) uncommitted: Vec<String>,
-    /// Standings that were about to change.
+    /// By how much those were ahead of the markers that were so at all; ascending.
+    pub(crate) ahead: Vec<Duration>,
+    /// Standings that were about to change, later than any answer may be ahead.
     pub(crate) close: usize,
     pub(crate) sample_ms: f64,
 }
@@ -138,39 +143,51 @@ pub(crate) fn verdict(told: &Told, samples: &Samples, published: &[Seen]) -> Ver
     }
     let mut verdict = Verdict { sample_ms: mean_gap_ms(samples), ..Verdict::default() };
     for (at, statement) in told.0.lock().expect("nobody panics while holding it").iter() {
-        let is_committed = |partition: i32, offset: i64| offset < stable_after(samples, partition, *at);
+        let mut must_be_committed = |of: Option<(i32, i64)>, what: &dyn Fn() -> String| {
+            let delay = of.and_then(|(partition, offset)| visible_after(samples, partition, offset, *at));
+            match delay {
+                Some(Duration::ZERO) => {}
+                Some(delay) if delay <= AHEAD_MAX => verdict.ahead.push(delay),
+                Some(delay) => verdict.uncommitted.push(format!("{}: {delay:?} ahead", what())),
+                None => verdict.uncommitted.push(format!("{}: never committed", what())),
+            }
+        };
         match statement {
             Statement::Transition { id } => {
+                must_be_committed(by_id.get(id).copied(), &|| format!("transition {id}"));
                 verdict.transitions += 1;
-                if !by_id.get(id).is_some_and(|&(partition, offset)| is_committed(partition, offset)) {
-                    verdict.uncommitted.push(format!("transition {id}"));
-                }
             }
             Statement::Standing { customer, model, sequence, stage } => {
-                verdict.standings += 1;
                 let of = |sequence: u64| by_sequence.get(&(customer.clone(), model.clone(), sequence));
-                let is_there = *sequence == 0
-                    || of(*sequence).is_some_and(|committed| is_committed(committed.partition, committed.offset));
-                let last_move = (1..=*sequence).rev().find_map(|sequence| of(sequence)?.stage.as_deref());
-                if !is_there || last_move.unwrap_or_default() != stage.as_deref().unwrap_or_default() {
-                    verdict.uncommitted.push(format!("{customer} in {model}: {stage:?} after {sequence}"));
+                let place = |committed: &Committed| (committed.partition, committed.offset);
+                let what = || format!("{customer} in {model}: {stage:?} after {sequence}");
+                if *sequence > 0 {
+                    must_be_committed(of(*sequence).map(place), &what);
                 }
-                let changes = |next: &Committed| {
-                    next.offset >= stable_after(samples, next.partition, *at)
-                        && next.offset < stable_after(samples, next.partition, *at + CLOSE)
-                };
-                verdict.close += usize::from(of(*sequence + 1).is_some_and(changes));
+                let last_move = (1..=*sequence).rev().find_map(|sequence| of(sequence)?.stage.as_deref());
+                if last_move.unwrap_or_default() != stage.as_deref().unwrap_or_default() {
+                    verdict.uncommitted.push(format!("{}: the topic says {last_move:?}", what()));
+                }
+                let next = of(*sequence + 1).map(place);
+                let delay = next.and_then(|(partition, offset)| visible_after(samples, partition, offset, *at));
+                verdict.close += usize::from(delay.is_some_and(|delay| delay > AHEAD_MAX && delay <= CLOSE));
+                verdict.standings += 1;
             }
         }
     }
+    verdict.ahead.sort();
     verdict
 }
 
-/// The first last stable offset that was asked for after `at`.
-fn stable_after(samples: &Samples, partition: i32, at: Instant) -> i64 {
+/// How long after `at` it was asked for the first last stable offset past `offset`; zero when that was the first question
+/// after `at`.
+fn visible_after(samples: &Samples, partition: i32, offset: i64, at: Instant) -> Option<Duration> {
     let of_partition = &samples[&partition];
     let first = of_partition.partition_point(|&(asked, _)| asked < at);
-    of_partition.get(first).or(of_partition.last()).map_or(0, |&(_, offset)| offset)
+    // The offsets never fall.
+    let visible = of_partition.partition_point(|&(_, stable)| stable <= offset);
+    let (asked, _) = of_partition.get(visible)?;
+    Some(if visible <= first { Duration::ZERO } else { *asked - at })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

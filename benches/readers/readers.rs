@@ -45,7 +45,7 @@ struct Shared {
 
 impl Readers {
     /// Begins to ask; `told` is given every answer.
-    pub(crate) fn start(address: &str, customers: &[String], options: Options, told: Option<Told>) -> Self {
+    pub(crate) fn start(address: &str, customers: &[String], options: &Options, told: Option<Told>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let shared = Arc::new(Shared {
             address: address.to_owned(),

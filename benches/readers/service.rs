@@ -49,7 +49,7 @@ impl Measured {
 }
 
 impl Service {
-    pub(crate) fn start(touchpoints: &str, options: Options) -> Self {
+    pub(crate) fn start(touchpoints: &str, options: &Options) -> Self {
         let group = broker::unique("readers");
         let transitions = broker::topic("readers-transitions", options.partitions);
         let changelog = broker::changelog_topic(options.partitions);
@@ -74,7 +74,7 @@ impl Service {
         )
         .expect("text can be written");
         std::fs::write(&config, text).expect("a file can be written");
-        let child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
+        let child = Command::new(&options.service)
             .args(["run", "--config"])
             .arg(&config)
             .stdout(Stdio::null())
