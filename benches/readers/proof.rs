@@ -113,7 +113,7 @@ pub(crate) struct Verdict {
     pub(crate) transitions: usize,
     /// Statements of what was not committed yet.
     pub(crate) uncommitted: Vec<String>,
-    /// By how much those were ahead of the markers that were so at all; ascending.
+    /// By how much those were ahead of the markers that were so at all, and no more than they may be; ascending.
     pub(crate) ahead: Vec<Duration>,
     /// Standings that were about to change, later than any answer may be ahead.
     pub(crate) close: usize,

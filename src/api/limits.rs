@@ -39,13 +39,11 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
         let detail = "nothing is read beside path, query and headers: send no body".to_owned();
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-not-read", detail).into_response();
     }
-    match timeout(ANSWER_TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let detail = format!("there was no answer within {} s", ANSWER_TIMEOUT.as_secs());
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail).into_response()
-        }
-    }
+    let Ok(response) = timeout(ANSWER_TIMEOUT, next.run(request)).await else {
+        let detail = format!("there was no answer within {} s", ANSWER_TIMEOUT.as_secs());
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail).into_response();
+    };
+    response
 }
 
 /// Lets a bounded number of questions through at once.

@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, made from the table of routes and from the types that are answered with.
+//! The `OpenAPI` 3.1 document, made from the table of routes and from the types that are answered with.
 
 use axum::http::StatusCode;
 use schemars::generate::SchemaSettings;

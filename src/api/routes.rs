@@ -1,4 +1,4 @@
-//! Which path leads where: the one table behind the router, docs/http.md and the OpenAPI document.
+//! Which path leads where: the one table behind the router, docs/http.md and the `OpenAPI` document.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,5 +1,7 @@
 //! `/v1/transitions`: the latest committed transitions of this instance, as published.
 
+#![expect(clippy::struct_field_names, reason = "fields are named as in the answer")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
