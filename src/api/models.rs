@@ -185,8 +185,7 @@ pub(super) async fn model(
         PictureLanguage::Fi => Language::Finnish,
         PictureLanguage::Uk => Language::Ukrainian,
     };
-    let mut pictures = graph::pictures(&api.models, language);
-    let picture = [pictures.swap_remove(index)];
+    let picture = [graph::picture(&api.models, &api.models.models[index], language)];
     let (kind, text) = match query.format {
         Format::Json => return Json(answer(&api, index, &picture[0])).into_response(),
         Format::Svg => ("image/svg+xml", graph::svg(&picture)),

@@ -12,6 +12,6 @@ mod words;
 
 pub use dot::dot;
 pub use mermaid::mermaid;
-pub use picture::{Beside, Edge, End, Label, Note, Picture, StageBox, pictures};
+pub use picture::{Beside, Edge, End, Label, Note, Picture, StageBox, picture, pictures};
 pub use svg::svg;
 pub use words::Language;

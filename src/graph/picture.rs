@@ -117,7 +117,13 @@ pub struct Beside {
 /// What is drawn of each model of `set`.
 #[must_use]
 pub fn pictures(set: &ModelSet, language: Language) -> Vec<Picture> {
-    set.models.iter().map(|model| Painter::new(set, model, language).paint()).collect()
+    set.models.iter().map(|model| picture(set, model, language)).collect()
+}
+
+/// What is drawn of `model`, one of `set`.
+#[must_use]
+pub fn picture(set: &ModelSet, model: &Model, language: Language) -> Picture {
+    Painter::new(set, model, language).paint()
 }
 
 /// The title in the language, in English, or the name.
