@@ -102,7 +102,7 @@ impl Fleet {
         let text = format!(
             "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, session_timeout: 6s, transaction_timeout: 10s, static_membership: {}}}\n\
              topics: {{touchpoints: {}, transitions: {}, replay: {}, changelog: {}, dead_letters: {}}}\n\
-             models: [{}]\nclock: {{source: touchpoints, lateness: {}}}\nworkers: 2\nstate: {{sweep_min_bytes: 256KiB}}\nhttp: {{listen: \"{http}\"}}\n",
+             models: [{}]\nclock: {{source: touchpoints, lateness: {}}}\nworkers: 2\nstate: {{sweep_min_bytes: 64KiB}}\nhttp: {{listen: \"{http}\"}}\n",
             instance.bootstrap,
             settings.group,
             settings.is_static_member,
