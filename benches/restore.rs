@@ -196,8 +196,8 @@ fn write(customers: usize) -> Written {
 fn live(partition: &mut Partition, decoder: &TouchpointDecoder, customer: usize) {
     // Spread over a year, and so are the wake-ups.
     let begin = 1_600_000_000_000 + i64::try_from(customer).expect("small") * 61_007 % 31_536_000_000;
-    for (step, (kind, hours)) in JOURNEY.into_iter().enumerate() {
-        let at = format_timestamp(Timestamp::from_millis(begin + hours * 3_600_000 + 617 * step as i64));
+    for (step, (kind, hours)) in (0..).zip(JOURNEY) {
+        let at = format_timestamp(Timestamp::from_millis(begin + hours * 3_600_000 + 617 * step));
         let order = match kind {
             "order_completed" => format!(r#","order_id":"ORD-{customer}-{step}","amount":{}.95"#, 5 + customer % 200),
             _ => String::new(),

@@ -214,7 +214,8 @@ impl<M: Member> Worker<M> {
         let (start, end) = (held.extent.start(), held.extent.end());
         held.phase = Phase::Restoring { since: now.elapsed };
         if start >= end {
-            return self.run_from_here(partition, clock, now);
+            self.run_from_here(partition, clock, now);
+            return Ok(());
         }
         if attempted(self.member.open_changelog(partition, start))?.is_none() {
             self.ask_again(&[partition], now);
@@ -249,12 +250,13 @@ impl<M: Member> Worker<M> {
     fn finish(&mut self, partition: PartitionId, now: Moment) -> Result<(), Fatal> {
         let Some(restore) = self.restorer.open.remove(&partition) else { return Ok(()) };
         attempted(self.member.close_changelog(partition))?;
-        self.run_from_here(partition, restore.clock, now)
+        self.run_from_here(partition, restore.clock, now);
+        Ok(())
     }
 
     /// The customers are there: touchpoints may come.
-    fn run_from_here(&mut self, partition: PartitionId, clock: Clock, now: Moment) -> Result<(), Fatal> {
-        let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
+    fn run_from_here(&mut self, partition: PartitionId, clock: Clock, now: Moment) {
+        let Some(held) = self.held.get_mut(&partition) else { return };
         held.machine.end_restore(clock);
         if let Phase::Restoring { since, .. } = held.phase {
             let done = self.stopwatch.now(now).elapsed;
@@ -271,7 +273,6 @@ impl<M: Member> Worker<M> {
         if held.has_something_to_commit() {
             self.batch.add(0, 0, now.elapsed);
         }
-        Ok(())
     }
 
     /// Commits a first position for partitions of which nothing is committed, before anything is written to their changelogs. So a

@@ -191,8 +191,8 @@ fn a_crowd_that_is_due_at_once_is_woken_in_bounded_transactions_while_touchpoint
         records.iter().map(|record| part(&record.key) + part(&record.value)).sum()
     };
     let written = |world: &World| {
-        let log = world.log.borrow();
-        size(&log.read_all(TRANSITIONS)) + size(&log.read_all(CHANGELOG))
+        let topics = [TRANSITIONS, CHANGELOG].map(|topic| world.log.borrow().read_all(topic));
+        topics.iter().map(|records| size(records)).sum::<usize>()
     };
     world.wall += 400 * DAY;
     let (mut commits, mut bytes) = (world.worker.report().commits, written(&world));
