@@ -260,7 +260,7 @@ fn restore(written: &Written) -> Measured {
     };
     let mut worker = Worker::new(client, Arc::clone(&written.models), Arc::new(options), queries);
     let clock = WallClock::start();
-    let step = |worker: &mut Worker<Client>| worker.step(clock.now()).expect("nothing fails");
+    let step = |worker: &mut Worker<Client>| worker.step(|| clock.now()).expect("nothing fails");
     while worker.status().partitions.iter().all(|partition| partition.restore.is_none()) {
         step(&mut worker);
     }

@@ -54,7 +54,8 @@ impl ChangelogReader {
     }
 
     pub(super) fn read(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error> {
-        Ok(self.reader.read("read_changelog", records_max, timeout)?.records)
+        let taken = self.reader.read("read_changelog", records_max, timeout).map_err(Error::of_changelog)?;
+        Ok(taken.records)
     }
 
     pub(super) fn has_read_to(&self, partition: PartitionId, end: i64) -> bool {

@@ -138,6 +138,16 @@ impl Error {
         denials.into_iter().any(|code| self.code == name(code))
     }
 
+    /// An error of reading a changelog. Where its head is gone, somebody else may have swept it since the position was committed:
+    /// whoever reads must find out anew from where.
+    pub(super) fn of_changelog(self) -> Self {
+        if [Code::AutoOffsetReset, Code::OffsetOutOfRange].map(name).contains(&self.code) {
+            Self { reaction: Reaction::Abort, ..self }
+        } else {
+            self
+        }
+    }
+
     /// An error of a call to the transaction API.
     pub(super) fn of_transaction(call: &'static str, error: &KafkaError) -> Self {
         let KafkaError::Transaction(transaction) = error else {
@@ -321,59 +331,4 @@ fn describe(error: &KafkaError) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn flags_decide_the_reaction_to_a_transaction_error() {
-        let none = Flags::default();
-        let abort = Flags { requires_abort: true, ..none };
-        let retriable = Flags { is_retriable: true, ..none };
-        let fatal = Flags { is_fatal: true, ..none };
-        assert_eq!(react(Code::IllegalGeneration, abort), Reaction::Abort);
-        assert_eq!(react(Code::UnknownMemberId, abort), Reaction::Abort);
-        assert_eq!(react(Code::Inconsistent, abort), Reaction::Abort);
-        assert_eq!(react(Code::CoordinatorNotAvailable, retriable), Reaction::Renew);
-        assert_eq!(react(Code::InvalidTransactionalState, fatal), Reaction::Renew);
-        assert_eq!(react(Code::State, none), Reaction::Fatal);
-    }
-
-    #[test]
-    fn a_timeout_renews_whatever_its_flags() {
-        for flags in [
-            Flags::default(),
-            Flags { requires_abort: true, ..Flags::default() },
-            Flags { is_retriable: true, ..Flags::default() },
-        ] {
-            assert_eq!(react(Code::OperationTimedOut, flags), Reaction::Renew);
-            assert_eq!(react(Code::BrokerTransportFailure, flags), Reaction::Renew);
-        }
-    }
-
-    #[test]
-    fn missing_rights_are_for_a_person_even_when_the_transaction_could_be_aborted() {
-        let abort = Flags { requires_abort: true, ..Flags::default() };
-        assert_eq!(react(Code::TopicAuthorizationFailed, abort), Reaction::Fatal);
-        assert_eq!(react(Code::GroupAuthorizationFailed, abort), Reaction::Fatal);
-    }
-
-    #[test]
-    fn a_fenced_producer_is_renewed_and_says_so() {
-        let error = Error::of_record(Code::Fatal, "out", Some((Code::Fenced, "fenced".to_owned())));
-        assert_eq!(error.reaction, Reaction::Renew);
-        assert!(error.fenced);
-    }
-
-    #[test]
-    fn the_value_of_a_refused_setting_is_not_repeated() {
-        let refused = KafkaError::ClientConfig(
-            rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_INVALID,
-            "invalid".to_owned(),
-            "sasl.password".to_owned(),
-            "hunter2".to_owned(),
-        );
-        let error = Error::of_creation("consumer", &refused);
-        assert!(error.to_string().contains("sasl.password"));
-        assert!(!error.to_string().contains("hunter2"));
-    }
-}
+mod tests;

@@ -186,7 +186,7 @@ pub trait Member {
     /// The next changelog records of all opened partitions, waiting up to `timeout`. A call that fails has read nothing.
     ///
     /// # Errors
-    /// `Fatal` when the log was cut below the position.
+    /// `Abort` when a log was cut below the position: begin anew with those opened.
     fn read_changelog(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error>;
 
     /// Whether every changelog record below `end` has been returned by `read_changelog` (control records and aborted ones

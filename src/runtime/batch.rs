@@ -230,12 +230,13 @@ impl<M: Member> Worker<M> {
         }
     }
 
-    fn start_anew(&mut self, partition: PartitionId, now: Moment) {
+    /// Forgets what is known of a partition, which is then taken up as if it had just been given.
+    pub(super) fn start_anew(&mut self, partition: PartitionId, now: Moment) {
         let fresh = self.fresh(partition, now);
         if let Some(held) = self.held.get_mut(&partition) {
             // The client goes on as it was told; the group knows of no change.
-            let is_reading = held.is_reading;
-            *held = Held { is_reading, ..fresh };
+            let reading = held.reading;
+            *held = Held { reading, ..fresh };
             debug_assert!(matches!(held.phase, Phase::Gained { .. }));
         }
     }

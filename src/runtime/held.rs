@@ -35,6 +35,17 @@ pub(super) enum Phase {
     Running,
 }
 
+/// Whether the client returns records of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reading {
+    /// It does not.
+    Paused,
+    /// It does.
+    On,
+    /// A call that was to change it has failed, and may have done so all the same.
+    Unknown,
+}
+
 /// One partition as its worker holds it.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -61,7 +72,7 @@ pub(super) struct Held {
     /// The changelog.
     pub(super) extent: Extent,
     /// Whether the client returns records of this partition.
-    pub(super) is_reading: bool,
+    pub(super) reading: Reading,
     /// Whether the client has to be sent back to `position`; until then its records are none of ours.
     pub(super) must_rewind: bool,
 }
@@ -125,7 +136,7 @@ impl Held {
             gained_at: Some(elapsed),
             caught_up: CaughtUp::default(),
             extent: Extent::new(0, 0, 0, elapsed),
-            is_reading: false,
+            reading: Reading::Paused,
             must_rewind: true,
         }
     }

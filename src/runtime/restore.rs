@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::kafka::{Committed, Member, PartitionId, PartitionOffset, Record};
+use crate::kafka::{Committed, Error, Member, PartitionId, PartitionOffset, Reaction, Record};
 use crate::partition::Clock;
 use crate::wire::changelog::ChangelogDecoder;
 use crate::wire::offset_metadata::OffsetMetadata;
@@ -112,7 +112,11 @@ impl<M: Member> Worker<M> {
         let mut new = Vec::new();
         for committed in committed {
             let partition = committed.partition;
-            match self.examine(&committed, now)? {
+            let found = match self.examine(&committed, now) {
+                Err(fatal) if !self.is_still_committed(&committed, &fatal)? => None,
+                examined => examined?,
+            };
+            match found {
                 None => self.ask_again(&[partition], now),
                 Some(Found::New { input_start, changelog_end }) => {
                     new.push((PartitionOffset { partition, offset: input_start }, changelog_end));
@@ -134,7 +138,10 @@ impl<M: Member> Worker<M> {
         if self.restorer.is_idle() {
             return Ok(());
         }
-        let records = attempted(self.member.read_changelog(RECORDS_MAX, READ_WAIT))?.unwrap_or_default();
+        let records = match self.member.read_changelog(RECORDS_MAX, READ_WAIT) {
+            Err(error) if error.reaction == Reaction::Abort => return self.begin_anew(&error, now),
+            read => attempted(read)?.unwrap_or_default(),
+        };
         for record in &records {
             self.restore_record(record, now)?;
         }
@@ -157,6 +164,31 @@ impl<M: Member> Worker<M> {
             attempted(self.member.close_changelog(partition))?;
         }
         Ok(())
+    }
+
+    /// The head of a log that is being read is gone: either another member has taken the partition over and swept it, and the
+    /// group has yet to tell, or somebody has cut it. Which it was shows when the partitions are taken up anew.
+    fn begin_anew(&mut self, error: &Error, now: Moment) -> Result<(), Fatal> {
+        tracing::warn!(
+            code = error.code,
+            "a changelog that was being restored has been cut, and the restore begins anew"
+        );
+        let open: Vec<_> = self.restorer.open.keys().copied().collect();
+        for partition in open {
+            self.stop_restoring(partition)?;
+            self.start_anew(partition, now);
+        }
+        Ok(())
+    }
+
+    /// Whether what seemed wrong was wrong when the logs were asked: a worker that was frozen between its questions would call a
+    /// person for what another has done meanwhile.
+    fn is_still_committed(&mut self, committed: &Committed, fatal: &Fatal) -> Result<bool, Fatal> {
+        if matches!(fatal, Fatal::Client(_)) {
+            return Ok(true);
+        }
+        let now_committed = attempted(self.member.committed(&[committed.partition]))?;
+        Ok(now_committed.is_some_and(|now_committed| now_committed.as_slice() == std::slice::from_ref(committed)))
     }
 
     /// Compares what was committed with what the logs hold. `None` when the broker could not be asked.

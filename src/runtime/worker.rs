@@ -15,7 +15,7 @@ use crate::partition::{Input, Position, Reason, Rejected};
 use crate::wire::touchpoint_json::{Malformed, Scratch, TouchpointDecoder, TouchpointOptions};
 
 use super::fatal::Fatal;
-use super::held::{Held, SetAside};
+use super::held::{Held, Reading, SetAside};
 use super::options::{ClockSource, Options};
 use super::publisher::{self, Publisher};
 use super::query::{self, CustomerAnswer, PartitionStatus, Query, Status};
@@ -132,12 +132,15 @@ impl<M: Member> Worker<M> {
         self
     }
 
-    /// One bounded round of everything that is to be done.
+    /// One bounded round of everything that is to be done, by `clock`.
     ///
     /// # Errors
     /// When a person must act.
-    pub fn step(&mut self, now: Moment) -> Result<(), Fatal> {
-        let events = self.member.poll(POLL_RECORDS_MAX, self.patience(now)).map_err(Fatal::Client)?;
+    pub fn step(&mut self, clock: impl Fn() -> Moment) -> Result<(), Fatal> {
+        let events = self.member.poll(POLL_RECORDS_MAX, self.patience(clock())).map_err(Fatal::Client)?;
+        // Asked only now: a process that was frozen while it waited would take what has just been written for touchpoints of the
+        // future, and set them aside.
+        let now = clock();
         let waited = self.member.waited();
         self.stopwatch.lap(Activity::Poll, waited);
         for event in events {
@@ -379,9 +382,11 @@ impl<M: Member> Worker<M> {
         let pick = |held: &BTreeMap<PartitionId, Held>, wanted: fn(&Held, bool) -> bool| -> Vec<PartitionId> {
             held.iter().filter(|(_, held)| wanted(held, may_read)).map(|(&partition, _)| partition).collect()
         };
-        let to_pause = pick(&self.held, |held, may_read| held.is_reading && !(may_read && held.is_running()));
-        if !to_pause.is_empty() && attempted(self.member.pause(&to_pause))?.is_some() {
-            self.mark_all(&to_pause, |held| held.is_reading = false);
+        let to_pause =
+            pick(&self.held, |held, may_read| held.reading != Reading::Paused && !(may_read && held.is_running()));
+        if !to_pause.is_empty() {
+            let is_done = attempted(self.member.pause(&to_pause))?.is_some();
+            self.mark_all(&to_pause, |held| held.reading = if is_done { Reading::Paused } else { Reading::Unknown });
         }
         let to_rewind = pick(&self.held, |held, may_read| held.must_rewind && may_read && held.is_running());
         if !to_rewind.is_empty() {
@@ -391,9 +396,10 @@ impl<M: Member> Worker<M> {
             }
             self.mark_all(&to_rewind, |held| held.must_rewind = false);
         }
-        let to_resume = pick(&self.held, |held, may_read| !held.is_reading && may_read && held.is_running());
-        if !to_resume.is_empty() && attempted(self.member.resume(&to_resume))?.is_some() {
-            self.mark_all(&to_resume, |held| held.is_reading = true);
+        let to_resume = pick(&self.held, |held, may_read| held.reading != Reading::On && may_read && held.is_running());
+        if !to_resume.is_empty() {
+            let is_done = attempted(self.member.resume(&to_resume))?.is_some();
+            self.mark_all(&to_resume, |held| held.reading = if is_done { Reading::On } else { Reading::Unknown });
         }
         Ok(())
     }
@@ -402,7 +408,7 @@ impl<M: Member> Worker<M> {
         crate::kafka::PartitionOffset { partition, offset: self.held[&partition].position }
     }
 
-    fn mark_all(&mut self, partitions: &[PartitionId], mark: fn(&mut Held)) {
+    fn mark_all(&mut self, partitions: &[PartitionId], mark: impl Fn(&mut Held)) {
         for partition in partitions {
             if let Some(held) = self.held.get_mut(partition) {
                 mark(held);

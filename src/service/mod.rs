@@ -257,9 +257,8 @@ fn work(
     };
     let mut worker = Worker::new(member, models, options, questions).measured_by(clock).with_recent(recent);
     while !stop.load(Ordering::Relaxed) {
-        let now = clock.now();
-        worker.step(now).map_err(|fatal| fatal.to_string())?;
-        observer.look(&mut worker, now);
+        worker.step(|| clock.now()).map_err(|fatal| fatal.to_string())?;
+        observer.look(&mut worker, clock.now());
     }
     observer.look_last(&mut worker, clock.now());
     worker.stop(clock.now()).map_err(|fatal| fatal.to_string())
