@@ -23,8 +23,8 @@ const TOUCHPOINT: &str = r#"{"event_id":"e1","customer_id":"anna/1","type":"orde
 /// 2026-06-01T00:00:00Z.
 const NOW: Timestamp = Timestamp::from_millis(1_780_272_000_000);
 
-struct Server {
-    address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     board: Arc<Board>,
     health: Arc<Health>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
@@ -33,7 +33,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(token: Option<Token>) -> Self {
+    pub(crate) fn start(token: Option<Token>) -> Self {
         Self::among(TcpListener::bind("127.0.0.1:0").unwrap(), None, token)
     }
 
@@ -62,7 +62,7 @@ impl Server {
         Self { address, board, health, stop: Some(stop), thread: Some(thread), questions: questions.into_iter().next() }
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.request(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address))
     }
 
@@ -83,7 +83,7 @@ impl Server {
     }
 
     /// Answers questions from a real partition that has met one touchpoint, for as long as anybody asks.
-    fn answer_questions(&mut self) {
+    pub(crate) fn answer_questions(&mut self) {
         let questions = self.questions.take().unwrap();
         thread::spawn(move || {
             let models = Arc::new(ModelChoice::of(&["retention".to_owned()]).load(false).unwrap());
@@ -114,8 +114,8 @@ impl Drop for Server {
     }
 }
 
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
     body: String,
 }
