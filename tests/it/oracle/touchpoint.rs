@@ -75,7 +75,7 @@ fn string(raw: &RawValue) -> Option<String> {
 }
 
 /// A decimal number as millionths, exactly; at most six digits after the point.
-fn micros(text: &str) -> Micros {
+pub(crate) fn micros(text: &str) -> Micros {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let (units, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     assert!(fraction.len() <= 6, "{text} has more than six digits after the point");

@@ -1,16 +1,16 @@
-//! A log in memory with what Kafka does that matters to correctness: offsets with holes where control records lie,
-//! transactions and the last stable offset, offsets committed within them, fencing, the transaction timeout.
+//! A log in memory with what Kafka does that matters to correctness: offsets with holes where control records and
+//! aborted records lie, and the last stable offset, past which a reader of what is committed does not come.
+//!
+//! Transactions are in `transactions`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lifecycle_processor::kafka::{Outgoing, PartitionId, Record};
+use lifecycle_processor::kafka::{PartitionId, Record};
 
 use super::faults::Faults;
 use super::group::Group;
-
-/// After how long the broker aborts a transaction and fences its producer.
-pub(crate) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+use super::transactions::{State, Transactions};
 
 /// The names of the topics.
 pub(crate) const TOUCHPOINTS: &str = "touchpoints";
@@ -22,19 +22,25 @@ pub(crate) const DEAD_LETTERS: &str = "dead-letters";
 /// A broker, its topics and its one group.
 pub(crate) struct Log {
     topics: BTreeMap<&'static str, Vec<PartitionLog>>,
-    transactions: Vec<Transaction>,
-    epochs: BTreeMap<String, u64>,
+    pub(super) transactions: Transactions,
+    /// Deletions of heads that were accepted and are carried out later.
+    truncations: Vec<(Duration, PartitionId, i64)>,
     /// What the group has committed: offset and text.
     pub(crate) committed: BTreeMap<PartitionId, (i64, String)>,
     pub(crate) group: Group,
     pub(crate) faults: Faults,
     pub(crate) elapsed: Duration,
+    pub(crate) transaction_timeout: Duration,
+    /// Whether nobody was given the right to delete the head of a changelog.
+    pub(crate) forbids_truncation: bool,
 }
 
 #[derive(Default)]
 struct PartitionLog {
     start: i64,
     entries: Vec<Entry>,
+    /// The first record of each transaction whose control record is not yet written here.
+    pending: BTreeMap<usize, i64>,
 }
 
 enum Entry {
@@ -42,22 +48,15 @@ enum Entry {
     Control,
 }
 
-/// Whether a transaction is open, and how it ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum State {
-    Open,
-    Committed,
-    Aborted,
-}
+impl PartitionLog {
+    fn end(&self) -> i64 {
+        i64::try_from(self.entries.len()).expect("a test writes few records")
+    }
 
-struct Transaction {
-    owner: String,
-    state: State,
-    began: Duration,
-    touched: BTreeSet<(&'static str, usize)>,
-    offsets: Vec<(PartitionId, i64, String)>,
-    /// A commit message that is still on its way.
-    commit_at: Option<Duration>,
+    /// The last stable offset.
+    fn stable(&self) -> i64 {
+        self.pending.values().copied().min().unwrap_or_else(|| self.end())
+    }
 }
 
 impl Log {
@@ -73,44 +72,32 @@ impl Log {
         ]);
         Self {
             topics,
-            transactions: Vec::new(),
-            epochs: BTreeMap::new(),
+            transactions: Transactions::default(),
+            truncations: Vec::new(),
             committed: BTreeMap::new(),
             group: Group::new(partitions),
             faults,
             elapsed: Duration::ZERO,
+            transaction_timeout: Duration::from_secs(10),
+            forbids_truncation: false,
         }
     }
 
-    /// Lets time pass: messages arrive, transactions time out.
+    /// Lets time pass: messages arrive, transactions time out, heads are deleted.
     pub(crate) fn advance(&mut self, by: Duration) {
         self.elapsed += by;
-        for index in 0..self.transactions.len() {
-            let transaction = &self.transactions[index];
-            if transaction.state != State::Open {
-                continue;
-            }
-            if transaction.commit_at.is_some_and(|at| at <= self.elapsed) {
-                self.end(index, State::Committed);
-            } else if transaction.began + TRANSACTION_TIMEOUT <= self.elapsed {
-                let owner = transaction.owner.clone();
-                self.end(index, State::Aborted);
-                *self.epochs.entry(owner).or_default() += 1;
-            }
+        self.advance_transactions();
+        let (due, left) = self.truncations.drain(..).partition(|(at, ..)| *at <= self.elapsed);
+        self.truncations = left;
+        let due: Vec<(Duration, PartitionId, i64)> = due;
+        for (_, partition, offset) in due {
+            self.truncate(partition, offset);
         }
     }
 
     /// Appends a record that belongs to no transaction.
     pub(crate) fn append(&mut self, topic: &'static str, partition: PartitionId, key: &str, value: Option<&[u8]>) {
-        let record = Record {
-            partition,
-            offset: 0,
-            timestamp_ms: Some(0),
-            key: Some(key.as_bytes().to_vec()),
-            value: value.map(<[u8]>::to_vec),
-            headers: Vec::new(),
-        };
-        self.push(topic, partition, record, None);
+        self.push(topic, partition, input_record(key, value), None);
     }
 
     /// Appends a control record, as a transaction of whoever writes the topic leaves it.
@@ -118,12 +105,23 @@ impl Log {
         self.partition_mut(topic, partition).entries.push(Entry::Control);
     }
 
+    /// Writes the control record of a transaction: its records in the partition are visible, or never will be.
+    pub(super) fn settle(&mut self, topic: &'static str, partition: PartitionId, transaction: usize) {
+        let log = self.partition_mut(topic, partition);
+        if log.pending.remove(&transaction).is_some() {
+            log.entries.push(Entry::Control);
+        }
+    }
+
     /// The first offset and the last stable one.
     pub(crate) fn range(&self, topic: &str, partition: PartitionId) -> (i64, i64) {
         let log = self.partition(topic, partition);
-        let is_open = |entry: &Entry| matches!(entry, Entry::Data { transaction: Some(index), .. } if self.transactions[*index].state == State::Open);
-        let stable = log.entries.iter().position(is_open).unwrap_or(log.entries.len());
-        (log.start, i64::try_from(stable).expect("a test writes few records"))
+        (log.start, log.stable())
+    }
+
+    /// Whether nothing in the partition is still to become visible.
+    pub(crate) fn is_settled(&self, topic: &str, partition: PartitionId) -> bool {
+        self.partition(topic, partition).pending.is_empty()
     }
 
     /// Committed records from `position` on, `records_max` at most, and the position after them and all that is invisible behind.
@@ -134,12 +132,13 @@ impl Log {
         position: i64,
         records_max: usize,
     ) -> (Vec<Record>, i64) {
-        let (start, stable) = self.range(topic, partition);
+        let log = self.partition(topic, partition);
+        let (start, stable) = (log.start, log.stable());
         assert!(position >= start, "{topic} {partition}: position {position} lies below the start {start}");
         let mut records = Vec::new();
         let mut next = position;
         while next < stable {
-            let entry = &self.partition(topic, partition).entries[usize::try_from(next).expect("no negative offsets")];
+            let entry = &log.entries[usize::try_from(next).expect("no negative offsets")];
             if let Some(record) = self.visible(entry) {
                 if records.len() == records_max {
                     break;
@@ -162,95 +161,40 @@ impl Log {
             .collect()
     }
 
-    pub(crate) fn truncate(&mut self, topic: &'static str, partition: PartitionId, offset: i64) {
-        let log = self.partition_mut(topic, partition);
-        assert!(offset <= i64::try_from(log.entries.len()).expect("a test writes few records"));
+    /// Deletes the head of a changelog, now or at `later`.
+    pub(crate) fn truncate_at(&mut self, partition: PartitionId, offset: i64, later: Option<Duration>) {
+        match later {
+            Some(at) => self.truncations.push((at, partition, offset)),
+            None => self.truncate(partition, offset),
+        }
+    }
+
+    fn truncate(&mut self, partition: PartitionId, offset: i64) {
+        let log = self.partition_mut(CHANGELOG, partition);
+        assert!(offset <= log.end(), "the changelog of {partition} is deleted past its end");
         log.start = log.start.max(offset);
     }
 
-    /// Makes a producer the only one of its id: fences those before it and aborts what they left open.
-    pub(crate) fn init_producer(&mut self, owner: &str) -> u64 {
-        for index in 0..self.transactions.len() {
-            if self.transactions[index].owner == owner && self.transactions[index].state == State::Open {
-                self.end(index, State::Aborted);
-            }
-        }
-        let epoch = self.epochs.entry(owner.to_owned()).or_default();
-        *epoch += 1;
-        *epoch
+    /// The topic of this name, as the log calls it.
+    pub(super) fn topic(&self, name: &str) -> &'static str {
+        self.topics.keys().find(|topic| **topic == name).expect("a known topic")
     }
 
-    pub(crate) fn is_fenced(&self, owner: &str, epoch: u64) -> bool {
-        self.epochs.get(owner) != Some(&epoch)
-    }
-
-    pub(crate) fn begin(&mut self, owner: &str) -> usize {
-        self.transactions.push(Transaction {
-            owner: owner.to_owned(),
-            state: State::Open,
-            began: self.elapsed,
-            touched: BTreeSet::new(),
-            offsets: Vec::new(),
-            commit_at: None,
-        });
-        self.transactions.len() - 1
-    }
-
-    pub(crate) fn write(&mut self, transaction: usize, outgoing: Outgoing) -> i64 {
-        let topic = *self.topics.keys().find(|topic| **topic == &*outgoing.topic).expect("a known topic");
-        let partition = outgoing.partition.unwrap_or(0);
-        let Outgoing { key, value, headers, timestamp_ms, .. } = outgoing;
-        let record = Record { partition, offset: 0, timestamp_ms: Some(timestamp_ms), key, value, headers };
-        let index = usize::try_from(partition).expect("no negative partitions");
-        self.transactions[transaction].touched.insert((topic, index));
-        self.push(topic, partition, record, Some(transaction))
-    }
-
-    pub(crate) fn add_offsets(&mut self, transaction: usize, offsets: Vec<(PartitionId, i64, String)>) {
-        self.transactions[transaction].offsets = offsets;
-    }
-
-    /// Lets the commit message of `transaction` arrive later.
-    pub(crate) fn delay_commit(&mut self, transaction: usize, at: Duration) {
-        self.transactions[transaction].commit_at = Some(at);
-    }
-
-    pub(crate) fn end(&mut self, transaction: usize, state: State) {
-        let ended = &mut self.transactions[transaction];
-        assert_eq!(ended.state, State::Open, "a transaction ends once");
-        ended.state = state;
-        let (touched, offsets) = (ended.touched.clone(), ended.offsets.clone());
-        for (topic, partition) in touched {
-            self.topics.get_mut(topic).expect("a known topic")[partition].entries.push(Entry::Control);
-        }
-        if state == State::Committed {
-            for (partition, offset, metadata) in offsets {
-                let before = self.committed.insert(partition, (offset, metadata));
-                assert!(
-                    before.is_none_or(|(before, _)| before <= offset),
-                    "partition {partition}: the committed offset went back"
-                );
-            }
-        }
-    }
-
-    /// Whether an open transaction may still change the committed offset.
-    pub(crate) fn is_unstable(&self, partition: PartitionId) -> bool {
-        let touches = |transaction: &Transaction| transaction.offsets.iter().any(|(known, ..)| *known == partition);
-        self.transactions.iter().any(|transaction| transaction.state == State::Open && touches(transaction))
-    }
-
-    fn push(
+    pub(super) fn push(
         &mut self,
         topic: &'static str,
         partition: PartitionId,
         mut record: Record,
         transaction: Option<usize>,
     ) -> i64 {
-        let entries = &mut self.partition_mut(topic, partition).entries;
-        record.offset = i64::try_from(entries.len()).expect("a test writes few records");
+        let log = self.partition_mut(topic, partition);
+        record.offset = log.end();
+        record.partition = partition;
         let offset = record.offset;
-        entries.push(Entry::Data { record, transaction });
+        if let Some(transaction) = transaction {
+            log.pending.entry(transaction).or_insert(offset);
+        }
+        log.entries.push(Entry::Data { record, transaction });
         offset
     }
 
@@ -258,7 +202,7 @@ impl Log {
         match entry {
             Entry::Data { record, transaction: None } => Some(record),
             Entry::Data { record, transaction: Some(index) } => {
-                (self.transactions[*index].state == State::Committed).then_some(record)
+                (self.transactions.state(*index) == State::Committed).then_some(record)
             }
             Entry::Control => None,
         }
@@ -271,5 +215,17 @@ impl Log {
     fn partition_mut(&mut self, topic: &'static str, partition: PartitionId) -> &mut PartitionLog {
         let partitions = self.topics.get_mut(topic).expect("a known topic");
         &mut partitions[usize::try_from(partition).expect("no negative partitions")]
+    }
+}
+
+/// A record as whoever feeds the input topic writes it.
+pub(super) fn input_record(key: &str, value: Option<&[u8]>) -> Record {
+    Record {
+        partition: 0,
+        offset: 0,
+        timestamp_ms: Some(0),
+        key: Some(key.as_bytes().to_vec()),
+        value: value.map(<[u8]>::to_vec),
+        headers: Vec::new(),
     }
 }

@@ -1,11 +1,9 @@
-//! A group member and transactional producer on the log in memory.
-//!
-//! Stricter than a client where the worker must not go: a transaction begun on a producer in doubt, an abort of nothing, an
-//! offset committed of a partition that was let go, are bugs and panic.
+//! A group member on the simulated log. What the worker must not do is a bug and panics: an abort of nothing, an offset
+//! committed of a partition that was let go. A transaction begun on a producer in doubt is refused, as the client does.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use lifecycle_processor::kafka::{
@@ -14,146 +12,112 @@ use lifecycle_processor::kafka::{
 
 use super::faults::Fault;
 use super::group::MemberId;
-use super::log::{CHANGELOG, Log, State, TOUCHPOINTS};
+use super::log::{CHANGELOG, Log, TOUCHPOINTS};
+use super::transactions::{Request, State};
+use super::world::World;
 
 /// The code of the error that stands for the death of the process.
 pub(crate) const CRASH: &str = "crash";
 
 pub(crate) struct SimulatedMember {
-    log: Rc<RefCell<Log>>,
+    pub(super) log: Rc<RefCell<Log>>,
+    /// What goes on while a call takes long; none where a test drives one worker alone.
+    pub(super) world: Weak<World>,
     pub(crate) id: MemberId,
-    transactional_id: String,
-    epoch: u64,
-    transaction: Option<usize>,
-    is_in_doubt: bool,
+    pub(super) transactional_id: String,
+    pub(super) epoch: u64,
+    pub(super) is_in_transaction: bool,
+    /// Whether the broker has heard of the transaction.
+    pub(super) has_written: bool,
+    pub(super) is_in_doubt: bool,
+    /// Whether a request about an earlier transaction may still be under way.
+    pub(super) may_have_repeated: bool,
     reading: BTreeMap<PartitionId, Reading>,
     changelogs: BTreeMap<PartitionId, i64>,
 }
 
 struct Reading {
     position: i64,
+    /// The end of the partition when something was read last.
+    end_seen: Option<i64>,
     is_paused: bool,
 }
 
 impl SimulatedMember {
-    pub(crate) fn join(log: &Rc<RefCell<Log>>, transactional_id: &str) -> Self {
+    /// Joins the group; under the name of `dead`, where members are static.
+    pub(crate) fn join(
+        log: &Rc<RefCell<Log>>,
+        world: Weak<World>,
+        transactional_id: &str,
+        dead: Option<MemberId>,
+    ) -> Self {
         let (id, epoch) = {
             let mut log = log.borrow_mut();
-            (log.group.join(), log.init_producer(transactional_id))
+            let replaced = dead.and_then(|dead| log.group.replace(dead));
+            (replaced.unwrap_or_else(|| log.group.join(transactional_id)), log.init_producer(transactional_id))
         };
         Self {
             log: Rc::clone(log),
+            world,
             id,
             transactional_id: transactional_id.to_owned(),
             epoch,
-            transaction: None,
+            is_in_transaction: false,
+            has_written: false,
             is_in_doubt: false,
+            may_have_repeated: false,
             reading: BTreeMap::new(),
             changelogs: BTreeMap::new(),
         }
     }
 
-    /// Makes a call that may go wrong, with one of the `reactions` if it has not happened, with `after` if it has.
-    fn call<T>(
-        &mut self,
-        name: &'static str,
-        reactions: &[Reaction],
-        after: Reaction,
-        effect: impl FnOnce(&mut Self) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let fault = self.log.borrow_mut().faults.next();
-        match fault {
-            None => effect(self),
-            Some(Fault::ErrorBefore | Fault::Delayed) => {
-                let picked = self.log.borrow_mut().faults.random.choice(reactions).copied();
-                Err(error(name, picked.expect("a call can fail"), "injected"))
-            }
-            Some(Fault::ErrorAfter) => {
-                effect(self)?;
-                Err(error(name, after, "injected"))
-            }
-            Some(Fault::CrashBefore) => Err(error(name, Reaction::Fatal, CRASH)),
-            Some(Fault::CrashAfter) => {
-                effect(self).ok();
-                Err(error(name, Reaction::Fatal, CRASH))
-            }
-        }
+    fn renew_producer(&mut self) {
+        self.epoch = self.log.borrow_mut().init_producer(&self.transactional_id);
+        self.is_in_transaction = false;
+        self.has_written = false;
+        self.may_have_repeated = false;
     }
 
-    /// Makes a call that reads; if it fails, nothing has been read.
-    fn read<T>(&mut self, name: &'static str, effect: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
-        let fault = self.log.borrow_mut().faults.next();
-        match fault {
-            None => effect(self),
-            Some(Fault::ErrorBefore | Fault::ErrorAfter | Fault::Delayed) => {
-                Err(error(name, Reaction::Retry, "injected"))
-            }
-            Some(Fault::CrashBefore | Fault::CrashAfter) => Err(error(name, Reaction::Fatal, CRASH)),
+    /// Ends the transaction at the broker.
+    fn end(&mut self, name: &'static str, state: State) -> Result<(), Error> {
+        let mut log = self.log.borrow_mut();
+        if self.has_written && !log.transactions.has_open(&self.transactional_id) {
+            // A request of an earlier transaction that came late has ended this one.
+            return Err(error(name, Reaction::Renew, "InvalidTransactionalState"));
         }
-    }
-
-    /// Makes a call that fails only when the process dies.
-    fn safe_call<T>(&mut self, name: &'static str, effect: impl FnOnce(&mut Self) -> T) -> Result<T, Error> {
-        let fault = self.log.borrow_mut().faults.next();
-        match fault {
-            Some(Fault::CrashBefore) => Err(error(name, Reaction::Fatal, CRASH)),
-            Some(Fault::CrashAfter) => {
-                effect(self);
-                Err(error(name, Reaction::Fatal, CRASH))
-            }
-            Some(Fault::ErrorBefore | Fault::ErrorAfter | Fault::Delayed) | None => Ok(effect(self)),
-        }
-    }
-
-    /// Makes a call of a transaction.
-    fn transactional<T>(
-        &mut self,
-        name: &'static str,
-        reactions: &[Reaction],
-        after: Reaction,
-        effect: impl FnOnce(&mut Self) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        assert!(!self.is_in_doubt, "{name} on a producer in doubt");
-        let result = if self.log.borrow().is_fenced(&self.transactional_id, self.epoch) {
-            Err(fenced(name))
-        } else {
-            self.call(name, reactions, after, effect)
-        };
-        if let Err(error) = &result {
-            self.is_in_doubt = error.reaction == Reaction::Renew || error.fenced;
-        }
-        result
-    }
-
-    fn open_transaction(&self, name: &str) -> usize {
-        self.transaction.unwrap_or_else(|| panic!("{name} without a transaction"))
+        log.carry_out(&self.transactional_id, Request::End(state));
+        self.is_in_transaction = false;
+        self.has_written = false;
+        Ok(())
     }
 }
 
-fn error(call: &'static str, reaction: Reaction, code: &str) -> Error {
+pub(super) fn error(call: &'static str, reaction: Reaction, code: &str) -> Error {
     Error { reaction, call, code: code.to_owned(), message: "simulated".to_owned(), fenced: false }
 }
 
-fn fenced(call: &'static str) -> Error {
-    Error { fenced: true, ..error(call, Reaction::Renew, "_FENCED") }
-}
-
-/// When a commit message reaches the broker.
-enum Arrival {
-    Now,
-    Later,
-    Never,
-}
-
 impl Member for SimulatedMember {
+    fn name(&self) -> &str {
+        &self.transactional_id
+    }
+
     fn poll(&mut self, records_max: usize, _timeout: Duration) -> Result<Vec<Event>, Error> {
         self.safe_call("poll", |member| {
             let mut log = member.log.borrow_mut();
             let mut events = log.group.events(member.id);
+            for event in &events {
+                if let Event::Gained(partitions) = event {
+                    log.succeed(&member.transactional_id, partitions);
+                }
+            }
             for (&partition, reading) in member.reading.iter_mut().filter(|(_, reading)| !reading.is_paused) {
-                let some = log.faults.random.usize(1..=20).min(records_max);
+                let some = log.faults.random.usize(..=20).min(records_max);
                 let (records, position) = log.read(TOUCHPOINTS, partition, reading.position, some);
                 reading.position = position;
+                // The client hears of the end only when the broker has something to say.
+                if log.faults.random.u32(..3) == 0 {
+                    reading.end_seen = Some(log.range(TOUCHPOINTS, partition).1);
+                }
                 if !records.is_empty() {
                     // Before or after what the group says: a client promises neither.
                     let place = if log.faults.random.bool() { 0 } else { events.len() };
@@ -167,7 +131,7 @@ impl Member for SimulatedMember {
     fn assign(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
         self.safe_call("assign", |member| {
             for position in positions {
-                let reading = Reading { position: position.offset, is_paused: true };
+                let reading = Reading { position: position.offset, end_seen: None, is_paused: true };
                 assert!(member.reading.insert(position.partition, reading).is_none(), "assigned twice");
             }
         })
@@ -181,38 +145,35 @@ impl Member for SimulatedMember {
     }
 
     fn pause(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
-        self.call("pause", &[Reaction::Retry], Reaction::Retry, |member| {
+        self.call("pause", |member| {
             for partition in partitions {
                 member.reading.get_mut(partition).expect("only assigned partitions are paused").is_paused = true;
             }
-            Ok(())
         })
     }
 
     fn resume(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
-        self.call("resume", &[Reaction::Retry], Reaction::Retry, |member| {
+        self.call("resume", |member| {
             for partition in partitions {
                 member.reading.get_mut(partition).expect("only assigned partitions are resumed").is_paused = false;
             }
-            Ok(())
         })
     }
 
     fn rewind(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
-        self.call("rewind", &[Reaction::Retry], Reaction::Retry, |member| {
+        self.call("rewind", |member| {
             for position in positions {
                 let reading =
                     member.reading.get_mut(&position.partition).expect("only assigned partitions are rewound");
                 reading.position = position.offset;
             }
-            Ok(())
         })
     }
 
     fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
         self.read("committed", |member| {
             let log = member.log.borrow();
-            if partitions.iter().any(|&partition| log.is_unstable(partition)) {
+            if partitions.iter().any(|&partition| log.transactions.is_unstable(partition)) {
                 return Err(error("committed", Reaction::Retry, "UNSTABLE_OFFSET_COMMIT"));
             }
             let committed = |&partition| match log.committed.get(&partition) {
@@ -231,23 +192,33 @@ impl Member for SimulatedMember {
         self.reading.get(&partition).is_some_and(|reading| reading.position >= end)
     }
 
+    fn end_seen(&mut self, partition: PartitionId) -> Option<i64> {
+        self.reading.get(&partition)?.end_seen
+    }
+
     fn changelog_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {
         self.read("changelog_range", |member| Ok(member.log.borrow().range(CHANGELOG, partition)))
     }
 
     fn open_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
-        self.call("open_changelog", &[Reaction::Retry], Reaction::Retry, |member| {
+        self.call("open_changelog", |member| {
             member.changelogs.insert(partition, offset);
-            Ok(())
         })
     }
 
     fn read_changelog(&mut self, records_max: usize, _timeout: Duration) -> Result<Vec<Record>, Error> {
         self.read("read_changelog", |member| {
-            let log = member.log.borrow();
+            let mut log = member.log.borrow_mut();
+            // Few at a time, so that a restore takes many rounds and the world goes on beside it.
+            let few = log.faults.random.usize(1..=4).min(records_max);
+            let is_cut = |(&partition, &position): (&PartitionId, &i64)| log.range(CHANGELOG, partition).0 > position;
+            if member.changelogs.iter().any(is_cut) {
+                log.faults.tally.count("broker: changelog cut below a reader");
+                return Err(error("read_changelog", Reaction::Abort, "OffsetOutOfRange"));
+            }
             let mut records = Vec::new();
             for (&partition, position) in &mut member.changelogs {
-                let (some, next) = log.read(CHANGELOG, partition, *position, records_max - records.len());
+                let (some, next) = log.read(CHANGELOG, partition, *position, few - records.len());
                 *position = next;
                 records.extend(some);
             }
@@ -260,104 +231,114 @@ impl Member for SimulatedMember {
     }
 
     fn close_changelog(&mut self, partition: PartitionId) -> Result<(), Error> {
-        self.call("close_changelog", &[Reaction::Retry], Reaction::Retry, |member| {
+        // The client's own affair.
+        self.safe_call("close_changelog", |member| {
             member.changelogs.remove(&partition);
-            Ok(())
         })
     }
 
     fn truncate_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
-        self.call("truncate_changelog", &[Reaction::Retry, Reaction::Abort], Reaction::Retry, |member| {
-            member.log.borrow_mut().truncate(CHANGELOG, partition, offset);
-            Ok(())
-        })
+        let (fault, is_forbidden) = (self.fault("truncate_changelog")?, self.log.borrow().forbids_truncation);
+        let mut log = self.log.borrow_mut();
+        if is_forbidden {
+            log.faults.tally.count("broker: truncation forbidden");
+            return Err(error("truncate_changelog", Reaction::Fatal, "TopicAuthorizationFailed"));
+        }
+        let in_a_while = log.elapsed + Duration::from_millis(log.faults.random.u64(1..20_000));
+        match fault {
+            None | Some(Fault::Repeated | Fault::Freeze) => log.truncate_at(partition, offset, None),
+            Some(Fault::ErrorBefore | Fault::CrashBefore) => {}
+            Some(Fault::ErrorAfter | Fault::CrashAfter) => log.truncate_at(partition, offset, None),
+            Some(Fault::Delayed) => log.truncate_at(partition, offset, Some(in_a_while)),
+        }
+        match fault {
+            None | Some(Fault::Repeated | Fault::Freeze) => Ok(()),
+            // That the process died shows at its next call.
+            Some(_) => Err(error("truncate_changelog", Reaction::Retry, "injected")),
+        }
     }
 
     fn begin(&mut self) -> Result<(), Error> {
-        self.transactional("begin", &[Reaction::Abort, Reaction::Renew], Reaction::Renew, |member| {
-            assert_eq!(member.transaction, None, "begin within a transaction");
-            let transaction = member.log.borrow_mut().begin(&member.transactional_id);
-            member.transaction = Some(transaction);
+        if self.may_have_repeated && !self.is_in_doubt {
+            self.renew_producer();
+        }
+        self.transactional("begin", &[Reaction::Abort, Reaction::Renew], Reaction::Renew, None, |member| {
+            assert!(!member.is_in_transaction, "begin within a transaction");
+            member.is_in_transaction = true;
             Ok(())
         })
     }
 
     fn send(&mut self, records: Vec<Outgoing>) -> Result<Vec<i64>, Error> {
-        self.transactional("send", &[Reaction::Abort, Reaction::Renew], Reaction::Abort, |member| {
-            let transaction = member.open_transaction("send");
-            let mut log = member.log.borrow_mut();
-            Ok(records.into_iter().map(|record| log.write(transaction, record)).collect())
-        })
+        self.assert_in_transaction("send");
+        let fault = self.fault("send")?;
+        self.refuse_if_unusable("send")?;
+        let (written, reaction) = {
+            let random = &mut self.log.borrow_mut().faults.random;
+            let reaction = if random.bool() { Reaction::Abort } else { Reaction::Renew };
+            match fault {
+                None | Some(Fault::Repeated | Fault::Freeze) => (records.len(), None),
+                Some(Fault::ErrorBefore) => (0, Some(reaction)),
+                // Some of them.
+                Some(_) => (random.usize(..=records.len()), Some(reaction)),
+            }
+        };
+        self.has_written |= written > 0;
+        let mut offsets = Vec::with_capacity(written);
+        for record in records.into_iter().take(written) {
+            offsets.push(self.log.borrow_mut().write(&self.transactional_id, record));
+        }
+        match (fault, reaction) {
+            (_, None) => Ok(offsets),
+            (Some(Fault::CrashBefore | Fault::CrashAfter), _) => Err(error("send", Reaction::Fatal, CRASH)),
+            (_, Some(reaction)) => {
+                self.is_in_doubt = reaction == Reaction::Renew;
+                Err(error("send", reaction, "injected"))
+            }
+        }
     }
 
     fn send_offsets(&mut self, offsets: &[(PartitionOffset, String)]) -> Result<(), Error> {
-        self.transactional("send_offsets", &[Reaction::Abort, Reaction::Renew], Reaction::Renew, |member| {
-            let transaction = member.open_transaction("send_offsets");
+        self.assert_in_transaction("send_offsets");
+        let them = offsets.iter().map(|(position, text)| (position.partition, position.offset, text.clone()));
+        let request = Request::Offsets(them.collect());
+        let late = Some(request.clone());
+        self.transactional("send_offsets", &[Reaction::Abort, Reaction::Renew], Reaction::Renew, late, |member| {
             let mut log = member.log.borrow_mut();
-            if !log.group.is_member(member.id) {
+            if !log.group.is_current(member.id) {
+                log.faults.tally.count("group: commit of an older generation refused");
                 return Err(error("send_offsets", Reaction::Abort, "ILLEGAL_GENERATION"));
             }
             // A broker would take it, so nobody may try.
             assert!(offsets.iter().all(|(position, _)| log.group.owns(member.id, position.partition)));
-            let offsets = offsets.iter().map(|(position, text)| (position.partition, position.offset, text.clone()));
-            log.add_offsets(transaction, offsets.collect());
+            log.carry_out(&member.transactional_id, request);
+            drop(log);
+            member.has_written = true;
             Ok(())
         })
     }
 
     fn commit(&mut self) -> Result<(), Error> {
-        assert!(!self.is_in_doubt, "commit on a producer in doubt");
-        let transaction = self.open_transaction("commit");
-        let mut log = self.log.borrow_mut();
-        let (arrival, result) = if log.is_fenced(&self.transactional_id, self.epoch) {
-            (Arrival::Never, Err(fenced("commit")))
-        } else {
-            let is_lost = log.faults.random.bool();
-            match log.faults.next() {
-                None => (Arrival::Now, Ok(())),
-                Some(Fault::ErrorBefore) if is_lost => {
-                    (Arrival::Never, Err(error("commit", Reaction::Renew, "injected")))
-                }
-                Some(Fault::ErrorBefore) => (Arrival::Never, Err(error("commit", Reaction::Abort, "injected"))),
-                Some(Fault::ErrorAfter) => (Arrival::Now, Err(error("commit", Reaction::Renew, "injected"))),
-                Some(Fault::Delayed) => (Arrival::Later, Err(error("commit", Reaction::Renew, "injected"))),
-                Some(Fault::CrashBefore) if is_lost => (Arrival::Never, Err(error("commit", Reaction::Fatal, CRASH))),
-                Some(Fault::CrashBefore) => (Arrival::Later, Err(error("commit", Reaction::Fatal, CRASH))),
-                Some(Fault::CrashAfter) => (Arrival::Now, Err(error("commit", Reaction::Fatal, CRASH))),
-            }
-        };
-        match arrival {
-            Arrival::Now => log.end(transaction, State::Committed),
-            Arrival::Later => {
-                let at = log.elapsed + Duration::from_millis(log.faults.random.u64(1..3000));
-                log.delay_commit(transaction, at);
-            }
-            Arrival::Never => {}
-        }
-        drop(log);
-        match &result {
-            Ok(()) => self.transaction = None,
-            Err(error) => self.is_in_doubt = error.reaction == Reaction::Renew || error.fenced,
-        }
-        result
+        self.assert_in_transaction("commit");
+        // If it has not happened, it is open whether it still will.
+        let late = Some(Request::End(State::Committed));
+        self.transactional("commit", &[Reaction::Abort, Reaction::Renew], Reaction::Renew, late, |member| {
+            member.end("commit", State::Committed)
+        })
     }
 
     fn abort(&mut self) -> Result<(), Error> {
-        self.transactional("abort", &[Reaction::Renew], Reaction::Renew, |member| {
-            let transaction = member.open_transaction("abort");
-            member.log.borrow_mut().end(transaction, State::Aborted);
-            member.transaction = None;
-            Ok(())
+        self.assert_in_transaction("abort");
+        let late = Some(Request::End(State::Aborted));
+        self.transactional("abort", &[Reaction::Renew], Reaction::Renew, late, |member| {
+            member.end("abort", State::Aborted)
         })
     }
 
     fn renew(&mut self) -> Result<(), Error> {
-        self.call("renew", &[Reaction::Retry], Reaction::Retry, |member| {
-            member.epoch = member.log.borrow_mut().init_producer(&member.transactional_id);
-            member.transaction = None;
-            member.is_in_doubt = false;
-            Ok(())
-        })
+        self.call("renew", Self::renew_producer)?;
+        self.is_in_doubt = false;
+        Ok(())
     }
 
     fn leave(&mut self, _deadline: Duration) {

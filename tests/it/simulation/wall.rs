@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -13,11 +13,12 @@ use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::runtime::{ClockSource, Moment, Options, Query, Worker};
 use lifecycle_processor::wire::time::format_timestamp;
 
+use super::expectation::{Expected, expected};
 use super::faults::{Faults, Plan};
-use super::history::{BEGIN, MODELS, expected};
+use super::history::{BEGIN, InputRecord, MODELS};
 use super::log::{CHANGELOG, DEAD_LETTERS, Log, TOUCHPOINTS, TRANSITIONS};
 use super::member::SimulatedMember;
-use super::options;
+use super::setting::Setting;
 
 const SECOND: i64 = 1000;
 const MINUTE: i64 = 60 * SECOND;
@@ -33,7 +34,7 @@ struct World {
     log: Rc<RefCell<Log>>,
     worker: Worker<SimulatedMember>,
     wall: i64,
-    fed: Vec<(String, Option<Vec<u8>>)>,
+    fed: Vec<InputRecord>,
     _questions: Sender<Query>,
 }
 
@@ -41,8 +42,8 @@ impl World {
     fn new(wall: i64) -> Self {
         let log = Rc::new(RefCell::new(Log::new(1, Faults::new(Plan::Never, 1))));
         let (questions, queries) = channel();
-        let options = Options { facts: FactOptions::default(), ..options(ClockSource::Wall) };
-        let member = SimulatedMember::join(&log, "one");
+        let options = Options { facts: FactOptions::default(), ..Setting::calm(1, ClockSource::Wall).options() };
+        let member = SimulatedMember::join(&log, Weak::new(), "one", None);
         let worker = Worker::new(member, Arc::clone(&MODELS), Arc::new(options), queries);
         Self { log, worker, wall, fed: Vec::new(), _questions: questions }
     }
@@ -54,14 +55,15 @@ impl World {
             r#"{{"event_id":"e{number}","customer_id":"{customer}","type":"{kind}","occurred_at":"{at}","amount":10}}"#
         );
         self.log.borrow_mut().append(TOUCHPOINTS, 0, customer, Some(value.as_bytes()));
-        self.fed.push((customer.to_owned(), Some(value.into_bytes())));
+        let (key, value) = (customer.to_owned(), Some(value.into_bytes()));
+        self.fed.push(InputRecord { key, value, arrives_at: self.wall, is_good: true });
     }
 
     fn step(&mut self) {
         self.wall += STEP;
         self.log.borrow_mut().advance(Duration::from_millis(STEP.unsigned_abs()));
         let elapsed = self.log.borrow().elapsed;
-        self.worker.step(Moment { wall: Timestamp::from_millis(self.wall), elapsed }).expect("nothing fails");
+        self.worker.step(|| Moment { wall: Timestamp::from_millis(self.wall), elapsed }).expect("nothing fails");
     }
 
     /// Lets four seconds pass: more than any question and any commit takes.
@@ -85,7 +87,11 @@ impl World {
     /// What all that was fed comes to by the time on the wall.
     fn expected(&self) -> BTreeMap<String, Vec<String>> {
         // Whoever is silent for long here has ordered, so that nobody is forgotten.
-        expected(&vec![self.fed.clone()], Some(Timestamp::from_millis(self.wall - LATENESS))).published
+        self.expected_at(self.wall - LATENESS).ids
+    }
+
+    fn expected_at(&self, until: i64) -> Expected {
+        expected(&vec![self.fed.iter().cloned().collect()], false, Some(until))
     }
 
     fn committed(&self) -> i64 {
@@ -152,8 +158,7 @@ fn a_touchpoint_a_little_in_the_future_wakes_nobody_else_before_the_wall_is_ther
     let mut world = World::new(BEGIN + HOUR);
     world.feed("ann", "order_completed", BEGIN);
     world.settle();
-    let history = vec![world.fed.clone()];
-    let ann = &expected(&history, Some(Timestamp::from_millis(BEGIN + HOUR))).customers[0][0];
+    let ann = &world.expected_at(BEGIN + HOUR).customers[0][0];
     let due = ann.next_wake_up.expect("she waits for time").as_millis();
     world.wall = due - 10 * MINUTE;
     world.settle();
