@@ -18,8 +18,8 @@ fn requests() {
     server.answer_questions();
     let address = server.address;
     let mut parents = Vec::new();
-    for (path, _) in ROUTES {
-        let path = path.replace("{customer_id}", "anna%2F1").replace("{model}", "retention");
+    for route in ROUTES {
+        let path = route.path.replace("{customer_id}", "anna%2F1").replace("{model}", "retention");
         for query in ["", "?days=30", "?after=1&limit=2&model=retention", "?format=svg"] {
             parents.push(
                 format!("GET {path}{query} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").into_bytes(),
