@@ -120,10 +120,13 @@ impl ClientContext for Listener {
                 tracing::error!(target: "kafka", facility, "{message}");
             }
             // The library calls a broker that went away an error; it comes back to it by itself.
-            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => match OF_CLIENTS.tell(facility, Instant::now()) {
-                Some(unsaid) => tracing::warn!(target: "kafka", facility, unsaid, "{message}"),
-                None => tracing::debug!(target: "kafka", facility, "{message}"),
-            },
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+                if let Some(unsaid) = OF_CLIENTS.tell(facility, Instant::now()) {
+                    tracing::warn!(target: "kafka", facility, unsaid, "{message}");
+                } else {
+                    tracing::debug!(target: "kafka", facility, "{message}");
+                }
+            }
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "kafka", facility, "{message}"),
             RDKafkaLogLevel::Debug => tracing::debug!(target: "kafka", facility, "{message}"),
         }

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{Timestamp, ToSpan};
+use jiff::ToSpan;
 use serde_json::Value;
 
 use crate::broker::{self, ToWrite};
-use crate::exactly_once::running::{Deployment, Instance};
+use crate::exactly_once::running::{Deployment, Instance, now};
 
 /// Stands in every id, key and payload of these tests, and in nothing else.
 const NEEDLE: &str = "needle";
 const QUICK: &str = "clock: {lateness: 500ms}\nparameters: {orders_45d: {silent_after: seconds(2)}}";
 
 fn touchpoint(number: usize) -> ToWrite {
-    let occurred_at = Timestamp::now();
+    let occurred_at = now();
     ToWrite::keyed(
         &format!("needle-key-{number}"),
         &format!(
@@ -24,7 +24,7 @@ fn touchpoint(number: usize) -> ToWrite {
 
 /// Records that are no touchpoints, each for another reason.
 fn rubbish() -> Vec<ToWrite> {
-    let ahead = Timestamp::now() + 24.hours();
+    let ahead = now() + 24.hours();
     let texts = [
         "needle, and no JSON".to_owned(),
         r#"{"needle":"#.to_owned(),

@@ -8,7 +8,7 @@ use jiff::{Timestamp, ToSpan};
 use lifecycle_processor::telemetry::catalogue::METRICS;
 
 use crate::broker::{self, Seen, ToWrite};
-use crate::exactly_once::running::{Deployment, Instance};
+use crate::exactly_once::running::{self, Deployment, Instance};
 
 /// Silence is soon long enough, and time passes by the wall.
 const QUICK: &str = "clock: {lateness: 500ms}\nparameters: {orders_45d: {silent_after: seconds(2)}}";
@@ -93,10 +93,20 @@ fn lint(page: &str) -> String {
     format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr))
 }
 
+fn a_restart_is_told_as_a_restore(deployment: &Deployment) {
+    let instance = deployment.start("a");
+    let scrape = Scrape::once("the customers are restored", &instance, |scrape| {
+        scrape.get("lifecycle_restore_duration_seconds_count") >= 2.0
+    });
+    assert!(scrape.get("lifecycle_customers_restored_total") >= 20.0);
+    same("restoring", scrape.get("lifecycle_partitions_restoring"), 0.0);
+    instance.stop();
+}
+
 #[test]
 fn a_scrape_holds_the_catalogue_and_its_numbers_are_those_of_the_topics() {
     let deployment = Deployment::new(2, &format!("workers: 2\n{QUICK}"));
-    let now = Timestamp::now();
+    let now = running::now();
     let mut records: Vec<_> =
         (0..20).map(|it| touchpoint(&format!("event-{it}"), &format!("customer-{it}"), now)).collect();
     records.extend((0..3).map(|it| touchpoint(&format!("event-{it}"), &format!("customer-{it}"), now)));
@@ -189,7 +199,7 @@ fn a_scrape_holds_the_catalogue_and_its_numbers_are_those_of_the_topics() {
         assert!((of("partition_reached_timestamp_seconds") - now_seconds).abs() < 2.0);
         assert!(of("partition_clock_timestamp_seconds") > now_seconds);
     }
-    now_seconds = size(usize::try_from(Timestamp::now().as_second()).expect("after 1970"));
+    now_seconds = size(usize::try_from(running::now().as_second()).expect("after 1970"));
     let uptime = now_seconds - scrape.get("process_start_time_seconds");
     for worker in ["0", "1"] {
         let spent = scrape.sum(&format!("lifecycle_worker_seconds_total{{worker=\"{worker}\""));
@@ -200,20 +210,13 @@ fn a_scrape_holds_the_catalogue_and_its_numbers_are_those_of_the_topics() {
     let again = Scrape::of(&instance).expect("metrics are served");
     assert!(again.get("lifecycle_http_request_duration_seconds_count{path=\"/metrics\"}") >= 1.0);
     instance.stop();
-
-    let instance = deployment.start("a");
-    let scrape = Scrape::once("the customers are restored", &instance, |scrape| {
-        scrape.get("lifecycle_restore_duration_seconds_count") >= 2.0
-    });
-    assert!(scrape.get("lifecycle_customers_restored_total") >= 20.0);
-    same("restoring", scrape.get("lifecycle_partitions_restoring"), 0.0);
-    instance.stop();
+    a_restart_is_told_as_a_restore(&deployment);
 }
 
 #[test]
 fn whatever_the_group_does_no_partition_is_told_by_two_instances() {
     let deployment = Deployment::new(4, "workers: 1\nclock: {source: touchpoints}");
-    let now = Timestamp::now();
+    let now = running::now();
     let records: Vec<_> = (0..40).map(|it| touchpoint(&format!("e{it}"), &format!("c{it}"), now)).collect();
     broker::produce(&deployment.touchpoints, &records);
     let all: BTreeSet<_> = (0..4).map(|partition: i32| partition.to_string()).collect();

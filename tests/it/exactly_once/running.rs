@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use lifecycle_processor::runtime::WallClock;
 use tempfile::TempDir;
 
 use crate::broker::{self, Seen};
@@ -88,6 +89,12 @@ impl Deployment {
             .expect("the program starts");
         Instance { child, log, http }
     }
+}
+
+/// Wall time, by the service's own clock.
+pub(crate) fn now() -> jiff::Timestamp {
+    let millis = WallClock::start().now().wall.as_millis();
+    jiff::Timestamp::from_millisecond(millis).expect("a time that people meet")
 }
 
 /// Waits until `topics` together hold `count` committed records, and returns those that they hold then.
