@@ -9,6 +9,9 @@ use crate::kafka::{Cluster, Error, Reaction};
 /// For how long a cluster that does not answer is asked again.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// How long brokers may take to learn of a topic that was made.
+const SPREAD: Duration = Duration::from_secs(15);
+
 /// The cluster that the configuration names.
 #[must_use]
 pub fn cluster(config: &Config) -> Cluster {
@@ -72,5 +75,12 @@ pub fn create(config: &Config, partitions: i32, replication: Option<i32>) -> Res
     let cluster = cluster(config);
     let described = admin::describe_topics(&cluster, &[&config.topics.touchpoints])?;
     let partitions = described.into_iter().flatten().next().map_or(partitions, |input| input.partitions);
-    admin::create_topics(&cluster, &topics(config).specs(partitions, replication))
+    let made = admin::create_topics(&cluster, &topics(config).specs(partitions, replication))?;
+    // The broker that is asked next learns of a new topic a moment after it was made; until then it calls it missing.
+    let names: Vec<&str> = made.iter().map(|(name, _)| name.as_str()).collect();
+    let deadline = Instant::now() + SPREAD;
+    while admin::describe_topics(&cluster, &names)?.iter().any(Option::is_none) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(made)
 }

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module for each concern.
 
+mod alerts;
 mod api;
 mod api_group;
 mod architecture;
@@ -10,6 +11,8 @@ mod check;
 mod cli;
 mod compare;
 mod config;
+mod dashboards;
+mod dashboards_live;
 mod demo;
 mod docs;
 mod docs_language;
