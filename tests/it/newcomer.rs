@@ -15,6 +15,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo test ", "tests run by themselves; the command repeats some of them for longer"),
     ("LIFECYCLE_CHAOS_", "tests run by themselves; the command repeats some of them for longer"),
     ("/usr/bin/time ", "measures a command that is run without it"),
+    ("cargo run --example draw_dashboard", "tests/it/dashboards_live draws with the same code"),
+    ("promtool test rules ", "tests/it/alerts runs it"),
     ("docker compose ", "there is no container engine; scripts/test validates the compose file and the image"),
 ];
 

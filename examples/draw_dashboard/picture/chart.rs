@@ -42,7 +42,7 @@ pub(super) fn chart(canvas: &mut Canvas, area: Area, panel: &Panel, answer: &[(S
     let right = scale(panel, drawn.iter().filter(|series| series.is_right), false);
     axes(canvas, plot, panel, left, frame);
     if let Some(series) = drawn.iter().find(|series| series.is_right) {
-        for at in ticks(right.low, right.high, 4.0, base_of(&series.unit)) {
+        for at in ticks(right.low, right.high, 4.0, &series.unit) {
             let y = height_of(plot, right, at);
             canvas.text(plot.x + plot.w + 6.0, y + 4.0, 10.5, MUTED, "start", false, &format(&series.unit, at, None));
         }
@@ -147,12 +147,8 @@ fn scale<'a>(panel: &Panel, series: impl Iterator<Item = &'a Drawn<'a>>, is_stac
     Scale { low, high }
 }
 
-fn base_of(unit: &str) -> f64 {
-    if unit == "bytes" { 1_024.0 } else { 10.0 }
-}
-
 fn axes(canvas: &mut Canvas, plot: Area, panel: &Panel, scale: Scale, frame: &Frame) {
-    for at in ticks(scale.low, scale.high, 4.0, base_of(panel.unit())) {
+    for at in ticks(scale.low, scale.high, 4.0, panel.unit()) {
         let y = height_of(plot, scale, at);
         canvas.line((plot.x, y), (plot.x + plot.w, y), LINE);
         let decimals = if panel.unit() == "percentunit" { Some(if scale.high > 0.1 { 0 } else { 1 }) } else { None };

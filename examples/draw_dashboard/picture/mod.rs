@@ -108,8 +108,8 @@ pub(crate) fn paint(
         .iter()
         .filter_map(|(name, label)| Some(format!("{label}: {}", setting.shown(name)?)))
         .collect::<Vec<_>>()
-        .join("    ");
-    let right = format!("{chosen}    {} until {until} UTC", unit::format("s", frame.end - frame.start, None));
+        .join(" · ");
+    let right = format!("{chosen} · {} until {until} UTC", unit::format("s", frame.end - frame.start, None));
     canvas.text(WIDTH - GAP - 6.0, 34.0, 12.0, MUTED, "end", false, &right);
     for panel in shown {
         let column = (WIDTH - GAP) / 24.0;

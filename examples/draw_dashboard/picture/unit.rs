@@ -1,5 +1,9 @@
 //! Figures as people read them: units, ticks of an axis, times of day.
 
+/// Round lengths of time, in seconds.
+const TIMES: [f64; 14] =
+    [1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 43_200.0, 86_400.0];
+
 /// A value with its unit, as short as it can be.
 pub(crate) fn format(unit: &str, value: f64, decimals: Option<usize>) -> String {
     if !value.is_finite() {
@@ -53,16 +57,16 @@ fn plain(value: f64, decimals: Option<usize>) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-/// About `count` round values from `low` to `high`.
-pub(super) fn ticks(low: f64, high: f64, count: f64, base: f64) -> Vec<f64> {
+/// About `count` values from `low` to `high` that are round in this unit.
+pub(super) fn ticks(low: f64, high: f64, count: f64, unit: &str) -> Vec<f64> {
+    const DECIMAL: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
+    const BINARY: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0];
     let raw = ((high - low) / count).max(f64::MIN_POSITIVE);
+    let (base, steps): (f64, &[f64]) = if unit == "bytes" { (1_024.0, &BINARY) } else { (10.0, &DECIMAL) };
     let scale = base.powf(raw.log(base).floor());
-    let steps: &[f64] = if base > 10.0 {
-        &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0]
-    } else {
-        &[1.0, 2.0, 5.0, 10.0]
-    };
-    let step = steps.iter().map(|step| step * scale).find(|step| *step >= raw * 0.999).unwrap_or(raw);
+    let round = steps.iter().map(|step| step * scale).find(|step| *step >= raw * 0.999).unwrap_or(raw);
+    let is_long = unit == "s" && raw > 15.0;
+    let step = if is_long { TIMES.into_iter().find(|step| *step >= raw).unwrap_or(round) } else { round };
     let mut at = (low / step).ceil() * step;
     let mut found = Vec::new();
     while at <= high + step * 1e-6 && found.len() < 50 {
@@ -74,10 +78,8 @@ pub(super) fn ticks(low: f64, high: f64, count: f64, base: f64) -> Vec<f64> {
 
 /// Round times of day from `start` to `end`.
 pub(super) fn time_ticks(start: f64, end: f64, count: f64) -> Vec<f64> {
-    const STEPS: [f64; 14] =
-        [1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 43_200.0, 86_400.0];
     let raw = (end - start) / count;
-    let step = STEPS.into_iter().find(|step| *step >= raw).unwrap_or(86_400.0);
+    let step = TIMES.into_iter().find(|step| *step >= raw).unwrap_or(86_400.0);
     let mut at = (start / step).ceil() * step;
     let mut found = Vec::new();
     while at <= end && found.len() < 50 {

@@ -7,7 +7,7 @@ mod rig;
 use std::time::Duration;
 
 use crate::alerts;
-use crate::dashboards::picture::{Dashboard, Frame, Panel, Setting, ask};
+use crate::dashboards::picture::{self, Dashboard, Frame, Panel, Setting, ask};
 use crate::dashboards::{self, text_of};
 use rig::{Rig, Running, Service};
 
@@ -195,6 +195,13 @@ fn panels_variables_and_rules_have_data_and_alerts_fire_when_they_should() {
         assert_eq!(without_data(&rig, &dashboard, &setting, &frame), Vec::<String>::new(), "{name}");
         assert_eq!(without_values(&rig, &dashboard, &setting), Vec::<String>::new(), "{name}");
     }
+    let operations = Dashboard::read(&text_of("operations")).expect("a dashboard");
+    let setting = Setting::of(&operations, &frame);
+    let drawn = picture::draw(&operations, &setting, &frame, true, &rig.prometheus).expect("it is drawn");
+    for panel in operations.panels.iter().filter(|panel| panel.w >= 7.0) {
+        assert!(drawn.contains(&format!(">{}</text>", panel.title)), "{} is missing in the picture", panel.title);
+    }
+    assert!(!drawn.contains(">no data</text>"), "a panel of the picture is empty");
     let slip = text_of("operations").replace("max(lifecycle_lag_seconds{", "max(lifecycle_lag_second{");
     let slip = Dashboard::read(&slip).expect("a dashboard");
     let caught = without_data(&rig, &slip, &Setting::of(&slip, &frame), &frame);
