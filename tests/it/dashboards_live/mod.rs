@@ -77,6 +77,11 @@ fn load(rig: &Rig, service: &Service, rate: u32, more: &[&str]) -> Running {
 
 #[test]
 fn panels_variables_and_rules_have_data_and_alerts_fire_when_they_should() {
+    // Two to three minutes of load and faults: on a machine that is busy with other tests, waits are of no use.
+    if std::env::var_os("LIFECYCLE_LIVE_DASHBOARDS").is_none() {
+        eprintln!("not run: LIFECYCLE_LIVE_DASHBOARDS is not set");
+        return;
+    }
     let rig = Rig::start();
     let begun = rig.prometheus.now().expect("prometheus answers");
     let a = rig.service("main", "a", "a", QUICK);
@@ -99,7 +104,7 @@ fn panels_variables_and_rules_have_data_and_alerts_fire_when_they_should() {
     assert_eq!(fired, Vec::<String>::new(), "alerts of a service that is well");
 
     // Faults, each on a service of its own where it would spoil the others.
-    let full = rig.service("full", "f", "f", "state: {max_bytes: 64KiB}\nmodels: [retention]");
+    let full = rig.service("full", "f", "f", "state: {max_bytes: 1MiB}\nmodels: [retention]");
     rig.make_topics(&full, 2);
     let twin = "clock: {lateness: 1s}\nmodels: [retention, loyalty_ladder]";
     let c = rig.service("twins", "same", "c", twin);
@@ -107,6 +112,8 @@ fn panels_variables_and_rules_have_data_and_alerts_fire_when_they_should() {
     rig.make_topics(&c, 2);
     rig.scrape(&[(&a, "lifecycle"), (&b, "lifecycle"), (&full, "full"), (&c, "twins"), (&d, "twins")]);
     let apart: Vec<Running> = [&full, &c].into_iter().map(|service| rig.run("run", service, &[])).collect();
+    // History enough to fill the memory, and then something to read on.
+    let history = rig.run("generate", &full, &["--touchpoints", "60000", "--customers-per-day", "3000"]);
     let loads = [load(&rig, &full, 150, &["--seed", "3"]), load(&rig, &c, 60, &["--seed", "4"])];
     let bad = load(
         &rig,
@@ -208,7 +215,7 @@ fn panels_variables_and_rules_have_data_and_alerts_fire_when_they_should() {
     assert!(!rules.to_string().contains("\"health\":\"err\""), "{rules}");
 
     // Hardly anything is published any more, and then nobody is there.
-    drop((good, bad, loads));
+    drop((good, bad, loads, history));
     rig.wait_for("lifecycle", &["LifecycleTransitionsDropped"]);
     drop((twin, apart));
     running_a.stop();
