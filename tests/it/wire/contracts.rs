@@ -48,7 +48,7 @@ fn the_touchpoints_of_the_document_are_read() {
 #[test]
 fn the_transitions_of_the_document_are_transition_records() {
     let examples = blocks("json transition");
-    assert_eq!(examples.len(), 3);
+    assert_eq!(examples.len(), 2);
     for json in examples {
         let record: TransitionRecord = serde_json::from_str(json).expect("a transition record");
         assert!(Uuid::parse_str(&record.transition_id).is_ok_and(|id| id.get_version_num() == 5));
