@@ -326,9 +326,11 @@ mod tests {
         described[3].settings.as_mut().unwrap().insert("min.insync.replicas".to_owned(), "1".to_owned());
         described[1].settings.as_mut().unwrap().insert("max.message.bytes".to_owned(), "500000".to_owned());
         let findings = check(&described);
-        assert_eq!(findings.len(), 5, "{findings:?}");
-        assert_eq!(findings[0].topic, "log");
-        assert!(findings[1..].iter().all(|it| it.severity == Severity::Warning));
+        assert_eq!(findings.len(), 6, "{findings:?}");
+        // One replica cannot be two in sync, so the first is refused.
+        assert_eq!([findings[0].topic.as_str(), &findings[1].topic], ["in", "log"]);
+        assert!(findings[..2].iter().all(|it| it.severity == Severity::Refusal));
+        assert!(findings[2..].iter().all(|it| it.severity == Severity::Warning));
     }
 
     #[test]
