@@ -201,7 +201,12 @@ fn describe(api: &Api, partition: i32, snapshot: &Snapshot) -> Customer {
     let models = api.models.models.iter().zip(view.models.iter().zip(snapshot.why()));
     let next = view.next_wake_up.map(|next| snapshot.forecast(next, WAKE_UPS_IN_VAIN_MAX).transitions);
     let teller = teller(api);
-    let recent = api.recent.of_customer(&view.customer_id, TRANSITIONS_MAX);
+    // A commit may have come since the copy was made: the answer tells one instant.
+    let mut recent = api.recent.of_customer(&view.customer_id, TRANSITIONS_MAX);
+    recent.retain(|committed| {
+        let transition = committed.transition();
+        view.models.get(usize::from(transition.model.0)).is_none_or(|model| transition.sequence <= model.sequence)
+    });
     Customer {
         customer_id: view.customer_id.to_string(),
         partition,

@@ -38,7 +38,7 @@ pub type FindAddresses = Box<dyn Fn() -> Result<Vec<String>, String> + Send + Sy
 pub struct Peers {
     own: String,
     find: Arc<FindAddresses>,
-    known: Mutex<Option<(Instant, Arc<[String]>)>>,
+    known: Mutex<Option<(Instant, Option<Arc<[String]>>)>>,
 }
 
 impl fmt::Debug for Peers {
@@ -117,7 +117,7 @@ impl Peers {
         if let Some((since, addresses)) = &*known
             && since.elapsed() < ADDRESSES_LAST
         {
-            return Some(Arc::clone(addresses));
+            return addresses.clone();
         }
         let find = Arc::clone(&self.find);
         let found = tokio::task::spawn_blocking(move || find()).await.ok()?;
@@ -128,12 +128,15 @@ impl Peers {
                 addresses.dedup();
                 addresses.truncate(PEERS_MAX);
                 let addresses: Arc<[String]> = addresses.into();
-                *known = Some((Instant::now(), Arc::clone(&addresses)));
+                *known = Some((Instant::now(), Some(Arc::clone(&addresses))));
                 Some(addresses)
             }
             Err(problem) => {
                 tracing::warn!(problem, "the other instances of the group cannot be found");
-                None
+                // Those of before may still be there; and whoever comes next need not ask again at once.
+                let addresses = known.take().and_then(|(_, addresses)| addresses);
+                *known = Some((Instant::now(), addresses.clone()));
+                addresses
             }
         }
     }

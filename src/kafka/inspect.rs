@@ -265,6 +265,9 @@ impl Inspector {
                     if let Some(fatal) = Error::of_reading(call, &error, topic, None) {
                         break Err(fatal);
                     }
+                    if wait.is_zero() {
+                        break Err(of(&error));
+                    }
                 }
                 None if wait.is_zero() => break Err(of(&KafkaError::MessageConsumption(Code::OperationTimedOut))),
                 None => {}

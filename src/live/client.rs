@@ -10,7 +10,7 @@ use serde_json::Value;
 use ureq::Agent;
 
 use super::metrics_page::Reading;
-use super::told::{CustomerPage, ModelStages, Passed, Told};
+use super::told::{CustomerPage, ModelStages, Passed, Told, harmless};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -88,7 +88,8 @@ impl Client {
     fn ask(&self, path: &str) -> Result<Value, String> {
         let answer = self.get(path)?;
         match answer.status {
-            200 => serde_json::from_str(&answer.body)
+            200 => answer
+                .json()
                 .map_err(|_| format!("{}{path} answers with something that is no JSON: is it lifecycle?", self.base)),
             401 => Err(format!("{} asks for a token: --token-file FILE", self.base)),
             status => Err(format!("{}{path} answers {status}: {}", self.base, answer.detail())),
@@ -129,9 +130,8 @@ impl Client {
         if answer.status != 200 {
             return Ok(Told::NoCustomer(id.to_owned(), answer.detail()));
         }
-        let customer: Value = serde_json::from_str(&answer.body).map_err(|error| error.to_string())?;
-        let forecast = self.get(&format!("{path}/forecast"))?;
-        let forecast = serde_json::from_str(&forecast.body).unwrap_or_default();
+        let customer = answer.json().map_err(|error| error.to_string())?;
+        let forecast = self.get(&format!("{path}/forecast"))?.json().unwrap_or_default();
         Ok(Told::Customer(Box::new(CustomerPage::of_answer(&customer, &forecast))))
     }
 
@@ -201,9 +201,13 @@ impl Client {
 }
 
 impl Answer {
+    fn json(&self) -> serde_json::Result<Value> {
+        serde_json::from_str(&self.body).map(harmless)
+    }
+
     /// The detail of problem details, or the status.
     fn detail(&self) -> String {
-        let problem: Value = serde_json::from_str(&self.body).unwrap_or_default();
+        let problem = self.json().unwrap_or_default();
         problem["detail"].as_str().map_or_else(|| format!("status {}", self.status), str::to_owned)
     }
 }

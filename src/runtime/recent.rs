@@ -24,7 +24,7 @@ pub struct Recent {
     kept: Mutex<Kept>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     batches: VecDeque<Arc<Batch>>,
     bytes: usize,
@@ -77,14 +77,15 @@ impl Recent {
             return;
         }
         let count = transitions.len();
-        let mut bytes = 0;
-        let sizes = transitions.iter().rev().map(weight);
-        let keep = sizes.take_while(|size| {
+        let (mut bytes, mut keep) = (0, 0);
+        for size in transitions.iter().rev().map(weight) {
+            if bytes + size > self.bytes_max {
+                break;
+            }
             bytes += size;
-            bytes <= self.bytes_max
-        });
-        let dropped = count - keep.count();
-        bytes = bytes.min(self.bytes_max);
+            keep += 1;
+        }
+        let dropped = count - keep;
         transitions.drain(..dropped);
         let mut kept = self.lock();
         let first = kept.next + dropped as u64;
@@ -111,7 +112,7 @@ impl Recent {
     /// past the end) is taken for the beginning of this run; without one the latest are told.
     #[must_use]
     pub fn after(&self, after: Option<u64>, limit: usize, fits: impl Fn(&Transition) -> bool) -> Excerpt {
-        let kept = self.lock();
+        let kept = self.as_of_now();
         let start = after.map(|after| if (kept.begin..=kept.next).contains(&after) { after } else { kept.begin });
         let Some(start) = start else {
             let transitions = self.latest(&kept, limit, fits);
@@ -142,7 +143,7 @@ impl Recent {
     /// The latest `limit` transitions of a customer, in order.
     #[must_use]
     pub fn of_customer(&self, customer_id: &str, limit: usize) -> Vec<Committed> {
-        self.latest(&self.lock(), limit, |transition| &*transition.customer_id == customer_id)
+        self.latest(&self.as_of_now(), limit, |transition| &*transition.customer_id == customer_id)
     }
 
     fn latest(&self, kept: &Kept, limit: usize, fits: impl Fn(&Transition) -> bool) -> Vec<Committed> {
@@ -159,6 +160,11 @@ impl Recent {
     fn committed(&self, batch: &Arc<Batch>, index: usize) -> Committed {
         let mode = mode(&batch.transitions[index], batch.published_at, self.fresh_for);
         Committed { batch: Arc::clone(batch), index, mode }
+    }
+
+    /// What is kept, to be looked through without the lock: workers wait for it when they commit.
+    fn as_of_now(&self) -> Kept {
+        self.lock().clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
