@@ -86,7 +86,7 @@ fn transition(passed: &Passed, look: Look, width: usize) -> Line<'static> {
     let mut line = Line::from(vec![
         Span::styled(format!("   {} ", Look::sign(way)), look.way(way)),
         Span::styled(format!("{}  ", passed.occurred_at), look.faint()),
-        cell(&passed.name, 24, look.way(way)),
+        cell(&passed.name, 25, look.way(way)),
     ]);
     if width >= WIDE {
         line.push_span(cell(&passed.change, 32, Style::new()));

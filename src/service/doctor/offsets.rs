@@ -76,7 +76,7 @@ fn refusal(position: &Position, expected: Expected<'_>) -> Option<Check> {
             return problem(
                 expected.topic,
                 format!("what was committed beside the offset cannot be read: {error}"),
-                "run the release that wrote it or a newer one, or give the service a kafka.group_id of its own",
+                "run the release that wrote it or a newer one; if another program wrote it, find out which one commits to this group",
             );
         }
     };
