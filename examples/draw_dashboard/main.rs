@@ -2,7 +2,9 @@
 //!
 //! For documents, reviews and tests: no Grafana is needed, and what is drawn is a preview of what Grafana shows.
 //!
-//!   cargo run --example draw_dashboard -- deploy/grafana/dashboards/lifecycle.json --last 15m --output picture.svg
+//! ```sh
+//! cargo run --example draw_dashboard -- deploy/grafana/dashboards/lifecycle.json --last 15m --output picture.svg
+//! ```
 
 mod picture;
 

@@ -151,7 +151,7 @@ fn axes(canvas: &mut Canvas, plot: Area, panel: &Panel, scale: Scale, frame: &Fr
     for at in ticks(scale.low, scale.high, 4.0, panel.unit()) {
         let y = height_of(plot, scale, at);
         canvas.line((plot.x, y), (plot.x + plot.w, y), LINE);
-        let decimals = if panel.unit() == "percentunit" { Some(if scale.high > 0.1 { 0 } else { 1 }) } else { None };
+        let decimals = if panel.unit() == "percentunit" { Some(usize::from(scale.high <= 0.1)) } else { None };
         canvas.text(plot.x - 6.0, y + 4.0, 10.5, MUTED, "end", false, &format(panel.unit(), at, decimals));
     }
     for at in time_ticks(frame.start, frame.end, (plot.w / 80.0).max(2.0)) {

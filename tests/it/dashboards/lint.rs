@@ -60,7 +60,7 @@ impl Exclusions {
 /// A query of a dashboard: of a panel, or of an annotation.
 pub(super) struct Query {
     pub(super) panel: String,
-    /// With variables put in, so that it is PromQL.
+    /// With variables put in, so that Prometheus can read it.
     pub(super) filled: String,
 }
 

@@ -75,7 +75,7 @@ fn each_rule_of_the_linter_finds_a_breach_of_it() {
         ("panel-units-rule", r#""unit": "percentunit""#, r#""unit": "percents""#),
         ("target-promql-rule", "sum(lifecycle_ready{", "sum((lifecycle_ready{"),
         ("target-rate-interval-rule", "[$__rate_interval]", "[5m]"),
-        ("target-job-rule", r#"job=~\"$job\", instance"#, r#"instance"#),
+        ("target-job-rule", r#"job=~\"$job\", instance"#, "instance"),
         ("target-instance-rule", r#", instance=~\"$instance\"}"#, "}"),
         (
             "target-counter-agg-rule",

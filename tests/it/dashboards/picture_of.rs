@@ -1,4 +1,4 @@
-//! The renderer of examples/draw_dashboard: what it draws from given data.
+//! The renderer of `examples/draw_dashboard`: what it draws from given data.
 
 use std::collections::BTreeMap;
 

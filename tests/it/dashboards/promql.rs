@@ -1,4 +1,4 @@
-//! What a PromQL expression names: metrics with their matchers, and under which function.
+//! What an expression of Prometheus names: metrics with their matchers, and under which function.
 
 use lifecycle_processor::telemetry::catalogue::{Kind, METRICS};
 use promql_parser::parser::{self, Expr, VectorSelector};

@@ -76,6 +76,7 @@ fn load(rig: &Rig, service: &Service, rate: u32, more: &[&str]) -> Running {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one run after the other: each part rests on what came before")]
 fn panels_variables_and_rules_have_data_and_alerts_fire_when_they_should() {
     // Two to three minutes of load and faults: on a machine that is busy with other tests, waits are of no use.
     if std::env::var_os("LIFECYCLE_LIVE_DASHBOARDS").is_none() {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::alerts;
 use crate::broker::PATIENCE;
 use crate::cli::lifecycle;
-use crate::dashboards::picture::Prometheus;
+use crate::dashboards::picture::{Prometheus, Series};
 
 /// How long the test waits for an alert; the machine may be busy with other things.
 const ALERT_PATIENCE: Duration = Duration::from_secs(90);
@@ -188,7 +188,7 @@ impl Rig {
     pub(super) fn value(&self, expression: &str) -> Option<f64> {
         let now = self.prometheus.now().ok()?;
         let series = self.prometheus.query(expression, now).expect("the expression is evaluated");
-        series.iter().filter_map(|series| series.last()).max_by(f64::total_cmp)
+        series.iter().filter_map(Series::last).max_by(f64::total_cmp)
     }
 
     /// The alerts that have fired within the last `seconds` for `job`.
