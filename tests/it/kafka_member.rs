@@ -559,7 +559,8 @@ fn a_truncated_changelog_begins_later_and_its_head_is_gone_for_good() {
 
     member.open_changelog(0, 2).unwrap();
     let error = until("reading below the head fails", || member.read_changelog(100, POLL).err());
-    assert_eq!(error.reaction, Reaction::Fatal);
+    // Somebody may have swept it meanwhile: the restore begins anew from where the log begins now.
+    assert_eq!(error.reaction, Reaction::Abort);
     assert!(error.message.contains(&world.changelog), "{error}");
 }
 
