@@ -34,11 +34,14 @@ const PEERS_MAX: usize = 256;
 /// Looks up the addresses that members of the group advertise. Blocks.
 pub type FindAddresses = Box<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 
+/// The addresses of the others; `None` when they could not be found out.
+type Found = Option<Arc<[String]>>;
+
 /// The other instances of the group.
 pub struct Peers {
     own: String,
     find: Arc<FindAddresses>,
-    known: Mutex<Option<(Instant, Option<Arc<[String]>>)>>,
+    known: Mutex<Option<(Instant, Found)>>,
 }
 
 impl fmt::Debug for Peers {
@@ -111,7 +114,7 @@ impl Peers {
     }
 
     /// The addresses of the others; `None` when they cannot be found out.
-    async fn addresses(&self) -> Option<Arc<[String]>> {
+    async fn addresses(&self) -> Found {
         // Whoever comes while they are looked up waits for them.
         let mut known = self.known.lock().await;
         if let Some((since, addresses)) = &*known

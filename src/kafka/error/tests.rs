@@ -9,8 +9,11 @@ const FATAL: Flags = Flags { is_fatal: true, ..NONE };
 const RETRIABLE: Flags = Flags { is_retriable: true, ..NONE };
 const ABORT: Flags = Flags { requires_abort: true, ..NONE };
 
-/// What the calls of a transaction end in: the code, the flags that the library gives it there, and what is done.
-const TRANSACTION: &[(&str, &[(Code, Flags, Reaction)])] = &[
+/// What a call ends in: the code, the flags that the library gives it there, and what is done.
+type End = (Code, Flags, Reaction);
+
+/// What the calls of a transaction end in.
+const TRANSACTION: &[(&str, &[End])] = &[
     (
         "init_transactions",
         &[
