@@ -17,7 +17,7 @@ impl SimulatedMember {
         {
             let before = self.log.borrow().elapsed;
             world.hold_up(self.id);
-            self.may_have_repeated |= self.log.borrow().elapsed - before >= Duration::from_secs(1);
+            self.may_have_repeated |= self.log.borrow().elapsed.saturating_sub(before) >= Duration::from_secs(1);
             if world.kills_the_held_up() {
                 return Err(error(name, Reaction::Fatal, CRASH));
             }
@@ -151,8 +151,8 @@ impl SimulatedMember {
     fn repeat(&mut self, request: Option<Request>) {
         self.send_later(request);
         let mut log = self.log.borrow_mut();
-        let long = log.faults.random.u64(1000..2000);
-        log.advance(Duration::from_millis(long));
+        let pause = log.faults.random.u64(1000..2000);
+        log.advance(Duration::from_millis(pause));
         drop(log);
         self.may_have_repeated = true;
     }

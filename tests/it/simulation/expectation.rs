@@ -86,8 +86,7 @@ fn run_alone<'r>(
     let mut effects = Effects::default();
     for (offset, record) in (0..).zip(records) {
         let mut scratch = Scratch::default();
-        let decoded = decoder.decode(record.value.as_deref().unwrap_or_default(), &mut scratch);
-        match decoded {
+        match decoder.decode(record.value.as_deref().unwrap_or_default(), &mut scratch) {
             Ok(touchpoint) if record.is_good => machine.apply(Input::Touchpoint(&touchpoint), &mut effects),
             Ok(_) | Err(_) => {
                 assert!(!record.is_good, "a good line is refused: {:?}", record.value);

@@ -92,10 +92,10 @@ pub(crate) fn history(random: &mut fastrand::Rng, setting: &Setting) -> History 
 fn fill(random: &mut fastrand::Rng, history: &mut History, setting: &Setting) {
     let mut clocks = vec![BEGIN; history.len()];
     // Some topics are busy and some are not.
-    let pace = [DAY / 24, DAY, 4 * DAY][random.usize(..3)];
+    let gap_max = [DAY / 24, DAY, 4 * DAY][random.usize(..3)];
     for number in 0..setting.records {
         let place = random.usize(..history.len());
-        clocks[place] += random.i64(0..pace);
+        clocks[place] += random.i64(0..gap_max);
         let arrives_at = clocks[place];
         let mut key = format!("customer-{place}-{}", random.u32(..CUSTOMERS));
         let occurred_at = arrives_at - random.i64(0..DELAY_MAX);

@@ -19,6 +19,7 @@ use super::world::World;
 /// The code of the error that stands for the death of the process.
 pub(crate) const CRASH: &str = "crash";
 
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing that may or may not have happened to a member")]
 pub(crate) struct SimulatedMember {
     pub(super) log: Rc<RefCell<Log>>,
     /// What goes on while a call takes long; none where a test drives one worker alone.
@@ -248,9 +249,10 @@ impl Member for SimulatedMember {
         }
         let in_a_while = log.elapsed + Duration::from_millis(log.faults.random.u64(1..20_000));
         match fault {
-            None | Some(Fault::Repeated | Fault::Freeze) => log.truncate_at(partition, offset, None),
+            None | Some(Fault::Repeated | Fault::Freeze | Fault::ErrorAfter | Fault::CrashAfter) => {
+                log.truncate_at(partition, offset, None);
+            }
             Some(Fault::ErrorBefore | Fault::CrashBefore) => {}
-            Some(Fault::ErrorAfter | Fault::CrashAfter) => log.truncate_at(partition, offset, None),
             Some(Fault::Delayed) => log.truncate_at(partition, offset, Some(in_a_while)),
         }
         match fault {

@@ -13,6 +13,7 @@ use super::log::{CHANGELOG, DEAD_LETTERS, REPLAY, TOUCHPOINTS, TRANSITIONS};
 
 /// What a run is made of.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing that a run does or does not do")]
 pub(crate) struct Setting {
     pub(crate) partitions: PartitionId,
     /// About how many touchpoints.

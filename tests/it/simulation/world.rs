@@ -370,7 +370,7 @@ impl World {
                 log.is_settled(TOUCHPOINTS, partition) && log.read(TOUCHPOINTS, partition, *committed, 1).0.is_empty()
             })
         };
-        self.unfed.borrow().iter().all(|unfed| unfed.is_empty())
+        self.unfed.borrow().iter().all(std::collections::VecDeque::is_empty)
             && (!self.setting.is_by_wall() || self.wall.get() == self.wall_end)
             && (0..self.setting.partitions).all(is_read)
             && self.dead.borrow().is_empty()
