@@ -119,14 +119,22 @@ impl Partition {
         self.take_note(published_before, effects);
     }
 
+    /// Up to when time may have passed for the customer of `touchpoint`, had the machine come to it. A touchpoint that is later
+    /// than allowed lies before that; a repeated one does.
+    fn passed(&self, touchpoint: &Touchpoint<'_>) -> Timestamp {
+        let event_clock = self.clock.less(self.rules.options.lateness);
+        event_clock.map_or(touchpoint.occurred_at, |event_clock| event_clock.max(touchpoint.occurred_at))
+    }
+
     /// Removes the customer of `touchpoint`, who asks for it. What time has brought about until then is published first, since it
     /// may have been already, had the machine come to it.
     fn erase(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
+        let passed = self.passed(touchpoint);
         self.clock.advance(touchpoint.occurred_at);
         effects.tally.applied += 1;
         let found = self.customers.find(touchpoint.customer_id);
         let Some(place) = found.filter(|&place| !self.customers.is_removed(place)) else { return };
-        self.catch_up(place, touchpoint.occurred_at, effects);
+        self.catch_up(place, passed, effects);
         self.remove(place);
         effects.tally.erased += 1;
     }
@@ -139,9 +147,10 @@ impl Partition {
         }
         let found = self.customers.find(touchpoint.customer_id);
         let Some(place) = found.filter(|&place| !self.customers.is_removed(place)) else { return };
+        let passed = self.passed(touchpoint);
         let aside = self.customers.set_aside(place, &self.rules, &self.shape);
-        if aside.customer.forgotten_at(&self.rules.options).is_some_and(|end| end <= touchpoint.occurred_at) {
-            self.catch_up(place, touchpoint.occurred_at, effects);
+        if aside.customer.forgotten_at(&self.rules.options).is_some_and(|end| end <= passed) {
+            self.catch_up(place, passed, effects);
             self.remove(place);
             effects.tally.forgotten += 1;
         }

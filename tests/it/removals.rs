@@ -306,3 +306,28 @@ fn an_older_clock_brings_nobody_back() {
     restored.end_restore(Clock::default());
     assert!(restored.is_empty() && restored.wake_ups_pending() == 0);
 }
+
+#[test]
+fn what_time_has_brought_about_before_a_repeated_erasure_is_published_whenever_the_machine_gets_to_it() {
+    let run = |is_prompt: bool| {
+        let mut world = World::new(Some(Duration::from_days(SILENCE)));
+        world.touch("anna", "order_completed", 0);
+        world.touch("carl", "product_viewed", 0);
+        // By what bert does a year has passed for the others, whether they have been woken or not.
+        world.touch("bert", "order_completed", 365);
+        if is_prompt {
+            world.pass(BEGIN + 364 * DAY);
+        }
+        // Sent again long after it occurred, and not known any more.
+        world.touch("anna", "customer_erased", 1);
+        world.touch("carl", "product_viewed", 1);
+        world.pass(BEGIN + 364 * DAY);
+        world.commit();
+        let mut published = world.published();
+        published.sort();
+        (published, customers(&world.partition))
+    };
+    let (published, customers) = run(true);
+    assert!(published.iter().filter(|line| line.starts_with("anna")).count() > 6, "{published:#?}");
+    assert_eq!(run(false), (published, customers));
+}
