@@ -1,6 +1,7 @@
 //! `lifecycle doctor`: examines the cluster for the service, and prints a report.
 
 use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -42,11 +43,22 @@ pub(super) fn run(arguments: &DoctorArguments) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };
+    if let Err(report) = config.models.load(io::stderr().is_terminal()) {
+        eprintln!("{report}");
+        return Exit::Usage.into();
+    }
     let mut examination = match doctor::examine(&config, arguments.probe) {
         Ok(examination) => examination,
         Err(error) => {
             eprintln!("lifecycle doctor: {error}");
-            return Exit::Refused.into();
+            let printed = match arguments.format {
+                Format::Text => Exit::Success,
+                Format::Json => {
+                    let examination = doctor::unexamined(&config, &error);
+                    print(&format!("{:#}\n", object(&examination, &counts(&examination))))
+                }
+            };
+            return if printed == Exit::Success { Exit::Refused } else { printed }.into();
         }
     };
     let counts = counts(&examination);

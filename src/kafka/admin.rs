@@ -18,6 +18,7 @@ use super::listener::Listener;
 use super::member::PartitionId;
 use super::settings::Cluster;
 pub use super::topic_check::{Finding, Severity, Topics};
+use super::unanswered::unanswered;
 
 /// How long the cluster may take for one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,7 +73,7 @@ pub fn create_topics(cluster: &Cluster, topics: &[TopicSpec]) -> Result<Vec<(Str
         })
         .collect();
     let results = block_on(connect(cluster)?.create_topics(&specs, &within(REQUEST_TIMEOUT)))
-        .map_err(|error| unanswered(cluster, call, &error))?;
+        .map_err(|error| refused(cluster, call, &error))?;
     results
         .into_iter()
         .map(|result| match result {
@@ -110,7 +111,7 @@ pub fn describe_topics(cluster: &Cluster, names: &[&str]) -> Result<Vec<Option<T
     }
     let resources: Vec<ResourceSpecifier<'_>> = existing.iter().map(|it| ResourceSpecifier::Topic(it)).collect();
     let results = block_on(connect(cluster)?.describe_configs(&resources, &within(REQUEST_TIMEOUT)))
-        .map_err(|error| unanswered(cluster, "describe_configs", &error))?;
+        .map_err(|error| refused(cluster, "describe_configs", &error))?;
     for (topic, result) in topics.iter_mut().flatten().zip(results) {
         topic.settings = match result {
             Ok(resource) if resource.entries.is_empty() => None,
@@ -174,7 +175,7 @@ fn describe_layout(
     let metadata = asking.fetch_metadata(Some(name), REQUEST_TIMEOUT).map_err(|error| {
         // What the client reports beside the error waits in its queue.
         drop(asking.poll(Duration::from_millis(1)));
-        Error::of_question(call, &error).because(asking.context().take_error().or_else(|| Some(unreachable(cluster))))
+        unanswered(call, &error, cluster, asking.context().take_error())
     })?;
     let Some(topic) = metadata.topics().iter().find(|it| it.name() == name) else { return Ok(None) };
     match topic.error().map(Code::from) {
@@ -224,15 +225,11 @@ fn within(timeout: Duration) -> AdminOptions {
     AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout))
 }
 
-fn unanswered(cluster: &Cluster, call: &'static str, error: &KafkaError) -> Error {
+fn refused(cluster: &Cluster, call: &'static str, error: &KafkaError) -> Error {
     let denied =
         matches!(error, KafkaError::AdminOp(Code::ClusterAuthorizationFailed | Code::TopicAuthorizationFailed));
     let reaction = if denied { Reaction::Fatal } else { Reaction::Retry };
-    Error { reaction, ..Error::of_question(call, error) }.because(Some(unreachable(cluster)))
-}
-
-fn unreachable(cluster: &Cluster) -> String {
-    format!("nothing; the brokers asked are {}", cluster.bootstrap_servers)
+    Error { reaction, ..unanswered(call, error, cluster, None) }
 }
 
 fn count(things: usize) -> i32 {

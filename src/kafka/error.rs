@@ -30,7 +30,7 @@ impl Reaction {
 
 /// An error of the Kafka client.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{call}: {message} ({code})")]
+#[error("{message} ({call}: {code})")]
 pub struct Error {
     /// What the caller must do.
     pub reaction: Reaction,

@@ -20,6 +20,7 @@ use super::group::{Group, describe_group_with};
 use super::listener::Listener;
 use super::member::{Committed, PartitionId};
 use super::settings::Cluster;
+use super::unanswered::unanswered;
 
 /// How long the cluster may take for one answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,7 +58,7 @@ pub struct PartitionLayout {
 
 /// How far a partition reaches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Extent {
+pub struct LogRange {
     /// Its first offset.
     pub start: i64,
     /// Up to where no transaction is open.
@@ -134,12 +135,7 @@ impl Inspector {
         let metadata = self.hasty.client().fetch_metadata(Some("__consumer_offsets"), REQUEST_TIMEOUT);
         let metadata = metadata.map_err(|error| {
             drop(self.hasty.poll(Duration::from_millis(1)));
-            Error::of_question("brokers", &error).because(
-                self.hasty
-                    .context()
-                    .take_error()
-                    .or_else(|| Some(format!("nothing; the brokers asked are {}", self.cluster.bootstrap_servers))),
-            )
+            unanswered("brokers", &error, &self.cluster, self.hasty.context().take_error())
         })?;
         let broker = |it: &rdkafka::metadata::MetadataBroker| Broker {
             id: it.id(),
@@ -192,16 +188,16 @@ impl Inspector {
     ///
     /// # Errors
     /// `Retry` when its leader does not answer; `Fatal` when rights are missing.
-    pub fn extent(&self, topic: &str, partition: PartitionId) -> Result<Extent, Error> {
+    pub fn range(&self, topic: &str, partition: PartitionId) -> Result<LogRange, Error> {
         let range = |client: &BaseConsumer<Listener>| {
             client
                 .fetch_watermarks(topic, partition, REQUEST_TIMEOUT)
-                .map_err(|error| Error::of_question("extent", &error))
+                .map_err(|error| Error::of_question("range", &error))
         };
         // The stable end first: what is committed in between must not look open.
         let (start, stable_end) = range(&self.patient)?;
         let (_, end) = range(&self.hasty)?;
-        Ok(Extent { start, stable_end, end })
+        Ok(LogRange { start, stable_end, end })
     }
 
     /// What the group has committed for the first `partitions` partitions of `topic`.
@@ -285,7 +281,7 @@ impl Inspector {
         let (start, _) = self
             .hasty
             .fetch_watermarks(topic, partition, REQUEST_TIMEOUT)
-            .map_err(|error| Error::of_question("extent", &error))?;
+            .map_err(|error| Error::of_question("range", &error))?;
         match admin::delete_records(&self.cluster, topic, partition, start) {
             Ok(()) => Ok(true),
             Err(error) if error.is_denied() => Ok(false),

@@ -24,6 +24,7 @@ mod repeats;
 mod succession;
 mod topic_check;
 mod topic_reader;
+mod unanswered;
 pub mod versions;
 mod watchdog;
 

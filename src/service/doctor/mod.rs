@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::kafka::admin::{self, Severity};
-use crate::kafka::inspect::{Broker, Extent, Inspector, Settings};
+use crate::kafka::inspect::{Broker, Inspector, LogRange, Settings};
 use crate::kafka::probe::probe;
 use crate::kafka::{Cluster, Error, PartitionOffset, versions};
 use crate::lifecycle::time::Timestamp;
@@ -32,6 +32,15 @@ use offsets::{Expected, Position};
 const AHEAD_MAX: i64 = 1_000;
 /// The name of the member under which a probe writes. No instance is called so: their members end in a number.
 const PROBE: &str = "doctor";
+
+/// The report on a cluster that cannot be examined: one check, and what came of it.
+#[must_use]
+pub fn unexamined(config: &Config, error: &Error) -> Examination {
+    // Errors of questions say first what is wrong, then what to do.
+    let (what, to_do) = error.message.split_once("; ").unwrap_or((&error.message, "mend this, then ask again"));
+    let servers = config.kafka.bootstrap_servers.as_str();
+    Examination { checks: vec![Check::new(Verdict::Problem, "brokers", servers, what, to_do)] }
+}
 
 /// Looks at everything. With `is_probing`, also tries what only an attempt can tell.
 ///
@@ -146,11 +155,11 @@ impl Doctor<'_> {
         // What was asked for before the offsets may be older than they are.
         for position in &mut positions {
             let partition = position.committed.partition;
-            if let Ok(extent) = self.inspector.extent(expected.topic, partition) {
-                position.input = extent;
+            if let Ok(range) = self.inspector.range(expected.topic, partition) {
+                position.input = range;
             }
-            if let Ok(extent) = self.inspector.extent(expected.changelog, partition) {
-                position.changelog = extent;
+            if let Ok(range) = self.inspector.range(expected.changelog, partition) {
+                position.changelog = range;
             }
         }
         checks.extend(offsets::shrunk(&positions, expected));
@@ -163,10 +172,10 @@ impl Doctor<'_> {
 
     fn positions(&self, partitions: i32) -> Result<(Vec<Position>, bool), Error> {
         let topics = &self.config.topics;
-        let extents = |topic: &str| -> Result<Vec<Extent>, Error> {
-            (0..partitions).map(|partition| self.inspector.extent(topic, partition)).collect()
+        let ranges = |topic: &str| -> Result<Vec<LogRange>, Error> {
+            (0..partitions).map(|partition| self.inspector.range(topic, partition)).collect()
         };
-        let (inputs, changelogs) = (extents(&topics.touchpoints)?, extents(&topics.changelog)?);
+        let (inputs, changelogs) = (ranges(&topics.touchpoints)?, ranges(&topics.changelog)?);
         let committed = self.inspector.committed(&topics.touchpoints, partitions)?;
         let logs = inputs.into_iter().zip(changelogs);
         let position = |(committed, (input, changelog))| Position { committed, input, changelog };
@@ -178,10 +187,10 @@ impl Doctor<'_> {
         let changelog = &self.config.topics.changelog;
         let mut read = 0;
         let before = checks.len();
-        for Position { committed, changelog: extent, .. } in positions {
+        for Position { committed, changelog: range, .. } in positions {
             let Ok(Some(metadata)) = OffsetMetadata::decode(&committed.metadata) else { continue };
             let last = metadata.changelog_end - 1;
-            if metadata.changelog_end <= metadata.changelog_start || last < extent.start || last >= extent.end {
+            if metadata.changelog_end <= metadata.changelog_start || last < range.start || last >= range.end {
                 continue;
             }
             let place = format!("partition {} of {changelog}", committed.partition);
@@ -230,14 +239,14 @@ impl Doctor<'_> {
                 }
             };
             for partition in 0..count {
-                let Ok(extent) = self.inspector.extent(name, partition) else { continue };
+                let Ok(range) = self.inspector.range(name, partition) else { continue };
                 logs += 1;
-                if extent.stable_end < extent.end {
-                    let first = self.inspector.record_at(name, partition, extent.stable_end).ok().flatten();
+                if range.stable_end < range.end {
+                    let first = self.inspector.record_at(name, partition, range.stable_end).ok().flatten();
                     let age = first
                         .and_then(|it| u64::try_from(now.as_millis() - it.timestamp_ms?).ok())
                         .map(Duration::from_millis);
-                    let waiting = extent.end - extent.stable_end;
+                    let waiting = range.end - range.stable_end;
                     open.push(transactions::Open { topic: name.to_owned(), partition, waiting, age });
                 }
             }
@@ -248,11 +257,11 @@ impl Doctor<'_> {
     fn rights(&self, is_probing: bool, positions: &[Position], checks: &mut Vec<Check>) {
         let topics = &self.config.topics;
         let (input, changelog) = (topics.touchpoints.as_str(), topics.changelog.as_str());
-        for (topic, extent) in
+        for (topic, range) in
             [(input, positions.first().map(|it| it.input)), (changelog, positions.first().map(|it| it.changelog))]
         {
-            let Some(extent) = extent else { continue };
-            let read = self.inspector.record_at(topic, 0, extent.start).map(drop);
+            let Some(range) = range else { continue };
+            let read = self.inspector.record_at(topic, 0, range.start).map(drop);
             checks.push(rights::tried(topic, "READ", &read));
         }
         checks.push(rights::deletion(changelog, self.inspector.may_delete(changelog, 0)));
@@ -285,12 +294,12 @@ impl Doctor<'_> {
         let topic = &self.config.topics.touchpoints;
         let mut newest = None;
         for partition in 0..partitions {
-            let Ok(extent) = self.inspector.extent(topic, partition) else { continue };
-            if extent.end == extent.start {
+            let Ok(range) = self.inspector.range(topic, partition) else { continue };
+            if range.end == range.start {
                 continue;
             }
             // The last offset may be that of a marker.
-            let from = (extent.end - 2).max(extent.start);
+            let from = (range.end - 2).max(range.start);
             let Ok(Some(record)) = self.inspector.record_at(topic, partition, from) else { continue };
             newest = newest.max(record.timestamp_ms.map(|at| (at, record.is_append_time)));
         }

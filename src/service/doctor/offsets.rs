@@ -2,7 +2,7 @@
 //! the cluster said, in the same way as a worker does when it takes a partition up.
 
 use crate::kafka::Committed;
-use crate::kafka::inspect::Extent;
+use crate::kafka::inspect::LogRange;
 use crate::lifecycle::id::StableId;
 use crate::wire::offset_metadata::OffsetMetadata;
 
@@ -16,9 +16,9 @@ pub(super) struct Position {
     /// What the group has committed.
     pub(super) committed: Committed,
     /// The touchpoints.
-    pub(super) input: Extent,
+    pub(super) input: LogRange,
     /// The customers.
-    pub(super) changelog: Extent,
+    pub(super) changelog: LogRange,
 }
 
 /// What the service is made for.
@@ -34,7 +34,7 @@ pub(super) struct Expected<'a> {
     pub(super) models: Option<StableId>,
 }
 
-/// Everything that keeps the service from going on, partition by partition. The extents must have been asked for before the offsets:
+/// Everything that keeps the service from going on, partition by partition. The ranges must have been asked for before the offsets:
 /// a service at work moves both.
 pub(super) fn refusals(positions: &[Position], expected: Expected<'_>) -> Vec<Check> {
     positions.iter().filter_map(|position| refusal(position, expected)).collect()
@@ -193,11 +193,11 @@ mod tests {
     }
 
     fn position(metadata: &str) -> Position {
-        let extent = |start, end| Extent { start, stable_end: end, end };
+        let range = |start, end| LogRange { start, stable_end: end, end };
         Position {
             committed: Committed { partition: 3, offset: Some(7), metadata: metadata.to_owned() },
-            input: extent(5, 9),
-            changelog: extent(10, 20),
+            input: range(5, 9),
+            changelog: range(10, 20),
         }
     }
 
@@ -211,7 +211,7 @@ mod tests {
         let good = position(&metadata().encode());
         assert_eq!(all(&good), []);
         let new = Position { committed: Committed { partition: 3, offset: None, metadata: String::new() }, ..good };
-        let empty = Extent { start: 20, stable_end: 20, end: 20 };
+        let empty = LogRange { start: 20, stable_end: 20, end: 20 };
         assert_eq!(all(&Position { changelog: empty, ..new }), []);
     }
 
