@@ -32,7 +32,7 @@ pub(super) struct ConfigArguments {
 enum Action {
     /// Check the configuration and its models; print every problem
     Check(ConfigFile),
-    /// Print what holds and who set it; secrets are not shown
+    /// Print what holds and who set it, and what is wrong with its models; secrets are not shown
     Show(ConfigFile),
     /// Print every key with its variable, default and meaning
     Reference,
@@ -61,13 +61,25 @@ pub(super) fn run(arguments: &ConfigArguments) -> ExitCode {
     match &arguments.action {
         Action::Reference => print(&reference()).into(),
         Action::Show(file) => match file.load() {
-            Ok(config) => print(&config.show()).into(),
+            Ok(config) => show(&config).into(),
             Err(exit) => exit.into(),
         },
         Action::Check(file) => match file.load() {
             Ok(config) => check(&config).into(),
             Err(exit) => exit.into(),
         },
+    }
+}
+
+/// Shows the configuration, also where its models cannot be used: it tells where they were looked for.
+fn show(config: &Config) -> Exit {
+    let printed = print(&config.show());
+    match config.models.load(io::stderr().is_terminal()) {
+        Ok(_) => printed,
+        Err(report) => {
+            eprintln!("{report}");
+            Exit::Usage
+        }
     }
 }
 

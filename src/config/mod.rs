@@ -24,6 +24,7 @@ pub use client::Setting;
 pub use keys::{KEYS, Key};
 pub use models::{ModelChoice, ModelsRefused, read_source};
 pub use render::reference;
+pub use values::whole_number;
 
 use settings::Settings;
 use values::{bytes, duration};
@@ -203,7 +204,7 @@ impl Config {
         // What is no text is refused like any other rubbish, not passed over.
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
-        Self::parse(&text, path.unwrap_or(Path::new("lifecycle.yaml")), variables)
+        Self::parse_at(&text, path, variables)
     }
 
     /// Parses `text` as the file at `path` (named in problems; relative paths start there), overridden by `variables`.
@@ -215,8 +216,17 @@ impl Config {
         path: &Path,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigRefused> {
+        Self::parse_at(text, Some(path), variables)
+    }
+
+    fn parse_at(
+        text: &str,
+        path: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigRefused> {
         let mut settings = Settings::read(text, path, variables);
-        let config = Self::from_settings(&mut settings, path.parent().unwrap_or(Path::new("")));
+        let directory = path.and_then(Path::parent).unwrap_or(Path::new(""));
+        let config = Self::from_settings(&mut settings, directory);
         let problems = settings.into_problems();
         match config {
             Some(config) if problems.is_empty() => Ok(config),
@@ -248,7 +258,7 @@ impl Config {
         let source = settings.optional("publish.source", text);
         let with_subject = settings.value("publish.subject", truth);
         let commit_interval = settings.value("commit.interval", |text| within(text, "5ms", "5s"));
-        let workers = settings.optional("workers", |text| values::number(text, 1, 256));
+        let workers = settings.optional("workers", |text| whole_number(text, 1, 256));
         let state_bytes_max = settings.value("state.max_bytes", |text| size_within(text, "1MiB", "16TiB"));
         let forget_after = settings.optional("state.forget_after", |text| within(text, "1d", "36500d"));
         let sweep_bytes_min = settings.value("state.sweep_min_bytes", |text| size_within(text, "64KiB", "1TiB"));

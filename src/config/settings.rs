@@ -18,7 +18,8 @@ const OTHER_VARIABLES: &[&str] =
 
 /// Settings by path, each with its place, and the problems found so far.
 pub(super) struct Settings {
-    file: PathBuf,
+    /// `None` where the environment alone counts.
+    file: Option<PathBuf>,
     nodes: HashMap<String, Node>,
     variables: BTreeMap<String, String>,
     origins: BTreeMap<&'static str, (String, Origin)>,
@@ -27,12 +28,12 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Takes in the file's text and the variables that are ours.
-    pub(super) fn read(text: &str, file: &Path, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+    pub(super) fn read(text: &str, file: Option<&Path>, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let variables = variables
             .into_iter()
             .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX) && !OTHER_VARIABLES.contains(&name.as_str()));
         let mut settings = Self {
-            file: file.to_owned(),
+            file: file.map(Path::to_owned),
             nodes: HashMap::new(),
             variables: variables.collect(),
             origins: BTreeMap::new(),
@@ -51,7 +52,7 @@ impl Settings {
                 let what = ["; use from_str_multiple", ", set DuplicateKeyPolicy", " at line "]
                     .iter()
                     .fold(text.as_str(), |text, end| text.split(end).next().unwrap_or(text));
-                settings.problems.push(format!("{}{place}: {what}", file.display()));
+                settings.problems.push(format!("{}{place}: {what}", settings.file()));
             }
         }
         settings
@@ -65,7 +66,13 @@ impl Settings {
             Set::Wrong => None,
             Set::Nothing if default.is_empty() => {
                 let variable = key(path).map(super::keys::Key::variable).unwrap_or_default();
-                self.problems.push(format!("{}: `{path}` is missing: set it, or {variable}", self.file.display()));
+                self.problems.push(match &self.file {
+                    Some(file) => format!("{}: `{path}` is missing: set it, or {variable}", file.display()),
+                    None => format!(
+                        "`{path}` is missing: no configuration file is named and {variable} is not set; name a file with --config FILE or \
+                         LIFECYCLE_CONFIG, or set the variable"
+                    ),
+                });
                 None
             }
             Set::Nothing => self.parsed(path, default.to_owned(), Origin::Default, parse),
@@ -162,9 +169,9 @@ impl Settings {
     /// Notes a problem with the value of `path`.
     pub(super) fn problem(&mut self, path: &'static str, problem: &str) {
         let place = match self.origins.get(path) {
-            Some((_, Origin::File(line))) => format!("{}:{line}", self.file.display()),
+            Some((_, Origin::File(line))) => format!("{}:{line}", self.file()),
             Some((_, Origin::Variable(variable))) => variable.clone(),
-            Some((_, Origin::Default)) | None => self.file.display().to_string(),
+            Some((_, Origin::Default)) | None => self.file(),
         };
         self.problems.push(format!("{place}: `{path}`: {problem}"));
     }
@@ -266,7 +273,12 @@ impl Settings {
     }
 
     fn place(&self, node: &Node) -> String {
-        format!("{}:{}:{}", self.file.display(), node.line, node.column)
+        format!("{}:{}:{}", self.file(), node.line, node.column)
+    }
+
+    /// The file as problems name it.
+    fn file(&self) -> String {
+        self.file.as_ref().map_or_else(|| "configuration".to_owned(), |file| file.display().to_string())
     }
 }
 

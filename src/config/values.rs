@@ -43,7 +43,7 @@ pub(super) fn bytes(text: &str) -> Result<usize, String> {
 ///
 /// # Errors
 /// What is wanted instead.
-pub(super) fn number(text: &str, least: usize, most: usize) -> Result<usize, String> {
+pub fn whole_number(text: &str, least: usize, most: usize) -> Result<usize, String> {
     let number = text.trim().parse().ok().filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| format!("write a whole number from {least} to {most}"))
 }
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_to_their_limits() {
-        assert_eq!(number("4", 1, 4), Ok(4));
-        assert_eq!(number("5", 1, 4), Err("write a whole number from 1 to 4".to_owned()));
+        assert_eq!(whole_number("4", 1, 4), Ok(4));
+        assert_eq!(whole_number("5", 1, 4), Err("write a whole number from 1 to 4".to_owned()));
     }
 }
