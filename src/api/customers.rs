@@ -68,13 +68,13 @@ struct Standing {
     /// The instant of the latest move; null before the first.
     since: Option<Instant>,
     /// The condition of the stage, and what it reads; null when no stage's condition holds.
-    because: Option<Reading>,
+    because: Option<Grounds>,
     /// How many publications so far.
     sequence: u64,
     /// The signals that are on.
     signals: Vec<String>,
     /// The conditions of those signals, in the same order.
-    signals_because: Vec<Reading>,
+    signals_because: Vec<Grounds>,
     /// The milestones reached.
     milestones: Vec<String>,
     /// The highest number published of each counter; one below its first where none was.
@@ -84,7 +84,7 @@ struct Standing {
 
 /// A condition and what it reads.
 #[derive(Serialize, JsonSchema)]
-struct Reading {
+struct Grounds {
     condition: String,
     values: Values,
 }
@@ -108,15 +108,13 @@ pub(super) struct Forecast {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ForecastQuery {
-    /// How many days from the customer's clock or from now, whichever is later.
+    /// How many days from the clock of the customer's partition, or from the customer's own, whichever is later.
     #[serde(default = "ForecastQuery::days")]
     #[schemars(range(min = 1, max = 3650))]
     days: u16,
 }
 
 impl ForecastQuery {
-    const DAYS_MAX: u16 = 3650;
-
     const fn days() -> u16 {
         1095
     }
@@ -141,10 +139,6 @@ pub(super) async fn forecast(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    if !(1..=ForecastQuery::DAYS_MAX).contains(&query.days) {
-        let detail = format!("days: write a number from 1 to {}", ForecastQuery::DAYS_MAX);
-        return Problem::new(StatusCode::BAD_REQUEST, "bad-query", detail).into_response();
-    }
     match find(&api, &customer_id, &uri, &headers).await {
         Ok((partition, snapshot)) => Json(foretell(&api, partition, &snapshot, query.days)).into_response(),
         Err(answer) => answer,
@@ -223,7 +217,7 @@ fn describe(api: &Api, partition: i32, snapshot: &Snapshot) -> Customer {
 
 fn foretell(api: &Api, partition: i32, snapshot: &Snapshot, days: u16) -> Forecast {
     let view: CustomerView = snapshot.view();
-    let until = view.clock.max(WallClock::start().now().wall) + Duration::from_days(days.into());
+    let until = reached(api, partition).max(Some(view.clock)).unwrap_or(view.clock) + Duration::from_days(days.into());
     let forecast = snapshot.forecast(until, WAKE_UPS_MAX);
     Forecast {
         customer_id: view.customer_id.to_string(),
@@ -233,6 +227,14 @@ fn foretell(api: &Api, partition: i32, snapshot: &Snapshot, days: u16) -> Foreca
         transitions: expected(api, &forecast.transitions),
         is_complete: forecast.cut_at.is_none(),
     }
+}
+
+/// Up to when time has passed for the silent customers of a partition; `None` while nothing is known of it. Wall time where that makes
+/// time pass, and the touchpoints' own where they alone do, or where they are still being read.
+fn reached(api: &Api, partition: i32) -> Option<Timestamp> {
+    let seen: Vec<_> = api.board.read().into_iter().flatten().collect();
+    let mut partitions = seen.iter().flat_map(|seen| &seen.status.partitions);
+    partitions.find(|status| status.partition == partition)?.clock
 }
 
 fn teller(api: &Api) -> Teller<'_> {
@@ -261,16 +263,16 @@ fn standing(model: &Model, view: &ModelView, why: &WhyView) -> Standing {
         stage: stage.map(|stage| stage.name.to_string()),
         titles: stage.map(|stage| Titles::of(&stage.titles)),
         since: view.since.map(Instant::from),
-        because: why.stage.as_ref().map(Reading::of),
+        because: why.stage.as_ref().map(Grounds::of),
         sequence: view.sequence,
         signals: names(&view.signals, |model, index| Some(&model.signals.get(index)?.name)),
-        signals_because: why.signals.iter().map(Reading::of).collect(),
+        signals_because: why.signals.iter().map(Grounds::of).collect(),
         milestones: names(&view.milestones, |model, index| Some(&model.milestones.get(index)?.name)),
         counters: counters.map(|(counter, &count)| (counter.name.to_string(), count.into())).collect(),
     }
 }
 
-impl Reading {
+impl Grounds {
     fn of(because: &Because) -> Self {
         let values = because.values.iter().map(|(name, value)| (&**name, value));
         Self { condition: because.condition.to_string(), values: values.collect() }

@@ -17,10 +17,11 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match axum::extract::Path::from_request_parts(parts, state).await {
-            Ok(axum::extract::Path(path)) => Ok(Self(path)),
-            Err(rejection) => Err(Problem::new(StatusCode::BAD_REQUEST, "bad-path", rejection.body_text())),
-        }
+        let Ok(axum::extract::Path(path)) = axum::extract::Path::from_request_parts(parts, state).await else {
+            let detail = "the path holds bytes that are no text: write it in UTF-8, percent-encoded".to_owned();
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-path", detail));
+        };
+        Ok(Self(path))
     }
 }
 
@@ -30,6 +31,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Query<T
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match axum::extract::Query::from_request_parts(parts, state).await {
             Ok(axum::extract::Query(query)) => Ok(Self(query)),
+            // What does not fit its contract was refused before, with what would: see `parameters`.
             Err(rejection) => Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", rejection.body_text())),
         }
     }

@@ -11,6 +11,7 @@ mod limits;
 mod model_graph;
 mod models;
 mod openapi;
+mod parameters;
 mod partitions;
 mod peers;
 mod probes;

@@ -89,6 +89,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     responses.insert("200".to_owned(), json!({ "description": "The answer.", "content": content }));
     let everywhere = [StatusCode::METHOD_NOT_ALLOWED, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::URI_TOO_LONG];
     let questions = [
+        StatusCode::BAD_REQUEST,
         StatusCode::UNAUTHORIZED,
         StatusCode::FORBIDDEN,
         StatusCode::TOO_MANY_REQUESTS,
@@ -111,7 +112,8 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     operation
 }
 
-fn parameters(route: &Route) -> Vec<Value> {
+/// What a request may name: parts of the path, then parameters of the query.
+pub(super) fn parameters(route: &Route) -> Vec<Value> {
     let mut parameters = Vec::new();
     for name in route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
         let schema = json!({ "type": "string", "minLength": 1, "maxLength": ID_BYTES_MAX });

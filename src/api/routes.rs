@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use schemars::Schema;
 
 use super::openapi::{self, Content};
+use super::parameters::{self, Parameters};
 use super::probes::METRICS_TYPE;
 use super::problem::Problem;
 use super::{Api, customers, guard, limits, models, partitions, probes, transitions};
@@ -40,7 +41,6 @@ pub(super) enum Access {
     Token,
 }
 
-const BAD_REQUEST: StatusCode = StatusCode::BAD_REQUEST;
 const NOT_FOUND: StatusCode = StatusCode::NOT_FOUND;
 
 /// Every route.
@@ -92,17 +92,18 @@ pub const ROUTES: &[Route] = &[
         access: Access::Token,
         query: None,
         contents: &[Content::json::<customers::Customer>()],
-        problems: &[BAD_REQUEST, NOT_FOUND],
+        problems: &[NOT_FOUND],
         get: || get(customers::customer),
     },
     Route {
         path: "/v1/customers/{customer_id}/forecast",
-        about: "What will be published, and when, if the customer stays silent: `days` ahead (1095 unless told).",
+        about: "What will be published, and when, if the customer stays silent: `days` ahead (1095 unless told) of the clock of the \
+                customer's partition.",
         id: "forecast",
         access: Access::Token,
         query: Some(openapi::query::<customers::ForecastQuery>),
         contents: &[Content::json::<customers::Forecast>()],
-        problems: &[BAD_REQUEST, NOT_FOUND],
+        problems: &[NOT_FOUND],
         get: || get(customers::forecast),
     },
     Route {
@@ -117,7 +118,7 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "/v1/models/{model}",
-        about: "A model: definition, graph, customers of this instance in each stage; the graph alone with `format` svg, mermaid or dot.",
+        about: "A model: definition, graph, customers of this instance in each stage; the graph alone with `format` svg, mermaid or dot, in the `language` en, ru, fi or uk.",
         id: "model",
         access: Access::Token,
         query: Some(openapi::query::<models::ModelQuery>),
@@ -126,7 +127,7 @@ pub const ROUTES: &[Route] = &[
             Content::text("image/svg+xml"),
             Content::text("text/plain; charset=utf-8"),
         ],
-        problems: &[BAD_REQUEST, NOT_FOUND],
+        problems: &[NOT_FOUND],
         get: || get(models::model),
     },
     Route {
@@ -147,7 +148,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Token,
         query: Some(openapi::query::<transitions::TransitionsQuery>),
         contents: &[Content::json::<transitions::Transitions>()],
-        problems: &[BAD_REQUEST, NOT_FOUND],
+        problems: &[NOT_FOUND],
         get: || get(transitions::transitions),
     },
 ];
@@ -156,15 +157,19 @@ pub const ROUTES: &[Route] = &[
 const UNKNOWN_PATH: &str = "unknown";
 
 pub(super) fn router(api: Arc<Api>) -> Router {
-    let of = |access: Access| {
+    let of = |access: Access, get: fn(&Route) -> MethodRouter<Arc<Api>>| {
         let routes = ROUTES.iter().filter(|route| route.access == access);
-        routes.fold(Router::new(), |router, route| router.route(route.path, (route.get)()))
+        routes.fold(Router::new(), |router, route| router.route(route.path, get(route)))
     };
-    let questions = of(Access::Token)
+    let questions = of(Access::Token, |route| {
+        let parameters = Arc::new(Parameters::of(route));
+        (route.get)().route_layer(middleware::from_fn_with_state(parameters, parameters::check))
+    });
+    let questions = questions
         .layer(middleware::from_fn_with_state(limits::free_questions(), limits::queue))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::admit));
     api.metrics.begin_routes(ROUTES.iter().map(|route| route.path));
-    of(Access::Anybody)
+    of(Access::Anybody, |route| (route.get)())
         .merge(questions)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)

@@ -55,9 +55,6 @@ pub(super) struct TransitionsQuery {
 }
 
 impl TransitionsQuery {
-    const LIMIT_MAX: usize = 1000;
-    pub(super) const WAIT_MAX: u64 = 20;
-
     const fn limit() -> usize {
         100
     }
@@ -67,16 +64,6 @@ pub(super) async fn transitions(
     State(api): State<Arc<Api>>,
     Query(query): Query<TransitionsQuery>,
 ) -> Result<Json<Transitions>, Problem> {
-    let refuse = |detail| Err(Problem::new(StatusCode::BAD_REQUEST, "bad-query", detail));
-    if !(1..=TransitionsQuery::LIMIT_MAX).contains(&query.limit) {
-        return refuse(format!("limit: write a number from 1 to {}", TransitionsQuery::LIMIT_MAX));
-    }
-    if query.wait > TransitionsQuery::WAIT_MAX {
-        return refuse(format!("wait: write a number of seconds from 0 to {}", TransitionsQuery::WAIT_MAX));
-    }
-    if query.after.is_some_and(|after| after > CURSOR_MAX) {
-        return refuse(format!("after: write a number up to {CURSOR_MAX}"));
-    }
     let model = query.model.as_deref().map(|name| api.models.models.iter().position(|model| *model.name == *name));
     if model == Some(None) {
         let detail = "no model of that name runs; /v1/models lists those that do".to_owned();

@@ -323,22 +323,71 @@ fn a_request_for_transitions_that_makes_no_sense_is_told_why() {
     assert_eq!((answer.status, &answer.json()["type"]), (404, &"urn:lifecycle:problem:unknown-model".into()));
     let answer = server.get("/v1/transitions?after=12&model=retention").json();
     assert_eq!((&answer["transitions"], &answer["missed"]), (&serde_json::json!([]), &0.into()));
-    for (query, part) in [
-        ("limit=0", "limit"),
-        ("limit=1001", "limit"),
-        ("wait=21", "wait"),
-        ("after=x", "invalid digit"),
-        ("after=9007199254740992", "after"),
-        ("sort=asc", "unknown field"),
+    for (query, told) in [
+        ("limit=0", "limit is \"0\": write a whole number from 1 to 1000"),
+        ("limit=1001", "limit is \"1001\": write a whole number from 1 to 1000"),
+        ("wait=21", "wait is \"21\": write a whole number from 0 to 20"),
+        ("after=x", "after is \"x\": write a whole number from 0 to 9007199254740991"),
+        ("after=-1", "after is \"-1\": write a whole number from 0 to 9007199254740991"),
+        ("after=", "after is \"\": write a whole number from 0 to 9007199254740991"),
+        ("after=9007199254740992", "after is \"9007199254740992\": write a whole number from 0 to 9007199254740991"),
+        ("limit=1&wait=1&limit=1", "limit stands more than once"),
+        ("limti=1", "there is no parameter \"limti\": did you mean limit?"),
+        ("sort=asc", "there is no parameter \"sort\": this path takes after, limit, model, wait"),
     ] {
         let answer = server.get(&format!("/v1/transitions?{query}"));
-        assert_eq!(
-            (answer.status, &answer.json()["type"]),
-            (400, &"urn:lifecycle:problem:bad-query".into()),
-            "{query}"
-        );
-        assert!(answer.json()["detail"].as_str().unwrap().contains(part), "{query}: {}", answer.body);
+        assert_eq!((answer.status, &answer.json()["detail"]), (400, &told.into()), "{query}");
+        assert_eq!(answer.json()["type"], "urn:lifecycle:problem:bad-query", "{query}");
     }
+}
+
+#[test]
+fn every_path_that_tells_of_customers_refuses_a_parameter_that_it_does_not_know() {
+    let mut server = Server::start(None);
+    server.answer_questions();
+    let mut refused = 0;
+    for Route { path, .. } in ROUTES {
+        let path = path.replace("{customer_id}", "anna%2F1").replace("{model}", "retention");
+        let answer = server.get(&format!("{path}?verbose=1"));
+        if path.starts_with("/v1/") {
+            assert_eq!(
+                (answer.status, &answer.json()["type"]),
+                (400, &"urn:lifecycle:problem:bad-query".into()),
+                "{path}"
+            );
+            assert!(answer.body.contains("there is no parameter"), "{path}: {}", answer.body);
+            refused += 1;
+        } else {
+            assert_ne!(answer.status, 400, "{path}");
+        }
+    }
+    assert!(refused >= 6, "{refused}");
+    let answer = server.get("/v1/partitions?all=1").json();
+    assert_eq!(answer["detail"], "there is no parameter \"all\": this path takes none");
+    let answer = server.get("/v1/models/retention?format=pdf").json();
+    assert_eq!(answer["detail"], "format is \"pdf\": write json or svg or mermaid or dot");
+    // What is repeated to whoever gave it is bounded.
+    let answer = server.get(&format!("/v1/models/retention?format={}", "x".repeat(4_000)));
+    assert!(answer.status == 400 && answer.body.len() < 400, "{}", answer.body);
+}
+
+#[test]
+fn a_forecast_looks_ahead_from_the_clock_of_the_customers_partition() {
+    let mut server = Server::start(None);
+    server.answer_questions();
+    let until = |server: &Server| {
+        let forecast = server.get("/v1/customers/anna%2F1/forecast?days=100").json();
+        (forecast["until"].as_str().unwrap().to_owned(), forecast["transitions"].as_array().unwrap().len())
+    };
+    // The customer's own clock, as long as nothing is known of the partition's.
+    assert_eq!(until(&server), ("2026-04-12T08:00:00Z".to_owned(), 1));
+    let at = |clock: Timestamp| PartitionStatus { clock: Some(clock), ..status(7, vec![vec![0; 4]]) };
+    let other = PartitionStatus { partition: 3, ..at(NOW + Duration::from_days(900)) };
+    server.board.write(0, seen(vec![other.clone(), at(NOW)]));
+    assert_eq!(until(&server), ("2026-09-09T00:00:00Z".to_owned(), 2));
+    // A partition's clock stays behind by the lateness: what was applied to the customer counts.
+    server.board.write(0, seen(vec![other, at(NOW - Duration::from_days(300))]));
+    assert_eq!(until(&server), ("2026-04-12T08:00:00Z".to_owned(), 1));
 }
 
 #[test]
