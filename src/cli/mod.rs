@@ -15,6 +15,7 @@ mod explain;
 mod fact_arguments;
 mod generate;
 mod graph;
+mod number;
 mod replay;
 mod run;
 mod schema;

@@ -16,6 +16,7 @@ use crate::live::terminal;
 use crate::service::stop_on_signals;
 
 use super::Exit;
+use super::number::whole;
 use super::watch::{End, PREFERRED, Watch};
 
 const EXAMPLES: &str = "\
@@ -43,7 +44,7 @@ pub(super) struct TopArguments {
     #[arg(long)]
     lines: bool,
     /// Stop after so many seconds [default: at Ctrl-C]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(1, 86_400))]
     seconds: Option<u64>,
 }
 

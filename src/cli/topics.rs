@@ -11,6 +11,7 @@ use crate::kafka::admin::Creation;
 use crate::service::topics;
 
 use super::config::ConfigFile;
+use super::number::whole;
 use super::{Exit, print};
 
 const EXAMPLES: &str = "\
@@ -31,10 +32,10 @@ pub(super) struct TopicsArguments {
     #[arg(long)]
     verify: bool,
     /// How many partitions new topics get, unless the topic of touchpoints is there already and has its own number
-    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(i32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 12, allow_negative_numbers = true, value_parser = whole::<i32>(1, 100_000))]
     partitions: i32,
     /// How many replicas new topics get [default: what the cluster gives]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<i32>(1, 100))]
     replication: Option<i32>,
 }
 

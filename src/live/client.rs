@@ -2,6 +2,7 @@
 //!
 //! Blocks; belongs on a thread of its own. A service that does not answer is asked again: it may be starting anew.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use ureq::Agent;
 
-use super::metrics_page::Reading;
+use super::metrics_page::Figures;
 use super::told::{CustomerPage, ModelStages, Passed, Told, harmless};
 
 /// How long an answer may take.
@@ -30,6 +31,8 @@ const TRANSITIONS_MAX: usize = 1_000;
 pub struct Client {
     agent: Agent,
     base: String,
+    /// As it is told: without a password.
+    shown: String,
     authorization: Option<String>,
 }
 
@@ -46,16 +49,20 @@ impl Client {
     /// # Errors
     /// A sentence: the URL cannot be used.
     pub fn new(url: &str, token: Option<&str>) -> Result<Self, String> {
-        let base = match url.split_once("://") {
-            Some(("http", _)) => url.to_owned(),
+        let url = url.trim();
+        let shown = without_password(url);
+        let address = match url.split_once("://") {
+            Some(("http", address)) => address,
             Some(("https", _)) => {
                 return Err(format!(
-                    "{url}: https is not spoken here: ask the service itself, or through a tunnel such as `ssh -L`"
+                    "{shown}: https is not spoken here: ask the service itself, or through a tunnel such as `ssh -L`"
                 ));
             }
-            Some((scheme, _)) => return Err(format!("{url}: {scheme} is not spoken here: write http://host:port")),
-            None => format!("http://{url}"),
+            Some((scheme, _)) => return Err(format!("{shown}: {scheme} is not spoken here: write http://host:port")),
+            None => url,
         };
+        let address = address.trim_end_matches('/');
+        check(address).map_err(|problem| format!("{shown:?} is no URL of a service: {problem}"))?;
         let config = Agent::config_builder()
             .timeout_global(Some(PATIENCE))
             .http_status_as_error(false)
@@ -63,17 +70,18 @@ impl Client {
             .proxy(None)
             .build();
         let authorization = token.map(|token| format!("Bearer {token}"));
-        Ok(Self { agent: config.into(), base: base.trim_end_matches('/').to_owned(), authorization })
+        let base = format!("http://{address}");
+        Ok(Self { agent: config.into(), shown: without_password(&base).into_owned(), base, authorization })
     }
 
-    /// Where the service is.
+    /// Where the service is, without a password.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.base
+        &self.shown
     }
 
     fn get(&self, path: &str) -> Result<Answer, String> {
-        let unheard = |error: &dyn std::fmt::Display| format!("{} does not answer: {error}", self.base);
+        let unheard = |error: &dyn std::fmt::Display| format!("{} does not answer: {error}", self.shown);
         let mut request = self.agent.get(format!("{}{path}", self.base));
         if let Some(authorization) = &self.authorization {
             request = request.header("Authorization", authorization);
@@ -90,9 +98,14 @@ impl Client {
         match answer.status {
             200 => answer
                 .json()
-                .map_err(|_| format!("{}{path} answers with something that is no JSON: is it lifecycle?", self.base)),
-            401 => Err(format!("{} asks for a token: --token-file FILE", self.base)),
-            status => Err(format!("{}{path} answers {status}: {}", self.base, answer.detail())),
+                .map_err(|_| format!("{}{path} answers with something that is no JSON: is it lifecycle?", self.shown)),
+            401 => Err(format!("{} asks for a token: --token-file FILE", self.shown)),
+            status if answer.is_of_lifecycle() => {
+                Err(format!("{}{path} answers {status}: {}", self.shown, answer.detail()))
+            }
+            status => {
+                Err(format!("{}{path} answers {status}, and not as lifecycle does: is it lifecycle?", self.shown))
+            }
         }
     }
 
@@ -103,16 +116,16 @@ impl Client {
     pub fn models(&self) -> Result<Vec<ModelStages>, String> {
         let models = ModelStages::of_answer(&self.ask("/v1/models")?);
         if models.is_empty() {
-            return Err(format!("{}/v1/models names no models: is it lifecycle?", self.base));
+            return Err(format!("{}/v1/models names no models: is it lifecycle?", self.shown));
         }
         Ok(models)
     }
 
-    fn reading(&self) -> Result<Reading, String> {
+    fn figures(&self) -> Result<Figures, String> {
         let answer = self.get("/metrics")?;
         match answer.status {
-            200 => Ok(Reading::of_page(&answer.body)),
-            status => Err(format!("{}/metrics answers {status}", self.base)),
+            200 => Ok(Figures::of_page(&answer.body)),
+            status => Err(format!("{}/metrics answers {status}", self.shown)),
         }
     }
 
@@ -190,7 +203,7 @@ impl Client {
             return Ok(true);
         }
         *reading_due = Instant::now() + READING_PERIOD;
-        if tell.send(Told::Reading(Box::new(self.reading()?))).is_err() {
+        if tell.send(Told::Figures(Box::new(self.figures()?))).is_err() {
             return Ok(false);
         }
         match customer {
@@ -205,10 +218,43 @@ impl Answer {
         serde_json::from_str(&self.body).map(harmless)
     }
 
+    /// Whether the problem that it tells is one of lifecycle's.
+    fn is_of_lifecycle(&self) -> bool {
+        let problem = self.json().unwrap_or_default();
+        problem["type"].as_str().is_some_and(|kind| kind.starts_with("urn:lifecycle:problem:"))
+    }
+
     /// The detail of problem details, or the status.
     fn detail(&self) -> String {
         let problem = self.json().unwrap_or_default();
         problem["detail"].as_str().map_or_else(|| format!("status {}", self.status), str::to_owned)
+    }
+}
+
+/// The URL without user and password, which stand before the last `@`; either may be a secret.
+fn without_password(url: &str) -> Cow<'_, str> {
+    let Some((_, host)) = url.rsplit_once('@') else { return url.into() };
+    let scheme = url.find("://").map_or("", |at| &url[..at + 3]);
+    format!("{scheme}***@{host}").into()
+}
+
+/// Whether `address`, what follows `http://`, names a host, and a port if any.
+fn check(address: &str) -> Result<(), String> {
+    let wanted = "write http://host:port, such as http://127.0.0.1:8080";
+    if address.contains(['?', '#']) || address.contains(char::is_whitespace) {
+        return Err(format!("nothing may follow host, port and path: {wanted}"));
+    }
+    let host = address.split('/').next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    // Within brackets stands an address of IPv6.
+    let (host, port) =
+        host.rsplit_once(':').filter(|_| !host.ends_with(']')).map_or((host, None), |(it, port)| (it, Some(port)));
+    match port {
+        _ if host.is_empty() => Err(format!("it names no host: {wanted}")),
+        Some(port) if !port.parse::<u16>().is_ok_and(|port| port > 0) => {
+            Err(format!("{port:?} is no port: write a number from 1 to 65535"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -266,7 +312,8 @@ mod tests {
         assert!(Client::new(&url, None).unwrap().models().unwrap_err().contains("is it lifecycle?"));
         assert!(!asked.join().unwrap().contains("authorization"));
         let (url, asked) = server("503 Service Unavailable");
-        assert!(Client::new(&url, None).unwrap().models().unwrap_err().ends_with("/v1/models answers 503: status 503"));
+        let told = Client::new(&url, None).unwrap().models().unwrap_err();
+        assert_eq!(told, format!("{url}/v1/models answers 503, and not as lifecycle does: is it lifecycle?"));
         drop(asked.join());
     }
 
@@ -277,5 +324,37 @@ mod tests {
         assert_eq!(url("http://localhost:8080/lifecycle/").as_deref(), Ok("http://localhost:8080/lifecycle"));
         assert!(url("https://localhost").unwrap_err().contains("https is not spoken here"));
         assert!(url("ftp://localhost").is_err());
+    }
+
+    #[test]
+    fn what_names_no_host_or_no_port_is_refused() {
+        let refused = |url: &str| Client::new(url, None).unwrap_err();
+        for url in ["", "http://", "http:///v1", "http://:8080", " "] {
+            assert!(refused(url).contains("it names no host: write http://host:port"), "{url}: {}", refused(url));
+        }
+        for port in ["99999", "0", "", "http", "-1"] {
+            let told = refused(&format!("http://localhost:{port}"));
+            assert!(told.contains(&format!("{port:?} is no port: write a number from 1 to 65535")), "{told}");
+        }
+        assert!(refused("http://localhost:1?x=1").contains("nothing may follow"));
+        for url in ["localhost", "http://[::1]:8080", "http://[::1]", "http://localhost:8080/under/a/path/"] {
+            assert!(Client::new(url, None).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_told() {
+        for url in [
+            "http://me:s3cr:e@t@127.0.0.1:9/x",
+            "me:s3cr:e@t@127.0.0.1:9",
+            "https://me:s3cr:e@t@host",
+            "http://me:s3cr:e@t@",
+        ] {
+            let told = match Client::new(url, None) {
+                Ok(client) => client.url().to_owned() + &client.models().unwrap_err(),
+                Err(refused) => refused,
+            };
+            assert!(!told.contains("s3cr") && !told.contains("e@t") && told.contains("***@"), "{told}");
+        }
     }
 }

@@ -23,6 +23,8 @@ pub struct Lines {
     has_color: bool,
     /// The models whose transitions are printed; all when there are none.
     printed_models: Vec<String>,
+    /// That of the longest name that is printed.
+    model_width: usize,
     models: Vec<ModelStages>,
     pulse: Pulse,
     transitions: u64,
@@ -46,8 +48,11 @@ impl Lines {
     /// As of `out`.
     pub fn hear(&mut self, told: Told, now: Duration, out: &mut impl Write) -> io::Result<()> {
         match told {
-            Told::Models(models) => self.models = models,
-            Told::Reading(reading) => self.pulse.note(now, *reading),
+            Told::Models(models) if models != self.models => {
+                self.models = models;
+                self.introduce(out)?;
+            }
+            Told::Figures(figures) => self.pulse.note(now, *figures),
             Told::Passed(passed, _) => {
                 self.silence = None;
                 for passed in passed {
@@ -58,9 +63,21 @@ impl Lines {
                 eprintln!("{why}");
                 self.silence = Some(why);
             }
-            Told::Silence(_) | Told::Customer(_) | Told::NoCustomer(..) => {}
+            Told::Models(_) | Told::Silence(_) | Told::Customer(_) | Told::NoCustomer(..) => {}
         }
         Ok(())
+    }
+
+    /// Says which models are printed, where others run that are not.
+    fn introduce(&mut self, out: &mut impl Write) -> io::Result<()> {
+        let names = self.models.iter().map(|model| model.name.as_str());
+        let (printed, others): (Vec<_>, Vec<_>) = names.partition(|name| self.is_printed(name));
+        self.model_width = printed.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let (printed, others) = (printed.join(", "), others.join(", "));
+        writeln!(out, "== transitions of {printed}; others run, too, and --model NAME prints one of them: {others}")
     }
 
     fn is_printed(&self, model: &str) -> bool {
@@ -82,8 +99,13 @@ impl Lines {
         let change = passed.change.replace('→', "->").replace('·', "-");
         writeln!(
             out,
-            "{}  {:<14} {:<14} {begin}{:<24}{end} {change:<30} {}",
-            passed.occurred_at, passed.customer_id, passed.model, passed.name, passed.reason
+            "{}  {:<14} {:<width$} {begin}{:<24}{end} {change:<30} {}",
+            passed.occurred_at,
+            passed.customer_id,
+            passed.model,
+            passed.name,
+            passed.reason,
+            width = self.model_width,
         )
     }
 
@@ -99,16 +121,16 @@ impl Lines {
         self.second_due = now + SECOND;
         self.printed = 0;
         self.printed_names.clear();
-        let Some(reading) = self.pulse.latest() else { return Ok(()) };
+        let Some(figures) = self.pulse.latest() else { return Ok(()) };
         let of_name = |name: &String| self.models.iter().find(|model| model.name == *name);
         let shown = self.printed_models.iter().find_map(of_name);
         let Some(model) = shown.or(self.models.first()) else { return Ok(()) };
         let standing = model.stages.iter().fold(String::new(), |mut text, stage| {
-            let count = reading.customers.get(&(model.name.clone(), stage.name.clone())).copied();
+            let count = figures.customers.get(&(model.name.clone(), stage.name.clone())).copied();
             _ = write!(text, "  {} {}", stage.name, count.unwrap_or_default());
             text
         });
-        let clock = reading.clock.map(|seconds| Timestamp::from_millis((seconds * 1_000.0) as i64));
+        let clock = figures.clock.map(|seconds| Timestamp::from_millis((seconds * 1_000.0) as i64));
         let date = pace.map(|pace| pace.now).or(clock).map(minute_of).unwrap_or_default();
         let rate = |rate: Option<u64>| rate.map_or("-".to_owned(), words::grouped);
         let (begin, end) = if self.has_color { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
@@ -116,9 +138,9 @@ impl Lines {
             out,
             "{begin}== {}  {} touchpoints/s  {} transitions/s  lag {} |{standing}{end}",
             date.get(..10).unwrap_or_default(),
-            rate(self.pulse.rate(|reading| reading.touchpoints)),
-            rate(self.pulse.rate(|reading| reading.transitions)),
-            reading.lag_records,
+            rate(self.pulse.rate(|figures| figures.touchpoints)),
+            rate(self.pulse.rate(|figures| figures.transitions)),
+            figures.lag_records,
         )
     }
 
@@ -127,10 +149,10 @@ impl Lines {
     /// # Errors
     /// As of `out`.
     pub fn farewell(&self, out: &mut impl Write) -> io::Result<()> {
-        let touchpoints = self.pulse.latest().map_or(0, |reading| reading.touchpoints);
+        let touchpoints = self.pulse.latest().map_or(0, |figures| figures.touchpoints);
         writeln!(out, "\n{touchpoints} touchpoints, {} transitions", self.transitions)?;
         for ((model, name), count) in self.by_name.iter().filter(|((model, _), _)| self.is_printed(model)) {
-            writeln!(out, "  {model:<14} {name:<24} {count}")?;
+            writeln!(out, "  {model:<width$} {name:<24} {count}", width = self.model_width)?;
         }
         Ok(())
     }
@@ -149,7 +171,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::metrics_page::Reading;
+    use crate::live::metrics_page::Figures;
     use crate::live::told::StageName;
 
     #[test]
@@ -158,7 +180,9 @@ mod tests {
         let mut out = Vec::new();
         let stages = vec![StageName { name: "active".to_owned(), is_outside: false }];
         let model = ModelStages { name: "retention".to_owned(), title: String::new(), stages };
-        lines.hear(Told::Models(vec![model]), Duration::ZERO, &mut out).unwrap();
+        for _ in 0..2 {
+            lines.hear(Told::Models(vec![model.clone()]), Duration::ZERO, &mut out).unwrap();
+        }
         let of = |model: &str, name: &str| Passed {
             model: model.to_owned(),
             name: name.to_owned(),
@@ -175,8 +199,8 @@ mod tests {
         ];
         lines.hear(Told::Passed(passed, 0), Duration::ZERO, &mut out).unwrap();
         let customers = [(("retention".to_owned(), "active".to_owned()), 7)];
-        let reading = Reading { touchpoints: 9, customers: customers.into(), ..Reading::default() };
-        lines.hear(Told::Reading(Box::new(reading)), Duration::ZERO, &mut out).unwrap();
+        let figures = Figures { touchpoints: 9, customers: customers.into(), ..Figures::default() };
+        lines.hear(Told::Figures(Box::new(figures)), Duration::ZERO, &mut out).unwrap();
         lines.pass_time(Duration::from_millis(900), None, &mut out).unwrap();
         lines.pass_time(Duration::from_millis(1_100), None, &mut out).unwrap();
         lines.farewell(&mut out).unwrap();
@@ -185,5 +209,28 @@ mod tests {
         assert!(text.contains("active -> at_risk") && text.contains("|  active 7\n"), "{text}");
         assert!(text.contains("9 touchpoints, 5 transitions") && !text.contains("not_told"), "{text}");
         assert_eq!(text.matches("==").count(), 1);
+    }
+    #[test]
+    fn models_that_are_not_printed_are_named_once_and_names_are_padded_to_the_longest() {
+        let mut lines = Lines::new(&["short".to_owned(), "a_name_of_some_length".to_owned()], false);
+        let mut out = Vec::new();
+        let model = |name: &str| ModelStages { name: name.to_owned(), title: String::new(), stages: Vec::new() };
+        let models = ["short", "other", "a_name_of_some_length", "another"].map(model).to_vec();
+        for _ in 0..2 {
+            lines.hear(Told::Models(models.clone()), Duration::ZERO, &mut out).unwrap();
+        }
+        let of = |model: &str| Passed {
+            model: model.to_owned(),
+            kind: "stage".to_owned(),
+            name: "moved".to_owned(),
+            ..Passed::default()
+        };
+        let passed = vec![of("short"), of("a_name_of_some_length")];
+        lines.hear(Told::Passed(passed, 0), Duration::ZERO, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let introduction = "== transitions of short, a_name_of_some_length; others run, too, and --model NAME prints one of them: other, another";
+        assert_eq!(text.lines().filter(|line| line.starts_with("==")).collect::<Vec<_>>(), [introduction]);
+        let places: Vec<_> = text.lines().filter_map(|line| line.find(" moved ")).collect();
+        assert!(places.len() == 2 && places[0] == places[1], "{text}");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! More pass than anybody can read. In each second some are shown, seldom ones before frequent ones; all are counted.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(super) struct Log {
     pub(super) came: u64,
     /// The cursor: the number of a transition that is shown.
     chosen: Option<u64>,
+    /// How many lines the latest picture had for them: who chooses the first means the first of these.
+    lines: Cell<usize>,
 }
 
 impl Log {
@@ -76,13 +79,15 @@ impl Log {
         self.shown.iter().position(|passed| passed.cursor == cursor)
     }
 
-    /// Moves the cursor by `steps`, down if positive; past the latest there is none and the list follows what comes.
+    /// Moves the cursor by `steps`, down if positive; past the latest there is none and the list follows what comes. Where there is
+    /// none, up begins with the latest and down with the first in the picture.
     pub(super) fn choose(&mut self, steps: isize) {
         let last = self.shown.len().checked_sub(1);
         let from = self.chosen.and_then(|chosen| self.place_of(chosen));
         self.chosen = match (last, from) {
             (Some(last), None) if steps < 0 => Some(last.saturating_sub(steps.unsigned_abs() - 1)),
-            (None, _) | (Some(_), None) => None,
+            (Some(last), None) => Some((last + 1).saturating_sub(self.lines.get().max(1))),
+            (None, _) => None,
             (Some(last), Some(from)) => {
                 let to = from.saturating_add_signed(steps);
                 (to <= last).then_some(to)
@@ -96,6 +101,11 @@ impl Log {
         self.chosen = None;
     }
 
+    /// The transition that came last, of those that are shown.
+    pub(super) fn latest(&self) -> Option<&Passed> {
+        self.shown.back()
+    }
+
     /// The transition under the cursor.
     pub(super) fn chosen(&self) -> Option<&Passed> {
         self.shown.get(self.place_of(self.chosen?)?)
@@ -103,6 +113,7 @@ impl Log {
 
     /// The transitions for a place of so many lines, the latest last, and which of them is under the cursor.
     pub(super) fn window(&self, lines: usize) -> (Vec<&Passed>, Option<usize>) {
+        self.lines.set(lines);
         let place = self.chosen.and_then(|chosen| self.place_of(chosen));
         let end = match place {
             // The cursor stays in the middle, as far as there is anything below it.
@@ -152,8 +163,6 @@ mod tests {
     fn the_cursor_stays_with_its_transition_while_others_come() {
         let mut log = log(&["a", "b", "c"]);
         log.pass(Duration::ZERO);
-        log.choose(1);
-        assert_eq!(log.chosen(), None, "there is nothing below the latest");
         log.choose(-1);
         log.choose(-1);
         assert_eq!(log.chosen().map(|passed| passed.name.as_str()), Some("b"));
@@ -168,6 +177,22 @@ mod tests {
         assert_eq!(log.chosen(), None);
         let (window, place) = log.window(3);
         assert_eq!((window[2].name.as_str(), place), ("f", None));
+    }
+
+    #[test]
+    fn down_begins_with_the_first_in_the_picture_and_ends_past_the_latest() {
+        let mut log = Log::default();
+        log.choose(1);
+        assert_eq!(log.chosen(), None, "there is nothing to choose");
+        note(&mut log, 0, &["a", "b", "c", "d"]);
+        log.pass(Duration::ZERO);
+        for (lines, first) in [(2, "c"), (9, "a")] {
+            assert_eq!(log.window(lines).1, None);
+            log.choose(1);
+            assert_eq!(log.chosen().map(|passed| passed.name.as_str()), Some(first));
+            log.choose(10);
+            assert_eq!(log.chosen(), None, "it follows what comes");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// What was read at once.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Reading {
+pub struct Figures {
     /// Whether every partition of the instance is worked on.
     pub is_ready: bool,
     /// Customers by model and stage; the empty stage is none.
@@ -29,7 +29,7 @@ pub struct Reading {
     pub started: f64,
 }
 
-impl Reading {
+impl Figures {
     /// Reads a page; what it does not know is left out.
     #[must_use]
     #[expect(
@@ -38,40 +38,40 @@ impl Reading {
         reason = "counts are neither negative nor past 2^53"
     )]
     pub fn of_page(page: &str) -> Self {
-        let mut reading = Self::default();
+        let mut figures = Self::default();
         for line in page.lines().filter(|line| !line.starts_with('#')) {
             let Some((name, labels, value)) = series(line) else { continue };
             let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
             let count = value as u64;
             match name {
-                "lifecycle_ready" => reading.is_ready = value > 0.5,
+                "lifecycle_ready" => figures.is_ready = value > 0.5,
                 "lifecycle_customers" => {
-                    *reading.customers.entry((label("model"), label("stage"))).or_default() += count;
+                    *figures.customers.entry((label("model"), label("stage"))).or_default() += count;
                 }
-                "lifecycle_partition_customers" => reading.customers_kept += count,
+                "lifecycle_partition_customers" => figures.customers_kept += count,
                 "lifecycle_stage_moves_total" => {
-                    *reading.moves.entry((label("model"), label("from"), label("to"))).or_default() += count;
+                    *figures.moves.entry((label("model"), label("from"), label("to"))).or_default() += count;
                 }
-                "lifecycle_touchpoints_consumed_total" => reading.touchpoints += count,
-                "lifecycle_transitions_total" => reading.transitions += count,
-                "lifecycle_lag_records" => reading.lag_records += count,
-                "lifecycle_lag_seconds" => reading.lag_seconds = reading.lag_seconds.max(value),
+                "lifecycle_touchpoints_consumed_total" => figures.touchpoints += count,
+                "lifecycle_transitions_total" => figures.transitions += count,
+                "lifecycle_lag_records" => figures.lag_records += count,
+                "lifecycle_lag_seconds" => figures.lag_seconds = figures.lag_seconds.max(value),
                 "lifecycle_partition_clock_timestamp_seconds" if value > 0.0 => {
-                    reading.clock = Some(reading.clock.map_or(value, |clock| clock.max(value)));
+                    figures.clock = Some(figures.clock.map_or(value, |clock| clock.max(value)));
                 }
-                "process_start_time_seconds" => reading.started = value,
+                "process_start_time_seconds" => figures.started = value,
                 "lifecycle_commit_duration_seconds_bucket" => {
                     let end = label("le").parse().unwrap_or(f64::INFINITY);
-                    match reading.commits.iter_mut().find(|(at, _)| at.total_cmp(&end).is_eq()) {
+                    match figures.commits.iter_mut().find(|(at, _)| at.total_cmp(&end).is_eq()) {
                         Some((_, sum)) => *sum += count,
-                        None => reading.commits.push((end, count)),
+                        None => figures.commits.push((end, count)),
                     }
                 }
                 _ => {}
             }
         }
-        reading.commits.sort_by(|one, other| one.0.total_cmp(&other.0));
-        reading
+        figures.commits.sort_by(|one, other| one.0.total_cmp(&other.0));
+        figures
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_page_is_read_and_partitions_are_added_up() {
-        let reading = Reading::of_page(
+        let figures = Figures::of_page(
             "# HELP lifecycle_ready 1 when\nlifecycle_ready 1\n\
              lifecycle_customers{model=\"retention\",stage=\"active\"} 12\n\
              lifecycle_customers{model=\"retention\",stage=\"\"} 3\n\
@@ -133,11 +133,11 @@ mod tests {
              lifecycle_commit_duration_seconds_bucket{le=\"0.01\"} 2\n\
              something_else{a=\"b \\\"c\\\" }\",d=\"\\\\\"} NaN\nno value\n",
         );
-        let stage = |stage: &str| reading.customers[&("retention".to_owned(), stage.to_owned())];
-        assert_eq!((stage("active"), stage(""), reading.lag_records), (12, 3, 12));
-        assert_eq!((reading.is_ready, reading.lag_seconds, reading.clock), (true, 1.5, Some(1_764_000_000.5)));
-        assert_eq!(reading.commits, [(0.01, 2), (0.1, 5), (f64::INFINITY, 6)]);
-        assert_eq!(reading.moves.values().sum::<u64>(), 9);
+        let stage = |stage: &str| figures.customers[&("retention".to_owned(), stage.to_owned())];
+        assert_eq!((stage("active"), stage(""), figures.lag_records), (12, 3, 12));
+        assert_eq!((figures.is_ready, figures.lag_seconds, figures.clock), (true, 1.5, Some(1_764_000_000.5)));
+        assert_eq!(figures.commits, [(0.01, 2), (0.1, 5), (f64::INFINITY, 6)]);
+        assert_eq!(figures.moves.values().sum::<u64>(), 9);
     }
 
     #[test]

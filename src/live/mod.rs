@@ -17,6 +17,6 @@ mod words;
 
 pub use draw::{Look, draw};
 pub use lines::Lines;
-pub use metrics_page::Reading;
+pub use metrics_page::Figures;
 pub use state::{Key, Pace, View, Wish};
 pub use told::{CustomerPage, ModelStages, Passed, StageName, Standing, Told};

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::metrics_page::Reading;
+use super::metrics_page::Figures;
 
 /// Over which time moves are counted.
 pub(super) const FLOW_WINDOW: Duration = Duration::from_secs(10);
@@ -19,7 +19,7 @@ const HISTORY_MAX: usize = 240;
 /// Readings of the last seconds.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
-    readings: VecDeque<(Duration, Reading)>,
+    readings: VecDeque<(Duration, Figures)>,
     /// Transitions a second, one for each reading, the latest last.
     history: VecDeque<u64>,
 }
@@ -41,27 +41,27 @@ pub(super) struct Flow {
 }
 
 impl Pulse {
-    pub(super) fn note(&mut self, now: Duration, reading: Reading) {
+    pub(super) fn note(&mut self, now: Duration, figures: Figures) {
         let is_anew = self.latest().is_some_and(|latest| {
-            reading.touchpoints < latest.touchpoints || (reading.started - latest.started).abs() > 1.0
+            figures.touchpoints < latest.touchpoints || (figures.started - latest.started).abs() > 1.0
         });
         if is_anew {
             self.readings.clear();
         }
-        self.readings.push_back((now, reading));
+        self.readings.push_back((now, figures));
         while self.readings.len() > READINGS_MAX
             || self.readings.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) >= FLOW_WINDOW)
         {
             self.readings.pop_front();
         }
-        self.history.push_back(self.rate(|reading| reading.transitions).unwrap_or_default());
+        self.history.push_back(self.rate(|figures| figures.transitions).unwrap_or_default());
         while self.history.len() > HISTORY_MAX {
             self.history.pop_front();
         }
     }
 
-    pub(super) fn latest(&self) -> Option<&Reading> {
-        self.readings.back().map(|(_, reading)| reading)
+    pub(super) fn latest(&self) -> Option<&Figures> {
+        self.readings.back().map(|(_, figures)| figures)
     }
 
     pub(super) fn history(&self) -> impl DoubleEndedIterator<Item = u64> {
@@ -69,7 +69,7 @@ impl Pulse {
     }
 
     /// The latest reading and the one before it by `window`, or the oldest, with the seconds between.
-    fn pair(&self, window: Duration) -> Option<(f64, &Reading, &Reading)> {
+    fn pair(&self, window: Duration) -> Option<(f64, &Figures, &Figures)> {
         let (now, latest) = self.readings.back()?;
         let since = now.saturating_sub(window);
         let (then, earlier) = self.readings.iter().rev().find(|(at, _)| *at <= since).or(self.readings.front())?;
@@ -84,7 +84,7 @@ impl Pulse {
         clippy::cast_sign_loss,
         reason = "counts are neither negative nor past 2^52"
     )]
-    pub(super) fn rate(&self, counter: impl Fn(&Reading) -> u64) -> Option<u64> {
+    pub(super) fn rate(&self, counter: impl Fn(&Figures) -> u64) -> Option<u64> {
         let (seconds, earlier, latest) = self.pair(RATE_WINDOW)?;
         Some((counter(latest).saturating_sub(counter(earlier)) as f64 / seconds).round() as u64)
     }
@@ -151,22 +151,22 @@ fn quantile(buckets: &[(f64, u64)], share: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn reading(touchpoints: u64) -> Reading {
+    fn figures(touchpoints: u64) -> Figures {
         let moves = [(("m".to_owned(), "a".to_owned(), "b".to_owned()), touchpoints / 10)];
-        Reading {
+        Figures {
             touchpoints,
             transitions: touchpoints * 2,
             clock: Some(1e9),
             moves: moves.into(),
             commits: vec![(0.01, touchpoints), (0.1, touchpoints * 2), (f64::INFINITY, touchpoints * 2)],
-            ..Reading::default()
+            ..Figures::default()
         }
     }
 
     fn pulse(readings: &[(u64, u64)]) -> Pulse {
         let mut pulse = Pulse::default();
         for &(second, touchpoints) in readings {
-            pulse.note(Duration::from_secs(second), reading(touchpoints));
+            pulse.note(Duration::from_secs(second), figures(touchpoints));
         }
         pulse
     }
@@ -174,8 +174,8 @@ mod tests {
     #[test]
     fn rates_are_those_of_the_last_seconds() {
         let pulse = pulse(&[(0, 0), (1, 10_000), (2, 10_100), (3, 10_200), (4, 10_300), (6, 10_500)]);
-        assert_eq!(pulse.rate(|reading| reading.touchpoints), Some(100));
-        assert_eq!(super::Pulse::default().rate(|reading| reading.touchpoints), None);
+        assert_eq!(pulse.rate(|figures| figures.touchpoints), Some(100));
+        assert_eq!(super::Pulse::default().rate(|figures| figures.touchpoints), None);
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_restart_of_the_service_is_no_fall() {
         let pulse = pulse(&[(0, 5_000), (1, 6_000), (2, 10), (3, 20)]);
-        assert_eq!(pulse.rate(|reading| reading.touchpoints), Some(10));
+        assert_eq!(pulse.rate(|figures| figures.touchpoints), Some(10));
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
         let mut pulse = Pulse::default();
         for second in 0..5_u32 {
             let clock = Some(1e9 + f64::from(second) * 86_400.0);
-            pulse.note(Duration::from_secs(second.into()), Reading { clock, ..Reading::default() });
+            pulse.note(Duration::from_secs(second.into()), Figures { clock, ..Figures::default() });
         }
         assert_eq!(pulse.speed(), Some(86_400.0));
     }

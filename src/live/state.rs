@@ -137,14 +137,14 @@ impl View {
         }
         match told {
             Told::Models(models) if models != self.models => self.begin(models),
-            Told::Reading(reading) if !self.is_frozen => self.pulse.note(now, *reading),
+            Told::Figures(figures) if !self.is_frozen => self.pulse.note(now, *figures),
             Told::Passed(passed, missed) if !self.is_frozen => {
                 self.missed += missed;
                 for passed in passed {
                     self.note(passed);
                 }
             }
-            Told::Models(_) | Told::Reading(_) | Told::Passed(..) => {}
+            Told::Models(_) | Told::Figures(_) | Told::Passed(..) => {}
             Told::Customer(told) => {
                 if let Page::Customer { id, known, .. } = &mut self.page
                     && *id == told.customer_id
@@ -243,7 +243,8 @@ impl View {
                 self.model = if model < self.models.len() { model } else { self.model };
             }
             Key::Enter => {
-                let id = self.logs.get(self.model)?.chosen()?.customer_id.clone();
+                let log = self.logs.get(self.model)?;
+                let id = log.chosen().or(log.latest())?.customer_id.clone();
                 return Some(self.look(id));
             }
             _ => {
@@ -322,8 +323,12 @@ mod tests {
     #[test]
     fn a_customer_is_picked_by_the_cursor_or_by_name() {
         let mut view = view();
-        assert_eq!(view.press(Key::Enter), None, "nothing is chosen");
-        assert_eq!(view.press(Key::Up), None);
+        assert_eq!(view.press(Key::Enter), Some(Wish::Look("boris".to_owned())), "the latest, where none is chosen");
+        assert_eq!(view.press(Key::Escape), Some(Wish::LookAway));
+        assert_eq!((view.press(Key::Down), view.press(Key::Up)), (None, None));
+        assert_eq!(view.press(Key::Enter), Some(Wish::Look("anna".to_owned())));
+        assert_eq!(view.press(Key::Escape), Some(Wish::LookAway));
+        assert_eq!(view.press(Key::Down), None);
         assert_eq!(view.press(Key::Enter), Some(Wish::Look("boris".to_owned())));
         view.hear(
             Told::Customer(Box::new(CustomerPage { customer_id: "anna".to_owned(), ..CustomerPage::default() })),

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::metrics_page::Reading;
+use super::metrics_page::Figures;
 use super::words::{self, minute, minute_of};
 use crate::lifecycle::time::Timestamp;
 use crate::wire::time::parse_timestamp;
@@ -16,7 +16,7 @@ pub enum Told {
     /// The models that run.
     Models(Vec<ModelStages>),
     /// Its metrics.
-    Reading(Box<Reading>),
+    Figures(Box<Figures>),
     /// Transitions that were committed since, and how many were missed between.
     Passed(Vec<Passed>, u64),
     /// The customer who was asked for.

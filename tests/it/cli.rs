@@ -112,6 +112,91 @@ fn the_demo_shows_transitions_and_ends_in_order() {
     assert!(run.errors.contains("Ctrl-C ends the demo"), "{}", run.errors);
 }
 
+#[test]
+fn numbers_out_of_their_limits_are_told_the_limits() {
+    for (arguments, told) in [
+        (&["demo", "--seconds", "-1"][..], "'-1' for '--seconds <N>': write a whole number from 1 to 86400"),
+        (
+            &["demo", "--days-per-second", "101"],
+            "'101' for '--days-per-second <N>': write a whole number from 1 to 100",
+        ),
+        (&["top", "--seconds", "0"], "'0' for '--seconds <N>': write a whole number from 1 to 86400"),
+        (
+            &["topics", "--verify", "--partitions", "-2"],
+            "'-2' for '--partitions <N>': write a whole number from 1 to 100000",
+        ),
+        (&["topics", "--verify", "--replication", "many"], "write a whole number from 1 to 100"),
+    ] {
+        let run = run(arguments);
+        assert_eq!(run.code, 2, "{arguments:?}");
+        assert!(run.errors.contains(told), "{arguments:?}: {}", run.errors);
+    }
+}
+
+#[test]
+fn the_demo_says_what_its_broker_is_for() {
+    let help = run(&["demo", "--help"]).output;
+    assert!(help.contains("is for consuming only"), "{help}");
+}
+
+#[test]
+fn without_a_file_it_is_told_what_was_looked_for() {
+    for command in [&["config", "show"][..], &["config", "check"], &["doctor"], &["run"], &["topics", "--verify"]] {
+        let run = run(command);
+        assert_eq!((run.code, run.output.as_str()), (2, ""), "{command:?}");
+        let told = "`kafka.bootstrap_servers` is missing: no configuration file is named and LIFECYCLE_KAFKA_BOOTSTRAP_SERVERS is not \
+                    set; name a file with --config FILE or LIFECYCLE_CONFIG, or set the variable";
+        assert_eq!(run.errors.trim_end(), told, "{command:?}");
+    }
+}
+
+/// An address where nobody listens.
+fn nobody() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+    listener.local_addr().expect("it is bound").to_string()
+}
+
+#[test]
+fn models_that_cannot_be_used_are_told_by_whatever_looks_at_the_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let configuration =
+        format!("kafka: {{bootstrap_servers: '{}', instance_id: a}}\nmodels: [./mine.yaml]\n", nobody());
+    std::fs::write(directory.path().join("lifecycle.yaml"), configuration).unwrap();
+    std::fs::write(directory.path().join("mine.yaml"), "model: mine\nversion: 1\nstagez: []\n").unwrap();
+    for command in [&["config", "show"][..], &["config", "check"], &["doctor"], &["run"]] {
+        let run = lifecycle(directory.path(), &[command, &["--config", "lifecycle.yaml"]].concat(), b"");
+        assert_eq!(run.code, 2, "{command:?}: {}", run.errors);
+        assert!(run.errors.contains("stagez") && run.errors.contains("mine.yaml:3:1"), "{command:?}: {}", run.errors);
+        assert_eq!(run.output.contains("./mine.yaml"), command == ["config", "show"], "{command:?}: {}", run.output);
+    }
+}
+
+#[test]
+fn a_broker_that_does_not_answer_is_named_first_with_the_cause_and_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = nobody();
+    let configuration = format!("kafka: {{bootstrap_servers: '{broker}', instance_id: a}}\n");
+    std::fs::write(directory.path().join("lifecycle.yaml"), configuration).unwrap();
+    let told = format!("{broker} does not answer: connection refused; see that Kafka runs there");
+    let refuse = |arguments: &[&str]| {
+        let run = lifecycle(directory.path(), arguments, b"");
+        assert_eq!(run.code, 3, "{arguments:?}: {}", run.errors);
+        let begin = format!("lifecycle {}: {told}", arguments[0]);
+        assert!(run.errors.lines().any(|line| line.starts_with(&begin)), "{arguments:?}: {}", run.errors);
+        run.output
+    };
+    assert_eq!(refuse(&["topics", "--verify", "--config", "lifecycle.yaml"]), "");
+    assert_eq!(refuse(&["generate", "--bootstrap-servers", &broker]), "");
+    assert_eq!(refuse(&["doctor", "--config", "lifecycle.yaml"]), "");
+    let report = refuse(&["doctor", "--config", "lifecycle.yaml", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    assert_eq!((checks.len(), &report["counts"]["problem"]), (1, &1.into()));
+    assert_eq!((&checks[0]["verdict"], &checks[0]["about"]), (&"problem".into(), &"brokers".into()));
+    assert_eq!((&checks[0]["place"], &checks[0]["what"]), (&broker.as_str().into(), &told.split("; ").next().into()));
+    assert!(checks[0]["to_do"].as_str().unwrap().starts_with("see that Kafka runs there"), "{report}");
+}
+
 /// Where the device that is always full exists.
 #[cfg(target_os = "linux")]
 #[test]

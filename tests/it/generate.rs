@@ -170,6 +170,25 @@ fn a_speed_lets_so_much_time_pass() {
 }
 
 #[test]
+fn what_no_touchpoint_can_bear_is_not_generated() {
+    let told = "touchpoints can bear the years 1 to 9999: let --start and --days";
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("touchpoints.ndjson").display().to_string();
+    for days in [&["--days", "31"][..], &[]] {
+        let run = generate(&[&["--start", "9999-12-02T00:00:00Z", "--output", &output], days].concat());
+        assert!(run.code == 2 && run.errors.contains(told), "{}", run.errors);
+        assert!(!Path::new(&output).exists(), "refused before anything is written");
+    }
+    let run = generate(&["--start", "1000000d"]);
+    assert!(run.code == 2 && run.errors.contains(told), "{}", run.errors);
+    // Where nothing says when it ends, it is refused when it comes there.
+    let endless = generate(&["--start", "9999-12-30T00:00:00Z", "--touchpoints", "1000000"]);
+    assert!(endless.code == 2 && endless.errors.contains(told), "{}", endless.errors);
+    let text = generated(&["--start", "9999-12-02T00:00:00Z", "--days", "29"]);
+    assert!(text.lines().count() > 10 && !text.contains("\"occurred_at\":\"9999-12-31T23:59:59.999Z\""), "{text}");
+}
+
+#[test]
 fn what_does_not_fit_together_is_refused() {
     for (arguments, told) in [
         (&["--rate", "5", "--speed", "1d"][..], "cannot be used with"),
@@ -177,6 +196,13 @@ fn what_does_not_fit_together_is_refused() {
         (&["--bad", "2"], "write a share from 0 to 1"),
         (&["--start", "yesterday"], "write an instant such as"),
         (&["--speed", "0s"], "write a length from 1ms to 365d"),
+        (&["--start=-5d"], "write an instant such as"),
+        (&["--late-by=-1m"], "expected a length of time, such as 90d"),
+        (&["--days", "-5"], "invalid value '-5' for '--days <N>': write a whole number from 1 to 100000"),
+        (&["--touchpoints", "0"], "write a whole number from 1 to 1000000000000"),
+        (&["--seed", "-1"], "write a whole number from 0 to"),
+        (&["--rate", "-1"], "write a number from 0.001"),
+        (&["--bad", "-0.5"], "write a share from 0 to 1"),
         (&["--topic", "touchpoints"], "--topic needs --bootstrap-servers or --config"),
         (&["--output", "/nowhere/at/all"], "/nowhere/at/all cannot be written"),
     ] {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lifecycle_processor::lifecycle::time::Timestamp;
-use lifecycle_processor::live::{CustomerPage, Key, Look, ModelStages, Pace, Passed, Reading, Told, View, draw};
+use lifecycle_processor::live::{CustomerPage, Figures, Key, Look, ModelStages, Pace, Passed, Told, View, draw};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
@@ -25,7 +25,7 @@ fn models() -> Vec<ModelStages> {
     ]}))
 }
 
-fn page(second: u64) -> Reading {
+fn page(second: u64) -> Figures {
     let mut page = format!(
         "lifecycle_ready 1\nprocess_start_time_seconds 5\nlifecycle_partition_customers{{partition=\"0\"}} {}\n\
          lifecycle_touchpoints_consumed_total {}\nlifecycle_transitions_total {}\nlifecycle_lag_records{{partition=\"0\"}} 3\n\
@@ -66,7 +66,7 @@ fn page(second: u64) -> Reading {
             count * second
         );
     }
-    Reading::of_page(&page)
+    Figures::of_page(&page)
 }
 
 fn transition(cursor: u64) -> Value {
@@ -97,7 +97,7 @@ fn view() -> View {
     let pace = Pace { now: Timestamp::from_millis(1_761_314_400_000), speed: 432_000.0, is_paused: false };
     for second in 0..12 {
         let now = Duration::from_secs(second);
-        view.hear(Told::Reading(Box::new(page(second))), now);
+        view.hear(Told::Figures(Box::new(page(second))), now);
         let passed = (second * 3..second * 3 + 3).map(|cursor| Passed::of(&transition(cursor))).collect();
         view.hear(Told::Passed(passed, 0), now);
         view.pass(now, Some(pace));

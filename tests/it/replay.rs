@@ -136,6 +136,20 @@ fn dead_letters_never_take_the_place_of_the_touchpoints() {
 }
 
 #[test]
+fn dead_letters_never_stand_among_the_transitions() {
+    let directory = tempfile::tempdir().unwrap();
+    let run =
+        replay_in(directory.path(), &["--dead-letters", "-", "-"], format!("no touchpoint\n{TOUCHPOINTS}").as_bytes());
+    assert_eq!((run.code, run.output.as_str()), (2, ""));
+    assert!(
+        run.errors.contains("--dead-letters -: standard output is taken by the transitions: name a file"),
+        "{}",
+        run.errors
+    );
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "no file is called so");
+}
+
+#[test]
 fn a_file_that_is_missing_and_a_model_that_nobody_ships_are_refused() {
     let run = replay(&["nowhere.ndjson"], "");
     assert_eq!(run.code, 2);

@@ -27,6 +27,7 @@ use crate::telemetry::logging::{self, LogFormat};
 use crate::wire::cloud_events::CloudEvents;
 
 use super::Exit;
+use super::number::whole;
 use super::watch::{End, PREFERRED, Watch};
 use shop::{Shop, ShopTime};
 
@@ -46,23 +47,24 @@ Examples:
   lifecycle demo --model ./my-model.yaml
 
 On a terminal it fills the screen; ? shows the keys. Nothing has to be installed: the broker lives inside this process
-and ends with it.";
+and ends with it. Its address, which plain lines begin with, is for consuming only: it is a stand-in that keeps no
+positions and is no proof of exactly-once.";
 
 /// Watch generated customers move through their lifecycle, on the real service.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DemoArguments {
     /// Stop after so many seconds [default: at Ctrl-C]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(1, 86_400))]
     seconds: Option<u64>,
     /// How many days pass in a second
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = 5, allow_negative_numbers = true, value_parser = whole::<u32>(1, 100))]
     days_per_second: u32,
     /// How many customers appear in a day
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true, value_parser = whole::<u32>(1, 1_000))]
     customers_per_day: u32,
     /// Decides everything that is left to chance
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole::<u64>(0, usize::MAX))]
     seed: u64,
     /// A shipped model, or a model file; may be repeated [default: all shipped models]
     #[arg(long = "model", value_name = "NAME|FILE")]
@@ -151,7 +153,9 @@ fn show(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, Strin
 
 fn welcome(servers: &str, address: &str, days_per_second: u32) {
     eprintln!("generated customers of a shop, {days_per_second} days a second; Ctrl-C ends the demo");
-    eprintln!("kafka at {servers} (topic {TRANSITIONS}), http at http://{address}/v1/customers/customer-00001");
+    eprintln!(
+        "kafka at {servers} (topic {TRANSITIONS}, for consuming only), http at http://{address}/v1/customers/customer-00001"
+    );
 }
 
 /// The models that people understand at once, as far as they run; else all.

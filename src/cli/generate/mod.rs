@@ -24,6 +24,7 @@ use crate::wire::time::{parse_duration, parse_timestamp};
 
 use super::Exit;
 use super::fact_arguments::parse_currency;
+use super::number::whole;
 use output::{Failure, Output};
 use pace::{Pace, Pacer};
 use progress::Progress;
@@ -38,6 +39,9 @@ const DAYS: u32 = 365;
 const CUSTOMERS_PER_DAY: f64 = 10.0;
 /// Later than anything that is generated.
 const NEVER: Timestamp = Timestamp::from_millis(i64::MAX / 4);
+
+const PAST_THE_YEARS: &str =
+    "touchpoints can bear the years 1 to 9999: let --start and --days, or what else sets the end, keep within them";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,42 +58,42 @@ The same options give the same bytes, except with --live and --start now.";
 #[command(after_help = EXAMPLES)]
 pub(super) struct GenerateArguments {
     /// How many customers appear in all [default: as many as come in the time]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(1, 1_000_000_000))]
     customers: Option<u64>,
     /// How many customers appear in a day [default: 10; with --customers and --days so many as fill them]
-    #[arg(long, value_name = "N", value_parser = parse_rate)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_rate)]
     customers_per_day: Option<f64>,
     /// How many days pass for the customers [default: 365, unless something else sets an end]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>(1, 100_000))]
     days: Option<u32>,
     /// Stop after so many touchpoints
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(1, 1_000_000_000_000))]
     touchpoints: Option<u64>,
     /// When the first customer appears: an instant, `now`, or how long ago
     #[arg(long, value_name = "TIME", default_value = "2025-01-01T00:00:00Z", value_parser = parse_start)]
     start: Start,
     /// Decides everything that is left to chance
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole::<u64>(0, usize::MAX))]
     seed: u64,
     /// What amounts are in
     #[arg(long, value_name = "CODE", default_value = "USD", value_parser = parse_currency)]
     currency: Currency,
 
     /// The share of touchpoints that come twice
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = parse_share, help_heading = "Faults")]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = parse_share, help_heading = "Faults")]
     duplicates: f64,
     /// The share of touchpoints that come late, and so out of order
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = parse_share, help_heading = "Faults")]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = parse_share, help_heading = "Faults")]
     late: f64,
     /// How late touchpoints come, and repetitions after the first, at most
     #[arg(long, value_name = "LENGTH", default_value = "1m", value_parser = parse_length, help_heading = "Faults")]
     late_by: time::Duration,
     /// For which share of touchpoints a broken record comes beside them
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = parse_share, help_heading = "Faults")]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = parse_share, help_heading = "Faults")]
     bad: f64,
 
     /// Send so many touchpoints a second
-    #[arg(long, value_name = "N", value_parser = parse_rate, conflicts_with = "speed", help_heading = "Load")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_rate, conflicts_with = "speed", help_heading = "Load")]
     rate: Option<f64>,
     /// Let touchpoints occur when they are sent, in place of the customers' own time
     #[arg(long, requires = "rate", conflicts_with = "days", help_heading = "Load")]
@@ -98,7 +102,7 @@ pub(super) struct GenerateArguments {
     #[arg(long, value_name = "LENGTH", value_parser = parse_speed, help_heading = "Load")]
     speed: Option<time::Duration>,
     /// Stop after so many seconds
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400_000), help_heading = "Load")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(1, 86_400_000), help_heading = "Load")]
     seconds: Option<u64>,
 
     /// Write to this file [default: standard output, unless Kafka is named]
@@ -170,23 +174,26 @@ pub(super) fn run(arguments: &GenerateArguments) -> ExitCode {
 }
 
 fn generate(arguments: &GenerateArguments) -> Result<(), Failure> {
+    let start = match arguments.start {
+        Start::At(instant) => instant,
+        Start::Ago(length) => WallClock::start().now().wall - length,
+    };
+    let until = arguments.days().map_or(NEVER, |days| start + time::Duration::from_days(i64::from(days)));
+    if start < Timestamp::MIN || until < NEVER && until > Timestamp::MAX {
+        return Err(Failure::Usage(PAST_THE_YEARS.to_owned()));
+    }
     let mut output = Output::open(arguments)?;
+    let clock = WallClock::start();
     let stop = Arc::new(AtomicBool::new(false));
     // To a pipe a signal may end the process as it ends others; a topic is left in order.
     if output.is_kafka() {
         stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(Failure::Usage)?;
     }
-    let clock = WallClock::start();
-    let start = match arguments.start {
-        Start::At(instant) => instant,
-        Start::Ago(length) => clock.now().wall - length,
-    };
     let options = JourneyOptions { seed: arguments.seed, start, customers_per_day: arguments.customers_per_day() };
     // What depends on the time of day is another load each time: its ids must not look like repetitions of an earlier one.
     let is_of_now = arguments.live || matches!(arguments.start, Start::Ago(_));
     let tag = if is_of_now { format!("{:x}-", clock.now().wall.as_millis() / 1_000) } else { String::new() };
     let journeys = Journeys::new(options).limited_to(arguments.customers.unwrap_or(u64::MAX)).tagged(tag);
-    let until = arguments.days().map_or(NEVER, |days| start + time::Duration::from_days(i64::from(days)));
     let delivery = Delivery::new(arguments.faults(), arguments.currency.as_str());
     let mut progress = Progress::new(arguments, output.is_watched());
     let mut load = Load { journeys, delivery, until, left: arguments.touchpoints.unwrap_or(u64::MAX), made: 0 };
@@ -237,6 +244,9 @@ impl Load {
         for _ in 0..count.min(self.left) {
             let Some(mut touchpoint) = self.journeys.next_by(until.min(self.until)) else { break };
             touchpoint.occurred_at = stamp.unwrap_or(touchpoint.occurred_at);
+            if touchpoint.occurred_at > Timestamp::MAX {
+                return Err(Failure::Usage(PAST_THE_YEARS.to_owned()));
+            }
             self.delivery.take(&touchpoint);
             self.made += 1;
             self.left -= 1;

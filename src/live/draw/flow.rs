@@ -63,15 +63,15 @@ fn numbers(view: &View, look: Look, width: usize) -> Line<'static> {
     if let Some(why) = &view.silence {
         return Line::styled(cut(&format!(" {why}"), width), look.alarm());
     }
-    let Some(reading) = view.pulse.latest() else { return Line::default() };
+    let Some(figures) = view.pulse.latest() else { return Line::default() };
     let rate = |rate: Option<u64>| rate.map_or("-".to_owned(), grouped);
     let latency = view.pulse.latency();
     let mut items = vec![
-        ("", rate(view.pulse.rate(|reading| reading.touchpoints)), " touchpoints/s"),
-        ("", rate(view.pulse.rate(|reading| reading.transitions)), " transitions/s"),
+        ("", rate(view.pulse.rate(|figures| figures.touchpoints)), " touchpoints/s"),
+        ("", rate(view.pulse.rate(|figures| figures.transitions)), " transitions/s"),
         ("commit ", latency.map_or("-".to_owned(), |latency| seconds(latency.middle)), ""),
-        ("lag ", grouped(reading.lag_records), ""),
-        ("", grouped(reading.customers_kept), " customers"),
+        ("lag ", grouped(figures.lag_records), ""),
+        ("", grouped(figures.customers_kept), " customers"),
     ];
     if let Some(latency) = latency {
         items.push(("99 % of commits in ", seconds(latency.high), ""));
@@ -86,7 +86,7 @@ fn numbers(view: &View, look: Look, width: usize) -> Line<'static> {
         line.push_span(Span::styled(number, Look::strong()));
         line.push_span(Span::styled(format!("{after}   "), look.faint()));
     }
-    if !reading.is_ready && line.width() + 20 <= width {
+    if !figures.is_ready && line.width() + 20 <= width {
         line.push_span(Span::styled("not ready", look.alarm()));
     }
     let room = width.saturating_sub(line.width() + 1).min(30);
@@ -99,10 +99,10 @@ fn numbers(view: &View, look: Look, width: usize) -> Line<'static> {
 }
 
 fn stages(view: &View, model: &ModelStages, look: Look, width: usize) -> Vec<Row> {
-    let reading = view.pulse.latest();
+    let figures = view.pulse.latest();
     let count = |stage: &str| {
         let key = (model.name.clone(), stage.to_owned());
-        reading.and_then(|reading| reading.customers.get(&key).copied()).unwrap_or_default()
+        figures.and_then(|figures| figures.customers.get(&key).copied()).unwrap_or_default()
     };
     let flows = view.pulse.flows(&model.name);
     let most = model.stages.iter().map(|stage| count(&stage.name)).max().unwrap_or_default();
@@ -190,9 +190,9 @@ fn transitions(view: &View, model: &ModelStages, log: &Log, look: Look, frame: &
     let room = height.saturating_sub(detail.len());
     let (window, chosen) = log.window(room);
     let mut lines: Vec<Line<'_>> = if window.is_empty() {
-        let reading = view.pulse.latest();
-        let sentence = match reading {
-            Some(reading) if reading.is_ready => " no transition yet",
+        let figures = view.pulse.latest();
+        let sentence = match figures {
+            Some(figures) if figures.is_ready => " no transition yet",
             _ => " the service joins its group; the first transitions follow in some seconds",
         };
         vec![Line::styled(cut(sentence, width), look.faint())]

@@ -67,7 +67,7 @@ fn time(view: &View) -> String {
         let speed = if pace.is_paused { "paused".to_owned() } else { speed(pace.speed) };
         return format!("{} · {speed}", minute_of(pace.now));
     }
-    let clock = view.pulse.latest().and_then(|reading| reading.clock);
+    let clock = view.pulse.latest().and_then(|figures| figures.clock);
     let now = clock.map(|seconds| minute_of(Timestamp::from_millis((seconds * 1_000.0) as i64))).unwrap_or_default();
     match view.pulse.speed() {
         _ if view.is_frozen => format!("{now} · frozen"),
