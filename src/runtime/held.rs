@@ -12,6 +12,7 @@ use crate::partition::{Clock, Effects, Partition, Tally};
 use crate::wire::offset_metadata::OffsetMetadata;
 
 use super::caught_up::CaughtUp;
+use super::options::ClockSource;
 use super::publisher::Written;
 use super::sweep::Extent;
 use super::uncounted::Uncounted;
@@ -69,6 +70,8 @@ pub(super) struct Held {
     pub(super) gained_at: Option<Duration>,
     /// Up to when wake-ups may fire.
     pub(super) caught_up: CaughtUp,
+    /// When the records that were read were written, by their own timestamps: the latest.
+    pub(super) written: Option<Timestamp>,
     /// The changelog.
     pub(super) extent: Extent,
     /// Whether the client returns records of this partition.
@@ -135,6 +138,7 @@ impl Held {
             uncounted: Uncounted::default(),
             gained_at: Some(elapsed),
             caught_up: CaughtUp::default(),
+            written: None,
             extent: Extent::new(0, 0, 0, elapsed),
             reading: Reading::Paused,
             must_rewind: true,
@@ -155,9 +159,19 @@ impl Held {
                 || self.extent.has_something_to_note())
     }
 
-    /// The event time that touchpoints have reached, less the lateness.
-    pub(super) fn event_clock(&self, lateness: time::Duration) -> Option<Timestamp> {
-        self.machine.clock().less(lateness)
+    /// Notes that a record was read that was written at `timestamp_ms`, if it says so.
+    pub(super) fn read(&mut self, timestamp_ms: Option<i64>) {
+        self.written = self.written.max(timestamp_ms.map(Timestamp::from_millis));
+    }
+
+    /// The event time that touchpoints have reached, less the lateness. Where the wall counts, no further than to when they were
+    /// written: what lies in the future says nothing of what lies unread behind it.
+    pub(super) fn event_clock(&self, source: ClockSource, lateness: time::Duration) -> Option<Timestamp> {
+        let reached = self.machine.clock().less(lateness);
+        match source {
+            ClockSource::Touchpoints => reached,
+            ClockSource::Wall => reached.min(self.written.map(|written| written - lateness)),
+        }
     }
 
     /// What was pending has been committed as `share`. Returns what is to be counted.
@@ -183,6 +197,7 @@ impl Held {
         self.uncounted.clear();
         self.position = self.committed.offset.unwrap_or(self.position);
         self.caught_up.forget();
+        self.written = None;
         self.must_rewind = true;
     }
 }

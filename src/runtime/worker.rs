@@ -236,7 +236,7 @@ impl<M: Member> Worker<M> {
             wake_ups: held.machine.wake_ups_pending(),
             reached: held.machine.clock().reached(),
             committed_reached: held.machine.committed_clock().reached(),
-            clock: held.caught_up.clock(held.event_clock(self.options.facts.lateness)),
+            clock: held.caught_up.clock(held.event_clock(self.options.clock_source, self.options.facts.lateness)),
             next_wake_up: held.machine.next_wake_up(),
             population: held.machine.population().to_vec(),
         }
@@ -282,6 +282,7 @@ impl<M: Member> Worker<M> {
         let bytes = record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
         self.batch.add(1, bytes, now.elapsed);
         held.uncounted.consume(bytes, record.timestamp_ms);
+        held.read(record.timestamp_ms);
         let mut scratch = Scratch::default();
         let malformed = match self.decoder.decode(record.value.as_deref().unwrap_or_default(), &mut scratch) {
             Ok(touchpoint) if touchpoint.occurred_at - now.wall > self.options.max_ahead => {
@@ -317,7 +318,9 @@ impl<M: Member> Worker<M> {
             ClockSource::Touchpoints => Timestamp::MAX,
         };
         for held in self.held.values_mut().filter(|held| held.is_running()) {
-            let Some(until) = held.caught_up.clock(held.event_clock(lateness)) else { continue };
+            let Some(until) = held.caught_up.clock(held.event_clock(self.options.clock_source, lateness)) else {
+                continue;
+            };
             // A touchpoint may lie a little in the future; what is due for others then is not due yet.
             let until = until.min(wall_until);
             let mut left = wake_ups_max;
@@ -352,7 +355,7 @@ impl<M: Member> Worker<M> {
         let lateness = self.options.facts.lateness;
         let mut questions = 0;
         for (&partition, held) in self.held.iter_mut().filter(|(_, held)| held.is_running() && !held.must_rewind) {
-            let event_clock = held.event_clock(lateness);
+            let event_clock = held.event_clock(self.options.clock_source, lateness);
             let next_wake_up = held.machine.next_wake_up();
             if questions < QUESTIONS_MAX
                 && now.elapsed >= self.ask_at

@@ -192,7 +192,7 @@ fn past_the_limit_of_memory_nothing_is_read_until_customers_are_gone() {
     let history = history(&mut fastrand::Rng::with_seed(1), &setting);
     for (partition, records) in (0..).zip(&history) {
         for record in records {
-            log.borrow_mut().append(TOUCHPOINTS, partition, &record.key, record.value.as_deref());
+            log.borrow_mut().append(TOUCHPOINTS, partition, record);
         }
     }
     let options = Options { state_bytes_max: 4000, ..setting.options() };
@@ -213,8 +213,7 @@ fn past_the_limit_of_memory_nothing_is_read_until_customers_are_gone() {
     assert!(bytes >= 4000 && status.is_over_limit && !status.is_ready(), "{status:?}");
 
     // What is written now stays unread.
-    let record = &history[0][0];
-    log.borrow_mut().append(TOUCHPOINTS, 0, &record.key, record.value.as_deref());
+    log.borrow_mut().append(TOUCHPOINTS, 0, &history[0][0]);
     assert_eq!(read(&step_for(10)), read(&status));
 
     // A second member takes one of the partitions, and there is room again.

@@ -10,6 +10,7 @@ use lifecycle_processor::kafka::{PartitionId, Record};
 
 use super::faults::Faults;
 use super::group::Group;
+use super::history::InputRecord;
 use super::transactions::{State, Transactions};
 
 /// The names of the topics.
@@ -96,8 +97,8 @@ impl Log {
     }
 
     /// Appends a record that belongs to no transaction.
-    pub(crate) fn append(&mut self, topic: &'static str, partition: PartitionId, key: &str, value: Option<&[u8]>) {
-        self.push(topic, partition, input_record(key, value), None);
+    pub(crate) fn append(&mut self, topic: &'static str, partition: PartitionId, record: &InputRecord) {
+        self.push(topic, partition, input_record(record), None);
     }
 
     /// Appends a control record, as a transaction of whoever writes the topic leaves it.
@@ -219,13 +220,13 @@ impl Log {
 }
 
 /// A record as whoever feeds the input topic writes it.
-pub(super) fn input_record(key: &str, value: Option<&[u8]>) -> Record {
+pub(super) fn input_record(record: &InputRecord) -> Record {
     Record {
         partition: 0,
         offset: 0,
-        timestamp_ms: Some(0),
-        key: Some(key.as_bytes().to_vec()),
-        value: value.map(<[u8]>::to_vec),
+        timestamp_ms: Some(record.arrives_at),
+        key: Some(record.key.as_bytes().to_vec()),
+        value: record.value.clone(),
         headers: Vec::new(),
     }
 }

@@ -54,9 +54,10 @@ impl World {
         let value = format!(
             r#"{{"event_id":"e{number}","customer_id":"{customer}","type":"{kind}","occurred_at":"{at}","amount":10}}"#
         );
-        self.log.borrow_mut().append(TOUCHPOINTS, 0, customer, Some(value.as_bytes()));
         let (key, value) = (customer.to_owned(), Some(value.into_bytes()));
-        self.fed.push(InputRecord { key, value, arrives_at: self.wall, is_good: true });
+        let record = InputRecord { key, value, arrives_at: self.wall, is_good: true };
+        self.log.borrow_mut().append(TOUCHPOINTS, 0, &record);
+        self.fed.push(record);
     }
 
     fn step(&mut self) {
@@ -174,6 +175,36 @@ fn a_touchpoint_a_little_in_the_future_wakes_nobody_else_before_the_wall_is_ther
     world.settle();
     assert!(world.published()["ann"].len() > before["ann"].len());
     assert!(world.log.borrow().read_all(DEAD_LETTERS).is_empty());
+}
+
+#[test]
+fn a_touchpoint_a_little_in_the_future_wakes_nobody_while_others_wait_unread() {
+    let mut world = World::new(BEGIN + HOUR);
+    world.feed("ann", "order_completed", BEGIN);
+    world.settle();
+    let due = world.expected_at(BEGIN + HOUR).customers[0][0].next_wake_up.expect("she waits for time").as_millis();
+    world.wall = due - 10 * MINUTE;
+    world.settle();
+    // Nobody reads for a while. The clock of bert's device is wrong; ann orders in time, and keeps her stage.
+    let ahead = world.wall + 14 * MINUTE;
+    world.feed("bert", "order_completed", ahead);
+    for number in 0..200 {
+        let now = world.wall;
+        world.feed(&format!("other-{}", number % 5), "order_completed", now);
+        world.wall += SECOND;
+    }
+    let now = world.wall;
+    assert!(now < due);
+    world.feed("ann", "order_completed", now);
+    world.wall = due + 5 * MINUTE;
+    world.step();
+    let position = world.worker.status().partitions[0].position;
+    assert!(position > 1 && position < 203, "her order is not read with bert's: {position}");
+    world.settle();
+    assert_eq!(world.committed(), 203);
+    // Where the touchpoints alone are the clock, that of bert wakes her.
+    world.fed.retain(|record| record.key != "bert");
+    assert_eq!(world.published()["ann"], world.expected()["ann"]);
 }
 
 #[test]

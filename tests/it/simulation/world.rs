@@ -198,7 +198,7 @@ impl World {
         let mut log = self.log.borrow_mut();
         for (partition, unfed) in (0..).zip(&mut *unfed) {
             while let Some(record) = unfed.pop_front_if(|record| record.arrives_at <= to) {
-                log.append(TOUCHPOINTS, partition, &record.key, record.value.as_deref());
+                log.append(TOUCHPOINTS, partition, &record);
                 if self.chance(|random| random.u32(..10) == 0) {
                     log.append_control(TOUCHPOINTS, partition);
                 }
@@ -220,8 +220,7 @@ impl World {
                 let epoch = log.init_producer(&feeder);
                 let records: Vec<_> = unfed.iter().take(some).cloned().collect();
                 for record in &records {
-                    let record = input_record(&record.key, record.value.as_deref());
-                    log.write_to(&feeder, TOUCHPOINTS, partition, record);
+                    log.write_to(&feeder, TOUCHPOINTS, partition, input_record(record));
                 }
                 let is_to_last = within == 0;
                 if is_to_last {
@@ -232,7 +231,7 @@ impl World {
                 continue;
             }
             for record in unfed.drain(..some) {
-                log.append(TOUCHPOINTS, partition, &record.key, record.value.as_deref());
+                log.append(TOUCHPOINTS, partition, &record);
                 if self.chance(|random| random.u32(..10) == 0) {
                     log.append_control(TOUCHPOINTS, partition);
                 }
