@@ -3,6 +3,9 @@
 //! It is the client library's own stand-in: topics, groups and transactions work, but nothing is aborted, no position is
 //! kept, and nothing outlives the process. Nothing about exactly-once is shown by it.
 
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -14,6 +17,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::error::Error;
 use super::settings::Cluster;
+
+/// For how long the broker may oversleep an order.
+const OVERSLEPT_MAX: Duration = Duration::from_millis(10);
 
 /// A broker inside this process. It is gone with this value.
 pub struct MockBroker {
@@ -32,9 +38,10 @@ impl MockBroker {
     /// As of the client.
     pub fn start(topics: &[(&str, i32)]) -> Result<Self, Error> {
         let cluster = MockCluster::new(1).map_err(|error| Error::of_creation("mock_broker", &error))?;
-        for &(topic, partitions) in topics {
-            cluster.create_topic(topic, partitions, 1).map_err(|error| Error::of_question("create_topic", &error))?;
-        }
+        kept_awake(&cluster.bootstrap_servers(), || {
+            topics.iter().try_for_each(|&(topic, partitions)| cluster.create_topic(topic, partitions, 1))
+        })
+        .map_err(|error| Error::of_question("create_topic", &error))?;
         Ok(Self { cluster })
     }
 
@@ -83,6 +90,27 @@ impl Tail {
         }
         Ok(values)
     }
+}
+
+/// Gives orders to the broker at `address`.
+///
+/// The library's broker looks at its orders and then throws away what called it, so that of two that come close together the second
+/// often waits for a second, until it looks again. A connection calls it, too.
+fn kept_awake<T>(address: &str, give_orders: impl FnOnce() -> T) -> T {
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(OVERSLEPT_MAX);
+            while !is_done.load(Ordering::Relaxed) {
+                // That it came about is all there is to it.
+                drop(TcpStream::connect(address));
+                thread::sleep(OVERSLEPT_MAX);
+            }
+        });
+        let done = give_orders();
+        is_done.store(true, Ordering::Relaxed);
+        done
+    })
 }
 
 fn client(bootstrap_servers: &str) -> ClientConfig {
