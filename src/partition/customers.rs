@@ -24,13 +24,28 @@ const NOWHERE: u32 = u32::MAX;
 pub(crate) struct Customers {
     slots: Vec<Slot>,
     free: Vec<Place>,
-    index: HashTable<Place>,
+    index: HashTable<Indexed>,
     hasher: FixedState,
     /// The customers of the current batch, the first `aside_count`; the others are spare, kept for their memory.
     aside: Vec<Aside>,
     aside_count: usize,
     record_bytes: usize,
     committed: usize,
+}
+
+/// A customer in the index.
+#[derive(Clone, Copy, Debug)]
+struct Indexed {
+    /// Of the id. Kept, so that growing does not read the id of every customer again, all over the memory.
+    hash: u32,
+    place: Place,
+}
+
+impl Indexed {
+    /// The table takes its upper bits for itself, hence they have to be spread.
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
 }
 
 #[derive(Debug)]
@@ -72,8 +87,9 @@ impl Customers {
 
     /// The place of the customer `id`, committed or of the current batch.
     pub(crate) fn find(&self, id: &str) -> Option<Place> {
-        let hash = self.hasher.hash_one(id);
-        self.index.find(hash, |&place| self.is_at(place, id)).copied()
+        let hash = self.hash(id);
+        let is_theirs = |indexed: &Indexed| indexed.hash == hash && self.is_at(indexed.place, id);
+        self.index.find(Indexed::spread(hash), is_theirs).map(|indexed| indexed.place)
     }
 
     /// The customer `id`, set aside for the batch; a new one begins at `clock`. Also says whether it is new.
@@ -266,6 +282,11 @@ impl Customers {
         records + self.slots.capacity() * size_of::<Slot>() + self.index.allocation_size()
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is one")]
+    fn hash(&self, id: &str) -> u32 {
+        self.hasher.hash_one(id) as u32
+    }
+
     fn is_at(&self, place: Place, id: &str) -> bool {
         let slot = &self.slots[place as usize];
         match slot.aside {
@@ -280,21 +301,14 @@ impl Customers {
             self.slots.push(Slot { record: Box::default(), aside: NOWHERE, sweep: 0 });
             Place::try_from(self.slots.len() - 1).expect("places are limited")
         });
-        let hash = self.hasher.hash_one(id);
-        let Self { slots, aside, index, hasher, .. } = self;
-        index.insert_unique(hash, place, |&other| {
-            let slot = &slots[other as usize];
-            hasher.hash_one(match slot.aside {
-                NOWHERE => record::customer_id(&slot.record),
-                standing => &aside[standing as usize].customer.id,
-            })
-        });
+        let hash = self.hash(id);
+        self.index.insert_unique(Indexed::spread(hash), Indexed { hash, place }, |other| Indexed::spread(other.hash));
         place
     }
 
     fn release(&mut self, place: Place, id: &str) {
-        let hash = self.hasher.hash_one(id);
-        if let Ok(entry) = self.index.find_entry(hash, |&other| other == place) {
+        let hash = Indexed::spread(self.hash(id));
+        if let Ok(entry) = self.index.find_entry(hash, |other| other.place == place) {
             entry.remove();
         }
         self.free.push(place);

@@ -326,17 +326,9 @@ impl Partition {
         let mut restored = Restored::default();
         let mut translated = Vec::new();
         for &entry in customers {
-            let head = record::read_head(entry).ok_or("a customer record cannot be read")?;
-            if head.is_removed {
-                if let Some((place, record)) = self.customers.remove(head.customer_id) {
-                    self.population.uncount(record::stages_of(&record, &self.shape));
-                    self.wake_ups.forget(place);
-                }
-                restored.removed += 1;
-                continue;
-            }
             let record = match &mut self.translation {
-                Some(translation) if !is_ours => {
+                // Who is gone is so under any layout.
+                Some(translation) if !is_ours && !record::read_head(entry).is_some_and(|head| head.is_removed) => {
                     translated.clear();
                     translation.translate(entry, &self.rules, &mut translated)?;
                     &translated
@@ -344,6 +336,14 @@ impl Partition {
                 _ => entry,
             };
             let checked = record::check(record, &self.shape).ok_or("a customer record does not fit its layout")?;
+            if checked.is_removed {
+                if let Some((place, record)) = self.customers.remove(checked.customer_id) {
+                    self.population.uncount(record::stages_of(&record, &self.shape));
+                    self.wake_ups.forget(place);
+                }
+                restored.removed += 1;
+                continue;
+            }
             let (place, older) = self.customers.put(checked.customer_id, record, self.sweep.number);
             if let Some(older) = older {
                 self.population.uncount(record::stages_of(&older, &self.shape));

@@ -15,6 +15,8 @@ const BEFORE_COUNTERS: usize = 5;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Checked<'a> {
     pub(crate) customer_id: &'a str,
+    /// That the customer is gone; then the record says nothing else.
+    pub(crate) is_removed: bool,
     pub(crate) wake_up: Option<Timestamp>,
     pub(crate) heard_at: Option<Timestamp>,
     standings: &'a [u8],
@@ -50,13 +52,14 @@ fn stages<'a>(standings: &'a [u8], shape: &'a Shape) -> impl Iterator<Item = Opt
 
 /// What `record` says, written with `shape`. `None` when the bytes are no record of that shape.
 pub(crate) fn check<'a>(record: &'a [u8], shape: &Shape) -> Option<Checked<'a>> {
-    let mut checked = Checked { customer_id: "", wake_up: None, heard_at: None, standings: &[] };
+    let mut checked = Checked { customer_id: "", is_removed: false, wake_up: None, heard_at: None, standings: &[] };
     let mut clock = 0;
     let mut has_standings = shape.models.is_empty();
     let mut reader = Reader(record);
     while let Some(found) = reader.field()? {
         match found {
             (field::CUSTOMER_ID, Content::Bytes(id)) => checked.customer_id = std::str::from_utf8(id).ok()?,
+            (field::REMOVED, Content::Number(removed)) => checked.is_removed = removed != 0,
             (field::CLOCK, Content::Number(value)) => clock = unzigzag(value),
             (field::WAKE_UP_IN, Content::Number(value)) => {
                 checked.wake_up = Some(Timestamp::from_millis(clock.wrapping_add(value.cast_signed())));
@@ -85,7 +88,7 @@ pub(crate) fn check<'a>(record: &'a [u8], shape: &Shape) -> Option<Checked<'a>> 
             _ => {}
         }
     }
-    (has_standings && !checked.customer_id.is_empty()).then_some(checked)
+    ((has_standings || checked.is_removed) && !checked.customer_id.is_empty()).then_some(checked)
 }
 
 fn check_standings(bytes: &[u8], shape: &Shape) -> Option<()> {

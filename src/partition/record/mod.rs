@@ -158,6 +158,8 @@ mod tests {
         write_removal("Zoë", &mut record);
         let head = read_head(&record).expect("a record");
         assert_eq!(head, Head { customer_id: "Zoë", is_removed: true, wake_up: None, heard_at: None });
+        let checked = check(&record, &shape()).expect("a removal");
+        assert_eq!((checked.customer_id, checked.is_removed), ("Zoë", true));
         assert_eq!(record.len(), 8);
     }
 
@@ -221,6 +223,8 @@ mod tests {
                 assert_eq!(checked.stages(&shape()).collect::<Vec<_>>(), stages);
                 assert_eq!(stages_of(&broken, &shape()).collect::<Vec<_>>(), stages);
             } else {
+                // A removal says nothing that could be read.
+                let checked = checked.filter(|checked| !checked.is_removed);
                 assert_eq!(checked, None, "what cannot be read does not pass the check: {broken:?}");
             }
             read_head(&broken);
