@@ -311,10 +311,13 @@ mod tests {
         let (url, asked) = server("200 OK");
         assert!(Client::new(&url, None).unwrap().models().unwrap_err().contains("is it lifecycle?"));
         assert!(!asked.join().unwrap().contains("authorization"));
-        let (url, asked) = server("503 Service Unavailable");
-        let told = Client::new(&url, None).unwrap().models().unwrap_err();
-        assert_eq!(told, format!("{url}/v1/models answers 503, and not as lifecycle does: is it lifecycle?"));
-        drop(asked.join());
+        for status in ["404 Not Found", "503 Service Unavailable"] {
+            let (url, asked) = server(status);
+            let told = Client::new(&url, None).unwrap().models().unwrap_err();
+            let number = &status[..3];
+            assert_eq!(told, format!("{url}/v1/models answers {number}, and not as lifecycle does: is it lifecycle?"));
+            drop(asked.join());
+        }
     }
 
     #[test]

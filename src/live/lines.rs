@@ -71,7 +71,8 @@ impl Lines {
     /// Says which models are printed, where others run that are not.
     fn introduce(&mut self, out: &mut impl Write) -> io::Result<()> {
         let names = self.models.iter().map(|model| model.name.as_str());
-        let (printed, others): (Vec<_>, Vec<_>) = names.partition(|name| self.is_printed(name));
+        let (mut printed, others): (Vec<_>, Vec<_>) = names.partition(|name| self.is_printed(name));
+        printed.sort_by_key(|name| self.printed_models.iter().position(|printed| printed == name));
         self.model_width = printed.iter().map(|name| name.chars().count()).max().unwrap_or_default();
         if others.is_empty() {
             return Ok(());
@@ -215,7 +216,7 @@ mod tests {
         let mut lines = Lines::new(&["short".to_owned(), "a_name_of_some_length".to_owned()], false);
         let mut out = Vec::new();
         let model = |name: &str| ModelStages { name: name.to_owned(), title: String::new(), stages: Vec::new() };
-        let models = ["short", "other", "a_name_of_some_length", "another"].map(model).to_vec();
+        let models = ["a_name_of_some_length", "other", "short", "another"].map(model).to_vec();
         for _ in 0..2 {
             lines.hear(Told::Models(models.clone()), Duration::ZERO, &mut out).unwrap();
         }
