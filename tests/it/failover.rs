@@ -60,8 +60,8 @@ fn a_killed_instance_is_replaced_within_the_session_timeout_and_three_seconds_an
     eprintln!("{table}");
     for it in measured {
         assert!(it.takeover <= SESSION + TAKEOVER_MAX, "the takeover took {:.2?}", it.takeover);
-        // A machine that has other things to do shows it before the kill, too.
-        let allowed = if rounds.is_some() { GAP_MAX } else { GAP_MAX + it.gap_before };
+        // A machine that has other things to do shows it before the kill, too. One that has far too much to do shows nothing else.
+        let allowed = if rounds.is_some() { GAP_MAX } else { GAP_MAX + it.gap_before.min(GAP_MAX) };
         assert!(it.gap <= allowed, "partitions that stayed were silent for {:.2?}", it.gap);
     }
 }
