@@ -19,7 +19,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 
 /// How long a test waits for anything before it fails; far more than anything takes.
@@ -184,12 +184,16 @@ pub(crate) fn write(producer: &BaseProducer, topic: &str, records: &[ToWrite]) {
 }
 
 /// Waits until the broker has everything that `producer` was given.
-pub(crate) fn flush(producer: &BaseProducer) {
+pub(crate) fn flush(producer: &BaseProducer<impl ProducerContext>) {
     producer.flush(PATIENCE).expect("the broker takes the records");
 }
 
 /// Gives `records` to `producer`, which sends them in its own time.
-pub(crate) fn enqueue(producer: &BaseProducer, topic: &str, records: &[ToWrite]) {
+pub(crate) fn enqueue(
+    producer: &BaseProducer<impl ProducerContext<DeliveryOpaque = ()>>,
+    topic: &str,
+    records: &[ToWrite],
+) {
     for record in records {
         until("the producer takes the record", || {
             let mut headers = OwnedHeaders::new();
@@ -218,6 +222,18 @@ pub(crate) fn enqueue(producer: &BaseProducer, topic: &str, records: &[ToWrite])
 /// Writes `records` outside any transaction.
 pub(crate) fn produce(topic: &str, records: &[ToWrite]) {
     write(&producer(None), topic, records);
+}
+
+/// The same on another cluster.
+pub(crate) fn produce_at(bootstrap: &str, topic: &str, records: &[ToWrite]) {
+    let producer: BaseProducer = config_of(bootstrap).set("linger.ms", "0").create().expect("a producer");
+    write(&producer, topic, records);
+}
+
+/// The first offset of a partition and its end.
+pub(crate) fn range_at(bootstrap: &str, topic: &str, partition: i32) -> (i64, i64) {
+    let consumer: BaseConsumer = config_of(bootstrap).create().expect("a consumer");
+    consumer.fetch_watermarks(topic, partition, PATIENCE).expect("the broker answers")
 }
 
 /// Writes `records` in one committed transaction: the partition ends with a control record.

@@ -2,7 +2,7 @@
 //! where it is and what to do.
 #![expect(clippy::unwrap_used, reason = "what cannot be made ends the test")]
 
-mod rights;
+pub(crate) mod rights;
 
 use lifecycle_processor::runtime::WallClock;
 use rdkafka::producer::Producer;
@@ -15,7 +15,7 @@ use crate::cli::{Run, lifecycle};
 use crate::plant;
 
 /// A service's topics, group and configuration.
-struct Clinic {
+pub(crate) struct Clinic {
     directory: TempDir,
     name: String,
     bootstrap: String,
@@ -23,7 +23,7 @@ struct Clinic {
 
 impl Clinic {
     /// Without topics yet.
-    fn empty(bootstrap: &str) -> Self {
+    pub(crate) fn empty(bootstrap: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clinic = Self { directory, name: broker::unique("doctor"), bootstrap: bootstrap.to_owned() };
         clinic.configure("session_timeout: 6s");
@@ -37,14 +37,14 @@ impl Clinic {
         clinic
     }
 
-    fn create_topics(&self) {
+    pub(crate) fn create_topics(&self) {
         // A busy broker may not know yet what it has just made.
         until("the topics are good", || {
             (self.run(&["topics", "--create", "--partitions", "2"]).code == 0).then_some(())
         });
     }
 
-    fn configure(&self, kafka: &str) {
+    pub(crate) fn configure(&self, kafka: &str) {
         let Self { name, bootstrap, .. } = self;
         let text = format!(
             "kafka: {{bootstrap_servers: '{bootstrap}', group_id: {name}, instance_id: a, {kafka}}}\n\
@@ -54,11 +54,11 @@ impl Clinic {
         std::fs::write(self.directory.path().join("lifecycle.yaml"), text).unwrap();
     }
 
-    fn topic(&self, kind: &str) -> String {
+    pub(crate) fn topic(&self, kind: &str) -> String {
         format!("{}.{kind}", self.name)
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
@@ -319,7 +319,7 @@ fn offsets_that_wait_for_a_transaction_are_told() {
     clinic.at_work(GOOD);
     let writer = broker::producer(Some(&broker::unique("stranger")));
     writer.begin_transaction().unwrap();
-    plant::commit_within(&writer, &clinic.name, &clinic.topic("in"), 0, 3);
+    plant::commit_within(&writer, &clinic.name, &clinic.topic("in"), 0, 3, "");
     let warning = clinic.finding("warning", "transactions");
     assert_eq!(warning.place, format!("group {}", clinic.name));
     writer.abort_transaction(broker::PATIENCE).unwrap();

@@ -11,18 +11,29 @@ use crate::broker::{PATIENCE, admin, admin_options, config, until};
 /// Commits an offset with a text beside it, as a member of `group` does.
 pub(crate) fn commit(group: &str, topic: &str, partition: i32, offset: i64, text: &str) {
     let consumer: BaseConsumer = config().set("group.id", group).create().expect("a consumer");
+    let list = list_of(topic, partition, offset, text);
+    consumer.commit(&list, CommitMode::Sync).expect("the offset is committed");
+}
+
+fn list_of(topic: &str, partition: i32, offset: i64, text: &str) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     let mut element = list.add_partition(topic, partition);
     element.set_offset(Offset::Offset(offset)).expect("a valid offset");
     element.set_metadata(text);
-    consumer.commit(&list, CommitMode::Sync).expect("the offset is committed");
+    list
 }
 
-/// Has `producer` hold an offset of `group` in its open transaction.
-pub(crate) fn commit_within(producer: &BaseProducer, group: &str, topic: &str, partition: i32, offset: i64) {
+/// Has `producer` hold an offset of `group`, with a text beside it, in its open transaction.
+pub(crate) fn commit_within(
+    producer: &BaseProducer,
+    group: &str,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+    text: &str,
+) {
     let consumer: BaseConsumer = config().set("group.id", group).create().expect("a consumer");
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("a valid offset");
+    let list = list_of(topic, partition, offset, text);
     let stranger = consumer.group_metadata().expect("a group");
     producer.send_offsets_to_transaction(&list, &stranger, PATIENCE).expect("the offset is taken");
 }

@@ -1,9 +1,13 @@
 //! The changelog on a real broker: swept and truncated under load, restored in between, and without a trace of the erased.
 
+mod cut_while_restoring;
+mod refused;
+
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::lifecycle::time::Timestamp;
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::partition::{Clock, Partition};
@@ -30,12 +34,16 @@ fn touchpoint(customer: &str, kind: &str, round: usize) -> ToWrite {
     ToWrite { partition: Some(0), ..ToWrite::keyed(customer, &line) }
 }
 
-/// The customers that the changelog holds now.
-fn restored(records: &[Seen]) -> Partition {
+fn models() -> Arc<ModelSet> {
     let name = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/orders_45d.yaml");
     let source = ModelSource { name: name.to_owned(), text: fs::read_to_string(name).expect("the example") };
     let (models, _) = model_file::load(&[source], &model_file::shipped_catalogue(), &[]).expect("the example loads");
-    let mut partition = Partition::new(Arc::new(models), FactOptions::default());
+    Arc::new(models)
+}
+
+/// The customers that the changelog holds now.
+fn restored(records: &[Seen]) -> Partition {
+    let mut partition = Partition::new(models(), FactOptions::default());
     let mut decoder = ChangelogDecoder::default();
     for record in records {
         let batch = decoder.decode(record.value.as_deref().unwrap_or_default()).expect("a changelog record");

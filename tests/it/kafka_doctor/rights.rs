@@ -10,14 +10,14 @@ use crate::broker::until;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
 
 /// A broker of its own that checks rights; everybody has those that nobody was given.
-struct Guarded {
+pub(crate) struct Guarded {
     directory: PathBuf,
     hold: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Guarded {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::Builder::new().prefix("lifecycle-rights-").tempdir().unwrap().keep();
         let mut hold = Command::new(SCRIPT)
             .arg("hold")
@@ -39,22 +39,28 @@ impl Guarded {
     }
 
     /// Takes a right from everybody; the others stay.
-    fn deny(&self, operation: &str, resource: &[&str]) {
-        self.rule("--allow-principal", "All", resource);
-        self.rule("--deny-principal", operation, resource);
+    pub(crate) fn deny(&self, operation: &str, resource: &[&str]) {
+        self.rule(&["--add", "--allow-principal", "User:*", "--operation", "All"], resource);
+        self.rule(&["--add", "--deny-principal", "User:*", "--operation", operation], resource);
     }
 
-    fn rule(&self, who: &str, operation: &str, resource: &[&str]) {
-        let denied = Command::new(SCRIPT)
+    /// Gives back a right that was taken.
+    pub(crate) fn give_back(&self, operation: &str, resource: &[&str]) {
+        self.rule(&["--remove", "--force", "--deny-principal", "User:*", "--operation", operation], resource);
+    }
+
+    fn rule(&self, rule: &[&str], resource: &[&str]) {
+        let changed = Command::new(SCRIPT)
             .arg("tool")
             .arg(&self.directory)
-            .args(["AclCommand", "--add", who, "User:*", "--operation", operation])
+            .arg("AclCommand")
+            .args(rule)
             .args(resource)
             .stdin(Stdio::null())
             .output()
             .unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(denied.status.success(), "{}{}", text(&denied.stdout), text(&denied.stderr));
+        assert!(changed.status.success(), "{}{}", text(&changed.stdout), text(&changed.stderr));
     }
 }
 

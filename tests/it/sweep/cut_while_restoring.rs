@@ -27,8 +27,7 @@ const CUSTOMERS: usize = 1_500;
 /// How often all of them are written before the worker restores. More than the client reads ahead.
 const PASSES: usize = 24;
 /// What the client reads ahead: about three records.
-const READ_AHEAD: [(&str, &str); 3] =
-    [("fetch.message.max.bytes", "65536"), ("fetch.max.bytes", "65536"), ("queued.max.messages.kbytes", "1024")];
+const READ_AHEAD: [(&str, &str); 2] = [("fetch.message.max.bytes", "65536"), ("queued.max.messages.kbytes", "1024")];
 
 fn name(number: usize) -> String {
     format!("{number:0450}")
@@ -285,7 +284,7 @@ fn a_restore_calls_a_person_when_somebody_has_deleted_what_it_needs() {
     scene.cut(cut);
     match restoring.finish() {
         Err(Fatal::ChangelogTruncated { partition: 0, expected, start }) => {
-            assert_eq!((expected, start), (needed, cut))
+            assert_eq!((expected, start), (needed, cut));
         }
         other => panic!("{other:?}"),
     }
