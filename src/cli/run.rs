@@ -119,7 +119,6 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         models,
         worker: Arc::new(runtime::Options { partitions, ..worker_options(config) }),
         clients,
-        state_bytes_max: config.state_bytes_max,
         http: Some((listener, token)),
         peers: peers(config),
         shutdown_deadline: config.shutdown_deadline,

@@ -225,8 +225,8 @@ pub const KEYS: &[Key] = &[
         form: "size",
         default: "8GiB",
         otherwise: "",
-        about: "How much memory the customers may take, all workers together; each may fill an equal share. A worker past its share \
-                stops reading, and the instance is not ready.",
+        about: "How much memory the customers of an instance may take, all its workers together. Past it the instance reads no \
+                more, and is not ready.",
     },
     Key {
         path: "state.forget_after",

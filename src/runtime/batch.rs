@@ -193,13 +193,14 @@ impl<M: Member> Worker<M> {
         }
     }
 
-    /// Stops reading while customers take more memory than allowed.
+    /// Stops reading while customers take more memory than allowed: those of all workers on the same scales, whoever has them.
     pub(super) fn watch_limit(&mut self, now: Moment) {
         if now.elapsed < self.weigh_at {
             return;
         }
         self.weigh_at = now.elapsed + WEIGH_INTERVAL;
-        let bytes: usize = self.held.values().map(|held| held.machine.bytes()).sum();
+        let own: usize = self.held.values().map(|held| held.machine.bytes()).sum();
+        let bytes = self.scales.put(own, std::mem::replace(&mut self.weight, own));
         let is_over_limit = bytes >= self.options.state_bytes_max;
         if is_over_limit && !self.is_over_limit {
             tracing::error!(

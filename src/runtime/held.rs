@@ -76,6 +76,8 @@ pub(super) struct Held {
     pub(super) extent: Extent,
     /// Whether the client returns records of this partition.
     pub(super) reading: Reading,
+    /// Where the partition ended, and when that was asked: while the client does not read, it hears of no end.
+    pub(super) end_asked: Option<(i64, Duration)>,
     /// Whether the client has to be sent back to `position`; until then its records are none of ours.
     pub(super) must_rewind: bool,
 }
@@ -141,6 +143,7 @@ impl Held {
             written: None,
             extent: Extent::new(0, 0, 0, elapsed),
             reading: Reading::Paused,
+            end_asked: None,
             must_rewind: true,
         }
     }

@@ -26,7 +26,7 @@ pub struct Options {
     pub commit_interval: Duration,
     /// The largest touchpoint record that is read.
     pub touchpoint_bytes_max: usize,
-    /// Past how many bytes of customers the worker stops reading.
+    /// Past how many bytes of customers reading stops: those of all workers on the same scales.
     pub state_bytes_max: usize,
     /// When the changelog is swept.
     pub sweep: SweepOptions,

@@ -23,6 +23,7 @@ use super::recent::Recent;
 use super::recovery::Recovery;
 use super::report::Report;
 use super::restore::Restorer;
+use super::scales::Scales;
 use super::stopwatch::{Activities, Activity, Stopwatch};
 use super::wall_clock::{Moment, WallClock};
 
@@ -36,6 +37,8 @@ const WAKE_UPS_MAX: usize = 2000;
 const WAKE_UPS_AT_ONCE: usize = 200;
 /// How many ends of partitions are asked for between two polls.
 const QUESTIONS_MAX: usize = 16;
+/// How often the end of a partition is asked for while nothing is read.
+const END_INTERVAL: Duration = Duration::from_secs(5);
 /// How long nobody is asked after the broker could not be.
 const UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
 /// How long leaving the group may take.
@@ -60,6 +63,9 @@ pub struct Worker<M> {
     /// Where committed transitions are kept for those who watch, if anybody may.
     pub(super) recent: Option<Arc<Recent>>,
     pub(super) is_over_limit: bool,
+    pub(super) scales: Arc<Scales>,
+    /// What lies on the scales of this worker.
+    pub(super) weight: usize,
     pub(super) weigh_at: Duration,
     pub(super) stopwatch: Stopwatch,
     decoder: TouchpointDecoder,
@@ -110,6 +116,8 @@ impl<M: Member> Worker<M> {
             report: Report::default(),
             recent: None,
             is_over_limit: false,
+            scales: Arc::default(),
+            weight: 0,
             weigh_at: Duration::ZERO,
             stopwatch: Stopwatch::default(),
             queries,
@@ -130,6 +138,12 @@ impl<M: Member> Worker<M> {
     pub fn with_recent(mut self, recent: Arc<Recent>) -> Self {
         self.recent = Some(recent);
         self
+    }
+
+    /// Weighs its customers together with those of the other workers on `scales`.
+    #[must_use]
+    pub fn weighed_on(self, scales: Arc<Scales>) -> Self {
+        Self { scales, ..self }
     }
 
     /// One bounded round of everything that is to be done, by `clock`.
@@ -174,6 +188,7 @@ impl<M: Member> Worker<M> {
         self.truncate(now);
         self.stopwatch.lap(Activity::Commit, Duration::ZERO);
         self.watch_limit(now);
+        self.watch_ends(now)?;
         self.direct_reading()?;
         self.answer_queries();
         Ok(())
@@ -247,10 +262,10 @@ impl<M: Member> Worker<M> {
         self.member.input_partitions()
     }
 
-    /// How many records of a partition are not yet read, as far as the client has heard; `None` when it has not.
+    /// How many records of a partition are not yet read, as far as has been heard; `None` when nothing has.
     pub fn lag(&mut self, partition: PartitionId) -> Option<u64> {
         let held = self.held.get(&partition)?;
-        let end = self.member.end_seen(partition)?;
+        let end = self.member.end_seen(partition).max(held.end_asked.map(|(end, _)| end))?;
         // Markers of transactions take offsets and are never returned: what is read to the end has no lag.
         let is_read = self.member.has_read_to(partition, end);
         Some(if is_read { 0 } else { u64::try_from(end - held.position).unwrap_or_default() })
@@ -374,6 +389,24 @@ impl<M: Member> Worker<M> {
         Ok(())
     }
 
+    /// Asks where the partitions end while there is no room to read on: only a client that reads is told, and what waits unread
+    /// is to be seen all the same.
+    fn watch_ends(&mut self, now: Moment) -> Result<(), Fatal> {
+        if !self.is_over_limit || self.recovery.is_pending() || now.elapsed < self.ask_at {
+            return Ok(());
+        }
+        let is_due = |held: &Held| held.end_asked.is_none_or(|(_, at)| now.elapsed >= at + END_INTERVAL);
+        let due = self.held.iter_mut().filter(|(_, held)| held.is_running() && is_due(held));
+        for (&partition, held) in due.take(QUESTIONS_MAX) {
+            let Some((_, end)) = attempted(self.member.input_range(partition))? else {
+                self.ask_at = now.elapsed + UNREACHABLE_WAIT;
+                return Ok(());
+            };
+            held.end_asked = Some((end, now.elapsed));
+        }
+        Ok(())
+    }
+
     fn commit_is_due(&self, now: Moment) -> bool {
         let is_time = |since| now.elapsed.saturating_sub(since) >= self.options.commit_interval;
         !self.recovery.is_pending() && (self.batch.is_full() || self.batch.since.is_some_and(is_time))
@@ -402,7 +435,11 @@ impl<M: Member> Worker<M> {
         let to_resume = pick(&self.held, |held, may_read| held.reading != Reading::On && may_read && held.is_running());
         if !to_resume.is_empty() {
             let is_done = attempted(self.member.resume(&to_resume))?.is_some();
-            self.mark_all(&to_resume, |held| held.reading = if is_done { Reading::On } else { Reading::Unknown });
+            self.mark_all(&to_resume, |held| {
+                held.reading = if is_done { Reading::On } else { Reading::Unknown };
+                // From now on the client hears of the end itself.
+                held.end_asked = None;
+            });
         }
         Ok(())
     }

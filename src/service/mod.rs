@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crate::api::{self, Api, Peers, Token, Workers};
 use crate::kafka::{self, Reaction};
 use crate::lifecycle::model_set::ModelSet;
-use crate::runtime::{self, Board, Query, Recent, Report, WallClock, Worker};
+use crate::runtime::{self, Board, Query, Recent, Report, Scales, WallClock, Worker};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
@@ -44,8 +44,6 @@ pub struct Parts {
     pub worker: Arc<runtime::Options>,
     /// What each worker's client is told; as many as there are to be workers.
     pub clients: Vec<kafka::Options>,
-    /// Past how many bytes, of all workers together, reading stops.
-    pub state_bytes_max: usize,
     /// Where HTTP is served, if at all, and the token to be borne there.
     pub http: Option<(TcpListener, Option<Token>)>,
     /// The other instances of the group, if this one advertises itself to them.
@@ -85,9 +83,9 @@ impl Service {
     pub fn start(parts: Parts, stop: Arc<AtomicBool>) -> Result<Self, String> {
         let count = parts.clients.len();
         let health = Arc::new(Health::of(count));
-        let metrics = Arc::new(Metrics::new(&parts.models, parts.state_bytes_max));
+        let metrics = Arc::new(Metrics::new(&parts.models, parts.worker.state_bytes_max));
         let recent = Recent::new(RECENT_BYTES_MAX, parts.worker.fresh_for, WallClock::start().now().wall);
-        let (recent, board) = (Arc::new(recent), Arc::new(Board::of(count)));
+        let (recent, board, scales) = (Arc::new(recent), Arc::new(Board::of(count)), Arc::<Scales>::default());
         let (workers, questions) = Workers::channels(count, ANSWER_PATIENCE);
         let (ended, endings) = mpsc::channel();
         let mut service = Self {
@@ -106,14 +104,14 @@ impl Service {
             client.on_error = Arc::new(move |error| counted.kafka_failed(error.reaction.as_str(), &error.code));
             let observer =
                 Observer::new(index, Arc::clone(&health), Arc::clone(&metrics), Arc::clone(&board), &parts.worker);
-            let recent = Arc::clone(&recent);
+            let shared = (Arc::clone(&recent), Arc::clone(&scales));
             let (models, options, stop) =
                 (Arc::clone(&parts.models), Arc::clone(&parts.worker), Arc::clone(&service.stop));
             let ended = ended.clone();
             spawn(&format!("worker-{index}"), move || {
                 let panicked = Err("a worker panicked; this is a bug".to_owned());
                 let ending = Ended { index, teller: ended, stop: Arc::clone(&stop), result: panicked };
-                ending.with(work(index, &client, models, options, (questions, recent), observer, &stop));
+                ending.with(work((index, &client), models, options, questions, shared, observer, &stop));
             })?;
         }
         if let Some((listener, token)) = parts.http {
@@ -231,11 +229,11 @@ impl Drop for Ended {
 }
 
 fn work(
-    index: usize,
-    client: &kafka::Options,
+    (index, client): (usize, &kafka::Options),
     models: Arc<ModelSet>,
     options: Arc<runtime::Options>,
-    (questions, recent): (Receiver<Query>, Arc<Recent>),
+    questions: Receiver<Query>,
+    (recent, scales): (Arc<Recent>, Arc<Scales>),
     mut observer: Observer,
     stop: &AtomicBool,
 ) -> Result<Report, String> {
@@ -255,7 +253,8 @@ fn work(
             Err(error) => return Err(error.to_string()),
         }
     };
-    let mut worker = Worker::new(member, models, options, questions).measured_by(clock).with_recent(recent);
+    let worker = Worker::new(member, models, options, questions);
+    let mut worker = worker.measured_by(clock).with_recent(recent).weighed_on(scales);
     while !stop.load(Ordering::Relaxed) {
         worker.step(|| clock.now()).map_err(|fatal| fatal.to_string())?;
         observer.look(&mut worker, clock.now());

@@ -92,7 +92,7 @@ pub fn worker_options(config: &Config) -> runtime::Options {
         fresh_for: length(config.publish.fresh_for),
         commit_interval: config.commit_interval,
         touchpoint_bytes_max: config.touchpoint_bytes_max,
-        state_bytes_max: config.state_bytes_max / config.workers,
+        state_bytes_max: config.state_bytes_max,
         sweep: runtime::SweepOptions {
             log_bytes_min: config.sweep_bytes_min as u64,
             period: config.sweep_period,

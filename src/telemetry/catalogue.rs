@@ -182,7 +182,7 @@ pub const METRICS: &[Description] = &[
     // State.
     gauge(PARTITION_CUSTOMERS, "partition", "Customers kept."),
     gauge(PARTITION_BYTES, "partition", "Memory that the customers take."),
-    gauge(STATE_LIMIT, "", "`state.max_bytes`: past it reading stops."),
+    gauge(STATE_LIMIT, "", "`state.max_bytes`: when the customers of the instance take so much, reading stops."),
     counter(
         REMOVED,
         "reason (silence, erasure)",

@@ -248,3 +248,48 @@ fn whatever_the_group_does_no_partition_is_told_by_two_instances() {
     same("customers", customers(&alone), 40.0);
     a.stop();
 }
+
+#[test]
+fn a_full_memory_stops_every_worker_and_what_waits_unread_is_told() {
+    let deployment = Deployment::new(2, "workers: 2\nstate: {max_bytes: 1MiB}");
+    let now = running::now();
+    let to = |partition: i32, names: std::ops::Range<i32>| {
+        names.map(move |name| ToWrite {
+            partition: Some(partition),
+            ..touchpoint(&format!("e{name}"), &format!("c{partition}-{name}"), now)
+        })
+    };
+    // All customers in one partition, and so with one worker: it may have all of the memory, not half.
+    broker::produce(&deployment.touchpoints, &to(0, 0..6_000).collect::<Vec<_>>());
+    let instance = deployment.start("a");
+    let bytes = |scrape: &Scrape| scrape.sum("lifecycle_partition_state_bytes{");
+    let half = Scrape::once("the customers are there", &instance, |scrape| {
+        scrape.sum("lifecycle_partition_customers{") >= 6_000.0 && scrape.sum("lifecycle_lag_records{").abs() < 0.5
+    });
+    let limit = half.get("lifecycle_state_limit_bytes");
+    assert!(bytes(&half) > 0.5 * limit && bytes(&half) < limit, "{} of {limit} bytes", bytes(&half));
+    same("ready", half.get("lifecycle_ready"), 1.0);
+
+    broker::produce(&deployment.touchpoints, &to(0, 6_000..20_000).collect::<Vec<_>>());
+    let full = Scrape::once("the memory is full", &instance, |scrape| scrape.get("lifecycle_ready") < 0.5);
+    assert!(bytes(&full) >= limit, "{} of {limit} bytes", bytes(&full));
+
+    // The worker without customers learns of it a moment later.
+    broker::until("both workers have stopped reading", || {
+        let told = instance.get("/v1/partitions")?;
+        (told.matches("\"is_over_limit\":true").count() == 2).then_some(())
+    });
+
+    // Nobody reads it, and yet it is told: also of the partition that has no customers.
+    broker::produce(&deployment.touchpoints, &to(1, 0..50).chain(to(0, 20_000..20_500)).collect::<Vec<_>>());
+    let lag =
+        |scrape: &Scrape, partition: i32| scrape.get(&format!("lifecycle_lag_records{{partition=\"{partition}\"}}"));
+    let later = Scrape::once("what waits is told", &instance, |scrape| {
+        lag(scrape, 1) > 0.5 && lag(scrape, 0) > 499.5 && scrape.get("lifecycle_lag_seconds{partition=\"0\"}") > 0.0
+    });
+    same("unread of the partition without customers", lag(&later, 1), 50.0);
+    let consumed = later.get("lifecycle_touchpoints_consumed_total");
+    same("read and unread", consumed + lag(&later, 0) + lag(&later, 1), 20_550.0);
+    same("ready", later.get("lifecycle_ready"), 0.0);
+    instance.stop();
+}

@@ -27,11 +27,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lifecycle_processor::lifecycle::time::Timestamp;
-use lifecycle_processor::runtime::{ClockSource, Moment, Options, Status, Worker};
+use lifecycle_processor::runtime::{ClockSource, Moment, Options, Scales, Status, Worker};
 
 use expectation::expected;
 use faults::{Fault, Faults, Plan};
-use history::{BEGIN, MODELS, history};
+use history::{BEGIN, History, InputRecord, MODELS, history};
 use log::{Log, TOUCHPOINTS};
 use member::SimulatedMember;
 use setting::Setting;
@@ -185,41 +185,91 @@ fn run(setting: &Setting, plan: Plan, seed: u64) -> (Tally, u64) {
     (tally, calls)
 }
 
-#[test]
-fn past_the_limit_of_memory_nothing_is_read_until_customers_are_gone() {
+/// How much memory the customers of a limited worker may take.
+const LIMIT: usize = 4000;
+
+/// A log of two partitions, and touchpoints enough to fill the memory.
+fn full_log() -> (Rc<RefCell<Log>>, History) {
     let log = Rc::new(RefCell::new(Log::new(2, Faults::new(Plan::Never, 1))));
     let setting = Setting { records: 100, ..Setting::calm(1, ClockSource::Touchpoints) };
-    let history = history(&mut fastrand::Rng::with_seed(1), &setting);
-    for (partition, records) in (0..).zip(&history) {
-        for record in records {
-            log.borrow_mut().append(TOUCHPOINTS, partition, record);
-        }
+    (log, history(&mut fastrand::Rng::with_seed(1), &setting))
+}
+
+fn write<'a>(log: &Rc<RefCell<Log>>, partition: i32, records: impl IntoIterator<Item = &'a InputRecord>) {
+    for record in records {
+        log.borrow_mut().append(TOUCHPOINTS, partition, record);
     }
-    let options = Options { state_bytes_max: 4000, ..setting.options() };
-    let (_questions, queries) = channel();
-    let member = SimulatedMember::join(&log, Weak::new(), "limited", None);
-    let mut worker = Worker::new(member, Arc::clone(&MODELS), Arc::new(options), queries);
-    let mut step_for = |seconds: u64| {
-        for _ in 0..seconds * 10 {
-            log.borrow_mut().advance(Duration::from_millis(100));
-            let elapsed = log.borrow().elapsed;
+}
+
+fn limited(log: &Rc<RefCell<Log>>, name: &str) -> Worker<SimulatedMember> {
+    let options = Options { state_bytes_max: LIMIT, ..Setting::calm(1, ClockSource::Touchpoints).options() };
+    let (_nobody_asks, queries) = channel();
+    let member = SimulatedMember::join(log, Weak::new(), name, None);
+    Worker::new(member, Arc::clone(&MODELS), Arc::new(options), queries)
+}
+
+fn step_for(seconds: u64, log: &Rc<RefCell<Log>>, workers: &mut [Worker<SimulatedMember>]) {
+    for _ in 0..seconds * 10 {
+        log.borrow_mut().advance(Duration::from_millis(100));
+        let elapsed = log.borrow().elapsed;
+        for worker in &mut *workers {
             worker.step(|| Moment { wall: Timestamp::from_millis(BEGIN), elapsed }).expect("nothing fails");
         }
-        worker.status()
-    };
-    let status = step_for(10);
+    }
+}
+
+#[test]
+fn past_the_limit_of_memory_nothing_is_read_until_customers_are_gone() {
+    let (log, history) = full_log();
+    for (partition, records) in (0..).zip(&history) {
+        write(&log, partition, records);
+    }
+    let workers = &mut [limited(&log, "limited")];
+    step_for(10, &log, workers);
+    let status = workers[0].status();
     let read = |status: &Status| status.partitions.iter().map(|partition| partition.position).sum::<i64>();
     let bytes: usize = status.partitions.iter().map(|partition| partition.bytes).sum();
-    assert!(bytes >= 4000 && status.is_over_limit && !status.is_ready(), "{status:?}");
+    assert!(bytes >= LIMIT && status.is_over_limit && !status.is_ready(), "{status:?}");
 
-    // What is written now stays unread.
-    log.borrow_mut().append(TOUCHPOINTS, 0, &history[0][0]);
-    assert_eq!(read(&step_for(10)), read(&status));
+    // What is written now stays unread, and is seen to.
+    let unread = [0, 1].map(|partition| workers[0].lag(partition).expect("the end has been asked for"));
+    write(&log, 0, [&history[0][0]]);
+    step_for(10, &log, workers);
+    assert_eq!(read(&workers[0].status()), read(&status));
+    assert_eq!([0, 1].map(|partition| workers[0].lag(partition)), [Some(unread[0] + 1), Some(unread[1])]);
 
     // A second member takes one of the partitions, and there is room again.
     let second = SimulatedMember::join(&log, Weak::new(), "second", None);
-    let status = step_for(10);
-    assert_eq!(status.partitions.len(), 1);
+    step_for(10, &log, workers);
+    let status = workers[0].status();
+    let [left] = &status.partitions[..] else { panic!("{status:?}") };
     assert!(!status.is_over_limit && status.is_ready(), "{status:?}");
+    assert_eq!(workers[0].lag(left.partition), Some(0));
     drop(second);
+}
+
+#[test]
+fn the_memory_of_a_process_is_that_of_all_its_workers_whoever_has_the_customers() {
+    for is_one_process in [true, false] {
+        let (log, history) = full_log();
+        write(&log, 0, history.iter().flatten());
+        let scales = Arc::<Scales>::default();
+        let workers = &mut ["a", "b"].map(|name| {
+            let worker = limited(&log, name);
+            if is_one_process { worker.weighed_on(Arc::clone(&scales)) } else { worker }
+        });
+        step_for(10, &log, workers);
+        write(&log, 1, history.iter().flatten().take(5));
+        step_for(10, &log, workers);
+        let [mut has_none, mut has_all] = [None, None];
+        for worker in workers {
+            let status = worker.status();
+            let [partition] = &status.partitions[..] else { panic!("one partition each: {status:?}") };
+            let place = if partition.partition == 0 { &mut has_all } else { &mut has_none };
+            *place = Some((status.is_over_limit, partition.position, worker.lag(partition.partition)));
+        }
+        assert!(has_all.is_some_and(|(is_over_limit, ..)| is_over_limit), "{has_all:?}");
+        let expected = if is_one_process { (true, 0, Some(5)) } else { (false, 5, Some(0)) };
+        assert_eq!(has_none, Some(expected), "in one process: {is_one_process}");
+    }
 }

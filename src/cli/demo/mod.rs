@@ -172,7 +172,6 @@ fn parts(models: &Arc<ModelSet>, cluster: &Cluster, listener: TcpListener) -> Pa
         models: Arc::clone(models),
         worker: Arc::new(worker_options()),
         clients: vec![client],
-        state_bytes_max: STATE_BYTES_MAX,
         http: Some((listener, None)),
         peers: None,
         shutdown_deadline: Duration::from_secs(15),

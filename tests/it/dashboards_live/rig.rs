@@ -107,13 +107,13 @@ impl Rig {
         rig
     }
 
-    /// Writes the configuration of an instance of `group`.
+    /// Writes the configuration of an instance of `group`, which `more` completes.
     pub(super) fn service(&self, group: &str, instance: &str, file: &str, more: &str) -> Service {
         let address = free_address();
         let text = format!(
             "kafka: {{bootstrap_servers: '{}', group_id: {group}, instance_id: {instance}, session_timeout: 12s, transaction_timeout: 6s}}\n\
              topics: {{touchpoints: {group}.in, transitions: {group}.out, changelog: {group}.changelog, dead_letters: {group}.dead}}\n\
-             workers: 1\nhttp: {{listen: '{address}'}}\n{more}\n",
+             http: {{listen: '{address}'}}\n{more}\n",
             self.bootstrap
         );
         let configuration = self.directory.path().join(format!("{file}.yaml"));
