@@ -9,7 +9,7 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::time::{Duration, Timestamp};
 use crate::runtime::{PartitionStatus, WallClock};
 
 use super::Api;
@@ -122,11 +122,7 @@ impl Partition {
             }),
             position: status.committed,
             lag_records: lag,
-            lag_seconds: match (lag, status.reached) {
-                (Some(0), _) => Some(0.0),
-                (Some(_), Some(reached)) => Some(seconds(now, reached)),
-                _ => None,
-            },
+            lag_seconds: status.lag(lag, now).map(Duration::as_seconds),
             clock: status.clock.map(Instant::from),
             reached: status.committed_reached.map(Instant::from),
             customers: status.customers,
@@ -134,9 +130,4 @@ impl Partition {
             wake_ups: status.wake_ups,
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a length of time needs no more than 52 bits of milliseconds")]
-fn seconds(now: Timestamp, reached: Timestamp) -> f64 {
-    (now - reached).as_millis().max(0) as f64 / 1_000.0
 }

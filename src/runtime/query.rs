@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use crate::kafka::PartitionId;
-use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::time::{self, Timestamp};
 use crate::partition::Snapshot;
 
 use super::progress::RestoreProgress;
@@ -59,7 +59,7 @@ pub struct Status {
 }
 
 /// How a partition does.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PartitionStatus {
     /// Which one.
     pub partition: PartitionId,
@@ -89,6 +89,28 @@ pub struct PartitionStatus {
     pub population: Vec<Vec<u64>>,
 }
 
+impl PartitionStatus {
+    /// How far the touchpoints read lie behind `wall` while `lag_records` are unread; `None` while it is not known.
+    #[must_use]
+    pub fn lag(&self, lag_records: Option<u64>, wall: Timestamp) -> Option<time::Duration> {
+        match (lag_records?, self.reached) {
+            // An idle partition is not behind, however old its latest touchpoint is.
+            (0, _) => Some(time::Duration::ZERO),
+            (_, reached) => Some((wall - reached?).max(time::Duration::ZERO)),
+        }
+    }
+
+    /// For how long a wake-up may have been due at `wall`, the lateness taken off.
+    #[must_use]
+    pub fn overdue(&self, lateness: time::Duration, wall: Timestamp) -> time::Duration {
+        // What is read back holds wake-ups that were put off later in the changelog. Until all of it is read, none can be told;
+        // until the clock is known, none that lies before the last commit, which had come past it.
+        let Some(due) = self.next_wake_up.filter(|_| self.is_running) else { return time::Duration::ZERO };
+        let passed = self.reached.filter(|_| self.clock.is_none()).map(|reached| reached - lateness);
+        (wall - lateness - passed.map_or(due, |passed| due.max(passed))).max(time::Duration::ZERO)
+    }
+}
+
 impl Status {
     /// Whether every partition given to the worker is worked on.
     #[must_use]
@@ -107,4 +129,40 @@ pub(super) fn at_hand(queries: &Receiver<Query>) -> Vec<Query> {
         }
     }
     taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: i64) -> time::Duration {
+        time::Duration::from_millis(seconds * 1000)
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_millis(second * 1000)
+    }
+
+    #[test]
+    fn a_partition_lags_while_touchpoints_lie_unread() {
+        let status = PartitionStatus { reached: Some(at(60)), ..PartitionStatus::default() };
+        assert_eq!(status.lag(Some(3), at(90)), Some(seconds(30)));
+        assert_eq!(status.lag(Some(3), at(50)), Some(seconds(0)));
+        assert_eq!(status.lag(Some(0), at(90)), Some(seconds(0)));
+        assert_eq!(status.lag(None, at(90)), None);
+        assert_eq!(PartitionStatus::default().lag(Some(3), at(90)), None);
+    }
+
+    #[test]
+    fn a_wake_up_is_overdue_once_the_customers_are_there() {
+        let (due, clock) = (Some(at(60)), Some(at(50)));
+        let running = PartitionStatus { is_running: true, next_wake_up: due, clock, ..PartitionStatus::default() };
+        assert_eq!(running.overdue(seconds(10), at(90)), seconds(20));
+        assert_eq!(running.overdue(seconds(10), at(65)), seconds(0));
+        let restoring = PartitionStatus { is_running: false, ..running.clone() };
+        assert_eq!(restoring.overdue(seconds(10), at(90)), seconds(0));
+        // By the last commit it was 75, and what was due then had been worked off.
+        let restored = PartitionStatus { clock: None, reached: Some(at(85)), ..running };
+        assert_eq!(restored.overdue(seconds(10), at(90)), seconds(5));
+    }
 }

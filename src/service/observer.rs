@@ -99,7 +99,6 @@ impl Observer {
     }
 
     fn partition(&self, of: PartitionStatus, lag: Option<u64>, wall: Timestamp) -> PartitionGauges {
-        let overdue = (self.lateness.zip(of.next_wake_up)).map(|(lateness, due)| wall - lateness - due);
         PartitionGauges {
             partition: of.partition,
             is_restoring: !of.is_running,
@@ -107,15 +106,10 @@ impl Observer {
             restore_eta_seconds: of.restore.and_then(|restore| Some(restore.eta?.as_secs_f64())),
             position: of.position,
             lag_records: lag,
-            lag_seconds: match (lag, of.reached) {
-                // An idle partition is not behind, however old its latest touchpoint is.
-                (Some(0), _) => Some(0.0),
-                (Some(_), Some(reached)) => Some((wall - reached).as_seconds().max(0.0)),
-                _ => None,
-            },
+            lag_seconds: of.lag(lag, wall).map(time::Duration::as_seconds),
             reached_seconds: of.reached.map(instant),
             clock_seconds: of.clock.map(instant),
-            overdue_seconds: overdue.map_or(0.0, |overdue| overdue.as_seconds().max(0.0)),
+            overdue_seconds: self.lateness.map_or(0.0, |lateness| of.overdue(lateness, wall).as_seconds()),
             customers: of.customers,
             bytes: of.bytes,
             wake_ups: of.wake_ups,

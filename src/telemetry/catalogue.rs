@@ -156,7 +156,8 @@ pub const METRICS: &[Description] = &[
     gauge(
         WAKE_UP_OVERDUE,
         "",
-        "For how long the oldest wake-up that waits has been due, `clock.lateness` taken off; 0 when none is due.",
+        "For how long the oldest wake-up may have been due, `clock.lateness` taken off, partitions being restored left out; 0 when \
+         none is due. Up to a minute too much while a partition lags.",
     ),
     gauge(PARTITION_WAKE_UPS, "partition", "Customers that wait for time to pass."),
     // Commits.

@@ -4,17 +4,18 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use lifecycle_processor::kafka::Record;
 use lifecycle_processor::lifecycle::time::Timestamp;
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
-use lifecycle_processor::runtime::{ClockSource, Moment, Options, Query, Worker};
+use lifecycle_processor::runtime::{ClockSource, Moment, Options, Worker};
 use lifecycle_processor::wire::time::format_timestamp;
 
 use super::expectation::{Expected, expected};
 use super::faults::{Faults, Plan};
+use super::group::MemberId;
 use super::history::{BEGIN, InputRecord, MODELS};
 use super::log::{CHANGELOG, DEAD_LETTERS, Log, TOUCHPOINTS, TRANSITIONS};
 use super::member::SimulatedMember;
@@ -29,23 +30,32 @@ const LATENESS: i64 = MINUTE;
 /// How much time passes with a step.
 const STEP: i64 = 10;
 
+fn start(log: &Rc<RefCell<Log>>, dead: Option<MemberId>) -> Worker<SimulatedMember> {
+    let (_nobody_asks, queries) = channel();
+    let options = Options { facts: FactOptions::default(), ..Setting::calm(1, ClockSource::Wall).options() };
+    let member = SimulatedMember::join(log, Weak::new(), "one", dead);
+    Worker::new(member, Arc::clone(&MODELS), Arc::new(options), queries)
+}
+
 /// A worker with one partition.
 struct World {
     log: Rc<RefCell<Log>>,
     worker: Worker<SimulatedMember>,
     wall: i64,
     fed: Vec<InputRecord>,
-    _questions: Sender<Query>,
 }
 
 impl World {
     fn new(wall: i64) -> Self {
         let log = Rc::new(RefCell::new(Log::new(1, Faults::new(Plan::Never, 1))));
-        let (questions, queries) = channel();
-        let options = Options { facts: FactOptions::default(), ..Setting::calm(1, ClockSource::Wall).options() };
-        let member = SimulatedMember::join(&log, Weak::new(), "one", None);
-        let worker = Worker::new(member, Arc::clone(&MODELS), Arc::new(options), queries);
-        Self { log, worker, wall, fed: Vec::new(), _questions: questions }
+        let worker = start(&log, None);
+        Self { log, worker, wall, fed: Vec::new() }
+    }
+
+    /// The worker dies, and comes back with nothing.
+    fn restart(&mut self) {
+        let dead = self.worker.member().id;
+        self.worker = start(&self.log, Some(dead));
     }
 
     /// Writes a touchpoint of `customer`.
@@ -205,6 +215,32 @@ fn a_touchpoint_a_little_in_the_future_wakes_nobody_while_others_wait_unread() {
     // Where the touchpoints alone are the clock, that of bert wakes her.
     world.fed.retain(|record| record.key != "bert");
     assert_eq!(world.published()["ann"], world.expected()["ann"]);
+}
+
+#[test]
+fn a_wake_up_that_was_put_off_is_not_told_as_overdue_while_a_restart_reads_it_back() {
+    let mut world = World::new(BEGIN);
+    // Each order puts off what its customer's silence after the one before would have led to.
+    for day in (1..=101).step_by(10) {
+        world.wall = BEGIN + day * DAY;
+        let now = world.wall;
+        world.feed("ann", "order_completed", now);
+        world.settle();
+    }
+    world.restart();
+    let lateness = FactOptions::default().lateness;
+    let (mut was_armed_early, mut is_running) = (false, false);
+    while !is_running {
+        world.step();
+        let (wall, status) = (Timestamp::from_millis(world.wall), world.worker.status());
+        for partition in &status.partitions {
+            was_armed_early |= partition.next_wake_up.is_some_and(|due| due < wall - lateness);
+            let overdue = partition.overdue(lateness, wall);
+            assert!(overdue.as_millis() < MINUTE, "overdue by {overdue:?}: {partition:?}");
+        }
+        is_running = !status.partitions.is_empty() && status.is_ready();
+    }
+    assert!(was_armed_early, "no older record was met on the way, so nothing was shown");
 }
 
 #[test]
