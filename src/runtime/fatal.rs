@@ -3,6 +3,8 @@
 use crate::kafka;
 use crate::kafka::PartitionId;
 
+use super::mismatch::{Log, Mismatch};
+
 /// Why a worker stops for good.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
@@ -22,101 +24,14 @@ pub enum Fatal {
         last: kafka::Error,
     },
 
-    /// The changelog knows customers, the group knows no position.
-    #[error(
-        "partition {partition}: the changelog holds records {start} to {end}, but the group has no committed offset; \
-         the offsets have expired or were deleted: restore them, or delete the changelog topic to begin anew"
-    )]
-    OffsetsMissing {
+    /// What was committed and what the logs hold do not fit.
+    #[error("partition {partition} of {log}: {mismatch}; {to_do}", log = log(.mismatch), to_do = .mismatch.to_do())]
+    Mismatch {
         /// Which partition.
         partition: PartitionId,
-        /// The first offset in the changelog.
-        start: i64,
-        /// Its end.
-        end: i64,
-    },
-
-    /// The topic of touchpoints has another number of partitions than when the partition was last committed.
-    #[error(
-        "partition {partition}: the topic of touchpoints has another number of partitions than before ({before}, now {now} or more); \
-         customers would go on in other partitions than those that know them: give the service new topics and a new \
-         kafka.group_id, and let it read all touchpoints again"
-    )]
-    PartitionsChanged {
-        /// Which partition.
-        partition: PartitionId,
-        /// How many there were.
-        before: i32,
-        /// How many there are.
-        now: i32,
-    },
-
-    /// Touchpoints were deleted before they were read.
-    #[error(
-        "partition {partition}: the committed offset {committed} is below the first offset {start} of the input topic; \
-         touchpoints were deleted unread: set the group's offset to {start} to accept the loss, and lengthen the topic's retention"
-    )]
-    InputTruncated {
-        /// Which partition.
-        partition: PartitionId,
-        /// The committed offset.
-        committed: i64,
-        /// The first offset still there.
-        start: i64,
-    },
-
-    /// The input topic is shorter than what was read of it.
-    #[error(
-        "partition {partition}: the committed offset {committed} is past the end {end} of the input topic; \
-         the topic was created anew or has lost records: choose another group and changelog, or restore the topic"
-    )]
-    InputShrunk {
-        /// Which partition.
-        partition: PartitionId,
-        /// The committed offset.
-        committed: i64,
-        /// The end of the topic.
-        end: i64,
-    },
-
-    /// Part of the truth about customers was deleted by somebody else.
-    #[error(
-        "partition {partition}: the changelog starts at offset {start}, but records from {expected} on are needed; \
-         somebody deleted them: check that the topic has neither retention nor compaction, and restore it from a copy"
-    )]
-    ChangelogTruncated {
-        /// Which partition.
-        partition: PartitionId,
-        /// The first offset that a restore needs.
-        expected: i64,
-        /// The first offset still there.
-        start: i64,
-    },
-
-    /// The end of the truth about customers is gone.
-    #[error(
-        "partition {partition}: the changelog ends at offset {end}, but was committed up to {expected}; \
-         records were lost: restore the topic from a copy, or delete it with the group's offsets to begin anew"
-    )]
-    ChangelogShrunk {
-        /// Which partition.
-        partition: PartitionId,
-        /// Past the last committed record.
-        expected: i64,
-        /// The end of the changelog.
-        end: i64,
-    },
-
-    /// What was committed beside the offset cannot be read.
-    #[error(
-        "partition {partition}: the metadata of the committed offset cannot be read: {problem}; \
-         run the release that wrote it or a later one, or, if somebody set it by hand, set the group's offset anew without a text"
-    )]
-    MetadataUnreadable {
-        /// Which partition.
-        partition: PartitionId,
-        /// What is wrong with it.
-        problem: String,
+        /// What does not fit.
+        #[source]
+        mismatch: Mismatch,
     },
 
     /// A changelog record cannot be read.
@@ -132,6 +47,13 @@ pub enum Fatal {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+fn log(mismatch: &Mismatch) -> &'static str {
+    match mismatch.log() {
+        Log::Input => "the touchpoints",
+        Log::Changelog => "the changelog",
+    }
 }
 
 /// What a person can do about an error of the client, by its code.
@@ -170,30 +92,27 @@ mod tests {
             Fatal::Client(client("TopicAuthorizationFailed")),
             Fatal::Client(client("Unspecified")),
             Fatal::TransactionsFail { failures: 40, last: client("NotEnoughReplicas") },
-            Fatal::OffsetsMissing { partition: 7, start: 1, end: 2 },
-            Fatal::PartitionsChanged { partition: 7, before: 8, now: 12 },
-            Fatal::InputTruncated { partition: 7, committed: 1, start: 2 },
-            Fatal::InputShrunk { partition: 7, committed: 2, end: 1 },
-            Fatal::ChangelogTruncated { partition: 7, expected: 1, start: 2 },
-            Fatal::ChangelogShrunk { partition: 7, expected: 2, end: 1 },
-            Fatal::MetadataUnreadable { partition: 7, problem: problem() },
             Fatal::ChangelogUnreadable { partition: 7, offset: 3, problem: problem() },
+        ];
+        let mismatches = [
+            Mismatch::OffsetsMissing { start: 1, end: 2 },
+            Mismatch::PartitionsChanged { before: 8, now: 12 },
+            Mismatch::InputTruncated { committed: 1, start: 2 },
+            Mismatch::InputShrunk { committed: 2, end: 1 },
+            Mismatch::ChangelogTruncated { expected: 1, start: 2 },
+            Mismatch::ChangelogShrunk { expected: 2, end: 1 },
+            Mismatch::MetadataUnreadable { problem: problem() },
         ];
         for fatal in &all {
             match fatal {
                 Fatal::Client(_)
                 | Fatal::TransactionsFail { .. }
-                | Fatal::OffsetsMissing { .. }
-                | Fatal::PartitionsChanged { .. }
-                | Fatal::InputTruncated { .. }
-                | Fatal::InputShrunk { .. }
-                | Fatal::ChangelogTruncated { .. }
-                | Fatal::ChangelogShrunk { .. }
-                | Fatal::MetadataUnreadable { .. }
+                | Fatal::Mismatch { .. }
                 | Fatal::ChangelogUnreadable { .. } => {}
             }
         }
-        all
+        let mismatches = mismatches.into_iter().map(|mismatch| Fatal::Mismatch { partition: 7, mismatch });
+        all.into_iter().chain(mismatches).collect()
     }
 
     #[test]
@@ -209,7 +128,8 @@ mod tests {
                 Fatal::Client(error) | Fatal::TransactionsFail { last: error, .. } => {
                     what.contains(error.call) && what.contains(&error.code)
                 }
-                _ => what.starts_with("partition 7: "),
+                Fatal::Mismatch { .. } => what.starts_with("partition 7 of the "),
+                Fatal::ChangelogUnreadable { .. } => what.starts_with("partition 7: "),
             };
             assert!(names_the_place, "where? {text}");
             assert!(acts.iter().any(|act| rest.contains(act)), "what to do? {text}");

@@ -10,6 +10,7 @@ mod caught_up;
 mod commit;
 mod fatal;
 mod held;
+mod mismatch;
 mod options;
 mod progress;
 mod publisher;
@@ -27,6 +28,7 @@ mod worker;
 
 pub use board::{Board, Seen};
 pub use fatal::Fatal;
+pub use mismatch::{Found, Log, Logs, Mismatch, compare};
 pub use options::{ClockSource, Options, SweepOptions, Topics};
 pub use progress::RestoreProgress;
 pub use query::{CustomerAnswer, PartitionStatus, Query, Status};

@@ -9,11 +9,11 @@ use std::time::Duration;
 use crate::kafka::{Committed, Error, Member, PartitionId, PartitionOffset, Reaction, Record};
 use crate::partition::Clock;
 use crate::wire::changelog::ChangelogDecoder;
-use crate::wire::offset_metadata::OffsetMetadata;
 
 use super::commit::{Outcome, transact};
 use super::fatal::Fatal;
 use super::held::{Held, Note, Phase, Share};
+use super::mismatch::{Found, Logs, Mismatch, compare};
 use super::progress::{Course, RestoreProgress};
 use super::sweep::Extent;
 use super::wall_clock::Moment;
@@ -85,7 +85,7 @@ impl Restorer {
 }
 
 /// What the metadata and the two logs say about a partition.
-enum Found {
+enum Examined {
     /// Nothing was ever committed.
     New { input_start: i64, changelog_end: i64 },
     /// It is to be restored.
@@ -118,10 +118,10 @@ impl<M: Member> Worker<M> {
             };
             match found {
                 None => self.ask_again(&[partition], now),
-                Some(Found::New { input_start, changelog_end }) => {
+                Some(Examined::New { input_start, changelog_end }) => {
                     new.push((PartitionOffset { partition, offset: input_start }, changelog_end));
                 }
-                Some(Found::Known { offset, extent, clock }) => {
+                Some(Examined::Known { offset, extent, clock }) => {
                     let Some(held) = self.held.get_mut(&partition) else { continue };
                     held.position = offset;
                     held.committed = committed;
@@ -192,52 +192,34 @@ impl<M: Member> Worker<M> {
     }
 
     /// Compares what was committed with what the logs hold. `None` when the broker could not be asked.
-    fn examine(&mut self, committed: &Committed, now: Moment) -> Result<Option<Found>, Fatal> {
+    fn examine(&mut self, committed: &Committed, now: Moment) -> Result<Option<Examined>, Fatal> {
         let partition = committed.partition;
         if let Some(before) = self.options.partitions.filter(|&before| partition >= before) {
-            return Err(Fatal::PartitionsChanged { partition, before, now: partition + 1 });
+            let seen = self.member.input_partitions().and_then(|seen| i32::try_from(seen).ok());
+            let now = seen.unwrap_or_default().max(partition + 1);
+            let mismatch = Mismatch::PartitionsChanged { before, now };
+            return Err(Fatal::Mismatch { partition, mismatch });
         }
         let Some((input_start, input_end)) = attempted(self.member.input_range(partition))? else { return Ok(None) };
         let Some((log_start, log_end)) = attempted(self.member.changelog_range(partition))? else { return Ok(None) };
-        let Some(offset) = committed.offset else {
-            // The first commit writes nothing to the changelog, so without one it is empty down to the last control record.
-            return if log_start < log_end {
-                Err(Fatal::OffsetsMissing { partition, start: log_start, end: log_end })
-            } else {
-                Ok(Some(Found::New { input_start, changelog_end: log_end }))
-            };
-        };
-        if offset < input_start {
-            return Err(Fatal::InputTruncated { partition, committed: offset, start: input_start });
-        }
-        if offset > input_end {
+        let logs = Logs { input: (input_start, input_end), changelog: (log_start, log_end) };
+        let (offset, metadata) = match compare(committed, logs, self.options.partitions) {
             // A broker that has just become leader may not know the end yet.
-            return if self.attempts(partition) < ATTEMPTS_PAST_END {
-                Ok(None)
-            } else {
-                Err(Fatal::InputShrunk { partition, committed: offset, end: input_end })
-            };
-        }
-        let metadata = OffsetMetadata::decode(&committed.metadata)
-            .map_err(|error| Fatal::MetadataUnreadable { partition, problem: error.to_string() })?;
+            Err(Mismatch::InputShrunk { .. }) if self.attempts(partition) < ATTEMPTS_PAST_END => return Ok(None),
+            Err(mismatch) => return Err(Fatal::Mismatch { partition, mismatch }),
+            Ok(Found::New) => return Ok(Some(Examined::New { input_start, changelog_end: log_end })),
+            Ok(Found::Known { offset, metadata }) => (offset, metadata),
+        };
         let Some(metadata) = metadata else {
             tracing::warn!(partition, offset, "the committed offset was set by hand; the whole changelog is restored");
             let extent = Extent::new(log_start, log_start, log_end, now.elapsed);
-            return Ok(Some(Found::Known { offset, extent, clock: Clock::default() }));
+            return Ok(Some(Examined::Known { offset, extent, clock: Clock::default() }));
         };
-        if let (Some(before), Some(now)) = (metadata.partitions, self.options.partitions)
-            && before != now
-        {
-            return Err(Fatal::PartitionsChanged { partition, before, now });
-        }
-        if log_start > metadata.changelog_start {
-            return Err(Fatal::ChangelogTruncated { partition, expected: metadata.changelog_start, start: log_start });
-        }
         if metadata.models != self.models.hash {
             tracing::info!(partition, "models have changed since the last commit");
         }
         let extent = Extent::new(log_start, metadata.changelog_start, metadata.changelog_end, now.elapsed);
-        Ok(Some(Found::Known { offset, extent, clock: metadata.clock }))
+        Ok(Some(Examined::Known { offset, extent, clock: metadata.clock }))
     }
 
     /// Begins to read the changelog of a partition whose extent is known.
@@ -369,7 +351,9 @@ impl<M: Member> Worker<M> {
         let expected = restore.course.end();
         tracing::warn!(partition, "no changelog record has come for a while");
         match attempted(self.member.changelog_range(partition))? {
-            Some((_, end)) if end < expected => Err(Fatal::ChangelogShrunk { partition, expected, end }),
+            Some((_, end)) if end < expected => {
+                Err(Fatal::Mismatch { partition, mismatch: Mismatch::ChangelogShrunk { expected, end } })
+            }
             Some(_) | None => Ok(()),
         }
     }

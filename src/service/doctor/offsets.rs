@@ -1,9 +1,10 @@
 //! Committed positions against what the logs hold: everything that would stop the service or lose something. Pure: compares what
-//! the cluster said, in the same way as a worker does when it takes a partition up.
+//! the cluster said, as a worker does when it takes a partition up.
 
 use crate::kafka::Committed;
 use crate::kafka::inspect::LogRange;
 use crate::lifecycle::id::StableId;
+use crate::runtime::{self, Found, Log, Logs, Mismatch};
 use crate::wire::offset_metadata::OffsetMetadata;
 
 use super::check::{Check, Verdict};
@@ -19,6 +20,15 @@ pub(super) struct Position {
     pub(super) input: LogRange,
     /// The customers.
     pub(super) changelog: LogRange,
+}
+
+impl Position {
+    fn compare(&self, expected: Expected<'_>) -> Result<Found, Mismatch> {
+        let Self { committed, input, changelog } = self;
+        // A touchpoint within an open transaction is no sign of a topic that is shorter than it was.
+        let logs = Logs { input: (input.start, input.end), changelog: (changelog.start, changelog.stable_end) };
+        runtime::compare(committed, logs, Some(expected.partitions))
+    }
 }
 
 /// What the service is made for.
@@ -41,98 +51,34 @@ pub(super) fn refusals(positions: &[Position], expected: Expected<'_>) -> Vec<Ch
 }
 
 fn refusal(position: &Position, expected: Expected<'_>) -> Option<Check> {
-    let Position { committed, input, changelog } = position;
-    let partition = committed.partition;
-    let problem = |place: &str, what: String, to_do: &str| {
-        Some(Check::new(Verdict::Problem, ABOUT, format!("partition {partition} of {place}"), what, to_do))
-    };
-    let Some(offset) = committed.offset else {
-        return if changelog.start < changelog.stable_end {
-            problem(
-                expected.changelog,
-                format!(
-                    "it holds records {} to {}, but the group has no committed offset: the offsets have expired or were deleted",
-                    changelog.start, changelog.stable_end
-                ),
-                "restore the group's offsets, or delete and make the changelog topic anew to begin from the start",
-            )
-        } else {
-            None
-        };
-    };
-    if offset < input.start {
-        return problem(
-            expected.topic,
-            format!(
-                "the committed offset {offset} is below the first offset {}: touchpoints were deleted unread",
-                input.start
-            ),
-            "set the group's offset to the first one to accept the loss, and lengthen the topic's retention",
-        );
-    }
-    let metadata = match OffsetMetadata::decode(&committed.metadata) {
-        Ok(metadata) => metadata?,
-        Err(error) => {
-            return problem(
-                expected.topic,
-                format!("what was committed beside the offset cannot be read: {error}"),
-                "run the release that wrote it or a newer one; if another program wrote it, find out which one commits to this group",
-            );
-        }
-    };
-    if let Some(before) = metadata.partitions.filter(|&before| before != expected.partitions) {
-        return problem(
-            expected.topic,
-            format!("the topic has {} partitions, but had {before} when it was last read", expected.partitions),
-            "give the service new topics and a new kafka.group_id, and let it read all touchpoints again: customers would go on \
-             in other partitions than those that know them",
-        );
-    }
-    if changelog.start > metadata.changelog_start {
-        return problem(
-            expected.changelog,
-            format!(
-                "it starts at offset {}, but records from {} on are needed: somebody deleted them",
-                changelog.start, metadata.changelog_start
-            ),
-            "restore the topic from a copy; it must have neither retention nor compaction",
-        );
-    }
-    None
+    let mismatch = position.compare(expected).err().filter(|it| !matches!(it, Mismatch::InputShrunk { .. }))?;
+    Some(refused(position, &mismatch, expected))
 }
 
 /// The refusals that a broker which has just become leader may feign: ends that lie before what was committed.
 pub(super) fn shrunk(positions: &[Position], expected: Expected<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
-    for Position { committed, input, changelog } in positions {
-        let partition = committed.partition;
-        if let Some(offset) = committed.offset.filter(|&offset| offset > input.end) {
-            checks.push(Check::new(
-                Verdict::Problem,
-                ABOUT,
-                format!("partition {partition} of {}", expected.topic),
-                format!(
-                    "the committed offset {offset} is past the end {}: the topic was made anew or has lost records",
-                    input.end
-                ),
-                "choose another group and changelog, or restore the topic",
-            ));
+    for position in positions {
+        if let Err(mismatch @ Mismatch::InputShrunk { .. }) = position.compare(expected) {
+            checks.push(refused(position, &mismatch, expected));
         }
-        let metadata = OffsetMetadata::decode(&committed.metadata).ok().flatten();
-        if let Some(metadata) = metadata.filter(|it| it.changelog_end > changelog.end) {
-            checks.push(Check::new(
-                Verdict::Problem,
-                ABOUT,
-                format!("partition {partition} of {}", expected.changelog),
-                format!(
-                    "it ends at offset {}, but was committed up to {}: records were lost",
-                    changelog.end, metadata.changelog_end
-                ),
-                "restore the topic from a copy, or delete it with the group's offsets to begin from the start",
-            ));
+        let (metadata, end) =
+            (OffsetMetadata::decode(&position.committed.metadata).ok().flatten(), position.changelog.end);
+        if let Some(metadata) = metadata.filter(|it| it.changelog_end > end) {
+            let mismatch = Mismatch::ChangelogShrunk { expected: metadata.changelog_end, end };
+            checks.push(refused(position, &mismatch, expected));
         }
     }
     checks
+}
+
+fn refused(position: &Position, mismatch: &Mismatch, expected: Expected<'_>) -> Check {
+    let topic = match mismatch.log() {
+        Log::Input => expected.topic,
+        Log::Changelog => expected.changelog,
+    };
+    let place = format!("partition {} of {topic}", position.committed.partition);
+    Check::new(Verdict::Problem, ABOUT, place, mismatch.to_string(), mismatch.to_do())
 }
 
 /// What is worth knowing of positions that are in order.

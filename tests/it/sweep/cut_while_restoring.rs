@@ -10,7 +10,7 @@ use lifecycle_processor::lifecycle::time;
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::partition::{Clock, CustomerView, Effects, Input, Partition};
 use lifecycle_processor::runtime::{
-    ClockSource, CustomerAnswer, Fatal, Options, Query, SweepOptions, Topics, WallClock, Worker,
+    ClockSource, CustomerAnswer, Fatal, Mismatch, Options, Query, SweepOptions, Topics, WallClock, Worker,
 };
 use lifecycle_processor::wire::changelog;
 use lifecycle_processor::wire::cloud_events::CloudEvents;
@@ -283,7 +283,7 @@ fn a_restore_calls_a_person_when_somebody_has_deleted_what_it_needs() {
     let (needed, cut) = (scene.starts[PASSES / 4], scene.starts[PASSES - 1]);
     scene.cut(cut);
     match restoring.finish() {
-        Err(Fatal::ChangelogTruncated { partition: 0, expected, start }) => {
+        Err(Fatal::Mismatch { partition: 0, mismatch: Mismatch::ChangelogTruncated { expected, start } }) => {
             assert_eq!((expected, start), (needed, cut));
         }
         other => panic!("{other:?}"),
