@@ -8,7 +8,7 @@ use super::admin;
 use super::changelog_reader::ChangelogReader;
 use super::error::{Error, Reaction};
 use super::group_reader::GroupReader;
-use super::member::{Committed, Event, Member, Outgoing, PartitionId, PartitionOffset, Record};
+use super::member::{CommittedOffset, Event, Member, Outgoing, PartitionId, PartitionOffset, Record};
 use super::producer::TransactionalProducer;
 use super::settings::Options;
 use super::succession::Succession;
@@ -143,7 +143,7 @@ impl Member for Client {
         self.told(result)
     }
 
-    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
+    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<CommittedOffset>, Error> {
         if self.is_held_up && self.succession.as_ref().is_some_and(|it| !it.is_over()) {
             // The question would only keep the other partitions waiting.
             let message = "a former owner's transaction is being ended";

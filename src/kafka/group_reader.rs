@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::error::{Error, Reaction};
 use super::listener::Rebalance;
-use super::member::{Committed, Event, PartitionId, PartitionOffset};
+use super::member::{CommittedOffset, Event, PartitionId, PartitionOffset};
 use super::settings::Options;
 use super::topic_reader::TopicReader;
 
@@ -262,13 +262,13 @@ impl GroupReader {
         }
     }
 
-    pub(super) fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
+    pub(super) fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<CommittedOffset>, Error> {
         let client = self.reader.client();
         let question = |error| Error::of_question("committed", &error);
         let answer = client
             .committed_offsets(self.reader.list(partitions.iter().copied()), COMMITTED_TIMEOUT)
             .map_err(|error| question(error).because(client.context().take_error()))?;
-        let committed: KafkaResult<Vec<Committed>> = answer
+        let committed: KafkaResult<Vec<CommittedOffset>> = answer
             .elements()
             .iter()
             .map(|it| {
@@ -277,7 +277,7 @@ impl GroupReader {
                     Offset::Offset(offset) => Some(offset),
                     _ => None,
                 };
-                Ok(Committed { partition: it.partition(), offset, metadata: it.metadata().to_owned() })
+                Ok(CommittedOffset { partition: it.partition(), offset, metadata: it.metadata().to_owned() })
             })
             .collect();
         committed.map_err(question)

@@ -18,7 +18,7 @@ use super::admin;
 use super::error::Error;
 use super::group::{Group, describe_group_with};
 use super::listener::Listener;
-use super::member::{Committed, PartitionId};
+use super::member::{CommittedOffset, PartitionId};
 use super::settings::Cluster;
 use super::unanswered::unanswered;
 
@@ -71,7 +71,7 @@ pub struct LogRange {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommittedOffsets {
     /// As committed last.
-    pub offsets: Vec<Committed>,
+    pub offsets: Vec<CommittedOffset>,
     /// Whether no open transaction is about to change them.
     pub is_settled: bool,
 }
@@ -220,7 +220,7 @@ impl Inspector {
                 Offset::Offset(offset) => Some(offset),
                 _ => None,
             };
-            Ok(Committed { partition: it.partition(), offset, metadata: it.metadata().to_owned() })
+            Ok(CommittedOffset { partition: it.partition(), offset, metadata: it.metadata().to_owned() })
         });
         Ok(CommittedOffsets { offsets: offsets.collect::<Result<_, Error>>()?, is_settled })
     }

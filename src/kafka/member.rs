@@ -64,7 +64,7 @@ pub struct Outgoing {
 
 /// What is committed for a partition: where to read on, and what the previous owner noted.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Committed {
+pub struct CommittedOffset {
     /// Which partition.
     pub partition: PartitionId,
     /// The next record to read; `None` when nothing was ever committed.
@@ -144,7 +144,7 @@ pub trait Member {
     ///
     /// # Errors
     /// `Retry` while a previous owner's transaction is still open.
-    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error>;
+    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<CommittedOffset>, Error>;
 
     /// The first offset still in the input partition, and the end as of now (the last stable offset).
     ///

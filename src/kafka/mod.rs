@@ -30,5 +30,7 @@ mod watchdog;
 
 pub use client::Client;
 pub use error::{Error, Reaction};
-pub use member::{Committed, Event, Gained, Member, Outgoing, PartitionId, PartitionOffset, Record, RecordHeader};
+pub use member::{
+    CommittedOffset, Event, Gained, Member, Outgoing, PartitionId, PartitionOffset, Record, RecordHeader,
+};
 pub use settings::{Cluster, Options};

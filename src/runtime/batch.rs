@@ -236,8 +236,8 @@ impl<M: Member> Worker<M> {
         let fresh = self.fresh(partition, now);
         if let Some(held) = self.held.get_mut(&partition) {
             // The client goes on as it was told; the group knows of no change.
-            let reading = held.reading;
-            *held = Held { reading, ..fresh };
+            let intake = held.intake;
+            *held = Held { intake, ..fresh };
             debug_assert!(matches!(held.phase, Phase::Gained { .. }));
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kafka::{Committed, PartitionId, PartitionOffset, Record};
+use crate::kafka::{CommittedOffset, PartitionId, PartitionOffset, Record};
 use crate::lifecycle::id::StableId;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::{self, Timestamp};
@@ -38,7 +38,7 @@ pub(super) enum Phase {
 
 /// Whether the client returns records of a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Reading {
+pub(super) enum Intake {
     /// It does not.
     Paused,
     /// It does.
@@ -57,7 +57,7 @@ pub(super) struct Held {
     /// The next input record to apply.
     pub(super) position: i64,
     /// What the group knows.
-    pub(super) committed: Committed,
+    pub(super) committed: CommittedOffset,
     /// What the pending inputs lead to.
     pub(super) effects: Effects,
     /// The wall time that the pending transitions bear, once they are written.
@@ -75,7 +75,7 @@ pub(super) struct Held {
     /// The changelog.
     pub(super) extent: Extent,
     /// Whether the client returns records of this partition.
-    pub(super) reading: Reading,
+    pub(super) intake: Intake,
     /// Where the partition ended, and when that was asked: while the client does not read, it hears of no end.
     pub(super) end_asked: Option<(i64, Duration)>,
     /// Whether the client has to be sent back to `position`; until then its records are none of ours.
@@ -133,7 +133,7 @@ impl Held {
             phase: Phase::Gained { ask_at: elapsed, attempts: 0 },
             machine: Partition::new(models, facts),
             position: 0,
-            committed: Committed { partition, offset: None, metadata: String::new() },
+            committed: CommittedOffset { partition, offset: None, metadata: String::new() },
             effects: Effects::default(),
             published_at: Timestamp::MIN,
             set_aside: Vec::new(),
@@ -142,7 +142,7 @@ impl Held {
             caught_up: CaughtUp::default(),
             written: None,
             extent: Extent::new(0, 0, 0, elapsed),
-            reading: Reading::Paused,
+            intake: Intake::Paused,
             end_asked: None,
             must_rewind: true,
         }

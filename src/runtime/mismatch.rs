@@ -2,7 +2,7 @@
 //!
 //! A worker that takes a partition up and the doctor who examines it judge by the same function.
 
-use crate::kafka::Committed;
+use crate::kafka::CommittedOffset;
 use crate::wire::offset_metadata::OffsetMetadata;
 
 /// How far the logs of a partition reach: the first offset of each, and its end.
@@ -152,7 +152,7 @@ impl Mismatch {
 ///
 /// # Errors
 /// What does not fit. `InputShrunk` is told only where nothing else is: a broker that has just become leader may feign it.
-pub fn compare(committed: &Committed, logs: Logs, partitions: Option<i32>) -> Result<Found, Mismatch> {
+pub fn compare(committed: &CommittedOffset, logs: Logs, partitions: Option<i32>) -> Result<Found, Mismatch> {
     let Some(offset) = committed.offset else {
         // The first commit writes nothing to the changelog, so without one it is empty down to the last control record.
         let (start, end) = logs.changelog;

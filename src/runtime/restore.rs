@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::kafka::{Committed, Error, Member, PartitionId, PartitionOffset, Reaction, Record};
+use crate::kafka::{CommittedOffset, Error, Member, PartitionId, PartitionOffset, Reaction, Record};
 use crate::partition::Clock;
 use crate::wire::changelog::ChangelogDecoder;
 
@@ -183,7 +183,7 @@ impl<M: Member> Worker<M> {
 
     /// Whether what seemed wrong was wrong when the logs were asked: a worker that was frozen between its questions would call a
     /// person for what another has done meanwhile.
-    fn is_still_committed(&mut self, committed: &Committed, fatal: &Fatal) -> Result<bool, Fatal> {
+    fn is_still_committed(&mut self, committed: &CommittedOffset, fatal: &Fatal) -> Result<bool, Fatal> {
         if matches!(fatal, Fatal::Client(_)) {
             return Ok(true);
         }
@@ -192,7 +192,7 @@ impl<M: Member> Worker<M> {
     }
 
     /// Compares what was committed with what the logs hold. `None` when the broker could not be asked.
-    fn examine(&mut self, committed: &Committed, now: Moment) -> Result<Option<Examined>, Fatal> {
+    fn examine(&mut self, committed: &CommittedOffset, now: Moment) -> Result<Option<Examined>, Fatal> {
         let partition = committed.partition;
         if let Some(before) = self.options.partitions.filter(|&before| partition >= before) {
             let seen = self.member.input_partitions().and_then(|seen| i32::try_from(seen).ok());
@@ -306,7 +306,7 @@ impl<M: Member> Worker<M> {
                     held.extent =
                         Extent::new(share.changelog_start, share.changelog_start, share.changelog_end, now.elapsed);
                     held.committed =
-                        Committed { partition, offset: Some(share.position.offset), metadata: share.metadata };
+                        CommittedOffset { partition, offset: Some(share.position.offset), metadata: share.metadata };
                     self.open(partition, Clock::default(), now)?;
                 }
                 Ok(())

@@ -15,7 +15,7 @@ use crate::partition::{Input, Position, Reason, Rejected};
 use crate::wire::touchpoint_json::{Malformed, Scratch, TouchpointDecoder, TouchpointOptions};
 
 use super::fatal::Fatal;
-use super::held::{Held, Reading, SetAside};
+use super::held::{Held, Intake, SetAside};
 use super::options::{ClockSource, Options};
 use super::publisher::{self, Publisher};
 use super::query::{self, CustomerAnswer, PartitionStatus, Query, Status};
@@ -419,10 +419,10 @@ impl<M: Member> Worker<M> {
             held.iter().filter(|(_, held)| wanted(held, may_read)).map(|(&partition, _)| partition).collect()
         };
         let to_pause =
-            pick(&self.held, |held, may_read| held.reading != Reading::Paused && !(may_read && held.is_running()));
+            pick(&self.held, |held, may_read| held.intake != Intake::Paused && !(may_read && held.is_running()));
         if !to_pause.is_empty() {
             let is_done = attempted(self.member.pause(&to_pause))?.is_some();
-            self.mark_all(&to_pause, |held| held.reading = if is_done { Reading::Paused } else { Reading::Unknown });
+            self.mark_all(&to_pause, |held| held.intake = if is_done { Intake::Paused } else { Intake::Unknown });
         }
         let to_rewind = pick(&self.held, |held, may_read| held.must_rewind && may_read && held.is_running());
         if !to_rewind.is_empty() {
@@ -432,11 +432,11 @@ impl<M: Member> Worker<M> {
             }
             self.mark_all(&to_rewind, |held| held.must_rewind = false);
         }
-        let to_resume = pick(&self.held, |held, may_read| held.reading != Reading::On && may_read && held.is_running());
+        let to_resume = pick(&self.held, |held, may_read| held.intake != Intake::On && may_read && held.is_running());
         if !to_resume.is_empty() {
             let is_done = attempted(self.member.resume(&to_resume))?.is_some();
             self.mark_all(&to_resume, |held| {
-                held.reading = if is_done { Reading::On } else { Reading::Unknown };
+                held.intake = if is_done { Intake::On } else { Intake::Unknown };
                 // From now on the client hears of the end itself.
                 held.end_asked = None;
             });

@@ -1,7 +1,7 @@
-//! Committed positions against what the logs hold: everything that would stop the service or lose something. Pure: compares what
+//! CommittedOffset positions against what the logs hold: everything that would stop the service or lose something. Pure: compares what
 //! the cluster said, as a worker does when it takes a partition up.
 
-use crate::kafka::Committed;
+use crate::kafka::CommittedOffset;
 use crate::kafka::inspect::LogRange;
 use crate::lifecycle::id::StableId;
 use crate::runtime::{self, Found, Log, Logs, Mismatch};
@@ -15,7 +15,7 @@ const ABOUT: &str = "offsets";
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Position {
     /// What the group has committed.
-    pub(super) committed: Committed,
+    pub(super) committed: CommittedOffset,
     /// The touchpoints.
     pub(super) input: LogRange,
     /// The customers.
@@ -141,7 +141,7 @@ mod tests {
     fn position(metadata: &str) -> Position {
         let range = |start, end| LogRange { start, stable_end: end, end };
         Position {
-            committed: Committed { partition: 3, offset: Some(7), metadata: metadata.to_owned() },
+            committed: CommittedOffset { partition: 3, offset: Some(7), metadata: metadata.to_owned() },
             input: range(5, 9),
             changelog: range(10, 20),
         }
@@ -156,7 +156,8 @@ mod tests {
     fn a_position_within_its_logs_is_good() {
         let good = position(&metadata().encode());
         assert_eq!(all(&good), []);
-        let new = Position { committed: Committed { partition: 3, offset: None, metadata: String::new() }, ..good };
+        let new =
+            Position { committed: CommittedOffset { partition: 3, offset: None, metadata: String::new() }, ..good };
         let empty = LogRange { start: 20, stable_end: 20, end: 20 };
         assert_eq!(all(&Position { changelog: empty, ..new }), []);
     }
@@ -165,7 +166,8 @@ mod tests {
     fn every_refusal_says_what_where_and_what_to_do() {
         let good = position(&metadata().encode());
         let with = |metadata: OffsetMetadata| position(&metadata.encode());
-        let committed = |offset, metadata: &str| Committed { partition: 3, offset, metadata: metadata.to_owned() };
+        let committed =
+            |offset, metadata: &str| CommittedOffset { partition: 3, offset, metadata: metadata.to_owned() };
         for (position, what) in [
             (Position { committed: committed(None, ""), ..good.clone() }, "has no committed offset"),
             (Position { committed: committed(Some(4), ""), ..good.clone() }, "below the first offset 5"),

@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use lifecycle_processor::kafka::{
-    Committed, Error, Event, Member, Outgoing, PartitionId, PartitionOffset, Reaction, Record,
+    CommittedOffset, Error, Event, Member, Outgoing, PartitionId, PartitionOffset, Reaction, Record,
 };
 
 use super::faults::Fault;
@@ -173,15 +173,17 @@ impl Member for SimulatedMember {
         })
     }
 
-    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<Committed>, Error> {
+    fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<CommittedOffset>, Error> {
         self.read("committed", |member| {
             let log = member.log.borrow();
             if partitions.iter().any(|&partition| log.transactions.is_unstable(partition)) {
                 return Err(error("committed", Reaction::Retry, "UNSTABLE_OFFSET_COMMIT"));
             }
             let committed = |&partition| match log.committed.get(&partition) {
-                Some((offset, metadata)) => Committed { partition, offset: Some(*offset), metadata: metadata.clone() },
-                None => Committed { partition, offset: None, metadata: String::new() },
+                Some((offset, metadata)) => {
+                    CommittedOffset { partition, offset: Some(*offset), metadata: metadata.clone() }
+                }
+                None => CommittedOffset { partition, offset: None, metadata: String::new() },
             };
             Ok(partitions.iter().map(committed).collect())
         })
