@@ -217,7 +217,8 @@ fn describe(api: &Api, partition: i32, snapshot: &Snapshot) -> Customer {
 
 fn foretell(api: &Api, partition: i32, snapshot: &Snapshot, days: u16) -> Forecast {
     let view: CustomerView = snapshot.view();
-    let until = reached(api, partition).max(Some(view.clock)).unwrap_or(view.clock) + Duration::from_days(days.into());
+    let from = present(api, partition).map_or(view.clock, |present| present.max(view.clock));
+    let until = from + Duration::from_days(days.into());
     let forecast = snapshot.forecast(until, WAKE_UPS_MAX);
     Forecast {
         customer_id: view.customer_id.to_string(),
@@ -229,12 +230,11 @@ fn foretell(api: &Api, partition: i32, snapshot: &Snapshot, days: u16) -> Foreca
     }
 }
 
-/// Up to when time has passed for the silent customers of a partition; `None` while nothing is known of it. Wall time where that makes
-/// time pass, and the touchpoints' own where they alone do, or where they are still being read.
-fn reached(api: &Api, partition: i32) -> Option<Timestamp> {
+/// What lies before this instant is past for the customers of a partition; `None` while nothing is known of it.
+fn present(api: &Api, partition: i32) -> Option<Timestamp> {
     let seen: Vec<_> = api.board.read().into_iter().flatten().collect();
     let mut partitions = seen.iter().flat_map(|seen| &seen.status.partitions);
-    partitions.find(|status| status.partition == partition)?.clock
+    partitions.find(|status| status.partition == partition)?.present
 }
 
 fn teller(api: &Api) -> Teller<'_> {

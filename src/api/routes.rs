@@ -97,8 +97,7 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "/v1/customers/{customer_id}/forecast",
-        about: "What will be published, and when, if the customer stays silent: `days` ahead (1095 unless told) of the clock of the \
-                customer's partition.",
+        about: "What will be published, and when, if the customer stays silent: `days` ahead (1095 unless told).",
         id: "forecast",
         access: Access::Token,
         query: Some(openapi::query::<customers::ForecastQuery>),

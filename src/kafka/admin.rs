@@ -73,7 +73,7 @@ pub fn create_topics(cluster: &Cluster, topics: &[TopicSpec]) -> Result<Vec<(Str
         })
         .collect();
     let results = block_on(connect(cluster)?.create_topics(&specs, &within(REQUEST_TIMEOUT)))
-        .map_err(|error| refused(cluster, call, &error))?;
+        .map_err(|error| failed(cluster, call, &error))?;
     results
         .into_iter()
         .map(|result| match result {
@@ -111,7 +111,7 @@ pub fn describe_topics(cluster: &Cluster, names: &[&str]) -> Result<Vec<Option<T
     }
     let resources: Vec<ResourceSpecifier<'_>> = existing.iter().map(|it| ResourceSpecifier::Topic(it)).collect();
     let results = block_on(connect(cluster)?.describe_configs(&resources, &within(REQUEST_TIMEOUT)))
-        .map_err(|error| refused(cluster, "describe_configs", &error))?;
+        .map_err(|error| failed(cluster, "describe_configs", &error))?;
     for (topic, result) in topics.iter_mut().flatten().zip(results) {
         topic.settings = match result {
             Ok(resource) if resource.entries.is_empty() => None,
@@ -225,7 +225,7 @@ fn within(timeout: Duration) -> AdminOptions {
     AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout))
 }
 
-fn refused(cluster: &Cluster, call: &'static str, error: &KafkaError) -> Error {
+fn failed(cluster: &Cluster, call: &'static str, error: &KafkaError) -> Error {
     let denied =
         matches!(error, KafkaError::AdminOp(Code::ClusterAuthorizationFailed | Code::TopicAuthorizationFailed));
     let reaction = if denied { Reaction::Fatal } else { Reaction::Retry };

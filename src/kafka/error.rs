@@ -30,7 +30,7 @@ impl Reaction {
 
 /// An error of the Kafka client.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{message} ({call}: {code})")]
+#[error("{message}{advice} ({call}: {code})", advice = .to_do.map_or(String::new(), |to_do| format!("; {to_do}")))]
 pub struct Error {
     /// What the caller must do.
     pub reaction: Reaction,
@@ -38,8 +38,10 @@ pub struct Error {
     pub call: &'static str,
     /// The client's name for the error: `IllegalGeneration`, `OperationTimedOut`. Bounded, fit for a metric label.
     pub code: String,
-    /// For people.
+    /// For people: what is wrong.
     pub message: String,
+    /// For people: what to do about it, where more can be said than the message does.
+    pub to_do: Option<&'static str>,
     /// Whether a newer owner of the transactional id, or the broker's transaction timeout, has fenced the producer.
     pub fenced: bool,
 }
@@ -50,7 +52,7 @@ const UNCODED: &str = "Unspecified";
 impl Error {
     /// An error found by this folder itself.
     pub(super) fn new(reaction: Reaction, call: &'static str, code: &str, message: impl Into<String>) -> Self {
-        Self { reaction, call, code: code.to_owned(), message: message.into(), fenced: false }
+        Self { reaction, call, code: code.to_owned(), message: message.into(), to_do: None, fenced: false }
     }
 
     /// A setting, or several, that cannot be accepted.
@@ -160,6 +162,7 @@ impl Error {
             call,
             code: name(code),
             message: advise(code).unwrap_or_else(|| transaction.string()),
+            to_do: None,
             fenced: is_fenced(code),
         }
     }

@@ -97,8 +97,16 @@ impl Tail {
 /// The library's broker looks at its orders and then throws away what called it, so that of two that come close together the second
 /// often waits for a second, until it looks again. A connection calls it, too.
 fn kept_awake<T>(address: &str, give_orders: impl FnOnce() -> T) -> T {
+    struct Done<'a>(&'a AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
+        // Also where the orders panic: the scope waits for its thread.
+        let _done = Done(&is_done);
         scope.spawn(|| {
             thread::sleep(OVERSLEPT_MAX);
             while !is_done.load(Ordering::Relaxed) {
@@ -107,9 +115,7 @@ fn kept_awake<T>(address: &str, give_orders: impl FnOnce() -> T) -> T {
                 thread::sleep(OVERSLEPT_MAX);
             }
         });
-        let done = give_orders();
-        is_done.store(true, Ordering::Relaxed);
-        done
+        give_orders()
     })
 }
 

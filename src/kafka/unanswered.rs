@@ -32,11 +32,11 @@ pub(super) fn unanswered(call: &'static str, error: &KafkaError, cluster: &Clust
     let cause = reported.map(|reported| cause(&reported, servers)).filter(|cause| !cause.is_empty());
     let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
     let message = if servers.contains(',') {
-        format!("none of {servers} answers{cause}; {TO_DO}")
+        format!("none of {servers} answers{cause}")
     } else {
-        format!("{servers} does not answer{cause}; {TO_DO}")
+        format!("{servers} does not answer{cause}")
     };
-    Error { message, ..error }
+    Error { message, to_do: Some(TO_DO), ..error }
 }
 
 /// The cause in a report such as `a:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused (after 0ms in state

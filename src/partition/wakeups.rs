@@ -18,6 +18,8 @@ pub(crate) type Place = u32;
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MINUTES: i64 = 1_440;
+/// Bytes that a bucket takes in the calendar, beside its places.
+const BUCKET_BYTES: usize = 8 + size_of::<Bucket>() + 16;
 
 /// Not in any bucket.
 const UNARMED: i64 = i64::MAX;
@@ -164,6 +166,8 @@ impl WakeUps {
                 self.move_to(place, wake_up(place));
             }
         }
+        // The room of a crowd is not kept until the next day.
+        self.dividing = Bucket::default();
         true
     }
 
@@ -203,7 +207,7 @@ impl WakeUps {
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         let buckets = self.buckets.values().chain([&self.dividing]);
-        let entries: usize = buckets.map(|bucket| bucket.places.capacity() * size_of::<Place>() + 48).sum();
+        let entries: usize = buckets.map(|bucket| bucket.places.capacity() * size_of::<Place>() + BUCKET_BYTES).sum();
         entries
             + self.armed.capacity() * size_of::<i64>()
             + self.due.capacity() * size_of::<(Timestamp, Arc<str>, Place)>()

@@ -4,6 +4,7 @@
 //! committed, and the customers, are seen to afterwards beside the live work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::kafka::{Member, PartitionId, PartitionOffset};
 
@@ -58,6 +59,8 @@ impl<M: Member> Worker<M> {
             self.held.remove(partition);
             self.stop_restoring(*partition)?;
         }
+        // Another worker of this process may have them in a moment: they are not to weigh twice.
+        self.weigh_at = Duration::ZERO;
         self.member.release(partitions).map_err(Fatal::Client)
     }
 }

@@ -30,7 +30,6 @@ pub enum Fatal {
         /// Which partition.
         partition: PartitionId,
         /// What does not fit.
-        #[source]
         mismatch: Mismatch,
     },
 
@@ -85,6 +84,7 @@ mod tests {
             call: "commit_transaction",
             code: code.to_owned(),
             message: "the broker says no".to_owned(),
+            to_do: None,
             fenced: false,
         };
         let problem = || "changelog format 9 was written by a newer release".to_owned();

@@ -71,7 +71,7 @@ pub(super) struct Held {
     /// Up to when wake-ups may fire.
     pub(super) caught_up: CaughtUp,
     /// When the records that were read were written, by their own timestamps: the latest.
-    pub(super) written: Option<Timestamp>,
+    pub(super) newest_written_at: Option<Timestamp>,
     /// The changelog.
     pub(super) extent: Extent,
     /// Whether the client returns records of this partition.
@@ -140,7 +140,7 @@ impl Held {
             uncounted: Uncounted::default(),
             gained_at: Some(elapsed),
             caught_up: CaughtUp::default(),
-            written: None,
+            newest_written_at: None,
             extent: Extent::new(0, 0, 0, elapsed),
             intake: Intake::Paused,
             end_asked: None,
@@ -163,8 +163,8 @@ impl Held {
     }
 
     /// Notes that a record was read that was written at `timestamp_ms`, if it says so.
-    pub(super) fn read(&mut self, timestamp_ms: Option<i64>) {
-        self.written = self.written.max(timestamp_ms.map(Timestamp::from_millis));
+    pub(super) fn note_written(&mut self, timestamp_ms: Option<i64>) {
+        self.newest_written_at = self.newest_written_at.max(timestamp_ms.map(Timestamp::from_millis));
     }
 
     /// The event time that touchpoints have reached, less the lateness. Where the wall counts, no further than to when they were
@@ -173,7 +173,7 @@ impl Held {
         let reached = self.machine.clock().less(lateness);
         match source {
             ClockSource::Touchpoints => reached,
-            ClockSource::Wall => reached.min(self.written.map(|written| written - lateness)),
+            ClockSource::Wall => reached.min(self.newest_written_at.map(|written| written - lateness)),
         }
     }
 
@@ -200,7 +200,7 @@ impl Held {
         self.uncounted.clear();
         self.position = self.committed.offset.unwrap_or(self.position);
         self.caught_up.forget();
-        self.written = None;
+        self.newest_written_at = None;
         self.must_rewind = true;
     }
 }

@@ -1,6 +1,7 @@
 //! What was committed for a partition against what its logs hold: from where a worker goes on, or why nobody may. Pure.
 //!
-//! A worker that takes a partition up and the doctor who examines it judge by the same function.
+//! A worker that takes a partition up and the doctor who examines it judge by the same function. What shows only later, a number
+//! of partitions that changes or a changelog that loses its end while it is read, each finds in its own way and tells in these words.
 
 use crate::kafka::CommittedOffset;
 use crate::wire::offset_metadata::OffsetMetadata;

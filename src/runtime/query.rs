@@ -83,6 +83,9 @@ pub struct PartitionStatus {
     pub committed_reached: Option<Timestamp>,
     /// Up to when wake-ups may fire; `None` while nothing is known of it.
     pub clock: Option<Timestamp>,
+    /// What lies before this instant is past for its customers, whether or not their wake-ups may fire already: wall time where that
+    /// makes time pass, less the lateness, else as far as touchpoints have come. `None` while nothing is known of it.
+    pub present: Option<Timestamp>,
     /// No wake-up is due before this instant; `None` when no customer waits for time.
     pub next_wake_up: Option<Timestamp>,
     /// How many customers stand in each stage: by model, then by stage; the last number of a model counts those in none.
@@ -104,7 +107,8 @@ impl PartitionStatus {
     #[must_use]
     pub fn overdue(&self, lateness: time::Duration, wall: Timestamp) -> time::Duration {
         // What is read back holds wake-ups that were put off later in the changelog. Until all of it is read, none can be told;
-        // until the clock is known, none that lies before the last commit, which had come past it.
+        // until the clock is known, none that lies before what had been reached at the last commit, though a few of them may have been
+        // left over then.
         let Some(due) = self.next_wake_up.filter(|_| self.is_running) else { return time::Duration::ZERO };
         let passed = self.reached.filter(|_| self.clock.is_none()).map(|reached| reached - lateness);
         (wall - lateness - passed.map_or(due, |passed| due.max(passed))).max(time::Duration::ZERO)

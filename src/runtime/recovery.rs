@@ -124,6 +124,7 @@ mod tests {
             call: "send",
             code: "_MSG_TIMED_OUT".to_owned(),
             message: "local".to_owned(),
+            to_do: None,
             fenced: false,
         }
     }

@@ -1,7 +1,7 @@
 //! How much memory the customers of a process take, all its workers together.
 //!
-//! The only thing that workers share: one number, written now and then, and never on the way of a touchpoint. What a worker reads
-//! of the others is as old as their last weighing. Nothing but reading on or not depends on it.
+//! One number that workers share, written now and then, and never on the way of a touchpoint. What a worker reads of the others is
+//! as old as their last weighing. Nothing but reading on or not depends on it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -252,6 +252,10 @@ impl<M: Member> Worker<M> {
             reached: held.machine.clock().reached(),
             committed_reached: held.machine.committed_clock().reached(),
             clock: held.caught_up.clock(held.event_clock(self.options.clock_source, self.options.facts.lateness)),
+            present: match self.options.clock_source {
+                ClockSource::Wall => Some(self.latest_wall - self.options.facts.lateness).filter(|_| held.is_running()),
+                ClockSource::Touchpoints => held.event_clock(ClockSource::Touchpoints, self.options.facts.lateness),
+            },
             next_wake_up: held.machine.next_wake_up(),
             population: held.machine.population().to_vec(),
         }
@@ -297,7 +301,7 @@ impl<M: Member> Worker<M> {
         let bytes = record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
         self.batch.add(1, bytes, now.elapsed);
         held.uncounted.consume(bytes, record.timestamp_ms);
-        held.read(record.timestamp_ms);
+        held.note_written(record.timestamp_ms);
         let mut scratch = Scratch::default();
         let malformed = match self.decoder.decode(record.value.as_deref().unwrap_or_default(), &mut scratch) {
             Ok(touchpoint) if touchpoint.occurred_at - now.wall > self.options.max_ahead => {
@@ -435,11 +439,7 @@ impl<M: Member> Worker<M> {
         let to_resume = pick(&self.held, |held, may_read| held.intake != Intake::On && may_read && held.is_running());
         if !to_resume.is_empty() {
             let is_done = attempted(self.member.resume(&to_resume))?.is_some();
-            self.mark_all(&to_resume, |held| {
-                held.intake = if is_done { Intake::On } else { Intake::Unknown };
-                // From now on the client hears of the end itself.
-                held.end_asked = None;
-            });
+            self.mark_all(&to_resume, |held| held.intake = if is_done { Intake::On } else { Intake::Unknown });
         }
         Ok(())
     }

@@ -119,7 +119,7 @@ pub const METRICS: &[Description] = &[
         "How far the latest touchpoint read lies behind wall time; 0 when everything is read.",
     ),
     gauge(REACHED, "partition", "Event time of the latest touchpoint read."),
-    gauge(CLOCK, "partition", "Up to when wake-ups of silent customers may fire."),
+    gauge(CLOCK, "partition", "Up to when wake-ups of silent customers may fire; absent until that is known."),
     // Output.
     counter(
         TRANSITIONS,
@@ -157,7 +157,8 @@ pub const METRICS: &[Description] = &[
         WAKE_UP_OVERDUE,
         "",
         "For how long the oldest wake-up may have been due, `clock.lateness` taken off, partitions being restored left out; 0 when \
-         none is due. Up to a minute too much while a partition lags.",
+         none is due. At most so long while a partition lags: a wake-up that was put off counts from its old instant until time comes \
+         to that.",
     ),
     gauge(PARTITION_WAKE_UPS, "partition", "Customers that wait for time to pass."),
     // Commits.

@@ -232,6 +232,7 @@ fn status(partition: i32, population: Vec<Vec<u64>>) -> PartitionStatus {
         reached: Some(NOW),
         committed_reached: Some(NOW - Duration::from_millis(60_000)),
         clock: Some(NOW - Duration::from_millis(120_000)),
+        present: None,
         next_wake_up: None,
         population,
     }
@@ -372,20 +373,20 @@ fn every_path_that_tells_of_customers_refuses_a_parameter_that_it_does_not_know(
 }
 
 #[test]
-fn a_forecast_looks_ahead_from_the_clock_of_the_customers_partition() {
+fn a_forecast_looks_ahead_from_the_present_of_the_customers_partition() {
     let mut server = Server::start(None);
     server.answer_questions();
     let until = |server: &Server| {
         let forecast = server.get("/v1/customers/anna%2F1/forecast?days=100").json();
         (forecast["until"].as_str().unwrap().to_owned(), forecast["transitions"].as_array().unwrap().len())
     };
-    // The customer's own clock, as long as nothing is known of the partition's.
+    // The customer's own clock, as long as nothing is known of the partition.
     assert_eq!(until(&server), ("2026-04-12T08:00:00Z".to_owned(), 1));
-    let at = |clock: Timestamp| PartitionStatus { clock: Some(clock), ..status(7, vec![vec![0; 4]]) };
+    let at = |present: Timestamp| PartitionStatus { present: Some(present), ..status(7, vec![vec![0; 4]]) };
     let other = PartitionStatus { partition: 3, ..at(NOW + Duration::from_days(900)) };
     server.board.write(0, seen(vec![other.clone(), at(NOW)]));
     assert_eq!(until(&server), ("2026-09-09T00:00:00Z".to_owned(), 2));
-    // A partition's clock stays behind by the lateness: what was applied to the customer counts.
+    // The present of a partition stays behind by the lateness: what was applied to the customer counts.
     server.board.write(0, seen(vec![other, at(NOW - Duration::from_days(300))]));
     assert_eq!(until(&server), ("2026-04-12T08:00:00Z".to_owned(), 1));
 }

@@ -36,10 +36,10 @@ const PROBE: &str = "doctor";
 /// The report on a cluster that cannot be examined: one check, and what came of it.
 #[must_use]
 pub fn unexamined(config: &Config, error: &Error) -> Examination {
-    // Errors of questions say first what is wrong, then what to do.
-    let (what, to_do) = error.message.split_once("; ").unwrap_or((&error.message, "mend this, then ask again"));
+    let to_do =
+        error.to_do.unwrap_or("see that the settings below `kafka` are those that this cluster wants, then ask again");
     let servers = config.kafka.bootstrap_servers.as_str();
-    Examination { checks: vec![Check::new(Verdict::Problem, "brokers", servers, what, to_do)] }
+    Examination { checks: vec![Check::new(Verdict::Problem, "brokers", servers, error.message.as_str(), to_do)] }
 }
 
 /// Looks at everything. With `is_probing`, also tries what only an attempt can tell.

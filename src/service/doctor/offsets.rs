@@ -1,4 +1,4 @@
-//! CommittedOffset positions against what the logs hold: everything that would stop the service or lose something. Pure: compares what
+//! Committed positions against what the logs hold: everything that would stop the service or lose something. Pure: compares what
 //! the cluster said, as a worker does when it takes a partition up.
 
 use crate::kafka::CommittedOffset;

@@ -94,7 +94,7 @@ impl SimulatedMember {
 }
 
 pub(super) fn error(call: &'static str, reaction: Reaction, code: &str) -> Error {
-    Error { reaction, call, code: code.to_owned(), message: "simulated".to_owned(), fenced: false }
+    Error { reaction, call, code: code.to_owned(), message: "simulated".to_owned(), to_do: None, fenced: false }
 }
 
 impl Member for SimulatedMember {
