@@ -64,6 +64,9 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         LogFormat::Json => logging::LogFormat::Json,
     };
     logging::start(format, &config.log.level).map_err(|problem| usage(format!("log.level: {problem}")))?;
+    // Before anything that takes time: a stop in order ends in order, however early it comes.
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
     let models = Arc::new(config.models.load(false).map_err(|report| usage(report.to_string()))?);
     let clients = kafka_options(config, end_stuck);
     clients[0].check().map_err(|error| usage(format!("kafka.client: {error}")))?;
@@ -82,8 +85,6 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
     );
     let names: Vec<_> = models.models.iter().map(|model| format!("{} {}", model.name, model.version)).collect();
     tracing::info!(models = names.join(", "), "models loaded");
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
     let is_stopping = || stop.load(Ordering::Relaxed);
     let findings = match topics::verify(config, is_stopping) {
         Ok(findings) => findings,
