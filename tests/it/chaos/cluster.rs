@@ -1,16 +1,23 @@
 //! Three real brokers that can be killed, stopped and started again, and the questions that the run asks them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_executor::block_on;
+use lifecycle_processor::lifecycle::time::Timestamp;
+use lifecycle_processor::runtime::WallClock;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::producer::BaseProducer;
+use rdkafka::message::Message;
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::producer::{BaseProducer, DeliveryResult, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::json;
 
@@ -21,6 +28,39 @@ pub(super) const TOPICS: [&str; 5] = ["touchpoints", "transitions", "transitions
 /// How many nodes there are.
 pub(super) const NODES: usize = 3;
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
+
+/// When the cluster had a record, by partition and offset.
+pub(super) type Acknowledged = BTreeMap<(i32, i64), Timestamp>;
+
+/// Notes when the cluster has each record: enough replicas, so that it is there for readers.
+#[derive(Clone)]
+pub(super) struct Deliveries {
+    clock: WallClock,
+    acknowledged: Arc<Mutex<Acknowledged>>,
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
+        // A record that is refused is missed by whoever compares; one whose place is not told is acknowledged at no time.
+        let Ok(record) = result else { return };
+        let mut acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        acknowledged.insert((record.partition(), record.offset()), self.clock.now().wall);
+    }
+}
+
+impl Deliveries {
+    pub(super) fn new() -> Self {
+        Self { clock: WallClock::start(), acknowledged: Arc::default() }
+    }
+
+    pub(super) fn acknowledged(&self) -> Acknowledged {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 /// A running cluster; it ends with this value, and with this process.
 pub(super) struct Cluster {
@@ -50,6 +90,14 @@ impl Cluster {
         let pair = |pair: &str| pair.split_once('=').map(|(told, real)| (port(told), port(real)));
         let proxied = ports.split(' ').map(|it| pair(it).expect("a pair of ports")).collect();
         Self { directory, hold, bootstrap, proxied }
+    }
+
+    /// Whether every replica of every partition has every record; `false` also while nobody can tell.
+    pub(super) fn is_whole(&self) -> bool {
+        let consumer: BaseConsumer = self.config().create().expect("a consumer");
+        let Ok(metadata) = consumer.fetch_metadata(None, Duration::from_secs(2)) else { return false };
+        let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+        partitions.all(|partition| partition.error().is_none() && partition.isr().len() == NODES)
     }
 
     /// Has scripts/kafka do `act` with a node, beside the run.
@@ -100,6 +148,11 @@ impl Cluster {
         command
     }
 
+    /// Copies what the nodes have written to `directory`.
+    pub(super) fn keep(&self, directory: &Path) {
+        drop(Command::new("cp").arg("-r").arg(&self.directory).arg(directory.join("nodes")).status());
+    }
+
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap);
@@ -117,12 +170,12 @@ impl Cluster {
     }
 
     /// A producer that loses nothing, doubles nothing and keeps the order, whichever node dies.
-    pub(super) fn producer(&self) -> BaseProducer {
+    pub(super) fn producer(&self, deliveries: &Deliveries) -> BaseProducer<Deliveries> {
         self.config()
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
             .set("message.timeout.ms", "300000")
-            .create()
+            .create_with_context(deliveries.clone())
             .expect("a producer")
     }
 

@@ -15,6 +15,9 @@ use serde_json::Value;
 /// How long the supervisor waits before it starts an instance again.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a process may take until it hears signals.
+const DEAF: Duration = Duration::from_secs(2);
+
 /// What instances are told.
 #[derive(Clone)]
 pub(super) struct Settings {
@@ -24,8 +27,9 @@ pub(super) struct Settings {
     pub(super) replay: String,
     pub(super) dead_letters: String,
     pub(super) changelog: String,
+    pub(super) clock_source: &'static str,
     pub(super) lateness: String,
-    pub(super) models: &'static [&'static str],
+    pub(super) models: Vec<String>,
     pub(super) is_static_member: bool,
 }
 
@@ -46,6 +50,7 @@ pub(super) struct Instance {
     bootstrap: String,
     pub(super) meant: Meant,
     child: Option<Child>,
+    started: Instant,
     http: Option<SocketAddr>,
     restart_at: Option<Instant>,
 }
@@ -70,6 +75,7 @@ impl Fleet {
             bootstrap,
             meant: Meant::Absent,
             child: None,
+            started: Instant::now(),
             http: None,
             restart_at: None,
         };
@@ -89,6 +95,11 @@ impl Fleet {
         (0..self.instances.len()).filter(|&index| is(&self.instances[index])).collect()
     }
 
+    /// Whether the instance can be told to stop in order.
+    pub(super) fn hears(&self, index: usize) -> bool {
+        self.instances[index].started.elapsed() >= DEAF
+    }
+
     /// Starts an instance; `false` while its last process has not ended.
     pub(super) fn start(&mut self, index: usize) -> bool {
         if self.instances[index].child.is_some() {
@@ -102,7 +113,7 @@ impl Fleet {
         let text = format!(
             "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, session_timeout: 6s, transaction_timeout: 10s, static_membership: {}}}\n\
              topics: {{touchpoints: {}, transitions: {}, replay: {}, changelog: {}, dead_letters: {}}}\n\
-             models: [{}]\nclock: {{source: touchpoints, lateness: {}}}\nworkers: 2\nstate: {{sweep_min_bytes: 64KiB}}\nhttp: {{listen: \"{http}\"}}\n",
+             models: [{}]\nclock: {{source: {}, lateness: {}}}\nworkers: 2\nstate: {{sweep_min_bytes: 64KiB}}\nhttp: {{listen: \"{http}\"}}\n",
             instance.bootstrap,
             settings.group,
             settings.is_static_member,
@@ -112,6 +123,7 @@ impl Fleet {
             settings.changelog,
             settings.dead_letters,
             settings.models.join(", "),
+            settings.clock_source,
             settings.lateness,
         );
         let configuration = self.directory.join(format!("{name}.yaml"));
@@ -121,6 +133,7 @@ impl Fleet {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         instance.http = Some(http);
         instance.child = Some(command.spawn().expect("the program starts"));
+        instance.started = Instant::now();
         instance.meant = Meant::Running;
         instance.restart_at = None;
         true

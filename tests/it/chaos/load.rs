@@ -1,71 +1,59 @@
-//! Touchpoints with every unpleasantness: repetitions, disorder within the lateness and beyond it, records that are none.
+//! What is written while harm is done, and what may be expected of it.
 
-use fastrand::Rng;
-use lifecycle_processor::journeys::{JourneyOptions, Journeys};
+use std::collections::BTreeSet;
+
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
-use lifecycle_processor::wire::time::format_timestamp;
 
-use crate::broker::ToWrite;
+use super::cluster::Acknowledged;
+use super::history::History;
+use super::present::Present;
+use crate::broker::{Seen, ToWrite};
 
-/// How late a touchpoint may be.
-pub(super) const LATENESS: Duration = Duration::from_millis(6 * 3_600_000);
-/// The first touchpoint; all of them lie in the past.
-const START: Timestamp = Timestamp::from_millis(1_640_995_200_000);
-/// Few enough that the touchpoints of a run span the silences that matter.
-const CUSTOMERS_PER_DAY: f64 = 3.0;
+/// How many touchpoints are written in a second.
+pub(super) const RATE: usize = 300;
+/// Ids of touchpoints from the future begin so.
+pub(super) const FUTURE: &str = "future-";
 
-/// How late the touchpoints of an unpunctual customer may be.
-const UNPUNCTUAL: Duration = Duration::from_days(20);
+/// Customers whose devices' clocks are ahead are called so.
+pub(super) const AHEAD: &str = "ahead-";
 
-/// What is to be written, in order, and the instant at which it ends.
-pub(super) struct Load {
-    pub(super) records: Vec<ToWrite>,
-    pub(super) end: Timestamp,
-}
+/// Touchpoints to write, and by which clock time passes.
+pub(super) trait Load: Send {
+    /// `clock.source`.
+    fn clock_source(&self) -> &'static str;
 
-/// Whether a customer's touchpoints may come later than is allowed: those of one in twenty may.
-pub(super) fn is_unpunctual(customer_id: &str) -> bool {
-    customer_id.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 20 == 0
-}
+    /// `clock.lateness`.
+    fn lateness(&self) -> Duration;
 
-impl Load {
-    /// About `count` records.
-    pub(super) fn generate(seed: u64, count: usize) -> Self {
-        let mut rng = Rng::with_seed(seed);
-        let mut journeys = Journeys::new(JourneyOptions { seed, start: START, customers_per_day: CUSTOMERS_PER_DAY });
-        let mut arrivals = Vec::new();
-        let mut end = START;
-        while let Some(touchpoint) = journeys.next_by(START + Duration::from_days(1_400)) {
-            if arrivals.len() >= count {
-                break;
-            }
-            let at = touchpoint.occurred_at.as_millis();
-            end = end.max(touchpoint.occurred_at);
-            let record = ToWrite::keyed(&touchpoint.customer_id, &touchpoint.to_json());
-            if rng.u8(..20) == 0 {
-                arrivals.push((at + rng.i64(0..LATENESS.as_millis()), record.clone()));
-            }
-            if rng.u8(..100) == 0 {
-                let broken = format!("{{\"event_id\":\"{}\",", touchpoint.event_id);
-                arrivals.push((at, ToWrite::keyed(&touchpoint.customer_id, &broken)));
-            }
-            // Half of them come in order.
-            let most = if is_unpunctual(&touchpoint.customer_id) { UNPUNCTUAL } else { LATENESS };
-            let delay = if rng.bool() { 0 } else { rng.i64(0..most.as_millis()) };
-            arrivals.push((at + delay, record));
-        }
-        arrivals.sort_by_key(|(arrives_at, _)| *arrives_at);
-        Self { records: arrivals.into_iter().map(|(_, record)| record).collect(), end }
+    /// How late a touchpoint may seem to those of customers whose clocks are ahead.
+    fn lateness_of_ahead(&self) -> Duration {
+        self.lateness()
     }
 
-    /// The record that has the clock of `partition` reach the end: a touchpoint of somebody else, past it by the lateness.
-    pub(super) fn marker(&self, partition: i32) -> ToWrite {
-        let at = format_timestamp(self.end + LATENESS);
-        ToWrite::to(
-            partition,
-            &format!(
-                r#"{{"event_id":"m","customer_id":"marker-{partition}","type":"page_viewed","occurred_at":"{at}"}}"#
-            ),
-        )
+    /// The models, as the configuration names them.
+    fn models(&self) -> Vec<String>;
+
+    /// What is to be written by now, this long after the beginning, and has not been given before.
+    fn due(&mut self, elapsed: std::time::Duration) -> Vec<ToWrite>;
+
+    /// What is to be written at the end.
+    fn rest(&mut self) -> Vec<ToWrite>;
+
+    /// Up to when `replay` is to run.
+    fn end(&self) -> Timestamp;
+
+    /// How long it takes until time has brought about everything up to the end, if the service works.
+    fn wait(&self) -> std::time::Duration;
+
+    /// The customers of whom a record came later than allowed.
+    fn unpunctual(&self, records: &[Seen], acknowledged: &Acknowledged) -> BTreeSet<String>;
+}
+
+/// The load that a run of `seconds` writes.
+pub(super) fn load(clock_source: &str, seed: u64, seconds: u64) -> Box<dyn Load> {
+    match clock_source {
+        "touchpoints" => Box::new(History::generate(seed, seconds)),
+        "wall" => Box::new(Present::begin(seed)),
+        other => panic!("LIFECYCLE_CHAOS_CLOCK is touchpoints or wall, not {other}"),
     }
 }

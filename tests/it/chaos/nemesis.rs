@@ -10,10 +10,18 @@ use super::cluster::{Cluster, NODES};
 use super::fleet::{Fleet, Meant};
 use super::proxy::{Network, Proxy};
 
-/// How long after its start a node is left alone, so that a majority has every record.
+/// How long after its start a node is left alone at least. Afterwards it is until every replica has every record: a cluster that is
+/// down to one replica may lose what it has acknowledged, and then nobody can promise anything.
 const NODE_REST: Duration = Duration::from_secs(6);
+/// How long after it was not whole the cluster is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Longer than the session timeout and the transaction timeout.
 const FREEZE: std::ops::Range<u64> = 8_000..14_000;
+
+/// How long the nemesis waits between two faults, in milliseconds.
+const WAIT: std::ops::Range<u64> = 800..3_500;
+/// How long it waits when what it drew was not possible.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 /// Longer than any fault lasts.
 const FAULT_MAX: Duration = Duration::from_mins(1);
@@ -82,8 +90,9 @@ impl Nemesis {
     pub(super) fn step(&mut self, cluster: &Cluster, proxy: &Proxy, fleet: &mut Fleet) {
         self.undo_due(Instant::now(), cluster, proxy, fleet);
         if Instant::now() >= self.next_at {
-            self.harm(cluster, proxy, fleet);
-            self.next_at = Instant::now() + self.length(1_000..4_500);
+            // What cannot be done now makes room for something else.
+            let wait = if self.harm(cluster, proxy, fleet) { self.length(WAIT) } else { TRY_AGAIN };
+            self.next_at = Instant::now() + wait;
         }
     }
 
@@ -125,7 +134,11 @@ impl Nemesis {
                     self.scripts.push(cluster.node("start", node));
                     self.later(NODE_REST, Undo::Rested);
                 }
-                Undo::Rested => self.nodes = Node::Up,
+                Undo::Rested if cluster.is_whole() => self.nodes = Node::Up,
+                Undo::Rested => {
+                    self.later(LOOK_AGAIN, Undo::Rested);
+                    continue;
+                }
                 Undo::JoinNetwork => {
                     proxy.set(Network::Whole);
                     self.is_cut = false;
@@ -135,14 +148,15 @@ impl Nemesis {
         }
     }
 
-    fn harm(&mut self, cluster: &Cluster, proxy: &Proxy, fleet: &mut Fleet) {
+    /// Does one harm; `false` when that was not possible.
+    fn harm(&mut self, cluster: &Cluster, proxy: &Proxy, fleet: &mut Fleet) -> bool {
         let running = fleet.those(Meant::Running);
         let residents: Vec<_> = running.iter().copied().filter(|&index| index != self.guest).collect();
         let resident = |rng: &mut Rng| rng.choice(&residents).copied();
         let (kind, target) = match self.rng.u32(..100) {
             0..22 => ("instance killed", resident(&mut self.rng)),
             22..36 => ("instance frozen past its session", resident(&mut self.rng)),
-            36..48 => ("instance stopped", resident(&mut self.rng)),
+            36..48 => ("instance stopped", resident(&mut self.rng).filter(|&index| fleet.hears(index))),
             48..58 => {
                 ("instance added for a while", fleet.those(Meant::Absent).into_iter().find(|&it| it == self.guest))
             }
@@ -156,7 +170,7 @@ impl Nemesis {
             92..97 => (ONE_SILENT, (!self.is_cut).then_some(self.rng.usize(..NODES))),
             _ => (ONE_REFUSING, (!self.is_cut).then_some(self.rng.usize(..NODES))),
         };
-        let Some(target) = target else { return };
+        let Some(target) = target else { return false };
         match kind {
             "instance killed" => {
                 fleet.kill(target);
@@ -211,6 +225,7 @@ impl Nemesis {
         }
         *self.faults.entry(kind).or_default() += 1;
         self.tell(&format!("{kind}: {target}"));
+        true
     }
 
     fn tell(&self, what: &str) {

@@ -9,7 +9,7 @@ use lifecycle_processor::runtime::WallClock;
 use lifecycle_processor::wire::time::format_timestamp;
 
 use super::cluster::Acknowledged;
-use super::load::{FUTURE, Load, RATE};
+use super::load::{AHEAD, FUTURE, Load, RATE};
 use super::verdict;
 use crate::broker::{Seen, ToWrite};
 
@@ -19,8 +19,13 @@ const LATENESS: Duration = Duration::from_millis(10_000);
 const DELAY_MS: i64 = 3_000;
 /// How long after it was written it is repeated, at most.
 const REPETITION_MS: i64 = 3_000;
+/// How far the clocks of some customers' devices are ahead, at most: less than `clock.max_ahead`, and about as long as an instance
+/// that was killed is missed.
+const AHEAD_MS: i64 = 10_000;
+/// The clock of one customer in so many is ahead.
+const AHEAD_EVERY: usize = 50;
 /// How far in the future those lie that must be set aside: further than `clock.max_ahead`, and they stay so until they are read.
-const AHEAD: Duration = Duration::from_millis(3_600_000);
+const FAR_AHEAD: Duration = Duration::from_millis(3_600_000);
 /// How many customers there are at a time. Each is heard of every five seconds, on average.
 const PRESENT: usize = 5 * RATE;
 /// After how many touchpoints a customer leaves for good, on average. So whom a long fault has made unpunctual is soon gone.
@@ -29,7 +34,7 @@ const STAY: u8 = 10;
 const PERIOD_MS: u128 = 16_000;
 const WRITTEN_MS: u128 = 12_000;
 /// Longer than any window of the model `presence`, and shorter than those of the other.
-const SILENCE: Duration = Duration::from_millis(20_000);
+const SILENCE: Duration = Duration::from_millis(16_000);
 const KINDS: [&str; 6] = [
     "page_viewed",
     "product_viewed",
@@ -43,7 +48,7 @@ const KINDS: [&str; 6] = [
 pub(super) struct Present {
     rng: Rng,
     clock: WallClock,
-    present: Vec<usize>,
+    here: Vec<usize>,
     customers: usize,
     touchpoints: usize,
     /// What is to be repeated, and when.
@@ -58,7 +63,7 @@ impl Present {
         Self {
             rng: Rng::with_seed(seed),
             clock,
-            present: (0..PRESENT).collect(),
+            here: (0..PRESENT).collect(),
             customers: PRESENT,
             touchpoints: 0,
             repetitions: Vec::new(),
@@ -74,9 +79,10 @@ impl Present {
     fn touchpoint(&mut self, now: Timestamp, records: &mut Vec<ToWrite>) {
         let rng = &mut self.rng;
         let place = rng.usize(..PRESENT);
-        let customer = format!("c-{}", self.present[place]);
+        let is_ahead = self.here[place].is_multiple_of(AHEAD_EVERY);
+        let customer = format!("{}{}", if is_ahead { AHEAD } else { "c-" }, self.here[place]);
         if rng.u8(..STAY) == 0 {
-            self.present[place] = self.customers;
+            self.here[place] = self.customers;
             self.customers += 1;
         }
         let number = self.touchpoints;
@@ -91,12 +97,12 @@ impl Present {
         };
         match rng.u8(..100) {
             0 => records.push(ToWrite::keyed(&customer, "{\"event_id\":")),
-            1..3 => records.push(at(now + AHEAD, FUTURE)),
+            1..3 => records.push(at(now + FAR_AHEAD, FUTURE)),
             _ => {}
         }
         // Half of them come at once.
         let delay = if rng.bool() { 0 } else { rng.i64(0..DELAY_MS) };
-        let occurred_at = now - Duration::from_millis(delay);
+        let occurred_at = now - Duration::from_millis(if is_ahead { -rng.i64(0..AHEAD_MS) } else { delay });
         let record = at(occurred_at, "e-");
         if rng.u8(..20) == 0 {
             self.repetitions.push((now + Duration::from_millis(rng.i64(0..REPETITION_MS)), record.clone()));
@@ -130,6 +136,10 @@ impl Load for Present {
             self.touchpoint(now, &mut records);
         }
         records
+    }
+
+    fn lateness_of_ahead(&self) -> Duration {
+        Duration::from_millis(LATENESS.as_millis() + AHEAD_MS)
     }
 
     fn rest(&mut self) -> Vec<ToWrite> {

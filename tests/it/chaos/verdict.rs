@@ -1,13 +1,13 @@
 //! What a reader of committed records saw, against what `replay` prints for the same topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use lifecycle_processor::lifecycle::time::Duration;
+use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::wire::time::parse_timestamp;
 use serde_json::Value;
 
-use super::load::is_unpunctual;
+use super::load::FUTURE;
 use crate::broker::Seen;
 use crate::cli::lifecycle;
 
@@ -15,10 +15,16 @@ use crate::cli::lifecycle;
 pub(super) type Published = BTreeMap<String, Vec<Value>>;
 
 /// The transitions that `replay` computes from the records of one partition.
-pub(super) fn replayed(records: &[&Seen], directory: &Path, models: &[&str], lateness: &str, until: &str) -> Published {
+pub(super) fn replayed(
+    records: &[&Seen],
+    directory: &Path,
+    models: &[String],
+    lateness: &str,
+    until: &str,
+) -> Published {
     let lines: String = records.iter().map(|record| record.text() + "\n").collect();
     let mut words = vec!["replay", "--lateness", lateness, "--until", until, "--dead-letters", "bad.ndjson"];
-    words.extend(models.iter().flat_map(|model| ["--model", model]));
+    words.extend(models.iter().flat_map(|model| ["--model", model.as_str()]));
     words.push("-");
     let run = lifecycle(directory, &words, lines.as_bytes());
     assert_eq!(run.code, 0, "{}", run.errors);
@@ -26,14 +32,13 @@ pub(super) fn replayed(records: &[&Seen], directory: &Path, models: &[&str], lat
 }
 
 /// The promise is for touchpoints no later than `lateness`; a run with others would prove nothing.
-pub(super) fn assert_in_time(records: &[&Seen], lateness: Duration) {
+pub(super) fn assert_in_time(records: &[&Seen], lateness: Duration, unpunctual: &BTreeSet<String>) {
     let mut reached = None;
     for record in records {
-        let Ok(json) = serde_json::from_str::<Value>(&record.text()) else { continue };
-        if is_unpunctual(json["customer_id"].as_str().expect("a customer")) {
+        let Some(at) = occurred_at(record) else { continue };
+        if customer_of(record).is_some_and(|customer| unpunctual.contains(&customer)) {
             continue;
         }
-        let at = parse_timestamp(json["occurred_at"].as_str().expect("an instant")).expect("an instant");
         assert!(reached.is_none_or(|reached| at + lateness >= reached), "{} comes too late", record.text());
         reached = reached.max(Some(at));
     }
@@ -56,11 +61,11 @@ pub(super) fn by_customer(transitions: impl Iterator<Item = String>) -> Publishe
     published
 }
 
-/// Every divergence, as a sentence each; the first few of them whole.
-pub(super) fn divergences(published: &Published, expected: &Published) -> Vec<String> {
+/// Every divergence of others than the unpunctual, as a sentence each; the first few of them whole.
+pub(super) fn divergences(published: &Published, expected: &Published, unpunctual: &BTreeSet<String>) -> Vec<String> {
     let mut found = Vec::new();
     let ids = |of: &[Value]| of.iter().map(|it| it["transition_id"].to_string()).collect::<Vec<_>>();
-    for (customer, expected) in expected.iter().filter(|(customer, _)| !is_unpunctual(customer)) {
+    for (customer, expected) in expected.iter().filter(|(customer, _)| !unpunctual.contains(*customer)) {
         let published = published.get(customer).map(Vec::as_slice).unwrap_or_default();
         if published == expected {
             continue;
@@ -112,13 +117,42 @@ pub(super) fn broken_sequences(published: &Published) -> Vec<String> {
     broken.map(|((customer, model), numbers)| format!("{customer}, {model}: {numbers:?}")).collect()
 }
 
-/// Whether `replay` would set the record aside; no other bad records are in the load.
-pub(super) fn is_bad(touchpoint: &Seen) -> bool {
-    serde_json::from_str::<Value>(&touchpoint.text()).is_err()
+/// Why the service must set the record aside, if it must; no other bad records are in a load.
+pub(super) fn reason_to_set_aside(touchpoint: &Seen) -> Option<&'static str> {
+    match serde_json::from_str::<Value>(&touchpoint.text()) {
+        Err(_) => Some("not_json"),
+        Ok(json) => json["event_id"].as_str().is_some_and(|id| id.starts_with(FUTURE)).then_some("in_future"),
+    }
 }
 
-/// The partition and the offset from which a dead letter comes.
-pub(super) fn origin(letter: &Seen) -> (i32, i64) {
+/// Whose record it is; `None` of a bad one.
+pub(super) fn customer_of(touchpoint: &Seen) -> Option<String> {
+    field(touchpoint, "customer_id")
+}
+
+/// When it occurred; `None` of a bad one.
+pub(super) fn occurred_at(touchpoint: &Seen) -> Option<Timestamp> {
+    field(touchpoint, "occurred_at").map(|text| parse_timestamp(&text).expect("an instant"))
+}
+
+fn field(touchpoint: &Seen, name: &str) -> Option<String> {
+    let json: Value = serde_json::from_str(&touchpoint.text()).ok()?;
+    Some(json[name].as_str().expect("a text").to_owned())
+}
+
+/// How long after its instant each transition that time alone has brought about was published, of those that were before `end`.
+pub(super) fn delays(transitions: &[Seen], end: Timestamp) -> Vec<Duration> {
+    let delay = |transition: &Seen| {
+        let json: Value = serde_json::from_str(&transition.text()).expect("a transition");
+        let at = parse_timestamp(json["occurred_at"].as_str().expect("an instant")).expect("an instant");
+        let published = Timestamp::from_millis(transition.timestamp_ms.expect("a time"));
+        (json["cause"]["time"] == true && published < end).then(|| published - at)
+    };
+    transitions.iter().filter_map(delay).collect()
+}
+
+/// The partition and the offset from which a dead letter comes, and why it was set aside.
+pub(super) fn origin(letter: &Seen) -> (i32, i64, String) {
     let header = |name: &str| {
         let (_, value) = letter.headers.iter().find(|(header, _)| header == name).expect("a header");
         String::from_utf8_lossy(value).into_owned()
@@ -126,5 +160,6 @@ pub(super) fn origin(letter: &Seen) -> (i32, i64) {
     (
         header("lifecycle_partition").parse().expect("a partition"),
         header("lifecycle_offset").parse().expect("an offset"),
+        header("lifecycle_reason"),
     )
 }
