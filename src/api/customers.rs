@@ -181,7 +181,10 @@ async fn find(api: &Api, customer_id: &str, uri: &Uri, headers: &HeaderMap) -> R
                 Some(_) => {
                     "no instance holds the customer; there was no touchpoint yet, or partitions are on their way"
                 }
-                None => "no partition of this instance holds the customer; ask the others, or wait for a touchpoint",
+                None => {
+                    "no partition of this instance holds the customer; ask the others (with http.advertise they are asked \
+                     from here), or wait for a touchpoint"
+                }
             };
             Problem::new(StatusCode::NOT_FOUND, "unknown-customer", detail.to_owned()).into_response()
         }

@@ -30,7 +30,7 @@ pub(super) struct ConfigArguments {
 
 #[derive(Subcommand, Debug)]
 enum Action {
-    /// Check the configuration and its models; print every problem
+    /// Check the configuration, then its models; print every problem of the keys, or of the models once the keys are right
     Check(ConfigFile),
     /// Print what holds and who set it, and what is wrong with its models; secrets are not shown
     Show(ConfigFile),

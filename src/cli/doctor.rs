@@ -17,7 +17,8 @@ Examples:
   lifecycle doctor --config lifecycle.yaml
   lifecycle doctor --config lifecycle.yaml --format json | jq '.checks[] | select(.verdict == \"problem\")'
 
-Nothing is changed and no group is joined: it may be run beside the service at any time.";
+Nothing is changed, except by --probe, and no group is joined: it may be run beside the service at any time.
+Exit codes: 1 when there are problems, 3 when the cluster does not answer.";
 
 /// Examine the cluster for all that would stop the service or break its promise
 #[derive(Args, Debug)]
@@ -25,8 +26,8 @@ Nothing is changed and no group is joined: it may be run beside the service at a
 pub(super) struct DoctorArguments {
     #[command(flatten)]
     config: ConfigFile,
-    /// Also try rights that only an attempt can tell, in transactions that are aborted: a record that nobody sees stays in
-    /// each topic
+    /// Also try rights that only an attempt can tell, in transactions that are aborted: in each topic
+    /// stays a record that no reader of committed records sees
     #[arg(long)]
     probe: bool,
     /// Print nothing that has passed
@@ -88,7 +89,13 @@ fn report(examination: &Examination, counts: &Counts) -> String {
             _ = writeln!(text, "         to do: {to_do}");
         }
     }
-    let words: Vec<String> = counts.iter().map(|(verdict, count)| format!("{count} {}", verdict.word())).collect();
+    let words: Vec<String> = counts
+        .iter()
+        .map(|(verdict, count)| match verdict {
+            Verdict::Warning | Verdict::Problem if *count != 1 => format!("{count} {}s", verdict.word()),
+            _ => format!("{count} {}", verdict.word()),
+        })
+        .collect();
     _ = writeln!(text, "{}", words.join(", "));
     text
 }

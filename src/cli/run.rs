@@ -1,6 +1,7 @@
 //! `lifecycle run`: the service.
 
-use std::net::TcpListener;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +58,14 @@ fn end_stuck(call: &'static str) {
     std::process::exit(Exit::Stuck as i32);
 }
 
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
+    let to_do = match error.kind() {
+        io::ErrorKind::AddrInUse => "to another port, or stop what listens there",
+        _ => "to an address and a port that this process may listen on",
+    };
+    format!("http.listen: {address}: {error}; set http.listen (or LIFECYCLE_HTTP_LISTEN) {to_do}")
+}
+
 fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
     let usage = |problem: String| (Exit::Usage, problem);
     let format = match config.log.format {
@@ -72,7 +81,7 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
     clients[0].check().map_err(|error| usage(format!("kafka.client: {error}")))?;
     let token = config.http.token_file.as_deref().map(Token::read).transpose().map_err(usage)?;
     let listener = TcpListener::bind(config.http.listen)
-        .map_err(|error| (Exit::Refused, format!("http.listen: {}: {error}", config.http.listen)))?;
+        .map_err(|error| (Exit::Refused, cannot_listen(config.http.listen, &error)))?;
     let address = listener.local_addr().unwrap_or(config.http.listen);
 
     tracing::info!(
@@ -99,10 +108,7 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         }
     }
     if topics::are_refused(&findings) {
-        return Err((
-            Exit::Refused,
-            "the topics cannot be used; `lifecycle topics --create` makes those that are missing".to_owned(),
-        ));
+        return Err((Exit::Refused, "the topics cannot be used; `lifecycle doctor` tells all of it".to_owned()));
     }
     let cannot_ask = |error: kafka::Error| (Exit::Refused, error.to_string());
     let partitions = topics::partitions(config).map_err(cannot_ask)?;
@@ -115,6 +121,10 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
             let problem = "what is committed and what the topics hold do not fit; `lifecycle doctor` tells all of it";
             return Err((Exit::Refused, problem.to_owned()));
         }
+    }
+    let namesakes = doctor::namesakes(config);
+    if !namesakes.is_empty() {
+        tracing::warn!(members = namesakes.join(", "), "the group has members of these names already");
     }
     let parts = Parts {
         models,

@@ -17,7 +17,9 @@ use super::{Exit, print};
 const EXAMPLES: &str = "\
 Examples:
   lifecycle topics --create --partitions 12 --config lifecycle.yaml
-  lifecycle topics --verify --config lifecycle.yaml";
+  lifecycle topics --verify --config lifecycle.yaml
+
+Exit codes: 1 when the service does not start on the topics, 3 when the cluster does not answer.";
 
 /// Make the topics that the service needs, or say what is wrong with them.
 #[derive(Args, Debug)]
@@ -26,7 +28,7 @@ pub(super) struct TopicsArguments {
     #[command(flatten)]
     config: ConfigFile,
     /// Make the topics that are missing, then look at all of them
-    #[arg(long, required_unless_present = "verify")]
+    #[arg(long)]
     create: bool,
     /// Look at the topics and print everything that is wrong with them
     #[arg(long)]
@@ -41,6 +43,13 @@ pub(super) struct TopicsArguments {
 
 /// Makes topics and looks at them.
 pub(super) fn run(arguments: &TopicsArguments) -> ExitCode {
+    if !arguments.create && !arguments.verify {
+        eprintln!(
+            "lifecycle topics: say what to do: --create makes the topics that are missing and looks at all of them, --verify \
+             looks at them and changes nothing"
+        );
+        return Exit::Usage.into();
+    }
     let config = match arguments.config.load() {
         Ok(config) => config,
         Err(exit) => return exit.into(),

@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use super::error::Error;
 use super::settings::Cluster;
 
-const TO_DO: &str = "see that Kafka runs there, and that kafka.bootstrap_servers or --bootstrap-servers names it";
+const TO_DO: &str = "see that Kafka runs there, and that kafka.bootstrap_servers names it";
 
 /// An error of a question that nobody answered; `reported` is what the client reported beside it. One that was answered, such as by
 /// a refusal, is told as it is.

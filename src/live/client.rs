@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -81,7 +82,13 @@ impl Client {
     }
 
     fn get(&self, path: &str) -> Result<Answer, String> {
-        let unheard = |error: &dyn std::fmt::Display| format!("{} does not answer: {error}", self.shown);
+        let unheard = |error: &ureq::Error| match error {
+            ureq::Error::Io(refused) if refused.kind() == ErrorKind::ConnectionRefused => format!(
+                "{} does not answer: connection refused; see that `lifecycle run` runs there, or name its http.listen with --url",
+                self.shown
+            ),
+            _ => format!("{} does not answer: {error}", self.shown),
+        };
         let mut request = self.agent.get(format!("{}{path}", self.base));
         if let Some(authorization) = &self.authorization {
             request = request.header("Authorization", authorization);
@@ -244,6 +251,9 @@ fn check(address: &str) -> Result<(), String> {
     if address.contains(['?', '#']) || address.contains(char::is_whitespace) {
         return Err(format!("nothing may follow host, port and path: {wanted}"));
     }
+    if address.ends_with("/v1") {
+        return Err(format!("/v1 is added here: {wanted}"));
+    }
     let host = address.split('/').next().unwrap_or_default();
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     // Within brackets stands an address of IPv6.
@@ -340,6 +350,7 @@ mod tests {
             assert!(told.contains(&format!("{port:?} is no port: write a number from 1 to 65535")), "{told}");
         }
         assert!(refused("http://localhost:1?x=1").contains("nothing may follow"));
+        assert!(refused("http://localhost:1/v1/").contains("/v1 is added here: write http://host:port"));
         for url in ["localhost", "http://[::1]:8080", "http://[::1]", "http://localhost:8080/under/a/path/"] {
             assert!(Client::new(url, None).is_ok(), "{url}");
         }

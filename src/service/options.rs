@@ -15,6 +15,11 @@ use crate::wire::cloud_events::CloudEvents;
 use super::topics::cluster;
 use crate::wire::offset_metadata;
 
+/// What a worker is called in the group.
+pub(super) fn member_name(config: &Config, worker: usize) -> String {
+    format!("{}-{worker}", config.kafka.instance_id)
+}
+
 /// What each worker's client is told: one for each worker, with a name of its own. `on_stuck` is called when a call into
 /// the client never returns.
 #[must_use]
@@ -22,7 +27,7 @@ pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::
     (0..config.workers)
         .map(|worker| {
             let kafka = &config.kafka;
-            let member = format!("{}-{worker}", kafka.instance_id);
+            let member = member_name(config, worker);
             let mut options = kafka::Options::new(
                 &kafka.bootstrap_servers,
                 &kafka.group_id,

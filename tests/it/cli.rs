@@ -172,6 +172,20 @@ fn models_that_cannot_be_used_are_told_by_whatever_looks_at_the_configuration() 
 }
 
 #[test]
+fn an_http_address_that_is_taken_is_told_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let configuration =
+        format!("kafka: {{bootstrap_servers: '{}', instance_id: a}}\nhttp: {{listen: '{address}'}}\n", nobody());
+    std::fs::write(directory.path().join("lifecycle.yaml"), configuration).unwrap();
+    let run = lifecycle(directory.path(), &["run", "--config", "lifecycle.yaml"], b"");
+    assert_eq!(run.code, 3, "{}", run.errors);
+    let told = "set http.listen (or LIFECYCLE_HTTP_LISTEN) to another port, or stop what listens there";
+    assert!(run.errors.contains(&address.to_string()) && run.errors.contains(told), "{}", run.errors);
+}
+
+#[test]
 fn a_broker_that_does_not_answer_is_named_first_with_the_cause_and_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let broker = nobody();
@@ -185,6 +199,12 @@ fn a_broker_that_does_not_answer_is_named_first_with_the_cause_and_what_to_do() 
         assert!(run.errors.lines().any(|line| line.starts_with(&begin)), "{arguments:?}: {}", run.errors);
         run.output
     };
+    let run = lifecycle(directory.path(), &["topics", "--config", "lifecycle.yaml"], b"");
+    assert!(
+        run.code == 2 && run.errors.contains("--create makes") && run.errors.contains("--verify looks"),
+        "{}",
+        run.errors
+    );
     assert_eq!(refuse(&["topics", "--verify", "--config", "lifecycle.yaml"]), "");
     assert_eq!(refuse(&["generate", "--bootstrap-servers", &broker]), "");
     assert_eq!(refuse(&["doctor", "--config", "lifecycle.yaml"]), "");

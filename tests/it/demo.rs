@@ -277,7 +277,7 @@ fn top_says_what_it_cannot_use() {
     let (code, errors) = refuse(&["--url", "https://localhost:1"]);
     assert!(code == 2 && errors.contains("https is not spoken here"), "{errors}");
     let (code, errors) = refuse(&["--url", "http://127.0.0.1:9"]);
-    assert!(code == 3 && errors.contains("http://127.0.0.1:9 does not answer"), "{errors}");
+    assert!(code == 3 && errors.contains("http://127.0.0.1:9 does not answer: connection refused; see"), "{errors}");
     for (url, told) in [
         ("", "it names no host: write http://host:port"),
         ("http://", "it names no host: write http://host:port"),

@@ -117,6 +117,18 @@ fn a_run_with_all_that_happens_tells_what_operators_need_and_nothing_of_customer
 }
 
 #[test]
+fn an_instance_under_the_name_of_another_says_so_at_its_start() {
+    const TOLD: &str = "the group has members of these names already members=a-0, a-1";
+    let deployment = Deployment::new(1, &format!("workers: 2\n{QUICK}"));
+    let a = deployment.start("a");
+    broker::until("the first instance is ready", || a.metric("lifecycle_ready").filter(|&ready| ready == 1));
+    assert!(!a.log().contains("of these names"), "{}", a.log());
+    // Both write the same log.
+    let twin = deployment.start("a");
+    broker::until("the second instance warns", || twin.log().replace('"', "").contains(TOLD).then_some(()));
+}
+
+#[test]
 fn at_warn_a_healthy_run_says_nothing_that_nobody_can_act_upon() {
     let deployment = Deployment::new(2, &format!("workers: 1\nlog: {{level: warn}}\n{QUICK}"));
     let instance = deployment.start("a");

@@ -92,7 +92,7 @@ fn topics_that_are_missing_are_told_made_and_found_good() {
     assert!(run.output.contains(&format!("{name}.changelog: ")), "{}", run.output);
     let run = lifecycle(directory.path(), &["run", "--config", "lifecycle.yaml"], b"");
     assert_eq!(run.code, 3, "{}", run.errors);
-    assert!(run.errors.contains("`lifecycle topics --create` makes those that are missing"), "{}", run.errors);
+    assert!(run.errors.contains("`lifecycle doctor` tells all of it"), "{}", run.errors);
 
     let create = ["topics", "--create", "--partitions", "2", "--config", "lifecycle.yaml"];
     let run = lifecycle(directory.path(), &create, b"");

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::kafka::admin::{self, Severity};
+use crate::kafka::group::describe_group;
 use crate::kafka::inspect::{Broker, Inspector, LogRange, Settings};
 use crate::kafka::probe::probe;
 use crate::kafka::{Cluster, Error, PartitionOffset, versions};
@@ -23,7 +24,7 @@ use crate::wire::changelog::{ChangelogDecoder, ChangelogError};
 use crate::wire::offset_metadata::OffsetMetadata;
 use crate::wire::time::format_timestamp;
 
-use super::options::kafka_options;
+use super::options::{kafka_options, member_name};
 use super::topics::{cluster, topics};
 pub use check::{Check, Examination, Verdict};
 use offsets::{Expected, Position};
@@ -84,6 +85,16 @@ pub fn refusals(config: &Config, partitions: i32) -> Result<Vec<Check>, Error> {
     doctor.changelog_formats(&positions, &mut checks);
     checks.retain(|it| it.verdict == Verdict::Problem);
     Ok(checks)
+}
+
+/// The names of this instance's members that the group has already, before they join: of another instance, or of this one as
+/// long as the group does not know that it has ended. None while the group cannot be asked.
+#[must_use]
+pub fn namesakes(config: &Config) -> Vec<String> {
+    let Ok(group) = describe_group(&cluster(config), &config.kafka.group_id, &config.topics.touchpoints) else {
+        return Vec::new();
+    };
+    (0..config.workers).map(|worker| member_name(config, worker)).filter(|name| group.has_member(name)).collect()
 }
 
 struct Doctor<'a> {
