@@ -79,7 +79,7 @@ pub struct CustomerPage {
     pub customer_id: String,
     /// The customer's own time.
     pub clock: String,
-    /// `3 orders, 120.50 USD, the last 12 days ago`.
+    /// `3 orders, 120.50 USD, the last on 2025-12-19`.
     pub orders: String,
     /// Where the customer stands, by model.
     pub standings: Vec<Standing>,
@@ -200,7 +200,7 @@ impl CustomerPage {
         Self {
             customer_id: text(&customer["customer_id"]),
             clock: clock.map(minute_of).unwrap_or_default(),
-            orders: orders(&customer["orders"], clock),
+            orders: orders(&customer["orders"]),
             standings: list(&customer["models"]).map(|model| Standing::of(model, clock)).collect(),
             facts: facts
                 .iter()
@@ -214,15 +214,18 @@ impl CustomerPage {
     }
 }
 
-fn orders(orders: &Value, now: Option<Timestamp>) -> String {
+fn orders(orders: &Value) -> String {
     let count = orders["count"].as_u64().unwrap_or_default();
     if count == 0 {
         return "no orders".to_owned();
     }
     let plural = if count == 1 { "" } else { "s" };
     let (revenue, currency) = (text(&orders["revenue"]), text(&orders["currency"]));
-    let last = words::value(&orders["last"], now);
-    format!("{count} order{plural} for {revenue} {currency}, the last {last}")
+    let last = orders["last"]
+        .as_str()
+        .map(|last| format!(", the last on {}", last.get(..10).unwrap_or(last)))
+        .unwrap_or_default();
+    format!("{count} order{plural} for {revenue} {currency}{last}")
 }
 
 impl Standing {
@@ -285,7 +288,7 @@ mod tests {
             }),
             &json!({"transitions": [{"name": "churned"}]}),
         );
-        assert_eq!(page.orders, "1 order for 39.9 USD, the last 30 days ago");
+        assert_eq!(page.orders, "1 order for 39.9 USD, the last on 2026-01-01");
         assert_eq!(page.facts, [("first(any)".to_owned(), "31 days ago".to_owned())]);
         assert_eq!(page.standings[0].stage, "no stage");
         assert_eq!(

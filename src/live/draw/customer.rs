@@ -90,6 +90,7 @@ fn transition(passed: &Passed, look: Look, width: usize) -> Line<'static> {
     ]);
     if width >= WIDE {
         line.push_span(cell(&passed.change, 32, Style::new()));
+        line.push_span(Span::raw(" "));
     }
     if line.width() + 22 <= width {
         line.push_span(cell(&passed.model, 21, look.faint()));
