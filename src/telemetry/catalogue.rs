@@ -119,7 +119,11 @@ pub const METRICS: &[Description] = &[
         "How far the latest touchpoint read lies behind wall time; 0 when everything is read.",
     ),
     gauge(REACHED, "partition", "Event time of the latest touchpoint read."),
-    gauge(CLOCK, "partition", "Up to when wake-ups of silent customers may fire; absent until that is known."),
+    gauge(
+        CLOCK,
+        "partition",
+        "Up to when wake-ups of silent customers may fire; absent until that is known. With `clock.source: wall` it stands still while nothing is to be read and no wake-up is due: only then the end of the topic is asked for.",
+    ),
     // Output.
     counter(
         TRANSITIONS,
