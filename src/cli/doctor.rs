@@ -26,8 +26,8 @@ Exit codes: 1 when there are problems, 3 when the cluster does not answer.";
 pub(super) struct DoctorArguments {
     #[command(flatten)]
     config: ConfigFile,
-    /// Also try rights that only an attempt can tell, in transactions that are aborted: in each topic
-    /// stays a record that no reader of committed records sees
+    /// Also try rights that only an attempt can tell, in transactions that are aborted: a record that no reader of committed
+    /// records sees stays in each topic
     #[arg(long)]
     probe: bool,
     /// Print nothing that has passed

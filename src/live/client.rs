@@ -251,9 +251,6 @@ fn check(address: &str) -> Result<(), String> {
     if address.contains(['?', '#']) || address.contains(char::is_whitespace) {
         return Err(format!("nothing may follow host, port and path: {wanted}"));
     }
-    if address.ends_with("/v1") {
-        return Err(format!("/v1 is added here: {wanted}"));
-    }
     let host = address.split('/').next().unwrap_or_default();
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     // Within brackets stands an address of IPv6.
@@ -264,6 +261,7 @@ fn check(address: &str) -> Result<(), String> {
         Some(port) if !port.parse::<u16>().is_ok_and(|port| port > 0) => {
             Err(format!("{port:?} is no port: write a number from 1 to 65535"))
         }
+        _ if address.ends_with("/v1") => Err(format!("the URL is without /v1: {wanted}")),
         _ => Ok(()),
     }
 }
@@ -350,7 +348,7 @@ mod tests {
             assert!(told.contains(&format!("{port:?} is no port: write a number from 1 to 65535")), "{told}");
         }
         assert!(refused("http://localhost:1?x=1").contains("nothing may follow"));
-        assert!(refused("http://localhost:1/v1/").contains("/v1 is added here: write http://host:port"));
+        assert!(refused("http://localhost:1/v1/").contains("the URL is without /v1: write http://host:port"));
         for url in ["localhost", "http://[::1]:8080", "http://[::1]", "http://localhost:8080/under/a/path/"] {
             assert!(Client::new(url, None).is_ok(), "{url}");
         }
