@@ -13,6 +13,8 @@ use super::wall_clock::Moment;
 
 /// How long to wait between two questions about one partition.
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
+/// How far the clock may stay behind the wall, beside the lateness, where nobody waits for it. It is shown to people.
+const BEHIND_MAX: time::Duration = time::Duration::from_millis(30_000);
 
 /// What is proven about having read everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -36,7 +38,8 @@ impl CaughtUp {
         self.proven.max(event_clock)
     }
 
-    /// Whether the end of the partition should be asked for: a wake-up is due by wall time and by no clock that is proven.
+    /// Whether the end of the partition should be asked for: a wake-up is due by wall time and by no clock that is proven; or nobody
+    /// waits, but the clock has stood still for a while.
     pub(super) fn wants_to_ask(
         &self,
         now: Moment,
@@ -44,9 +47,10 @@ impl CaughtUp {
         event_clock: Option<Timestamp>,
         lateness: time::Duration,
     ) -> bool {
-        self.question.is_none()
-            && now.elapsed >= self.ask_at
-            && next_wake_up.is_some_and(|due| due <= now.wall - lateness && self.clock(event_clock) < Some(due))
+        let (clock, wall) = (self.clock(event_clock), now.wall - lateness);
+        let is_waited_for = next_wake_up.is_some_and(|due| due <= wall && clock < Some(due));
+        let stands_still = clock < Some(wall - BEHIND_MAX);
+        self.question.is_none() && now.elapsed >= self.ask_at && (is_waited_for || stands_still)
     }
 
     /// The question that is open. A newer one would never be answered while touchpoints stream in.
@@ -98,11 +102,24 @@ mod tests {
 
     #[test]
     fn nobody_is_asked_before_a_wake_up_is_due_by_the_wall_less_the_lateness() {
-        let caught_up = CaughtUp::default();
-        assert!(!caught_up.wants_to_ask(moment(1_060_000, 0), None, None, LATENESS));
-        assert!(!caught_up.wants_to_ask(moment(1_060_000, 0), Some(at(1_000_001)), None, LATENESS));
-        assert!(caught_up.wants_to_ask(moment(1_060_000, 0), Some(at(1_000_000)), None, LATENESS));
-        assert!(!caught_up.wants_to_ask(moment(1_060_000, 0), Some(at(1_000_000)), Some(at(1_000_000)), LATENESS));
+        let wants_to_ask = |next_wake_up: Option<i64>, event_clock: i64| {
+            let (now, next_wake_up) = (moment(1_060_000, 0), next_wake_up.map(at));
+            CaughtUp::default().wants_to_ask(now, next_wake_up, Some(at(event_clock)), LATENESS)
+        };
+        assert!(!wants_to_ask(None, 990_000));
+        assert!(!wants_to_ask(Some(1_000_001), 990_000));
+        assert!(wants_to_ask(Some(1_000_000), 990_000));
+        assert!(!wants_to_ask(Some(1_000_000), 1_000_000));
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_is_set_right_now_and_then_though_nobody_waits_for_it() {
+        let wants_to_ask = |event_clock: Option<Timestamp>| {
+            CaughtUp::default().wants_to_ask(moment(1_060_000, 0), None, event_clock, LATENESS)
+        };
+        assert!(wants_to_ask(None));
+        assert!(wants_to_ask(Some(at(969_999))));
+        assert!(!wants_to_ask(Some(at(970_000))));
     }
 
     #[test]
