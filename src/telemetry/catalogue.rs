@@ -122,7 +122,7 @@ pub const METRICS: &[Description] = &[
     gauge(
         CLOCK,
         "partition",
-        "Up to when wake-ups of silent customers may fire; absent until that is known. With `clock.source: wall` it stands still while nothing is to be read and no wake-up is due: only then the end of the topic is asked for.",
+        "Up to when wake-ups of silent customers may fire; absent until that is known. With `clock.source: wall` it moves at least every half minute where everything is read.",
     ),
     // Output.
     counter(
