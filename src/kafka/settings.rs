@@ -279,6 +279,9 @@ impl Options {
             .set("client.id", self.client_id())
             .set("socket.keepalive.enable", "true")
             .set("reconnect.backoff.max.ms", "2000")
+            // A broker that has just started may leave out partitions. The client believes it until it asks anew, by default for
+            // five minutes, in which it neither reads nor answers for them.
+            .set("topic.metadata.refresh.interval.ms", "30000")
             // Half the transaction timeout, so that a request is tried twice before the transaction expires.
             .set("socket.timeout.ms", (self.transaction_timeout / 2).as_millis().to_string())
             .set_log_level(RDKafkaLogLevel::Info);

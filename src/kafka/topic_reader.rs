@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -225,9 +225,15 @@ impl TopicReader {
 
     /// The first offset in the partition, and the last stable offset as of now.
     pub(super) fn range(&self, call: &'static str, partition: PartitionId) -> Result<(i64, i64), Error> {
-        self.client
-            .fetch_watermarks(&self.topic, partition, QUESTION_TIMEOUT)
-            .map_err(|error| Error::of_question(call, &error).because(self.client.context().take_error()))
+        let answer = self.client.fetch_watermarks(&self.topic, partition, QUESTION_TIMEOUT);
+        answer.map_err(|error| {
+            if error.rdkafka_error_code() == Some(Code::UnknownPartition) {
+                // The client says so without asking, from what a broker has told it that was still starting. It is to ask before the
+                // question is put again; whether that works shows then.
+                drop(self.client.fetch_metadata(Some(&self.topic), QUESTION_TIMEOUT));
+            }
+            Error::of_question(call, &error).because(self.client.context().take_error())
+        })
     }
 }
 
