@@ -1,4 +1,4 @@
-//! Compiles `proto/` into Rust, without `protoc`.
+//! Generates Rust code from `proto/`. Uses protox, so the build does not need the `protoc` binary.
 
 use std::error::Error;
 
@@ -9,9 +9,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = protox::compile(SCHEMAS, ["proto"])?;
     prost_build::Config::new()
-        // The well-known types come from here as well: nothing else of them is needed than their fields.
+        // Generate the well-known types too, instead of depending on prost-types: only their fields are used.
         .compile_well_known_types()
-        // Their comments hold code in other languages, which would be taken for tests.
+        // Their comments contain code in other languages, which rustdoc would run as doc tests.
         .disable_comments([".google"])
         .btree_map(["."])
         .include_file("proto.rs")

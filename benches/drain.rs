@@ -1,14 +1,16 @@
-//! How quickly a crowd of wake-ups that are all due at once is worked off, and what live touchpoints notice of it.
+//! Measures how fast wake-ups fire when many are due at once, and the latency of live touchpoints meanwhile.
 //!
-//! Writes the customers of one partition to a real broker's changelog as the service does, and has one worker restore them. Then
-//! touchpoints of new customers come, a steady trickle, which occur now: the partition's clock jumps by years, and whatever the
-//! others' silence brings is due at once. How long a touchpoint takes until a reader of committed records sees what came of it is
-//! measured while the crowd is worked off, and afterwards. `cargo bench --bench drain -- --help` tells the options.
+//! Writes the customers of one partition to a real broker's changelog as the service does, and lets one worker restore
+//! them. Then touchpoints of new customers arrive at a steady rate with the current event time: stream time jumps by
+//! years, and all wake-ups of the restored customers become due at once. The latency from writing a touchpoint until a
+//! read-committed consumer receives its transition is measured while the wake-ups fire, and afterwards.
+//!
+//! `cargo bench --bench drain -- --help` lists the options.
 
 #[path = "../tests/it/broker.rs"]
 mod broker;
-#[path = "restore/written.rs"]
-mod written;
+#[path = "restore/prepared_changelog.rs"]
+mod prepared_changelog;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,23 +23,24 @@ use lifecycle_processor::runtime::{WallClock, Worker};
 use lifecycle_processor::wire::time::format_timestamp;
 use rdkafka::message::Message;
 
-use broker::ToWrite;
+use broker::NewRecord;
 
-/// The program's own.
+/// The same allocator as the program's.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const HELP: &str = "\
 cargo bench --bench drain -- [options]
-  --customers N   who fell silent years ago, 1000000 unless told
-  --rate N        live touchpoints a second, 100 unless told
+  --customers N   restored customers, inactive for years (default 1000000)
+  --rate N        live touchpoints per second (default 100)
 
-LIFECYCLE_TEST_BROKER=host:port names a running broker; else scripts/kafka starts one.";
+LIFECYCLE_TEST_BROKER=host:port selects a running broker; otherwise scripts/kafka starts one.";
 
-/// How long the trickle goes on once the crowd is through, to compare.
-const REST: Duration = Duration::from_secs(15);
+/// How long live touchpoints are measured after the last wake-up.
+const COMPARISON: Duration = Duration::from_secs(15);
 
-/// When a touchpoint was written, since the trickle began, and how long it took until its transition was seen.
+/// When a touchpoint was written, measured from the start of the load, and the latency until its transition was
+/// received.
 struct Live {
     written_at: Duration,
     latency: Duration,
@@ -69,44 +72,44 @@ fn main() -> ExitCode {
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 fn measure(customers: usize, rate: usize) {
     eprintln!("writing {customers} customers");
-    let written = written::write(customers);
-    let mut worker = written.worker();
+    let prepared = prepared_changelog::write(customers);
+    let mut worker = prepared.worker();
     let clock = WallClock::start();
     let step = |worker: &mut Worker<Client>| worker.step(|| clock.now()).expect("nothing fails");
     eprintln!("restoring them");
     while !worker.status().partitions.first().is_some_and(|partition| partition.is_running) {
         step(&mut worker);
     }
-    assert_eq!(worker.status().partitions[0].customers, written.customers, "every customer is back");
+    assert_eq!(worker.status().partitions[0].customers, prepared.customers, "every customer is restored");
 
-    eprintln!("the wake-ups of {} customers are due", written.customers);
+    eprintln!("the wake-ups of {} customers are due", prepared.customers);
     let began = Instant::now();
     let is_over = Arc::new(AtomicBool::new(false));
-    let (topic, told) = (Arc::clone(&written.topics.touchpoints), Arc::clone(&is_over));
-    let trickle = thread::spawn(move || trickle(&topic, rate, began, &told));
-    let (topic, told) = (Arc::clone(&written.topics.transitions), Arc::clone(&is_over));
-    let reader = thread::spawn(move || read(&topic, began, &told));
-    let mut longest_round = Duration::ZERO;
+    let (topic, ended) = (Arc::clone(&prepared.topics.touchpoints), Arc::clone(&is_over));
+    let live_load = thread::spawn(move || live_load(&topic, rate, began, &ended));
+    let (topic, ended) = (Arc::clone(&prepared.topics.transitions), Arc::clone(&is_over));
+    let reader = thread::spawn(move || read(&topic, began, &ended));
+    let mut longest_step = Duration::ZERO;
     let mut drained_at = None;
-    let mut looked_at = began;
-    while drained_at.is_none_or(|drained: Instant| drained.elapsed() < REST) {
-        let round = Instant::now();
+    let mut checked_at = began;
+    while drained_at.is_none_or(|drained: Instant| drained.elapsed() < COMPARISON) {
+        let step_began = Instant::now();
         step(&mut worker);
         if drained_at.is_none() {
-            longest_round = longest_round.max(round.elapsed());
+            longest_step = longest_step.max(step_began.elapsed());
         }
-        // The status counts every customer's stage, so it is not asked for after every round.
-        if drained_at.is_none() && looked_at.elapsed() > Duration::from_millis(200) {
-            looked_at = Instant::now();
+        // Collecting the status takes time, so it is not requested after every step.
+        if drained_at.is_none() && checked_at.elapsed() > Duration::from_millis(200) {
+            checked_at = Instant::now();
             let status = &worker.status().partitions[0];
-            let is_due = status.next_wake_up.zip(status.clock).is_some_and(|(next, clock)| next <= clock);
+            let is_due = status.next_wake_up.zip(status.watermark).is_some_and(|(next, clock)| next <= clock);
             if worker.report().tally.wake_ups > 0 && !is_due {
                 drained_at = Some(Instant::now());
             }
         }
     }
     is_over.store(true, Ordering::Relaxed);
-    trickle.join().expect("the trickle was written");
+    live_load.join().expect("the load was written");
     let live = reader.join().expect("the transitions were read");
     let drained = drained_at.expect("drained") - began;
     let wake_ups = worker.report().tally.wake_ups;
@@ -116,14 +119,14 @@ fn measure(customers: usize, rate: usize) {
 
     let seconds = drained.as_secs_f64();
     println!(
-        "{wake_ups} wake-ups of {customers} customers led to {published} transitions in {seconds:.1} s and {commits} commits, \
-         {:.0} wake-ups and {:.0} transitions a second; the longest round took {longest_round:.0?}.",
+        "{wake_ups} wake-ups of {customers} customers caused {published} transitions in {seconds:.1} s and {commits} commits, \
+         {:.0} wake-ups and {:.0} transitions per second; the longest step took {longest_step:.0?}.",
         wake_ups as f64 / seconds,
         published as f64 / seconds
     );
-    println!("| live touchpoints | count | median | 99 % | longest |");
+    println!("| live touchpoints | count | median | 99 % | maximum |");
     println!("|---|---|---|---|---|");
-    report("while the crowd is worked off", live.iter().filter(|it| it.written_at < drained));
+    report("while wake-ups fire", live.iter().filter(|it| it.written_at < drained));
     report("afterwards", live.iter().filter(|it| it.written_at >= drained));
 }
 
@@ -131,13 +134,13 @@ fn report<'a>(when: &str, live: impl Iterator<Item = &'a Live>) {
     let mut latencies: Vec<Duration> = live.map(|it| it.latency).collect();
     latencies.sort_unstable();
     let count = latencies.len();
-    assert!(count > 0, "no live touchpoint led to anything {when}");
+    assert!(count > 0, "no live transitions {when}");
     let (median, high, longest) = (latencies[count / 2], latencies[count * 99 / 100], latencies[count - 1]);
     println!("| {when} | {count} | {median:.0?} | {high:.0?} | {longest:.0?} |");
 }
 
-/// Writes `rate` orders a second, each of a new customer whose id tells when it was written.
-fn trickle(topic: &str, rate: usize, began: Instant, is_over: &AtomicBool) {
+/// Writes `rate` orders per second, each of a new customer whose id contains the time of writing.
+fn live_load(topic: &str, rate: usize, began: Instant, is_over: &AtomicBool) {
     let producer = broker::producer(None);
     let mut written = 0;
     while !is_over.load(Ordering::Relaxed) {
@@ -150,23 +153,24 @@ fn trickle(topic: &str, rate: usize, began: Instant, is_over: &AtomicBool) {
     broker::flush(&producer);
 }
 
-fn order(number: usize, began: Instant) -> ToWrite {
+fn order(number: usize, began: Instant) -> NewRecord {
     let customer = format!("live-{number}-{}", began.elapsed().as_micros());
     let at = format_timestamp(WallClock::start().now().wall);
     let line = format!(
         r#"{{"event_id":"{customer}","customer_id":"{customer}","type":"order_completed","occurred_at":"{at}","order_id":"{customer}","amount":9.95}}"#
     );
-    ToWrite { partition: Some(0), ..ToWrite::keyed(&customer, &line) }
+    NewRecord { partition: Some(0), ..NewRecord::keyed(&customer, &line) }
 }
 
-/// Reads what is committed as it comes. The crowd's transitions are old news and go to another topic.
+/// Reads the committed transitions of the live customers as they arrive. The transitions of the restored customers are
+/// replayed, so they go to another topic.
 fn read(topic: &str, began: Instant, is_over: &AtomicBool) -> Vec<Live> {
     let consumer = broker::reader(topic);
     let mut seen = Vec::new();
     let mut last = Vec::new();
     while !is_over.load(Ordering::Relaxed) {
         let Some(message) = consumer.poll(Duration::from_millis(20)) else { continue };
-        let message = message.expect("reading goes well");
+        let message = message.expect("a record");
         let now = began.elapsed();
         let customer = message.key().expect("a customer").to_vec();
         if customer == last {

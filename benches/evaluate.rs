@@ -1,9 +1,8 @@
-//! What a touchpoint costs with all six shipped models, without Kafka and without decoding: the rules by themselves, and the way
-//! through a partition.
+//! CPU time per touchpoint with all six shipped models, without Kafka and without decoding.
 //!
-//! Of the rules: folding one touchpoint into a customer's facts and, where that changes what a condition reads, evaluating every
-//! model. Of the partition: each measurement applies a batch of touchpoints of as many customers, writes what changed and commits, as a worker does; times are those
-//! of one batch, and the throughput counts touchpoints.
+//! Group `rules`: folds one touchpoint into a customer's facts and, if a fact that a condition reads changes, evaluates
+//! every model. Group `touchpoint`: applies one touchpoint per customer to a partition, encodes the changes and
+//! commits, as a worker does; times are per batch, and the throughput counts touchpoints.
 
 use std::sync::Arc;
 
@@ -11,17 +10,17 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use lifecycle_processor::config::ModelChoice;
 use lifecycle_processor::lifecycle::customer::{Customer, Rules};
 use lifecycle_processor::lifecycle::evaluate::evaluate;
-use lifecycle_processor::lifecycle::fact::FactsAt;
+use lifecycle_processor::lifecycle::fact::FactInputs;
 use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::lifecycle::money::Amount;
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::lifecycle::touchpoint::{FactOptions, Touchpoint};
 use lifecycle_processor::partition::{Effects, Input, Partition};
 
-/// How many customers the partition holds, and so how many touchpoints a batch has.
+/// Number of customers in the partition, and of touchpoints in a batch.
 const CUSTOMERS: usize = 10_000;
 
-/// A partition in which every customer has ordered once, and the touchpoints that come next.
+/// A partition in which every customer has ordered once, and a generator of further touchpoints.
 struct Stream {
     models: Arc<ModelSet>,
     partition: Partition,
@@ -33,7 +32,7 @@ struct Stream {
 
 impl Stream {
     fn new() -> Self {
-        let models = Arc::new(ModelChoice::default().load(false).expect("the shipped models are sound"));
+        let models = Arc::new(ModelChoice::default().load(false).expect("the shipped models are valid"));
         let mut stream = Self {
             partition: Partition::new(Arc::clone(&models), FactOptions::default()),
             models,
@@ -47,14 +46,14 @@ impl Stream {
         stream
     }
 
-    /// Ids that no touchpoint has had.
+    /// Returns event ids that no touchpoint has used.
     fn event_ids(&mut self) -> Vec<String> {
         let first = self.touchpoints;
         self.touchpoints += CUSTOMERS as u64;
         (first..self.touchpoints).map(|number| format!("event-{number:012}")).collect()
     }
 
-    /// One touchpoint of the type for each customer, a minute after the last, and the commit of them all.
+    /// Applies one touchpoint of the type per customer, one minute after the last ones, and commits them.
     fn apply(&mut self, type_name: &str, event_ids: &[String]) {
         self.now = self.now + Duration::from_millis(60_000);
         let amount = (type_name == "order_completed").then(|| Amount::from_micros(39_900_000));
@@ -83,7 +82,7 @@ fn touchpoints(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("touchpoint");
     group.throughput(Throughput::Elements(CUSTOMERS as u64)).sample_size(20);
     let kinds = [
-        ("that no fact reads", "nobody_knows_this"),
+        ("that no fact reads", "unknown_type"),
         ("that changes facts", "product_viewed"),
         ("that is an order", "order_completed"),
     ];
@@ -100,11 +99,11 @@ fn touchpoints(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One customer of the stream; folds touchpoints of the type and evaluates all models where facts changed.
+/// Folds touchpoints of a type for a single customer, and evaluates all models if facts changed.
 fn rules(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("rules");
-    for (name, type_name) in [("that no fact reads", "nobody_knows_this"), ("that changes facts", "product_viewed")] {
-        let models = Arc::new(ModelChoice::default().load(false).expect("the shipped models are sound"));
+    for (name, type_name) in [("that no fact reads", "unknown_type"), ("that changes facts", "product_viewed")] {
+        let models = Arc::new(ModelChoice::default().load(false).expect("the shipped models are valid"));
         let rules = Rules { models: Arc::clone(&models), options: FactOptions::default() };
         let mut now = Timestamp::from_millis(1_700_000_000_000);
         let mut customer = Customer::new("customer".into(), now, &models);
@@ -130,8 +129,8 @@ fn rules(criterion: &mut Criterion) {
                 let touchpoint = touchpoint(type_name, now);
                 let groups = models.vocabulary.groups_of(&touchpoint);
                 let facts = &mut customer.facts;
-                if facts.fold(&models.layout, &rules.options, &touchpoint, groups, now) != 0 {
-                    let facts = FactsAt { layout: &models.layout, facts };
+                if facts.apply(&models.layout, &rules.options, &touchpoint, groups, now) != 0 {
+                    let facts = FactInputs { layout: &models.layout, facts };
                     for model in &models.models {
                         std::hint::black_box(evaluate(model, &facts, now, 0));
                     }

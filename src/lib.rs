@@ -9,11 +9,11 @@ pub mod telemetry;
 pub mod wire;
 
 pub mod graph;
-pub mod journeys;
 pub mod live;
 pub mod replay;
 pub mod runtime;
 pub mod scenario;
+pub mod workload;
 
 pub mod api;
 

@@ -1,8 +1,9 @@
-//! The program: parses the command line and returns the exit code.
+//! Entry point of the `lifecycle` binary: runs the command line and returns its exit code.
 
 use std::process::ExitCode;
 
-/// Customers' records are many small allocations, made and freed on the worker threads; see ADR 0005.
+/// Customer state consists of many small, short-lived allocations. mimalloc handles them faster than the system
+/// allocator; see docs/decisions/0005.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

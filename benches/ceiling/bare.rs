@@ -1,6 +1,6 @@
-//! The least that any exactly-once processor does: consume, decode, produce, commit.
+//! The minimal exactly-once processor, as the upper bound of throughput: consume, decode, produce, commit.
 //!
-//! Keeps nothing and computes nothing. Settings of the client are those of the service.
+//! It has no state and evaluates no models. The client settings are those of the service.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,36 +16,36 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::{Measured, Options, Written, broker, cpu, service};
+use super::{Measured, Options, ServiceOutput, broker, cpu, service};
 
-/// As the service's default.
+/// The service's default.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
-/// As the service's default.
+/// The service's default.
 const TOUCHPOINT_BYTES_MAX: usize = 1024 * 1024;
-/// As the service cuts its changelog records.
+/// Approximate maximum size of the service's changelog records.
 const CHANGELOG_BYTES_MAX: usize = 512 * 1024;
 
-/// Where a run writes, and how much for each touchpoint.
+/// The output topics of a run, and the output volume per touchpoint.
 struct Outputs<'a> {
     transitions: String,
     changelog: String,
     group: String,
-    written: &'a Written,
+    service_output: &'a ServiceOutput,
     transitions_per_touchpoint: f64,
     changelog_bytes_per_touchpoint: f64,
 }
 
-/// Runs the loop over `topic`; writes as much as was `written`.
+/// Runs the loop over `topic` and writes as much as the service has `written`.
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-pub(crate) fn run(topic: &str, options: Options, written: &Written) -> Measured {
+pub(crate) fn run(topic: &str, options: Options, service_output: &ServiceOutput) -> Measured {
     let touchpoints = options.touchpoints as f64;
     let outputs = Outputs {
         transitions: broker::topic("ceiling-bare-transitions", options.partitions),
         changelog: broker::changelog_topic(options.partitions),
         group: broker::unique("ceiling-bare"),
-        written,
-        transitions_per_touchpoint: written.transitions.len() as f64 / touchpoints,
-        changelog_bytes_per_touchpoint: written.changelog.len() as f64 / touchpoints,
+        service_output,
+        transitions_per_touchpoint: service_output.transitions.len() as f64 / touchpoints,
+        changelog_bytes_per_touchpoint: service_output.changelog.len() as f64 / touchpoints,
     };
     let (begin, cpu_before) = (Instant::now(), cpu::seconds("self"));
     let read: usize = std::thread::scope(|scope| {
@@ -58,7 +58,7 @@ pub(crate) fn run(topic: &str, options: Options, written: &Written) -> Measured 
     Measured { cpu_seconds: cpu::seconds("self") - cpu_before, wall_seconds: begin.elapsed().as_secs_f64() }
 }
 
-/// Reads this worker's partitions to their ends; returns how many touchpoints they held.
+/// Reads this worker's partitions to their ends; returns the number of touchpoints.
 fn work(worker: usize, topic: &str, options: Options, outputs: &Outputs<'_>) -> usize {
     let consumer = consumer(&outputs.group);
     let producer = producer(&outputs.group, worker);
@@ -73,24 +73,24 @@ fn work(worker: usize, topic: &str, options: Options, outputs: &Outputs<'_>) -> 
     }
     consumer.assign(&assignment).expect("an assignment");
 
-    let models = ModelChoice::default().load(false).expect("the shipped models are sound");
+    let models = ModelChoice::default().load(false).expect("the shipped models are valid");
     let decoder = TouchpointDecoder::new(&models.vocabulary, TouchpointOptions { bytes_max: TOUCHPOINT_BYTES_MAX });
-    let (mut read, mut owed) = (0, 0.0);
-    let mut transitions = outputs.written.transitions.iter().cycle();
-    let mut changelog = outputs.written.changelog.chunks(CHANGELOG_BYTES_MAX).cycle();
+    let (mut read, mut transitions_due) = (0, 0.0);
+    let mut transitions = outputs.service_output.transitions.iter().cycle();
+    let mut changelog = outputs.service_output.changelog.chunks(CHANGELOG_BYTES_MAX).cycle();
     while !left.is_empty() {
         producer.begin_transaction().expect("a transaction begins");
-        // By partition: how many touchpoints, and the position after the last.
+        // By partition: number of touchpoints, and the offset after the last one.
         let mut batch: BTreeMap<i32, (usize, i64)> = BTreeMap::new();
         let begin = Instant::now();
         while begin.elapsed() < COMMIT_INTERVAL && !left.is_empty() {
             let Some(message) = consumer.poll(Duration::from_millis(10)) else { continue };
-            let message = message.expect("the broker is there");
+            let message = message.expect("a record");
             let mut scratch = Scratch::default();
             let touchpoint = decoder.decode(message.payload().unwrap_or_default(), &mut scratch).expect("a touchpoint");
-            owed += outputs.transitions_per_touchpoint;
-            while owed >= 1.0 {
-                owed -= 1.0;
+            transitions_due += outputs.transitions_per_touchpoint;
+            while transitions_due >= 1.0 {
+                transitions_due -= 1.0;
                 let value = transitions.next().expect("the service published something");
                 let record = BaseRecord::to(&outputs.transitions).key(touchpoint.customer_id).payload(value.as_slice());
                 send(&producer, record);
@@ -126,13 +126,13 @@ fn commit<'w>(
             send(producer, BaseRecord::<(), _>::to(&outputs.changelog).partition(partition).payload(record));
         }
     }
-    // The library's own flush waits in steps of 100 ms.
+    // The client library's flush polls only every 100 ms.
     while producer.in_flight_count() > 0 {
         producer.poll(Duration::from_millis(1));
     }
     let group = consumer.group_metadata().expect("the consumer has a group");
-    producer.send_offsets_to_transaction(&positions, &group, broker::PATIENCE).expect("positions are taken");
-    producer.commit_transaction(broker::PATIENCE).expect("the transaction commits");
+    producer.send_offsets_to_transaction(&positions, &group, broker::TIMEOUT).expect("offsets are sent");
+    producer.commit_transaction(broker::TIMEOUT).expect("the transaction commits");
 }
 
 #[expect(
@@ -154,7 +154,7 @@ fn send<K: rdkafka::message::ToBytes + ?Sized>(producer: &BaseProducer, record: 
                 producer.poll(Duration::from_millis(1));
                 record = returned;
             }
-            Err((error, _)) => panic!("the record is refused: {error}"),
+            Err((error, _)) => panic!("the record is rejected: {error}"),
         }
     }
 }
@@ -184,6 +184,6 @@ fn producer(group: &str, worker: usize) -> BaseProducer {
         .set("message.max.bytes", "16777216")
         .create()
         .expect("a producer");
-    producer.init_transactions(broker::PATIENCE).expect("transactions start");
+    producer.init_transactions(broker::TIMEOUT).expect("transactions start");
     producer
 }

@@ -1,8 +1,9 @@
-//! How near `lifecycle run` comes to a loop that does nothing but consume, decode, produce and commit.
+//! Compares `lifecycle run` with a bare loop that only consumes, decodes, produces and commits.
 //!
-//! Both read the same topic of generated touchpoints from the same real broker, with as many workers. The bare loop writes as many
-//! records and bytes as the service wrote. What counts is touchpoints per second of CPU in the client; wall time is told
-//! beside it. `cargo bench --bench ceiling -- --help` tells the options; docs/performance.md what came out.
+//! Both read the same topic of generated touchpoints from the same real broker, with the same number of workers. The
+//! bare loop writes as many records and bytes as the service wrote. The result is touchpoints per CPU second of the
+//! client; wall time is reported as well. `cargo bench --bench ceiling -- --help` lists the options; the results are
+//! in docs/performance.md.
 
 mod bare;
 #[path = "../../tests/it/broker.rs"]
@@ -12,26 +13,26 @@ mod service;
 
 use std::process::ExitCode;
 
-use lifecycle_processor::journeys::{JourneyOptions, Journeys};
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
+use lifecycle_processor::workload::{Workload, WorkloadOptions};
 
-use broker::ToWrite;
+use broker::NewRecord;
 
 const HELP: &str = "\
 cargo bench --bench ceiling -- [options]
-  --touchpoints N   how many, 1000000 unless told
-  --partitions N    of the topics, 8 unless told
-  --workers N       threads on either side, 2 unless told
-  --repeats N       runs of either side, 3 unless told
+  --touchpoints N   number of touchpoints (default 1000000)
+  --partitions N    partitions of each topic (default 8)
+  --workers N       threads of each program (default 2)
+  --repeats N       runs of each program (default 3)
 
-LIFECYCLE_TEST_BROKER=host:port names a running broker; else scripts/kafka starts one.";
+LIFECYCLE_TEST_BROKER=host:port selects a running broker; otherwise scripts/kafka starts one.";
 
-/// When the first customer appears: far enough back that all touchpoints lie in the past.
+/// Time of the first touchpoint, long enough ago that all touchpoints are in the past.
 const START_MS: i64 = 1_600_000_000_000;
-/// How many touchpoints are handed to the producer before it is waited for.
+/// Number of touchpoints given to the producer before it is flushed.
 const CHUNK: usize = 50_000;
 
-/// What is measured.
+/// Size of the measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) touchpoints: usize,
@@ -46,32 +47,32 @@ impl Options {
         let mut arguments = arguments.filter(|argument| argument != "--bench");
         while let Some(name) = arguments.next() {
             let value = arguments.next().and_then(|value| value.parse::<u32>().ok()).filter(|&value| value > 0);
-            let value = value.ok_or_else(|| format!("{name}: a number above 0 is missing\n\n{HELP}"))?;
+            let value = value.ok_or_else(|| format!("{name}: expected a number above 0\n\n{HELP}"))?;
             match name.as_str() {
                 "--touchpoints" => options.touchpoints = value as usize,
                 "--partitions" => options.partitions = i32::try_from(value).map_err(|error| error.to_string())?,
                 "--workers" => options.workers = value as usize,
                 "--repeats" => options.repeats = value as usize,
-                _ => return Err(format!("{name}: no such option\n\n{HELP}")),
+                _ => return Err(format!("{name}: unknown option\n\n{HELP}")),
             }
         }
         Ok(options)
     }
 }
 
-/// What one run took.
+/// Result of one run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     pub(crate) cpu_seconds: f64,
     pub(crate) wall_seconds: f64,
 }
 
-/// What the service wrote, so that the bare loop writes as much, and as compressible.
+/// Records that the service wrote. The bare loop writes them too, so that volume and compression ratio are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Written {
+pub(crate) struct ServiceOutput {
     /// The value of every transition.
     pub(crate) transitions: Vec<Vec<u8>>,
-    /// The values of all changelog records, one after the other.
+    /// The values of all changelog records, concatenated.
     pub(crate) changelog: Vec<u8>,
 }
 
@@ -97,15 +98,19 @@ fn main() -> ExitCode {
 fn measure(options: Options) {
     eprintln!("writing {} touchpoints to {} partitions", options.touchpoints, options.partitions);
     let topic = generate(options);
-    println!("| run | side | touchpoints | wall s | CPU s | touchpoints per CPU second |");
+    println!("| run | program | touchpoints | wall s | CPU s | touchpoints per CPU second |");
     println!("|---|---|---|---|---|---|");
     let mut ratios = Vec::new();
     for run in 1..=options.repeats {
-        let (service, written) = service::run(&topic, options);
+        let (service, service_output) = service::run(&topic, options);
         report(run, "`lifecycle run`", options, service);
-        let bare = bare::run(&topic, options, &written);
+        let bare = bare::run(&topic, options, &service_output);
         report(run, "bare loop", options, bare);
-        eprintln!("{} transitions, changelog of {} bytes", written.transitions.len(), written.changelog.len());
+        eprintln!(
+            "{} transitions, changelog of {} bytes",
+            service_output.transitions.len(),
+            service_output.changelog.len()
+        );
         ratios.push(bare.cpu_seconds / service.cpu_seconds);
     }
     ratios.sort_by(f64::total_cmp);
@@ -119,26 +124,26 @@ fn measure(options: Options) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn report(run: usize, side: &str, options: Options, measured: Measured) {
+fn report(run: usize, program: &str, options: Options, measured: Measured) {
     let Measured { cpu_seconds, wall_seconds } = measured;
     let rate = options.touchpoints as f64 / cpu_seconds;
-    println!("| {run} | {side} | {} | {wall_seconds:.2} | {cpu_seconds:.2} | {rate:.0} |", options.touchpoints);
+    println!("| {run} | {program} | {} | {wall_seconds:.2} | {cpu_seconds:.2} | {rate:.0} |", options.touchpoints);
 }
 
-/// A topic with generated touchpoints, keyed by customer.
+/// Writes generated touchpoints to a topic, keyed by customer.
 fn generate(options: Options) -> String {
     let topic = broker::topic("ceiling-touchpoints", options.partitions);
     let start = Timestamp::from_millis(START_MS);
-    let mut journeys = Journeys::new(JourneyOptions { seed: 1, start, customers_per_day: 2_000.0 });
+    let mut workload = Workload::new(WorkloadOptions { seed: 1, start, customers_per_day: 2_000.0 });
     let until = start + Duration::from_days(1_000);
     let producer = broker::producer(None);
     let mut left = options.touchpoints;
     while left > 0 {
-        let records: Vec<ToWrite> = std::iter::from_fn(|| journeys.next_by(until))
+        let records: Vec<NewRecord> = std::iter::from_fn(|| workload.next_until(until))
             .take(left.min(CHUNK))
-            .map(|touchpoint| ToWrite::keyed(&touchpoint.customer_id, &touchpoint.to_json()))
+            .map(|touchpoint| NewRecord::keyed(&touchpoint.customer_id, &touchpoint.to_json()))
             .collect();
-        assert!(!records.is_empty(), "a thousand days have fewer touchpoints than asked for");
+        assert!(!records.is_empty(), "a thousand days have fewer touchpoints than requested");
         left -= records.len();
         broker::write(&producer, &topic, &records);
     }

@@ -1,4 +1,4 @@
-//! One run of the service as it is shipped: from its start until it has committed the end of every partition.
+//! Runs the service as shipped until it has committed the end of every partition, and reads what it wrote.
 
 use std::fmt::Write as _;
 use std::process::{Child, Command, Stdio};
@@ -8,15 +8,15 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::{Measured, Options, Written, broker, cpu};
+use super::{Measured, Options, ServiceOutput, broker, cpu};
 
-/// How often it is asked whether the service is through; a hundredth of the shortest run that tells anything.
-const LOOK: Duration = Duration::from_millis(50);
-/// Longer than any run takes.
-const PATIENCE: Duration = Duration::from_mins(15);
+/// Interval of the checks whether the run has ended; at most about one per cent of its duration.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Maximum duration of a run.
+const RUN_TIMEOUT: Duration = Duration::from_mins(15);
 
-/// Runs the service over `topic`, with topics and a group of its own.
-pub(crate) fn run(topic: &str, options: Options) -> (Measured, Written) {
+/// Runs the service over `topic`, with its own topics and group.
+pub(crate) fn run(topic: &str, options: Options) -> (Measured, ServiceOutput) {
     let group = broker::unique("ceiling");
     let transitions = broker::topic("ceiling-transitions", options.partitions);
     let changelog = broker::changelog_topic(options.partitions);
@@ -46,7 +46,7 @@ pub(crate) fn run(topic: &str, options: Options) -> (Measured, Written) {
         .expect("a consumer");
     let ends = ends(&consumer, topic, options.partitions);
     let begin = Instant::now();
-    let mut service = Running(
+    let mut service = ServiceProcess(
         Command::new(env!("CARGO_BIN_EXE_lifecycle"))
             .args(["run", "--config"])
             .arg(&config)
@@ -55,46 +55,48 @@ pub(crate) fn run(topic: &str, options: Options) -> (Measured, Written) {
             .expect("the service starts"),
     );
     let id = service.0.id().to_string();
-    while !is_through(&consumer, topic, &ends) {
-        assert!(service.0.try_wait().expect("a child").is_none(), "the service ended by itself");
-        assert!(begin.elapsed() < PATIENCE, "the service is not through after {PATIENCE:?}");
-        std::thread::sleep(LOOK);
+    while !has_committed(&consumer, topic, &ends) {
+        assert!(service.0.try_wait().expect("a child").is_none(), "the service exited");
+        assert!(begin.elapsed() < RUN_TIMEOUT, "the service has not finished after {RUN_TIMEOUT:?}");
+        std::thread::sleep(POLL_INTERVAL);
     }
     let measured = Measured { cpu_seconds: cpu::seconds(&id), wall_seconds: begin.elapsed().as_secs_f64() };
     drop(service);
 
-    assert_eq!(broker::read_committed(&dead_letters).len(), 0, "generated touchpoints are sound");
+    assert_eq!(broker::read_committed(&dead_letters).len(), 0, "generated touchpoints are valid");
     let values = |topic: &str| broker::read_committed(topic).into_iter().filter_map(|record| record.value);
-    let written =
-        Written { transitions: values(&transitions).collect(), changelog: values(&changelog).flatten().collect() };
-    (measured, written)
+    let service_output = ServiceOutput {
+        transitions: values(&transitions).collect(),
+        changelog: values(&changelog).flatten().collect(),
+    };
+    (measured, service_output)
 }
 
-/// The service; killed when the measurement ends, however it ends.
-struct Running(Child);
+/// The service; killed when dropped.
+struct ServiceProcess(Child);
 
-impl Drop for Running {
+impl Drop for ServiceProcess {
     fn drop(&mut self) {
-        // Killed already is as good.
+        // An error means that it has already exited.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The end of each partition.
+/// Returns the end offset of each partition.
 pub(crate) fn ends(consumer: &BaseConsumer, topic: &str, partitions: i32) -> Vec<i64> {
     (0..partitions)
-        .map(|partition| consumer.fetch_watermarks(topic, partition, broker::PATIENCE).expect("the broker answers").1)
+        .map(|partition| consumer.fetch_watermarks(topic, partition, broker::TIMEOUT).expect("the broker answers").1)
         .collect()
 }
 
-fn is_through(consumer: &BaseConsumer, topic: &str, ends: &[i64]) -> bool {
-    let mut asked = TopicPartitionList::new();
+fn has_committed(consumer: &BaseConsumer, topic: &str, ends: &[i64]) -> bool {
+    let mut requested = TopicPartitionList::new();
     for (partition, _) in (0..).zip(ends) {
-        asked.add_partition(topic, partition);
+        requested.add_partition(topic, partition);
     }
-    // A transaction is open most of the time, and then the broker answers only after it.
-    let Ok(committed) = consumer.committed_offsets(asked, Duration::from_secs(5)) else { return false };
+    // Offsets are returned only while no transaction is open, so the request fails most of the time.
+    let Ok(committed) = consumer.committed_offsets(requested, Duration::from_secs(5)) else { return false };
     (0..).zip(ends).all(|(partition, &end)| {
         let element = committed.find_partition(topic, partition);
         element.and_then(|element| element.offset().to_raw()).is_some_and(|offset| offset >= end) || end == 0

@@ -1,15 +1,16 @@
-//! What readers of the HTTP API cost the service, and whether one of them ever sees what is not committed.
+//! Measures how HTTP API readers affect the throughput of the service, and checks that responses contain no uncommitted
+//! data.
 //!
-//! The service as it is shipped works off a topic of generated touchpoints on a real broker, once alone and once while many
-//! readers ask about customers, transitions, models and partitions; the pairs are told side by side. A further run, which
-//! is not timed, compares every answer with the topic of transitions: what it tells must lie below the last stable offset
-//! at the time of the answer. `cargo bench --bench readers -- --help` tells the options; docs/http.md what came out.
+//! The service as shipped processes a topic of generated touchpoints on a real broker, once alone and once while many
+//! readers query customers, transitions, models and partitions. A further run, which is not timed, compares every
+//! response with the transition topic: its content must be below the last stable offset at the time of the response.
+//! `cargo bench --bench readers -- --help` lists the options; the results are in docs/performance.md.
 
 #[path = "../../tests/it/broker.rs"]
 mod broker;
+mod committed_check;
 #[path = "../ceiling/cpu.rs"]
 mod cpu;
-mod proof;
 mod readers;
 mod service;
 
@@ -17,32 +18,32 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lifecycle_processor::journeys::{JourneyOptions, Journeys};
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
+use lifecycle_processor::workload::{Workload, WorkloadOptions};
 
-use broker::ToWrite;
+use broker::NewRecord;
 use readers::Readers;
 use service::{Measured, Service};
 
 const HELP: &str = "\
 cargo bench --bench readers -- [options]
-  --touchpoints N   how many, 1000000 unless told
-  --partitions N    of the topics, 8 unless told
-  --workers N       of the service, 2 unless told
-  --readers N       connections that ask at once, 200 unless told
-  --rate N          questions a second of all readers together, 400 unless told
-  --pairs N         timed runs with readers and without, 3 unless told; 0 only compares answers
-  --service FILE    another build of `lifecycle` than cargo's own
-  --compared N      untimed runs in which answers are compared, 1 unless told
+  --touchpoints N   number of touchpoints (default 1000000)
+  --partitions N    partitions of each topic (default 8)
+  --workers N       workers of the service (default 2)
+  --readers N       concurrent connections (default 200)
+  --rate N          requests per second of all readers together (default 400)
+  --pairs N         pairs of timed runs, with and without readers (default 3); 0 only compares responses
+  --service FILE    path of `lifecycle` (default: the build by cargo)
+  --compared N      untimed runs that compare responses (default 1)
 
-LIFECYCLE_TEST_BROKER=host:port names a running broker; else scripts/kafka starts one.";
+LIFECYCLE_TEST_BROKER=host:port selects a running broker; otherwise scripts/kafka starts one.";
 
-/// When the first customer appears: far enough back that all touchpoints lie in the past.
+/// Time of the first touchpoint, long enough ago that all touchpoints are in the past.
 const START_MS: i64 = 1_600_000_000_000;
-/// How many touchpoints are handed to the producer before it is waited for.
+/// Number of touchpoints given to the producer before it is flushed.
 const CHUNK: usize = 50_000;
 
-/// What is measured.
+/// Size of the measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) touchpoints: u32,
@@ -75,7 +76,7 @@ impl Options {
                 continue;
             }
             let value = value.and_then(|value| value.parse::<u32>().ok());
-            let value = value.ok_or_else(|| format!("{name}: a number is missing\n\n{HELP}"))?;
+            let value = value.ok_or_else(|| format!("{name}: missing or invalid number\n\n{HELP}"))?;
             match name.as_str() {
                 "--touchpoints" => options.touchpoints = value,
                 "--partitions" => options.partitions = i32::try_from(value).map_err(|error| error.to_string())?,
@@ -84,7 +85,7 @@ impl Options {
                 "--rate" => options.rate = value.max(1),
                 "--pairs" => options.pairs = value,
                 "--compared" => options.compared = value,
-                _ => return Err(format!("{name}: no such option\n\n{HELP}")),
+                _ => return Err(format!("{name}: unknown option\n\n{HELP}")),
             }
         }
         Ok(options)
@@ -110,24 +111,24 @@ fn main() -> ExitCode {
     eprintln!("writing {} touchpoints to {} partitions", options.touchpoints, options.partitions);
     let (topic, customers) = generate(&options);
     time(&topic, &customers, &options);
-    let is_sound = (0..options.compared).all(|_| compare(&topic, &customers, &options));
-    if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let is_committed = (0..options.compared).all(|_| compare(&topic, &customers, &options));
+    if is_committed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs the service alone and with readers, in turns that begin with either.
+/// Times the service alone and with readers; the order alternates between pairs.
 fn time(topic: &str, customers: &[String], options: &Options) {
     if options.pairs == 0 {
         return;
     }
     println!(
-        "| run | readers | touchpoints/s | service: CPU us per touchpoint | questions/s | median, 99 % and worst answer ms | \
+        "| run | readers | touchpoints/s | service: CPU us per touchpoint | requests/s | median, 99 % and maximum response ms | \
          readers: CPU s |"
     );
     println!("|---|---|---|---|---|---|---|");
     let (mut by_wall, mut by_cpu) = (Vec::new(), Vec::new());
     for pair in 1..=options.pairs {
         let mut runs = [None, None];
-        // Whoever comes second finds warmer caches.
+        // The caches are warmer in the second run of a pair.
         let order = if pair % 2 == 1 { [false, true] } else { [true, false] };
         for with_readers in order {
             let service = Service::start(topic, options);
@@ -135,9 +136,9 @@ fn time(topic: &str, customers: &[String], options: &Options) {
             let own_before = cpu::seconds("self");
             let measured = service.measure();
             let own = cpu::seconds("self") - own_before;
-            let asked = readers.map(Readers::stop);
+            let statistics = readers.map(Readers::stop);
             drop(service);
-            report(pair, measured, asked.map(|asked| (asked, own)));
+            report(pair, measured, statistics.map(|statistics| (statistics, own)));
             runs[usize::from(with_readers)] = Some(measured);
         }
         if let [Some(alone), Some(read)] = runs {
@@ -156,79 +157,79 @@ fn time(topic: &str, customers: &[String], options: &Options) {
     println!("CPU of the service per touchpoint is higher by: {}.", percent(&by_cpu));
 }
 
-fn report(pair: u32, measured: Measured, asked: Option<(readers::Asked, f64)>) {
+fn report(pair: u32, measured: Measured, statistics: Option<(readers::ReaderStatistics, f64)>) {
     let (rate, cpu) = (measured.per_second(), measured.cpu_micros());
-    let Some((asked, own)) = asked else {
+    let Some((statistics, own)) = statistics else {
         println!("| {pair} | none | {rate:.0} | {cpu:.2} | | | |");
         return;
     };
-    let [median, high, worst] = asked.latencies_ms();
+    let [median, high, worst] = statistics.latencies_ms();
     println!(
         "| {pair} | {} | {rate:.0} | {cpu:.2} | {:.0} | {median:.1}, {high:.1}, {worst:.1} | {own:.2} |",
-        asked.readers,
-        asked.per_second()
+        statistics.readers,
+        statistics.per_second()
     );
-    for (kind, count) in asked.refusals() {
-        println!("  {count} answers were {kind}");
+    for (kind, count) in statistics.errors() {
+        println!("  {count} responses with status {kind}");
     }
 }
 
-/// Lets the readers ask, and compares what they were told with what was committed by then.
+/// Runs the service with readers and compares their responses with the transitions committed at that time.
 fn compare(topic: &str, customers: &[String], options: &Options) -> bool {
     let service = Service::start(topic, options);
-    let stable = proof::StableOffsets::watch(service.transitions(), options.partitions);
-    let told = proof::Told::default();
-    let readers = Readers::start(service.address(), customers, options, Some(told.clone()));
+    let stable = committed_check::StableOffsets::watch(service.transitions(), options.partitions);
+    let observations = committed_check::Observations::default();
+    let readers = Readers::start(service.address(), customers, options, Some(observations.clone()));
     service.measure();
-    let asked = readers.stop();
+    let statistics = readers.stop();
     let samples = stable.stop();
-    let verdict = proof::verdict(&told, &samples, &broker::read_committed(service.transitions()));
+    let result = committed_check::check(&observations, &samples, &broker::read_committed(service.transitions()));
     drop(service);
     println!();
     let ahead_ms = |share: usize| {
-        let last = verdict.ahead.len().saturating_sub(1);
-        verdict.ahead.get(last * share / 100).map_or(0.0, |ahead| ahead.as_secs_f64() * 1e3)
+        let last = result.ahead.len().saturating_sub(1);
+        result.ahead.get(last * share / 100).map_or(0.0, |ahead| ahead.as_secs_f64() * 1e3)
     };
     println!(
-        "{} answers compared: {} standings, {} transitions told. {} tell of what was not committed.",
-        asked.answers,
-        verdict.standings,
-        verdict.transitions,
-        verdict.uncommitted.len()
+        "{} responses compared: {} standings, {} transitions. {} contained uncommitted data.",
+        statistics.responses,
+        result.standings,
+        result.transitions,
+        result.uncommitted.len()
     );
     println!(
-        "{} were ahead of the markers, by {:.0} ms (median) to {:.0} ms (worst), where the last stable offsets are known every \
-         {:.0} ms. {} standings were told as they were, though a change of them was committed 50 to 200 ms later.",
-        verdict.ahead.len(),
+        "{} were ahead of the markers, by {:.0} ms (median) to {:.0} ms (maximum); the last stable offsets were sampled every \
+         {:.0} ms. {} standings were returned unchanged although their next change was committed 50 to 200 ms later.",
+        result.ahead.len(),
         ahead_ms(50),
         ahead_ms(100),
-        verdict.sample_ms,
-        verdict.close
+        result.sample_ms,
+        result.changed_soon_after
     );
-    for what in verdict.uncommitted.iter().take(10) {
+    for what in result.uncommitted.iter().take(10) {
         println!("- {what}");
     }
-    verdict.uncommitted.is_empty()
+    result.uncommitted.is_empty()
 }
 
-/// A topic with generated touchpoints, keyed by customer; and the customers.
+/// Writes generated touchpoints to a topic, keyed by customer; returns the topic and the customers.
 fn generate(options: &Options) -> (String, Vec<String>) {
     let topic = broker::topic("readers-touchpoints", options.partitions);
     let start = Timestamp::from_millis(START_MS);
-    let mut journeys = Journeys::new(JourneyOptions { seed: 1, start, customers_per_day: 2_000.0 });
+    let mut workload = Workload::new(WorkloadOptions { seed: 1, start, customers_per_day: 2_000.0 });
     let until = start + Duration::from_days(1_000);
     let producer = broker::producer(None);
     let mut customers = BTreeSet::new();
     let mut left = options.touchpoints as usize;
     while left > 0 {
-        let touchpoints = std::iter::from_fn(|| journeys.next_by(until)).take(left.min(CHUNK));
-        let records: Vec<ToWrite> = touchpoints
+        let touchpoints = std::iter::from_fn(|| workload.next_until(until)).take(left.min(CHUNK));
+        let records: Vec<NewRecord> = touchpoints
             .map(|touchpoint| {
                 customers.insert(touchpoint.customer_id.clone());
-                ToWrite::keyed(&touchpoint.customer_id, &touchpoint.to_json())
+                NewRecord::keyed(&touchpoint.customer_id, &touchpoint.to_json())
             })
             .collect();
-        assert!(!records.is_empty(), "a thousand days have fewer touchpoints than asked for");
+        assert!(!records.is_empty(), "a thousand days have fewer touchpoints than requested");
         left -= records.len();
         broker::write(&producer, &topic, &records);
     }

@@ -1,4 +1,4 @@
-//! Readers: each a connection that is kept open, asks, waits for the answer, and asks again after a while.
+//! HTTP readers: each has one keep-alive connection and sends a request at a fixed interval.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -12,68 +12,73 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use super::Options;
-use super::proof::Told;
+use super::committed_check::Observations;
 
-/// How many customers that were just told of in transitions are remembered: they are those that change.
-const LIVELY_MAX: usize = 1_000;
+/// Maximum number of recently changed customers that the readers prefer.
+const RECENTLY_CHANGED_MAX: usize = 1_000;
 
-/// The readers at work.
+/// The running readers.
 pub(crate) struct Readers {
     stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<Asked>>,
+    threads: Vec<JoinHandle<ReaderStatistics>>,
     since: Instant,
 }
 
-/// What was asked, and how it was answered.
+/// Statistics of the requests and responses.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct ReaderStatistics {
     pub(crate) readers: usize,
-    pub(crate) answers: usize,
+    pub(crate) responses: usize,
     seconds: f64,
     latencies: Vec<Duration>,
-    refusals: BTreeMap<u16, usize>,
+    errors: BTreeMap<u16, usize>,
 }
 
-/// What the readers share.
+/// State shared by the readers.
 struct Shared {
     address: String,
     customers: Vec<String>,
-    lively: Mutex<Vec<String>>,
-    told: Option<Told>,
+    recently_changed: Mutex<Vec<String>>,
+    observations: Option<Observations>,
     stop: Arc<AtomicBool>,
 }
 
 impl Readers {
-    /// Begins to ask; `told` is given every answer.
-    pub(crate) fn start(address: &str, customers: &[String], options: &Options, told: Option<Told>) -> Self {
+    /// Starts the readers; `observations` receives every response.
+    pub(crate) fn start(
+        address: &str,
+        customers: &[String],
+        options: &Options,
+        observations: Option<Observations>,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let shared = Arc::new(Shared {
             address: address.to_owned(),
             customers: customers.to_vec(),
-            lively: Mutex::default(),
-            told,
+            recently_changed: Mutex::default(),
+            observations,
             stop: Arc::clone(&stop),
         });
-        let pause = Duration::from_secs(1) * options.readers / options.rate;
+        let interval = Duration::from_secs(1) * options.readers / options.rate;
         let thread = |index: u32| {
             let shared = Arc::clone(&shared);
-            let run = move || Reader { shared, rng: Rng::with_seed(index.into()), cursor: None }.run(pause);
+            let run = move || Reader { shared, rng: Rng::with_seed(index.into()), cursor: None }.run(interval);
             thread::Builder::new().stack_size(256 << 10).spawn(run).expect("a thread")
         };
         Self { stop, threads: (0..options.readers).map(thread).collect(), since: Instant::now() }
     }
 
-    /// Ends asking.
-    pub(crate) fn stop(self) -> Asked {
-        let mut all = Asked { readers: self.threads.len(), ..Asked::default() };
+    /// Stops the readers and returns their statistics.
+    pub(crate) fn stop(self) -> ReaderStatistics {
+        let mut all = ReaderStatistics { readers: self.threads.len(), ..ReaderStatistics::default() };
         all.seconds = self.since.elapsed().as_secs_f64();
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
-            let asked = thread.join().expect("a reader does not panic");
-            all.answers += asked.answers;
-            all.latencies.extend(asked.latencies);
-            for (status, count) in asked.refusals {
-                *all.refusals.entry(status).or_default() += count;
+            let statistics = thread.join().expect("a reader does not panic");
+            all.responses += statistics.responses;
+            all.latencies.extend(statistics.latencies);
+            for (status, count) in statistics.errors {
+                *all.errors.entry(status).or_default() += count;
             }
         }
         all.latencies.sort();
@@ -81,21 +86,21 @@ impl Readers {
     }
 }
 
-impl Asked {
+impl ReaderStatistics {
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     pub(crate) fn per_second(&self) -> f64 {
-        self.answers as f64 / self.seconds
+        self.responses as f64 / self.seconds
     }
 
-    /// Median, 99th percentile and worst.
+    /// Returns the median, the 99th percentile and the maximum.
     pub(crate) fn latencies_ms(&self) -> [f64; 3] {
         let last = self.latencies.len().saturating_sub(1);
         [last / 2, last * 99 / 100, last].map(|at| self.latencies.get(at).map_or(0.0, |of| of.as_secs_f64() * 1e3))
     }
 
-    /// Answers other than 200, and 404 of a customer who has not come yet.
-    pub(crate) fn refusals(&self) -> impl Iterator<Item = (u16, usize)> + '_ {
-        self.refusals.iter().map(|(&status, &count)| (status, count))
+    /// Returns the number of error responses by status, without 404 for customers that do not exist yet.
+    pub(crate) fn errors(&self) -> impl Iterator<Item = (u16, usize)> + '_ {
+        self.errors.iter().map(|(&status, &count)| (status, count))
     }
 }
 
@@ -106,33 +111,33 @@ struct Reader {
 }
 
 impl Reader {
-    fn run(mut self, pause: Duration) -> Asked {
-        let mut asked = Asked::default();
-        thread::sleep(pause.mul_f64(self.rng.f64()));
+    fn run(mut self, interval: Duration) -> ReaderStatistics {
+        let mut statistics = ReaderStatistics::default();
+        thread::sleep(interval.mul_f64(self.rng.f64()));
         let mut connection = None;
         let mut next = Instant::now();
         while !self.shared.stop.load(Ordering::Relaxed) {
-            next = (next + pause).max(Instant::now());
+            next = (next + interval).max(Instant::now());
             let path = self.path();
             let begin = Instant::now();
-            let answer = connection
+            let response = connection
                 .take()
                 .or_else(|| Connection::open(&self.shared.address))
                 .and_then(|mut open| Some((open.get(&path)?, open)));
-            // The service is not there yet, or has ended a connection: asked again over a new one.
-            if let Some(((status, body), open)) = answer {
+            // If the request failed, the next one opens a new connection.
+            if let Some(((status, body), open)) = response {
                 let at = Instant::now();
-                asked.latencies.push(at - begin);
-                asked.answers += 1;
+                statistics.latencies.push(at - begin);
+                statistics.responses += 1;
                 connection = Some(open);
-                self.take_note(&path, status, &body, at);
+                self.process_response(&path, status, &body, at);
                 if status != 200 && status != 404 {
-                    *asked.refusals.entry(status).or_default() += 1;
+                    *statistics.errors.entry(status).or_default() += 1;
                 }
             }
             thread::sleep(next.saturating_duration_since(Instant::now()));
         }
-        asked
+        statistics
     }
 
     fn path(&mut self) -> String {
@@ -148,37 +153,38 @@ impl Reader {
         }
     }
 
-    /// Half of the time somebody who has just changed.
+    /// Returns a customer; in half of the cases one that has changed recently.
     fn customer(&mut self) -> String {
-        let lively = self.shared.lively.lock().expect("nobody panics while holding it");
-        match self.rng.choice(&*lively) {
+        let recently_changed = self.shared.recently_changed.lock().expect("no thread panics while holding the lock");
+        match self.rng.choice(&*recently_changed) {
             Some(customer) if self.rng.bool() => customer.clone(),
             _ => self.shared.customers[self.rng.usize(..self.shared.customers.len())].clone(),
         }
     }
 
-    fn take_note(&mut self, path: &str, status: u16, body: &[u8], at: Instant) {
-        let is_of_transitions = path.starts_with("/v1/transitions");
-        if status != 200 || (self.shared.told.is_none() && !is_of_transitions) {
+    fn process_response(&mut self, path: &str, status: u16, body: &[u8], at: Instant) {
+        let is_transitions = path.starts_with("/v1/transitions");
+        if status != 200 || (self.shared.observations.is_none() && !is_transitions) {
             return;
         }
-        let body: Value = serde_json::from_slice(body).expect("an answer is JSON");
-        if is_of_transitions {
+        let body: Value = serde_json::from_slice(body).expect("a response is JSON");
+        if is_transitions {
             self.cursor = body["next"].as_u64();
             let customers = body["transitions"].as_array().into_iter().flatten();
             let customers = customers.filter_map(|transition| transition["customer_id"].as_str().map(str::to_owned));
-            let mut lively = self.shared.lively.lock().expect("nobody panics while holding it");
-            lively.extend(customers);
-            let surplus = lively.len().saturating_sub(LIVELY_MAX);
-            lively.drain(..surplus);
+            let mut recently_changed =
+                self.shared.recently_changed.lock().expect("no thread panics while holding the lock");
+            recently_changed.extend(customers);
+            let surplus = recently_changed.len().saturating_sub(RECENTLY_CHANGED_MAX);
+            recently_changed.drain(..surplus);
         }
-        if let Some(told) = &self.shared.told {
-            told.note(&body, at);
+        if let Some(observations) = &self.shared.observations {
+            observations.record(&body, at);
         }
     }
 }
 
-/// A connection that is kept open.
+/// A keep-alive connection.
 struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -192,7 +198,7 @@ impl Connection {
         Some(Self { stream, buffer: Vec::new() })
     }
 
-    /// Status and body.
+    /// Returns status and body.
     fn get(&mut self, path: &str) -> Option<(u16, Vec<u8>)> {
         self.stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).ok()?;
         self.buffer.clear();

@@ -1,4 +1,4 @@
-//! The service as it is shipped, from a tenth of its work to the end of it.
+//! Runs the service as shipped and measures it from the first tenth of the input to the end.
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
@@ -11,12 +11,12 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::{Options, broker, cpu};
 
-/// How often it is asked how far the service is.
-const LOOK: Duration = Duration::from_millis(50);
-/// Longer than any run takes.
-const PATIENCE: Duration = Duration::from_mins(15);
+/// Interval of the progress checks.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Maximum duration of a run.
+const RUN_TIMEOUT: Duration = Duration::from_mins(15);
 
-/// A running service with topics and a group of its own.
+/// A running service with its own topics and group.
 pub(crate) struct Service {
     child: Child,
     address: String,
@@ -24,11 +24,11 @@ pub(crate) struct Service {
     transitions: String,
     group: String,
     partitions: i32,
-    /// Holds the configuration.
+    /// Contains the configuration.
     _folder: tempfile::TempDir,
 }
 
-/// What it took.
+/// Result of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     touchpoints: f64,
@@ -37,12 +37,12 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// Touchpoints a second of wall time.
+    /// Touchpoints per second of wall time.
     pub(crate) fn per_second(&self) -> f64 {
         self.touchpoints / self.wall_seconds
     }
 
-    /// Microseconds of CPU for a touchpoint.
+    /// Microseconds of CPU time per touchpoint.
     pub(crate) fn cpu_micros(&self) -> f64 {
         1e6 * self.cpu_seconds / self.touchpoints
     }
@@ -56,7 +56,7 @@ impl Service {
         let dead_letters = broker::topic("readers-dead-letters", 1);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = folder.path().join("lifecycle.yaml");
-        // Free again once it is dropped; nobody else on this machine is given it so soon.
+        // The listener is dropped before the service starts; another process is unlikely to take the port in between.
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
         let address = free.to_string();
         let mut text = String::new();
@@ -84,17 +84,17 @@ impl Service {
         Self { child, address, touchpoints, transitions, group, partitions, _folder: folder }
     }
 
-    /// Where it serves HTTP.
+    /// Returns the HTTP address.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    /// The topic of all its transitions.
+    /// Returns the topic of live and replayed transitions.
     pub(crate) fn transitions(&self) -> &str {
         &self.transitions
     }
 
-    /// Waits until everything is worked off; measures from the first tenth on, so that joining the group does not count.
+    /// Waits until the whole input is committed. Measures from the first tenth on, which excludes joining the group.
     pub(crate) fn measure(&self) -> Measured {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", broker::bootstrap())
@@ -103,45 +103,45 @@ impl Service {
             .expect("a consumer");
         let end: i64 = (0..self.partitions)
             .map(|partition| {
-                consumer.fetch_watermarks(&self.touchpoints, partition, broker::PATIENCE).expect("the broker answers").1
+                consumer.fetch_watermarks(&self.touchpoints, partition, broker::TIMEOUT).expect("the broker answers").1
             })
             .sum();
         let id = self.child.id().to_string();
         let begin = Instant::now();
         let mut first: Option<(i64, Instant, f64)> = None;
         loop {
-            assert!(begin.elapsed() < PATIENCE, "the service is not through after {PATIENCE:?}");
-            let done = self.done(&consumer);
+            assert!(begin.elapsed() < RUN_TIMEOUT, "the service has not finished after {RUN_TIMEOUT:?}");
+            let committed = self.committed_touchpoints(&consumer);
             let now = Instant::now();
             match first {
-                None if done >= end / 10 => first = Some((done, now, cpu::seconds(&id))),
-                Some((from, since, before)) if done >= end => {
+                None if committed >= end / 10 => first = Some((committed, now, cpu::seconds(&id))),
+                Some((from, since, before)) if committed >= end => {
                     return Measured {
                         touchpoints: f64::from(i32::try_from(end - from).expect("millions")),
                         wall_seconds: (now - since).as_secs_f64(),
                         cpu_seconds: cpu::seconds(&id) - before,
                     };
                 }
-                _ => std::thread::sleep(LOOK),
+                _ => std::thread::sleep(POLL_INTERVAL),
             }
         }
     }
 
-    /// How many touchpoints are committed.
-    fn done(&self, consumer: &BaseConsumer) -> i64 {
-        let mut asked = TopicPartitionList::new();
+    /// Returns the number of committed touchpoints.
+    fn committed_touchpoints(&self, consumer: &BaseConsumer) -> i64 {
+        let mut requested = TopicPartitionList::new();
         for partition in 0..self.partitions {
-            asked.add_partition(&self.touchpoints, partition);
+            requested.add_partition(&self.touchpoints, partition);
         }
-        // A transaction is open most of the time, and then the broker answers only after it.
-        let Ok(committed) = consumer.committed_offsets(asked, Duration::from_secs(5)) else { return 0 };
+        // Offsets are returned only while no transaction is open, so the request fails most of the time.
+        let Ok(committed) = consumer.committed_offsets(requested, Duration::from_secs(5)) else { return 0 };
         committed.elements().iter().filter_map(|element| element.offset().to_raw()).map(|offset| offset.max(0)).sum()
     }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // Killed already is as good.
+        // An error means that it has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,14 +1,15 @@
-//! How quickly a partition comes back from its changelog, and how quickly the same changelog can be read at all.
+//! Measures how fast a partition is restored from its changelog, compared with only reading the changelog.
 //!
-//! Writes the customers of one partition, in all shipped models, to a real broker as the service does. Then, by turns, one worker
-//! restores them, and a bare loop reads the same records with the same client and takes them apart into customers, keeping
-//! nothing: the ceiling. `cargo bench --bench restore -- --help` tells the options; docs/performance.md what came out.
+//! Writes the customers of one partition, with all shipped models, to a real broker as the service does. Then one
+//! worker restores them, and a loop reads and decodes the same records with the same client without storing anything,
+//! in turns. The loop is the upper bound. `cargo bench --bench restore -- --help` lists the options; the results are in
+//! docs/performance.md.
 
 #[path = "../../tests/it/broker.rs"]
 mod broker;
 #[path = "../ceiling/cpu.rs"]
 mod cpu;
-mod written;
+mod prepared_changelog;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -17,24 +18,24 @@ use lifecycle_processor::kafka::{Client, Member};
 use lifecycle_processor::runtime::{WallClock, Worker};
 use lifecycle_processor::wire::changelog::ChangelogDecoder;
 
-use written::{Written, member, write};
+use prepared_changelog::{PreparedChangelog, member, write};
 
-/// The program's own.
+/// The same allocator as the program's.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const HELP: &str = "\
 cargo bench --bench restore -- [options]
-  --customers N   in the partition, 1000000 unless told
-  --repeats N     runs of either side, 3 unless told
+  --customers N   customers in the partition (default 1000000)
+  --repeats N     runs of restore and of reading (default 3)
 
-LIFECYCLE_TEST_BROKER=host:port names a running broker; else scripts/kafka starts one.";
+LIFECYCLE_TEST_BROKER=host:port selects a running broker; otherwise scripts/kafka starts one.";
 
-/// As the worker reads.
+/// The worker's limits per step (`runtime::restore`).
 const RECORDS_MAX: usize = 16;
-const READ_WAIT: Duration = Duration::from_millis(10);
+const READ_TIMEOUT: Duration = Duration::from_millis(10);
 
-/// What one run took.
+/// Result of one run.
 struct Measured {
     wall_seconds: f64,
     thread_seconds: f64,
@@ -65,15 +66,17 @@ fn main() -> ExitCode {
 
 fn measure(customers: usize, repeats: usize) {
     eprintln!("writing {customers} customers");
-    let written = write(customers);
-    println!("| run | side | customers | MB | wall s | customers/s | CPU s of the thread | customers per CPU second |");
+    let prepared = write(customers);
+    println!(
+        "| run | operation | customers | MB | wall s | customers/s | CPU s of the thread | customers per CPU second |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     let mut ratios = Vec::new();
     for run in 1..=repeats {
-        let ceiling = read_only(&written);
-        report(run, "reading and taking apart", &written, &ceiling);
-        let restore = restore(&written);
-        report(run, "restore", &written, &restore);
+        let ceiling = read_only(&prepared);
+        report(run, "reading and decoding", &prepared, &ceiling);
+        let restore = restore(&prepared);
+        report(run, "restore", &prepared, &restore);
         ratios.push(ceiling.wall_seconds / restore.wall_seconds);
     }
     ratios.sort_by(f64::total_cmp);
@@ -87,44 +90,44 @@ fn measure(customers: usize, repeats: usize) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn report(run: usize, side: &str, written: &Written, measured: &Measured) {
+fn report(run: usize, operation: &str, prepared: &PreparedChangelog, measured: &Measured) {
     let Measured { wall_seconds, thread_seconds } = measured;
-    let customers = written.customers as f64;
+    let customers = prepared.customers as f64;
     println!(
-        "| {run} | {side} | {} | {} | {wall_seconds:.2} | {:.0} | {thread_seconds:.2} | {:.0} |",
-        written.customers,
-        written.bytes / 1_000_000,
+        "| {run} | {operation} | {} | {} | {wall_seconds:.2} | {:.0} | {thread_seconds:.2} | {:.0} |",
+        prepared.customers,
+        prepared.bytes / 1_000_000,
         customers / wall_seconds,
         customers / thread_seconds
     );
 }
 
-/// The least that any restore does: reads the changelog and takes it apart.
-fn read_only(written: &Written) -> Measured {
-    let mut member = member(&written.options);
+/// Reads and decodes the changelog without storing anything.
+fn read_only(prepared: &PreparedChangelog) -> Measured {
+    let mut member = member(&prepared.options);
     let mut decoder = ChangelogDecoder::default();
     let (begin, thread_begin) = (Instant::now(), cpu::seconds("thread-self"));
     member.open_changelog(0, 0).expect("the changelog is opened");
     let mut customers = 0;
-    while !member.has_read_changelog_to(0, written.end) {
-        for record in member.read_changelog(RECORDS_MAX, READ_WAIT).expect("the changelog is read") {
+    while !member.has_read_changelog_to(0, prepared.end) {
+        for record in member.read_changelog(RECORDS_MAX, READ_TIMEOUT).expect("the changelog is read") {
             let value = record.value.unwrap_or_default();
-            customers += decoder.decode(&value).expect("written just now").customers.len();
+            customers += decoder.decode(&value).expect("a valid record").customers.len();
         }
     }
     let measured = Measured {
         wall_seconds: begin.elapsed().as_secs_f64(),
         thread_seconds: cpu::seconds("thread-self") - thread_begin,
     };
-    assert_eq!(customers, written.customers, "every customer was read");
+    assert_eq!(customers, prepared.customers, "every customer was read");
     member.close_changelog(0).expect("the changelog is closed");
-    member.leave(broker::PATIENCE);
+    member.leave(broker::TIMEOUT);
     measured
 }
 
-/// Has a worker restore the partition.
-fn restore(written: &Written) -> Measured {
-    let mut worker = written.worker();
+/// Lets a worker restore the partition.
+fn restore(prepared: &PreparedChangelog) -> Measured {
+    let mut worker = prepared.worker();
     let clock = WallClock::start();
     let step = |worker: &mut Worker<Client>| worker.step(|| clock.now()).expect("nothing fails");
     while worker.status().partitions.iter().all(|partition| partition.restore.is_none()) {
@@ -139,7 +142,7 @@ fn restore(written: &Written) -> Measured {
         thread_seconds: cpu::seconds("thread-self") - thread_begin,
     };
     let status = &worker.status().partitions[0];
-    assert_eq!(status.customers, written.customers, "every customer is back");
+    assert_eq!(status.customers, prepared.customers, "every customer is restored");
     eprintln!("{} bytes of memory for each customer", status.bytes / status.customers);
     worker.stop(clock.now()).expect("the worker stops");
     measured

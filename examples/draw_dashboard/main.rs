@@ -1,6 +1,6 @@
-//! Draws a Grafana dashboard as an SVG picture, from its JSON and the data that a Prometheus has.
+//! Renders a Grafana dashboard as SVG, from its JSON and the data of a Prometheus server.
 //!
-//! For documents, reviews and tests: no Grafana is needed, and what is drawn is a preview of what Grafana shows.
+//! A preview without Grafana, for documentation, reviews and tests.
 //!
 //! ```sh
 //! cargo run --example draw_dashboard -- deploy/grafana/dashboards/lifecycle.json --last 15m --output picture.svg
@@ -12,32 +12,32 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use picture::{Dashboard, Frame, Prometheus, Setting};
+use picture::{Dashboard, Prometheus, TimeRange, VariableValues};
 
-/// Draws a Grafana dashboard as an SVG picture, from its JSON and the data of a Prometheus.
+/// Renders a Grafana dashboard as SVG, from its JSON and the data of a Prometheus server.
 #[derive(Parser, Debug)]
 struct Arguments {
     /// The dashboard's JSON
     dashboard: PathBuf,
-    /// Where Prometheus answers
+    /// Address of Prometheus
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9090")]
     prometheus: String,
-    /// How much time is shown
+    /// Length of the time range
     #[arg(long, value_name = "LENGTH", default_value = "1h")]
     last: String,
-    /// When the time shown ends, in seconds since 1970 [default: the latest that Prometheus has]
+    /// End of the time range, in seconds since 1970 [default: the current time of Prometheus]
     #[arg(long, value_name = "SECONDS")]
     end: Option<f64>,
-    /// How often Prometheus scrapes
+    /// Scrape interval of Prometheus
     #[arg(long, value_name = "LENGTH", default_value = "5s")]
     scrape: String,
-    /// The value of a variable: `--set model=retention`; may be repeated
+    /// Value of a dashboard variable: `--set model=retention`; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     settings: Vec<(String, String)>,
-    /// Draw collapsed rows too
+    /// Include collapsed rows
     #[arg(long)]
     all: bool,
-    /// Where the picture goes
+    /// File to write
     #[arg(long, short)]
     output: PathBuf,
 }
@@ -61,18 +61,18 @@ fn draw(arguments: &Arguments) -> Result<(), String> {
     let path = &arguments.dashboard;
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let dashboard = Dashboard::read(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    let prometheus = Prometheus::at(arguments.prometheus.trim_start_matches("http://"));
-    let seconds = |text: &str| picture::parse_length(text).ok_or(format!("{text} is no length of time, such as 15m"));
-    let range = seconds(&arguments.last)?;
+    let prometheus = Prometheus::new(arguments.prometheus.trim_start_matches("http://"));
+    let seconds = |text: &str| picture::parse_length(text).ok_or(format!("{text} is not a duration such as 15m"));
+    let length = seconds(&arguments.last)?;
     let end = match arguments.end {
         Some(end) => end,
         None => prometheus.now()?,
     };
-    let frame = Frame::new(end - range, end, seconds(&arguments.scrape)?);
-    let mut setting = Setting::of(&dashboard, &frame);
+    let time_range = TimeRange::new(end - length, end, seconds(&arguments.scrape)?);
+    let mut values = VariableValues::defaults(&dashboard, &time_range);
     for (name, value) in &arguments.settings {
-        setting.set(name, value);
+        values.set(name, value);
     }
-    let svg = picture::draw(&dashboard, &setting, &frame, arguments.all, &prometheus)?;
+    let svg = picture::draw(&dashboard, &values, &time_range, arguments.all, &prometheus)?;
     std::fs::write(&arguments.output, svg).map_err(|error| format!("{}: {error}", arguments.output.display()))
 }

@@ -1,7 +1,7 @@
-//! `/v1/customers/{customer_id}`: facts, standings, why, what comes next, and the latest transitions of a customer, as
-//! committed.
+//! `/v1/customers/{customer_id}` and `/v1/customers/{customer_id}/forecast`: a customer's committed facts, standings,
+//! explanations, next wake-up and latest transitions, and the transitions to expect.
 
-#![expect(clippy::struct_field_names, reason = "fields are named as in the answer")]
+#![expect(clippy::struct_field_names, reason = "fields are named as in the response")]
 
 use std::sync::Arc;
 
@@ -16,99 +16,100 @@ use serde_json::{Map, Value};
 use crate::lifecycle::model::Model;
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::transition::Transition;
-use crate::partition::{Because, CustomerView, ModelView, Snapshot, WhyView};
-use crate::runtime::{WallClock, mode};
+use crate::partition::{ConditionView, CustomerView, ExplanationView, ModelView, Snapshot};
+use crate::runtime::{WallClock, publication_mode};
 use crate::wire::touchpoint_json::ID_BYTES_MAX;
 
 use super::Api;
-use super::answer::{Expected, Instant, Orders, Published, Teller, Titles, Values};
 use super::extract::{Path, Query};
-use super::peers::{Elsewhere, Peers};
+use super::peers::{PeerLookup, Peers};
 use super::problem::Problem;
-use super::workers::Known;
+use super::response::{ExpectedJson, Orders, PublishedJson, TimestampText, Titles, TransitionRenderer, Values};
+use super::workers::CustomerLookup;
 
-/// How many of a customer's latest transitions are told.
+/// Maximum number of latest transitions in a customer response.
 const TRANSITIONS_MAX: usize = 50;
-/// How many wake-ups a forecast works off.
-const WAKE_UPS_MAX: usize = 1000;
-/// How many wake-ups are worked off to find out what the next one does: those in vain come before it.
-const WAKE_UPS_IN_VAIN_MAX: usize = 64;
+/// Maximum number of wake-ups that a forecast simulates.
+const FORECAST_WAKE_UPS_MAX: usize = 1000;
+/// Maximum number of wake-ups simulated for `next_wake_up_publishes`. Wake-ups that publish nothing may fire before the
+/// one that changes a standing, because a wake-up may be computed too early.
+const NO_OP_WAKE_UPS_MAX: usize = 64;
 
-/// A customer as committed.
+/// A customer's committed state.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Customer {
     customer_id: String,
     /// The partition that holds the customer.
     partition: i32,
-    /// The latest instant applied to the customer; facts and conditions are told as of it.
-    clock: Instant,
-    /// When time alone may next change something; null when it changes nothing any more.
-    next_wake_up: Option<Instant>,
-    /// What is published then if the customer stays silent; often nothing.
-    next_wake_up_publishes: Vec<Expected>,
+    /// The customer's time: the latest event time or wake-up applied. Facts and conditions are evaluated at this time.
+    clock: TimestampText,
+    /// The next instant at which time alone may change a standing; null if there is none.
+    next_wake_up: Option<TimestampText>,
+    /// The transitions published at that wake-up if no touchpoint of the customer arrives before; often empty.
+    next_wake_up_publishes: Vec<ExpectedJson>,
     orders: Orders,
     facts: Values,
-    /// The facts that count since a certain instant only, because a model was edited when there were customers already.
-    #[schemars(with = "std::collections::BTreeMap<String, Instant>")]
+    /// Facts that count only from a certain instant on, because a model edit added them when customers already existed.
+    #[schemars(with = "std::collections::BTreeMap<String, TimestampText>")]
     facts_count_since: Map<String, Value>,
-    /// By model, in the order of the configuration.
+    /// One per model, in the order of the configuration.
     models: Vec<Standing>,
-    /// The latest transitions of the customer that this instance still keeps, the latest last. None after a restart.
-    transitions: Vec<Published>,
+    /// The customer's latest transitions that this instance has in memory, newest last. Empty after a restart.
+    transitions: Vec<PublishedJson>,
 }
 
-/// Where a customer stands in a model, as published last.
+/// A customer's stage, signals, milestones and counters in a model, as published last.
 #[derive(Serialize, JsonSchema)]
 struct Standing {
     model: String,
     version: u32,
-    /// Null when no stage's condition holds.
+    /// Null if no stage's condition holds.
     stage: Option<String>,
     titles: Option<Titles>,
-    /// The instant of the latest move; null before the first.
-    since: Option<Instant>,
-    /// The condition of the stage, and what it reads; null when no stage's condition holds.
-    because: Option<Grounds>,
-    /// How many publications so far.
+    /// The instant of the latest move; null before the first one.
+    since: Option<TimestampText>,
+    /// The condition of the stage and the values that it reads; null if no stage's condition holds.
+    because: Option<EvaluatedCondition>,
+    /// Number of publications so far.
     sequence: u64,
     /// The signals that are on.
     signals: Vec<String>,
     /// The conditions of those signals, in the same order.
-    signals_because: Vec<Grounds>,
+    signals_because: Vec<EvaluatedCondition>,
     /// The milestones reached.
     milestones: Vec<String>,
-    /// The highest number published of each counter; one below its first where none was.
+    /// The highest published number of each counter; if none was published, one less than the counter's `from`.
     #[schemars(with = "std::collections::BTreeMap<String, i64>")]
     counters: Map<String, Value>,
 }
 
-/// A condition and what it reads.
+/// A condition and the values that it reads.
 #[derive(Serialize, JsonSchema)]
-struct Grounds {
+struct EvaluatedCondition {
     condition: String,
     values: Values,
 }
 
-/// What is published of a customer that stays silent.
+/// The transitions that will be published if no further touchpoint of the customer arrives.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Forecast {
     customer_id: String,
     partition: i32,
-    /// The latest instant applied to the customer.
-    clock: Instant,
-    /// How far is looked ahead.
-    until: Instant,
-    /// In the order of publication. Ids and numbers are those that will be published.
-    transitions: Vec<Expected>,
-    /// Whether time alone changes nothing any more after the last one.
+    /// The customer's time: the latest event time or wake-up applied.
+    clock: TimestampText,
+    /// The end of the forecast.
+    until: TimestampText,
+    /// In the order of publication. Ids and sequence numbers are those that will be published.
+    transitions: Vec<ExpectedJson>,
+    /// Whether the forecast is complete: false if time alone may change a standing after its end.
     is_complete: bool,
 }
 
-/// How far to look ahead.
+/// The length of the forecast.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ForecastQuery {
-    /// How many days from the clock of the customer's partition, or from the customer's own, whichever is later.
+    /// Length in days, from the partition's current time or from the customer's clock, whichever is later.
     #[serde(default = "ForecastQuery::days")]
     #[schemars(range(min = 1, max = 3650))]
     days: u16,
@@ -126,9 +127,9 @@ pub(super) async fn customer(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    match find(&api, &customer_id, &uri, &headers).await {
-        Ok((partition, snapshot)) => Json(describe(&api, partition, &snapshot)).into_response(),
-        Err(answer) => answer,
+    match find_customer(&api, &customer_id, &uri, &headers).await {
+        Ok((partition, snapshot)) => Json(customer_response(&api, partition, &snapshot)).into_response(),
+        Err(response) => response,
     }
 }
 
@@ -139,51 +140,63 @@ pub(super) async fn forecast(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    match find(&api, &customer_id, &uri, &headers).await {
-        Ok((partition, snapshot)) => Json(foretell(&api, partition, &snapshot, query.days)).into_response(),
-        Err(answer) => answer,
+    match find_customer(&api, &customer_id, &uri, &headers).await {
+        Ok((partition, snapshot)) => Json(forecast_response(&api, partition, &snapshot, query.days)).into_response(),
+        Err(response) => response,
     }
 }
 
-/// Asks the workers for a customer, and then the other instances. What is not found here has its answer already.
-async fn find(api: &Api, customer_id: &str, uri: &Uri, headers: &HeaderMap) -> Result<(i32, Box<Snapshot>), Response> {
+/// Looks a customer up in this instance's workers, then in the other instances. The error is a complete response: a
+/// problem, or the response of the instance that has the customer.
+async fn find_customer(
+    api: &Api,
+    customer_id: &str,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(i32, Box<Snapshot>), Response> {
     if customer_id.is_empty() || customer_id.len() > ID_BYTES_MAX {
         let detail = format!("a customer id has 1 to {ID_BYTES_MAX} bytes");
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-customer", detail).into_response());
     }
-    let known = api.workers.customer(customer_id).await;
-    if let Known::Customer(partition, snapshot) = known {
+    let lookup = api.workers.find_customer(customer_id).await;
+    if let CustomerLookup::Found(partition, snapshot) = lookup {
         return Ok((partition, snapshot));
     }
-    let peers = api.peers.as_ref().filter(|_| !Peers::has_been_asked(headers));
-    let elsewhere = match peers {
-        Some(peers) => peers.ask(uri, headers).await,
-        None => Elsewhere::Nothing,
+    let peers = api.peers.as_ref().filter(|_| !Peers::is_forwarded(headers));
+    let peer_lookup = match peers {
+        Some(peers) => peers.forward(uri, headers).await,
+        None => PeerLookup::NotFound,
     };
     let unavailable =
         |kind, detail: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail).into_response();
-    Err(match (elsewhere, known) {
-        (Elsewhere::Answer(answer), _) => answer,
-        (_, Known::Restoring) => unavailable("restoring", "partitions are being restored; ask again later".to_owned()),
-        (_, Known::Silence) => unavailable("busy", "a worker did not answer in time; ask again later".to_owned()),
-        (Elsewhere::Silence(addresses), _) if addresses.is_empty() => {
-            unavailable("group-unknown", "the group could not be asked for its instances; ask again later".to_owned())
+    Err(match (peer_lookup, lookup) {
+        (PeerLookup::Found(response), _) => response,
+        (_, CustomerLookup::Restoring) => {
+            unavailable("restoring", "partitions are being restored; retry later".to_owned())
         }
-        (Elsewhere::Silence(addresses), _) => {
+        (_, CustomerLookup::TimedOut) => {
+            unavailable("busy", "a worker did not respond in time; retry later".to_owned())
+        }
+        (PeerLookup::Unavailable(addresses), _) if addresses.is_empty() => {
+            unavailable("group-unknown", "the instances of the group could not be looked up; retry later".to_owned())
+        }
+        (PeerLookup::Unavailable(addresses), _) => {
             let addresses = addresses.join(", ");
             unavailable(
                 "elsewhere",
-                format!("not on this instance, and these could not tell: {addresses}; ask there, or again later"),
+                format!(
+                    "the customer is not on this instance, and these instances did not respond: {addresses}; query them directly, or retry later"
+                ),
             )
         }
-        (Elsewhere::Nothing, _) => {
+        (PeerLookup::NotFound, _) => {
             let detail = match peers {
                 Some(_) => {
-                    "no instance holds the customer; there was no touchpoint yet, or partitions are on their way"
+                    "no instance has the customer: no touchpoint has been processed yet, or the partition is being reassigned"
                 }
                 None => {
-                    "no partition of this instance holds the customer; ask the others (with http.advertise they are asked \
-                     from here), or wait for a touchpoint"
+                    "no partition of this instance has the customer: query the other instances (set http.advertise to forward \
+                     requests automatically), or wait for a touchpoint"
                 }
             };
             Problem::new(StatusCode::NOT_FOUND, "unknown-customer", detail.to_owned()).into_response()
@@ -191,14 +204,14 @@ async fn find(api: &Api, customer_id: &str, uri: &Uri, headers: &HeaderMap) -> R
     })
 }
 
-fn describe(api: &Api, partition: i32, snapshot: &Snapshot) -> Customer {
+fn customer_response(api: &Api, partition: i32, snapshot: &Snapshot) -> Customer {
     let view = snapshot.view();
-    let since = |(name, since): (&str, Timestamp)| (name.to_owned(), serde_json::json!(Instant::from(since)));
+    let since = |(name, since): (&str, Timestamp)| (name.to_owned(), serde_json::json!(TimestampText::from(since)));
     let counts_since = view.facts.iter().filter_map(|fact| Some((&*fact.name, fact.counts_since?))).map(since);
-    let models = api.models.models.iter().zip(view.models.iter().zip(snapshot.why()));
-    let next = view.next_wake_up.map(|next| snapshot.forecast(next, WAKE_UPS_IN_VAIN_MAX).transitions);
-    let teller = teller(api);
-    // A commit may have come since the copy was made: the answer tells one instant.
+    let models = api.models.models.iter().zip(view.models.iter().zip(snapshot.explanations()));
+    let next = view.next_wake_up.map(|next| snapshot.forecast(next, NO_OP_WAKE_UPS_MAX).transitions);
+    let renderer = renderer(api);
+    // Transitions committed after the snapshot was taken are left out, so that the response is consistent.
     let mut recent = api.recent.of_customer(&view.customer_id, TRANSITIONS_MAX);
     recent.retain(|committed| {
         let transition = committed.transition();
@@ -208,21 +221,21 @@ fn describe(api: &Api, partition: i32, snapshot: &Snapshot) -> Customer {
         customer_id: view.customer_id.to_string(),
         partition,
         clock: view.clock.into(),
-        next_wake_up: view.next_wake_up.map(Instant::from),
+        next_wake_up: view.next_wake_up.map(TimestampText::from),
         next_wake_up_publishes: expected(api, &next.unwrap_or_default()),
         orders: Orders::of(&view.orders, api.currency),
         facts: view.facts.iter().map(|fact| (&*fact.name, &fact.value)).collect(),
         facts_count_since: counts_since.collect(),
-        models: models.map(|(model, (view, why))| standing(model, view, &why)).collect(),
-        transitions: recent.iter().map(|committed| teller.published(committed)).collect(),
+        models: models.map(|(model, (view, explanation))| standing(model, view, &explanation)).collect(),
+        transitions: recent.iter().map(|committed| renderer.published(committed)).collect(),
     }
 }
 
-fn foretell(api: &Api, partition: i32, snapshot: &Snapshot, days: u16) -> Forecast {
+fn forecast_response(api: &Api, partition: i32, snapshot: &Snapshot, days: u16) -> Forecast {
     let view: CustomerView = snapshot.view();
-    let from = present(api, partition).map_or(view.clock, |present| present.max(view.clock));
+    let from = partition_time(api, partition).map_or(view.clock, |time| time.max(view.clock));
     let until = from + Duration::from_days(days.into());
-    let forecast = snapshot.forecast(until, WAKE_UPS_MAX);
+    let forecast = snapshot.forecast(until, FORECAST_WAKE_UPS_MAX);
     Forecast {
         customer_id: view.customer_id.to_string(),
         partition,
@@ -233,28 +246,29 @@ fn foretell(api: &Api, partition: i32, snapshot: &Snapshot, days: u16) -> Foreca
     }
 }
 
-/// What lies before this instant is past for the customers of a partition; `None` while nothing is known of it.
-fn present(api: &Api, partition: i32) -> Option<Timestamp> {
-    let seen: Vec<_> = api.board.read().into_iter().flatten().collect();
-    let mut partitions = seen.iter().flat_map(|seen| &seen.status.partitions);
-    partitions.find(|status| status.partition == partition)?.present
+/// Returns the current time of a partition, from which forecasts start; `None` while it is unknown.
+fn partition_time(api: &Api, partition: i32) -> Option<Timestamp> {
+    let snapshots: Vec<_> = api.status_registry.snapshots().into_iter().flatten().collect();
+    let mut partitions = snapshots.iter().flat_map(|snapshot| &snapshot.status.partitions);
+    partitions.find(|status| status.partition == partition)?.current_time
 }
 
-fn teller(api: &Api) -> Teller<'_> {
-    Teller { models: &api.models, currency: api.currency }
+fn renderer(api: &Api) -> TransitionRenderer<'_> {
+    TransitionRenderer { models: &api.models, currency: api.currency }
 }
 
-/// A wake-up fires once the clock, which stays behind by the lateness, has come to it.
-fn expected(api: &Api, transitions: &[Transition]) -> Vec<Expected> {
+/// Renders future transitions. A wake-up fires when the watermark reaches it. The watermark trails wall time by the
+/// allowed lateness, so `detected_at` is at least that much later than `occurred_at`.
+fn expected(api: &Api, transitions: &[Transition]) -> Vec<ExpectedJson> {
     let now = WallClock::start().now().wall;
-    let tell = |transition: &Transition| {
+    let render = |transition: &Transition| {
         let detected_at = now.max(transition.occurred_at + api.lateness);
-        teller(api).expected(transition, detected_at, mode(transition, detected_at, api.fresh_for))
+        renderer(api).expected(transition, detected_at, publication_mode(transition, detected_at, api.fresh_for))
     };
-    transitions.iter().map(tell).collect()
+    transitions.iter().map(render).collect()
 }
 
-fn standing(model: &Model, view: &ModelView, why: &WhyView) -> Standing {
+fn standing(model: &Model, view: &ModelView, explanation: &ExplanationView) -> Standing {
     let stage = view.stage.map(|stage| model.stage(stage));
     let counters = model.counters.iter().zip(&view.counters);
     let names = |indices: &[usize], name: fn(&Model, usize) -> Option<&Box<str>>| -> Vec<String> {
@@ -265,18 +279,18 @@ fn standing(model: &Model, view: &ModelView, why: &WhyView) -> Standing {
         version: model.version,
         stage: stage.map(|stage| stage.name.to_string()),
         titles: stage.map(|stage| Titles::of(&stage.titles)),
-        since: view.since.map(Instant::from),
-        because: why.stage.as_ref().map(Grounds::of),
+        since: view.since.map(TimestampText::from),
+        because: explanation.stage.as_ref().map(EvaluatedCondition::of),
         sequence: view.sequence,
         signals: names(&view.signals, |model, index| Some(&model.signals.get(index)?.name)),
-        signals_because: why.signals.iter().map(Grounds::of).collect(),
+        signals_because: explanation.signals.iter().map(EvaluatedCondition::of).collect(),
         milestones: names(&view.milestones, |model, index| Some(&model.milestones.get(index)?.name)),
         counters: counters.map(|(counter, &count)| (counter.name.to_string(), count.into())).collect(),
     }
 }
 
-impl Grounds {
-    fn of(because: &Because) -> Self {
+impl EvaluatedCondition {
+    fn of(because: &ConditionView) -> Self {
         let values = because.values.iter().map(|(name, value)| (&**name, value));
         Self { condition: because.condition.to_string(), values: values.collect() }
     }

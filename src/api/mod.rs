@@ -1,12 +1,11 @@
-//! HTTP: probes, metrics, and questions about customers and models. The only async code.
+//! The HTTP API: probes, metrics, and queries about customers and models. The only async code.
 //!
-//! Reads only. What it says of customers comes from the workers, through a channel and under a deadline; it shares no
-//! state with them.
+//! Read-only. The API shares no customer state with the workers: it sends them queries through channels and waits for
+//! the answers with a timeout.
 
-mod answer;
+mod authorization;
 mod customers;
 mod extract;
-mod guard;
 mod limits;
 mod model_graph;
 mod models;
@@ -16,6 +15,7 @@ mod partitions;
 mod peers;
 mod probes;
 mod problem;
+mod response;
 mod routes;
 mod server;
 mod transitions;
@@ -27,53 +27,54 @@ use std::sync::Arc;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::time;
-use crate::runtime::{Board, Recent};
+use crate::runtime::{RecentTransitions, StatusRegistry};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
-pub use guard::Token;
+pub use authorization::Token;
 pub use openapi::document;
 pub use peers::{FindAddresses, Peers, is_address};
 pub use routes::{ROUTES, Route};
-pub use workers::Workers;
+pub use workers::WorkerChannels;
 
-/// What the routes answer from.
+/// The state that the routes share.
 #[derive(Debug)]
 pub struct Api {
-    /// The models that run.
+    /// The running models.
     pub models: Arc<ModelSet>,
-    /// What revenue is counted in.
+    /// The currency of revenue.
     pub currency: Currency,
-    /// How late touchpoints may arrive, and so how far clocks stay behind.
+    /// The allowed lateness of touchpoints, by which partition clocks trail the current time.
     pub lateness: time::Duration,
-    /// A transition that occurred longer ago than this is old news.
+    /// Transitions that occurred longer ago than this are published in mode `replay`.
     pub fresh_for: time::Duration,
-    /// The latest transitions.
-    pub recent: Arc<Recent>,
-    /// What the workers say of their partitions.
-    pub board: Arc<Board>,
-    /// How the workers do.
+    /// The latest committed transitions.
+    pub recent: Arc<RecentTransitions>,
+    /// The latest status of each worker and its partitions.
+    pub status_registry: Arc<StatusRegistry>,
+    /// Liveness and readiness of the workers.
     pub health: Arc<Health>,
-    /// What is counted.
+    /// The metrics to export, including those of the API.
     pub metrics: Arc<Metrics>,
-    /// Whom to ask about customers.
-    pub workers: Workers,
-    /// The other instances of the group, if this one advertises itself to them.
+    /// The channels to the workers, for customer queries.
+    pub workers: WorkerChannels,
+    /// The other instances of the group; `None` unless this instance advertises its address.
     pub peers: Option<Peers>,
-    /// What requests under `/v1` must bear; `None` asks for a loopback host name instead.
+    /// The token that requests under `/v1` must send; `None` requires a loopback host name instead.
     pub token: Option<Token>,
 }
 
-/// Serves until `stop` is dropped or sent. Blocks the calling thread, which is the only one that runs async code.
+/// Serves until `stop` receives a message or its sender is dropped. Blocks the calling thread, the
+/// only one that runs async code.
 ///
 /// # Errors
-/// As of the socket.
+/// When the socket or the async runtime fails.
 pub fn serve(listener: TcpListener, api: Arc<Api>, stop: tokio::sync::oneshot::Receiver<()>) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        // Open connections are not waited for: nothing that is asked here is worth a slower stop.
+        // Open connections are closed at once, so that a slow client cannot delay the shutdown.
         tokio::select! {
             () = server::serve(listener, routes::router(api)) => Ok(()),
             _ = stop => Ok(()),

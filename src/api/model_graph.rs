@@ -1,19 +1,18 @@
-//! The graph of a model as JSON: the stages, and the moves between them that a picture shows as arrows.
+//! The graph of a model as JSON: stages as nodes, and the moves between them that a diagram shows as arrows.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::graph::{Edge, End, Label, Picture};
+use crate::graph::{Diagram, Edge, Endpoint, Label};
 
-/// What a picture of the model shows.
+/// The graph of a model, as its diagram shows it.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Graph {
-    /// The stages of the journey in its order, then those outside.
+    /// The stages of the journey in order, then the stages outside.
     nodes: Vec<Node>,
-    /// The arrows; the steps of the journey first. Moves that no rule names, except into stages that nothing else enters, are left
-    /// out.
+    /// The arrows, steps of the journey first. Unnamed moves are left out, unless no other move enters their target.
     edges: Vec<Arrow>,
-    /// Named moves that are no arrows: from or to many stages.
+    /// Named moves that are not drawn as arrows, because they start or end at many stages.
     notes: Vec<NamedMove>,
 }
 
@@ -21,19 +20,19 @@ pub(super) struct Graph {
 struct Node {
     stage: String,
     title: String,
-    /// The how-manieth stage of the journey, from 1; null outside.
+    /// Position in the journey, starting at 1; null for stages outside.
     place: Option<usize>,
 }
 
-/// It may begin or end at several places, which all bear the same names.
+/// An arrow. Moves with the same names between several stages share one arrow.
 #[derive(Serialize, JsonSchema)]
 struct Arrow {
-    /// Stages; `*` is any stage of the journey, null no stage.
+    /// Stages; `*` means any stage of the journey, null means no stage.
     from: Vec<Option<String>>,
-    /// Stages; `*` is any stage of the journey, null no stage.
+    /// Stages; `*` means any stage of the journey, null means no stage.
     to: Vec<Option<String>>,
     names: Vec<MoveName>,
-    /// When time alone may cause the move, in words.
+    /// When time alone can cause the move, in words.
     times: Vec<String>,
     direction: &'static str,
 }
@@ -41,49 +40,49 @@ struct Arrow {
 #[derive(Serialize, JsonSchema)]
 struct MoveName {
     name: String,
-    /// Types and groups of touchpoints that may cause it, and the passing of time; empty for anything.
+    /// Touchpoint types and groups that can cause the move, and the passing of time; empty if anything can.
     causes: Vec<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
 struct NamedMove {
     name: String,
-    /// See the names of arrows.
+    /// Touchpoint types and groups that can cause the move, and the passing of time; empty if anything can.
     causes: Vec<String>,
-    /// Titles of stages; empty for any.
+    /// Titles of stages; empty for any stage.
     from: Vec<String>,
-    /// Titles of stages; empty for any.
+    /// Titles of stages; empty for any stage.
     to: Vec<String>,
 }
 
 impl Graph {
-    pub(super) fn of(picture: &Picture) -> Self {
-        let nodes = picture.stages.iter().map(|stage| Node {
+    pub(super) fn of(diagram: &Diagram) -> Self {
+        let nodes = diagram.stages.iter().map(|stage| Node {
             stage: stage.name.clone(),
             title: stage.title.clone(),
-            place: stage.place,
+            place: stage.journey_position,
         });
-        let moves = picture.notes.iter().map(|note| NamedMove {
-            name: note.label.name.clone(),
-            causes: note.label.causes.clone(),
-            from: note.from.clone(),
-            to: note.to.clone(),
+        let moves = diagram.undrawn_moves.iter().map(|undrawn| NamedMove {
+            name: undrawn.label.name.clone(),
+            causes: undrawn.label.causes.clone(),
+            from: undrawn.from.clone(),
+            to: undrawn.to.clone(),
         });
         Self {
             nodes: nodes.collect(),
-            edges: picture.edges.iter().map(|edge| Arrow::of(picture, edge)).collect(),
+            edges: diagram.edges.iter().map(|edge| Arrow::of(diagram, edge)).collect(),
             notes: moves.collect(),
         }
     }
 }
 
 impl Arrow {
-    fn of(picture: &Picture, edge: &Edge) -> Self {
-        let ends = |ends: &[End]| -> Vec<Option<String>> {
-            let name = |end: &End| match *end {
-                End::Stage(index) => Some(picture.stages[index].name.clone()),
-                End::Journey => Some("*".to_owned()),
-                End::Nothing => None,
+    fn of(diagram: &Diagram, edge: &Edge) -> Self {
+        let ends = |ends: &[Endpoint]| -> Vec<Option<String>> {
+            let name = |end: &Endpoint| match *end {
+                Endpoint::Stage(index) => Some(diagram.stages[index].name.clone()),
+                Endpoint::Journey => Some("*".to_owned()),
+                Endpoint::NoStage => None,
             };
             ends.iter().map(name).collect()
         };
@@ -92,7 +91,7 @@ impl Arrow {
             from: ends(&edge.from),
             to: ends(&edge.to),
             names: edge.labels.iter().map(name).collect(),
-            times: edge.times.clone(),
+            times: edge.deadlines.clone(),
             direction: edge.direction.as_str(),
         }
     }

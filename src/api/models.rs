@@ -1,6 +1,6 @@
-//! `/v1/models`: the models that run, each with its graph and the customers of this instance in its stages.
+//! `/v1/models`: the running models, each with its graph and the number of this instance's customers per stage.
 
-#![expect(clippy::struct_field_names, reason = "fields are named as in the answer")]
+#![expect(clippy::struct_field_names, reason = "fields are named as in the response")]
 
 use std::sync::Arc;
 
@@ -13,61 +13,61 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::{self, Language};
 use crate::lifecycle::id::StageIndex;
-use crate::lifecycle::model::{Causes, Model, MoveRule, Place, StageMatch};
+use crate::lifecycle::model::{Causes, JourneyPosition, Model, MoveRule, StageMatch};
 use crate::lifecycle::model_set::ModelSet;
 
 use super::Api;
-use super::answer::{Instant, Titles};
 use super::extract::{Path, Query};
 use super::model_graph::Graph;
 use super::problem::Problem;
+use super::response::{TimestampText, Titles};
 
-/// The models that run.
+/// The running models.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Models {
     /// In the order of the configuration.
     models: Vec<Definition>,
 }
 
-/// A model that runs, and how it does.
+/// A running model, with its graph and the number of customers per stage.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct ModelAnswer {
+pub(super) struct ModelResponse {
     #[serde(flatten)]
     definition: Definition,
     graph: Graph,
-    /// Customers of this instance in each stage, as committed: the stages in the order of `stages`, then those in none.
+    /// Committed customers of this instance per stage: the stages in the order of `stages`, then customers in no stage.
     customers: Vec<StageCustomers>,
-    /// Of when the eldest of these numbers is; null while no worker has joined the group.
-    customers_as_of: Option<Instant>,
+    /// The time of the oldest worker report that these numbers include; null before any worker has joined the group.
+    customers_as_of: Option<TimestampText>,
 }
 
-/// How many customers stand in a stage.
+/// The number of customers in a stage.
 #[derive(Serialize, JsonSchema)]
 struct StageCustomers {
-    /// Null for those whom no stage's condition holds for.
+    /// Null for customers for whom no stage's condition holds.
     stage: Option<String>,
     customers: u64,
 }
 
-/// A model as it was checked.
+/// The definition of a checked model.
 #[derive(Serialize, JsonSchema)]
 struct Definition {
     model: String,
     version: u32,
-    /// The same for two definitions that publish the same.
+    /// Hash of the definition: models with equal hashes publish the same transitions.
     hash: String,
     titles: Titles,
     description: String,
-    /// The stages of the journey, in its order.
+    /// The stages of the journey, in order.
     journey: Vec<String>,
-    /// In the order of the journey, then those outside.
+    /// The stages of the journey in order, then the stages outside.
     stages: Vec<Stage>,
     signals: Vec<Signal>,
     milestones: Vec<Milestone>,
     counters: Vec<Counter>,
-    /// The names of moves: the first that fits.
+    /// The names of moves; the first match applies.
     transitions: Vec<Move>,
-    /// Named constants with the values that hold, overridden or not.
+    /// Named constants with their effective values.
     parameters: Vec<Parameter>,
 }
 
@@ -78,15 +78,15 @@ struct Stage {
     description: String,
     /// The condition.
     when: String,
-    /// The how-manieth condition to be tested, from 1: a customer is in the first stage whose condition holds.
+    /// Order of evaluation, starting at 1: a customer is in the first stage whose condition holds.
     tested: usize,
-    /// The how-manieth stage of the journey, from 1; null outside.
+    /// Position in the journey, starting at 1; null for stages outside.
     place: Option<usize>,
-    /// Whether the stage lies outside the journey.
+    /// Whether the stage is outside the journey.
     outside: bool,
 }
 
-/// Published when its condition starts and when it stops to hold.
+/// Published when its condition starts and when it stops holding.
 #[derive(Serialize, JsonSchema)]
 struct Signal {
     signal: String,
@@ -102,29 +102,29 @@ struct Milestone {
     when: String,
 }
 
-/// Published when its number grows.
+/// Published each time its number exceeds the highest number published so far.
 #[derive(Serialize, JsonSchema)]
 struct Counter {
     counter: String,
-    /// The number.
+    /// The expression that computes the number.
     of: String,
-    /// The least that is published.
+    /// The lowest number that is published.
     from: i64,
 }
 
-/// What a move between stages is called.
+/// A named move between stages.
 #[derive(Serialize, JsonSchema)]
 struct Move {
     name: String,
-    /// The stages that it may leave, null standing for none; null for any.
+    /// The stages that the move may leave, where null means no stage; null if it may leave any.
     from: Option<Vec<Option<String>>>,
-    /// The stages that it may enter, null standing for none; null for any.
+    /// The stages that the move may enter, where null means no stage; null if it may enter any.
     to: Option<Vec<Option<String>>>,
-    /// Types and groups of touchpoints that may cause it, and `time`; null for anything.
+    /// Touchpoint types and groups that can cause the move, and `time`; null if anything can.
     cause: Option<Vec<String>>,
-    /// What must hold at that instant; null for nothing.
+    /// The condition that must hold right after the move; null if there is none.
     when: Option<String>,
-    /// The direction that is published instead of the one that the journey gives.
+    /// The direction that overrides the one derived from the journey; null if there is none.
     direction: Option<&'static str>,
 }
 
@@ -134,18 +134,18 @@ struct Parameter {
     value: String,
 }
 
-/// How the model is told.
+/// The representation of the model.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ModelQuery {
     #[serde(default)]
     format: Format,
-    /// Of a picture's labels.
+    /// The language of a diagram's labels.
     #[serde(default)]
-    language: PictureLanguage,
+    language: DiagramLanguage,
 }
 
-/// JSON, or the graph alone as a picture or in a language for pictures.
+/// JSON, or only the graph: as an SVG image, or as Mermaid or DOT source.
 #[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Format {
@@ -158,7 +158,7 @@ enum Format {
 
 #[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum PictureLanguage {
+enum DiagramLanguage {
     #[default]
     En,
     Ru,
@@ -176,48 +176,48 @@ pub(super) async fn model(
     Query(query): Query<ModelQuery>,
 ) -> Response {
     let Some(index) = api.models.models.iter().position(|model| *model.name == *name) else {
-        let detail = "no model of that name runs; /v1/models lists those that do".to_owned();
+        let detail = "no running model has this name; /v1/models lists the running models".to_owned();
         return Problem::new(StatusCode::NOT_FOUND, "unknown-model", detail).into_response();
     };
     let language = match query.language {
-        PictureLanguage::En => Language::English,
-        PictureLanguage::Ru => Language::Russian,
-        PictureLanguage::Fi => Language::Finnish,
-        PictureLanguage::Uk => Language::Ukrainian,
+        DiagramLanguage::En => Language::English,
+        DiagramLanguage::Ru => Language::Russian,
+        DiagramLanguage::Fi => Language::Finnish,
+        DiagramLanguage::Uk => Language::Ukrainian,
     };
-    let picture = [graph::picture(&api.models, &api.models.models[index], language)];
-    let (kind, text) = match query.format {
-        Format::Json => return Json(answer(&api, index, &picture[0])).into_response(),
-        Format::Svg => ("image/svg+xml", graph::svg(&picture)),
-        Format::Mermaid => ("text/plain; charset=utf-8", graph::mermaid(&picture)),
-        Format::Dot => ("text/plain; charset=utf-8", graph::dot(&picture)),
+    let diagram = [graph::diagram(&api.models, &api.models.models[index], language)];
+    let (content_type, text) = match query.format {
+        Format::Json => return Json(model_response(&api, index, &diagram[0])).into_response(),
+        Format::Svg => ("image/svg+xml", graph::svg(&diagram)),
+        Format::Mermaid => ("text/plain; charset=utf-8", graph::mermaid(&diagram)),
+        Format::Dot => ("text/plain; charset=utf-8", graph::dot(&diagram)),
     };
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
+    ([(header::CONTENT_TYPE, content_type)], text).into_response()
 }
 
-fn answer(api: &Api, index: usize, picture: &graph::Picture) -> ModelAnswer {
+fn model_response(api: &Api, index: usize, diagram: &graph::Diagram) -> ModelResponse {
     let model = &api.models.models[index];
-    let seen: Vec<_> = api.board.read().into_iter().flatten().collect();
-    let partitions = || seen.iter().flat_map(|seen| &seen.status.partitions);
-    let customers = |place: usize| -> u64 {
-        partitions().filter_map(|partition| partition.population.get(index)?.get(place)).sum()
+    let snapshots: Vec<_> = api.status_registry.snapshots().into_iter().flatten().collect();
+    let partitions = || snapshots.iter().flat_map(|snapshot| &snapshot.status.partitions);
+    let customers = |stage: usize| -> u64 {
+        partitions().filter_map(|partition| partition.stage_counts.get(index)?.get(stage)).sum()
     };
-    let stages = order(model).into_iter().map(|stage| StageCustomers {
+    let stages = stages_in_display_order(model).into_iter().map(|stage| StageCustomers {
         stage: Some(model.stage(stage).name.to_string()),
         customers: customers(usize::from(stage.0)),
     });
-    let none = StageCustomers { stage: None, customers: customers(model.stages.len()) };
-    ModelAnswer {
+    let no_stage = StageCustomers { stage: None, customers: customers(model.stages.len()) };
+    ModelResponse {
         definition: Definition::of(&api.models, model),
-        graph: Graph::of(picture),
-        customers: stages.chain([none]).collect(),
-        customers_as_of: seen.iter().map(|seen| seen.at).min().map(Instant::from),
+        graph: Graph::of(diagram),
+        customers: stages.chain([no_stage]).collect(),
+        customers_as_of: snapshots.iter().map(|snapshot| snapshot.at).min().map(TimestampText::from),
     }
 }
 
-/// The stages of the journey in its order, then those outside.
-fn order(model: &Model) -> Vec<StageIndex> {
-    let outside = (0..).zip(&model.stages).filter(|(_, stage)| stage.place == Place::Outside);
+/// Returns the stages of the journey in its order, then those outside.
+fn stages_in_display_order(model: &Model) -> Vec<StageIndex> {
+    let outside = (0..).zip(&model.stages).filter(|(_, stage)| stage.journey_position == JourneyPosition::Outside);
     let mut order = model.journey();
     order.extend(outside.map(|(index, _)| StageIndex(index)));
     order
@@ -233,15 +233,22 @@ impl Definition {
             titles: Titles::of(&model.titles),
             description: model.description.to_string(),
             journey: model.journey().into_iter().map(name).collect(),
-            stages: order(model).into_iter().map(|stage| Stage::of(model, stage)).collect(),
+            stages: stages_in_display_order(model).into_iter().map(|stage| Stage::of(model, stage)).collect(),
             signals: (model.signals.iter())
                 .map(|signal| Signal { signal: signal.name.to_string(), when: signal.when.text.to_string() })
                 .collect(),
             milestones: (model.milestones.iter())
-                .map(|of| Milestone { milestone: of.name.to_string(), when: of.when.text.to_string() })
+                .map(|milestone| Milestone {
+                    milestone: milestone.name.to_string(),
+                    when: milestone.when.text.to_string(),
+                })
                 .collect(),
             counters: (model.counters.iter())
-                .map(|of| Counter { counter: of.name.to_string(), of: of.of.text.to_string(), from: of.from })
+                .map(|counter| Counter {
+                    counter: counter.name.to_string(),
+                    of: counter.of.text.to_string(),
+                    from: counter.from,
+                })
                 .collect(),
             transitions: model.moves.iter().map(|rule| Move::of(set, model, rule)).collect(),
             parameters: (model.parameters.iter())
@@ -254,9 +261,9 @@ impl Definition {
 impl Stage {
     fn of(model: &Model, index: StageIndex) -> Self {
         let stage = model.stage(index);
-        let place = match stage.place {
-            Place::Journey(place) => Some(usize::from(place) + 1),
-            Place::Outside => None,
+        let place = match stage.journey_position {
+            JourneyPosition::At(place) => Some(usize::from(place) + 1),
+            JourneyPosition::Outside => None,
         };
         Self {
             stage: stage.name.to_string(),
@@ -273,9 +280,9 @@ impl Stage {
 impl Move {
     fn of(set: &ModelSet, model: &Model, rule: &MoveRule) -> Self {
         let side = |side: StageMatch| {
-            let fitting = order(model).into_iter().filter(|&stage| side.fits(Some(stage)));
-            let names = fitting.map(|stage| Some(model.stage(stage).name.to_string()));
-            (side != StageMatch::ANYTHING).then(|| names.chain(side.none.then_some(None)).collect())
+            let matching = stages_in_display_order(model).into_iter().filter(|&stage| side.matches(Some(stage)));
+            let names = matching.map(|stage| Some(model.stage(stage).name.to_string()));
+            (side != StageMatch::ANY).then(|| names.chain(side.none.then_some(None)).collect())
         };
         let causes = |causes: Causes| {
             let groups = causes.groups.iter().map(|group| &set.vocabulary.groups[usize::from(group.0)].name);

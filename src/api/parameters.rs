@@ -1,6 +1,6 @@
-//! What may follow the question mark of a path, and the refusal of everything else.
+//! Validates the query parameters of a request.
 //!
-//! Made from the contract that `/openapi.json` tells: what it does not name is refused, and so is what lies outside its limits.
+//! Derived from the `OpenAPI` document: rejects parameters that it does not list, and values outside its limits.
 
 use std::sync::Arc;
 
@@ -16,46 +16,46 @@ use super::openapi;
 use super::problem::Problem;
 use super::routes::Route;
 
-/// How much of a value is repeated to whoever gave it.
-const REPEATED_CHARACTERS_MAX: usize = 40;
+/// Maximum number of characters of a value that an error message repeats.
+const ECHOED_CHARACTERS_MAX: usize = 40;
 
-/// The query parameters of a path.
+/// The query parameters of a route.
 #[derive(Debug)]
 pub(super) struct Parameters(Vec<Parameter>);
 
 #[derive(Debug)]
 struct Parameter {
     name: String,
-    form: Form,
+    parameter_type: ParameterType,
 }
 
-/// What a value looks like.
+/// The allowed values of a parameter.
 #[derive(Debug)]
-enum Form {
-    Text,
-    Whole { least: u64, most: u64 },
-    OneOf(Vec<String>),
+enum ParameterType {
+    String,
+    Integer { min: u64, max: u64 },
+    Enum(Vec<String>),
 }
 
 impl Parameters {
-    /// Those of `route`, as its contract has them.
+    /// Returns the query parameters of `route`, as in the `OpenAPI` document.
     pub(super) fn of(route: &Route) -> Self {
         let parameters = openapi::parameters(route).into_iter().filter(|parameter| parameter["in"] == "query");
         Self(parameters.map(|parameter| Parameter::of(&parameter)).collect())
     }
 
-    /// What is wrong with a query, if anything is.
-    fn refusal(&self, query: &[(String, String)]) -> Option<String> {
-        query.iter().enumerate().find_map(|(place, (name, value))| {
+    /// Returns the first problem of a query, if it has one.
+    fn problem(&self, query: &[(String, String)]) -> Option<String> {
+        query.iter().enumerate().find_map(|(index, (name, value))| {
             let Some(parameter) = self.0.iter().find(|parameter| parameter.name == *name) else {
                 return Some(self.unknown(name));
             };
-            if query[..place].iter().any(|(earlier, _)| earlier == name) {
-                return Some(format!("{name} stands more than once"));
+            if query[..index].iter().any(|(earlier, _)| earlier == name) {
+                return Some(format!("{name} is given more than once"));
             }
-            let wanted = parameter.form.wanted(value)?;
-            let given = repeated(value);
-            Some(format!("{name} is {given:?}: write {wanted}"))
+            let expected = parameter.parameter_type.expected(value)?;
+            let given = excerpt(value);
+            Some(format!("{name} is {given:?}: write {expected}"))
         })
     }
 
@@ -63,58 +63,58 @@ impl Parameters {
         let names: Vec<&str> = self.0.iter().map(|parameter| parameter.name.as_str()).collect();
         let hint = match nearest(name, names.iter().copied()) {
             Some(like) => format!("did you mean {like}?"),
-            None if names.is_empty() => "this path takes none".to_owned(),
+            None if names.is_empty() => "this path takes no parameters".to_owned(),
             None => format!("this path takes {}", names.join(", ")),
         };
-        format!("there is no parameter {:?}: {hint}", repeated(name))
+        format!("unknown parameter {:?}: {hint}", excerpt(name))
     }
 }
 
 impl Parameter {
-    fn of(contract: &Value) -> Self {
-        let schema = &contract["schema"];
-        let name = contract["name"].as_str().expect("a parameter has a name").to_owned();
-        let form = match (schema["enum"].as_array(), schema["type"].as_str()) {
+    fn of(documented: &Value) -> Self {
+        let schema = &documented["schema"];
+        let name = documented["name"].as_str().expect("a parameter has a name").to_owned();
+        let parameter_type = match (schema["enum"].as_array(), schema["type"].as_str()) {
             (Some(values), _) => {
-                Form::OneOf(values.iter().filter_map(|value| Some(value.as_str()?.to_owned())).collect())
+                ParameterType::Enum(values.iter().filter_map(|value| Some(value.as_str()?.to_owned())).collect())
             }
-            (None, Some("integer")) => Form::Whole {
-                least: schema["minimum"].as_u64().unwrap_or_default(),
-                most: schema["maximum"].as_u64().expect("a number has a limit"),
+            (None, Some("integer")) => ParameterType::Integer {
+                min: schema["minimum"].as_u64().unwrap_or_default(),
+                max: schema["maximum"].as_u64().expect("a number has a limit"),
             },
             (None, kind) => {
-                assert_eq!(kind, Some("string"), "{name} has another form than those that are checked here");
-                Form::Text
+                assert_eq!(kind, Some("string"), "{name} has a type that is not supported here");
+                ParameterType::String
             }
         };
-        Self { name, form }
+        Self { name, parameter_type }
     }
 }
 
-impl Form {
-    /// What is wanted, where `value` is something else.
-    fn wanted(&self, value: &str) -> Option<String> {
+impl ParameterType {
+    /// Returns a description of the allowed values, if `value` is not one of them.
+    fn expected(&self, value: &str) -> Option<String> {
         match self {
-            Self::Text => None,
-            Self::Whole { least, most } => {
-                let fits = value.parse().is_ok_and(|number| (*least..=*most).contains(&number));
-                (!fits).then(|| format!("a whole number from {least} to {most}"))
+            Self::String => None,
+            Self::Integer { min, max } => {
+                let fits = value.parse().is_ok_and(|number| (*min..=*max).contains(&number));
+                (!fits).then(|| format!("a whole number from {min} to {max}"))
             }
-            Self::OneOf(values) => (!values.iter().any(|known| known == value)).then(|| values.join(" or ")),
+            Self::Enum(values) => (!values.iter().any(|known| known == value)).then(|| values.join(" or ")),
         }
     }
 }
 
-/// The beginning of what was given, which may be long.
-fn repeated(given: &str) -> String {
-    given.chars().take(REPEATED_CHARACTERS_MAX).collect()
+/// Returns the beginning of a value, which may be long.
+fn excerpt(value: &str) -> String {
+    value.chars().take(ECHOED_CHARACTERS_MAX).collect()
 }
 
-/// Refuses a request whose query is not as the contract has it.
-pub(super) async fn check(State(parameters): State<Arc<Parameters>>, request: Request, next: Next) -> Response {
+/// Rejects a request whose query does not match the `OpenAPI` document.
+pub(super) async fn check_query(State(parameters): State<Arc<Parameters>>, request: Request, next: Next) -> Response {
     let detail = match Query::<Vec<(String, String)>>::try_from_uri(request.uri()) {
-        Ok(Query(query)) => parameters.refusal(&query),
-        Err(_) => Some("the query cannot be read: write name=value, and & between two of them".to_owned()),
+        Ok(Query(query)) => parameters.problem(&query),
+        Err(_) => Some("the query cannot be parsed: write name=value pairs separated by &".to_owned()),
     };
     match detail {
         Some(detail) => Problem::new(StatusCode::BAD_REQUEST, "bad-query", detail).into_response(),

@@ -1,6 +1,6 @@
-//! `/v1/partitions`: the partitions of this instance, how far each has come, and how its worker does.
+//! `/v1/partitions`: the progress of this instance's partitions, and the state of its workers.
 
-#![expect(clippy::struct_field_names, reason = "fields are named as in the answer")]
+#![expect(clippy::struct_field_names, reason = "fields are named as in the response")]
 
 use std::sync::Arc;
 
@@ -13,75 +13,75 @@ use crate::lifecycle::time::{Duration, Timestamp};
 use crate::runtime::{PartitionStatus, WallClock};
 
 use super::Api;
-use super::answer::Instant;
+use super::response::TimestampText;
 
-/// What this instance works on. Each worker says how it does about twice a second; what is told is what it said last.
+/// The partitions and workers of this instance. Each worker reports about twice a second; this is its latest report.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Partitions {
-    /// Whether all partitions of this instance are restored and worked on.
+    /// Whether all partitions of this instance are restored and processed.
     is_ready: bool,
     workers: Vec<Worker>,
-    /// In order of number.
+    /// Ordered by partition number.
     partitions: Vec<Partition>,
 }
 
-/// How a worker does.
+/// The state of a worker.
 #[derive(Serialize, JsonSchema)]
 struct Worker {
     worker: usize,
-    /// When it said so; null before it has joined the group.
-    seen_at: Option<Instant>,
-    /// Whether a transaction has failed and is being dealt with.
+    /// Wall time of the report; null before the worker has joined the group.
+    seen_at: Option<TimestampText>,
+    /// Whether the worker is recovering from a failed transaction.
     is_recovering: bool,
-    /// Whether customers take more memory than allowed, so that nothing is read.
+    /// Whether consumption is paused because the customers exceed `state.max_bytes`.
     is_over_limit: bool,
     partitions: Vec<i32>,
 }
 
-/// How a partition does.
+/// The state of a partition.
 #[derive(Serialize, JsonSchema)]
 struct Partition {
     partition: i32,
     worker: usize,
     state: PartitionState,
-    /// How far the restore has come; null when none is under way.
+    /// Progress of the restore; null if the partition is not being restored.
     restore: Option<Restore>,
-    /// The next touchpoint's offset, as committed; null before the first commit is known.
+    /// The committed offset: that of the next record to process after a restart; null while it is unknown.
     position: Option<i64>,
-    /// Records not yet read; null while the client has not heard of the end.
+    /// Number of records not read yet; null while the end offset is unknown.
     lag_records: Option<u64>,
-    /// How far the touchpoints read lie behind wall time; 0 when there is no lag.
+    /// Wall time minus the highest event time consumed; 0 if there is no lag, null while it is unknown.
     lag_seconds: Option<f64>,
-    /// Up to which instant wake-ups of silent customers fire; null before anything says what time it is.
-    clock: Option<Instant>,
-    /// The event time of the latest committed touchpoint.
-    reached: Option<Instant>,
+    /// The watermark: the time up to which wake-ups fire; null while it is unknown.
+    clock: Option<TimestampText>,
+    /// The stream time: the highest event time of the committed touchpoints.
+    reached: Option<TimestampText>,
     customers: usize,
-    /// Memory that the customers take.
+    /// Memory that the customers use, in bytes.
     bytes: usize,
-    /// Wake-ups that wait.
+    /// Number of pending wake-ups.
     wake_ups: usize,
 }
 
-/// How far a restore has come.
+/// The progress of a restore.
 #[derive(Serialize, JsonSchema)]
 struct Restore {
-    /// How many offsets of the changelog are still to be read.
+    /// Number of changelog offsets still to read.
     remaining_records: u64,
-    /// How many bytes those hold, estimated; null before the first is read.
+    /// Estimated size of those records in bytes; null before the first record is read.
     remaining_bytes: Option<u64>,
     customers_per_second: u64,
-    /// In how many seconds it is through, if it goes on as it went; null before anything can be said.
+    /// Estimated seconds until the restore finishes, at its rate so far; null before there is an estimate.
     eta_seconds: Option<f64>,
 }
 
-/// What is done with a partition.
+/// What the worker does with a partition.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum PartitionState {
-    /// Its customers are read from the changelog.
+    /// It restores the customers from the changelog.
     Restoring,
-    /// Touchpoints are applied.
+    /// It processes touchpoints.
     Running,
 }
 
@@ -89,18 +89,18 @@ pub(super) async fn partitions(State(api): State<Arc<Api>>) -> Json<Partitions> 
     let now = WallClock::start().now().wall;
     let mut partitions = Vec::new();
     let mut workers = Vec::new();
-    for (worker, seen) in api.board.read().into_iter().enumerate() {
-        let status = seen.as_ref().map(|seen| &seen.status);
+    for (worker, snapshot) in api.status_registry.snapshots().into_iter().enumerate() {
+        let status = snapshot.as_ref().map(|snapshot| &snapshot.status);
         workers.push(Worker {
             worker,
-            seen_at: seen.as_ref().map(|seen| seen.at.into()),
+            seen_at: snapshot.as_ref().map(|snapshot| snapshot.at.into()),
             is_recovering: status.is_some_and(|status| status.is_recovering),
             is_over_limit: status.is_some_and(|status| status.is_over_limit),
             partitions: status
                 .map_or_else(Vec::new, |status| status.partitions.iter().map(|status| status.partition).collect()),
         });
-        if let Some(seen) = seen {
-            let lags = seen.status.partitions.iter().zip(&seen.lags);
+        if let Some(snapshot) = snapshot {
+            let lags = snapshot.status.partitions.iter().zip(&snapshot.lags);
             partitions.extend(lags.map(|(status, &lag)| Partition::of(worker, status, lag, now)));
         }
     }
@@ -123,8 +123,8 @@ impl Partition {
             position: status.committed,
             lag_records: lag,
             lag_seconds: status.lag(lag, now).map(Duration::as_seconds),
-            clock: status.clock.map(Instant::from),
-            reached: status.committed_reached.map(Instant::from),
+            clock: status.watermark.map(TimestampText::from),
+            reached: status.committed_stream_time.map(TimestampText::from),
             customers: status.customers,
             bytes: status.bytes,
             wake_ups: status.wake_ups,

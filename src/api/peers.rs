@@ -1,8 +1,9 @@
-//! The other instances of the group: a customer that none of our partitions holds is asked for there.
+//! Forwards requests to the other instances of the group, for customers that are not on this instance.
 //!
-//! Addresses come from the group itself, in the names of its members, and the token that a caller bears is handed on to
-//! those addresses alone. All of them are asked at once: which partition a customer is on is for the producers of touchpoints to
-//! decide, and whoever holds the customer knows. A question that was handed on is not handed on again.
+//! Each member advertises its address in its Kafka client id, so the group coordinator knows all addresses. The
+//! caller's token is sent only to these addresses. A request is forwarded to all instances at once, because the
+//! partition of a customer depends on the producers' partitioner, which is unknown here. A forwarded request is not
+//! forwarded again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,94 +19,98 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-/// A request that bears it was handed on by the instance that it names, and is answered without asking anybody.
+/// The header that marks a forwarded request: the address of the instance that forwarded it. Such a request is answered
+/// from this instance only.
 const ASKED_BY: HeaderName = HeaderName::from_static("lifecycle-asked-by");
-/// Which instance an answer comes from, where it is not the one that was asked.
+/// The header of a response to a forwarded request: the address of the instance that answered it.
 const ANSWERED_BY: HeaderName = HeaderName::from_static("lifecycle-answered-by");
-/// For how long the addresses found in the group are used.
-const ADDRESSES_LAST: Duration = Duration::from_secs(5);
-/// How long another instance may take: longer than its workers may.
-const PATIENCE: Duration = Duration::from_secs(4);
-/// The largest answer that is handed on.
+/// How long the addresses are cached.
+const ADDRESSES_TTL: Duration = Duration::from_secs(5);
+/// Timeout for another instance; longer than the timeout for its workers.
+const PEER_TIMEOUT: Duration = Duration::from_secs(4);
+/// Maximum size of a response that is forwarded, in bytes.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
-/// How many other instances are asked.
+/// Maximum number of instances that a request is forwarded to.
 const PEERS_MAX: usize = 256;
 
-/// Looks up the addresses that members of the group advertise. Blocks.
+/// Looks up the addresses that the members of the group advertise. Blocks until the group coordinator has responded.
 pub type FindAddresses = Box<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 
-/// The addresses of the others; `None` when they could not be found out.
-type Found = Option<Arc<[String]>>;
+/// The addresses of the other instances; `None` if they could not be looked up.
+type Addresses = Option<Arc<[String]>>;
 
 /// The other instances of the group.
 pub struct Peers {
-    own: String,
+    own_address: String,
     find: Arc<FindAddresses>,
-    known: Mutex<Option<(Instant, Found)>>,
+    cache: Mutex<Option<(Instant, Addresses)>>,
 }
 
 impl fmt::Debug for Peers {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Peers").field("own", &self.own).finish_non_exhaustive()
+        formatter.debug_struct("Peers").field("own_address", &self.own_address).finish_non_exhaustive()
     }
 }
 
-/// What the others say together.
-pub(super) enum Elsewhere {
-    /// One of them has it.
-    Answer(Response),
-    /// None of them has it.
-    Nothing,
-    /// At least one of these could not be asked, or cannot tell yet.
-    Silence(Vec<String>),
+/// The combined result of forwarding a request to the other instances.
+pub(super) enum PeerLookup {
+    /// The response of the instance that has the customer.
+    Found(Response),
+    /// No other instance has the customer.
+    NotFound,
+    /// The instances at these addresses could not be reached or could not answer yet; empty if the addresses are
+    /// unknown.
+    Unavailable(Vec<String>),
 }
 
 impl Peers {
-    /// The group's other instances, as `find` finds them; `own` is what this one advertises.
+    /// Creates the peers of the instance that advertises `own_address`; `find` looks up the addresses of the group.
     #[must_use]
-    pub fn new(own: String, find: FindAddresses) -> Self {
-        Self { own, find: Arc::new(find), known: Mutex::default() }
+    pub fn new(own_address: String, find: FindAddresses) -> Self {
+        Self { own_address, find: Arc::new(find), cache: Mutex::default() }
     }
 
-    /// Asks every other instance what was asked here: the path and the query of `uri`.
-    pub(super) async fn ask(&self, uri: &Uri, headers: &HeaderMap) -> Elsewhere {
-        let Some(addresses) = self.addresses().await else { return Elsewhere::Silence(Vec::new()) };
+    /// Forwards the path and the query of `uri` to every other instance.
+    pub(super) async fn forward(&self, uri: &Uri, headers: &HeaderMap) -> PeerLookup {
+        let Some(addresses) = self.addresses().await else { return PeerLookup::Unavailable(Vec::new()) };
         let mut answers = JoinSet::new();
         for address in addresses.iter().cloned() {
             let request = self.request(&address, uri, headers);
             answers.spawn(async move {
                 let answer = match request {
-                    Some(request) => timeout(PATIENCE, exchange(&address, request)).await.ok().flatten(),
+                    Some(request) => timeout(PEER_TIMEOUT, send(&address, request)).await.ok().flatten(),
                     None => None,
                 };
                 (address, answer)
             });
         }
-        let mut silent = Vec::new();
+        let mut unavailable = Vec::new();
         while let Some(Ok((address, answer))) = answers.join_next().await {
             match answer {
-                // The others' answers are not waited for: dropping the set ends their questions.
-                Some((StatusCode::OK, kind, body)) => return Elsewhere::Answer(hand_back(&address, kind, body)),
+                // Returning drops the set, which cancels the remaining requests.
+                Some((StatusCode::OK, content_type, body)) => {
+                    return PeerLookup::Found(relay(&address, content_type, body));
+                }
                 Some((StatusCode::NOT_FOUND, ..)) => {}
-                Some(_) | None => silent.push(address),
+                Some(_) | None => unavailable.push(address),
             }
         }
-        if silent.is_empty() {
-            return Elsewhere::Nothing;
+        if unavailable.is_empty() {
+            return PeerLookup::NotFound;
         }
-        silent.sort();
-        Elsewhere::Silence(silent)
+        unavailable.sort();
+        PeerLookup::Unavailable(unavailable)
     }
 
-    /// Whether the request was handed on already.
-    pub(super) fn has_been_asked(headers: &HeaderMap) -> bool {
+    /// Whether another instance forwarded the request.
+    pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
         headers.contains_key(ASKED_BY)
     }
 
     fn request(&self, address: &str, uri: &Uri, headers: &HeaderMap) -> Option<Request<Body>> {
         let mut request = Request::get(uri.path_and_query()?.as_str())
             .header(header::HOST, address)
-            .header(ASKED_BY, &self.own)
+            .header(ASKED_BY, &self.own_address)
             .header(header::CONNECTION, "close");
         if let Some(token) = headers.get(header::AUTHORIZATION) {
             request = request.header(header::AUTHORIZATION, token);
@@ -113,12 +118,12 @@ impl Peers {
         request.body(Body::empty()).ok()
     }
 
-    /// The addresses of the others; `None` when they cannot be found out.
-    async fn addresses(&self) -> Found {
-        // Whoever comes while they are looked up waits for them.
-        let mut known = self.known.lock().await;
-        if let Some((since, addresses)) = &*known
-            && since.elapsed() < ADDRESSES_LAST
+    /// Returns the addresses of the other instances; `None` if they cannot be looked up.
+    async fn addresses(&self) -> Addresses {
+        // The lock is held during the lookup, so that concurrent requests share it.
+        let mut cache = self.cache.lock().await;
+        if let Some((since, addresses)) = &*cache
+            && since.elapsed() < ADDRESSES_TTL
         {
             return addresses.clone();
         }
@@ -126,19 +131,19 @@ impl Peers {
         let found = tokio::task::spawn_blocking(move || find()).await.ok()?;
         match found {
             Ok(mut addresses) => {
-                addresses.retain(|address| *address != self.own && is_address(address));
+                addresses.retain(|address| *address != self.own_address && is_address(address));
                 addresses.sort();
                 addresses.dedup();
                 addresses.truncate(PEERS_MAX);
                 let addresses: Arc<[String]> = addresses.into();
-                *known = Some((Instant::now(), Some(Arc::clone(&addresses))));
+                *cache = Some((Instant::now(), Some(Arc::clone(&addresses))));
                 Some(addresses)
             }
             Err(problem) => {
-                tracing::warn!(problem, "the other instances of the group cannot be found");
-                // Those of before may still be there; and whoever comes next need not ask again at once.
-                let addresses = known.take().and_then(|(_, addresses)| addresses);
-                *known = Some((Instant::now(), addresses.clone()));
+                tracing::warn!(problem, "cannot look up the other instances of the group");
+                // Keeps the previous addresses, which may still be valid, and caches them to limit the rate of lookups.
+                let addresses = cache.take().and_then(|(_, addresses)| addresses);
+                *cache = Some((Instant::now(), addresses.clone()));
                 addresses
             }
         }
@@ -159,29 +164,29 @@ pub fn is_address(text: &str) -> bool {
     text.len() <= 255 && is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// Status, media type and body of the answer at `address`; `None` when there is none.
-async fn exchange(address: &str, request: Request<Body>) -> Option<(StatusCode, Option<HeaderValue>, Bytes)> {
+/// Sends a request. Returns status, media type and body of the response, or `None` if there is no response.
+async fn send(address: &str, request: Request<Body>) -> Option<(StatusCode, Option<HeaderValue>, Bytes)> {
     let stream = TcpStream::connect(address).await.ok()?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-    let conversation = async {
+    let exchange = async {
         let answer = sender.send_request(request).await.ok()?;
         let (parts, body) = answer.into_parts();
         let body = to_bytes(Body::new(body), ANSWER_BYTES_MAX).await.ok()?;
         Some((parts.status, parts.headers.get(header::CONTENT_TYPE).cloned(), body))
     };
-    tokio::pin!(conversation, connection);
+    tokio::pin!(exchange, connection);
     tokio::select! {
-        answer = &mut conversation => answer,
-        // The other side closes once it has answered; what it has sent by then is read all the same.
-        _ = &mut connection => conversation.await,
+        answer = &mut exchange => answer,
+        // The server closes the connection after its response, of which a part may still have to be read.
+        _ = &mut connection => exchange.await,
     }
 }
 
-fn hand_back(address: &str, kind: Option<HeaderValue>, body: Bytes) -> Response {
+fn relay(address: &str, content_type: Option<HeaderValue>, body: Bytes) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
-    match kind {
-        Some(kind) => _ = headers.insert(header::CONTENT_TYPE, kind),
+    match content_type {
+        Some(content_type) => _ = headers.insert(header::CONTENT_TYPE, content_type),
         None => _ = headers.remove(header::CONTENT_TYPE),
     }
     if let Ok(address) = HeaderValue::from_str(address) {

@@ -1,4 +1,4 @@
-//! Probes and metrics: asked often, by machines, without a token.
+//! The endpoints for liveness, readiness and metrics, which need no token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use axum::response::{IntoResponse, Response};
 use super::Api;
 use super::problem::Problem;
 
-/// For how long a worker's loop may be silent: longer than the longest call to Kafka that may still return.
-const SILENCE_MAX: Duration = Duration::from_mins(2);
+/// Maximum time since a worker's last heartbeat; longer than the longest blocking call to Kafka.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_mins(2);
 /// The Prometheus text format.
 pub(super) const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn livez(State(api): State<Arc<Api>>) -> Response {
-    let silence = api.health.silence();
-    if silence < SILENCE_MAX {
+    let since_heartbeat = api.health.since_heartbeat();
+    if since_heartbeat < HEARTBEAT_TIMEOUT {
         return "alive\n".into_response();
     }
-    let detail = format!("a worker's loop has been silent for {} s", silence.as_secs());
+    let detail = format!("a worker has sent no heartbeat for {} s", since_heartbeat.as_secs());
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stuck", detail).into_response()
 }
 
@@ -28,7 +28,7 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
     if api.health.is_ready() {
         return "ready\n".into_response();
     }
-    let detail = "partitions are still to be assigned or restored, or the customers fill state.max_bytes";
+    let detail = "partitions are not yet assigned or restored, or the customers exceed state.max_bytes";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail.to_owned()).into_response()
 }
 

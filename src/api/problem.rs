@@ -1,4 +1,4 @@
-//! Errors as problem details (RFC 9457).
+//! Error responses as problem details (RFC 9457).
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,7 +8,7 @@ use serde::Serialize;
 /// The media type of problem details.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
-/// What went wrong with a request.
+/// An error response.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -16,27 +16,27 @@ pub(super) struct Problem {
     detail: String,
 }
 
-/// What went wrong (RFC 9457).
+/// An error response: problem details (RFC 9457).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
 pub(super) struct ProblemBody {
-    /// `urn:lifecycle:problem:` and a short name that stays the same.
+    /// `urn:lifecycle:problem:` followed by the name of the problem, which does not change between releases.
     r#type: String,
-    /// What the status means.
+    /// The standard phrase of the status.
     title: &'static str,
     #[schemars(range(min = 400, max = 599))]
     status: u16,
-    /// What is wrong here, and what to do.
+    /// What is wrong with this request, and what to do.
     detail: String,
 }
 
 impl Problem {
-    /// A problem of a stable short name.
+    /// Creates a problem; `kind` is its name, which does not change between releases.
     pub(super) const fn new(status: StatusCode, kind: &'static str, detail: String) -> Self {
         Self { status, kind, detail }
     }
 
-    /// As it is sent.
+    /// Returns the body of the response.
     pub(super) fn body(&self) -> String {
         let body = ProblemBody {
             r#type: format!("urn:lifecycle:problem:{}", self.kind),

@@ -1,4 +1,4 @@
-//! Which path leads where: the one table behind the router, docs/http.md and the `OpenAPI` document.
+//! The table of routes, which the router, docs/http.md and the `OpenAPI` document share.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,41 +15,41 @@ use super::openapi::{self, Content};
 use super::parameters::{self, Parameters};
 use super::probes::METRICS_TYPE;
 use super::problem::Problem;
-use super::{Api, customers, guard, limits, models, partitions, probes, transitions};
+use super::{Api, authorization, customers, limits, models, partitions, probes, transitions};
 
-/// A path that can be read.
+/// A route. All routes support only GET and HEAD.
 pub struct Route {
-    /// With its variable parts in braces.
+    /// The path, with variable parts in braces.
     pub path: &'static str,
-    /// What it answers.
-    pub about: &'static str,
+    /// What the response contains.
+    pub description: &'static str,
     pub(super) id: &'static str,
     pub(super) access: Access,
     pub(super) query: Option<fn() -> Schema>,
     pub(super) contents: &'static [Content],
-    /// Beside those that may come of any question.
+    /// Problem statuses of this route, in addition to the common ones.
     pub(super) problems: &'static [StatusCode],
     get: fn() -> MethodRouter<Arc<Api>>,
 }
 
-/// Who may ask.
+/// Which requests a route accepts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Access {
-    /// Whoever reaches the address.
-    Anybody,
-    /// Whoever bears the token; without one, programs on this machine.
-    Token,
+    /// All requests.
+    Public,
+    /// Requests with the token; if none is configured, requests to a loopback host name.
+    Authorized,
 }
 
 const NOT_FOUND: StatusCode = StatusCode::NOT_FOUND;
 
-/// Every route.
+/// All routes.
 pub const ROUTES: &[Route] = &[
     Route {
         path: "/livez",
-        about: "200 while every worker's loop comes round; a supervisor restarts what answers 503.",
+        description: "200 while every worker sends heartbeats; on 503 a supervisor should restart the process.",
         id: "livez",
-        access: Access::Anybody,
+        access: Access::Public,
         query: None,
         contents: &[Content::text("text/plain; charset=utf-8")],
         problems: &[StatusCode::SERVICE_UNAVAILABLE],
@@ -57,9 +57,9 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "/readyz",
-        about: "200 once all partitions of this instance are restored and worked on; stays so while the broker is away.",
+        description: "200 once all partitions of this instance are restored and processed; stays 200 while the broker is unavailable.",
         id: "readyz",
-        access: Access::Anybody,
+        access: Access::Public,
         query: None,
         contents: &[Content::text("text/plain; charset=utf-8")],
         problems: &[StatusCode::SERVICE_UNAVAILABLE],
@@ -67,9 +67,9 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "/metrics",
-        about: "Metrics in the Prometheus text format.",
+        description: "Metrics in the Prometheus text format.",
         id: "metrics",
-        access: Access::Anybody,
+        access: Access::Public,
         query: None,
         contents: &[Content::text(METRICS_TYPE)],
         problems: &[],
@@ -77,9 +77,9 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "/openapi.json",
-        about: "All of this as an OpenAPI 3.1 document.",
+        description: "This API as an OpenAPI 3.1 document.",
         id: "openapi",
-        access: Access::Anybody,
+        access: Access::Public,
         query: None,
         contents: &[Content::object()],
         problems: &[],
@@ -87,9 +87,9 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "/v1/customers/{customer_id}",
-        about: "A customer as committed: facts, standings and why, the next wake-up and what it will publish, the latest transitions kept.",
+        description: "A customer's committed state: facts, standings and the conditions behind them, the next wake-up and what it will publish, the latest transitions in memory.",
         id: "customer",
-        access: Access::Token,
+        access: Access::Authorized,
         query: None,
         contents: &[Content::json::<customers::Customer>()],
         problems: &[NOT_FOUND],
@@ -97,9 +97,9 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "/v1/customers/{customer_id}/forecast",
-        about: "What will be published, and when, if the customer stays silent: `days` ahead (1095 unless told).",
+        description: "The transitions that will be published if no further touchpoint of the customer arrives, for the next `days` (default 1095).",
         id: "forecast",
-        access: Access::Token,
+        access: Access::Authorized,
         query: Some(openapi::query::<customers::ForecastQuery>),
         contents: &[Content::json::<customers::Forecast>()],
         problems: &[NOT_FOUND],
@@ -107,9 +107,9 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "/v1/models",
-        about: "The models that run, with their stages and conditions.",
+        description: "The running models, with their stages and conditions.",
         id: "models",
-        access: Access::Token,
+        access: Access::Authorized,
         query: None,
         contents: &[Content::json::<models::Models>()],
         problems: &[],
@@ -117,12 +117,12 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "/v1/models/{model}",
-        about: "A model: definition, graph, customers of this instance in each stage; the graph alone with `format` svg, mermaid or dot, in the `language` en, ru, fi or uk.",
+        description: "A model: definition, graph, and number of this instance's customers per stage. With `format` svg, mermaid or dot, only the graph, in the `language` en, ru, fi or uk.",
         id: "model",
-        access: Access::Token,
+        access: Access::Authorized,
         query: Some(openapi::query::<models::ModelQuery>),
         contents: &[
-            Content::json::<models::ModelAnswer>(),
+            Content::json::<models::ModelResponse>(),
             Content::text("image/svg+xml"),
             Content::text("text/plain; charset=utf-8"),
         ],
@@ -131,9 +131,9 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "/v1/partitions",
-        about: "The partitions of this instance: worker, position, lag, clock, customers, restore.",
+        description: "The partitions of this instance: worker, committed offset, lag, clock, customers, restore progress.",
         id: "partitions",
-        access: Access::Token,
+        access: Access::Authorized,
         query: None,
         contents: &[Content::json::<partitions::Partitions>()],
         problems: &[],
@@ -141,10 +141,10 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "/v1/transitions",
-        about: "The latest committed transitions of this instance, as published: `limit` of them, those `after` a cursor, of a \
-                `model`; `wait` seconds for the next.",
+        description: "The latest committed transitions of this instance, as published: at most `limit`, `after` a cursor, of one \
+                `model`. Waits up to `wait` seconds if there is none yet.",
         id: "transitions",
-        access: Access::Token,
+        access: Access::Authorized,
         query: Some(openapi::query::<transitions::TransitionsQuery>),
         contents: &[Content::json::<transitions::Transitions>()],
         problems: &[NOT_FOUND],
@@ -152,47 +152,48 @@ pub const ROUTES: &[Route] = &[
     },
 ];
 
-/// How answers about paths that lead nowhere are counted.
+/// The metric label of requests that match no route.
 const UNKNOWN_PATH: &str = "unknown";
 
+/// Returns the router of all routes, with their middleware.
 pub(super) fn router(api: Arc<Api>) -> Router {
-    let of = |access: Access, get: fn(&Route) -> MethodRouter<Arc<Api>>| {
+    let router_for = |access: Access, get: fn(&Route) -> MethodRouter<Arc<Api>>| {
         let routes = ROUTES.iter().filter(|route| route.access == access);
         routes.fold(Router::new(), |router, route| router.route(route.path, get(route)))
     };
-    let questions = of(Access::Token, |route| {
+    let authorized = router_for(Access::Authorized, |route| {
         let parameters = Arc::new(Parameters::of(route));
-        (route.get)().route_layer(middleware::from_fn_with_state(parameters, parameters::check))
+        (route.get)().route_layer(middleware::from_fn_with_state(parameters, parameters::check_query))
     });
-    let questions = questions
-        .layer(middleware::from_fn_with_state(limits::free_questions(), limits::queue))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::admit));
-    api.metrics.begin_routes(ROUTES.iter().map(|route| route.path));
-    of(Access::Anybody, |route| (route.get)())
-        .merge(questions)
-        .fallback(unknown)
+    let authorized = authorized
+        .layer(middleware::from_fn_with_state(limits::request_permits(), limits::limit_concurrency))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), authorization::authorize));
+    api.metrics.init_routes(ROUTES.iter().map(|route| route.path));
+    router_for(Access::Public, |route| (route.get)())
+        .merge(authorized)
+        .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(limits::check))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), count))
+        .layer(middleware::from_fn(limits::check_request))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), count_response))
         .with_state(api)
 }
 
-/// Counts the answer under the route's template: what was asked for may name a customer.
-async fn count(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+/// Counts the response under the route's path template, because the actual path may contain a customer id.
+async fn count_response(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let template = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let path = ROUTES.iter().map(|route| route.path).find(|path| Some(*path) == template.as_deref());
-    let began = Instant::now();
+    let started = Instant::now();
     let response = next.run(request).await;
-    api.metrics.answered(path.unwrap_or(UNKNOWN_PATH), response.status().as_u16(), began.elapsed());
+    api.metrics.observe_response(path.unwrap_or(UNKNOWN_PATH), response.status().as_u16(), started.elapsed());
     response
 }
 
-async fn unknown() -> Problem {
+async fn unknown_path() -> Problem {
     let paths: Vec<_> = ROUTES.iter().map(|route| route.path).collect();
-    Problem::new(StatusCode::NOT_FOUND, "unknown-path", format!("the paths are {}", paths.join(", ")))
+    Problem::new(StatusCode::NOT_FOUND, "unknown-path", format!("unknown path; the paths are {}", paths.join(", ")))
 }
 
 async fn wrong_method() -> Response {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "this path can only be read: use GET".to_owned())
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "this path is read-only: use GET".to_owned())
         .into_response()
 }

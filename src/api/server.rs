@@ -1,6 +1,6 @@
-//! Takes connections, a bounded number, each for a bounded time.
+//! Accepts connections: a bounded number, each for a bounded time.
 //!
-//! What is sent too slowly or is no HTTP is cut off here, before any route sees it.
+//! Rejects requests that are too slow or not valid HTTP, before they reach a route.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -17,55 +17,55 @@ use tokio::time::{sleep, timeout};
 
 use super::problem::Problem;
 
-/// How many connections may be open at once.
+/// Maximum number of open connections.
 pub(super) const CONNECTIONS_MAX: usize = 1024;
-/// How long the head of a request may take to come, also the first and the next of a connection that is kept open.
+/// Maximum time to receive the head of a request, including the idle time of a keep-alive connection before it.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many bytes the head of a request may have.
+/// Maximum size of the head of a request, in bytes.
 pub(super) const HEAD_BYTES_MAX: usize = 32 << 10;
-/// How many bytes are read from a connection ahead of what is answered.
+/// Maximum number of bytes that are buffered for a connection.
 const BUFFER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
-/// After how long a connection ends once its answer is written: nobody holds one for ever.
-const CONNECTION_LIFE: Duration = Duration::from_mins(5);
-/// How long the last answer of a connection may take to be read.
-const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long it is waited after the system has refused to open one more connection.
-const REFUSED_WAIT: Duration = Duration::from_millis(100);
-/// How long the refusal of a connection may take to be written and read.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How many connections may be refused in words at once; more are closed.
-const REFUSALS_MAX: usize = 64;
+/// Maximum lifetime of a connection; after it, the connection ends once its current response is written.
+const CONNECTION_LIFETIME_MAX: Duration = Duration::from_mins(5);
+/// Maximum time for the client to read the last response of a connection.
+const FINAL_RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Back-off after a connection could not be accepted.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// Maximum time to reject a connection.
+const REJECTION_TIMEOUT: Duration = Duration::from_secs(1);
+/// Maximum number of connections that are rejected with a response at once; further ones are closed without one.
+const REJECTIONS_MAX: usize = 64;
 
-/// Serves until it is dropped.
+/// Serves until the future is dropped.
 pub(super) async fn serve(listener: TcpListener, router: Router) {
-    let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+    let connection_permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let rejection_permits = Arc::new(Semaphore::new(REJECTIONS_MAX));
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // A connection that broke before it was taken, or no more descriptors: the others go on.
-                tracing::debug!(%error, "a connection could not be taken");
-                sleep(REFUSED_WAIT).await;
+                // The client has disconnected, or no file descriptors are left. Other connections are not affected.
+                tracing::debug!(%error, "cannot accept connection");
+                sleep(ACCEPT_BACKOFF).await;
                 continue;
             }
         };
-        if let Ok(place) = Arc::clone(&free).try_acquire_owned() {
+        if let Ok(permit) = Arc::clone(&connection_permits).try_acquire_owned() {
             let router = router.clone();
             tokio::spawn(async move {
-                converse(stream, router).await;
-                drop(place);
+                serve_connection(stream, router).await;
+                drop(permit);
             });
-        } else if let Ok(place) = Arc::clone(&refusals).try_acquire_owned() {
+        } else if let Ok(permit) = Arc::clone(&rejection_permits).try_acquire_owned() {
             tokio::spawn(async move {
-                drop(timeout(REFUSAL_TIMEOUT, refuse(stream)).await);
-                drop(place);
+                drop(timeout(REJECTION_TIMEOUT, reject(stream)).await);
+                drop(permit);
             });
         }
     }
 }
 
-async fn converse(stream: TcpStream, router: Router) {
+async fn serve_connection(stream: TcpStream, router: Router) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -73,35 +73,35 @@ async fn converse(stream: TcpStream, router: Router) {
         .max_buf_size(BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
-    let ended = timeout(CONNECTION_LIFE, connection.as_mut()).await;
-    if ended.is_err() {
+    let outcome = timeout(CONNECTION_LIFETIME_MAX, connection.as_mut()).await;
+    if outcome.is_err() {
         connection.as_mut().graceful_shutdown();
-        // Whoever does not read is cut off.
-        drop(timeout(LAST_ANSWER_TIMEOUT, connection).await);
+        // A client that does not read the response is disconnected.
+        drop(timeout(FINAL_RESPONSE_TIMEOUT, connection).await);
     }
 }
 
-/// Says that there are too many connections, whatever is asked.
-async fn refuse(stream: TcpStream) {
-    let detail = format!("{CONNECTIONS_MAX} connections are open already; ask again later");
+/// Responds with 503 to any request on `stream`: there are too many connections.
+async fn reject(stream: TcpStream) {
+    let detail = format!("{CONNECTIONS_MAX} connections are already open; retry later");
     let body = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", detail).body();
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n\
          Retry-After: 5\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    let answer = format!("{head}{body}");
-    let mut asked = [0; 1024];
-    let mut is_answered = false;
-    // What is as short as this is written at once or not at all. What was asked is read first: closed over bytes that nobody
-    // has read, a connection is reset, and the answer is lost with it.
+    let response = format!("{head}{body}");
+    let mut request = [0; 1024];
+    let mut is_response_sent = false;
+    // A response this short is written in one call or not at all. The request is read first, because closing a socket
+    // with unread bytes resets the connection, and the client would lose the response.
     while stream.readable().await.is_ok() {
-        match stream.try_read(&mut asked) {
+        match stream.try_read(&mut request) {
             Ok(0) => return,
-            Ok(_) if !is_answered => {
-                is_answered = true;
-                // The other side may be gone.
-                drop(stream.try_write(answer.as_bytes()));
+            Ok(_) if !is_response_sent => {
+                is_response_sent = true;
+                // The client may have disconnected.
+                drop(stream.try_write(response.as_bytes()));
             }
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}

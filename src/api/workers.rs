@@ -1,4 +1,4 @@
-//! Questions to all workers at once, under a deadline.
+//! Sends customer queries to all workers at once, and combines their answers within a timeout.
 
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
@@ -9,59 +9,62 @@ use tokio::time::{Instant, timeout_at};
 use crate::partition::Snapshot;
 use crate::runtime::{CustomerAnswer, Query};
 
-/// How many questions may wait for one worker.
-const WAITING_MAX: usize = 1024;
+/// Maximum number of queries queued for one worker.
+const QUEUED_QUERIES_MAX: usize = 1024;
 
-/// The ends of the channels to the workers.
+/// The senders of the query channels to the workers.
 #[derive(Clone, Debug)]
-pub struct Workers {
-    questions: Vec<SyncSender<Query>>,
-    patience: Duration,
+pub struct WorkerChannels {
+    queries: Vec<SyncSender<Query>>,
+    timeout: Duration,
 }
 
-/// What the workers together know of a customer.
+/// The combined answer of all workers about a customer.
 #[derive(Clone, Debug)]
-pub(super) enum Known {
-    /// The customer, and the partition that holds it.
-    Customer(i32, Box<Snapshot>),
+pub(super) enum CustomerLookup {
+    /// The partition that holds the customer, and a snapshot of the customer.
+    Found(i32, Box<Snapshot>),
     /// No partition of this instance holds the customer.
-    Nothing,
-    /// Nobody knows yet: partitions are being restored.
+    NotFound,
+    /// No worker has the customer, but some partitions are still being restored.
     Restoring,
-    /// Some worker did not answer in time.
-    Silence,
+    /// At least one worker did not answer in time.
+    TimedOut,
 }
 
-impl Workers {
-    /// Channels to `count` workers, each of which gets one receiver, and `patience` for their answers.
+impl WorkerChannels {
+    /// Creates channels to `count` workers, each of which gets one of the receivers. `timeout` limits the wait for
+    /// answers.
     #[must_use]
-    pub fn channels(count: usize, patience: Duration) -> (Self, Vec<Receiver<Query>>) {
-        let (questions, receivers) = (0..count).map(|_| mpsc::sync_channel(WAITING_MAX)).unzip();
-        (Self { questions, patience }, receivers)
+    pub fn new(count: usize, timeout: Duration) -> (Self, Vec<Receiver<Query>>) {
+        let (queries, receivers) = (0..count).map(|_| mpsc::sync_channel(QUEUED_QUERIES_MAX)).unzip();
+        (Self { queries, timeout }, receivers)
     }
 
     /// Asks every worker for the customer.
-    pub(super) async fn customer(&self, customer_id: &str) -> Known {
-        let deadline = Instant::now() + self.patience;
+    pub(super) async fn find_customer(&self, customer_id: &str) -> CustomerLookup {
+        let deadline = Instant::now() + self.timeout;
         let (answer, mut answers) = unbounded_channel();
-        let mut known = Known::Nothing;
-        for worker in &self.questions {
+        let mut lookup = CustomerLookup::NotFound;
+        for worker in &self.queries {
             let answer = answer.clone();
-            // Whoever asked may have given up waiting.
-            let answer = Box::new(move |of_worker| drop(answer.send(of_worker)));
+            // The caller may have stopped waiting.
+            let answer = Box::new(move |reply| drop(answer.send(reply)));
             if worker.try_send(Query { customer_id: customer_id.into(), answer }).is_err() {
-                known = Known::Silence;
+                lookup = CustomerLookup::TimedOut;
             }
         }
         drop(answer);
         loop {
             match timeout_at(deadline, answers.recv()).await {
-                Ok(Some(CustomerAnswer::Found { partition, customer })) => return Known::Customer(partition, customer),
+                Ok(Some(CustomerAnswer::Found { partition, customer })) => {
+                    return CustomerLookup::Found(partition, customer);
+                }
                 Ok(Some(CustomerAnswer::Unknown)) => {}
-                Ok(Some(CustomerAnswer::Restoring)) => known = Known::Restoring,
-                // Every worker has answered, or let go of its question.
-                Ok(None) => return known,
-                Err(_) => return Known::Silence,
+                Ok(Some(CustomerAnswer::Restoring)) => lookup = CustomerLookup::Restoring,
+                // Every worker has answered or has dropped the query.
+                Ok(None) => return lookup,
+                Err(_) => return CustomerLookup::TimedOut,
             }
         }
     }
@@ -71,14 +74,14 @@ impl Workers {
 mod tests {
     use super::*;
 
-    fn ask(workers: &Workers) -> Known {
+    fn ask(workers: &WorkerChannels) -> CustomerLookup {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(workers.customer("c1"))
+        runtime.block_on(workers.find_customer("c1"))
     }
 
     #[test]
-    fn one_workers_restore_hides_what_nobody_else_knows() {
-        let (workers, receivers) = Workers::channels(2, Duration::from_mins(1));
+    fn a_restoring_worker_takes_precedence_over_workers_without_the_customer() {
+        let (workers, receivers) = WorkerChannels::new(2, Duration::from_mins(1));
         let replies = std::thread::spawn(move || {
             for (receiver, reply) in receivers.iter().zip([CustomerAnswer::Unknown, CustomerAnswer::Restoring]) {
                 let Query { answer, customer_id } = receiver.recv().unwrap();
@@ -86,18 +89,18 @@ mod tests {
                 answer(reply);
             }
         });
-        let known = ask(&workers);
-        assert!(matches!(known, Known::Restoring), "{known:?}");
+        let lookup = ask(&workers);
+        assert!(matches!(lookup, CustomerLookup::Restoring), "{lookup:?}");
         replies.join().unwrap();
     }
 
     #[test]
-    fn a_worker_that_is_gone_or_busy_is_silence() {
-        let (workers, receivers) = Workers::channels(1, Duration::ZERO);
-        let known = ask(&workers);
-        assert!(matches!(known, Known::Silence), "{known:?}");
+    fn a_stopped_or_busy_worker_counts_as_timed_out() {
+        let (workers, receivers) = WorkerChannels::new(1, Duration::ZERO);
+        let lookup = ask(&workers);
+        assert!(matches!(lookup, CustomerLookup::TimedOut), "{lookup:?}");
         drop(receivers);
-        let known = ask(&workers);
-        assert!(matches!(known, Known::Silence), "{known:?}");
+        let lookup = ask(&workers);
+        assert!(matches!(lookup, CustomerLookup::TimedOut), "{lookup:?}");
     }
 }

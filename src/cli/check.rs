@@ -1,4 +1,7 @@
-//! `lifecycle check`: every problem of model files at once, and what an edit of them does.
+//! `lifecycle check`: validates model files, and describes the effects of a change to them.
+//!
+//! Reports all problems of all files at once. The checks themselves are in `lifecycle::model_check` and
+//! `wire::model_file`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +15,7 @@ use crate::lifecycle::model_edit::{Consequence, consequences};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::problem::{Problem, Severity};
 use crate::wire::model_file::{
-    ModelSource, Override, load, position, read, render, shipped, shipped_catalogue, shipped_names,
+    ModelSource, Override, line_and_column, load, parse_drafts, render, shipped, shipped_catalogue, shipped_names,
 };
 
 const EXAMPLES: &str = "\
@@ -21,47 +24,52 @@ Examples:
   lifecycle check --set retention.risk_after=days(60) retention ./my-model.yaml
   lifecycle check --against ./my-model-v1.yaml ./my-model.yaml";
 
-/// Report every problem of model files at once, and what an edit of them does.
+/// Validate model files, and show the effects of a change to them
+///
+/// Reports all errors and warnings of all files at once, with the line and a suggested fix. With --against, also
+/// compares the models with their previous version: which customers are evaluated again, which facts start empty, which
+/// names appear or disappear.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckArguments {
-    /// Model files, or names of shipped models; those that run together belong together here
+    /// Model files, or names of shipped models. List all models that run in one service together
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<String>,
-    /// A model file that one of them takes the place of: tells what the edit does
+    /// Previous version of one of the models; show the effects of replacing it. Can be repeated
     #[arg(long, value_name = "OLD")]
     against: Vec<String>,
-    /// The catalogue of touchpoints, instead of the one that ships with the program
+    /// Catalogue of touchpoint types to use instead of the shipped one
     #[arg(long, value_name = "FILE")]
     catalogue: Option<PathBuf>,
-    /// A value for a parameter, as the configuration would give it: `retention.risk_after=days(60)`
+    /// Override a model parameter, like `parameters` in the configuration: `retention.risk_after=days(60)`. Can be
+    /// repeated
     #[arg(long = "set", value_name = "MODEL.PARAMETER=VALUE", value_parser = parse_override)]
     overrides: Vec<Override>,
-    /// How the findings are written
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
-/// How the findings are written.
+/// Output format of the findings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Format {
-    /// For people.
+    /// Text for people
     Text,
-    /// For programs: one object.
+    /// One JSON object, for programs
     Json,
 }
 
-/// Everything that a check finds.
+/// Result of a check: the problems, and the effects of the change if there is one to compare with.
 struct Findings {
     problems: Vec<Problem>,
     sources: Vec<ModelSource>,
     consequences: Vec<Consequence>,
 }
 
-/// Checks the models and prints what was found; fails when a model is refused.
+/// Checks the models and prints the findings. Returns `Exit::Problems` if a model has errors.
 #[must_use]
 pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
-    let findings = match find(arguments) {
+    let findings = match check_models(arguments) {
         Ok(findings) => findings,
         Err(message) => {
             anstream::eprintln!("error: {message}");
@@ -72,14 +80,14 @@ pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
         Format::Text => print(&text(&findings)),
         Format::Json => print(&format!("{:#}\n", json(&findings))),
     };
-    let is_refused = findings.problems.iter().any(|problem| problem.severity == Severity::Error);
-    if is_refused && printed == Exit::Success { Exit::Problems } else { printed }.into()
+    let has_errors = findings.problems.iter().any(|problem| problem.severity == Severity::Error);
+    if has_errors && printed == Exit::Success { Exit::Problems } else { printed }.into()
 }
 
-fn find(arguments: &CheckArguments) -> Result<Findings, String> {
-    let models = arguments.models.iter().map(|name| open(name)).collect::<Result<Vec<_>, _>>()?;
+fn check_models(arguments: &CheckArguments) -> Result<Findings, String> {
+    let models = arguments.models.iter().map(|name| read_model(name)).collect::<Result<Vec<_>, _>>()?;
     let catalogue = match &arguments.catalogue {
-        Some(path) => read_source(path).map_err(|refused| refused.0)?,
+        Some(path) => read_source(path).map_err(|error| error.0)?,
         None => shipped_catalogue(),
     };
     let (set, problems) = match load(&models, &catalogue, &arguments.overrides) {
@@ -88,7 +96,7 @@ fn find(arguments: &CheckArguments) -> Result<Findings, String> {
     };
     let consequences = match set {
         Some(new) if !arguments.against.is_empty() => {
-            let old = open_old(&arguments.against, &models, &catalogue, &arguments.overrides)?;
+            let old = load_baseline(&arguments.against, &models, &catalogue, &arguments.overrides)?;
             consequences(&old, &new)
         }
         _ => Vec::new(),
@@ -97,23 +105,23 @@ fn find(arguments: &CheckArguments) -> Result<Findings, String> {
     Ok(Findings { problems, sources, consequences })
 }
 
-/// The models as they were: the old files, and those of the new ones that replace none of them.
-fn open_old(
+/// Loads the models before the change: the files of `--against`, plus the models that none of these files replaces.
+fn load_baseline(
     against: &[String],
     models: &[ModelSource],
     catalogue: &ModelSource,
     overrides: &[Override],
 ) -> Result<ModelSet, String> {
-    let mut old = against.iter().map(|name| open(name)).collect::<Result<Vec<_>, _>>()?;
-    let replaced: Vec<String> = read(&old, catalogue).0.into_iter().map(|draft| draft.name.value).collect();
+    let mut old = against.iter().map(|name| read_model(name)).collect::<Result<Vec<_>, _>>()?;
+    let replaced: Vec<String> = parse_drafts(&old, catalogue).0.into_iter().map(|draft| draft.name.value).collect();
     for model in models {
-        let (drafts, ..) = read(std::slice::from_ref(model), catalogue);
+        let (drafts, ..) = parse_drafts(std::slice::from_ref(model), catalogue);
         if !drafts.iter().any(|draft| replaced.contains(&draft.name.value)) {
             old.push(model.clone());
         }
     }
-    // A value for a parameter that only the new file has is of no use to the old one.
-    let (drafts, ..) = read(&old, catalogue);
+    // Drops overrides of parameters that exist only in the new version.
+    let (drafts, ..) = parse_drafts(&old, catalogue);
     let is_known = |given: &&Override| {
         let mut models = drafts.iter().filter(|draft| draft.name.value == given.model);
         models.any(|draft| draft.parameters.iter().any(|named| named.name.value == given.parameter))
@@ -121,20 +129,20 @@ fn open_old(
     let overrides: Vec<Override> = overrides.iter().filter(is_known).cloned().collect();
     load(&old, catalogue, &overrides).map(|(set, _)| set).map_err(|problems| {
         old.push(catalogue.clone());
-        format!("what `--against` names cannot be loaded itself\n\n{}", render(&problems, &old, false))
+        format!("the previous version (--against) is invalid\n\n{}", render(&problems, &old, false))
     })
 }
 
-/// The model file at the path `name`, or the shipped model called so.
-fn open(name: &str) -> Result<ModelSource, String> {
+/// Reads the model file at the path `name`, or else the shipped model with this name.
+fn read_model(name: &str) -> Result<ModelSource, String> {
     let path = PathBuf::from(name);
     match shipped(name) {
         Some(source) if !path.exists() => Ok(source),
         _ if !path.exists() => Err(format!(
-            "there is no file `{name}`, and no shipped model of that name; shipped are {}",
+            "`{name}` is neither a file nor a shipped model; the shipped models are {}",
             shipped_names().join(", ")
         )),
-        _ => read_source(&path).map_err(|refused| refused.0),
+        _ => read_source(&path).map_err(|error| error.0),
     }
 }
 
@@ -149,7 +157,7 @@ fn parse_override(text: &str) -> Result<Override, String> {
 }
 
 fn text(findings: &Findings) -> String {
-    // Colors go out; printing takes them away where nobody sees them.
+    // Always with colors: `print` removes them if standard output is not a terminal.
     let mut text = render(&findings.problems, &findings.sources, true);
     for consequence in &findings.consequences {
         text.push_str(&consequence.text);
@@ -162,15 +170,15 @@ fn text(findings: &Findings) -> String {
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let models = findings.sources.len() - 1;
     let summary = match (errors, warnings) {
-        (0, 0) => format!("{} without problems\n", counted(models, "model")),
-        (0, _) => format!("{} usable, {}\n", counted(models, "model"), counted(warnings, "warning")),
-        _ => format!("refused: {}, {}\n", counted(errors, "error"), counted(warnings, "warning")),
+        (0, 0) => format!("{} without problems\n", pluralize(models, "model")),
+        (0, _) => format!("{} usable, {}\n", pluralize(models, "model"), pluralize(warnings, "warning")),
+        _ => format!("invalid: {}, {}\n", pluralize(errors, "error"), pluralize(warnings, "warning")),
     };
     text.push_str(&summary);
     text
 }
 
-fn counted(number: usize, what: &str) -> String {
+fn pluralize(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
@@ -180,8 +188,8 @@ fn json(findings: &Findings) -> serde_json::Value {
         .iter()
         .map(|problem| {
             let source = findings.sources.get(problem.file);
-            let place = |at| source.map(|source| position(&source.text, at));
-            let (start, end) = (place(problem.span.start), place(problem.span.end));
+            let position = |at| source.map(|source| line_and_column(&source.text, at));
+            let (start, end) = (position(problem.span.start), position(problem.span.end));
             json!({
                 "severity": match problem.severity { Severity::Error => "error", Severity::Warning => "warning" },
                 "code": problem.code,

@@ -1,7 +1,8 @@
-//! `lifecycle replay --compare`: what changes when one model takes the place of another, over the same touchpoints.
+//! `lifecycle replay --compare`: compares two models over the same touchpoints.
 //!
-//! Both models run over all of it from the beginning. Beside that the customers of the old model are taken over by the new
-//! one as the service would do it, with what is then known of them: a fact that the old model did not keep starts empty.
+//! Replays all touchpoints with both models from the beginning. In addition, migrates the final state of the old model
+//! to the new one, as the service does when it restarts with the new model: facts that the old model did not keep start
+//! empty.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::touchpoint_files::{TOUCHPOINT_OPTIONS, each_line};
+use super::touchpoint_files::{TOUCHPOINT_OPTIONS, for_each_line};
 use super::{Exit, Format, print};
 use crate::config::ModelChoice;
 use crate::lifecycle::model::Model;
@@ -25,33 +26,34 @@ use crate::replay::{Replay, ReplayOptions};
 use crate::wire::changelog::{ChangelogDecoder, encode};
 use crate::wire::time::format_timestamp;
 use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder};
-use crate::wire::transition_text::{NO_STAGE, instant, stage_name};
+use crate::wire::transition_text::{NO_STAGE, describe_timestamp, stage_name};
 
+/// Limit of wake-ups per call of `Partition::apply`.
 const WAKE_UPS_MAX: usize = 10_000;
 
-/// Counts of customers, by name.
+/// Number of customers by name.
 type Counts = BTreeMap<String, u64>;
 
-/// The customers who stand in one stage of the old model and in one of the new: by both names.
-type Matrix = BTreeMap<(String, String), u64>;
+/// Number of customers by their stages in the old and in the new model.
+type StageMatrix = BTreeMap<(String, String), u64>;
 
-/// What a comparison found.
+/// Result of a comparison.
 struct Comparison {
     touchpoints: u64,
     customers: usize,
     until: Option<Timestamp>,
-    /// With the new model from the beginning on.
-    stages: Matrix,
-    /// Milestones of the new model that customers have reached, and by the old model have not.
+    /// Number of customers by their final stages, with each model running from the beginning.
+    stages: StageMatrix,
+    /// Number of customers by milestone, for milestones that a customer reaches only in the new model.
     milestones: Counts,
-    /// What the new model makes of the old one's customers at once, by kind and name.
-    at_once: Counts,
-    /// How many customers stand elsewhere then than if the new model had run from the beginning on.
-    elsewhere: u64,
+    /// Number of transitions at deployment, when the new model evaluates the state of the old one, by kind and name.
+    transitions_at_deployment: Counts,
+    /// Number of customers whose stage after the migration differs from the one of a full replay with the new model.
+    stages_differ: u64,
     consequences: Vec<Consequence>,
 }
 
-/// Compares.
+/// Compares the models `old` and `new` over the touchpoints of `files` and prints the result.
 pub(super) fn run(old: &str, new: &str, options: &ReplayOptions, format: Format, files: &[PathBuf]) -> ExitCode {
     let color = io::stderr().is_terminal();
     let load = |name: &str| ModelChoice::of(&[name.to_owned()]).load(color).map(Arc::new);
@@ -63,13 +65,13 @@ pub(super) fn run(old: &str, new: &str, options: &ReplayOptions, format: Format,
         }
     };
     match compare(&old, &new, options, files) {
-        Ok((comparison, bad_lines)) => {
+        Ok((comparison, invalid_lines)) => {
             let models = (&old.models[0], &new.models[0]);
             let written = print(&match format {
                 Format::Text => text(&comparison, models),
-                Format::Json => format!("{:#}\n", object(&comparison, models)),
+                Format::Json => format!("{:#}\n", to_json(&comparison, models)),
             });
-            if bad_lines > 0 && written == Exit::Success { Exit::Problems } else { written }.into()
+            if invalid_lines > 0 && written == Exit::Success { Exit::Problems } else { written }.into()
         }
         Err(message) => {
             eprintln!("lifecycle replay: {message}");
@@ -78,7 +80,7 @@ pub(super) fn run(old: &str, new: &str, options: &ReplayOptions, format: Format,
     }
 }
 
-/// Also returns how many lines were bad.
+/// Returns the comparison and the number of invalid lines.
 fn compare(
     old: &Arc<ModelSet>,
     new: &Arc<ModelSet>,
@@ -89,62 +91,65 @@ fn compare(
         let decoder = TouchpointDecoder::new(&models.vocabulary, TOUCHPOINT_OPTIONS);
         (decoder, Replay::new(Arc::clone(models), options.clone()))
     });
-    let mut forget = |_: &_, _| Ok::<(), Infallible>(());
-    let bad_lines = each_line(files, |line| {
+    let mut discard = |_: &_, _| Ok::<(), Infallible>(());
+    let invalid_lines = for_each_line(files, |line| {
         for (decoder, replay) in &mut runs {
             let mut scratch = Scratch::default();
-            let touchpoint = decoder.decode(line, &mut scratch).map_err(|malformed| malformed.detail.into_owned())?;
-            let Ok(()) = replay.apply(&touchpoint, &mut forget);
+            let touchpoint = decoder.decode(line, &mut scratch).map_err(|error| error.detail.into_owned())?;
+            let Ok(()) = replay.apply(&touchpoint, &mut discard);
         }
         Ok(())
     })?;
-    let [(_, mut before), (_, mut after)] = runs;
-    let (Ok(()), Ok(())) = (before.finish(&mut forget), after.finish(&mut forget));
+    let [(_, mut old_replay), (_, mut new_replay)] = runs;
+    let (Ok(()), Ok(())) = (old_replay.finish(&mut discard), new_replay.finish(&mut discard));
 
-    let mut stages = Matrix::new();
+    let mut stages = StageMatrix::new();
     let mut milestones = Counts::new();
     let (old_model, new_model) = (&old.models[0], &new.models[0]);
-    // Both have met the same touchpoints, so that they know the same customers.
-    for (was, is) in before.partition().customers().zip(after.partition().customers()) {
-        let pair = (stage_of(&was, old_model), stage_of(&is, new_model));
+    // Both replays have applied the same touchpoints, so they have the same customers in the same order.
+    for (old_view, new_view) in old_replay.partition().customers().zip(new_replay.partition().customers()) {
+        let pair = (stage_of(&old_view, old_model), stage_of(&new_view, new_model));
         *stages.entry(pair).or_default() += 1;
-        let had = reached(&was, old_model);
-        for name in reached(&is, new_model).into_iter().filter(|name| !had.contains(name)) {
+        let old_milestones = reached_milestones(&old_view, old_model);
+        for name in reached_milestones(&new_view, new_model).into_iter().filter(|name| !old_milestones.contains(name)) {
             *milestones.entry(name.to_owned()).or_default() += 1;
         }
     }
-    let (until, tally) = (before.end(), before.summary().tally);
+    let (until, tally) = (old_replay.end(), old_replay.summary().tally);
     let mut comparison = Comparison {
         touchpoints: tally.consumed,
-        customers: before.partition().len(),
+        customers: old_replay.partition().len(),
         until,
         stages,
         milestones,
-        at_once: Counts::new(),
-        elsewhere: 0,
+        transitions_at_deployment: Counts::new(),
+        stages_differ: 0,
         consequences: consequences(old, new),
     };
-    let taken_over = take_over(before.into_partition(), new, options, until, &mut comparison.at_once)?;
-    let pairs = taken_over.customers().zip(after.partition().customers());
-    let differs =
-        |(at_once, always): &(CustomerView, CustomerView)| stage_of(at_once, new_model) != stage_of(always, new_model);
-    comparison.elsewhere = pairs.filter(differs).count() as u64;
-    Ok((comparison, bad_lines))
+    let migrated =
+        migrate(old_replay.into_partition(), new, options, until, &mut comparison.transitions_at_deployment)?;
+    let pairs = migrated.customers().zip(new_replay.partition().customers());
+    let differs = |(migrated, replayed): &(CustomerView, CustomerView)| {
+        stage_of(migrated, new_model) != stage_of(replayed, new_model)
+    };
+    comparison.stages_differ = pairs.filter(differs).count() as u64;
+    Ok((comparison, invalid_lines))
 }
 
-/// The customers of `old` under the models `new`, as after a restart of the service; counts what they do at once.
-fn take_over(
+/// Restores the state of `old` with the models `new`, as the service does when it restarts. Counts the transitions that
+/// this causes in `transitions_at_deployment`.
+fn migrate(
     mut old: Partition,
     new: &Arc<ModelSet>,
     options: &ReplayOptions,
     until: Option<Timestamp>,
-    at_once: &mut Counts,
+    transitions_at_deployment: &mut Counts,
 ) -> Result<Partition, String> {
     let mut facts = options.facts.clone();
-    // By default such moves are silent; here they are what is asked for.
+    // The service does not publish these transitions by default, but here they are the result.
     facts.publish_reconciled = true;
     let mut partition = Partition::new(Arc::clone(new), facts);
-    // A sweep writes every customer.
+    // A sweep writes every customer to the changelog.
     old.begin_sweep();
     for batch in old.write_batches(usize::MAX) {
         let bytes = encode(old.layout(), &batch);
@@ -152,13 +157,13 @@ fn take_over(
         let record = decoder.decode(&bytes).map_err(|error| error.to_string())?;
         partition.restore(&record.layout, &record.customers)?;
     }
-    partition.end_restore(Clock::at(old.clock().reached()));
+    partition.end_restore(Clock::at(old.clock().stream_time()));
     let mut effects = Effects::default();
     if let Some(until) = until {
         while partition.apply(Input::TimePassed { until, wake_ups_max: WAKE_UPS_MAX }, &mut effects) {}
     }
     for transition in &effects.transitions {
-        *at_once.entry(format!("{} {}", transition.change.kind(), transition.name)).or_default() += 1;
+        *transitions_at_deployment.entry(format!("{} {}", transition.change.kind(), transition.name)).or_default() += 1;
     }
     drop(partition.write_batches(0));
     partition.commit();
@@ -169,51 +174,54 @@ fn stage_of(view: &CustomerView, model: &Model) -> String {
     stage_name(model, view.models[0].stage).to_owned()
 }
 
-fn reached<'a>(view: &CustomerView, model: &'a Model) -> Vec<&'a str> {
+fn reached_milestones<'a>(view: &CustomerView, model: &'a Model) -> Vec<&'a str> {
     view.models[0].milestones.iter().map(|&index| &*model.milestones[index].name).collect()
 }
 
-/// The stages of a model from the bottom up, and none, as far as customers stand in them.
-fn stages_met(model: &Model, met: impl Fn(&str) -> bool) -> Vec<String> {
+/// Returns the stages that customers are in: no stage first, then the stages of the model from the bottom up.
+fn stages_present(model: &Model, is_present: impl Fn(&str) -> bool) -> Vec<String> {
     let names = model.stages.iter().rev().map(|stage| &*stage.name);
-    [NO_STAGE].into_iter().chain(names).filter(|name| met(name)).map(str::to_owned).collect()
+    [NO_STAGE].into_iter().chain(names).filter(|name| is_present(name)).map(str::to_owned).collect()
 }
 
-fn moved(comparison: &Comparison) -> u64 {
-    comparison.stages.iter().filter(|((was, is), _)| was != is).map(|(_, count)| count).sum()
+fn count_moved(comparison: &Comparison) -> u64 {
+    comparison.stages.iter().filter(|((old, new), _)| old != new).map(|(_, count)| count).sum()
 }
 
 fn text(comparison: &Comparison, (old, new): (&Model, &Model)) -> String {
     let mut out = String::new();
-    let until = comparison.until.map_or_else(String::new, |until| format!(", up to {}", instant(until)));
+    let until = comparison.until.map_or_else(String::new, |until| format!(", up to {}", describe_timestamp(until)));
     _ = writeln!(
         out,
         "{} version {} -> {} version {}: {} touchpoints of {} customers{until}\n",
         old.name, old.version, new.name, new.version, comparison.touchpoints, comparison.customers
     );
     write_matrix(&mut out, comparison, old, new);
-    let moved = moved(comparison);
-    _ = writeln!(out, "{moved} of {} customers stand in another stage\n", comparison.customers);
+    let moved = count_moved(comparison);
+    _ = writeln!(out, "{moved} of {} customers are in a different stage\n", comparison.customers);
 
     if comparison.milestones.is_empty() {
-        out.push_str("no milestone is reached that was not\n");
+        out.push_str("no milestone is newly reached\n");
     }
     for (name, count) in &comparison.milestones {
-        _ = writeln!(out, "milestone {name}: {count} customers have reached it who had not");
+        _ = writeln!(out, "milestone {name}: newly reached by {count} customers");
     }
-    out.push_str("\nput in the place of the old model now, with what that one knew of its customers:\n");
-    if comparison.at_once.is_empty() {
-        out.push_str("  nothing changes at once\n");
+    out.push_str("\nif the new model replaced the old one now and started from its state:\n");
+    if comparison.transitions_at_deployment.is_empty() {
+        out.push_str("  no transitions at deployment\n");
     } else {
-        out.push_str("  silently, unless `publish.reconciled` is set:\n");
+        out.push_str("  transitions at deployment, published only if `publish.reconciled` is set:\n");
     }
-    for (what, count) in &comparison.at_once {
+    for (what, count) in &comparison.transitions_at_deployment {
         _ = writeln!(out, "    {what}: {count}");
     }
-    let elsewhere = comparison.elsewhere;
-    _ = writeln!(out, "  {elsewhere} customers stand elsewhere than if it had run from the beginning");
+    let stages_differ = comparison.stages_differ;
+    _ = writeln!(
+        out,
+        "  {stages_differ} customers are in a different stage than if the new model had run from the beginning"
+    );
     if !comparison.consequences.is_empty() {
-        out.push_str("\nwhat the edit does:\n");
+        out.push_str("\neffects of the change:\n");
     }
     for consequence in &comparison.consequences {
         _ = writeln!(out, "  {}", consequence.text);
@@ -222,9 +230,9 @@ fn text(comparison: &Comparison, (old, new): (&Model, &Model)) -> String {
 }
 
 fn write_matrix(out: &mut String, comparison: &Comparison, old: &Model, new: &Model) {
-    let rows = stages_met(old, |name| comparison.stages.keys().any(|(was, _)| was == name));
-    let columns = stages_met(new, |name| comparison.stages.keys().any(|(_, is)| is == name));
-    let corner = "old, down; new, across";
+    let rows = stages_present(old, |name| comparison.stages.keys().any(|(old, _)| old == name));
+    let columns = stages_present(new, |name| comparison.stages.keys().any(|(_, new)| new == name));
+    let corner = "rows: old, columns: new";
     let first = rows.iter().map(String::len).chain([corner.len()]).max().unwrap_or(0);
     _ = write!(out, "{corner:first$}");
     for column in &columns {
@@ -244,7 +252,7 @@ fn write_matrix(out: &mut String, comparison: &Comparison, old: &Model, new: &Mo
     }
 }
 
-fn object(comparison: &Comparison, (old, new): (&Model, &Model)) -> Value {
+fn to_json(comparison: &Comparison, (old, new): (&Model, &Model)) -> Value {
     let name = |name: &str| if name == NO_STAGE { Value::Null } else { name.into() };
     let stages = comparison.stages.iter();
     let consequence = |found: &Consequence| json!({"kind": found.kind, "text": found.text});
@@ -255,12 +263,12 @@ fn object(comparison: &Comparison, (old, new): (&Model, &Model)) -> Value {
         "customers": comparison.customers,
         "until": comparison.until.map(format_timestamp),
         "stages": stages
-            .map(|((was, is), count)| json!({"old": name(was), "new": name(is), "customers": count}))
+            .map(|((old, new), count)| json!({"old": name(old), "new": name(new), "customers": count}))
             .collect::<Vec<_>>(),
-        "moved": moved(comparison),
+        "moved": count_moved(comparison),
         "milestones": comparison.milestones,
-        "at_once": comparison.at_once,
-        "elsewhere": comparison.elsewhere,
+        "at_once": comparison.transitions_at_deployment,
+        "elsewhere": comparison.stages_differ,
         "consequences": comparison.consequences.iter().map(consequence).collect::<Vec<_>>(),
     })
 }

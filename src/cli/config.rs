@@ -1,4 +1,4 @@
-//! `lifecycle config`: what the configuration says, and whether it can be used.
+//! `lifecycle config`: checks and prints the configuration, without contacting Kafka.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -20,7 +20,10 @@ Examples:
   LIFECYCLE_WORKERS=4 lifecycle config show --config lifecycle.yaml
   lifecycle config reference";
 
-/// Look at the configuration.
+/// Check or print the configuration
+///
+/// Keys come from a YAML file and from environment variables; a variable overrides the file. None of these commands
+/// contacts Kafka.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ConfigArguments {
@@ -30,33 +33,37 @@ pub(super) struct ConfigArguments {
 
 #[derive(Subcommand, Debug)]
 enum Action {
-    /// Check the configuration, then its models; print every problem of the keys, or of the models once the keys are right
+    /// Check the configuration and its models, and print all problems
+    ///
+    /// Problems of configuration keys are reported first; the models are loaded once all keys are valid.
     Check(ConfigFile),
-    /// Print what holds and who set it, and what is wrong with its models; secrets are not shown
+    /// Print the effective value of every key and where it comes from
+    ///
+    /// Secrets are masked. Problems of the models are printed as well, and make the command fail.
     Show(ConfigFile),
-    /// Print every key with its variable, default and meaning
+    /// Print every key with its environment variable, default and meaning
     Reference,
 }
 
-/// Where the configuration is.
+/// Location of the configuration file.
 #[derive(Args, Debug)]
 pub(super) struct ConfigFile {
-    /// The configuration file; without it the environment alone counts
+    /// Configuration file. Without it, only environment variables are used
     #[arg(long = "config", value_name = "FILE", env = "LIFECYCLE_CONFIG")]
     path: Option<PathBuf>,
 }
 
 impl ConfigFile {
-    /// Reads the configuration; prints every problem.
+    /// Loads the configuration. Prints all problems if it is invalid.
     pub(super) fn load(&self) -> Result<Config, Exit> {
-        Config::load(self.path.as_deref()).map_err(|refused| {
-            eprintln!("{refused}");
+        Config::load(self.path.as_deref()).map_err(|error| {
+            eprintln!("{error}");
             Exit::Usage
         })
     }
 }
 
-/// Looks at the configuration.
+/// Runs the subcommand.
 pub(super) fn run(arguments: &ConfigArguments) -> ExitCode {
     match &arguments.action {
         Action::Reference => print(&reference()).into(),
@@ -71,7 +78,7 @@ pub(super) fn run(arguments: &ConfigArguments) -> ExitCode {
     }
 }
 
-/// Shows the configuration, also where its models cannot be used: it tells where they were looked for.
+/// Prints the configuration even if its models are invalid, because it shows where the models were loaded from.
 fn show(config: &Config) -> Exit {
     let printed = print(&config.show());
     match config.models.load(io::stderr().is_terminal()) {
@@ -83,7 +90,7 @@ fn show(config: &Config) -> Exit {
     }
 }
 
-/// Looks at all that `run` looks at before it asks the cluster.
+/// Checks everything that `run` checks before it connects to Kafka.
 fn check(config: &Config) -> Exit {
     let mut problems = Vec::new();
     if let Err(problem) = logging::filter(&config.log.level) {
@@ -102,7 +109,7 @@ fn check(config: &Config) -> Exit {
     match models {
         Ok(models) if problems.is_empty() => {
             let (models, workers) = (models.models.len(), config.workers);
-            print(&format!("the configuration is good: {models} models, {workers} workers\n"))
+            print(&format!("the configuration is valid: {models} models, {workers} workers\n"))
         }
         _ => {
             eprintln!("{}", problems.join("\n"));

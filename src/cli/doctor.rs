@@ -1,4 +1,4 @@
-//! `lifecycle doctor`: examines the cluster for the service, and prints a report.
+//! `lifecycle doctor`: checks the Kafka cluster and prints a report. The checks are in `service::doctor`.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::service::doctor::{self, Check, Examination, Verdict};
+use crate::service::doctor::{self, Check, DoctorReport, Verdict};
 
 use super::config::ConfigFile;
 use super::{Exit, Format, print};
@@ -17,28 +17,34 @@ Examples:
   lifecycle doctor --config lifecycle.yaml
   lifecycle doctor --config lifecycle.yaml --format json | jq '.checks[] | select(.verdict == \"problem\")'
 
-Nothing is changed, except by --probe, and no group is joined: it may be run beside the service at any time.
-Exit codes: 1 when there are problems, 3 when the cluster does not answer.";
+Safe to run at any time, also while the service is running: it joins no group and, without --probe, writes nothing.
+Exit codes: 1 if there are problems, 3 if Kafka is unreachable.";
 
-/// Examine the cluster for all that would stop the service or break its promise
+/// Check the Kafka cluster for problems that stop the service or break exactly-once
+///
+/// Checks brokers and their limits, topics, the consumer group, committed offsets, the changelog format, open
+/// transactions, permissions and clocks. Each check prints passed, unknown, warning or problem, and what to do about
+/// it.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArguments {
     #[command(flatten)]
     config: ConfigFile,
-    /// Also try rights that only an attempt can tell, in transactions that are aborted: a record that no reader of committed
-    /// records sees stays in each topic
+    /// Also test the permissions that can only be tested by writing
+    ///
+    /// Writes one record to each topic that the service writes, in a transaction that it aborts. The records stay in
+    /// the log, but consumers with `isolation.level=read_committed` do not see them.
     #[arg(long)]
     probe: bool,
-    /// Print nothing that has passed
+    /// Omit the checks that passed
     #[arg(long)]
     brief: bool,
-    /// How the report is written
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
-/// Examines the cluster.
+/// Runs the checks and prints the report.
 pub(super) fn run(arguments: &DoctorArguments) -> ExitCode {
     let config = match arguments.config.load() {
         Ok(config) => config,
@@ -48,27 +54,27 @@ pub(super) fn run(arguments: &DoctorArguments) -> ExitCode {
         eprintln!("{report}");
         return Exit::Usage.into();
     }
-    let mut examination = match doctor::examine(&config, arguments.probe) {
-        Ok(examination) => examination,
+    let mut report = match doctor::run_checks(&config, arguments.probe) {
+        Ok(report) => report,
         Err(error) => {
             eprintln!("lifecycle doctor: {error}");
             let printed = match arguments.format {
                 Format::Text => Exit::Success,
                 Format::Json => {
-                    let examination = doctor::unexamined(&config, &error);
-                    print(&format!("{:#}\n", object(&examination, &counts(&examination))))
+                    let report = doctor::unreachable(&config, &error);
+                    print(&format!("{:#}\n", to_json(&report, &counts(&report))))
                 }
             };
             return if printed == Exit::Success { Exit::Refused } else { printed }.into();
         }
     };
-    let counts = counts(&examination);
+    let counts = counts(&report);
     if arguments.brief {
-        examination.checks.retain(|check| check.verdict != Verdict::Passed);
+        report.checks.retain(|check| check.verdict != Verdict::Passed);
     }
     let text = match arguments.format {
-        Format::Text => report(&examination, &counts),
-        Format::Json => format!("{:#}\n", object(&examination, &counts)),
+        Format::Text => to_text(&report, &counts),
+        Format::Json => format!("{:#}\n", to_json(&report, &counts)),
     };
     let has_problems = counts.iter().any(|(verdict, count)| *verdict == Verdict::Problem && *count > 0);
     let printed = print(&text);
@@ -77,14 +83,14 @@ pub(super) fn run(arguments: &DoctorArguments) -> ExitCode {
 
 type Counts = [(Verdict, usize); 4];
 
-fn counts(examination: &Examination) -> Counts {
-    [Verdict::Passed, Verdict::Unknown, Verdict::Warning, Verdict::Problem].map(|it| (it, examination.count(it)))
+fn counts(report: &DoctorReport) -> Counts {
+    [Verdict::Passed, Verdict::Unknown, Verdict::Warning, Verdict::Problem].map(|it| (it, report.count(it)))
 }
 
-fn report(examination: &Examination, counts: &Counts) -> String {
+fn to_text(report: &DoctorReport, counts: &Counts) -> String {
     let mut text = String::new();
-    for Check { verdict, about, place, what, to_do } in &examination.checks {
-        _ = writeln!(text, "{:<8} {about}: {place}: {what}", verdict.word());
+    for Check { verdict, about, place, what, to_do } in &report.checks {
+        _ = writeln!(text, "{:<8} {about}: {place}: {what}", verdict.as_str());
         if !to_do.is_empty() {
             _ = writeln!(text, "         to do: {to_do}");
         }
@@ -92,17 +98,17 @@ fn report(examination: &Examination, counts: &Counts) -> String {
     let words: Vec<String> = counts
         .iter()
         .map(|(verdict, count)| match verdict {
-            Verdict::Warning | Verdict::Problem if *count != 1 => format!("{count} {}s", verdict.word()),
-            _ => format!("{count} {}", verdict.word()),
+            Verdict::Warning | Verdict::Problem if *count != 1 => format!("{count} {}s", verdict.as_str()),
+            _ => format!("{count} {}", verdict.as_str()),
         })
         .collect();
     _ = writeln!(text, "{}", words.join(", "));
     text
 }
 
-fn object(examination: &Examination, counts: &Counts) -> Value {
-    let check = |it: &Check| json!({"verdict": it.verdict.word(), "about": it.about, "place": it.place, "what": it.what, "to_do": it.to_do});
+fn to_json(report: &DoctorReport, counts: &Counts) -> Value {
+    let check = |it: &Check| json!({"verdict": it.verdict.as_str(), "about": it.about, "place": it.place, "what": it.what, "to_do": it.to_do});
     let counts: serde_json::Map<String, Value> =
-        counts.iter().map(|(verdict, count)| (verdict.word().to_owned(), (*count).into())).collect();
-    json!({"checks": examination.checks.iter().map(check).collect::<Vec<_>>(), "counts": counts})
+        counts.iter().map(|(verdict, count)| (verdict.as_str().to_owned(), (*count).into())).collect();
+    json!({"checks": report.checks.iter().map(check).collect::<Vec<_>>(), "counts": counts})
 }

@@ -1,4 +1,6 @@
-//! `lifecycle eval`: the value of one expression over facts given on the spot, to try out a condition before it stands in a model.
+//! `lifecycle eval`: evaluates one expression over facts given on the command line.
+//!
+//! Lets users try out a condition before they add it to a model. Tests of the expression language call [`evaluate`].
 
 use std::process::ExitCode;
 
@@ -17,101 +19,107 @@ const EXAMPLES: &str = r#"Examples:
   lifecycle eval 'orders > 1 && now < last_order + days(90)' \
       --facts '{"orders": 2, "last_order": "2026-01-02T08:00:00Z"}' --now 2026-02-01T00:00:00Z"#;
 
-/// Evaluate an expression over facts given on the spot.
+/// Evaluate one expression over given facts, to try out a condition
+///
+/// Prints the value as JSON. If the passage of time alone can change it, also prints when, on standard error.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct EvalArguments {
-    /// An expression as conditions of a model are written: `orders.count >= 2 && now < last_order + days(90)`
+    /// Expression in the language of model conditions: orders.count >= 2 && now < `last_order` + days(90)
     #[arg(value_name = "EXPRESSION")]
     expression: String,
-    /// The facts by name, as a JSON object: times as RFC 3339 text, `null` for a fact that is absent
+    /// Facts by name, as a JSON object. Write times as RFC 3339 strings and absent facts as null
     #[arg(long, value_name = "JSON", default_value = "{}")]
     facts: String,
-    /// The instant that `now` means, in RFC 3339
+    /// Value of `now` in the expression (RFC 3339)
     #[arg(long, value_name = "TIME")]
     now: Option<String>,
 }
 
-/// Prints the value as JSON and, on the standard error, when time alone may change it; or the expression's problems.
+/// Prints the value as JSON and, on standard error, when time alone may change it. If the expression is invalid, prints
+/// its problems instead.
 #[must_use]
 pub fn run(arguments: &EvalArguments) -> ExitCode {
     match evaluate(&arguments.expression, &arguments.facts, arguments.now.as_deref()) {
         Ok(evaluation) => {
             let printed = print(&format!("{}\n", evaluation.value));
             if let Some(until) = evaluation.until {
-                anstream::eprintln!("time alone may change this at {}", format_timestamp(until));
+                anstream::eprintln!("time alone may change this value at {}", format_timestamp(until));
             }
             printed.into()
         }
-        Err(Refusal::Expression(problems)) => {
+        Err(EvalError::Expression(problems)) => {
             let source = ModelSource { name: "expression".into(), text: arguments.expression.clone() };
-            let problems: Vec<Problem> = problems.into_iter().map(in_file).collect();
+            let problems: Vec<Problem> = problems.into_iter().map(to_problem).collect();
             anstream::eprint!("{}", render(&problems, &[source], true));
             Exit::Problems.into()
         }
-        Err(Refusal::Arguments(message)) => {
+        Err(EvalError::Arguments(message)) => {
             anstream::eprintln!("error: {message}");
             Exit::Usage.into()
         }
     }
 }
 
-fn in_file(problem: ExpressionProblem) -> Problem {
+fn to_problem(problem: ExpressionProblem) -> Problem {
     let ExpressionProblem { code, span, message, label, help } = problem;
     Problem { severity: Severity::Error, code, file: 0, span, message, label, help }
 }
 
-/// What an expression came to.
+/// Result of an evaluation.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Evaluation {
-    /// The value; `null` when it is absent, text for what JSON has no form for.
+    /// The value: `null` if it is absent, and a string for types that JSON does not have.
     pub value: Json,
-    /// When time alone may change it.
+    /// Earliest instant at which time alone may change the value; `None` if it never does.
     pub until: Option<Timestamp>,
 }
 
 /// Why an expression could not be evaluated.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Refusal {
-    /// The expression has problems.
+pub enum EvalError {
+    /// The expression does not compile.
     Expression(Vec<ExpressionProblem>),
-    /// The facts or the instant cannot be read.
+    /// The facts or the instant are invalid. Holds the error message.
     Arguments(String),
 }
 
-/// How many facts may be `null`: the type of each is found by trying.
+/// Limit of `null` facts. Each one has six possible types, so the number of combinations to try grows exponentially.
 const NULL_FACTS_MAX: usize = 3;
 
-/// The types that a `null` fact may have, the likeliest first.
+/// Types to try for a `null` fact, the most likely first.
 const TYPES: [Type; 6] = [Type::Timestamp, Type::Int, Type::Double, Type::String, Type::Bool, Type::Duration];
 
 /// Evaluates `expression` over `facts`, a JSON object, at `now` in RFC 3339.
 ///
-/// An object within it makes dotted names. Text that is an RFC 3339 time is a timestamp. A `null` fact is absent, and of the
-/// first type with which the expression compiles.
+/// A nested object gives dotted names. A string that is an RFC 3339 time becomes a timestamp. A `null` fact is absent;
+/// its type is the first one with which the expression compiles.
 ///
 /// # Errors
-/// When the expression has problems, or the facts or the instant cannot be read.
-pub fn evaluate(expression: &str, facts: &str, now: Option<&str>) -> Result<Evaluation, Refusal> {
-    let refused = |message: String| Refusal::Arguments(message);
-    let json: Json = serde_json::from_str(facts).map_err(|error| refused(format!("the facts are no JSON: {error}")))?;
-    let mut read = Facts::default();
-    read.object("", &json).map_err(refused)?;
-    if read.absent.len() > NULL_FACTS_MAX {
-        return Err(refused(format!("more than {NULL_FACTS_MAX} facts are null; leave out those that are not read")));
+/// If the expression does not compile, or the facts or the instant are invalid.
+pub fn evaluate(expression: &str, facts: &str, now: Option<&str>) -> Result<Evaluation, EvalError> {
+    let invalid = |message: String| EvalError::Arguments(message);
+    let json: Json =
+        serde_json::from_str(facts).map_err(|error| invalid(format!("the facts are not valid JSON: {error}")))?;
+    let mut parsed = Facts::default();
+    parsed.object("", &json).map_err(invalid)?;
+    if parsed.absent.len() > NULL_FACTS_MAX {
+        return Err(invalid(format!(
+            "more than {NULL_FACTS_MAX} facts are null; omit those that the expression does not use"
+        )));
     }
     let now = match now {
         Some(text) => Some(
             parse_timestamp(text)
-                .map_err(|_| refused(format!("`{text}` is no instant; write it as 2026-01-31T00:00:00Z")))?,
+                .map_err(|_| invalid(format!("`{text}` is not an instant; write it as 2026-01-31T00:00:00Z")))?,
         ),
         None => None,
     };
-    let (condition, table) = typed(expression, &read).map_err(Refusal::Expression)?;
+    let (condition, table) = compile_with_types(expression, &parsed).map_err(EvalError::Expression)?;
     let now = match now {
         Some(now) => now,
         None if condition.program.reads_now() => {
-            return Err(refused("the expression reads `now`; add --now 2026-01-31T00:00:00Z".into()));
+            return Err(invalid("the expression uses `now`; add --now 2026-01-31T00:00:00Z".into()));
         }
         None => Timestamp::from_millis(0),
     };
@@ -120,10 +128,11 @@ pub fn evaluate(expression: &str, facts: &str, now: Option<&str>) -> Result<Eval
     Ok(Evaluation { value, until: horizon.instant() })
 }
 
-/// Compiles with each assignment of types to the absent facts until one fits; reports the problems of the first.
-fn typed(expression: &str, facts: &Facts) -> Result<(Condition, FactTable), Vec<ExpressionProblem>> {
+/// Compiles with each combination of types for the absent facts until one succeeds. If none does, returns the problems
+/// of the first combination.
+fn compile_with_types(expression: &str, facts: &Facts) -> Result<(Condition, FactTable), Vec<ExpressionProblem>> {
     let mut first_problems = None;
-    let count = u32::try_from(facts.absent.len()).expect("a few");
+    let count = u32::try_from(facts.absent.len()).expect("at most NULL_FACTS_MAX");
     for choice in 0..TYPES.len().pow(count) {
         let mut table = facts.table.clone();
         let mut rest = choice;
@@ -141,7 +150,7 @@ fn typed(expression: &str, facts: &Facts) -> Result<(Condition, FactTable), Vec<
     Err(first_problems.unwrap_or_default())
 }
 
-/// Facts as they are read from JSON.
+/// Facts parsed from JSON, and the names of the absent ones.
 #[derive(Default)]
 struct Facts {
     table: FactTable,
@@ -152,13 +161,13 @@ struct Facts {
 impl Facts {
     fn object(&mut self, prefix: &str, json: &Json) -> Result<(), String> {
         let Json::Object(members) = json else {
-            return Err("the facts have to be a JSON object: {\"visits\": 3}".into());
+            return Err("the facts must be a JSON object, such as {\"visits\": 3}".into());
         };
         for (name, value) in members {
             let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
             self.count += 1;
             if self.count > FactTable::FACTS_MAX {
-                return Err(format!("there are more than {} facts", FactTable::FACTS_MAX));
+                return Err(format!("more than {} facts", FactTable::FACTS_MAX));
             }
             match value {
                 Json::Null => self.absent.push(path),
@@ -167,7 +176,7 @@ impl Facts {
                     let constant = match (number.as_i64(), number.as_f64()) {
                         (Some(whole), _) => Constant::Int(whole),
                         (None, Some(double)) => Constant::Double(double),
-                        (None, None) => return Err(format!("the number of `{path}` is out of range")),
+                        (None, None) => return Err(format!("the number `{path}` is out of range")),
                     };
                     self.table.set(&path, constant);
                 }
@@ -176,7 +185,7 @@ impl Facts {
                     parse_timestamp(text).map_or_else(|_| Constant::String(text.as_str().into()), Constant::Timestamp),
                 ),
                 Json::Object(_) => self.object(&path, value)?,
-                Json::Array(_) => return Err(format!("`{path}` is a list, and facts are single values")),
+                Json::Array(_) => return Err(format!("`{path}` is a list, but facts are single values")),
             }
         }
         Ok(())
@@ -188,7 +197,7 @@ fn to_json(value: Value<'_>) -> Json {
         Value::Absent => Json::Null,
         Value::Int(number) => json!(number),
         Value::Double(number) if number.is_finite() => json!(number),
-        // JSON has no form for these; ProtoJSON writes them so.
+        // JSON cannot represent these numbers; the strings follow ProtoJSON.
         Value::Double(number) if number.is_nan() => json!("NaN"),
         Value::Double(number) => json!(if number > 0.0 { "Infinity" } else { "-Infinity" }),
         Value::Bool(truth) => json!(truth),
@@ -222,24 +231,24 @@ mod tests {
     }
 
     #[test]
-    fn the_next_change_is_told() {
+    fn the_next_change_is_reported() {
         let facts = r#"{"last": "2026-01-01T00:00:00Z"}"#;
-        let evaluation = evaluate("now >= last + days(90)", facts, Some("2026-02-01T00:00:00Z")).expect("it is fine");
+        let evaluation = evaluate("now >= last + days(90)", facts, Some("2026-02-01T00:00:00Z")).expect("it compiles");
         assert_eq!(evaluation.until, parse_timestamp("2026-04-01T00:00:00Z").ok());
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_with_a_reason() {
+    fn invalid_arguments_are_rejected_with_a_reason() {
         let message = |expression, facts, now| match evaluate(expression, facts, now) {
-            Err(Refusal::Arguments(message)) => message,
+            Err(EvalError::Arguments(message)) => message,
             other => panic!("{other:?}"),
         };
-        assert!(message("1", "[", None).starts_with("the facts are no JSON"));
+        assert!(message("1", "[", None).starts_with("the facts are not valid JSON"));
         assert!(message("1", "[1]", None).contains("JSON object"));
         assert!(message("1", r#"{"a": [1]}"#, None).contains("`a` is a list"));
-        assert!(message("1", "{}", Some("today")).contains("`today` is no instant"));
+        assert!(message("1", "{}", Some("today")).contains("`today` is not an instant"));
         assert!(message("now > timestamp(0)", "{}", None).contains("--now"));
         assert!(message("1", r#"{"a": null, "b": null, "c": null, "d": null}"#, None).contains("more than 3"));
-        assert!(matches!(evaluate("1 +", "{}", None), Err(Refusal::Expression(problems)) if problems.len() == 1));
+        assert!(matches!(evaluate("1 +", "{}", None), Err(EvalError::Expression(problems)) if problems.len() == 1));
     }
 }

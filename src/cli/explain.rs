@@ -1,4 +1,5 @@
-//! `lifecycle explain`: one customer of replayed files: what happened, why, and what will happen in silence.
+//! `lifecycle explain`: replays touchpoint files and explains one customer: the timeline, the reasons of transitions,
+//! and a forecast without further touchpoints.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -11,7 +12,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::fact_arguments::{FactArguments, parse_until};
-use super::touchpoint_files::{TOUCHPOINT_OPTIONS, each_line};
+use super::touchpoint_files::{TOUCHPOINT_OPTIONS, for_each_line};
 use super::{Exit, Format, print};
 use crate::config::ModelChoice;
 use crate::lifecycle::model_set::ModelSet;
@@ -25,10 +26,12 @@ use crate::wire::time::format_timestamp;
 use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder};
 use crate::wire::transition::{Mode, Publication};
 use crate::wire::transition_json::write_json;
-use crate::wire::transition_text::{change, instant, reason, rough_length, stage_name};
+use crate::wire::transition_text::{
+    describe_change, describe_duration_roughly, describe_reason, describe_timestamp, stage_name,
+};
 
-/// After how many wake-ups the look ahead ends; nearly always nothing is left long before.
-const WAKE_UPS_AHEAD_MAX: usize = 100;
+/// Limit of wake-ups in the forecast. Almost every customer has far fewer wake-ups left.
+const FORECAST_WAKE_UPS_MAX: usize = 100;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,41 +39,43 @@ Examples:
   lifecycle explain --customer anna --model retention --until 2026-06-01T00:00:00Z touchpoints.ndjson.gz
   lifecycle explain --customer anna --format json touchpoints.ndjson | jq .forecast";
 
-/// Explain one customer of files: what happened, why, and what silence will bring
+/// Explain one customer from touchpoint files: what happened, why, and what comes next
 ///
-/// Shows each touchpoint with the transitions that it led to, those that time led to, the conditions that held and the
-/// values that they read; then where the customer stands, and what is published if nothing more is heard of them.
+/// Prints the timeline of the customer: each touchpoint and each passage of time with the transitions that it caused,
+/// their conditions, and the values that the conditions read. Then prints the current stages, and a forecast of the
+/// transitions that follow if no further touchpoint arrives.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ExplainArguments {
-    /// Whom to explain
+    /// Customer to explain
     #[arg(long, value_name = "ID")]
     customer: String,
-    /// A shipped model, or a model file; may be repeated [default: all shipped models]
+    /// Shipped model or model file to run. Can be repeated [default: all shipped models]
     #[arg(long = "model", value_name = "NAME|FILE")]
     models: Vec<String>,
-    /// Leave out later touchpoints, and let time pass up to this instant (RFC 3339) [default: the latest touchpoint]
+    /// Explain as of this instant (RFC 3339): ignore later touchpoints, and fire the wake-ups that are due by then
+    /// [default: the time of the latest touchpoint]
     #[arg(long, value_name = "TIME", value_parser = parse_until)]
     until: Option<Timestamp>,
     #[command(flatten)]
     facts: FactArguments,
-    /// How it is written
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Files with touchpoints, plain or gzipped, in the order of arrival; `-` is standard input
+    /// Touchpoint files, plain or gzipped, in order of arrival; - reads standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
-/// What happened at one moment: a touchpoint, or time alone.
-struct Moment {
+/// One point of the timeline: a touchpoint or the passage of time, with the transitions that it caused.
+struct TimelineEntry {
     at: Timestamp,
-    touchpoint: Option<Seen>,
+    touchpoint: Option<TouchpointSummary>,
     transitions: Vec<Transition>,
 }
 
-/// A touchpoint of the customer.
-struct Seen {
+/// The parts of a touchpoint that the timeline shows.
+struct TouchpointSummary {
     event_id: String,
     type_name: String,
     order_id: Option<String>,
@@ -79,18 +84,18 @@ struct Seen {
     is_duplicate: bool,
 }
 
-/// Everything that is told.
-struct Story {
-    moments: Vec<Moment>,
-    /// As of when the customer stands as `view` says.
+/// Everything that the command prints about a customer.
+struct Explanation {
+    timeline: Vec<TimelineEntry>,
+    /// Instant that `view` describes.
     now: Timestamp,
     view: CustomerView,
-    forecast: Vec<Moment>,
-    /// Whether the look ahead ended before nothing was left.
-    is_cut: bool,
+    forecast: Vec<TimelineEntry>,
+    /// Whether the forecast ended at the limit of wake-ups.
+    is_truncated: bool,
 }
 
-/// Explains a customer.
+/// Replays the files and prints the explanation of the customer.
 pub(super) fn run(arguments: &ExplainArguments) -> ExitCode {
     let models = match ModelChoice::of(&arguments.models).load(io::stderr().is_terminal()) {
         Ok(models) => Arc::new(models),
@@ -99,17 +104,17 @@ pub(super) fn run(arguments: &ExplainArguments) -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    let mut bad_lines = 0;
-    match tell(arguments, &models, &mut bad_lines) {
-        Ok(Some(story)) => {
+    let mut invalid_lines = 0;
+    match explain(arguments, &models, &mut invalid_lines) {
+        Ok(Some(explanation)) => {
             let written = print(&match arguments.format {
-                Format::Text => text(&story, &models, arguments.facts.currency),
-                Format::Json => format!("{:#}\n", object(&story, &models, arguments.facts.currency)),
+                Format::Text => text(&explanation, &models, arguments.facts.currency),
+                Format::Json => format!("{:#}\n", to_json(&explanation, &models, arguments.facts.currency)),
             });
-            if bad_lines > 0 && written == Exit::Success { Exit::Problems } else { written }.into()
+            if invalid_lines > 0 && written == Exit::Success { Exit::Problems } else { written }.into()
         }
         Ok(None) => {
-            eprintln!("lifecycle explain: there is no touchpoint of the customer {}", arguments.customer);
+            eprintln!("lifecycle explain: no touchpoint of the customer {} found", arguments.customer);
             Exit::Problems.into()
         }
         Err(message) => {
@@ -119,100 +124,118 @@ pub(super) fn run(arguments: &ExplainArguments) -> ExitCode {
     }
 }
 
-/// `None` when nothing is known of the customer.
-fn tell(arguments: &ExplainArguments, models: &Arc<ModelSet>, bad_lines: &mut u64) -> Result<Option<Story>, String> {
+/// Returns the explanation, or `None` if the files have no touchpoint of the customer. Counts invalid lines in
+/// `invalid_lines`.
+fn explain(
+    arguments: &ExplainArguments,
+    models: &Arc<ModelSet>,
+    invalid_lines: &mut u64,
+) -> Result<Option<Explanation>, String> {
     let facts = arguments.facts.options();
     let mut replay = Replay::new(Arc::clone(models), ReplayOptions { facts, until: arguments.until });
     let decoder = TouchpointDecoder::new(&models.vocabulary, TOUCHPOINT_OPTIONS);
-    let mut moments = Vec::new();
+    let mut timeline = Vec::new();
     let mut clock = Timestamp::MIN;
-    *bad_lines = each_line(&arguments.files, |line| {
+    *invalid_lines = for_each_line(&arguments.files, |line| {
         let mut scratch = Scratch::default();
-        let touchpoint = decoder.decode(line, &mut scratch).map_err(|malformed| malformed.detail.into_owned())?;
+        let touchpoint = decoder.decode(line, &mut scratch).map_err(|error| error.detail.into_owned())?;
         let mut published = Vec::new();
-        let moments_before = moments.len();
-        // Of other customers only the time matters: what silence does to this one is found when the clock has passed it.
+        let entries_before = timeline.len();
+        // Touchpoints of other customers only advance the clock, which may fire wake-ups of this customer.
         if touchpoint.customer_id == arguments.customer {
             let before = replay.summary();
             let Ok(()) = replay.apply(&touchpoint, &mut |transition, _| collect(transition, &mut published));
-            if replay.summary().left_out > before.left_out {
+            if replay.summary().skipped > before.skipped {
                 return Ok(());
             }
-            let seen = Seen::of(&touchpoint, clock, replay.summary().tally.duplicates > before.tally.duplicates);
-            place(touchpoint.occurred_at, Some(seen), published, &mut moments);
+            let summary =
+                TouchpointSummary::of(&touchpoint, clock, replay.summary().tally.duplicates > before.tally.duplicates);
+            add_to_timeline(touchpoint.occurred_at, Some(summary), published, &mut timeline);
             clock = clock.max(touchpoint.occurred_at);
         } else {
-            let Ok(()) = replay.meet(touchpoint.occurred_at, &mut |transition, _| collect(transition, &mut published));
-            place(touchpoint.occurred_at, None, published, &mut moments);
+            let Ok(()) =
+                replay.advance_to(touchpoint.occurred_at, &mut |transition, _| collect(transition, &mut published));
+            add_to_timeline(touchpoint.occurred_at, None, published, &mut timeline);
         }
-        clock = moments[moments_before..].iter().map(|moment: &Moment| moment.at).fold(clock, Timestamp::max);
+        clock = timeline[entries_before..].iter().map(|entry: &TimelineEntry| entry.at).fold(clock, Timestamp::max);
         Ok(())
     })?;
     let mut published = Vec::new();
     let Ok(()) = replay.finish(&mut |transition, _| collect(transition, &mut published));
-    place(Timestamp::MAX, None, published, &mut moments);
+    add_to_timeline(Timestamp::MAX, None, published, &mut timeline);
     let Some(view) = replay.partition().customer(&arguments.customer) else {
-        let was_there = moments.iter().any(|moment| moment.touchpoint.is_some());
-        let message =
-            || format!("the customer {} was erased or forgotten; nothing is known of them", arguments.customer);
-        return if was_there { Err(message()) } else { Ok(None) };
+        let existed = timeline.iter().any(|entry| entry.touchpoint.is_some());
+        let message = || format!("the customer {} was deleted, so there is no state to explain", arguments.customer);
+        return if existed { Err(message()) } else { Ok(None) };
     };
     let now = replay.end().unwrap_or(view.clock);
-    let (forecast, is_cut) = look_ahead(&mut replay, &arguments.customer);
-    Ok(Some(Story { moments, now, view, forecast, is_cut }))
+    let (forecast, is_truncated) = forecast_without_touchpoints(&mut replay, &arguments.customer);
+    Ok(Some(Explanation { timeline, now, view, forecast, is_truncated }))
 }
 
-/// What is published if the customer stays silent, and whether there would be more.
-fn look_ahead(replay: &mut Replay, customer: &str) -> (Vec<Moment>, bool) {
+/// Fires all future wake-ups of the customer. Returns the transitions, and whether the limit of wake-ups was reached.
+fn forecast_without_touchpoints(replay: &mut Replay, customer: &str) -> (Vec<TimelineEntry>, bool) {
     let mut forecast = Vec::new();
-    for _ in 0..WAKE_UPS_AHEAD_MAX {
+    for _ in 0..FORECAST_WAKE_UPS_MAX {
         let next = replay.partition().customer(customer).and_then(|view| view.next_wake_up);
         let Some(next) = next else { return (forecast, false) };
         let mut published = Vec::new();
         let Ok(()) = replay.run_until(next, &mut |transition, _| collect(transition, &mut published));
-        place(next, None, published, &mut forecast);
+        add_to_timeline(next, None, published, &mut forecast);
     }
     (forecast, true)
 }
 
-/// Cannot fail.
-#[expect(clippy::unnecessary_wraps, reason = "a replay asks whether its transitions could be handed on")]
+/// Collects a transition. Never fails.
+#[expect(clippy::unnecessary_wraps, reason = "the signature that a replay requires of its callback")]
 fn collect(transition: &Transition, published: &mut Vec<Transition>) -> Result<(), Infallible> {
     published.push(transition.clone());
     Ok(())
 }
 
-/// Sorts what was published into moments: what time caused before the touchpoint, the touchpoint, what time caused after it.
-fn place(at: Timestamp, mut touchpoint: Option<Seen>, published: Vec<Transition>, moments: &mut Vec<Moment>) {
+/// Adds transitions to the timeline in order: first those that time caused up to the touchpoint, then the touchpoint
+/// with its own transitions, then those that time caused after it.
+fn add_to_timeline(
+    at: Timestamp,
+    mut touchpoint: Option<TouchpointSummary>,
+    published: Vec<Transition>,
+    timeline: &mut Vec<TimelineEntry>,
+) {
     let mut own = Vec::new();
     let mut after = Vec::new();
     for transition in published {
         if transition.cause != Cause::Time {
             own.push(transition);
         } else if touchpoint.is_some() && transition.occurred_at <= at {
-            add_to_time(transition, moments);
+            add_timed_transition(transition, timeline);
         } else {
             after.push(transition);
         }
     }
-    if let Some(seen) = touchpoint.take() {
-        moments.push(Moment { at, touchpoint: Some(seen), transitions: own });
+    if let Some(touchpoint) = touchpoint.take() {
+        timeline.push(TimelineEntry { at, touchpoint: Some(touchpoint), transitions: own });
     }
     for transition in after {
-        add_to_time(transition, moments);
+        add_timed_transition(transition, timeline);
     }
 }
 
-fn add_to_time(transition: Transition, moments: &mut Vec<Moment>) {
-    match moments.last_mut() {
+fn add_timed_transition(transition: Transition, timeline: &mut Vec<TimelineEntry>) {
+    match timeline.last_mut() {
         Some(last) if last.touchpoint.is_none() && last.at == transition.occurred_at => {
             last.transitions.push(transition);
         }
-        _ => moments.push(Moment { at: transition.occurred_at, touchpoint: None, transitions: vec![transition] }),
+        _ => {
+            timeline.push(TimelineEntry {
+                at: transition.occurred_at,
+                touchpoint: None,
+                transitions: vec![transition],
+            });
+        }
     }
 }
 
-impl Seen {
+impl TouchpointSummary {
     fn of(touchpoint: &Touchpoint<'_>, clock: Timestamp, is_duplicate: bool) -> Self {
         let currency = |currency: Currency| format!(" {}", currency.as_str());
         Self {
@@ -228,16 +251,16 @@ impl Seen {
     }
 }
 
-fn text(story: &Story, models: &ModelSet, currency: Currency) -> String {
+fn text(explanation: &Explanation, models: &ModelSet, currency: Currency) -> String {
     let mut out = String::new();
-    _ = writeln!(out, "What happened to {} (all times in UTC)", story.view.customer_id);
-    for moment in &story.moments {
-        write_moment(&mut out, moment, models);
+    _ = writeln!(out, "Timeline of {} (all times in UTC)", explanation.view.customer_id);
+    for entry in &explanation.timeline {
+        write_entry(&mut out, entry, models);
     }
-    _ = writeln!(out, "\nAs of {}", instant(story.now));
+    _ = writeln!(out, "\nAs of {}", describe_timestamp(explanation.now));
     let width = models.models.iter().map(|model| model.name.len()).max().unwrap_or(0);
-    for (model, view) in models.models.iter().zip(&story.view.models) {
-        let since = view.since.map_or_else(String::new, |since| format!(" since {}", instant(since)));
+    for (model, view) in models.models.iter().zip(&explanation.view.models) {
+        let since = view.since.map_or_else(String::new, |since| format!(" since {}", describe_timestamp(since)));
         let stage = stage_name(model, view.stage);
         _ = write!(out, "  {:width$}  {stage}{}", model.name, if view.stage.is_some() { since } else { String::new() });
         let signals: Vec<&str> = view.signals.iter().map(|&index| &*model.signals[index].name).collect();
@@ -246,65 +269,72 @@ fn text(story: &Story, models: &ModelSet, currency: Currency) -> String {
         }
         out.push('\n');
     }
-    let orders = &story.view.orders;
+    let orders = &explanation.view.orders;
     _ = write!(out, "  {} valid orders, revenue {} {}", orders.count, orders.revenue, currency.as_str());
     if let Some(last) = orders.last {
-        _ = write!(out, ", the last at {}", instant(last));
+        _ = write!(out, ", last order at {}", describe_timestamp(last));
     }
     out.push('\n');
-    match story.view.next_wake_up {
-        Some(next) => _ = writeln!(out, "  next looked at {}, in {}", instant(next), rough_length(next - story.now)),
-        None => out.push_str("  time alone changes nothing any more\n"),
-    }
-    if story.view.next_wake_up.is_some() {
-        _ = writeln!(out, "\nIf {} stays silent", story.view.customer_id);
-        for moment in &story.forecast {
-            write_moment(&mut out, moment, models);
+    match explanation.view.next_wake_up {
+        Some(next) => {
+            _ = writeln!(
+                out,
+                "  next wake-up at {}, in {}",
+                describe_timestamp(next),
+                describe_duration_roughly(next - explanation.now)
+            );
         }
-        out.push_str(match (story.is_cut, story.forecast.is_empty()) {
-            (true, _) => "  and so on\n",
-            (false, true) => "  nothing is published\n",
-            (false, false) => "  after that nothing is published any more\n",
+        None => out.push_str("  no wake-up: without further touchpoints nothing changes\n"),
+    }
+    if explanation.view.next_wake_up.is_some() {
+        _ = writeln!(out, "\nForecast for {} without further touchpoints", explanation.view.customer_id);
+        for entry in &explanation.forecast {
+            write_entry(&mut out, entry, models);
+        }
+        out.push_str(match (explanation.is_truncated, explanation.forecast.is_empty()) {
+            (true, _) => "  (cut off at the limit of wake-ups)\n",
+            (false, true) => "  no transitions\n",
+            (false, false) => "  no further transitions\n",
         });
     }
     out
 }
 
-fn write_moment(out: &mut String, moment: &Moment, models: &ModelSet) {
-    _ = write!(out, "  {}  ", instant(moment.at));
-    match &moment.touchpoint {
+fn write_entry(out: &mut String, entry: &TimelineEntry, models: &ModelSet) {
+    _ = write!(out, "  {}  ", describe_timestamp(entry.at));
+    match &entry.touchpoint {
         None => out.push_str("time passed"),
-        Some(seen) => {
-            out.push_str(&seen.type_name);
-            if let Some(order_id) = &seen.order_id {
+        Some(touchpoint) => {
+            out.push_str(&touchpoint.type_name);
+            if let Some(order_id) = &touchpoint.order_id {
                 _ = write!(out, " order_id={order_id}");
             }
-            if let Some(amount) = &seen.amount {
+            if let Some(amount) = &touchpoint.amount {
                 _ = write!(out, " amount={amount}");
             }
-            if seen.is_duplicate {
-                out.push_str(" (a duplicate, which counts once)");
-            } else if seen.is_late {
+            if touchpoint.is_duplicate {
+                out.push_str(" (duplicate, not counted again)");
+            } else if touchpoint.is_late {
                 out.push_str(" (arrived late)");
             }
         }
     }
     out.push('\n');
-    for transition in &moment.transitions {
+    for transition in &entry.transitions {
         let model = models.model(transition.model);
-        _ = writeln!(out, "      {}: {}", model.name, change(model, transition));
-        // The cause is the moment itself.
-        for line in reason(transition).iter().skip(1) {
+        _ = writeln!(out, "      {}: {}", model.name, describe_change(model, transition));
+        // Skips the first line, the cause: it is the entry itself.
+        for line in describe_reason(transition).iter().skip(1) {
             _ = writeln!(out, "          {line}");
         }
     }
 }
 
-fn object(story: &Story, models: &ModelSet, currency: Currency) -> Value {
-    let moments = |moments: &[Moment]| -> Vec<Value> {
-        moments.iter().map(|moment| moment_object(moment, models, currency, story.now)).collect()
+fn to_json(explanation: &Explanation, models: &ModelSet, currency: Currency) -> Value {
+    let timeline = |timeline: &[TimelineEntry]| -> Vec<Value> {
+        timeline.iter().map(|entry| entry_to_json(entry, models, currency, explanation.now)).collect()
     };
-    let standings = models.models.iter().zip(&story.view.models).map(|(model, view)| {
+    let standings = models.models.iter().zip(&explanation.view.models).map(|(model, view)| {
         json!({
             "model": model.name,
             "stage": view.stage.map(|stage| &*model.stage(stage).name),
@@ -314,42 +344,42 @@ fn object(story: &Story, models: &ModelSet, currency: Currency) -> Value {
         })
     });
     json!({
-        "customer_id": story.view.customer_id,
-        "timeline": moments(&story.moments),
-        "as_of": format_timestamp(story.now),
+        "customer_id": explanation.view.customer_id,
+        "timeline": timeline(&explanation.timeline),
+        "as_of": format_timestamp(explanation.now),
         "standings": standings.collect::<Vec<_>>(),
         "orders": {
-            "count": story.view.orders.count,
-            "revenue": story.view.orders.revenue.to_string(),
+            "count": explanation.view.orders.count,
+            "revenue": explanation.view.orders.revenue.to_string(),
             "currency": currency.as_str(),
-            "last": story.view.orders.last.map(format_timestamp),
+            "last": explanation.view.orders.last.map(format_timestamp),
         },
-        "next_wake_up": story.view.next_wake_up.map(format_timestamp),
-        "forecast": moments(&story.forecast),
-        "forecast_is_cut": story.is_cut,
+        "next_wake_up": explanation.view.next_wake_up.map(format_timestamp),
+        "forecast": timeline(&explanation.forecast),
+        "forecast_is_cut": explanation.is_truncated,
     })
 }
 
-fn moment_object(moment: &Moment, models: &ModelSet, currency: Currency, now: Timestamp) -> Value {
-    let transitions = moment.transitions.iter().map(|transition| {
+fn entry_to_json(entry: &TimelineEntry, models: &ModelSet, currency: Currency, now: Timestamp) -> Value {
+    let transitions = entry.transitions.iter().map(|transition| {
         let mut record = Vec::new();
-        // Found as it happened, or, ahead of the end, not before it will happen.
+        // Past transitions are detected now, and forecast transitions when they occur.
         let detected_at = transition.occurred_at.max(now);
         write_json(&Publication { transition, models, detected_at, mode: Mode::Replay, currency }, &mut record);
-        serde_json::from_slice::<Value>(&record).expect("what is published is JSON")
+        serde_json::from_slice::<Value>(&record).expect("a publication is valid JSON")
     });
-    let touchpoint = moment.touchpoint.as_ref().map(|seen| {
+    let touchpoint = entry.touchpoint.as_ref().map(|touchpoint| {
         json!({
-            "event_id": seen.event_id,
-            "type": seen.type_name,
-            "order_id": seen.order_id,
-            "amount": seen.amount,
-            "late": seen.is_late,
-            "duplicate": seen.is_duplicate,
+            "event_id": touchpoint.event_id,
+            "type": touchpoint.type_name,
+            "order_id": touchpoint.order_id,
+            "amount": touchpoint.amount,
+            "late": touchpoint.is_late,
+            "duplicate": touchpoint.is_duplicate,
         })
     });
     json!({
-        "occurred_at": format_timestamp(moment.at),
+        "occurred_at": format_timestamp(entry.at),
         "touchpoint": touchpoint,
         "transitions": transitions.collect::<Vec<_>>(),
     })

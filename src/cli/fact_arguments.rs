@@ -1,4 +1,4 @@
-//! What commands over files are told about facts: the currency that counts, how late touchpoints may be, who is forgotten.
+//! Fact options of all commands that read touchpoint files: currency, allowed lateness, deletion of inactive customers.
 
 use clap::Args;
 
@@ -7,16 +7,16 @@ use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::touchpoint::FactOptions;
 use crate::wire::time::{parse_duration, parse_timestamp};
 
-/// What facts are kept by.
+/// Options that determine how facts are computed.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct FactArguments {
-    /// How late touchpoints may be without a transition having to be corrected afterwards
+    /// Allowed lateness: wake-ups wait this long for late touchpoints, which avoids corrections afterwards
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_lateness)]
     lateness: Duration,
-    /// Forget customers who never ordered after so long a silence [default: never]
-    #[arg(long, value_name = "DURATION", value_parser = parse_silence)]
+    /// Delete customers without orders after this much inactivity [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = parse_forget_after)]
     forget_after: Option<Duration>,
-    /// What amounts without a currency are in, and the only currency that revenue is counted in
+    /// Currency of revenue, and of amounts without a currency. Amounts in other currencies do not count
     #[arg(long, value_name = "CODE", default_value = "USD", value_parser = parse_currency)]
     pub(super) currency: Currency,
 }
@@ -43,7 +43,7 @@ fn parse_lateness(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn parse_silence(text: &str) -> Result<Duration, String> {
+fn parse_forget_after(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(length) if length > Duration::ZERO => Ok(length),
         _ => Err("write a duration such as 90d or 8760h".to_owned()),

@@ -1,4 +1,4 @@
-//! `lifecycle graph`: models as pictures.
+//! `lifecycle graph`: draws models as diagrams. The layouts are in `graph`.
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::Exit;
 use crate::config::ModelChoice;
-use crate::graph::{Language, dot, mermaid, pictures, svg};
+use crate::graph::{Language, diagrams, dot, mermaid, svg};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,17 +18,19 @@ Examples:
   lifecycle graph --format svg --language ru classic_seven > classic_seven.svg
   lifecycle graph --format dot ./my-model.yaml | dot -Tpdf > my-model.pdf";
 
-/// Draw models: stages, the moves between them, and what time alone does.
+/// Draw models as diagrams: stages, moves, and moves caused by time alone
+///
+/// Writes Mermaid, DOT or SVG. Shows the named moves of a model, not every move that its conditions allow.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct GraphArguments {
-    /// Shipped models, or model files
+    /// Shipped models or model files
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<String>,
-    /// What to write
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Mermaid)]
     format: Format,
-    /// The language of titles and labels; where a model has no title in it, the English one is shown
+    /// Language of titles and labels; falls back to English where a model has no translation
     #[arg(long, value_enum, default_value_t = LanguageCode::En)]
     language: LanguageCode,
     /// Write to this file instead of standard output
@@ -38,11 +40,11 @@ pub(super) struct GraphArguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Format {
-    /// A Mermaid flowchart, for Markdown
+    /// Mermaid flowchart, for Markdown
     Mermaid,
-    /// DOT, for Graphviz
+    /// DOT graph, for Graphviz
     Dot,
-    /// A picture that needs nothing beside it
+    /// Self-contained SVG image
     Svg,
 }
 
@@ -69,7 +71,7 @@ impl From<LanguageCode> for Language {
     }
 }
 
-/// Draws.
+/// Draws the models and writes the result.
 pub(super) fn run(arguments: &GraphArguments) -> ExitCode {
     let models = match ModelChoice::of(&arguments.models).load(io::stderr().is_terminal()) {
         Ok(models) => models,
@@ -78,7 +80,7 @@ pub(super) fn run(arguments: &GraphArguments) -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    let pictures = pictures(&models, arguments.language.into());
+    let pictures = diagrams(&models, arguments.language.into());
     let text = match arguments.format {
         Format::Mermaid => mermaid(&pictures),
         Format::Dot => dot(&pictures),
@@ -90,7 +92,7 @@ pub(super) fn run(arguments: &GraphArguments) -> ExitCode {
     };
     match written {
         Ok(()) => Exit::Success.into(),
-        // Whoever read our output has seen enough.
+        // A reader that closes the pipe (`| head`) is not a failure.
         Err(error) if arguments.output.is_none() && error.kind() == io::ErrorKind::BrokenPipe => Exit::Success.into(),
         Err(error) => {
             eprintln!("lifecycle graph: {name}: cannot be written: {error}");

@@ -1,4 +1,7 @@
-//! The command line: one file per command, and the exit codes that they share.
+//! The command line: one file per command, and the exit codes that all commands share.
+//!
+//! A command parses its arguments, calls the library and prints the result. Results go to standard output, everything
+//! else to standard error.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -25,20 +28,21 @@ mod topics;
 mod touchpoint_files;
 mod watch;
 
-/// How a command ended. The numbers are a contract: scripts and supervisors act on them.
+/// Exit code of the process. The numbers are a contract: scripts and process supervisors rely on them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
-    /// Done.
+    /// The command succeeded.
     Success = 0,
-    /// Done, and problems were found in what was read: bad lines, a model that does not check, a scenario that fails.
+    /// The command completed and found problems in its input: invalid lines, an invalid model, a failed scenario.
     Problems = 1,
-    /// The command line, the configuration or a model file cannot be used.
+    /// The command line, the configuration or a model file is invalid, or a file cannot be read or written.
     Usage = 2,
-    /// The service refused to start: the cluster does not answer, a topic is missing or wrong, the HTTP address is taken.
+    /// The service cannot start: Kafka is unreachable, a topic is missing or misconfigured, or the HTTP address is in
+    /// use.
     Refused = 3,
-    /// The service stopped because of an error that only a person can mend.
+    /// The service stopped because of an error that needs an operator.
     Fatal = 4,
-    /// The service did not stop within its deadline, or a call to Kafka never returned; a restart helps.
+    /// The service missed its shutdown deadline, or a Kafka call did not return. A restart helps.
     Stuck = 5,
 }
 
@@ -50,15 +54,15 @@ impl From<Exit> for ExitCode {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done
-  1  done, and problems were found: bad lines, a model that does not check, a scenario that fails,
-     a cluster on which the service cannot keep its promise
-  2  the command line, the configuration or a model file cannot be used
-  3  run, topics, doctor, generate, top: the cluster, its topics or the HTTP address cannot be used
-  4  run: stopped by an error that only a person can mend
-  5  run: did not stop in time, or a call to Kafka never returned; restart it";
+  0  success
+  1  completed, but problems were found: invalid lines, an invalid model, a failed scenario,
+     a cluster that does not meet the requirements of exactly-once
+  2  the command line, the configuration or a model file is invalid, or a file cannot be accessed
+  3  run, topics, doctor, generate, top: Kafka, a topic or an HTTP address cannot be used
+  4  run: stopped by an error that needs an operator
+  5  run: missed the shutdown deadline, or a Kafka call did not return; restart it";
 
-/// Computes customer lifecycle stages from Kafka touchpoints and publishes every change exactly once.
+/// Computes customer lifecycle stages from Kafka touchpoints and publishes every change exactly once
 #[derive(Parser, Debug)]
 #[command(name = "lifecycle", version, after_help = EXIT_CODES, arg_required_else_help = true)]
 struct CommandLine {
@@ -84,18 +88,18 @@ enum Command {
     Config(config::ConfigArguments),
 }
 
-/// How a result is written.
+/// Output format of a result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 enum Format {
-    /// For people.
+    /// Text for people
     Text,
-    /// For programs: one object.
+    /// One JSON object, for programs
     Json,
 }
 
-/// Prints `text` to standard output, without its colors where nobody sees them.
+/// Prints `text` to standard output; removes its colors if standard output is not a terminal.
 ///
-/// Whoever reads it may have seen enough and stopped reading: that is no failure, but a full disk is.
+/// A closed pipe (`lifecycle ... | head`) is not a failure; any other write error, such as a full disk, is.
 #[must_use]
 fn print(text: &str) -> Exit {
     let mut output = anstream::stdout().lock();
@@ -108,7 +112,7 @@ fn print(text: &str) -> Exit {
     }
 }
 
-/// Runs the command that the process was started with.
+/// Parses the arguments of the process and runs the command.
 #[must_use]
 pub fn run() -> ExitCode {
     match CommandLine::parse().command {

@@ -1,4 +1,6 @@
-//! `lifecycle replay`: transitions of touchpoints in files, with no Kafka.
+//! `lifecycle replay`: computes transitions from touchpoint files, without Kafka.
+//!
+//! The processing is in `replay`; this file reads lines, handles invalid ones and writes the output.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -14,7 +16,7 @@ use crate::config::ModelChoice;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::Transition;
-use crate::partition::{Partition, Reason};
+use crate::partition::{DeadLetterReason, Partition};
 use crate::replay::{Line, Lines, Replay, ReplayOptions};
 use crate::wire::time::format_timestamp;
 use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
@@ -24,12 +26,12 @@ use crate::wire::transition_json::write_json;
 use super::fact_arguments::{FactArguments, parse_until};
 use super::{Exit, Format, compare};
 
-/// Longer lines are bad lines.
+/// Longer lines are invalid.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
-/// How many bad lines are shown one by one.
-const SHOWN_MAX: u64 = 20;
-/// How much of a line too large is kept in the dead letter.
-const CUT_BYTES: usize = 1024;
+/// How many invalid lines are printed; the others are only counted.
+const PRINTED_MAX: u64 = 20;
+/// How many bytes of an oversized line the dead letter contains.
+const EXCERPT_BYTES: usize = 1024;
 const WRITE_BYTES: usize = 256 * 1024;
 
 const EXAMPLES: &str = "\
@@ -40,29 +42,30 @@ Examples:
   lifecycle replay --model ./my-model.yaml --dead-letters bad.ndjson touchpoints.ndjson
   lifecycle replay --compare retention ./retention-60-days.yaml touchpoints.ndjson.gz";
 
-/// Compute transitions from touchpoints in files, with no Kafka.
+/// Compute transitions from touchpoint files, without Kafka
 ///
-/// Reads touchpoints, one JSON object a line, and writes what the service would publish, in the same order and with
-/// the same ids. Time passes by the touchpoints alone. Blank lines are skipped.
+/// Reads touchpoints, one JSON object per line, and writes the transitions that the service would publish, in the same
+/// order and with the same ids. Event time drives the clock: wake-ups fire when later touchpoints arrive. Blank lines
+/// are skipped.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ReplayArguments {
-    /// A shipped model, or a model file; may be repeated [default: all shipped models]
+    /// Shipped model or model file to run. Can be repeated [default: all shipped models]
     #[arg(long = "model", value_name = "NAME|FILE")]
     models: Vec<String>,
-    /// Replay up to this instant (RFC 3339): later touchpoints are left out, wake-ups due by it are worked off
-    /// [default: the latest touchpoint]
+    /// Replay up to this instant (RFC 3339): ignore later touchpoints, and fire the wake-ups that are due by then
+    /// [default: the time of the latest touchpoint]
     #[arg(long, value_name = "TIME", value_parser = parse_until)]
     until: Option<Timestamp>,
     #[command(flatten)]
     facts: FactArguments,
-    /// What to write
+    /// What to write to standard output
     #[arg(long, value_enum, default_value_t = Output::Transitions)]
     output: Output,
-    /// Write bad lines to this file, with their reasons, and do not count them as a failure
+    /// Write invalid lines and the reasons to this file; the command then succeeds in spite of them
     #[arg(long, value_name = "FILE")]
     dead_letters: Option<PathBuf>,
-    /// Write what changes when the model NEW takes the place of OLD, in place of transitions
+    /// Instead of transitions, write what changes if the model NEW replaces the model OLD
     #[arg(
         long,
         num_args = 2,
@@ -70,13 +73,13 @@ pub(super) struct ReplayArguments {
         conflicts_with_all = ["models", "output", "dead_letters", "summary"]
     )]
     compare: Vec<String>,
-    /// How a comparison is written
+    /// Output format of --compare
     #[arg(long, value_enum, default_value_t = Format::Text, requires = "compare")]
     format: Format,
-    /// Print counts to standard error at the end, also when it is no terminal
+    /// Print counts to standard error at the end, even if it is not a terminal
     #[arg(long)]
     summary: bool,
-    /// Files with touchpoints, plain or gzipped, in the order of arrival; `-` is standard input
+    /// Touchpoint files, plain or gzipped, in order of arrival; - reads standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -85,11 +88,11 @@ pub(super) struct ReplayArguments {
 enum Output {
     /// Transitions, in the order in which they would be published
     Transitions,
-    /// Where each customer stands in each model at the end, in order of customer and model
+    /// Final stage of each customer in each model, in order of customer and model
     Standings,
 }
 
-/// Replays.
+/// Replays the files, or compares two models over them.
 pub(super) fn run(arguments: &ReplayArguments) -> ExitCode {
     if let [old, new] = &arguments.compare[..] {
         let options = ReplayOptions { facts: arguments.facts.options(), until: arguments.until };
@@ -103,10 +106,10 @@ pub(super) fn run(arguments: &ReplayArguments) -> ExitCode {
         }
     };
     match replay(arguments, &models) {
-        Ok(bad_lines) if bad_lines > 0 && arguments.dead_letters.is_none() => Exit::Problems.into(),
+        Ok(invalid_lines) if invalid_lines > 0 && arguments.dead_letters.is_none() => Exit::Problems.into(),
         Ok(_) => Exit::Success.into(),
-        // Whoever read our output has seen enough.
-        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success.into(),
+        // A reader that closes the pipe (`| head`) is not a failure.
+        Err(ReplayError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success.into(),
         Err(failure) => {
             eprintln!("lifecycle replay: {failure}");
             Exit::Usage.into()
@@ -115,23 +118,23 @@ pub(super) fn run(arguments: &ReplayArguments) -> ExitCode {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum ReplayError {
     #[error("{path}: cannot be read: {error}")]
     Input { path: String, error: io::Error },
     #[error("{path}: cannot be written: {error}")]
     DeadLetters { path: String, error: io::Error },
     #[error(
-        "--dead-letters -: standard output is taken by the transitions: name a file, such as bad.ndjson or /dev/stderr"
+        "--dead-letters -: standard output is used for transitions: name a file, such as bad.ndjson or /dev/stderr"
     )]
     DeadLettersToOutput,
-    #[error("{path}: dead letters cannot go there: touchpoints are read from it")]
+    #[error("{path}: dead letters cannot be written to an input file")]
     DeadLettersOverInput { path: String },
     #[error("standard output cannot be written: {0}")]
     Output(io::Error),
 }
 
-/// Returns the number of bad lines.
-fn replay(arguments: &ReplayArguments, models: &Arc<ModelSet>) -> Result<u64, Failure> {
+/// Returns the number of invalid lines.
+fn replay(arguments: &ReplayArguments, models: &Arc<ModelSet>) -> Result<u64, ReplayError> {
     let facts = arguments.facts.options();
     let mut replay = Replay::new(Arc::clone(models), ReplayOptions { facts, until: arguments.until });
     let mut output = BufWriter::with_capacity(WRITE_BYTES, io::stdout().lock());
@@ -146,56 +149,56 @@ fn replay(arguments: &ReplayArguments, models: &Arc<ModelSet>) -> Result<u64, Fa
         }
         Ok(())
     };
-    let mut bad_lines = BadLines::open(arguments.dead_letters.as_deref(), &arguments.files)?;
+    let mut invalid_lines = InvalidLines::open(arguments.dead_letters.as_deref(), &arguments.files)?;
     let progress = progress_bar(&arguments.files);
     let decoder = TouchpointDecoder::new(&models.vocabulary, TouchpointOptions { bytes_max: LINE_BYTES_MAX });
     let mut blank = 0_u64;
 
     for path in &arguments.files {
-        let unreadable = |error| Failure::Input { path: path.display().to_string(), error };
+        let unreadable = |error| ReplayError::Input { path: path.display().to_string(), error };
         let observer = progress.clone();
         let mut lines = Lines::open(path, LINE_BYTES_MAX, move |read| observer.inc(read as u64)).map_err(unreadable)?;
         while let Some(line) = lines.next_line().map_err(unreadable)? {
             if line.is_blank() {
                 blank += 1;
-            } else if line.is_whole() {
+            } else if line.is_complete() {
                 match decoder.decode(line.bytes, &mut Scratch::default()) {
-                    Ok(touchpoint) => replay.apply(&touchpoint, &mut publish).map_err(Failure::Output)?,
-                    Err(malformed) => bad_lines.note(path, line, malformed.reason, &malformed.detail)?,
+                    Ok(touchpoint) => replay.apply(&touchpoint, &mut publish).map_err(ReplayError::Output)?,
+                    Err(error) => invalid_lines.record(path, line, error.reason, &error.detail)?,
                 }
             } else {
                 let detail = format!("{} bytes, at most {LINE_BYTES_MAX}", line.length);
-                bad_lines.note(path, line, Reason::TooLarge, &detail)?;
+                invalid_lines.record(path, line, DeadLetterReason::TooLarge, &detail)?;
             }
         }
     }
-    replay.finish(&mut publish).map_err(Failure::Output)?;
+    replay.finish(&mut publish).map_err(ReplayError::Output)?;
     progress.finish_and_clear();
 
     if arguments.output == Output::Standings {
-        write_standings(replay.partition(), models, &mut output).map_err(Failure::Output)?;
+        write_standings(replay.partition(), models, &mut output).map_err(ReplayError::Output)?;
     }
-    output.flush().map_err(Failure::Output)?;
-    let bad_lines = bad_lines.close()?;
+    output.flush().map_err(ReplayError::Output)?;
+    let invalid_lines = invalid_lines.close()?;
     if arguments.summary || io::stderr().is_terminal() {
-        summarise(&replay, bad_lines, blank);
+        print_summary(&replay, invalid_lines, blank);
     }
-    Ok(bad_lines)
+    Ok(invalid_lines)
 }
 
-fn summarise(replay: &Replay, bad_lines: u64, blank: u64) {
+fn print_summary(replay: &Replay, invalid_lines: u64, blank: u64) {
     let summary = replay.summary();
     let tally = summary.tally;
     let mut text = format!(
         "{} touchpoints: {} applied ({} late, {} of unknown type), {} duplicates",
-        tally.consumed + summary.left_out,
+        tally.consumed + summary.skipped,
         tally.applied,
         tally.late,
         tally.unknown_types,
         tally.duplicates
     );
     for (number, words) in
-        [(summary.left_out, "later than --until"), (bad_lines, "bad lines"), (blank, "blank lines skipped")]
+        [(summary.skipped, "later than --until"), (invalid_lines, "invalid lines"), (blank, "blank lines skipped")]
     {
         if number > 0 {
             _ = write!(text, ", {number} {words}");
@@ -230,7 +233,8 @@ fn write_standings(partition: &Partition, models: &ModelSet, output: &mut impl W
     Ok(())
 }
 
-/// A bar over the bytes of all files; hidden unless a person watches and nothing else is written to the terminal.
+/// Returns a progress bar over the bytes of all files. Hidden if standard error is not a terminal, or standard output
+/// is one.
 fn progress_bar(files: &[PathBuf]) -> ProgressBar {
     if !io::stderr().is_terminal() || io::stdout().is_terminal() {
         return ProgressBar::hidden();
@@ -244,64 +248,74 @@ fn progress_bar(files: &[PathBuf]) -> ProgressBar {
     }
 }
 
-/// Whether both paths lead to one file that keeps what is written; through symbolic links, too.
-fn are_the_same(one: &Path, other: &Path) -> bool {
+/// Returns whether both paths refer to the same regular file, directly or through symbolic links.
+fn is_same_file(one: &Path, other: &Path) -> bool {
     one.is_file() && matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
-/// What becomes of lines that are no touchpoints.
-struct BadLines {
+/// Counts invalid lines, and prints them or writes them to the dead-letter file.
+struct InvalidLines {
     file: Option<(String, BufWriter<File>)>,
     count: u64,
 }
 
-impl BadLines {
-    /// The file at `path` begins anew, so it must be none of the `inputs`.
-    fn open(path: Option<&Path>, inputs: &[PathBuf]) -> Result<Self, Failure> {
+impl InvalidLines {
+    /// Creates or truncates the dead-letter file at `path`, which must not be one of the `inputs`.
+    fn open(path: Option<&Path>, inputs: &[PathBuf]) -> Result<Self, ReplayError> {
         let file = path.map(|path| {
             let name = path.display().to_string();
             if path == Path::new("-") {
-                return Err(Failure::DeadLettersToOutput);
+                return Err(ReplayError::DeadLettersToOutput);
             }
-            if inputs.iter().any(|input| are_the_same(input, path)) {
-                return Err(Failure::DeadLettersOverInput { path: name });
+            if inputs.iter().any(|input| is_same_file(input, path)) {
+                return Err(ReplayError::DeadLettersOverInput { path: name });
             }
             match File::create(path) {
                 Ok(file) => Ok((name, BufWriter::new(file))),
-                Err(error) => Err(Failure::DeadLetters { path: name, error }),
+                Err(error) => Err(ReplayError::DeadLetters { path: name, error }),
             }
         });
         Ok(Self { file: file.transpose()?, count: 0 })
     }
 
-    fn note(&mut self, path: &Path, line: Line<'_>, reason: Reason, detail: &str) -> Result<(), Failure> {
+    fn record(
+        &mut self,
+        path: &Path,
+        line: Line<'_>,
+        reason: DeadLetterReason,
+        detail: &str,
+    ) -> Result<(), ReplayError> {
         self.count += 1;
         let Some((name, file)) = &mut self.file else {
-            if self.count <= SHOWN_MAX {
+            if self.count <= PRINTED_MAX {
                 eprintln!("{}:{}: {}: {detail}", path.display(), line.number, reason.as_str());
             }
             return Ok(());
         };
         write_dead_letter(file, path, line, reason, detail)
-            .map_err(|error| Failure::DeadLetters { path: name.clone(), error })
+            .map_err(|error| ReplayError::DeadLetters { path: name.clone(), error })
     }
 
-    fn close(self) -> Result<u64, Failure> {
+    fn close(self) -> Result<u64, ReplayError> {
         if let Some((path, mut file)) = self.file {
-            file.flush().map_err(|error| Failure::DeadLetters { path, error })?;
-        } else if self.count > SHOWN_MAX {
-            eprintln!("and {} more bad lines; --dead-letters FILE takes them all", self.count - SHOWN_MAX);
+            file.flush().map_err(|error| ReplayError::DeadLetters { path, error })?;
+        } else if self.count > PRINTED_MAX {
+            eprintln!(
+                "and {} more invalid lines; --dead-letters FILE writes all of them to a file",
+                self.count - PRINTED_MAX
+            );
         }
         Ok(self.count)
     }
 }
 
-/// The original is text as it stood; bytes that are no text are written in hexadecimal, a line too large is cut.
+/// Writes one dead letter as a JSON line. It contains the original line as text, or as hexadecimal if the line is not
+/// UTF-8. If the line is too large, it contains only the beginning.
 fn write_dead_letter(
     file: &mut impl Write,
     path: &Path,
     line: Line<'_>,
-    reason: Reason,
+    reason: DeadLetterReason,
     detail: &str,
 ) -> io::Result<()> {
     let mut letter = serde_json::Map::new();
@@ -309,14 +323,14 @@ fn write_dead_letter(
     letter.insert("line".into(), line.number.into());
     letter.insert("reason".into(), reason.as_str().into());
     letter.insert("detail".into(), detail.into());
-    if line.is_whole() {
+    if line.is_complete() {
         match std::str::from_utf8(line.bytes) {
             Ok(text) => letter.insert("original".into(), text.into()),
             Err(_) => letter.insert("original_hex".into(), hexadecimal(line.bytes).into()),
         };
     } else {
-        let cut = &line.bytes[..line.bytes.len().min(CUT_BYTES)];
-        letter.insert("original_begins".into(), String::from_utf8_lossy(cut).into());
+        let excerpt = &line.bytes[..line.bytes.len().min(EXCERPT_BYTES)];
+        letter.insert("original_begins".into(), String::from_utf8_lossy(excerpt).into());
         letter.insert("original_bytes".into(), line.length.into());
     }
     serde_json::to_writer(&mut *file, &letter)?;

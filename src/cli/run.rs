@@ -1,4 +1,6 @@
-//! `lifecycle run`: the service.
+//! `lifecycle run`: starts the service after checking the configuration, the topics and the committed offsets.
+//!
+//! The checks run in order of cost: configuration and models first, then the HTTP address, then the cluster.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,7 +16,9 @@ use crate::kafka::admin::Severity;
 use crate::kafka::{self, Reaction};
 use crate::runtime::{self, Report};
 use crate::service::doctor::{self, Check};
-use crate::service::{Ending, Parts, Service, kafka_options, peers, stop_on_signals, topics, worker_options};
+use crate::service::{
+    ExitReason, Service, ServiceOptions, kafka_options, peers, stop_on_signals, topics, worker_options,
+};
 use crate::telemetry::logging;
 
 use super::Exit;
@@ -25,9 +29,14 @@ Examples:
   lifecycle run --config lifecycle.yaml
   LIFECYCLE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 lifecycle run
 
-SIGTERM or an interrupt stops in order: what was read is committed, the group is left. A second one ends at once.";
+SIGTERM and Ctrl-C shut down gracefully: the service commits its open transaction and leaves the consumer group. A \
+second signal exits immediately; uncommitted records are processed again after the next start.";
 
-/// Run the service: touchpoints in, transitions out, until it is told to stop.
+/// Run the service: consume touchpoints, publish transitions
+///
+/// Joins the consumer group of the touchpoint topic. Transitions, state and consumer offsets are committed in one Kafka
+/// transaction, so each transition is published exactly once. Checks the topics and the committed offsets before it
+/// starts.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RunArguments {
@@ -35,7 +44,7 @@ pub(super) struct RunArguments {
     config: ConfigFile,
 }
 
-/// Runs the service.
+/// Loads the configuration and runs the service until it is stopped.
 pub(super) fn run(arguments: &RunArguments) -> ExitCode {
     let config = match arguments.config.load() {
         Ok(config) => config,
@@ -46,21 +55,21 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
         exit
     });
     if exit == Exit::Stuck {
-        // A thread that does not return would keep the process alive.
+        // Exit explicitly: returning from main would not stop a thread that is blocked.
         std::process::exit(exit as i32);
     }
     exit.into()
 }
 
-/// Called on a thread of its own when a call into the Kafka client never returns.
-fn end_stuck(call: &'static str) {
-    tracing::error!(call, "a call into the kafka client does not return; the process ends");
+/// Exits the process because a call into librdkafka did not return. Runs on the watchdog thread.
+fn exit_on_stuck_call(call: &'static str) {
+    tracing::error!(call, "call into the kafka client did not return, exiting");
     std::process::exit(Exit::Stuck as i32);
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
     let to_do = match error.kind() {
-        io::ErrorKind::AddrInUse => "to another port, or stop what listens there",
+        io::ErrorKind::AddrInUse => "to another port, or stop the program that listens on it",
         _ => "to an address and a port that this process may listen on",
     };
     format!("http.listen: {address}: {error}; set http.listen (or LIFECYCLE_HTTP_LISTEN) {to_do}")
@@ -73,11 +82,11 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         LogFormat::Json => logging::LogFormat::Json,
     };
     logging::start(format, &config.log.level).map_err(|problem| usage(format!("log.level: {problem}")))?;
-    // Before anything that takes time: a stop in order ends in order, however early it comes.
+    // First, so that a signal during startup also shuts down gracefully.
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
     let models = Arc::new(config.models.load(false).map_err(|report| usage(report.to_string()))?);
-    let clients = kafka_options(config, end_stuck);
+    let clients = kafka_options(config, exit_on_stuck_call);
     clients[0].check().map_err(|error| usage(format!("kafka.client: {error}")))?;
     let token = config.http.token_file.as_deref().map(Token::read).transpose().map_err(usage)?;
     let listener = TcpListener::bind(config.http.listen)
@@ -90,43 +99,43 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         touchpoints = config.topics.touchpoints,
         group = config.kafka.group_id,
         http = %address,
-        "lifecycle starts"
+        "lifecycle starting"
     );
     let names: Vec<_> = models.models.iter().map(|model| format!("{} {}", model.name, model.version)).collect();
     tracing::info!(models = names.join(", "), "models loaded");
     let is_stopping = || stop.load(Ordering::Relaxed);
     let findings = match topics::verify(config, is_stopping) {
         Ok(findings) => findings,
-        // Nothing has begun, so a stop that comes before the cluster has answered is in order.
+        // Nothing has started yet, so a signal while the cluster is unreachable ends the process successfully.
         Err(error) if error.reaction == Reaction::Retry && is_stopping() => return Ok(Exit::Success),
         Err(error) => return Err((Exit::Refused, error.to_string())),
     };
     for finding in &findings {
         match finding.severity {
             Severity::Warning => tracing::warn!("{finding}"),
-            Severity::Refusal => tracing::error!("{finding}"),
+            Severity::Error => tracing::error!("{finding}"),
         }
     }
-    if topics::are_refused(&findings) {
-        return Err((Exit::Refused, "the topics cannot be used; `lifecycle doctor` tells all of it".to_owned()));
+    if topics::prevent_start(&findings) {
+        return Err((Exit::Refused, "the topics cannot be used; run `lifecycle doctor` for details".to_owned()));
     }
-    let cannot_ask = |error: kafka::Error| (Exit::Refused, error.to_string());
-    let partitions = topics::partitions(config).map_err(cannot_ask)?;
+    let unavailable = |error: kafka::Error| (Exit::Refused, error.to_string());
+    let partitions = topics::partitions(config).map_err(unavailable)?;
     if let Some(partitions) = partitions {
-        let refusals = doctor::refusals(config, partitions).map_err(cannot_ask)?;
-        for Check { place, what, to_do, .. } in &refusals {
+        let problems = doctor::startup_problems(config, partitions).map_err(unavailable)?;
+        for Check { place, what, to_do, .. } in &problems {
             tracing::error!("{place}: {what}; {to_do}");
         }
-        if !refusals.is_empty() {
-            let problem = "what is committed and what the topics hold do not fit; `lifecycle doctor` tells all of it";
+        if !problems.is_empty() {
+            let problem = "the committed offsets do not match the topics; run `lifecycle doctor` for details";
             return Err((Exit::Refused, problem.to_owned()));
         }
     }
-    let namesakes = doctor::namesakes(config);
-    if !namesakes.is_empty() {
-        tracing::warn!(members = namesakes.join(", "), "the group has members of these names already");
+    let duplicate_members = doctor::duplicate_members(config);
+    if !duplicate_members.is_empty() {
+        tracing::warn!(members = duplicate_members.join(", "), "group already has members with these names");
     }
-    let parts = Parts {
+    let options = ServiceOptions {
         models,
         worker: Arc::new(runtime::Options { partitions, ..worker_options(config) }),
         clients,
@@ -134,18 +143,18 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         peers: peers(config),
         shutdown_deadline: config.shutdown_deadline,
     };
-    let service = Service::start(parts, stop).map_err(|problem| (Exit::Fatal, problem))?;
+    let service = Service::start(options, stop).map_err(|problem| (Exit::Fatal, problem))?;
     match service.wait() {
-        Ending::Stopped(reports) => {
+        ExitReason::Stopped(reports) => {
             let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
             tracing::info!(
                 touchpoints = sum(|report| report.tally.consumed),
                 commits = sum(|report| report.commits),
-                "lifecycle has stopped in order"
+                "lifecycle stopped"
             );
             Ok(Exit::Success)
         }
-        Ending::Fatal(problem) => Err((Exit::Fatal, problem)),
-        Ending::Stuck(problem) => Err((Exit::Stuck, problem)),
+        ExitReason::Fatal(problem) => Err((Exit::Fatal, problem)),
+        ExitReason::Stuck(problem) => Err((Exit::Stuck, problem)),
     }
 }

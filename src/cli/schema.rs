@@ -1,4 +1,4 @@
-//! `lifecycle schema`: JSON Schemas of the files that people write, for their editors.
+//! `lifecycle schema`: prints the JSON Schemas of model and catalogue files, for editors.
 
 use std::process::ExitCode;
 
@@ -12,31 +12,32 @@ Examples:
   lifecycle schema models > model.schema.json
   lifecycle schema catalogue > catalogue.schema.json
 
-An editor with a YAML language server reads it when the model begins with
+Editors with a YAML language server use the schema if the model file starts with
   # yaml-language-server: $schema=model.schema.json";
 
-/// Print the JSON Schema of model files, for editors.
+/// Print the JSON Schema of model files, for editors
 ///
-/// It knows the shape of a file: keys, lists, spellings. Names and conditions are the business of `lifecycle check`.
+/// The schema describes the structure of a file: keys, types and allowed values. It does not check names and
+/// conditions; `lifecycle check` does.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct SchemaArguments {
-    /// Of what
+    /// File type that the schema describes
     #[arg(value_enum)]
-    of: Kind,
+    kind: Kind,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Kind {
     /// Model files
     Models,
-    /// Catalogues of touchpoints
+    /// Catalogues of touchpoint types
     Catalogue,
 }
 
-/// Prints.
+/// Prints the schema.
 pub(super) fn run(arguments: &SchemaArguments) -> ExitCode {
-    let schema = match arguments.of {
+    let schema = match arguments.kind {
         Kind::Models => model_schema(),
         Kind::Catalogue => catalogue_schema(),
     };

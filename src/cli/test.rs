@@ -1,4 +1,4 @@
-//! `lifecycle test`: runs scenario files and shows where they went another way.
+//! `lifecycle test`: runs scenario files and prints the differences. Parsing and running are in `scenario`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,8 +13,8 @@ use super::{Exit, print};
 use crate::config::ModelChoice;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::touchpoint::FactOptions;
-use crate::scenario::{Coverage, Difference, FILE_BYTES_MAX, Failure, parse, read_head, run as run_scenario};
-use crate::scenario::{Mistake, shipped_scenarios};
+use crate::scenario::{Coverage, Difference, FILE_BYTES_MAX, Failure, parse, parse_header, run as run_scenario};
+use crate::scenario::{SyntaxError, shipped_scenarios};
 use crate::wire::model_file::shipped_names;
 
 const EXTENSION: &str = "scenario";
@@ -32,36 +32,37 @@ A scenario:
   +2 days           order_completed order_id=A amount=30 -> became_new_customer
   45 days later     nothing happens";
 
-/// Run scenarios: what a customer does, and what is expected to be published.
+/// Run scenarios, the tests of a model: touchpoints and the transitions to expect
 ///
-/// A model is tested by the file of its name that ends in `.scenario` and lies beside it. Everything that is published
-/// must be expected. Without arguments the scenarios of the shipped models are run.
+/// The scenarios of my-model.yaml are in my-model.scenario in the same folder. A scenario fails if an expected
+/// transition is missing or an unexpected one is published. Without arguments, runs the scenarios of the shipped
+/// models.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TestArguments {
-    /// Also tell which stages and names of the models no scenario reaches, and count them as problems
+    /// Also report the stages and transition names that no scenario reaches; makes the command fail if there are any
     #[arg(long)]
     coverage: bool,
-    /// Model files, scenario files, folders of scenario files, or names of shipped models
+    /// Model files, scenario files, folders with scenario files, or names of shipped models
     #[arg(value_name = "MODEL|SCENARIO")]
     paths: Vec<String>,
 }
 
-/// A scenario file to be run.
-struct Sheet {
-    /// As it is told to people.
+/// A scenario file to run.
+struct ScenarioFile {
+    /// Name for messages.
     name: String,
     text: String,
-    /// Where relative paths start; `None` for what ships inside the program.
+    /// Base of relative paths; `None` for scenarios that ship with the program.
     directory: Option<PathBuf>,
-    /// The model when the file names none: a file name without its extension.
+    /// File name without extension; used as the model name if the file does not name a model.
     stem: String,
 }
 
-/// Runs the scenarios.
+/// Runs the scenarios and prints the results.
 pub(super) fn run(arguments: &TestArguments) -> ExitCode {
-    let sheets = match sheets(&arguments.paths) {
-        Ok(sheets) => sheets,
+    let files = match files(&arguments.paths) {
+        Ok(files) => files,
         Err(message) => {
             eprintln!("lifecycle test: {message}");
             return Exit::Usage.into();
@@ -69,8 +70,8 @@ pub(super) fn run(arguments: &TestArguments) -> ExitCode {
     };
     let mut total = Total::default();
     let mut exit = Exit::Success;
-    for sheet in &sheets {
-        let printed = match total.run(sheet, arguments.coverage) {
+    for file in &files {
+        let printed = match total.run(file, arguments.coverage) {
             Ok(text) => print(&text),
             Err(report) => {
                 eprintln!("{report}");
@@ -99,21 +100,21 @@ struct Total {
 }
 
 impl Total {
-    /// Runs a file; the outcome as text, or why the file cannot be used.
-    fn run(&mut self, sheet: &Sheet, tells_coverage: bool) -> Result<String, String> {
-        let mistakes = |mistakes: Vec<Mistake>| {
-            let lines: Vec<String> = mistakes.iter().map(|mistake| format!("{}:{mistake}", sheet.name)).collect();
+    /// Runs all scenarios of a file and returns the results as text, or the reason why the file is invalid.
+    fn run(&mut self, file: &ScenarioFile, with_coverage: bool) -> Result<String, String> {
+        let syntax_errors = |syntax_errors: Vec<SyntaxError>| {
+            let lines: Vec<String> = syntax_errors.iter().map(|error| format!("{}:{error}", file.name)).collect();
             lines.join("\n")
         };
-        let head = read_head(&sheet.text).map_err(mistakes)?;
-        let names: Vec<String> = head.models.into_iter().map(|(_, name)| name).collect();
-        let models = load(sheet, &names)?;
-        let scenarios = parse(&sheet.text, &models).map_err(mistakes)?;
+        let header = parse_header(&file.text).map_err(syntax_errors)?;
+        let names: Vec<String> = header.models.into_iter().map(|(_, name)| name).collect();
+        let models = load(file, &names)?;
+        let scenarios = parse(&file.text, &models).map_err(syntax_errors)?;
         let mut options = FactOptions::default();
-        options.currency = head.currency.unwrap_or(options.currency);
+        options.currency = header.currency.unwrap_or(options.currency);
 
         let mut coverage = Coverage::default();
-        let mut text = format!("{}\n", sheet.name);
+        let mut text = format!("{}\n", file.name);
         for scenario in &scenarios {
             let failures = run_scenario(scenario, &models, &options, &mut coverage);
             let verdict = if failures.is_empty() { "ok    " } else { "FAILED" };
@@ -124,7 +125,7 @@ impl Total {
             self.scenarios += 1;
             self.failed += usize::from(!failures.is_empty());
         }
-        if tells_coverage {
+        if with_coverage {
             for model in &models.models {
                 let unreached = coverage.unreached(model);
                 self.unreached += unreached.len();
@@ -148,68 +149,73 @@ fn write_failure(text: &mut String, failure: &Failure) {
                     _ = writeln!(text, "                    {line}");
                 }
             }
-            Difference::Disordered { got } => {
-                _ = writeln!(text, "      all of it was published, but in this order:");
+            Difference::OutOfOrder { got } => {
+                _ = writeln!(text, "      the expected transitions were published, but in this order:");
                 for line in got {
                     _ = writeln!(text, "                  {line}");
                 }
             }
-            Difference::Otherwise { expected, got } => {
+            Difference::Mismatch { expected, got } => {
                 _ = writeln!(text, "      - expected  {expected}\n      + got       {got}");
             }
         }
     }
 }
 
-/// The models that a file names, or the one beside it.
-fn load(sheet: &Sheet, names: &[String]) -> Result<Arc<ModelSet>, String> {
-    let stem = [sheet.stem.clone()];
+/// Loads the models that the scenario file names, or the model file with the same name in the same folder.
+fn load(file: &ScenarioFile, names: &[String]) -> Result<Arc<ModelSet>, String> {
+    let stem = [file.stem.clone()];
     let names = if names.is_empty() { &stem } else { names };
-    let directory = sheet.directory.clone().unwrap_or_default();
-    // A model beside the scenarios goes before a shipped one of the same name: it may be an edited copy.
+    let directory = file.directory.clone().unwrap_or_default();
+    // A model file next to the scenarios takes precedence over a shipped model with the same name.
     let beside = |name: &String| {
-        let file = format!("{name}.yaml");
-        let is_beside = sheet.directory.is_some() && directory.join(&file).is_file();
-        if is_beside { file } else { name.clone() }
+        let model_file = format!("{name}.yaml");
+        let is_beside = file.directory.is_some() && directory.join(&model_file).is_file();
+        if is_beside { model_file } else { name.clone() }
     };
     let choice = ModelChoice { names: names.iter().map(beside).collect(), directory, ..ModelChoice::default() };
     let color = std::io::stderr().is_terminal();
-    choice.load(color).map(Arc::new).map_err(|report| format!("{}: {report}", sheet.name))
+    choice.load(color).map(Arc::new).map_err(|report| format!("{}: {report}", file.name))
 }
 
-fn sheets(paths: &[String]) -> Result<Vec<Sheet>, String> {
+fn files(paths: &[String]) -> Result<Vec<ScenarioFile>, String> {
     if paths.is_empty() {
-        return shipped_names().iter().map(|name| shipped_sheet(name)).collect();
+        return shipped_names().iter().map(|name| shipped_file(name)).collect();
     }
-    let mut sheets = Vec::new();
+    let mut files = Vec::new();
     for text in paths {
         let path = Path::new(text);
         let extension = path.extension().and_then(|extension| extension.to_str());
         match extension {
-            Some(EXTENSION) => sheets.push(open(path)?),
+            Some(EXTENSION) => files.push(open(path)?),
             Some("yaml" | "yml") => {
                 let beside = path.with_extension(EXTENSION);
                 if !beside.is_file() {
                     let beside = beside.display();
-                    return Err(format!("{text} has no scenarios: write them to {beside}, or name their file"));
+                    return Err(format!("{text} has no scenarios: create {beside}, or pass a scenario file"));
                 }
-                sheets.push(open(&beside)?);
+                files.push(open(&beside)?);
             }
-            _ if path.is_dir() => sheets.extend(open_all(path)?),
-            _ => sheets.push(shipped_sheet(text)?),
+            _ if path.is_dir() => files.extend(open_all(path)?),
+            _ => files.push(shipped_file(text)?),
         }
     }
-    Ok(sheets)
+    Ok(files)
 }
 
-fn shipped_sheet(name: &str) -> Result<Sheet, String> {
+fn shipped_file(name: &str) -> Result<ScenarioFile, String> {
     let text = shipped_scenarios(name).ok_or_else(|| {
-        format!("`{name}` is no shipped model, no folder, and no file that ends in .yaml or .{EXTENSION}")
+        format!("`{name}` is not a shipped model, a folder, or a file with the extension .yaml or .{EXTENSION}")
     })?;
-    Ok(Sheet { name: format!("{name}.{EXTENSION}"), text: text.to_owned(), directory: None, stem: name.to_owned() })
+    Ok(ScenarioFile {
+        name: format!("{name}.{EXTENSION}"),
+        text: text.to_owned(),
+        directory: None,
+        stem: name.to_owned(),
+    })
 }
 
-fn open_all(directory: &Path) -> Result<Vec<Sheet>, String> {
+fn open_all(directory: &Path) -> Result<Vec<ScenarioFile>, String> {
     let unreadable = |error| format!("{}: cannot be read: {error}", directory.display());
     let entries = fs::read_dir(directory).map_err(unreadable)?;
     let mut files = Vec::new();
@@ -220,20 +226,20 @@ fn open_all(directory: &Path) -> Result<Vec<Sheet>, String> {
         }
     }
     if files.is_empty() {
-        return Err(format!("{} holds no file that ends in .{EXTENSION}", directory.display()));
+        return Err(format!("{} contains no file with the extension .{EXTENSION}", directory.display()));
     }
     files.sort();
     files.iter().map(|path| open(path)).collect()
 }
 
-fn open(path: &Path) -> Result<Sheet, String> {
+fn open(path: &Path) -> Result<ScenarioFile, String> {
     let unreadable = |error: &dyn std::fmt::Display| format!("{}: cannot be read: {error}", path.display());
     let length = fs::metadata(path).map_err(|error| unreadable(&error))?.len();
     if length > FILE_BYTES_MAX {
-        return Err(unreadable(&format!("it has {length} bytes, {FILE_BYTES_MAX} are allowed")));
+        return Err(unreadable(&format!("it has {length} bytes, the limit is {FILE_BYTES_MAX}")));
     }
     let text = fs::read_to_string(path).map_err(|error| unreadable(&error))?;
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let directory = Some(path.parent().unwrap_or(Path::new("")).to_owned());
-    Ok(Sheet { name: path.display().to_string(), text, directory, stem })
+    Ok(ScenarioFile { name: path.display().to_string(), text, directory, stem })
 }

@@ -1,4 +1,4 @@
-//! `lifecycle top`: the view of the demo over a service that runs elsewhere.
+//! `lifecycle top`: shows a running service in the terminal, over its HTTP API. Uses the same view as the demo.
 
 use std::fs;
 use std::io;
@@ -16,8 +16,8 @@ use crate::live::terminal;
 use crate::service::stop_on_signals;
 
 use super::Exit;
-use super::number::whole;
-use super::watch::{End, PREFERRED, Watch};
+use super::number::whole_number_in;
+use super::watch::{PREFERRED_MODELS, Watch, WatchEnd};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,30 +25,32 @@ Examples:
   lifecycle top --url http://127.0.0.1:8080 --token-file token --model retention
   lifecycle top --lines --seconds 60 > seen.txt
 
-What is shown is what that one instance works on. ? shows the keys.";
+Shows the partitions of one instance, not of the whole consumer group. Press ? for the keys.";
 
 /// Watch a running service: customers by stage, moves, transitions, one customer
+///
+/// Fills the terminal, or prints lines if standard output is not a terminal. Reads the HTTP API of the service.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TopArguments {
-    /// Where the service is
+    /// Base URL of the service
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// The file with the token that the service asks for
+    /// File with the bearer token of the service, if it requires one
     #[arg(long, value_name = "FILE", env = "LIFECYCLE_HTTP_TOKEN_FILE")]
     token_file: Option<PathBuf>,
-    /// The model to show first
+    /// Model to show first
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Print plain lines, also on a terminal
+    /// Print plain lines instead of filling the terminal
     #[arg(long)]
     lines: bool,
-    /// Stop after so many seconds [default: at Ctrl-C]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(1, 86_400))]
+    /// Stop after this many seconds [default: run until Ctrl-C]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number_in::<u64>(1, 86_400))]
     seconds: Option<u64>,
 }
 
-/// Watches.
+/// Connects to the service and shows it.
 pub(super) fn run(arguments: &TopArguments) -> ExitCode {
     let exit = watch(arguments).unwrap_or_else(|(exit, problem)| {
         eprintln!("lifecycle top: {problem}");
@@ -61,14 +63,16 @@ fn watch(arguments: &TopArguments) -> Result<Exit, (Exit, String)> {
     let usage = |problem: String| (Exit::Usage, problem);
     let token = arguments.token_file.as_deref().map(token).transpose().map_err(usage)?;
     let client = Client::new(&arguments.url, token.as_deref()).map_err(usage)?;
-    // Told at once, and not on a screen that is gone in a moment.
+    // Connect before the screen opens, so that an error message stays visible.
     let running = client.models().map_err(|problem| (Exit::Refused, problem))?;
     let names: Vec<&str> = running.iter().map(|model| model.name.as_str()).collect();
     let models = match &arguments.model {
         Some(model) if names.contains(&model.as_str()) => vec![model.clone()],
-        Some(model) => return Err(usage(format!("no model {model} runs there: {} do", names.join(", ")))),
+        Some(model) => {
+            return Err(usage(format!("the service does not run the model {model}; it runs {}", names.join(", "))));
+        }
         None => {
-            let preferred: Vec<&str> = PREFERRED.into_iter().filter(|name| names.contains(name)).collect();
+            let preferred: Vec<&str> = PREFERRED_MODELS.into_iter().filter(|name| names.contains(name)).collect();
             let shown = if preferred.is_empty() { names } else { preferred };
             shown.into_iter().map(str::to_owned).collect()
         }
@@ -82,14 +86,14 @@ fn watch(arguments: &TopArguments) -> Result<Exit, (Exit, String)> {
             stop.store(true, Ordering::Relaxed);
         });
     }
-    let subject = client.url().trim_start_matches("http://").to_owned();
-    let fills_screen = Watch::fills_screen(arguments.lines);
-    let watch = Watch { client, subject: &subject, models, fills_screen };
+    let title = client.url().trim_start_matches("http://").to_owned();
+    let is_full_screen = Watch::is_full_screen(arguments.lines);
+    let watch = Watch { client, title: &title, models, is_full_screen };
     match watch.run(&stop, || None, |_| ()) {
-        End::Asked(lines) if !fills_screen => drop(lines.farewell(&mut io::stdout().lock())),
-        End::Asked(_) | End::Closed => {}
-        End::Terminal(error) => {
-            return Err(usage(format!("the terminal cannot be used: {error}; --lines does without")));
+        WatchEnd::Stopped(lines) if !is_full_screen => drop(lines.print_totals(&mut io::stdout().lock())),
+        WatchEnd::Stopped(_) | WatchEnd::ReaderClosed => {}
+        WatchEnd::Terminal(error) => {
+            return Err(usage(format!("cannot use the terminal: {error}; try --lines")));
         }
     }
     Ok(Exit::Success)

@@ -1,4 +1,4 @@
-//! `lifecycle topics`: makes the topics that the service needs, and says what is wrong with them.
+//! `lifecycle topics`: creates the topics that the service needs, and verifies their settings.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use crate::kafka::admin::Creation;
 use crate::service::topics;
 
 use super::config::ConfigFile;
-use super::number::whole;
+use super::number::whole_number_in;
 use super::{Exit, print};
 
 const EXAMPLES: &str = "\
@@ -19,34 +19,36 @@ Examples:
   lifecycle topics --create --partitions 12 --config lifecycle.yaml
   lifecycle topics --verify --config lifecycle.yaml
 
-Exit codes: 1 when the service does not start on the topics, 3 when the cluster does not answer.";
+Exit codes: 1 if the service would refuse to start with these topics, 3 if Kafka is unreachable.";
 
-/// Make the topics that the service needs, or say what is wrong with them.
+/// Create or verify the topics that the service needs
+///
+/// The topic names come from the configuration. Existing topics are never changed.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TopicsArguments {
     #[command(flatten)]
     config: ConfigFile,
-    /// Make the topics that are missing, then look at all of them
+    /// Create the missing topics, then verify all of them
     #[arg(long)]
     create: bool,
-    /// Look at the topics and print everything that is wrong with them
+    /// Verify the topics and print every problem; changes nothing
     #[arg(long)]
     verify: bool,
-    /// How many partitions new topics get, unless the topic of touchpoints is there already and has its own number
-    #[arg(long, value_name = "N", default_value_t = 12, allow_negative_numbers = true, value_parser = whole::<i32>(1, 100_000))]
+    /// Partition count of new topics. If the touchpoint topic exists, its partition count is used instead
+    #[arg(long, value_name = "N", default_value_t = 12, allow_negative_numbers = true, value_parser = whole_number_in::<i32>(1, 100_000))]
     partitions: i32,
-    /// How many replicas new topics get [default: what the cluster gives]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<i32>(1, 100))]
+    /// Replication factor of new topics [default: the broker's default]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number_in::<i32>(1, 100))]
     replication: Option<i32>,
 }
 
-/// Makes topics and looks at them.
+/// Creates and verifies the topics.
 pub(super) fn run(arguments: &TopicsArguments) -> ExitCode {
     if !arguments.create && !arguments.verify {
         eprintln!(
-            "lifecycle topics: say what to do: --create makes the topics that are missing and looks at all of them, --verify \
-             looks at them and changes nothing"
+            "lifecycle topics: choose an action: --create creates the missing topics and verifies all of them, --verify \
+             verifies them and changes nothing"
         );
         return Exit::Usage.into();
     }
@@ -69,25 +71,25 @@ fn create_and_verify(arguments: &TopicsArguments, config: &Config) -> Result<Exi
         for (topic, creation) in topics::create(config, arguments.partitions, arguments.replication)? {
             let creation = match creation {
                 Creation::Created => "created",
-                Creation::Existed => "there already",
+                Creation::Existed => "already exists",
             };
             _ = writeln!(text, "{topic}: {creation}");
         }
-        // Told at once: looking at the topics may fail.
+        // Print before verifying, which may fail.
         let printed = print(&text);
         if printed != Exit::Success {
             return Ok(printed);
         }
         text.clear();
     }
-    // Asked once: a person waits for the answer.
+    // No retries: the user is waiting.
     let findings = topics::verify(config, || true)?;
     for finding in &findings {
         _ = writeln!(text, "{finding}");
     }
     if findings.is_empty() {
-        text.push_str("the topics are good\n");
+        text.push_str("all topics are correct\n");
     }
     let printed = print(&text);
-    Ok(if printed == Exit::Success && topics::are_refused(&findings) { Exit::Problems } else { printed })
+    Ok(if printed == Exit::Success && topics::prevent_start(&findings) { Exit::Problems } else { printed })
 }

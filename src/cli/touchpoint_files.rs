@@ -1,21 +1,25 @@
-//! The touchpoints of files, line by line, for commands that only look at them.
+//! Reads touchpoint files line by line, for commands that print invalid lines and skip them.
 
 use std::path::PathBuf;
 
 use crate::replay::Lines;
 use crate::wire::touchpoint_json::TouchpointOptions;
 
-/// Longer lines are bad lines.
+/// Longer lines are invalid.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
-/// How many bad lines are shown one by one.
-const SHOWN_MAX: u64 = 20;
+/// How many invalid lines are printed; the others are only counted.
+const PRINTED_MAX: u64 = 20;
 
 pub(super) const TOUCHPOINT_OPTIONS: TouchpointOptions = TouchpointOptions { bytes_max: LINE_BYTES_MAX };
 
-/// Hands each line to `take`, which says what is wrong with it. Bad lines are told on standard error; returns how many
-/// there were, or which file cannot be read and why.
-pub(super) fn each_line(files: &[PathBuf], mut take: impl FnMut(&[u8]) -> Result<(), String>) -> Result<u64, String> {
-    let mut bad = 0;
+/// Calls `apply` with each line, and prints the error that it returns for an invalid line to standard error.
+///
+/// Returns the number of invalid lines, or an error message if a file cannot be read.
+pub(super) fn for_each_line(
+    files: &[PathBuf],
+    mut apply: impl FnMut(&[u8]) -> Result<(), String>,
+) -> Result<u64, String> {
+    let mut invalid = 0;
     for path in files {
         let unreadable = |error| format!("{}: cannot be read: {error}", path.display());
         let mut lines = Lines::open(path, LINE_BYTES_MAX, |_| {}).map_err(unreadable)?;
@@ -23,21 +27,21 @@ pub(super) fn each_line(files: &[PathBuf], mut take: impl FnMut(&[u8]) -> Result
             if line.is_blank() {
                 continue;
             }
-            let outcome = if line.is_whole() {
-                take(line.bytes)
+            let outcome = if line.is_complete() {
+                apply(line.bytes)
             } else {
                 Err(format!("{} bytes, at most {LINE_BYTES_MAX}", line.length))
             };
             if let Err(detail) = outcome {
-                bad += 1;
-                if bad <= SHOWN_MAX {
+                invalid += 1;
+                if invalid <= PRINTED_MAX {
                     eprintln!("{}:{}: {detail}", path.display(), line.number);
                 }
             }
         }
     }
-    if bad > SHOWN_MAX {
-        eprintln!("and {} more bad lines", bad - SHOWN_MAX);
+    if invalid > PRINTED_MAX {
+        eprintln!("and {} more invalid lines", invalid - PRINTED_MAX);
     }
-    Ok(bad)
+    Ok(invalid)
 }

@@ -1,4 +1,6 @@
-//! Watching a service: on a full screen where there is a terminal, else in plain lines.
+//! Shows a service on a full screen, or in plain lines if there is no terminal. Shared by `top` and `demo`.
+//!
+//! A separate thread polls the HTTP API, so a slow response does not block keyboard input.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,90 +9,103 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::live::client::Client;
-use crate::live::{Lines, Pace, Told, View, Wish, terminal};
+use crate::live::{Action, ClockStatus, LinePrinter, Update, View, terminal};
 
-/// How long is waited for something to print before it is looked at the clock.
-const LINE_PATIENCE: Duration = Duration::from_millis(50);
-/// Models that people understand at once; the first of them that runs is shown first.
-pub(super) const PREFERRED: [&str; 2] = ["classic_seven", "retention"];
+/// How long the line printer waits for an update before it checks the time.
+const LINE_TIMEOUT: Duration = Duration::from_millis(50);
+/// Models that are easy to understand without explanation; shown first if the service runs them.
+pub(super) const PREFERRED_MODELS: [&str; 2] = ["classic_seven", "retention"];
 
-/// What is watched, and how.
+/// The service to show, and how to show it.
 pub(super) struct Watch<'a> {
     pub(super) client: Client,
-    /// A few words for the title.
-    pub(super) subject: &'a str,
-    /// Models whose transitions are printed in plain lines, the first of which is shown first.
+    /// Title of the view.
+    pub(super) title: &'a str,
+    /// Models whose transitions the line printer prints. The full-screen view starts with the first one.
     pub(super) models: Vec<String>,
-    /// Whether to fill the screen; else plain lines are printed.
-    pub(super) fills_screen: bool,
+    /// True for the full-screen view, false for plain lines.
+    pub(super) is_full_screen: bool,
 }
 
-/// Why nobody watches any more.
+/// Why the view ended.
 #[derive(Debug)]
-pub(super) enum End {
-    /// It was asked for, or what there was to see is over.
-    Asked(Box<Lines>),
-    /// Whoever read the lines has seen enough.
-    Closed,
-    /// The terminal cannot be used.
+pub(super) enum WatchEnd {
+    /// The user quit, or the stop flag was set.
+    Stopped(Box<LinePrinter>),
+    /// The reader of standard output closed the pipe.
+    ReaderClosed,
+    /// Terminal input or output failed.
     Terminal(io::Error),
 }
 
 impl Watch<'_> {
-    /// Whether a full screen is to be filled, unless the person asks for lines.
-    pub(super) fn fills_screen(asks_for_lines: bool) -> bool {
-        !asks_for_lines && terminal::is_at_hand()
+    /// Returns whether to use the full-screen view: if there is a terminal, and the user has not requested lines.
+    pub(super) fn is_full_screen(lines_requested: bool) -> bool {
+        !lines_requested && terminal::is_available()
     }
 
-    /// Watches until `stop` is set or a key says so. `pace` tells how the customers' time runs where this program rules it, and
-    /// `rule` is asked to change that.
-    pub(super) fn run(self, stop: &AtomicBool, pace: impl Fn() -> Option<Pace>, rule: impl Fn(&Wish)) -> End {
-        let Self { client, subject, models, fills_screen } = self;
-        let (tell, told) = mpsc::channel();
-        let (look, looks) = mpsc::channel();
-        let asking = thread::Builder::new().name("asking".to_owned()).spawn(move || client.follow(&tell, &looks));
-        if let Err(error) = asking {
-            return End::Terminal(error);
+    /// Shows the service until `stop` is set or the user quits.
+    ///
+    /// In the demo, `clock_status` returns the state of the simulated clock, and `control` receives the actions that
+    /// change it.
+    pub(super) fn run(
+        self,
+        stop: &AtomicBool,
+        clock_status: impl Fn() -> Option<ClockStatus>,
+        control: impl Fn(&Action),
+    ) -> WatchEnd {
+        let Self { client, title, models, is_full_screen } = self;
+        let (update_sender, updates) = mpsc::channel();
+        let (customer_sender, customers) = mpsc::channel();
+        let poller = thread::Builder::new().name("http-poller".to_owned());
+        let poller = poller.spawn(move || client.follow(&update_sender, &customers));
+        if let Err(error) = poller {
+            return WatchEnd::Terminal(error);
         }
-        let lines = Lines::new(&models, io::stdout().is_terminal() && terminal::look().has_color);
-        if !fills_screen {
-            return print(lines, stop, pace, &told);
+        let lines = LinePrinter::new(&models, io::stdout().is_terminal() && terminal::theme().has_color);
+        if !is_full_screen {
+            return print(lines, stop, clock_status, &updates);
         }
-        let mut view = View::new(subject, models.first().map(String::as_str));
-        let grant = |wish: Wish| match wish {
-            // Whoever asks the service has gone only when the service has.
-            Wish::Look(id) => drop(look.send(Some(id))),
-            Wish::LookAway => drop(look.send(None)),
-            Wish::Quit => {}
-            other => rule(&other),
+        let mut view = View::new(title, models.first().map(String::as_str));
+        let perform = |action: Action| match action {
+            // Sending fails only after the polling thread has ended; then there is no customer to show.
+            Action::OpenCustomer(id) => drop(customer_sender.send(Some(id))),
+            Action::CloseCustomer => drop(customer_sender.send(None)),
+            Action::Quit => {}
+            other => control(&other),
         };
-        match terminal::show(&mut view, terminal::look(), &told, stop, pace, grant) {
-            Ok(()) => End::Asked(Box::new(lines)),
-            Err(error) => End::Terminal(error),
+        match terminal::show(&mut view, terminal::theme(), &updates, stop, clock_status, perform) {
+            Ok(()) => WatchEnd::Stopped(Box::new(lines)),
+            Err(error) => WatchEnd::Terminal(error),
         }
     }
 }
 
-fn print(mut lines: Lines, stop: &AtomicBool, pace: impl Fn() -> Option<Pace>, told: &Receiver<Told>) -> End {
-    let begun = Instant::now();
+fn print(
+    mut lines: LinePrinter,
+    stop: &AtomicBool,
+    clock_status: impl Fn() -> Option<ClockStatus>,
+    updates: &Receiver<Update>,
+) -> WatchEnd {
+    let started = Instant::now();
     let mut out = io::stdout().lock();
-    let mut print_one = |lines: &mut Lines| -> io::Result<bool> {
-        let told = told.recv_timeout(LINE_PATIENCE);
-        let now = begun.elapsed();
-        match told {
-            Ok(told) => lines.hear(told, now, &mut out)?,
+    let mut print_one = |lines: &mut LinePrinter| -> io::Result<bool> {
+        let update = updates.recv_timeout(LINE_TIMEOUT);
+        let now = started.elapsed();
+        match update {
+            Ok(update) => lines.apply(update, now, &mut out)?,
             Err(RecvTimeoutError::Timeout) => out.flush()?,
             Err(RecvTimeoutError::Disconnected) => return Ok(false),
         }
-        lines.pass_time(now, pace(), &mut out)?;
+        lines.tick(now, clock_status(), &mut out)?;
         Ok(true)
     };
     while !stop.load(Ordering::Relaxed) {
         match print_one(&mut lines) {
             Ok(true) => {}
             Ok(false) => break,
-            Err(_) => return End::Closed,
+            Err(_) => return WatchEnd::ReaderClosed,
         }
     }
-    End::Asked(Box::new(lines))
+    WatchEnd::Stopped(Box::new(lines))
 }

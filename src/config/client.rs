@@ -1,44 +1,44 @@
-//! Settings handed to the Kafka client: which are secrets, and where secrets come from.
+//! Settings that are passed to the Kafka client: reads secrets from files, and redacts every value that may be one.
 
 use std::fmt;
 use std::path::Path;
 
-use crate::kafka::settings::refuse_owned_settings;
+use crate::kafka::settings::reject_owned_settings;
 
 use super::settings::read_limited;
 
-/// How many bytes a file with a secret may have.
+/// Maximum size of a file that holds a secret, in bytes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
-/// A value for the Kafka client. Shown only when it can be no secret.
+/// The value of a Kafka client setting. Printed as `***` unless it is known not to be a secret.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Setting {
+pub struct ClientSetting {
     value: String,
-    is_shown: bool,
+    is_printable: bool,
 }
 
-impl Setting {
-    /// The value; for the client alone.
+impl ClientSetting {
+    /// Returns the value, which may be a secret; pass it only to the Kafka client.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.value
     }
 
-    /// The value if it can be no secret, else `***`.
+    /// Returns the value if it is known not to be a secret, else `***`.
     #[must_use]
-    pub fn shown(&self) -> &str {
-        if self.is_shown { &self.value } else { "***" }
+    pub fn redacted(&self) -> &str {
+        if self.is_printable { &self.value } else { "***" }
     }
 }
 
-impl fmt::Debug for Setting {
+impl fmt::Debug for ClientSetting {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.shown())
+        formatter.write_str(self.redacted())
     }
 }
 
-/// Beginnings of names whose values can be no secrets.
-const SHOWN: &[&str] = &[
+/// Prefixes of the names of settings that are not secret.
+const PRINTABLE: &[&str] = &[
     "security.protocol",
     "sasl.mechanism",
     "sasl.username",
@@ -66,29 +66,29 @@ const SHOWN: &[&str] = &[
     "message.max.bytes",
 ];
 
-/// Parts of names whose values are secrets: not written in the configuration file itself.
-const SECRET: &[&str] = &["password", "secret", "passphrase", ".pem", "sasl.oauthbearer.config", "token.value"];
+/// Substrings of the names of secret settings. The configuration file must not contain their values in plain text.
+const SECRET_PARTS: &[&str] = &["password", "secret", "passphrase", ".pem", "sasl.oauthbearer.config", "token.value"];
 
-/// The setting `name` as the file has it.
-pub(super) fn from_file(name: &str, text: &str, directory: &Path) -> Result<Setting, String> {
-    if !text.starts_with("file:") && SECRET.iter().any(|part| name.contains(part)) {
+/// Reads the setting `name` from the configuration file.
+pub(super) fn from_file(name: &str, text: &str, directory: &Path) -> Result<ClientSetting, String> {
+    if !text.starts_with("file:") && SECRET_PARTS.iter().any(|part| name.contains(part)) {
         let variable = name.replace('.', "_").to_uppercase();
         return Err(format!(
-            "a secret does not belong in this file: write `file:/path` to read it from there, or set LIFECYCLE_KAFKA_CLIENT_{variable}"
+            "a secret must not be written in this file: write `file:/path` to read it from another file, or set LIFECYCLE_KAFKA_CLIENT_{variable}"
         ));
     }
     from_variable(name, text, directory)
 }
 
-/// The setting `name` as a variable has it, where a secret may stand in the open.
-pub(super) fn from_variable(name: &str, text: &str, directory: &Path) -> Result<Setting, String> {
-    refuse_owned_settings(&[(name.to_owned(), String::new())]).map_err(|refused| refused.message)?;
+/// Reads the setting `name` from an environment variable, which may contain a secret in plain text.
+pub(super) fn from_variable(name: &str, text: &str, directory: &Path) -> Result<ClientSetting, String> {
+    reject_owned_settings(&[(name.to_owned(), String::new())]).map_err(|owned| owned.message)?;
     let Some(path) = text.strip_prefix("file:") else {
-        let is_shown = SHOWN.iter().any(|beginning| name.starts_with(beginning));
-        return Ok(Setting { value: text.to_owned(), is_shown });
+        let is_printable = PRINTABLE.iter().any(|prefix| name.starts_with(prefix));
+        return Ok(ClientSetting { value: text.to_owned(), is_printable });
     };
     let path = directory.join(path);
     let content =
         read_limited(&path, SECRET_BYTES_MAX).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    Ok(Setting { value: content.trim_end_matches(['\r', '\n']).to_owned(), is_shown: false })
+    Ok(ClientSetting { value: content.trim_end_matches(['\r', '\n']).to_owned(), is_printable: false })
 }

@@ -1,316 +1,330 @@
-//! Every key of the configuration: where it stands, what it means, what it is when nobody sets it.
+//! All configuration keys: path, syntax, default and meaning.
 //!
-//! The one table behind the file, the environment, `lifecycle config show` and docs/configuration.md.
+//! The file, the environment, `lifecycle config show` and docs/configuration.md all use this table.
 
-/// A key of the configuration.
+/// A configuration key.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// Where it stands: `clock.lateness`.
+    /// Path in the file: `clock.lateness`.
     pub path: &'static str,
-    /// What is written there.
-    pub form: &'static str,
-    /// What holds when nobody sets it; the empty string where there is no such text.
+    /// Syntax of the value, for the reference.
+    pub syntax: &'static str,
+    /// Default value; empty if `default_note` describes it instead.
     pub default: &'static str,
-    /// What holds when nobody sets it, in words, where `default` cannot say it.
-    pub otherwise: &'static str,
-    /// What it means.
-    pub about: &'static str,
+    /// Description of a default that is not a fixed value; empty if `default` is set.
+    pub default_note: &'static str,
+    /// Meaning of the key, for the reference.
+    pub meaning: &'static str,
 }
 
 impl Key {
-    /// The environment variable that overrides the file: `LIFECYCLE_CLOCK_LATENESS`.
+    /// Returns the environment variable that overrides the file: `LIFECYCLE_CLOCK_LATENESS`.
     #[must_use]
     pub fn variable(&self) -> String {
         format!("{VARIABLE_PREFIX}{}", self.path.replace('.', "_").to_uppercase())
     }
 }
 
-/// What the names of all environment variables of the program begin with.
+/// Prefix of all environment variables of the program.
 pub(super) const VARIABLE_PREFIX: &str = "LIFECYCLE_";
-/// Where settings for the Kafka client stand.
+/// Path of the settings for the Kafka client.
 pub(super) const CLIENT: &str = "kafka.client";
-/// Where values for parameters of models stand.
+/// Path of the overrides of model parameters.
 pub(super) const PARAMETERS: &str = "parameters";
 
-/// Every key, in the order of the documentation.
+/// All keys, in the order of the documentation.
 pub const KEYS: &[Key] = &[
     Key {
         path: "kafka.bootstrap_servers",
-        form: "host:port,...",
+        syntax: "host:port,...",
         default: "",
-        otherwise: "required",
-        about: "Brokers to ask first for the cluster's layout.",
+        default_note: "required",
+        meaning: "Brokers for the initial connection to the cluster.",
     },
     Key {
         path: "kafka.group_id",
-        form: "name",
+        syntax: "name",
         default: "lifecycle",
-        otherwise: "",
-        about: "The consumer group. Instances of one group share the work; the transactional ids begin with it.",
+        default_note: "",
+        meaning: "The consumer group. Instances with the same group share the partitions; the transactional ids start \
+                with it.",
     },
     Key {
         path: "kafka.instance_id",
-        form: "name",
+        syntax: "name",
         default: "",
-        otherwise: "the host's name",
-        about: "Names this instance within the group: unique among running instances, the same after a restart (a pod of a \
-                StatefulSet has such a name). The transactional ids are made of group, instance and worker.",
+        default_note: "the host name",
+        meaning: "Name of this instance within the group: unique among running instances and stable across restarts, \
+                such as the pod name in a StatefulSet. The transactional ids consist of group, instance and worker.",
     },
     Key {
         path: "kafka.static_membership",
-        form: "true or false",
+        syntax: "true or false",
         default: "false",
-        otherwise: "",
-        about: "Joins the group as a static member (`group.instance.id`): a restart within the session timeout moves no \
-                partitions, and a stopped instance keeps its partitions waiting until the session timeout.",
+        default_note: "",
+        meaning: "Joins the group as a static member (`group.instance.id`). A restart within the session timeout then \
+                causes no rebalance, but the partitions of a stopped instance are not reassigned until the session \
+                timeout expires.",
     },
     Key {
         path: "kafka.session_timeout",
-        form: "duration",
+        syntax: "duration",
         default: "20s",
-        otherwise: "",
-        about: "After how long without a sign of life the group takes an instance for dead and moves its partitions.",
+        default_note: "",
+        meaning: "Time without a heartbeat after which the group coordinator considers an instance dead and reassigns \
+                its partitions.",
     },
     Key {
         path: "kafka.transaction_timeout",
-        form: "duration",
+        syntax: "duration",
         default: "30s",
-        otherwise: "",
-        about: "After how long the brokers abort a transaction. Longer than the failover of a broker, at most the brokers' own \
-                `transaction.max.timeout.ms`.",
+        default_note: "",
+        meaning: "Time after which the brokers abort an open transaction. Must be longer than a broker failover and at \
+                most the brokers' `transaction.max.timeout.ms`.",
     },
     Key {
         path: CLIENT,
-        form: "mapping",
+        syntax: "mapping",
         default: "",
-        otherwise: "empty",
-        about: "Settings handed to the Kafka client (librdkafka) as they are: `security.protocol`, `sasl.mechanism`, \
-                `ssl.ca.location`. Keys that exactly-once rests on are refused. A value `file:/path` is the content of that file; \
-                passwords and keys may be given only so or in the environment. The variable of a setting is \
-                `LIFECYCLE_KAFKA_CLIENT_` and the setting with `_` for `.`.",
+        default_note: "empty",
+        meaning: "Settings passed to the Kafka client (librdkafka) unchanged: `security.protocol`, `sasl.mechanism`, \
+                `ssl.ca.location`. Settings that exactly-once processing depends on are rejected. A value `file:/path` \
+                is replaced by the content of that file; passwords and keys must be given this way or in the \
+                environment. The environment variable is `LIFECYCLE_KAFKA_CLIENT_` followed by the setting's name in \
+                capitals, with `_` for `.`.",
     },
     Key {
         path: "topics.touchpoints",
-        form: "topic",
+        syntax: "topic",
         default: "touchpoints",
-        otherwise: "",
-        about: "Where touchpoints are read.",
+        default_note: "",
+        meaning: "Topic that touchpoints are read from.",
     },
     Key {
         path: "topics.transitions",
-        form: "topic",
+        syntax: "topic",
         default: "lifecycle.transitions",
-        otherwise: "",
-        about: "Where transitions are published.",
+        default_note: "",
+        meaning: "Topic that transitions are published to.",
     },
     Key {
         path: "topics.replay",
-        form: "topic",
+        syntax: "topic",
         default: "",
-        otherwise: "that of transitions and `.replay`",
-        about: "Where transitions older than `publish.fresh_for` are published, so that history starts no campaigns. May be the topic \
-                of the others.",
+        default_note: "the transitions topic followed by `.replay`",
+        meaning: "Topic for transitions older than `publish.fresh_for`, so that processing history triggers no \
+                campaigns. May be the same topic as `topics.transitions`.",
     },
     Key {
         path: "topics.changelog",
-        form: "topic",
+        syntax: "topic",
         default: "lifecycle.changelog",
-        otherwise: "",
-        about: "Where the customers are kept. As many partitions as the touchpoints, no retention, no compaction.",
+        default_note: "",
+        meaning: "Topic that stores the state of the customers. Needs as many partitions as the touchpoint topic, \
+                unlimited retention and no compaction.",
     },
     Key {
         path: "topics.dead_letters",
-        form: "topic",
+        syntax: "topic",
         default: "lifecycle.dead-letters",
-        otherwise: "",
-        about: "Where records go that are no touchpoints, with the reason in their headers.",
+        default_note: "",
+        meaning: "Topic for records that are not valid touchpoints, with the reason in their headers.",
     },
     Key {
         path: "models",
-        form: "list of names or files",
+        syntax: "list of names or files",
         default: "",
-        otherwise: "all shipped models",
-        about: "The models to run, in the order of publication: names of shipped models, or files (anything with a `/` or ending in \
-                `.yaml`; relative to the configuration file). In the environment a list with commas.",
+        default_note: "all shipped models",
+        meaning: "The models to run, in the order of publication: names of shipped models, or files (anything with a \
+                `/` or ending in `.yaml`, relative to the configuration file). In the environment, a comma-separated \
+                list.",
     },
     Key {
         path: PARAMETERS,
-        form: "mapping of mappings",
+        syntax: "mapping of mappings",
         default: "",
-        otherwise: "as the models say",
-        about: "Values for parameters of models, by model and parameter: `{retention: {risk_after: days(60)}}`; in the environment \
-                the same on one line.",
+        default_note: "the values in the models",
+        meaning: "Overrides of model parameters, by model and parameter: `{retention: {risk_after: days(60)}}`. In the \
+                environment, the same mapping on one line.",
     },
     Key {
         path: "catalogue",
-        form: "file",
+        syntax: "file",
         default: "",
-        otherwise: "the shipped catalogue",
-        about: "The catalogue of touchpoint types and groups that the models use.",
+        default_note: "the shipped catalogue",
+        meaning: "The catalogue of touchpoint types and groups that the models use.",
     },
     Key {
         path: "currency",
-        form: "ISO 4217 code",
+        syntax: "ISO 4217 code",
         default: "USD",
-        otherwise: "",
-        about: "What amounts without a currency are in, and the only currency that revenue is counted in.",
+        default_note: "",
+        meaning: "Currency of amounts that have none, and the only currency that counts as revenue.",
     },
     Key {
         path: "clock.source",
-        form: "wall or touchpoints",
+        syntax: "wall or touchpoints",
         default: "wall",
-        otherwise: "",
-        about: "What makes time pass for silent customers once all touchpoints are read: wall time, or the touchpoints alone (for \
-                history that is fed slowly, tests, and sped-up time).",
+        default_note: "",
+        meaning: "What fires wake-ups while a partition has no lag: `wall` time, or only the event time of \
+                `touchpoints` (for slow replays of history, tests and accelerated time).",
     },
     Key {
         path: "clock.lateness",
-        form: "duration",
+        syntax: "duration",
         default: "1m",
-        otherwise: "",
-        about: "How late touchpoints may arrive without a transition having to be corrected afterwards.",
+        default_note: "",
+        meaning: "Allowed lateness: how long wake-ups wait for late touchpoints. A touchpoint that arrives later may \
+                correct transitions that are already published.",
     },
     Key {
         path: "clock.max_ahead",
-        form: "duration",
+        syntax: "duration",
         default: "15m",
-        otherwise: "",
-        about: "How far in the future a touchpoint may lie before it is a dead letter. Applies to `clock.source: wall`.",
+        default_note: "",
+        meaning: "How far in the future a touchpoint's `occurred_at` may be; beyond that the record becomes a dead \
+                letter. Applies to `clock.source: wall`.",
     },
     Key {
         path: "publish.fresh_for",
-        form: "duration",
+        syntax: "duration",
         default: "24h",
-        otherwise: "",
-        about: "Transitions older than this when they are found are marked `mode: replay` and go to `topics.replay`.",
+        default_note: "",
+        meaning: "Transitions that occurred longer ago than this when they are detected have `mode: replay` and are \
+                published to `topics.replay`.",
     },
     Key {
         path: "publish.reconciled",
-        form: "true or false",
+        syntax: "true or false",
         default: "false",
-        otherwise: "",
-        about: "Whether moves that an added or edited model causes by itself are published (`mode: reconcile`, to `topics.replay`). \
-                Otherwise customers move in silence.",
+        default_note: "",
+        meaning: "Whether to publish the transitions that only an added or edited model causes (`mode: reconcile`, to \
+                `topics.replay`).",
     },
     Key {
         path: "publish.source",
-        form: "URI reference",
+        syntax: "URI reference",
         default: "",
-        otherwise: "`/lifecycle/` and the group",
-        about: "Names this deployment in the header `ce_source` of transitions.",
+        default_note: "`/lifecycle/` followed by the group",
+        meaning: "Identifies this deployment in the header `ce_source` of transitions.",
     },
     Key {
         path: "publish.subject",
-        form: "true or false",
+        syntax: "true or false",
         default: "false",
-        otherwise: "",
-        about: "Puts the customer id into the header `ce_subject` of transitions. Headers end up in logs.",
+        default_note: "",
+        meaning: "Whether to put the customer id into the header `ce_subject` of transitions. Headers end up in logs.",
     },
     Key {
         path: "commit.interval",
-        form: "duration",
+        syntax: "duration",
         default: "100ms",
-        otherwise: "",
-        about: "How often what was read and published becomes visible. Shorter is quicker and costs more.",
+        default_note: "",
+        meaning: "How often transactions are committed, which makes their output visible. A shorter interval reduces \
+                latency and increases overhead.",
     },
     Key {
         path: "workers",
-        form: "number",
+        syntax: "number",
         default: "",
-        otherwise: "one for each processor",
-        about: "How many threads share the partitions. More than there are partitions are of no use.",
+        default_note: "one per CPU",
+        meaning: "Number of worker threads that share the partitions. More workers than partitions have no effect.",
     },
     Key {
         path: "state.max_bytes",
-        form: "size",
+        syntax: "size",
         default: "8GiB",
-        otherwise: "",
-        about: "How much memory the customers of an instance may take, all its workers together. Past it the instance reads no \
-                more, and is not ready.",
+        default_note: "",
+        meaning: "Limit of the memory that the customers of an instance use, in all its workers together. Above it, \
+                the instance pauses consumption and is not ready.",
     },
     Key {
         path: "state.forget_after",
-        form: "duration",
+        syntax: "duration",
         default: "",
-        otherwise: "never",
-        about: "After how long a silence a customer who never ordered is forgotten: removed with all that is known of them, and new \
-                when they come back. At least a day.",
+        default_note: "never",
+        meaning: "Inactivity after which a customer who has never ordered is removed with all their state; a later \
+                touchpoint starts a new customer. At least a day.",
     },
     Key {
         path: "state.sweep_min_bytes",
-        form: "size",
+        syntax: "size",
         default: "64MiB",
-        otherwise: "",
-        about: "From which size on the changelog of a partition is written anew, and its head deleted, when half of it is dead. \
-                Smaller means quicker restores and more writing. At least 64KiB.",
+        default_note: "",
+        meaning: "Minimum size at which the changelog of a partition is swept (live entries are rewritten, the head is \
+                truncated) once half of it is obsolete. Smaller values mean faster restores and more writes. At least \
+                64KiB.",
     },
     Key {
         path: "state.sweep_period",
-        form: "duration",
+        syntax: "duration",
         default: "24h",
-        otherwise: "",
-        about: "After how long the changelog is written anew whatever its size, so that removed customers leave it. At least a \
-                minute.",
+        default_note: "",
+        meaning: "Interval after which the changelog is swept regardless of its size, so that removed customers disappear \
+                from it. At least a minute.",
     },
     Key {
         path: "touchpoints.bytes_max",
-        form: "size",
+        syntax: "size",
         default: "1MiB",
-        otherwise: "",
-        about: "Larger records are dead letters.",
+        default_note: "",
+        meaning: "Maximum record size; larger records become dead letters.",
     },
     Key {
         path: "http.listen",
-        form: "address:port",
+        syntax: "address:port",
         default: "127.0.0.1:8080",
-        otherwise: "",
-        about: "Where the HTTP server listens. An address other than loopback needs `http.token_file`.",
+        default_note: "",
+        meaning: "Address of the HTTP server. An address other than loopback requires `http.token_file`.",
     },
     Key {
         path: "http.token_file",
-        form: "file",
+        syntax: "file",
         default: "",
-        otherwise: "no token",
-        about: "A file with the token that requests under `/v1` must bear (`Authorization: Bearer ...`). Probes and metrics need none.",
+        default_note: "no token",
+        meaning: "File with the token that requests under `/v1` must send (`Authorization: Bearer ...`). Probes and \
+                metrics need no token.",
     },
     Key {
         path: "http.advertise",
-        form: "host:port",
+        syntax: "host:port",
         default: "",
-        otherwise: "no other instance is asked",
-        about: "Where the other instances of the group reach this one's HTTP server. A customer that another instance holds is asked for \
-                there, with the caller's token; the address travels in the Kafka client's name.",
+        default_note: "requests are not forwarded",
+        meaning: "Address where the other instances of the group reach this one's HTTP server. A request for a \
+                customer of another instance is forwarded there, with the caller's token. The address is part of the \
+                Kafka client id.",
     },
     Key {
         path: "shutdown.deadline",
-        form: "duration",
+        syntax: "duration",
         default: "25s",
-        otherwise: "",
-        about: "How long a stop may take before the process ends all the same. Keep it below the supervisor's own deadline.",
+        default_note: "",
+        meaning: "Maximum duration of a graceful shutdown; after it the process exits anyway. Keep it below the \
+                supervisor's limit, such as `terminationGracePeriodSeconds` in Kubernetes.",
     },
     Key {
         path: "log.format",
-        form: "text or json",
+        syntax: "text or json",
         default: "text",
-        otherwise: "",
-        about: "How log lines on standard error look.",
+        default_note: "",
+        meaning: "Format of log lines on standard error.",
     },
     Key {
         path: "log.level",
-        form: "error, warn, info, debug or trace",
+        syntax: "error, warn, info, debug or trace",
         default: "info",
-        otherwise: "",
-        about: "The least severe lines to be written. Below info they may name customers. Also directives such as \
-                `info,lifecycle_processor::runtime=debug`.",
+        default_note: "",
+        meaning: "Minimum severity of log lines. Lines below info may contain customer ids. Also accepts filter \
+                directives such as `info,lifecycle_processor::runtime=debug`.",
     },
 ];
 
-/// The key at `path`.
+/// Returns the key at `path`.
 pub(super) fn key(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 
-/// The name in `names` that is most like `name`, if any is like it.
+/// Returns the name in `names` that is most similar to `name`, if one is similar enough.
 pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     names
         .into_iter()
@@ -320,13 +334,13 @@ pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// How many characters to insert, drop or replace to come from one text to the other (Levenshtein).
+/// Returns the Levenshtein distance between two texts, in characters.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (place, letter) in from.chars().enumerate() {
+    for (index, letter) in from.chars().enumerate() {
         let mut diagonal = row[0];
-        row[0] = place + 1;
+        row[0] = index + 1;
         for (column, &other) in to.iter().enumerate() {
             let replaced = diagonal + usize::from(letter != other);
             diagonal = row[column + 1];
@@ -341,22 +355,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_stands_once_and_has_a_default_or_words_for_it() {
-        for (place, key) in KEYS.iter().enumerate() {
-            assert!(KEYS[..place].iter().all(|earlier| earlier.path != key.path), "{}", key.path);
-            assert!(key.default.is_empty() != key.otherwise.is_empty(), "{}", key.path);
+    fn paths_are_unique_and_have_either_a_default_or_a_note() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert!(KEYS[..index].iter().all(|earlier| earlier.path != key.path), "{}", key.path);
+            assert!(key.default.is_empty() != key.default_note.is_empty(), "{}", key.path);
         }
     }
 
     #[test]
-    fn no_two_keys_share_a_variable() {
-        for (place, key) in KEYS.iter().enumerate() {
-            assert!(KEYS[..place].iter().all(|earlier| earlier.variable() != key.variable()), "{}", key.path);
+    fn environment_variables_are_unique() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert!(KEYS[..index].iter().all(|earlier| earlier.variable() != key.variable()), "{}", key.path);
         }
     }
 
     #[test]
-    fn a_slip_of_the_pen_finds_its_name_and_another_word_none() {
+    fn a_typo_finds_its_key_and_an_unrelated_word_does_not() {
         let paths = || KEYS.iter().map(|key| key.path);
         assert_eq!(nearest("clock.latenes", paths()), Some("clock.lateness"));
         assert_eq!(nearest("kafka.bootstrap.servers", paths()), Some("kafka.bootstrap_servers"));

@@ -1,7 +1,7 @@
-//! The whole configuration: one YAML file, each key of which an environment variable overrides.
+//! The configuration: one YAML file, whose keys environment variables can override.
 //!
-//! Every problem is found at once and says where it is and what to write instead. What other folders need they
-//! get as their own small options; none of them sees [`Config`].
+//! All problems are reported at once, each with its location and a fix. Folders below this one do not depend on
+//! [`Config`]; each has small option structs of its own.
 
 mod client;
 mod keys;
@@ -20,16 +20,16 @@ use std::time::Duration;
 use crate::api::is_address;
 use crate::lifecycle::money::Currency;
 
-pub use client::Setting;
+pub use client::ClientSetting;
 pub use keys::{KEYS, Key};
-pub use models::{ModelChoice, ModelsRefused, read_source};
+pub use models::{ModelChoice, ModelsError, read_source};
 pub use render::reference;
 pub use values::whole_number;
 
 use settings::Settings;
 use values::{bytes, duration};
 
-/// The configuration, checked.
+/// The validated configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `kafka`
@@ -48,9 +48,9 @@ pub struct Config {
     pub commit_interval: Duration,
     /// `workers`
     pub workers: usize,
-    /// `state.max_bytes`, of all workers together.
+    /// `state.max_bytes`, for all workers together.
     pub state_bytes_max: usize,
-    /// `state.forget_after`; `None` is never.
+    /// `state.forget_after`; `None` means never.
     pub forget_after: Option<Duration>,
     /// `state.sweep_min_bytes`
     pub sweep_bytes_min: usize,
@@ -83,7 +83,7 @@ pub struct KafkaConfig {
     /// `kafka.transaction_timeout`
     pub transaction_timeout: Duration,
     /// `kafka.client`, by name.
-    pub client: BTreeMap<String, Setting>,
+    pub client: BTreeMap<String, ClientSetting>,
 }
 
 /// Keys under `topics`.
@@ -112,12 +112,12 @@ pub struct ClockConfig {
     pub max_ahead: Duration,
 }
 
-/// What makes time pass for silent customers.
+/// What fires wake-ups while a partition has no lag.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ClockSource {
-    /// Wall time, once all touchpoints are read.
+    /// Wall time.
     Wall,
-    /// The touchpoints alone.
+    /// Only the event time of touchpoints.
     Touchpoints,
 }
 
@@ -150,72 +150,73 @@ pub struct HttpConfig {
 pub struct LogConfig {
     /// `log.format`
     pub format: LogFormat,
-    /// `log.level`: a level, or directives.
+    /// `log.level`: a level, or filter directives.
     pub level: String,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable text.
     Text,
     /// One JSON object per line.
     Json,
 }
 
-/// Who set a key.
+/// Where a key was set.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// Nobody.
+    /// Nowhere: the default applies.
     Default,
-    /// The file, at this line.
+    /// In the file, at this line.
     File(u64),
-    /// An environment variable.
+    /// In the environment variable of this name.
     Variable(String),
 }
 
-/// Everything that is wrong with a configuration, one problem a line.
+/// All problems of a configuration; displayed one per line.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ConfigRefused {
-    /// Each says where and what.
+pub struct ConfigError {
+    /// The problems, each with its location and a fix.
     pub problems: Vec<String>,
 }
 
-impl fmt::Display for ConfigRefused {
+impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.problems.join("\n"))
     }
 }
 
-impl std::error::Error for ConfigRefused {}
+impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// Reads the file at `path`, if any, and the environment of the process.
+    /// Reads the file at `path`, if given, and the environment of the process.
     ///
     /// # Errors
-    /// Every problem found.
-    pub fn load(path: Option<&Path>) -> Result<Self, ConfigRefused> {
-        let refuse = |problem: String| ConfigRefused { problems: vec![problem] };
+    /// All problems found.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let error = |problem: String| ConfigError { problems: vec![problem] };
         let text = match path {
             Some(path) => settings::read_limited(path, node::FILE_BYTES_MAX)
-                .map_err(|error| refuse(format!("{}: cannot be read: {error}", path.display())))?,
+                .map_err(|cause| error(format!("{}: cannot be read: {cause}", path.display())))?,
             None => String::new(),
         };
-        // What is no text is refused like any other rubbish, not passed over.
+        // Non-UTF-8 values are rejected like any other invalid value, not ignored.
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
         Self::parse_at(&text, path, variables)
     }
 
-    /// Parses `text` as the file at `path` (named in problems; relative paths start there), overridden by `variables`.
+    /// Parses `text` as the content of the file at `path`, overridden by `variables`. Problems name `path`, and
+    /// relative paths start at its directory.
     ///
     /// # Errors
-    /// Every problem found.
+    /// All problems found.
     pub fn parse(
         text: &str,
         path: &Path,
         variables: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigRefused> {
+    ) -> Result<Self, ConfigError> {
         Self::parse_at(text, Some(path), variables)
     }
 
@@ -223,25 +224,26 @@ impl Config {
         text: &str,
         path: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigRefused> {
+    ) -> Result<Self, ConfigError> {
         let mut settings = Settings::read(text, path, variables);
         let directory = path.and_then(Path::parent).unwrap_or(Path::new(""));
         let config = Self::from_settings(&mut settings, directory);
         let problems = settings.into_problems();
         match config {
             Some(config) if problems.is_empty() => Ok(config),
-            _ => Err(ConfigRefused { problems }),
+            _ => Err(ConfigError { problems }),
         }
     }
 
-    /// `None` when a key that something needs is missing or wrong; the settings then know of a problem.
+    /// Reads all keys. Returns `None` if a required key is missing or invalid; `settings` then contains the problem.
     fn from_settings(settings: &mut Settings, directory: &Path) -> Option<Self> {
         let bootstrap_servers = settings.value("kafka.bootstrap_servers", servers);
         let group_id = settings.value("kafka.group_id", kafka_name);
         let instance_id = settings.optional("kafka.instance_id", kafka_name).or_else(|| host_name(settings));
-        let is_static_member = settings.value("kafka.static_membership", truth);
-        let session_timeout = settings.value("kafka.session_timeout", |text| within(text, "6s", "30m"));
-        let transaction_timeout = settings.value("kafka.transaction_timeout", |text| within(text, "3s", "15m"));
+        let is_static_member = settings.value("kafka.static_membership", boolean);
+        let session_timeout = settings.value("kafka.session_timeout", |text| duration_within(text, "6s", "30m"));
+        let transaction_timeout =
+            settings.value("kafka.transaction_timeout", |text| duration_within(text, "3s", "15m"));
         let client = settings.client(directory);
         let topics = topics(settings);
         let models = settings.models(directory);
@@ -251,18 +253,18 @@ impl Config {
         let clock_source = settings.value("clock.source", |text| {
             one_of(text, &[("wall", ClockSource::Wall), ("touchpoints", ClockSource::Touchpoints)])
         });
-        let lateness = settings.value("clock.lateness", |text| within(text, "0s", "30d"));
-        let max_ahead = settings.value("clock.max_ahead", |text| within(text, "0s", "366d"));
-        let fresh_for = settings.value("publish.fresh_for", |text| within(text, "1s", "36500d"));
-        let reconciled = settings.value("publish.reconciled", truth);
+        let lateness = settings.value("clock.lateness", |text| duration_within(text, "0s", "30d"));
+        let max_ahead = settings.value("clock.max_ahead", |text| duration_within(text, "0s", "366d"));
+        let fresh_for = settings.value("publish.fresh_for", |text| duration_within(text, "1s", "36500d"));
+        let reconciled = settings.value("publish.reconciled", boolean);
         let source = settings.optional("publish.source", text);
-        let with_subject = settings.value("publish.subject", truth);
-        let commit_interval = settings.value("commit.interval", |text| within(text, "5ms", "5s"));
+        let with_subject = settings.value("publish.subject", boolean);
+        let commit_interval = settings.value("commit.interval", |text| duration_within(text, "5ms", "5s"));
         let workers = settings.optional("workers", |text| whole_number(text, 1, 256));
         let state_bytes_max = settings.value("state.max_bytes", |text| size_within(text, "1MiB", "16TiB"));
-        let forget_after = settings.optional("state.forget_after", |text| within(text, "1d", "36500d"));
+        let forget_after = settings.optional("state.forget_after", |text| duration_within(text, "1d", "36500d"));
         let sweep_bytes_min = settings.value("state.sweep_min_bytes", |text| size_within(text, "64KiB", "1TiB"));
-        let sweep_period = settings.value("state.sweep_period", |text| within(text, "1m", "365d"));
+        let sweep_period = settings.value("state.sweep_period", |text| duration_within(text, "1m", "365d"));
         let touchpoint_bytes_max = settings.value("touchpoints.bytes_max", |text| size_within(text, "1KiB", "64MiB"));
         let listen = settings.value("http.listen", |text| {
             text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned())
@@ -275,11 +277,11 @@ impl Config {
                 Err("write a host and a port, such as 10.0.0.5:8080".to_owned())
             }
         });
-        let shutdown_deadline = settings.value("shutdown.deadline", |text| within(text, "1s", "1h"));
+        let shutdown_deadline = settings.value("shutdown.deadline", |text| duration_within(text, "1s", "1h"));
         let format =
             settings.value("log.format", |text| one_of(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]));
         let level = settings.value("log.level", text);
-        settings.refuse_unknown();
+        settings.reject_unknown();
 
         let group_id = group_id?;
         let publish = PublishConfig {
@@ -292,7 +294,7 @@ impl Config {
         if !http.listen.ip().is_loopback() && http.token_file.is_none() {
             settings.problem(
                 "http.listen",
-                "others can reach this address: set http.token_file to a file with a token, or listen on 127.0.0.1",
+                "other machines can reach this address: set http.token_file to a file with a token, or listen on 127.0.0.1",
             );
         }
         Some(Self {
@@ -320,7 +322,7 @@ impl Config {
             http,
             shutdown_deadline: shutdown_deadline?,
             log: LogConfig { format: format?, level: level? },
-            origins: settings.origins(),
+            origins: settings.take_origins(),
         })
     }
 }
@@ -346,27 +348,23 @@ fn topics(settings: &mut Settings) -> Option<TopicsConfig> {
         ("topics.dead_letters", &topics.dead_letters),
         ("topics.replay", &topics.replay),
     ];
-    for (place, (path, name)) in named.iter().enumerate() {
-        let same = named[..place].iter().find(|(other, taken)| {
-            // Old news may go where news goes.
+    for (index, (path, name)) in named.iter().enumerate() {
+        let same = named[..index].iter().find(|(other, taken)| {
+            // Replayed transitions may share the topic of live ones.
             taken == name && (*other, *path) != ("topics.transitions", "topics.replay")
         });
         if let Some((other, _)) = same {
-            settings.problem(path, &format!("`{name}` is {other} already: give each its own topic"));
+            settings.problem(path, &format!("`{name}` is already used by {other}: give each its own topic"));
         }
     }
     Some(topics)
 }
 
 fn text(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() {
-        Err("write something here, or leave the key out".to_owned())
-    } else {
-        Ok(text.trim().to_owned())
-    }
+    if text.trim().is_empty() { Err("write a value, or remove the key".to_owned()) } else { Ok(text.trim().to_owned()) }
 }
 
-/// Hosts with ports; what can be no address is refused here, since the client would go on trying for ever.
+/// Parses broker addresses. Malformed ones are rejected here, because the Kafka client would retry them indefinitely.
 fn servers(servers: &str) -> Result<String, String> {
     let servers = text(servers)?;
     let is_server = |server: &str| {
@@ -377,11 +375,11 @@ fn servers(servers: &str) -> Result<String, String> {
     if servers.split(',').all(is_server) {
         Ok(servers)
     } else {
-        Err("write hosts and ports with commas, such as kafka-1:9092,kafka-2:9092".to_owned())
+        Err("write hosts and ports separated by commas, such as kafka-1:9092,kafka-2:9092".to_owned())
     }
 }
 
-fn truth(text: &str) -> Result<bool, String> {
+fn boolean(text: &str) -> Result<bool, String> {
     one_of(text, &[("true", true), ("false", false)])
 }
 
@@ -392,25 +390,25 @@ fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     })
 }
 
-fn within(text: &str, least: &str, most: &str) -> Result<Duration, String> {
+fn duration_within(text: &str, min: &str, max: &str) -> Result<Duration, String> {
     let length = duration(text)?;
-    if (duration(least)?..=duration(most)?).contains(&length) {
+    if (duration(min)?..=duration(max)?).contains(&length) {
         Ok(length)
     } else {
-        Err(format!("write a duration from {least} to {most}"))
+        Err(format!("write a duration from {min} to {max}"))
     }
 }
 
-fn size_within(text: &str, least: &str, most: &str) -> Result<usize, String> {
+fn size_within(text: &str, min: &str, max: &str) -> Result<usize, String> {
     let size = bytes(text)?;
-    if (bytes(least)?..=bytes(most)?).contains(&size) {
+    if (bytes(min)?..=bytes(max)?).contains(&size) {
         Ok(size)
     } else {
-        Err(format!("write a size from {least} to {most}"))
+        Err(format!("write a size from {min} to {max}"))
     }
 }
 
-/// What Kafka accepts as the name of a topic.
+/// Parses a name that Kafka accepts for a topic.
 fn topic_name(text: &str) -> Result<String, String> {
     let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
     if text.is_empty() || text.len() > 249 || text == "." || text == ".." || !text.chars().all(is_allowed) {
@@ -419,7 +417,7 @@ fn topic_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Part of a transactional id and of metric labels.
+/// Parses a name that can be part of a transactional id and of metric labels.
 fn kafka_name(text: &str) -> Result<String, String> {
     let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
     if text.is_empty() || text.len() > 100 || !text.chars().all(is_allowed) {
@@ -428,7 +426,7 @@ fn kafka_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The host's name, which is the pod's name in Kubernetes.
+/// Returns the host name, which is the pod name in Kubernetes.
 fn host_name(settings: &mut Settings) -> Option<String> {
     let name =
         std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::fs::read_to_string("/etc/hostname"));

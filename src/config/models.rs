@@ -1,4 +1,4 @@
-//! Which models to run, and loading them: names of shipped ones, or files.
+//! Selects and loads the models to run: shipped models by name, or files.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,43 +9,43 @@ use crate::wire::model_file::{self, ModelSource, Override};
 use super::keys::nearest;
 use super::settings::read_limited;
 
-/// A choice of models.
+/// The models to run, as configured.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ModelChoice {
-    /// Names of shipped models, or files; in the order of publication. All shipped models when empty.
+    /// Names of shipped models, or file paths, in the order of publication. Empty means all shipped models.
     pub names: Vec<String>,
-    /// Values for parameters.
+    /// Overrides of model parameters.
     pub overrides: Vec<Override>,
-    /// Another catalogue than the shipped one.
+    /// The catalogue to use instead of the shipped one.
     pub catalogue: Option<PathBuf>,
-    /// Where relative paths start.
+    /// The directory that relative paths start from.
     pub directory: PathBuf,
 }
 
-/// Why models cannot be used: a report for people.
+/// The error for models that cannot be loaded: a report of all problems.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ModelsRefused(pub String);
+pub struct ModelsError(pub String);
 
-impl fmt::Display for ModelsRefused {
+impl fmt::Display for ModelsError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
 }
 
-impl std::error::Error for ModelsRefused {}
+impl std::error::Error for ModelsError {}
 
 impl ModelChoice {
-    /// The chosen `names`, relative to the working directory.
+    /// Selects `names`; file paths are relative to the working directory.
     #[must_use]
     pub fn of(names: &[String]) -> Self {
         Self { names: names.to_vec(), ..Self::default() }
     }
 
-    /// Reads and checks the models. Warnings are told by `lifecycle check` alone.
+    /// Reads and checks the models. Discards warnings; `lifecycle check` shows them.
     ///
     /// # Errors
-    /// A report on every problem, with the lines it is about.
-    pub fn load(&self, color: bool) -> Result<ModelSet, ModelsRefused> {
+    /// A report on all problems, with the affected lines.
+    pub fn load(&self, color: bool) -> Result<ModelSet, ModelsError> {
         let mut sources = self.sources()?;
         let catalogue = match &self.catalogue {
             Some(path) => read_source(path)?,
@@ -55,33 +55,33 @@ impl ModelChoice {
             Ok((models, _warnings)) => Ok(models),
             Err(problems) => {
                 sources.push(catalogue);
-                Err(ModelsRefused(model_file::render(&problems, &sources, color).trim_end().to_owned()))
+                Err(ModelsError(model_file::render(&problems, &sources, color).trim_end().to_owned()))
             }
         }
     }
 
-    /// The texts of the models.
+    /// Reads the model files.
     ///
     /// # Errors
-    /// A file that cannot be read, a name that no shipped model bears.
-    pub fn sources(&self) -> Result<Vec<ModelSource>, ModelsRefused> {
+    /// When a file cannot be read, or no shipped model has a given name.
+    pub fn sources(&self) -> Result<Vec<ModelSource>, ModelsError> {
         if self.names.is_empty() {
             return Ok(model_file::shipped_names().iter().filter_map(|name| model_file::shipped(name)).collect());
         }
         self.names.iter().map(|name| self.source(name)).collect()
     }
 
-    fn source(&self, name: &str) -> Result<ModelSource, ModelsRefused> {
+    fn source(&self, name: &str) -> Result<ModelSource, ModelsError> {
         if is_path(name) {
             return read_source(&self.directory.join(name));
         }
         model_file::shipped(name).ok_or_else(|| {
             let shipped = model_file::shipped_names();
             let hint = nearest(name, shipped.iter().copied()).map_or_else(
-                || format!("shipped are {}; write a file as ./{name}", shipped.join(", ")),
+                || format!("the shipped models are {}; write a file as ./{name}", shipped.join(", ")),
                 |like| format!("did you mean `{like}`?"),
             );
-            ModelsRefused(format!("no shipped model is called `{name}`: {hint}"))
+            ModelsError(format!("no shipped model is called `{name}`: {hint}"))
         })
     }
 }
@@ -91,12 +91,12 @@ fn is_path(name: &str) -> bool {
     name.contains(['/', '\\']) || has_extension("yaml") || has_extension("yml")
 }
 
-/// The model file, or catalogue, at `path`; never more of it than a model file may have.
+/// Reads the model file or catalogue at `path`, up to the maximum size of a model file.
 ///
 /// # Errors
-/// A file that cannot be read, or is too large.
-pub fn read_source(path: &Path) -> Result<ModelSource, ModelsRefused> {
+/// When the file cannot be read or is too large.
+pub fn read_source(path: &Path) -> Result<ModelSource, ModelsError> {
     let text = read_limited(path, model_file::FILE_BYTES_MAX as u64)
-        .map_err(|error| ModelsRefused(format!("{}: cannot be read: {error}", path.display())))?;
+        .map_err(|error| ModelsError(format!("{}: cannot be read: {error}", path.display())))?;
     Ok(ModelSource { name: path.display().to_string(), text })
 }

@@ -1,6 +1,7 @@
-//! A YAML document as a tree of texts, each with its place, whatever type the text may be of.
+//! Parses a YAML document into a tree of text scalars with their positions.
 //!
-//! Leaves types to the reader of each key, so that a value means the same in the file and in the environment.
+//! Scalars stay text, regardless of their YAML type. The parser of each key interprets them, so that a value means the
+//! same in the file and in the environment.
 
 use std::fmt;
 
@@ -8,12 +9,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-/// How many bytes a configuration file may have.
+/// Maximum size of a configuration file, in bytes.
 pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// How deep mappings and lists may be nested.
+/// Maximum nesting depth of mappings and lists.
 const DEPTH_MAX: usize = 16;
 
-/// A node with its place: line and column, from 1.
+/// A node with its position: line and column, starting at 1.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) line: u64,
@@ -21,11 +22,11 @@ pub(super) struct Node {
     pub(super) content: Content,
 }
 
-/// What a node holds.
+/// The value of a node.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
-    Nothing,
-    Text(String),
+    Null,
+    Scalar(String),
     List(Vec<Node>),
     Map(Vec<(Node, Node)>),
 }
@@ -33,27 +34,29 @@ pub(super) enum Content {
 impl Node {
     /// Parses a document.
     pub(super) fn parse(text: &str) -> Result<Self, serde_saphyr::Error> {
-        let root: Spanned<Raw> = serde_saphyr::from_str(text)?;
+        let root: Spanned<RawNode> = serde_saphyr::from_str(text)?;
         Ok(Self::from_raw(root, 0))
     }
 
-    /// The text, if it is one.
+    /// Returns the text of a scalar; `None` for other nodes.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.content {
-            Content::Text(text) => Some(text),
+            Content::Scalar(text) => Some(text),
             _ => None,
         }
     }
 
-    fn from_raw(raw: Spanned<Raw>, depth: usize) -> Self {
+    fn from_raw(raw: Spanned<RawNode>, depth: usize) -> Self {
         let (line, column) = (raw.referenced.line(), raw.referenced.column());
         let content = match raw.value {
-            Raw::Nothing => Content::Nothing,
-            Raw::Text(text) => Content::Text(text),
-            // Deeper nodes are given up; whatever key they stand under refuses them, since none is so deep.
-            Raw::List(_) | Raw::Map(_) if depth >= DEPTH_MAX => Content::Nothing,
-            Raw::List(items) => Content::List(items.into_iter().map(|item| Self::from_raw(item, depth + 1)).collect()),
-            Raw::Map(entries) => Content::Map(
+            RawNode::Null => Content::Null,
+            RawNode::Scalar(text) => Content::Scalar(text),
+            // Deeper nodes become null. No key accepts values this deep, so the key above them is rejected anyway.
+            RawNode::List(_) | RawNode::Map(_) if depth >= DEPTH_MAX => Content::Null,
+            RawNode::List(items) => {
+                Content::List(items.into_iter().map(|item| Self::from_raw(item, depth + 1)).collect())
+            }
+            RawNode::Map(entries) => Content::Map(
                 entries
                     .into_iter()
                     .map(|(key, value)| (Self::from_raw(key, depth + 1), Self::from_raw(value, depth + 1)))
@@ -64,77 +67,77 @@ impl Node {
     }
 }
 
-enum Raw {
-    Nothing,
-    Text(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<Raw>, Spanned<Raw>)>),
+enum RawNode {
+    Null,
+    Scalar(String),
+    List(Vec<Spanned<RawNode>>),
+    Map(Vec<(Spanned<RawNode>, Spanned<RawNode>)>),
 }
 
-impl<'de> Deserialize<'de> for Raw {
+impl<'de> Deserialize<'de> for RawNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
+        deserializer.deserialize_any(RawNodeVisitor)
     }
 }
 
-struct RawVisitor;
+struct RawNodeVisitor;
 
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
+impl<'de> Visitor<'de> for RawNodeVisitor {
+    type Value = RawNode;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a value, a list or a mapping")
     }
 
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Nothing)
+    fn visit_unit<E>(self) -> Result<RawNode, E> {
+        Ok(RawNode::Null)
     }
 
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Nothing)
+    fn visit_none<E>(self) -> Result<RawNode, E> {
+        Ok(RawNode::Null)
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawNode, D::Error> {
         deserializer.deserialize_any(Self)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Text(value.to_string()))
+    fn visit_bool<E>(self, value: bool) -> Result<RawNode, E> {
+        Ok(RawNode::Scalar(value.to_string()))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Text(value.to_string()))
+    fn visit_i64<E>(self, value: i64) -> Result<RawNode, E> {
+        Ok(RawNode::Scalar(value.to_string()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
-        Ok(Raw::Text(value.to_string()))
+    fn visit_u64<E>(self, value: u64) -> Result<RawNode, E> {
+        Ok(RawNode::Scalar(value.to_string()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Text(value.to_string()))
+    fn visit_f64<E>(self, value: f64) -> Result<RawNode, E> {
+        Ok(RawNode::Scalar(value.to_string()))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<RawNode, E> {
+        Ok(RawNode::Scalar(value.to_owned()))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Raw, E> {
-        Ok(Raw::Text(value))
+    fn visit_string<E>(self, value: String) -> Result<RawNode, E> {
+        Ok(RawNode::Scalar(value))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Raw, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawNode, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = list.next_element()? {
             items.push(item);
         }
-        Ok(Raw::List(items))
+        Ok(RawNode::List(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawNode, A::Error> {
         let mut entries = Vec::new();
         while let Some(entry) = map.next_entry()? {
             entries.push(entry);
         }
-        Ok(Raw::Map(entries))
+        Ok(RawNode::Map(entries))
     }
 }

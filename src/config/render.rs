@@ -1,4 +1,4 @@
-//! The configuration for people: what holds and who set it, and the reference of all keys.
+//! Renders the configuration as text: the effective values with their origin, and the reference of all keys.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::keys::{CLIENT, KEYS};
 use super::{Config, Origin};
 
 impl Config {
-    /// What holds, one key a line, with who set it; no secret is shown.
+    /// Lists the effective values, one key per line, each with where it was set. Never shows a secret.
     #[must_use]
     pub fn show(&self) -> String {
         let mut lines = Vec::new();
@@ -15,12 +15,12 @@ impl Config {
                 Some((value, Origin::Default)) => (value.clone(), "default".to_owned()),
                 Some((value, Origin::File(line))) => (value.clone(), format!("line {line}")),
                 Some((value, Origin::Variable(variable))) => (value.clone(), variable.clone()),
-                None => (self.effective(key.path), format!("default: {}", key.otherwise)),
+                None => (self.derived_default(key.path), format!("default: {}", key.default_note)),
             };
             lines.push((format!("{}: {value}", key.path), comment));
         }
         for (name, setting) in &self.kafka.client {
-            lines.push((format!("{CLIENT}.{name}: {}", setting.shown()), String::new()));
+            lines.push((format!("{CLIENT}.{name}: {}", setting.redacted()), String::new()));
         }
         for parameter in &self.models.overrides {
             let line = format!("parameters.{}.{}: {}", parameter.model, parameter.parameter, parameter.value);
@@ -34,7 +34,7 @@ impl Config {
         })
     }
 
-    fn effective(&self, path: &str) -> String {
+    fn derived_default(&self, path: &str) -> String {
         match path {
             "kafka.instance_id" => self.kafka.instance_id.clone(),
             "topics.replay" => self.topics.replay.clone(),
@@ -45,14 +45,14 @@ impl Config {
     }
 }
 
-/// The reference of all keys: the table of docs/configuration.md.
+/// Returns the reference of all keys: the table in docs/configuration.md.
 #[must_use]
 pub fn reference() -> String {
     let mut text = String::from("| key | value | default | meaning |\n|---|---|---|---|\n");
     for key in KEYS {
-        let default = if key.default.is_empty() { key.otherwise.to_owned() } else { format!("`{}`", key.default) };
-        let variable = if key.path == CLIENT { "see there".to_owned() } else { format!("`{}`", key.variable()) };
-        _ = writeln!(text, "| `{}`<br>{variable} | {} | {default} | {} |", key.path, key.form, key.about);
+        let default = if key.default.is_empty() { key.default_note.to_owned() } else { format!("`{}`", key.default) };
+        let variable = if key.path == CLIENT { "see meaning".to_owned() } else { format!("`{}`", key.variable()) };
+        _ = writeln!(text, "| `{}`<br>{variable} | {} | {default} | {} |", key.path, key.syntax, key.meaning);
     }
     text
 }

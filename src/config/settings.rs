@@ -1,4 +1,4 @@
-//! What the file and the environment set, key by key, and what is wrong with it.
+//! Merges the settings of the file and the environment by key, and collects all problems found in them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use crate::wire::model_file::Override;
 
 use super::Origin;
-use super::client::{self, Setting};
+use super::client::{self, ClientSetting};
 use super::keys::{CLIENT, KEYS, PARAMETERS, VARIABLE_PREFIX, key, nearest};
 use super::models::ModelChoice;
 use super::node::{Content, Node};
 
-/// Variables that begin like ours and are none of the configuration: the last names the broker of the tests.
+/// Variables with our prefix that are not configuration keys: the path of the file, and settings of the tests.
 const OTHER_VARIABLES: &[&str] =
     &["LIFECYCLE_CONFIG", "LIFECYCLE_TEST_BROKER", "LIFECYCLE_CHAOS_SECONDS", "LIFECYCLE_CHAOS_SEED"];
 
-/// Settings by path, each with its place, and the problems found so far.
+/// The settings that have not been read yet, each with its location, and the problems found so far.
 pub(super) struct Settings {
-    /// `None` where the environment alone counts.
+    /// `None` if only the environment is used.
     file: Option<PathBuf>,
     nodes: HashMap<String, Node>,
     variables: BTreeMap<String, String>,
@@ -27,7 +27,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Takes in the file's text and the variables that are ours.
+    /// Parses the text of the file and keeps the variables with our prefix.
     pub(super) fn read(text: &str, file: Option<&Path>, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let variables = variables
             .into_iter()
@@ -45,65 +45,64 @@ impl Settings {
         match Node::parse(text) {
             Ok(root) => settings.flatten(root, ""),
             Err(error) => {
-                let place =
-                    error.location().map_or(String::new(), |place| format!(":{}:{}", place.line(), place.column()));
+                let location = error.location().map_or(String::new(), |at| format!(":{}:{}", at.line(), at.column()));
                 let text = error.without_snippet().to_string();
-                // The reader's advice is for programmers, and it repeats the place.
+                // Removes advice for users of the parser's API, and the location, which is already in our message.
                 let what = ["; use from_str_multiple", ", set DuplicateKeyPolicy", " at line "]
                     .iter()
                     .fold(text.as_str(), |text, end| text.split(end).next().unwrap_or(text));
-                settings.problems.push(format!("{}{place}: {what}", settings.file()));
+                settings.problems.push(format!("{}{location}: {what}", settings.file()));
             }
         }
         settings
     }
 
-    /// The value of a key that has a default or must be set. `None` when there is a problem, which is then known.
+    /// Returns the value of a key that is required or has a default. `None` means that a problem was recorded.
     pub(super) fn value<T>(&mut self, path: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let default = key(path).map_or("", |key| key.default);
-        match self.set(path) {
-            Set::Text(text, origin) => self.parsed(path, text, origin, parse),
-            Set::Wrong => None,
-            Set::Nothing if default.is_empty() => {
+        match self.take(path) {
+            RawSetting::Value(text, origin) => self.parse(path, text, origin, parse),
+            RawSetting::Invalid => None,
+            RawSetting::Missing if default.is_empty() => {
                 let variable = key(path).map(super::keys::Key::variable).unwrap_or_default();
                 self.problems.push(match &self.file {
                     Some(file) => format!("{}: `{path}` is missing: set it, or {variable}", file.display()),
                     None => format!(
-                        "`{path}` is missing: no configuration file is named and {variable} is not set; name a file with --config FILE or \
+                        "`{path}` is missing: there is no configuration file and {variable} is not set; name a file with --config FILE or \
                          LIFECYCLE_CONFIG, or set the variable"
                     ),
                 });
                 None
             }
-            Set::Nothing => self.parsed(path, default.to_owned(), Origin::Default, parse),
+            RawSetting::Missing => self.parse(path, default.to_owned(), Origin::Default, parse),
         }
     }
 
-    /// The value of a key that may be left out.
+    /// Returns the value of an optional key.
     pub(super) fn optional<T>(
         &mut self,
         path: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        match self.set(path) {
-            Set::Text(text, origin) => self.parsed(path, text, origin, parse),
-            Set::Wrong | Set::Nothing => None,
+        match self.take(path) {
+            RawSetting::Value(text, origin) => self.parse(path, text, origin, parse),
+            RawSetting::Invalid | RawSetting::Missing => None,
         }
     }
 
-    /// Settings of the Kafka client, secrets read from their files.
-    pub(super) fn client(&mut self, directory: &Path) -> BTreeMap<String, Setting> {
+    /// Returns the settings of the Kafka client, with secrets read from their files.
+    pub(super) fn client(&mut self, directory: &Path) -> BTreeMap<String, ClientSetting> {
         let mut settings = BTreeMap::new();
         let node = self.nodes.remove(CLIENT);
         for (name, value) in node.map(|node| self.entries(CLIENT, node)).unwrap_or_default() {
-            let place = self.place(&value);
+            let location = self.location(&value);
             let Some(text) = value.text() else {
-                self.problems.push(format!("{place}: `{CLIENT}.{name}`: write a single value"));
+                self.problems.push(format!("{location}: `{CLIENT}.{name}`: write a single value"));
                 continue;
             };
             match client::from_file(&name, text, directory) {
                 Ok(setting) => _ = settings.insert(name, setting),
-                Err(problem) => self.problems.push(format!("{place}: `{CLIENT}.{name}`: {problem}")),
+                Err(problem) => self.problems.push(format!("{location}: `{CLIENT}.{name}`: {problem}")),
             }
         }
         let prefix = format!("{VARIABLE_PREFIX}KAFKA_CLIENT_");
@@ -119,7 +118,7 @@ impl Settings {
         settings
     }
 
-    /// The models to run.
+    /// Returns the models to run.
     pub(super) fn models(&mut self, directory: &Path) -> ModelChoice {
         let mut choice = ModelChoice { directory: directory.to_owned(), ..ModelChoice::default() };
         choice.catalogue = self.optional("catalogue", |text| Ok(directory.join(text)));
@@ -130,16 +129,16 @@ impl Settings {
             self.origins.insert("models", (list, Origin::Variable("LIFECYCLE_MODELS".to_owned())));
         } else if let Some(node) = node {
             let line = node.line;
-            let place = self.place(&node);
+            let location = self.location(&node);
             let items = match node.content {
                 Content::List(items) => items,
-                Content::Text(_) => vec![node],
-                Content::Nothing | Content::Map(_) => Vec::new(),
+                Content::Scalar(_) => vec![node],
+                Content::Null | Content::Map(_) => Vec::new(),
             };
             choice.names = items.iter().filter_map(|item| item.text().map(str::to_owned)).collect();
             if choice.names.is_empty() || choice.names.len() < items.len() {
                 self.problems.push(format!(
-                    "{place}: `models`: write a list of names and files, such as [retention, ./mine.yaml]"
+                    "{location}: `models`: write a list of names and files, such as [retention, ./mine.yaml]"
                 ));
             }
             self.origins.insert("models", (choice.names.join(", "), Origin::File(line)));
@@ -148,36 +147,36 @@ impl Settings {
         choice
     }
 
-    /// Values for parameters of models. In the environment the mapping stands as it would in the file, on one line.
+    /// Returns the overrides of model parameters. In the environment, the mapping of the file is written on one line.
     fn parameters(&mut self) -> Vec<Override> {
         let in_file = self.nodes.remove(PARAMETERS);
         let variable = key(PARAMETERS).map(super::keys::Key::variable).unwrap_or_default();
-        let (place, node) = match (self.variables.remove(&variable), in_file) {
+        let (location, node) = match (self.variables.remove(&variable), in_file) {
             (Some(text), _) => (variable, Node::parse(&text).ok()),
-            (None, Some(node)) => (self.place(&node), Some(node)),
+            (None, Some(node)) => (self.location(&node), Some(node)),
             (None, None) => return Vec::new(),
         };
         let values = node.and_then(|node| overrides(&node));
         if values.is_none() {
             self.problems.push(format!(
-                "{place}: `{PARAMETERS}`: write a mapping of mappings, such as {{retention: {{risk_after: days(60)}}}}"
+                "{location}: `{PARAMETERS}`: write a mapping of mappings, such as {{retention: {{risk_after: days(60)}}}}"
             ));
         }
         values.unwrap_or_default()
     }
 
-    /// Notes a problem with the value of `path`.
+    /// Records a problem with the value of `path`.
     pub(super) fn problem(&mut self, path: &'static str, problem: &str) {
-        let place = match self.origins.get(path) {
+        let location = match self.origins.get(path) {
             Some((_, Origin::File(line))) => format!("{}:{line}", self.file()),
             Some((_, Origin::Variable(variable))) => variable.clone(),
             Some((_, Origin::Default)) | None => self.file(),
         };
-        self.problems.push(format!("{place}: `{path}`: {problem}"));
+        self.problems.push(format!("{location}: `{path}`: {problem}"));
     }
 
-    /// Whatever nobody asked for is unknown.
-    pub(super) fn refuse_unknown(&mut self) {
+    /// Reports every setting that has not been read as unknown.
+    pub(super) fn reject_unknown(&mut self) {
         let mut unknown: Vec<_> = std::mem::take(&mut self.nodes).into_iter().collect();
         unknown.sort_by_key(|(_, node)| (node.line, node.column));
         for (path, node) in unknown {
@@ -185,13 +184,13 @@ impl Settings {
             if let Some(example) = KEYS.iter().find(|key| key.path.starts_with(&inner)) {
                 self.problems.push(format!(
                     "{}: `{path}`: write a mapping of keys, such as `{}`",
-                    self.place(&node),
+                    self.location(&node),
                     &example.path[inner.len()..]
                 ));
                 continue;
             }
             let hint = suggestion(nearest(&path, KEYS.iter().map(|key| key.path)));
-            self.problems.push(format!("{}: unknown key `{path}`{hint}", self.place(&node)));
+            self.problems.push(format!("{}: unknown key `{path}`{hint}", self.location(&node)));
         }
         let names: Vec<String> = KEYS.iter().map(super::keys::Key::variable).collect();
         for variable in std::mem::take(&mut self.variables).into_keys() {
@@ -200,8 +199,8 @@ impl Settings {
         }
     }
 
-    /// What each key was set to, and by whom.
-    pub(super) fn origins(&mut self) -> BTreeMap<&'static str, (String, Origin)> {
+    /// Takes the value of each key and where it was set.
+    pub(super) fn take_origins(&mut self) -> BTreeMap<&'static str, (String, Origin)> {
         std::mem::take(&mut self.origins)
     }
 
@@ -209,49 +208,49 @@ impl Settings {
         self.problems
     }
 
-    /// Walks down mappings until a key of the table is reached, or something that is none.
+    /// Flattens nested mappings to dotted paths, down to known keys and to entries that are not a mapping.
     fn flatten(&mut self, node: Node, path: &str) {
         let is_key = key(path).is_some();
         match node.content {
             Content::Map(entries) if !is_key => {
                 for (name, value) in entries {
                     let Some(name) = name.text() else {
-                        self.problems.push(format!("{}: write a name as key", self.place(&value)));
+                        self.problems.push(format!("{}: write a name as key", self.location(&value)));
                         continue;
                     };
                     let inner = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
                     self.flatten(value, &inner);
                 }
             }
-            Content::Nothing if !is_key && KEYS.iter().any(|key| key.path.starts_with(path)) => {}
+            Content::Null if !is_key && KEYS.iter().any(|key| key.path.starts_with(path)) => {}
             _ if path.is_empty() => {
-                self.problems.push(format!("{}: write a mapping of keys, such as `workers: 4`", self.place(&node)));
+                self.problems.push(format!("{}: write a mapping of keys, such as `workers: 4`", self.location(&node)));
             }
-            // A key without a value is as one that is not there.
-            Content::Nothing if is_key => {}
+            // A key without a value counts as not set.
+            Content::Null if is_key => {}
             _ => _ = self.nodes.insert(path.to_owned(), node),
         }
     }
 
-    fn set(&mut self, path: &'static str) -> Set {
+    fn take(&mut self, path: &'static str) -> RawSetting {
         let node = self.nodes.remove(path);
         let variable = key(path).map(super::keys::Key::variable).unwrap_or_default();
         if let Some(text) = self.variables.remove(&variable) {
-            return Set::Text(text, Origin::Variable(variable));
+            return RawSetting::Value(text, Origin::Variable(variable));
         }
         match node {
-            None => Set::Nothing,
+            None => RawSetting::Missing,
             Some(node) => {
                 if let Some(text) = node.text() {
-                    return Set::Text(text.to_owned(), Origin::File(node.line));
+                    return RawSetting::Value(text.to_owned(), Origin::File(node.line));
                 }
-                self.problems.push(format!("{}: `{path}`: write a single value", self.place(&node)));
-                Set::Wrong
+                self.problems.push(format!("{}: `{path}`: write a single value", self.location(&node)));
+                RawSetting::Invalid
             }
         }
     }
 
-    fn parsed<T>(
+    fn parse<T>(
         &mut self,
         path: &'static str,
         text: String,
@@ -264,31 +263,31 @@ impl Settings {
     }
 
     fn entries(&mut self, path: &str, node: Node) -> Vec<(String, Node)> {
-        let place = self.place(&node);
+        let location = self.location(&node);
         let Content::Map(entries) = node.content else {
-            self.problems.push(format!("{place}: `{path}`: write a mapping"));
+            self.problems.push(format!("{location}: `{path}`: write a mapping"));
             return Vec::new();
         };
         entries.into_iter().filter_map(|(name, value)| Some((name.text()?.to_owned(), value))).collect()
     }
 
-    fn place(&self, node: &Node) -> String {
+    fn location(&self, node: &Node) -> String {
         format!("{}:{}:{}", self.file(), node.line, node.column)
     }
 
-    /// The file as problems name it.
+    /// Returns the name of the file for problems.
     fn file(&self) -> String {
         self.file.as_ref().map_or_else(|| "configuration".to_owned(), |file| file.display().to_string())
     }
 }
 
-enum Set {
-    Text(String, Origin),
-    Nothing,
-    Wrong,
+enum RawSetting {
+    Value(String, Origin),
+    Missing,
+    Invalid,
 }
 
-/// What `{model: {parameter: value}}` says; `None` when it is something else.
+/// Reads `{model: {parameter: value}}`; returns `None` for any other shape.
 fn overrides(node: &Node) -> Option<Vec<Override>> {
     let Content::Map(models) = &node.content else { return None };
     let mut overrides = Vec::new();
@@ -309,7 +308,7 @@ fn suggestion(nearest: Option<&str>) -> String {
     nearest.map_or(String::new(), |name| format!(": did you mean `{name}`?"))
 }
 
-/// The text of a file of at most `bytes_max` bytes.
+/// Reads a text file of at most `bytes_max` bytes.
 pub(super) fn read_limited(path: &Path, bytes_max: u64) -> std::io::Result<String> {
     let mut text = String::new();
     std::fs::File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;

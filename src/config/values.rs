@@ -1,25 +1,25 @@
-//! The forms that values are written in. Each says what it wants when it gets something else.
+//! Parses configuration values. Each parser says what it expects if a value is invalid.
 
 use std::time::Duration;
 
 use crate::wire::time::parse_duration;
 
-/// A length of time, as people write it: `100ms`, `1h30m`, `7d`; not negative.
+/// Parses a duration that is not negative: `100ms`, `1h30m`, `7d`.
 ///
 /// # Errors
-/// What is wanted instead.
+/// What to write instead.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let length = parse_duration(text.trim()).ok().and_then(|length| u64::try_from(length.as_millis()).ok());
     length.map(Duration::from_millis).ok_or_else(|| "write a duration, such as 100ms, 30s, 15m, 24h or 7d".to_owned())
 }
 
-/// A number of bytes: `65536`, `64KiB`, `1MiB`, `8GiB`, or decimal `1MB`.
+/// Parses a size in bytes: `65536`, `64KiB`, `1MiB`, `8GiB`, or decimal `1MB`.
 ///
 /// # Errors
-/// What is wanted instead.
+/// What to write instead.
 pub(super) fn bytes(text: &str) -> Result<usize, String> {
-    const WANTED: &str = "write a size, such as 512KiB, 1MiB or 8GiB";
-    let (number, unit, after) = number_and_unit(text.trim()).ok_or(WANTED)?;
+    const EXPECTED: &str = "write a size, such as 512KiB, 1MiB or 8GiB";
+    let (number, unit, rest) = number_and_unit(text.trim()).ok_or(EXPECTED)?;
     let factor = match unit.trim() {
         "" | "B" => 1,
         "KiB" => 1 << 10,
@@ -30,22 +30,22 @@ pub(super) fn bytes(text: &str) -> Result<usize, String> {
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,
         "TB" => 1_000_000_000_000,
-        _ => return Err(WANTED.to_owned()),
+        _ => return Err(EXPECTED.to_owned()),
     };
     number
         .checked_mul(factor)
-        .filter(|_| after.is_empty())
+        .filter(|_| rest.is_empty())
         .and_then(|bytes| usize::try_from(bytes).ok())
-        .ok_or_else(|| WANTED.to_owned())
+        .ok_or_else(|| EXPECTED.to_owned())
 }
 
-/// A whole number from `least` to `most`.
+/// Parses an integer from `min` to `max`.
 ///
 /// # Errors
-/// What is wanted instead.
-pub fn whole_number(text: &str, least: usize, most: usize) -> Result<usize, String> {
-    let number = text.trim().parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| format!("write a whole number from {least} to {most}"))
+/// What to write instead.
+pub fn whole_number(text: &str, min: usize, max: usize) -> Result<usize, String> {
+    let number = text.trim().parse().ok().filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| format!("write a whole number from {min} to {max}"))
 }
 
 /// Splits `12msrest` into `(12, "ms", "rest")`; the unit ends at the next digit.
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_a_number_and_a_unit() {
+    fn a_size_is_a_number_and_a_unit() {
         assert_eq!(bytes("65536"), Ok(65_536));
         assert_eq!(bytes("1MiB"), Ok(1 << 20));
         assert_eq!(bytes("2 GB"), Ok(2_000_000_000));
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_keep_to_their_limits() {
+    fn numbers_outside_the_limits_are_rejected() {
         assert_eq!(whole_number("4", 1, 4), Ok(4));
         assert_eq!(whole_number("5", 1, 4), Err("write a whole number from 1 to 4".to_owned()));
     }

@@ -1,18 +1,18 @@
-//! Pictures as Mermaid flowcharts, which many places that show Markdown draw by themselves.
+//! Renders diagrams as Mermaid flowcharts, which many Markdown viewers display.
 
 use std::fmt::Write as _;
 
-use super::picture::{Edge, End, Picture};
-use super::words::Phrase;
+use super::diagram::{Diagram, Edge, Endpoint};
+use super::language::Phrase;
 use crate::lifecycle::model::Direction;
 
-/// The pictures as one flowchart.
+/// Renders all diagrams as one flowchart.
 #[must_use]
-pub fn mermaid(pictures: &[Picture]) -> String {
+pub fn mermaid(diagrams: &[Diagram]) -> String {
     let mut out = String::from("flowchart TB\n");
     let mut links = Vec::new();
-    for (number, picture) in pictures.iter().enumerate() {
-        write_picture(&mut out, picture, number, &mut links);
+    for (number, diagram) in diagrams.iter().enumerate() {
+        write_diagram(&mut out, diagram, number, &mut links);
     }
     for (direction, color) in [
         (Direction::Forward, "#1f6feb"),
@@ -33,32 +33,33 @@ pub fn mermaid(pictures: &[Picture]) -> String {
     out
 }
 
-/// Notes the direction of each link, by which they are colored.
-fn write_picture(out: &mut String, picture: &Picture, number: usize, links: &mut Vec<Direction>) {
-    let id = |end: End| match end {
-        End::Stage(place) => format!("m{number}s{place}"),
-        End::Journey => format!("m{number}j"),
-        End::Nothing => format!("m{number}n"),
+/// Appends the direction of each link to `links`; Mermaid colors links by their index.
+fn write_diagram(out: &mut String, diagram: &Diagram, number: usize, links: &mut Vec<Direction>) {
+    let id = |end: Endpoint| match end {
+        Endpoint::Stage(index) => format!("m{number}s{index}"),
+        Endpoint::Journey => format!("m{number}j"),
+        Endpoint::NoStage => format!("m{number}n"),
     };
-    let say = |phrase| picture.language.say(phrase);
-    let _ = writeln!(out, "  subgraph m{number}[\"{} ({})\"]", text(&picture.title), text(&picture.name));
-    if picture.touches(End::Nothing) {
-        let _ = writeln!(out, "    {}((\" \"))", id(End::Nothing));
+    let translate = |phrase| diagram.language.translate(phrase);
+    let _ = writeln!(out, "  subgraph m{number}[\"{} ({})\"]", text(&diagram.title), text(&diagram.name));
+    if diagram.touches(Endpoint::NoStage) {
+        let _ = writeln!(out, "    {}((\" \"))", id(Endpoint::NoStage));
     }
-    let _ = writeln!(out, "    subgraph {}[\" \"]", id(End::Journey));
-    for (place, stage) in picture.stages.iter().enumerate() {
-        if stage.place.is_some() {
-            let _ = writeln!(out, "      {}[\"{}\"]", id(End::Stage(place)), text(&stage.title));
+    let _ = writeln!(out, "    subgraph {}[\" \"]", id(Endpoint::Journey));
+    for (index, stage) in diagram.stages.iter().enumerate() {
+        if stage.journey_position.is_some() {
+            let _ = writeln!(out, "      {}[\"{}\"]", id(Endpoint::Stage(index)), text(&stage.title));
         }
     }
     out.push_str("    end\n");
-    for (place, stage) in picture.stages.iter().enumerate() {
-        if stage.place.is_none() {
-            let _ = writeln!(out, "    {}[\"{}\"]:::outside", id(End::Stage(place)), text(&stage.title));
+    for (index, stage) in diagram.stages.iter().enumerate() {
+        if stage.journey_position.is_none() {
+            let _ = writeln!(out, "    {}[\"{}\"]:::outside", id(Endpoint::Stage(index)), text(&stage.title));
         }
     }
-    for edge in &picture.edges {
-        let label = lines(edge, say(Phrase::By)).iter().map(|line| text(line)).collect::<Vec<_>>().join("<br>");
+    for edge in &diagram.edges {
+        let label =
+            label_lines(edge, translate(Phrase::By)).iter().map(|line| text(line)).collect::<Vec<_>>().join("<br>");
         for &from in &edge.from {
             for &to in &edge.to {
                 let _ = writeln!(out, "    {} -->|\"{label}\"| {}", id(from), id(to));
@@ -66,25 +67,25 @@ fn write_picture(out: &mut String, picture: &Picture, number: usize, links: &mut
             }
         }
     }
-    let beside: Vec<String> =
-        picture.beside.iter().map(|beside| text(&format!("{}: {}", beside.kind, beside.name))).collect();
-    if !beside.is_empty() {
-        let _ = writeln!(out, "    m{number}b[/\"{}\"/]", beside.join("<br>"));
+    let outputs: Vec<String> =
+        diagram.other_outputs.iter().map(|output| text(&format!("{}: {}", output.kind, output.name))).collect();
+    if !outputs.is_empty() {
+        let _ = writeln!(out, "    m{number}b[/\"{}\"/]", outputs.join("<br>"));
     }
     out.push_str("  end\n");
 }
 
-/// The label of an arrow, a line for each move and each time.
-pub(super) fn lines(edge: &Edge, by: &str) -> Vec<String> {
+/// Returns the label of an arrow: one line per move name and per deadline.
+pub(super) fn label_lines(edge: &Edge, by: &str) -> Vec<String> {
     let names = edge.labels.iter().map(|label| match label.causes.as_slice() {
         [] => label.name.clone(),
         causes => format!("{} ({by} {})", label.name, causes.join(", ")),
     });
-    // A quartered circle, for a clock: fonts have it more often than a stopwatch.
-    names.chain(edge.times.iter().map(|time| format!("\u{25f7} {time}"))).collect()
+    // The clock symbol is a quartered circle, because more fonts contain it than a clock character.
+    names.chain(edge.deadlines.iter().map(|deadline| format!("\u{25f7} {deadline}"))).collect()
 }
 
-/// In quotes, only these mean something.
+/// Escapes the special characters of a quoted label.
 fn text(text: &str) -> String {
     text.replace('&', "#amp;").replace('"', "#quot;").replace('<', "#lt;").replace('>', "#gt;")
 }

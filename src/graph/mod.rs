@@ -1,17 +1,17 @@
-//! Pictures of models: the stages in the order of the journey, the moves between them, and what time alone does.
+//! Diagrams of models: stages in journey order, the moves between them, and the moves that time alone causes.
 //!
-//! Pure: a checked model goes in, text comes out (Mermaid, DOT or SVG). What is drawn is decided in `picture`, how it looks
-//! in one file for each format. Not every possible move is an arrow: a picture of all of them would show nothing.
+//! Pure: converts a checked model to Mermaid, DOT or SVG text. `diagram` decides what to draw; each format has its own
+//! file. Not every possible move becomes an arrow, which would make the diagram unreadable.
 
+mod deadline_labels;
+mod diagram;
 mod dot;
+mod language;
 mod mermaid;
-mod picture;
 mod svg;
-mod times;
-mod words;
 
+pub use diagram::{Diagram, Edge, Endpoint, Label, OtherOutput, StageNode, UndrawnMove, diagram, diagrams};
 pub use dot::dot;
+pub use language::Language;
 pub use mermaid::mermaid;
-pub use picture::{Beside, Edge, End, Label, Note, Picture, StageBox, picture, pictures};
 pub use svg::svg;
-pub use words::Language;

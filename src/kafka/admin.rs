@@ -1,6 +1,7 @@
-//! Topics: makes them, describes them, and finds what is wrong with them before the service starts on them.
+//! Creates, describes and verifies topics, and deletes records.
 //!
-//! Each act connects for the occasion: none of them is done often.
+//! Each function creates its own client, because all of them are rarely called. The rules that topics must meet are in
+//! `topic_check`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,55 +14,55 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::connection_error::connection_error;
+use super::context::Context;
 use super::error::{Error, Reaction};
-use super::listener::Listener;
 use super::member::PartitionId;
 use super::settings::Cluster;
 pub use super::topic_check::{Finding, Severity, Topics};
-use super::unanswered::unanswered;
 
-/// How long the cluster may take for one request.
+/// Timeout of one request to the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A topic to be made.
+/// A topic to create.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TopicSpec {
-    /// Its name.
+    /// Topic name.
     pub name: String,
-    /// How many partitions it gets.
+    /// Number of partitions; the partition ids are `0..partitions`.
     pub partitions: i32,
-    /// How many replicas; `None` leaves it to the cluster.
+    /// The replication factor; `None` uses the cluster's default.
     pub replication: Option<i32>,
-    /// Its settings, by Kafka's names.
-    pub settings: Vec<(String, String)>,
+    /// Topic configs as name and value, such as `retention.ms`.
+    pub configs: Vec<(String, String)>,
 }
 
-/// What became of a topic that was to be made.
+/// The result of creating one topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Creation {
-    /// It was made.
+    /// The topic is new.
     Created,
-    /// It was there before, and is as it was.
+    /// The topic existed already and was not changed.
     Existed,
 }
 
-/// A topic as the cluster has it.
+/// An existing topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TopicDescription {
-    /// Its name.
+    /// The topic name.
     pub name: String,
-    /// How many partitions it has.
+    /// The number of partitions.
     pub partitions: i32,
-    /// How many replicas its partitions have; the fewest, where they differ.
+    /// The replication factor; the lowest of its partitions where they differ.
     pub replication: i32,
-    /// Its settings, defaults included, by Kafka's names; `None` when we are not allowed to see them.
-    pub settings: Option<BTreeMap<String, String>>,
+    /// Topic configs including defaults; `None` without permission to read them.
+    pub configs: Option<BTreeMap<String, String>>,
 }
 
-/// Makes topics that do not exist; leaves those that do as they are.
+/// Creates the topics that do not exist. Existing topics are not changed.
 ///
 /// # Errors
-/// `Retry` when the cluster does not answer; `Fatal` when it refuses a topic.
+/// `Retry` when the cluster does not answer; `Fatal` when it rejects a topic.
 pub fn create_topics(cluster: &Cluster, topics: &[TopicSpec]) -> Result<Vec<(String, Creation)>, Error> {
     let call = "create_topics";
     let specs: Vec<NewTopic<'_>> = topics
@@ -69,57 +70,57 @@ pub fn create_topics(cluster: &Cluster, topics: &[TopicSpec]) -> Result<Vec<(Str
         .map(|topic| {
             let replication = TopicReplication::Fixed(topic.replication.unwrap_or(-1));
             let spec = NewTopic::new(&topic.name, topic.partitions, replication);
-            topic.settings.iter().fold(spec, |spec, (name, value)| spec.set(name, value))
+            topic.configs.iter().fold(spec, |spec, (name, value)| spec.set(name, value))
         })
         .collect();
-    let results = block_on(connect(cluster)?.create_topics(&specs, &within(REQUEST_TIMEOUT)))
-        .map_err(|error| failed(cluster, call, &error))?;
+    let results = block_on(admin_client(cluster)?.create_topics(&specs, &admin_options(REQUEST_TIMEOUT)))
+        .map_err(|error| request_error(cluster, call, &error))?;
     results
         .into_iter()
         .map(|result| match result {
             Ok(name) => Ok((name, Creation::Created)),
             Err((name, Code::TopicAlreadyExists)) => Ok((name, Creation::Existed)),
             Err((name, code)) => {
-                let what = match code {
+                let message = match code {
                     Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
                         format!("not allowed to create {name}: grant CREATE on the topic, or create it yourself")
                     }
                     Code::InvalidReplicationFactor => {
                         format!("the cluster has too few brokers for the replication factor of {name}")
                     }
-                    _ => format!("the cluster refuses to create {name}: {code}"),
+                    _ => format!("the cluster rejects the topic {name}: {code}"),
                 };
-                Err(Error::new(Reaction::Fatal, call, &format!("{code:?}"), what))
+                Err(Error::new(Reaction::Fatal, call, &format!("{code:?}"), message))
             }
         })
         .collect()
 }
 
-/// Describes topics, in the order of `names`; `None` for one that does not exist.
+/// Describes topics in the order of `names`; the entry of a topic that does not exist is `None`.
 ///
 /// # Errors
-/// `Retry` when the cluster does not answer; `Fatal` when rights are missing.
+/// `Retry` when the cluster does not answer; `Fatal` when permissions are missing.
 pub fn describe_topics(cluster: &Cluster, names: &[&str]) -> Result<Vec<Option<TopicDescription>>, Error> {
     let mut topics = Vec::with_capacity(names.len());
-    let asking = ask(cluster)?;
+    let client = query_client(cluster)?;
     for name in names {
-        topics.push(describe_layout(cluster, &asking, name)?);
+        topics.push(describe_topic(cluster, &client, name)?);
     }
     let existing: Vec<&str> = topics.iter().flatten().map(|it| it.name.as_str()).collect();
     if existing.is_empty() {
         return Ok(topics);
     }
     let resources: Vec<ResourceSpecifier<'_>> = existing.iter().map(|it| ResourceSpecifier::Topic(it)).collect();
-    let results = block_on(connect(cluster)?.describe_configs(&resources, &within(REQUEST_TIMEOUT)))
-        .map_err(|error| failed(cluster, "describe_configs", &error))?;
+    let results = block_on(admin_client(cluster)?.describe_configs(&resources, &admin_options(REQUEST_TIMEOUT)))
+        .map_err(|error| request_error(cluster, "describe_configs", &error))?;
     for (topic, result) in topics.iter_mut().flatten().zip(results) {
-        topic.settings = match result {
+        topic.configs = match result {
             Ok(resource) if resource.entries.is_empty() => None,
             Ok(resource) => Some(resource.entries.into_iter().filter_map(|it| Some((it.name, it.value?))).collect()),
-            // The service needs no right to see settings; the check then says that it could not look.
+            // The service does not need this permission. The topic check then reports the configs as unknown.
             Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => None,
             Err(code) => {
-                let message = format!("the settings of {} cannot be read: {code}", topic.name);
+                let message = format!("cannot read the configs of the topic {}: {code}", topic.name);
                 return Err(Error::new(Reaction::Retry, "describe_configs", &format!("{code:?}"), message));
             }
         };
@@ -127,10 +128,10 @@ pub fn describe_topics(cluster: &Cluster, names: &[&str]) -> Result<Vec<Option<T
     Ok(topics)
 }
 
-/// Looks at the topics that the service is to work on, and returns everything that is wrong with them.
+/// Checks the topics of the service and returns all problems found.
 ///
 /// # Errors
-/// `Retry` when the cluster does not answer; `Fatal` when rights are missing.
+/// `Retry` when the cluster does not answer; `Fatal` when permissions are missing.
 pub fn verify(cluster: &Cluster, topics: &Topics) -> Result<Vec<Finding>, Error> {
     let names = topics.names();
     let described = describe_topics(cluster, &names)?;
@@ -139,43 +140,44 @@ pub fn verify(cluster: &Cluster, topics: &Topics) -> Result<Vec<Finding>, Error>
     Ok(topics.check(&existing))
 }
 
-/// Deletes the records of a partition before `offset`. Needs DELETE on the topic.
+/// Deletes the records of a partition before `offset`. Requires DELETE on the topic.
 pub(super) fn delete_records(cluster: &Cluster, topic: &str, partition: PartitionId, offset: i64) -> Result<(), Error> {
     let call = "delete_records";
-    let later = |error: Error| Error { reaction: Reaction::Retry, ..error };
-    let of = |error: &KafkaError| later(Error::of_question(call, error));
+    let retriable = |error: Error| Error { reaction: Reaction::Retry, ..error };
+    let request_failed = |error: &KafkaError| retriable(Error::of_query(call, error));
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(|error| of(&error))?;
-    let admin = connect(cluster).map_err(later)?;
-    let answer = block_on(admin.delete_records(&list, &within(REQUEST_TIMEOUT))).map_err(|error| of(&error))?;
-    for element in answer.elements() {
+    list.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(|error| request_failed(&error))?;
+    let admin = admin_client(cluster).map_err(retriable)?;
+    let response = block_on(admin.delete_records(&list, &admin_options(REQUEST_TIMEOUT)))
+        .map_err(|error| request_failed(&error))?;
+    for element in response.elements() {
         element.error().map_err(|error| {
             let denied = error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed);
             if denied {
-                later(Error::new(
+                retriable(Error::new(
                     Reaction::Retry,
                     call,
                     "TopicAuthorizationFailed",
                     format!("not allowed to delete records of {topic}: grant DELETE on the topic"),
                 ))
             } else {
-                of(&error)
+                request_failed(&error)
             }
         })?;
     }
     Ok(())
 }
 
-fn describe_layout(
+fn describe_topic(
     cluster: &Cluster,
-    asking: &BaseConsumer<Listener>,
+    client: &BaseConsumer<Context>,
     name: &str,
 ) -> Result<Option<TopicDescription>, Error> {
     let call = "describe_topics";
-    let metadata = asking.fetch_metadata(Some(name), REQUEST_TIMEOUT).map_err(|error| {
-        // What the client reports beside the error waits in its queue.
-        drop(asking.poll(Duration::from_millis(1)));
-        unanswered(call, &error, cluster, asking.context().take_error())
+    let metadata = client.fetch_metadata(Some(name), REQUEST_TIMEOUT).map_err(|error| {
+        // The poll serves the client's error callback, which carries the cause.
+        drop(client.poll(Duration::from_millis(1)));
+        connection_error(call, &error, cluster, client.context().take_error())
     })?;
     let Some(topic) = metadata.topics().iter().find(|it| it.name() == name) else { return Ok(None) };
     match topic.error().map(Code::from) {
@@ -186,52 +188,52 @@ fn describe_layout(
             return Err(Error::new(Reaction::Fatal, call, "TopicAuthorizationFailed", message));
         }
         Some(Code::InvalidTopic) => {
-            let message = format!("{name:?} is no valid topic name: use letters, digits, '.', '_' and '-'");
+            let message = format!("{name:?} is not a valid topic name: use letters, digits, '.', '_' and '-'");
             return Err(Error::new(Reaction::Fatal, call, "InvalidTopic", message));
         }
         Some(code) => {
-            let message = format!("the topic {name} cannot be described: {code}");
+            let message = format!("cannot describe the topic {name}: {code}");
             return Err(Error::new(Reaction::Retry, call, &format!("{code:?}"), message));
         }
     }
     let replication = topic.partitions().iter().map(|it| it.replicas().len()).min().unwrap_or(0);
     Ok(Some(TopicDescription {
         name: name.to_owned(),
-        partitions: count(topic.partitions().len()),
-        replication: count(replication),
-        settings: None,
+        partitions: to_i32(topic.partitions().len()),
+        replication: to_i32(replication),
+        configs: None,
     }))
 }
 
-/// A client for questions. It never makes a topic by asking for it.
-pub(super) fn ask(cluster: &Cluster) -> Result<BaseConsumer<Listener>, Error> {
+/// Creates a client for metadata and offset queries. Its queries never auto-create a topic.
+pub(super) fn query_client(cluster: &Cluster) -> Result<BaseConsumer<Context>, Error> {
     cluster
-        .for_questions()
+        .for_queries()
         .set("allow.auto.create.topics", "false")
-        .create_with_context(Listener::default())
+        .create_with_context(Context::default())
         .map_err(|error| Error::of_creation("admin", &error))
 }
 
-pub(super) fn connect(cluster: &Cluster) -> Result<AdminClient<DefaultClientContext>, Error> {
+pub(super) fn admin_client(cluster: &Cluster) -> Result<AdminClient<DefaultClientContext>, Error> {
     cluster
-        .for_questions()
-        // Nothing takes this client's log lines from their queue.
+        .for_queries()
+        // This client is never polled, so its log lines would accumulate in its queue.
         .set_log_level(RDKafkaLogLevel::Emerg)
         .create()
         .map_err(|error| Error::of_creation("admin", &error))
 }
 
-fn within(timeout: Duration) -> AdminOptions {
+fn admin_options(timeout: Duration) -> AdminOptions {
     AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout))
 }
 
-fn failed(cluster: &Cluster, call: &'static str, error: &KafkaError) -> Error {
+fn request_error(cluster: &Cluster, call: &'static str, error: &KafkaError) -> Error {
     let denied =
         matches!(error, KafkaError::AdminOp(Code::ClusterAuthorizationFailed | Code::TopicAuthorizationFailed));
     let reaction = if denied { Reaction::Fatal } else { Reaction::Retry };
-    Error { reaction, ..unanswered(call, error, cluster, None) }
+    Error { reaction, ..connection_error(call, error, cluster, None) }
 }
 
-fn count(things: usize) -> i32 {
-    i32::try_from(things).unwrap_or(i32::MAX)
+fn to_i32(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }

@@ -1,4 +1,6 @@
-//! Reads changelog partitions from a position on, several at a time, outside any group.
+//! Reads several changelog partitions at once, each from a given offset, without joining a group.
+//!
+//! The caller decodes the records and chooses the offsets to start and end at.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use super::member::{PartitionId, Record};
 use super::settings::Options;
 use super::topic_reader::TopicReader;
 
-/// A reader of the changelog.
+/// A consumer of changelog partitions with manual assignment.
 pub(super) struct ChangelogReader {
     reader: TopicReader,
     open: BTreeSet<PartitionId>,
@@ -20,7 +22,7 @@ pub(super) struct ChangelogReader {
 impl ChangelogReader {
     pub(super) fn new(options: &Options) -> Result<Self, Error> {
         Ok(Self {
-            reader: TopicReader::new(&options.for_changelog(), &options.changelog_topic)?,
+            reader: TopicReader::new(&options.for_changelog_reader(), &options.changelog_topic)?,
             open: BTreeSet::new(),
         })
     }
@@ -29,7 +31,7 @@ impl ChangelogReader {
         self.reader.range("changelog_range", partition)
     }
 
-    /// Begins to read `partition` at `offset`, or begins anew there.
+    /// Starts reading `partition` at `offset`; an open partition restarts there.
     pub(super) fn open(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
         self.close(partition)?;
         let list = self.reader.list_at([(partition, Offset::Offset(offset))])?;
@@ -38,13 +40,13 @@ impl ChangelogReader {
             .incremental_assign(&list)
             .map_err(|error| Error::of_assignment("open_changelog", &error))?;
         self.open.insert(partition);
-        self.reader.positions.begin(partition, offset);
+        self.reader.positions.start(partition, offset);
         Ok(())
     }
 
     pub(super) fn close(&mut self, partition: PartitionId) -> Result<(), Error> {
         if self.open.remove(&partition) {
-            self.reader.positions.end(partition);
+            self.reader.positions.stop(partition);
             self.reader
                 .client()
                 .incremental_unassign(&self.reader.list([partition]))
@@ -54,11 +56,12 @@ impl ChangelogReader {
     }
 
     pub(super) fn read(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error> {
-        let taken = self.reader.read("read_changelog", records_max, timeout).map_err(Error::of_changelog)?;
-        Ok(taken.records)
+        let polled =
+            self.reader.read("read_changelog", records_max, timeout).map_err(Error::reclassify_for_changelog)?;
+        Ok(polled.records)
     }
 
     pub(super) fn has_read_to(&self, partition: PartitionId, end: i64) -> bool {
-        self.reader.positions.covers(partition, end)
+        self.reader.positions.has_read_to(partition, end)
     }
 }

@@ -1,4 +1,7 @@
-//! A member of the group over librdkafka: a consumer, a transactional producer, and a reader of the changelog.
+//! Implements [`Member`] with librdkafka: a group consumer, a transactional producer, and a reader of the changelog.
+//!
+//! This file connects the three, reports their errors to `on_error`, and rejoins the group when a static member may
+//! have lost its membership. What a rebalance or a failed transaction means for the state is left to the worker.
 
 use std::sync::mpsc;
 use std::thread;
@@ -7,73 +10,77 @@ use std::time::{Duration, Instant};
 use super::admin;
 use super::changelog_reader::ChangelogReader;
 use super::error::{Error, Reaction};
-use super::group_reader::GroupReader;
-use super::member::{CommittedOffset, Event, Member, Outgoing, PartitionId, PartitionOffset, Record};
+use super::group_consumer::GroupConsumer;
+use super::member::{CommittedOffset, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record};
 use super::producer::TransactionalProducer;
 use super::settings::Options;
-use super::succession::Succession;
+use super::zombie_fencing::ZombieFencing;
 
-/// How long a client that nobody told to leave may take to do so when it is dropped.
-const LEAVE_DEADLINE: Duration = Duration::from_secs(5);
+/// The maximum time to leave the group when a client is dropped without a call of `leave`.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A static member that is shut out again within this time has a twin, and stops.
+/// A static member rejoins at most once in this time. If it is fenced again sooner, another process uses its
+/// `group.instance.id`, and the member fails.
 const REJOIN_INTERVAL: Duration = Duration::from_mins(5);
 
-/// One member of the group, connected.
+/// A connected member of the consumer group.
 pub struct Client {
     options: Options,
     /// `None` once the member has left.
     connected: Option<Connected>,
-    /// When the open transaction began.
-    begun: Instant,
-    /// Of the partitions gained last.
-    succession: Option<Succession>,
-    /// Whether the last question for committed offsets was asked in vain.
-    is_held_up: bool,
-    /// When the member last joined anew because the group took somebody else for it.
+    /// When the open transaction started.
+    transaction_started: Instant,
+    /// The latest fencing of previous owners, started at each assignment.
+    fencing: Option<ZombieFencing>,
+    /// Whether the last request for committed offsets failed.
+    committed_failed: bool,
+    /// When the member last rejoined because the group had fenced its `group.instance.id`.
     rejoined_at: Option<Instant>,
 }
 
 struct Connected {
-    input: GroupReader,
-    output: TransactionalProducer,
+    consumer: GroupConsumer,
+    producer: TransactionalProducer,
     changelog: ChangelogReader,
 }
 
 impl Client {
-    /// Joins the group, and ends whatever an earlier producer of the same transactional id left open.
+    /// Joins the group, and aborts the transaction that an earlier producer of the same transactional id left open.
     ///
     /// # Errors
-    /// `Fatal` when options are refused or rights are missing; `Retry` while the brokers do not answer.
+    /// `Fatal` when an option is invalid or a permission is missing; `Retry` while the brokers do not answer.
     pub fn connect(options: Options) -> Result<Self, Error> {
         options.check()?;
-        // The producer first: while it waits for its brokers the group must not wait for us.
-        let output = TransactionalProducer::start(&options)?;
+        // The producer comes first: it may wait for its brokers, and a joined member must not delay rebalances.
+        let producer = TransactionalProducer::start(&options)?;
         let changelog = ChangelogReader::new(&options)?;
-        let input = GroupReader::join(&options)?;
+        let consumer = GroupConsumer::join(&options)?;
         Ok(Self {
             options,
-            connected: Some(Connected { input, output, changelog }),
-            begun: Instant::now(),
-            succession: None,
-            is_held_up: false,
+            connected: Some(Connected { consumer, producer, changelog }),
+            transaction_started: Instant::now(),
+            fencing: None,
+            committed_failed: false,
             rejoined_at: None,
         })
     }
 
-    /// A static member is shut out by another of its name, but also by itself: a request to join that the client has
-    /// repeated, after an answer was lost, comes from somebody else in the eyes of the group. So once is no proof.
+    /// Returns whether a fenced static member should rejoin instead of failing.
+    ///
+    /// Another process with the same `group.instance.id` fences a static member, but so can the member itself: when the
+    /// client retries a join request whose response was lost, the coordinator treats the retry as a new member. Only a
+    /// second fencing soon after the first proves that another process uses the id.
     fn may_rejoin(&self) -> bool {
         self.rejoined_at.is_none_or(|at| at.elapsed() >= REJOIN_INTERVAL)
     }
 
-    /// Joins the group anew; whatever the member had is lost.
+    /// Replaces the consumer with a new one. The partitions of the old one are reported as lost.
     fn rejoin(&mut self, why: &str) -> Result<Vec<Event>, Error> {
-        tracing::warn!(target: "kafka", member = self.options.member, why, "the member joins the group anew");
-        let input = GroupReader::join(&self.options)?;
-        let mut old = std::mem::replace(&mut self.connected().input, input);
-        let lost = old.held();
-        // Closing waits for the brokers; nobody needs to wait with it.
+        tracing::warn!(target: "kafka", member = self.options.member, why, "member rejoins the group");
+        let consumer = GroupConsumer::join(&self.options)?;
+        let mut old = std::mem::replace(&mut self.connected().consumer, consumer);
+        let lost = old.owned_partitions();
+        // Closing waits for the brokers, so it runs on its own thread.
         thread::spawn(move || {
             old.begin_closing();
             drop(old);
@@ -85,8 +92,8 @@ impl Client {
         self.connected.as_mut().expect("a member that has left is not used again")
     }
 
-    /// Passes a result on, and tells whoever wants to know of an error.
-    fn told<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+    /// Calls `on_error` if `result` is an error, and returns `result`.
+    fn report<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         result.inspect_err(|error| (self.options.on_error)(error))
     }
 }
@@ -97,97 +104,97 @@ impl Member for Client {
     }
 
     fn poll(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Event>, Error> {
-        if self.connected().input.is_in_doubt() {
-            return self.rejoin("nothing was heard of the membership for most of a session");
+        if self.connected().consumer.may_have_lost_membership() {
+            return self.rejoin("the membership was not confirmed for most of the session timeout");
         }
-        let events = match self.connected().input.poll(records_max, timeout) {
+        let events = match self.connected().consumer.poll(records_max, timeout) {
             Err(error) if error.is_fenced_membership() && self.may_rejoin() => {
                 self.rejoined_at = Some(Instant::now());
                 return self.rejoin(
-                    "the group takes somebody else for it; when that comes again soon it stops, since then two instances have \
-                     the same kafka.group_id and kafka.instance_id",
+                    "the group fenced its group.instance.id; the member fails if this happens again soon, because then two \
+                     instances share kafka.group_id and kafka.instance_id",
                 );
             }
-            polled => self.told(polled)?,
+            polled => self.report(polled)?,
         };
         for event in &events {
-            if let Event::Gained(partitions) = event {
-                self.succession = Some(Succession::begin(&self.options, partitions.clone()));
+            if let Event::Assigned(partitions) = event {
+                self.fencing = Some(ZombieFencing::start(&self.options, partitions.clone()));
             }
         }
         Ok(events)
     }
 
     fn assign(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
-        let result = self.connected().input.assign(positions);
-        self.told(result)
+        let result = self.connected().consumer.assign(positions);
+        self.report(result)
     }
 
-    fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
-        let result = self.connected().input.release(partitions);
-        self.told(result)
+    fn unassign(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
+        let result = self.connected().consumer.unassign(partitions);
+        self.report(result)
     }
 
     fn pause(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
-        let result = self.connected().input.pause(partitions);
-        self.told(result)
+        let result = self.connected().consumer.pause(partitions);
+        self.report(result)
     }
 
     fn resume(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
-        let result = self.connected().input.resume(partitions);
-        self.told(result)
+        let result = self.connected().consumer.resume(partitions);
+        self.report(result)
     }
 
-    fn rewind(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
-        let result = self.connected().input.rewind(positions);
-        self.told(result)
+    fn seek(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
+        let result = self.connected().consumer.seek(positions);
+        self.report(result)
     }
 
     fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<CommittedOffset>, Error> {
-        if self.is_held_up && self.succession.as_ref().is_some_and(|it| !it.is_over()) {
-            // The question would only keep the other partitions waiting.
-            let message = "a former owner's transaction is being ended";
+        if self.committed_failed && self.fencing.as_ref().is_some_and(|it| !it.is_done()) {
+            // The request would block until the fencing is done, and delay the worker's other partitions.
+            let message = "a previous owner's transaction is being aborted";
             return Err(Error::new(Reaction::Retry, "committed", "UnstableOffsetCommit", message));
         }
-        let committed = self.connected().input.committed(partitions);
-        self.is_held_up = committed.is_err();
-        self.told(committed)
+        let committed = self.connected().consumer.committed(partitions);
+        self.committed_failed = committed.is_err();
+        self.report(committed)
     }
 
     fn input_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {
-        let result = self.connected().input.range(partition);
-        self.told(result)
+        let result = self.connected().consumer.range(partition);
+        self.report(result)
     }
 
     fn input_partitions(&mut self) -> Option<usize> {
-        self.connected().input.partitions_seen()
+        self.connected().consumer.cached_partition_count()
     }
 
-    fn waited(&mut self) -> Duration {
-        self.connected().input.waited()
+    fn idle_time(&mut self) -> Duration {
+        self.connected().consumer.idle_time()
     }
 
-    fn end_seen(&mut self, partition: PartitionId) -> Option<i64> {
-        self.connected().input.end_seen(partition)
+    fn cached_end_offset(&mut self, partition: PartitionId) -> Option<i64> {
+        self.connected().consumer.cached_end_offset(partition)
     }
 
     fn has_read_to(&mut self, partition: PartitionId, end: i64) -> bool {
-        self.connected().input.has_read_to(partition, end)
+        self.connected().consumer.has_read_to(partition, end)
     }
 
     fn changelog_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {
         let result = self.connected().changelog.range(partition);
-        self.told(result)
+        self.report(result)
     }
 
     fn open_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
         let result = self.connected().changelog.open(partition, offset);
-        self.told(result)
+        self.report(result)
     }
 
     fn read_changelog(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error> {
         let result = self.connected().changelog.read(records_max, timeout);
-        self.told(result)
+        self.report(result)
     }
 
     fn has_read_changelog_to(&mut self, partition: PartitionId, end: i64) -> bool {
@@ -196,74 +203,74 @@ impl Member for Client {
 
     fn close_changelog(&mut self, partition: PartitionId) -> Result<(), Error> {
         let result = self.connected().changelog.close(partition);
-        self.told(result)
+        self.report(result)
     }
 
     fn truncate_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
-        self.told(admin::delete_records(&self.options.cluster(), &self.options.changelog_topic, partition, offset))
+        self.report(admin::delete_records(&self.options.cluster(), &self.options.changelog_topic, partition, offset))
     }
 
     fn begin(&mut self) -> Result<(), Error> {
-        self.begun = Instant::now();
+        self.transaction_started = Instant::now();
         let connected = self.connected.as_mut().expect("a member that has left is not used again");
-        let renewed = connected.output.renew_after_repetition(&self.options);
-        let result = renewed.and_then(|()| connected.output.begin());
-        self.told(result)
+        let reset = connected.producer.reset_after_slow_call(&self.options);
+        let result = reset.and_then(|()| connected.producer.begin());
+        self.report(result)
     }
 
-    fn send(&mut self, records: Vec<Outgoing>) -> Result<Vec<i64>, Error> {
-        let result = self.connected().output.send(&records);
-        self.told(result)
+    fn send(&mut self, records: Vec<ProducerRecord>) -> Result<Vec<i64>, Error> {
+        let result = self.connected().producer.send(&records);
+        self.report(result)
     }
 
     fn send_offsets(&mut self, offsets: &[(PartitionOffset, String)]) -> Result<(), Error> {
         let topic = self.options.input_topic.clone();
         let connected = self.connected();
-        // Taken for each transaction anew: the broker refuses those of an earlier generation.
-        let generation = connected.input.generation();
-        let result = generation.and_then(|it| connected.output.send_offsets(&topic, offsets, &it));
-        self.told(result)
+        // Read for each transaction: the broker rejects the metadata of an earlier generation.
+        let group_metadata = connected.consumer.group_metadata();
+        let result = group_metadata.and_then(|it| connected.producer.send_offsets(&topic, offsets, &it));
+        self.report(result)
     }
 
     fn commit(&mut self) -> Result<(), Error> {
-        let result = self.connected().output.commit();
+        let result = self.connected().producer.commit();
         if result.is_ok() {
-            (self.options.on_commit)(self.begun.elapsed());
+            (self.options.on_commit)(self.transaction_started.elapsed());
         }
-        self.told(result)
+        self.report(result)
     }
 
     fn abort(&mut self) -> Result<(), Error> {
-        let result = self.connected().output.abort();
-        self.told(result)
+        let result = self.connected().producer.abort();
+        self.report(result)
     }
 
-    fn renew(&mut self) -> Result<(), Error> {
+    fn reset_producer(&mut self) -> Result<(), Error> {
         let connected = self.connected.as_mut().expect("a member that has left is not used again");
-        let result = connected.output.renew(&self.options);
-        self.told(result)
+        let result = connected.producer.reset(&self.options);
+        self.report(result)
     }
 
-    fn leave(&mut self, deadline: Duration) {
+    fn leave(&mut self, timeout: Duration) {
         let Some(mut connected) = self.connected.take() else { return };
-        // Closing a client waits for its brokers, and may do so for ever: it is another thread that waits.
+        // Closing a client waits for its brokers, possibly indefinitely, so it runs on its own thread.
         let (left, has_left) = mpsc::channel();
         thread::spawn(move || {
-            connected.input.begin_closing();
-            drop(connected.input);
-            // The group is told; the rest leaves no trace anywhere.
-            let _nobody_waits_any_more = left.send(());
-            drop(connected.output);
+            connected.consumer.begin_closing();
+            drop(connected.consumer);
+            // The coordinator has processed the leave request. Other members do not wait for the other two clients.
+            let _receiver_timed_out = left.send(());
+            drop(connected.producer);
             drop(connected.changelog);
         });
-        if has_left.recv_timeout(deadline).is_err() {
-            tracing::warn!(target: "kafka", ?deadline, "left the group without its knowing: its coordinator did not answer");
+        if has_left.recv_timeout(timeout).is_err() {
+            tracing::warn!(target: "kafka", ?timeout, "group coordinator did not confirm the leave request in time");
         }
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.leave(LEAVE_DEADLINE);
+        self.leave(LEAVE_TIMEOUT);
     }
 }

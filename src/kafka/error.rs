@@ -1,28 +1,31 @@
-//! Errors of the Kafka client, sorted once by what the caller must do: by code and flags, never by text.
+//! Errors of the Kafka client, classified once by what the caller must do.
+//!
+//! The classification uses error codes and librdkafka's flags, never message text. Error messages say what failed and
+//! what to do next; they never contain the value of a setting.
 
 use rdkafka::error::{KafkaError, RDKafkaError, RDKafkaErrorCode as Code};
 
 /// What the caller must do about an error.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reaction {
-    /// Nothing has changed: call again after a pause.
+    /// Nothing has changed: repeat the call after a back-off.
     Retry,
-    /// Abort the transaction, drop the batch, do it again from the committed offsets.
+    /// Abort the transaction, drop the batch, and process it again from the committed offsets.
     Abort,
-    /// The outcome is unknown or the producer is unusable: renew the producer, then read the committed offsets.
-    Renew,
-    /// Stop; a person must act.
+    /// The outcome is unknown or the producer is unusable: reset the producer, then read the committed offsets.
+    ResetProducer,
+    /// Stop: an operator must act.
     Fatal,
 }
 
 impl Reaction {
-    /// The name in metrics.
+    /// Returns the value of the metric label `reaction`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Retry => "retry",
             Self::Abort => "abort",
-            Self::Renew => "renew",
+            Self::ResetProducer => "reset_producer",
             Self::Fatal => "fatal",
         }
     }
@@ -34,61 +37,64 @@ impl Reaction {
 pub struct Error {
     /// What the caller must do.
     pub reaction: Reaction,
-    /// The call that failed: `commit_transaction`.
+    /// The call that failed, such as `commit_transaction`.
     pub call: &'static str,
-    /// The client's name for the error: `IllegalGeneration`, `OperationTimedOut`. Bounded, fit for a metric label.
+    /// The client's name of the error code, such as `IllegalGeneration`. The number of values is bounded, so it may be
+    /// a metric label.
     pub code: String,
-    /// For people: what is wrong.
+    /// What failed, in words for the operator.
     pub message: String,
-    /// For people: what to do about it, where more can be said than the message does.
+    /// What the operator should do, where the message does not say it.
     pub to_do: Option<&'static str>,
-    /// Whether a newer owner of the transactional id, or the broker's transaction timeout, has fenced the producer.
+    /// Whether the producer was fenced, by a newer producer of the same transactional id or by the transaction timeout.
     pub fenced: bool,
 }
 
-/// The code of errors that the client library has no code for, such as a refused setting.
-const UNCODED: &str = "Unspecified";
+/// The code of errors for which the client library has none, such as an invalid setting.
+const NO_CODE: &str = "Unspecified";
 
 impl Error {
-    /// An error found by this folder itself.
+    /// Creates an error that the kafka module detected itself, without an error of librdkafka.
     pub(super) fn new(reaction: Reaction, call: &'static str, code: &str, message: impl Into<String>) -> Self {
         Self { reaction, call, code: code.to_owned(), message: message.into(), to_do: None, fenced: false }
     }
 
-    /// A setting, or several, that cannot be accepted.
+    /// Creates an error about one or more invalid settings.
     pub(super) fn settings(message: impl Into<String>) -> Self {
         Self::new(Reaction::Fatal, "settings", "InvalidConfig", message)
     }
 
-    /// A setting that the client does not know, or a value that it does not take.
+    /// Classifies an error of a setting that the client rejects: an unknown name or an invalid value.
     pub(super) fn of_settings(error: &KafkaError) -> Self {
         Self::settings(describe(error))
     }
 
-    /// Adds what the client reported beside the error: the cause of a lost connection comes only that way.
-    pub(super) fn because(mut self, reported: Option<String>) -> Self {
+    /// Appends the client's last error from its error callback. librdkafka reports the cause of a lost connection only
+    /// there.
+    pub(super) fn with_reported(mut self, reported: Option<String>) -> Self {
         if let Some(reported) = reported {
-            self.message = format!("{}; the client last reported: {reported}", self.message);
+            self.message = format!("{}; last client error: {reported}", self.message);
         }
         self
     }
 
-    /// An error of a question to the cluster that changes nothing.
-    pub(super) fn of_question(call: &'static str, error: &KafkaError) -> Self {
+    /// Classifies an error of a read-only request.
+    pub(super) fn of_query(call: &'static str, error: &KafkaError) -> Self {
         let reaction = match error.rdkafka_error_code() {
-            Some(code) if needs_a_person(code) => Reaction::Fatal,
+            Some(code) if needs_operator(code) => Reaction::Fatal,
             _ => Reaction::Retry,
         };
         Self::of(reaction, call, error)
     }
 
-    /// An error of an act on the consumer's own assignment. It fails only when the client is beyond use.
+    /// Classifies an error of an operation on the consumer's local assignment. It fails only when the client is
+    /// unusable.
     pub(super) fn of_assignment(call: &'static str, error: &KafkaError) -> Self {
         Self::of(Reaction::Fatal, call, error)
     }
 
-    /// An error that reading brought; `None` when the client recovers from it by itself.
-    pub(super) fn of_reading(
+    /// Classifies an error of polling a consumer; `None` when the client recovers from it automatically.
+    pub(super) fn of_consuming(
         call: &'static str,
         error: &KafkaError,
         topic: &str,
@@ -97,38 +103,36 @@ impl Error {
         let code = error.rdkafka_error_code()?;
         let fatal = match error {
             KafkaError::MessageConsumptionFatal(_) => true,
-            _ => needs_a_person(code) || stops_reading(code),
+            _ => needs_operator(code) || stops_consuming(code),
         };
         if !fatal {
             return None;
         }
-        let advice = match code {
+        let message = match code {
             Code::AutoOffsetReset | Code::OffsetOutOfRange => format!(
-                "the position to read {topic} from does not exist there: retention or a deletion has passed it, or the topic was \
-                 made anew, so records were lost before they were read; nothing is skipped by itself: decide where to go on \
-                 and set the group's offsets there, then start again"
+                "the offset to read from does not exist in {topic}: retention or a deletion removed it, or the topic was \
+                 recreated, so records were lost before they were read; the service does not skip records: choose an offset, set \
+                 the group's offsets to it, then restart"
             ),
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
-                format!("the topic {topic} does not exist or was deleted: create it, then start again")
+                format!("the topic {topic} does not exist or was deleted: create it, then restart")
             }
             Code::TopicAuthorizationFailed => format!("not allowed to read {topic}: grant READ on the topic"),
             Code::GroupAuthorizationFailed => {
                 "not allowed to use the consumer group: grant READ on the group".to_owned()
             }
-            Code::FencedInstanceId => {
-                "another member has taken this group.instance.id: give each member its own".to_owned()
-            }
+            Code::FencedInstanceId => "another member uses the same group.instance.id: make it unique".to_owned(),
             _ => describe(error),
         };
-        Some(Self::new(Reaction::Fatal, call, &name(code), advice).because(reported))
+        Some(Self::new(Reaction::Fatal, call, &name(code), message).with_reported(reported))
     }
 
-    /// Whether another member of the same fixed name has taken this one's place in the group.
+    /// Returns whether another static member with the same `group.instance.id` has replaced this one.
     pub(super) fn is_fenced_membership(&self) -> bool {
         self.code == name(Code::FencedInstanceId)
     }
 
-    /// Whether rights are missing.
+    /// Returns whether a permission is missing.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         let denials = [
@@ -140,9 +144,10 @@ impl Error {
         denials.into_iter().any(|code| self.code == name(code))
     }
 
-    /// An error of reading a changelog. Where its head is gone, somebody else may have swept it since the position was committed:
-    /// whoever reads must find out anew from where.
-    pub(super) fn of_changelog(self) -> Self {
+    /// Reclassifies an error of reading a changelog. An offset that is out of range is not fatal here: another owner
+    /// may have truncated the changelog since the read position was committed, and the caller must determine the
+    /// position again.
+    pub(super) fn reclassify_for_changelog(self) -> Self {
         if [Code::AutoOffsetReset, Code::OffsetOutOfRange].map(name).contains(&self.code) {
             Self { reaction: Reaction::Abort, ..self }
         } else {
@@ -150,7 +155,7 @@ impl Error {
         }
     }
 
-    /// An error of a call to the transaction API.
+    /// Classifies an error of a call to the transaction API.
     pub(super) fn of_transaction(call: &'static str, error: &KafkaError) -> Self {
         let KafkaError::Transaction(transaction) = error else {
             return Self::of(Reaction::Abort, call, error);
@@ -158,40 +163,41 @@ impl Error {
         let flags = Flags::of(transaction);
         let code = transaction.code();
         Self {
-            reaction: react(code, flags),
+            reaction: reaction_to(code, flags),
             call,
             code: name(code),
-            message: advise(code).unwrap_or_else(|| transaction.string()),
+            message: message_for(code).unwrap_or_else(|| transaction.string()),
             to_do: None,
             fenced: is_fenced(code),
         }
     }
 
-    /// An error of a record within a transaction. `fatal` is the error that has ended the producer, if one has.
-    pub(super) fn of_record(code: Code, topic: &str, fatal: Option<(Code, String)>) -> Self {
+    /// Classifies a failed delivery of a record in a transaction. `fatal` is the producer's fatal error, if there is
+    /// one.
+    pub(super) fn of_delivery(code: Code, topic: &str, fatal: Option<(Code, String)>) -> Self {
         let call = "send";
         if let Some((code, message)) = fatal {
-            let reaction = react(code, Flags { is_fatal: true, ..Flags::default() });
+            let reaction = reaction_to(code, Flags { is_fatal: true, ..Flags::default() });
             return Self { fenced: is_fenced(code), ..Self::new(reaction, call, &name(code), message) };
         }
         let message = match code {
             Code::TopicAuthorizationFailed => format!("not allowed to write to {topic}: grant WRITE on the topic"),
             Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-                format!("{topic} or its partition does not exist: create the topic with the partitions that are needed")
+                format!("the topic {topic} or its partition does not exist: create the topic with enough partitions")
             }
             Code::MessageSizeTooLarge => {
-                format!("{topic} takes no record of this size: raise the topic's max.message.bytes")
+                format!("the record is too large for {topic}: raise the topic's max.message.bytes")
             }
             Code::InvalidTimestamp => {
                 format!(
-                    "{topic} refuses the record's timestamp: check its message.timestamp.before.max.ms and .after.max.ms"
+                    "{topic} rejects the record's timestamp: check its message.timestamp.before.max.ms and .after.max.ms"
                 )
             }
             Code::InvalidRecord => {
-                format!("{topic} refuses the record: its cleanup.policy must not be compact where records have no key")
+                format!("{topic} rejects the record: its cleanup.policy must not be compact when records have no key")
             }
-            Code::PolicyViolation => format!("a policy of the cluster refuses the record for {topic}"),
-            _ => format!("the record did not reach {topic}: {code}"),
+            Code::PolicyViolation => format!("a policy of the cluster rejects the record for {topic}"),
+            _ => format!("the record was not delivered to {topic}: {code}"),
         };
         let permanent = matches!(
             code,
@@ -203,22 +209,23 @@ impl Error {
                 | Code::UnknownTopicOrPartition
                 | Code::UnknownPartition
         );
-        let reaction = if permanent || needs_a_person(code) { Reaction::Fatal } else { Reaction::Abort };
+        let reaction = if permanent || needs_operator(code) { Reaction::Fatal } else { Reaction::Abort };
         Self::new(reaction, call, &name(code), message)
     }
 
     fn of(reaction: Reaction, call: &'static str, error: &KafkaError) -> Self {
-        let code = error.rdkafka_error_code().map_or_else(|| UNCODED.to_owned(), name);
+        let code = error.rdkafka_error_code().map_or_else(|| NO_CODE.to_owned(), name);
         Self::new(reaction, call, &code, describe(error))
     }
 
-    /// An error of making a client, which never repeats the value of a setting: it may be a secret.
+    /// Classifies an error of creating a client. The message never contains the value of a setting, which may be a
+    /// secret.
     pub(super) fn of_creation(call: &'static str, error: &KafkaError) -> Self {
         Self::of(Reaction::Fatal, call, error)
     }
 }
 
-/// What the transaction API says about its own error.
+/// The flags that librdkafka sets on an error of the transaction API.
 #[derive(Clone, Copy, Default, Debug)]
 struct Flags {
     is_fatal: bool,
@@ -236,22 +243,22 @@ impl Flags {
     }
 }
 
-/// The reaction to an error of the transaction API.
+/// Returns the reaction to an error of the transaction API.
 ///
-/// A timeout always renews the producer, whatever its flags: the request may still be under way, and this client library
-/// does not tell one transaction from the next (KIP-890 part 2), so a late commit could end the next transaction. A new
-/// producer has a new epoch, and the broker refuses what the old one still has under way.
-fn react(code: Code, flags: Flags) -> Reaction {
-    if needs_a_person(code) {
+/// A timeout always resets the producer, regardless of the flags. The request may still be in flight, and librdkafka
+/// does not bump the epoch per transaction (KIP-890 part 2), so a commit request that arrives late could end the next
+/// transaction. A new producer has a new epoch, and the broker rejects the old producer's requests.
+fn reaction_to(code: Code, flags: Flags) -> Reaction {
+    if needs_operator(code) {
         Reaction::Fatal
-    } else if is_fenced(code) || leaves_the_outcome_open(code) {
-        Reaction::Renew
+    } else if is_fenced(code) || is_indeterminate(code) {
+        Reaction::ResetProducer
     } else if flags.requires_abort {
         Reaction::Abort
     } else if flags.is_retriable || flags.is_fatal {
-        Reaction::Renew
+        Reaction::ResetProducer
     } else {
-        // Without a flag it is a call in the wrong state: a bug, and nothing that trying again mends.
+        // Without a flag the call was made in the wrong state: a bug, which retrying does not fix.
         Reaction::Fatal
     }
 }
@@ -260,7 +267,7 @@ fn is_fenced(code: Code) -> bool {
     matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)
 }
 
-fn leaves_the_outcome_open(code: Code) -> bool {
+fn is_indeterminate(code: Code) -> bool {
     matches!(
         code,
         Code::OperationTimedOut
@@ -273,8 +280,8 @@ fn leaves_the_outcome_open(code: Code) -> bool {
     )
 }
 
-/// Errors that repeat until somebody grants a right or changes a setting.
-fn needs_a_person(code: Code) -> bool {
+/// Returns whether the error repeats until an operator grants a permission or changes a setting.
+fn needs_operator(code: Code) -> bool {
     matches!(
         code,
         Code::TopicAuthorizationFailed
@@ -291,7 +298,7 @@ fn needs_a_person(code: Code) -> bool {
     )
 }
 
-fn stops_reading(code: Code) -> bool {
+fn stops_consuming(code: Code) -> bool {
     matches!(
         code,
         Code::AutoOffsetReset
@@ -306,8 +313,8 @@ fn stops_reading(code: Code) -> bool {
     )
 }
 
-fn advise(code: Code) -> Option<String> {
-    let advice = match code {
+fn message_for(code: Code) -> Option<String> {
+    let message = match code {
         Code::TransactionalIdAuthorizationFailed => "not allowed to use the transactional id: grant WRITE on it",
         Code::GroupAuthorizationFailed => "not allowed to commit for the consumer group: grant READ on the group",
         Code::TopicAuthorizationFailed => {
@@ -318,7 +325,7 @@ fn advise(code: Code) -> Option<String> {
         }
         _ => return None,
     };
-    Some(advice.to_owned())
+    Some(message.to_owned())
 }
 
 fn name(code: Code) -> String {
@@ -327,8 +334,8 @@ fn name(code: Code) -> String {
 
 fn describe(error: &KafkaError) -> String {
     match error {
-        KafkaError::ClientConfig(_, what, key, _) => format!("the client refuses the setting {key}: {what}"),
-        KafkaError::ClientCreation(what) => format!("the client cannot be made: {what}"),
+        KafkaError::ClientConfig(_, why, key, _) => format!("the client rejects the setting {key}: {why}"),
+        KafkaError::ClientCreation(why) => format!("cannot create the client: {why}"),
         other => other.to_string(),
     }
 }

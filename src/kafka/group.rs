@@ -1,67 +1,70 @@
-//! What the cluster knows of a consumer group: its state, its members, and which partitions each of them has.
+//! Describes a consumer group: its state, its members, and the partitions assigned to each.
+//!
+//! The group coordinator provides the description. Joining the group is left to `group_consumer`.
 
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::groups::GroupMemberInfo;
 
-use super::admin::ask;
+use super::admin::query_client;
 use super::error::Error;
 use super::member::PartitionId;
 use super::settings::{CLIENT_ID_PREFIX, Cluster, client_id};
 
-/// How long the cluster may take to describe a group.
+/// Timeout of a request to describe a group.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A consumer group as its coordinator has it.
+/// A consumer group as described by its coordinator.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Group {
-    /// Kafka's word for it: `Stable`, `PreparingRebalance`, `CompletingRebalance`, `Empty`, `Dead`.
+    /// Kafka's group state: `Stable`, `PreparingRebalance`, `CompletingRebalance`, `Empty` or `Dead`.
     pub state: String,
-    /// How partitions are shared out: `cooperative-sticky`; empty while nobody is a member.
+    /// The partition assignor, such as `cooperative-sticky`; empty while the group has no members.
     pub protocol: String,
-    /// Its members.
+    /// The members in the coordinator's order.
     pub members: Vec<GroupMember>,
 }
 
 /// A member of a consumer group.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupMember {
-    /// What it calls itself: `lifecycle-a-0`, or `lifecycle-a-0@10.0.0.5:8080` when it advertises an address.
+    /// Its `client.id`: `lifecycle-a-0`, or `lifecycle-a-0@10.0.0.5:8080` when the member advertises an address.
     pub client_id: String,
-    /// From where it is connected.
+    /// The address it connects from.
     pub host: String,
-    /// The partitions of the topic asked about that it has; `None` while the group shares them out.
+    /// Its assigned partitions of the queried topic; `None` while the group is rebalancing.
     pub partitions: Option<Vec<PartitionId>>,
 }
 
 impl Group {
-    /// Whether a member of ours called `name` is in the group.
+    /// Returns whether this service's member `name` is in the group.
     #[must_use]
     pub fn has_member(&self, name: &str) -> bool {
         let client_id = client_id(name);
-        let is_name = |rest: &str| rest.is_empty() || rest.starts_with('@');
-        self.members.iter().any(|it| it.client_id.strip_prefix(&client_id).is_some_and(is_name))
+        let ends_name = |rest: &str| rest.is_empty() || rest.starts_with('@');
+        self.members.iter().any(|it| it.client_id.strip_prefix(&client_id).is_some_and(ends_name))
     }
 }
 
 impl GroupMember {
-    /// The address of the member's HTTP server, if it advertises one. Whoever may join the group may have written it.
+    /// Returns the address of the member's HTTP server, if it advertises one. The address is not trusted: any client
+    /// that may join the group can set it.
     #[must_use]
-    pub fn advertised(&self) -> Option<&str> {
+    pub fn advertised_address(&self) -> Option<&str> {
         Some(self.client_id.strip_prefix(CLIENT_ID_PREFIX)?.rsplit_once('@')?.1)
     }
 }
 
-/// Describes the group, with its members' partitions of `topic`. A group that nobody has ever joined is `Dead`.
+/// Describes the group, with its members' partitions of `topic`. A group that no member has ever joined is `Dead`.
 ///
 /// # Errors
-/// `Retry` when the cluster does not answer; `Fatal` when rights are missing.
+/// `Retry` when the cluster does not answer; `Fatal` when permissions are missing.
 pub fn describe_group(cluster: &Cluster, group_id: &str, topic: &str) -> Result<Group, Error> {
-    describe_group_with(&ask(cluster)?, group_id, topic)
+    describe_group_with(&query_client(cluster)?, group_id, topic)
 }
 
-/// The same over a client that is there already.
+/// Describes the group with an existing client.
 pub(super) fn describe_group_with<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     group_id: &str,
@@ -69,14 +72,14 @@ pub(super) fn describe_group_with<C: ConsumerContext>(
 ) -> Result<Group, Error> {
     let list = client
         .fetch_group_list(Some(group_id), REQUEST_TIMEOUT)
-        .map_err(|error| Error::of_question("describe_group", &error))?;
+        .map_err(|error| Error::of_query("describe_group", &error))?;
     let Some(found) = list.groups().iter().find(|it| it.name() == group_id) else {
         return Ok(Group { state: "Dead".to_owned(), protocol: String::new(), members: Vec::new() });
     };
     let member = |it: &GroupMemberInfo| GroupMember {
         client_id: it.client_id().to_owned(),
         host: it.client_host().trim_start_matches('/').to_owned(),
-        partitions: it.assignment().filter(|it| !it.is_empty()).and_then(|it| assigned(it, topic)),
+        partitions: it.assignment().filter(|it| !it.is_empty()).and_then(|it| parse_assignment(it, topic)),
     };
     Ok(Group {
         state: found.state().to_owned(),
@@ -86,16 +89,16 @@ pub(super) fn describe_group_with<C: ConsumerContext>(
 }
 
 /// Reads the partitions of `topic` from an assignment of Kafka's consumer protocol: a version, then for each topic its
-/// name and its partitions; `None` when it is none.
-fn assigned(bytes: &[u8], topic: &str) -> Option<Vec<PartitionId>> {
+/// name and its partitions. Returns `None` when the bytes have another format.
+fn parse_assignment(bytes: &[u8], topic: &str) -> Option<Vec<PartitionId>> {
     let mut rest = bytes;
-    let _version: [u8; 2] = take(&mut rest)?;
+    let _version: [u8; 2] = take_bytes(&mut rest)?;
     let mut partitions = Vec::new();
-    for _ in 0..i32::from_be_bytes(take(&mut rest)?) {
-        let length = usize::try_from(i16::from_be_bytes(take(&mut rest)?)).ok()?;
+    for _ in 0..i32::from_be_bytes(take_bytes(&mut rest)?) {
+        let length = usize::try_from(i16::from_be_bytes(take_bytes(&mut rest)?)).ok()?;
         let name = rest.split_off(..length)?;
-        for _ in 0..i32::from_be_bytes(take(&mut rest)?) {
-            let partition = i32::from_be_bytes(take(&mut rest)?);
+        for _ in 0..i32::from_be_bytes(take_bytes(&mut rest)?) {
+            let partition = i32::from_be_bytes(take_bytes(&mut rest)?);
             if name == topic.as_bytes() {
                 partitions.push(partition);
             }
@@ -105,7 +108,7 @@ fn assigned(bytes: &[u8], topic: &str) -> Option<Vec<PartitionId>> {
     Some(partitions)
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+fn take_bytes<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (first, others) = rest.split_first_chunk()?;
     *rest = others;
     Some(*first)
@@ -116,11 +119,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_is_known_by_its_name_and_may_advertise_an_address() {
+    fn a_member_is_found_by_its_name_and_may_advertise_an_address() {
         let member =
             |client_id: &str| GroupMember { client_id: client_id.into(), host: String::new(), partitions: None };
         let members = vec![member("lifecycle-a-0@10.0.0.5:8080"), member("lifecycle-b-10"), member("other@evil:1")];
-        let advertised: Vec<_> = members.iter().map(GroupMember::advertised).collect();
+        let advertised: Vec<_> = members.iter().map(GroupMember::advertised_address).collect();
         assert_eq!(advertised, [Some("10.0.0.5:8080"), None, None]);
         let group = Group { state: "Stable".into(), protocol: String::new(), members };
         assert!(group.has_member("a-0") && group.has_member("b-10"));
@@ -128,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_assignment_names_the_partitions_of_each_topic() {
+    fn an_assignment_lists_the_partitions_of_each_topic() {
         let mut bytes = vec![0, 1, 0, 0, 0, 2];
         for (topic, partitions) in [("other", vec![7]), ("in", vec![5, 2])] {
             bytes.extend(i16::try_from(topic.len()).unwrap().to_be_bytes());
@@ -137,10 +140,10 @@ mod tests {
             bytes.extend(partitions.iter().flat_map(|it: &i32| it.to_be_bytes()));
         }
         bytes.extend((-1_i32).to_be_bytes());
-        assert_eq!(assigned(&bytes, "in"), Some(vec![2, 5]));
-        assert_eq!(assigned(&bytes, "none"), Some(vec![]));
+        assert_eq!(parse_assignment(&bytes, "in"), Some(vec![2, 5]));
+        assert_eq!(parse_assignment(&bytes, "none"), Some(vec![]));
         for end in 0..bytes.len() - 4 {
-            assert_eq!(assigned(&bytes[..end], "in"), None, "cut at {end}");
+            assert_eq!(parse_assignment(&bytes[..end], "in"), None, "cut at {end}");
         }
     }
 }

@@ -1,246 +1,249 @@
-//! The seam between the worker's loop and the log: one trait, small enough to be simulated.
+//! The interface between the worker's loop and Kafka, small enough to be simulated in tests.
 //!
-//! Everything blocks, nothing calls back: a rebalance is an [`Event`] that `poll` returns, and the group
-//! waits until the worker answers it with `assign`, `release` or `drop_lost`.
+//! Every call blocks and there are no callbacks: a rebalance is an [`Event`] that `poll` returns, and the rebalance
+//! waits until the worker answers it with `assign` or `unassign`.
 
 use std::time::Duration;
 
 use super::error::Error;
 
-/// A partition of the input topic, and so of the changelog topic.
+/// The number of a partition of the input topic and of the changelog partition that belongs to it.
 pub type PartitionId = i32;
 
-/// A position in a partition: the offset of the next record to read.
+/// A position in a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PartitionOffset {
-    /// Which partition.
+    /// The partition's number within its topic.
     pub partition: PartitionId,
-    /// The next record to read.
+    /// Offset of the next record to read.
     pub offset: i64,
 }
 
-/// A record header; the value may be absent or any bytes.
+/// A record header.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RecordHeader {
-    /// The header's name.
+    /// Header name; names may repeat within a record.
     pub name: String,
-    /// The header's value.
+    /// Arbitrary bytes, or null.
     pub value: Option<Vec<u8>>,
 }
 
-/// A record as it was read.
+/// A consumed record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
-    /// Which partition it came from.
+    /// The partition the record was read from.
     pub partition: PartitionId,
-    /// Its offset there.
+    /// Its offset in that partition.
     pub offset: i64,
-    /// Milliseconds since the epoch; `None` when the record has none.
+    /// Milliseconds since the Unix epoch; `None` when the record has no timestamp.
     pub timestamp_ms: Option<i64>,
-    /// The key, any bytes.
+    /// Arbitrary bytes, or null.
     pub key: Option<Vec<u8>>,
-    /// The value, any bytes; `None` is a tombstone.
+    /// Arbitrary bytes; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// The headers, in order.
+    /// Headers in record order.
     pub headers: Vec<RecordHeader>,
 }
 
-/// A record to be written within the transaction.
+/// A record to write within the transaction.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Outgoing {
-    /// Where to.
+pub struct ProducerRecord {
+    /// Destination topic.
     pub topic: std::sync::Arc<str>,
-    /// `None` lets the partitioner (murmur2 over the key, as Java clients do) choose.
+    /// `None` lets the partitioner choose: murmur2 over the key, as in the Java client.
     pub partition: Option<PartitionId>,
-    /// The key.
+    /// Arbitrary bytes, or null.
     pub key: Option<Vec<u8>>,
-    /// The value.
+    /// Arbitrary bytes; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// The headers, in order.
+    /// Headers in record order.
     pub headers: Vec<RecordHeader>,
-    /// Milliseconds since the epoch.
+    /// Milliseconds since the Unix epoch.
     pub timestamp_ms: i64,
 }
 
-/// What is committed for a partition: where to read on, and what the previous owner noted.
+/// The group's committed offset of a partition, with its metadata.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommittedOffset {
-    /// Which partition.
+    /// The partition's number within the input topic.
     pub partition: PartitionId,
-    /// The next record to read; `None` when nothing was ever committed.
+    /// Offset of the next record to read; `None` when the group has never committed one.
     pub offset: Option<i64>,
-    /// The text committed with the offset, at most 4,000 bytes; empty when there is none.
+    /// Metadata committed with the offset, at most 4,000 bytes; empty when there is none.
     pub metadata: String,
 }
 
-/// A partition that the group has given to this member.
-pub type Gained = PartitionId;
-
-/// What a poll brings.
+/// One result of a poll.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// The next records of assigned, not paused partitions; in order of offset within a partition.
+    /// The next records of the assigned partitions that are not paused, in offset order within each partition.
     Records(Vec<Record>),
-    /// All records of the partition up to its end have been returned.
+    /// `poll` has returned all records of the partition up to its current end.
     ReachedEnd(PartitionId),
-    /// Partitions given to this member. Answer with `assign`.
-    Gained(Vec<PartitionId>),
-    /// Partitions that another member is to have. Commit or abort, then answer with `release`.
+    /// The group assigned these partitions to this member. Answer with `assign`.
+    Assigned(Vec<PartitionId>),
+    /// The group moves these partitions to another member. Commit or abort, then answer with `unassign`.
     Revoked(Vec<PartitionId>),
-    /// Partitions that another member may already have. Abort, drop their state, then answer with `release`.
+    /// Another member may already own these partitions. Abort, drop their state, then answer with `unassign`.
     Lost(Vec<PartitionId>),
 }
 
-/// One member of the consumer group with its transactional producer. One owner, one thread; every call blocks.
+/// One consumer group member with its transactional producer. It is used by one thread, and every call blocks.
 ///
-/// A call never blocks for ever: each has its own deadline, past which it fails with [`Reaction::Renew`](super::Reaction)
-/// (transaction calls) or [`Reaction::Retry`](super::Reaction) (the others).
+/// Each call has a timeout. When it expires, a call of the transaction API fails with
+/// [`Reaction::ResetProducer`](super::Reaction) and any other call with [`Reaction::Retry`](super::Reaction). Any call
+/// fails with [`Reaction::Fatal`](super::Reaction) when the client is unusable. A failed call may have had its effect.
 pub trait Member {
-    /// The member's name, the same after a restart. Noted beside what it commits, it tells the next owner of a partition whose
-    /// transactions may still be open; empty when there is no such need.
+    /// The member's name, which survives restarts. It is committed in the offset metadata, so that the next owner of a
+    /// partition knows which member's transaction may still be open. Empty when fencing a previous owner is not needed.
     #[expect(clippy::unnecessary_literal_bound, reason = "a member that has a name returns its own")]
     fn name(&self) -> &str {
         ""
     }
 
-    /// Waits up to `timeout` for the next event and returns all events at hand; `records_max` records at most.
+    /// Waits up to `timeout` for an event, then returns all pending events with at most `records_max` records.
     ///
     /// # Errors
-    /// Fatal ones only: authorisation, an offset out of range, a fenced static member.
+    /// Only `Fatal`: missing permissions, an offset out of range, a fenced static member.
     fn poll(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Event>, Error>;
 
-    /// Accepts gained partitions, paused at `positions`. The worker answers at once, before it knows what was committed: it
-    /// gives offset 0, and sends the true position with `rewind` before `resume`.
+    /// Accepts newly assigned partitions, paused at `positions`. The worker answers before it knows the committed
+    /// offsets: it passes offset 0, and calls `seek` with the real position before `resume`.
     ///
     /// # Errors
-    /// As of the client.
+    /// As described for [`Member`].
     fn assign(&mut self, positions: &[PartitionOffset]) -> Result<(), Error>;
 
-    /// Lets revoked or lost partitions go; the group moves on.
+    /// Gives up revoked or lost partitions, so that the rebalance can proceed.
     ///
     /// # Errors
-    /// As of the client.
-    fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Error>;
+    /// As described for [`Member`].
+    fn unassign(&mut self, partitions: &[PartitionId]) -> Result<(), Error>;
 
-    /// Stops reading `partitions` until `resume`.
+    /// Stops fetching `partitions` until `resume`.
     ///
     /// # Errors
-    /// As of the client.
+    /// As described for [`Member`].
     fn pause(&mut self, partitions: &[PartitionId]) -> Result<(), Error>;
 
-    /// Reads on where reading was paused.
+    /// Continues fetching paused `partitions` from their current positions.
     ///
     /// # Errors
-    /// As of the client.
+    /// As described for [`Member`].
     fn resume(&mut self, partitions: &[PartitionId]) -> Result<(), Error>;
 
-    /// Reads on at `positions` instead; records already fetched are forgotten.
+    /// Moves the read positions to `positions` and discards prefetched records.
     ///
     /// # Errors
-    /// As of the client.
-    fn rewind(&mut self, positions: &[PartitionOffset]) -> Result<(), Error>;
+    /// As described for [`Member`].
+    fn seek(&mut self, positions: &[PartitionOffset]) -> Result<(), Error>;
 
-    /// What is committed for `partitions`, once no transaction that could change it is open.
+    /// Returns the committed offsets of `partitions`, once no open transaction can change them.
     ///
     /// # Errors
     /// `Retry` while a previous owner's transaction is still open.
     fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<CommittedOffset>, Error>;
 
-    /// The first offset still in the input partition, and the end as of now (the last stable offset).
+    /// Asks the broker for the log start offset and the last stable offset of the input partition.
     ///
     /// # Errors
-    /// `Retry` when the broker cannot be asked.
+    /// `Retry` when the broker does not answer.
     fn input_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error>;
 
-    /// Whether every record below `end` of the assigned partition has been returned by `poll` (control records need no returning).
+    /// Returns whether `poll` has returned every record below `end` of the assigned partition. Control records and
+    /// aborted records do not count.
     fn has_read_to(&mut self, partition: PartitionId, end: i64) -> bool;
 
-    /// The end of the input partition (the last stable offset) as the client last heard of it, without asking; `None`
-    /// when it does not know.
-    fn end_seen(&mut self, _partition: PartitionId) -> Option<i64> {
+    /// Returns the last stable offset of the input partition from the client's cache, without a request; `None` when
+    /// unknown.
+    fn cached_end_offset(&mut self, _partition: PartitionId) -> Option<i64> {
         None
     }
 
-    /// How many partitions the input topic has, as the client last heard, without asking; `None` when it does not know.
+    /// Returns the number of partitions of the input topic from the client's cache, without a request; `None` when
+    /// unknown.
     fn input_partitions(&mut self) -> Option<usize> {
         None
     }
 
-    /// For how long the last `poll` waited with nothing at hand.
-    fn waited(&mut self) -> Duration {
+    /// Returns how long the last `poll` waited before the first event arrived.
+    fn idle_time(&mut self) -> Duration {
         Duration::ZERO
     }
 
-    /// The first offset still in the changelog partition, and its end as of now (the last stable offset).
+    /// Asks the broker for the log start offset and the last stable offset of the changelog partition.
     ///
     /// # Errors
-    /// `Retry` when the broker cannot be asked.
+    /// `Retry` when the broker does not answer.
     fn changelog_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error>;
 
-    /// Starts to read the changelog of `partition` at `offset`, beside those already being read.
+    /// Starts reading the changelog of `partition` at `offset`, in addition to the changelogs already open.
     ///
     /// # Errors
-    /// As of the client.
+    /// As described for [`Member`].
     fn open_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error>;
 
-    /// The next changelog records of all opened partitions, waiting up to `timeout`. A call that fails has read nothing.
+    /// Returns the next records of all open changelogs, waiting up to `timeout`. A failed call consumes no records.
     ///
     /// # Errors
-    /// `Abort` when a log was cut below the position: begin anew with those opened.
+    /// `Abort` when a changelog was truncated beyond the read position: restart the restore of the open partitions.
     fn read_changelog(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error>;
 
-    /// Whether every changelog record below `end` has been returned by `read_changelog` (control records and aborted ones
-    /// need no returning), of a partition opened and not closed.
+    /// Returns whether `read_changelog` has returned every record below `end` of an open changelog. Control records and
+    /// aborted records do not count.
     fn has_read_changelog_to(&mut self, partition: PartitionId, end: i64) -> bool;
 
-    /// Ends reading the changelog of `partition`.
+    /// Stops reading the changelog of `partition`.
     ///
     /// # Errors
-    /// As of the client.
+    /// As described for [`Member`].
     fn close_changelog(&mut self, partition: PartitionId) -> Result<(), Error>;
 
-    /// Deletes the changelog of `partition` before `offset`.
+    /// Deletes the changelog records of `partition` before `offset`.
     ///
     /// # Errors
-    /// Any; never fatal, the caller tries again later.
+    /// Never `Fatal`: the caller retries later.
     fn truncate_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error>;
 
     /// Begins a transaction.
     ///
     /// # Errors
-    /// As of the client.
+    /// As described for [`Member`].
     fn begin(&mut self) -> Result<(), Error>;
 
-    /// Writes `records` within the transaction and waits until the broker has them all. Returns the offset of each, in order.
+    /// Writes `records` within the transaction, waits until the brokers have acknowledged all of them, and returns
+    /// their offsets in the same order.
     ///
     /// # Errors
-    /// As of the client.
-    fn send(&mut self, records: Vec<Outgoing>) -> Result<Vec<i64>, Error>;
+    /// `Abort` when a record was not delivered; `Fatal` when the broker rejects one permanently; otherwise as described
+    /// for [`Member`].
+    fn send(&mut self, records: Vec<ProducerRecord>) -> Result<Vec<i64>, Error>;
 
-    /// Adds input positions, with a text for each, to the transaction, under the member's generation as of now.
+    /// Adds input offsets with their metadata to the transaction, under the member's current generation.
     ///
     /// # Errors
-    /// `Abort` when the group has moved on.
+    /// `Abort` when the group has rebalanced since.
     fn send_offsets(&mut self, offsets: &[(PartitionOffset, String)]) -> Result<(), Error>;
 
-    /// Makes the transaction visible.
+    /// Commits the transaction.
     ///
     /// # Errors
-    /// `Renew` when the outcome is unknown.
+    /// `ResetProducer` when the outcome is unknown.
     fn commit(&mut self) -> Result<(), Error>;
 
-    /// Drops the transaction.
+    /// Aborts the transaction.
     ///
     /// # Errors
-    /// `Renew` when the outcome is unknown.
+    /// `ResetProducer` when the outcome is unknown.
     fn abort(&mut self) -> Result<(), Error>;
 
-    /// Destroys the producer and makes a new one of the same transactional id, which ends whatever the old one left open.
+    /// Replaces the producer with a new one of the same transactional id. The new epoch aborts the old producer's open
+    /// transaction and fences its pending requests.
     ///
     /// # Errors
     /// `Retry` or `Fatal`.
-    fn renew(&mut self) -> Result<(), Error>;
+    fn reset_producer(&mut self) -> Result<(), Error>;
 
-    /// Leaves the group within `deadline`. Revoked partitions must have been released before.
-    fn leave(&mut self, deadline: Duration);
+    /// Leaves the group, waiting at most `timeout`. The caller must have answered every revocation before.
+    fn leave(&mut self, timeout: Duration);
 }

@@ -1,36 +1,34 @@
-//! The only folder that names rdkafka. Bytes and positions; knows no customer.
+//! The Kafka client layer: group members, transactions and topics. The only folder that uses rdkafka.
 //!
-//! [`Member`] is the one seam between the worker's loop and the log: a group member together with its
-//! transactional producer. [`client`] implements it over librdkafka; the tests implement it over a
-//! simulated log.
+//! It handles bytes and offsets and knows nothing about customers. [`Member`] is the interface between the worker's
+//! loop and Kafka: a consumer group member together with its transactional producer. [`client`] implements it with
+//! librdkafka; the tests implement it with a simulated log.
 
 pub mod admin;
+pub mod api_versions;
 pub mod client;
 pub mod error;
-pub mod feed;
 pub mod group;
-pub mod inspect;
+pub mod inspector;
 pub mod member;
-pub mod mock;
+pub mod mock_broker;
+pub mod permission_probe;
+pub mod plain_producer;
 pub mod settings;
 
 mod changelog_reader;
-mod group_reader;
-mod listener;
-pub mod probe;
+mod connection_error;
+mod context;
+mod group_consumer;
+mod log_throttle;
 mod producer;
 mod read_position;
-mod repeats;
-mod succession;
 mod topic_check;
 mod topic_reader;
-mod unanswered;
-pub mod versions;
 mod watchdog;
+mod zombie_fencing;
 
 pub use client::Client;
 pub use error::{Error, Reaction};
-pub use member::{
-    CommittedOffset, Event, Gained, Member, Outgoing, PartitionId, PartitionOffset, Record, RecordHeader,
-};
+pub use member::{CommittedOffset, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record, RecordHeader};
 pub use settings::{Cluster, Options};

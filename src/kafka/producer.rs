@@ -1,7 +1,7 @@
 //! The member's transactional producer.
 //!
-//! Every call of the transaction API runs under the watchdog. No call leaves the outcome to guesswork: what timed out asks
-//! for a new producer, whose epoch fences whatever the old one still has under way.
+//! Every call of the transaction API runs under the watchdog. A call whose outcome is unknown, such as one that timed
+//! out, returns `ResetProducer`: the epoch of a new producer fences the old producer's pending requests.
 
 use std::sync::Arc;
 use std::thread;
@@ -14,65 +14,70 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::util::Timeout;
 
+use super::context::{Context, DeliveryReports, DeliverySlot};
 use super::error::{Error, Reaction};
-use super::listener::{Deliveries, Delivery, Listener};
-use super::member::{Outgoing, PartitionOffset};
+use super::member::{PartitionOffset, ProducerRecord};
 use super::settings::Options;
 use super::watchdog::Watchdog;
 
-/// The longest text that may be committed with an offset; the broker's default limit is 4,096 bytes.
+/// The maximum size of offset metadata in bytes; the broker's default limit (`offset.metadata.max.bytes`) is 4,096.
 const METADATA_BYTES_MAX: usize = 4_000;
 
-/// How long a poll for delivery reports waits. A poll lasts as long as it is told to, so this is the grain of a commit.
-const GRAIN: Duration = Duration::from_millis(1);
+/// How long one poll for delivery reports blocks. `poll` blocks for its full timeout, so this bounds the precision of
+/// the commit interval.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// How many reports are looked through for the cause of an error.
-const REPORTS_MAX: usize = 1_000;
+/// The maximum number of queued client events read while looking for the cause of an error.
+const EVENTS_MAX: usize = 1_000;
 
-/// A call that takes this long may have sent its request more than once: the client does so when a connection ends or no answer
-/// comes, and tells nobody.
-const REPETITION_MIN: Duration = Duration::from_secs(1);
+/// The client may have sent the request of a call that takes this long more than once: it retries internally when a
+/// connection closes or a request times out, and does not report it.
+const RETRY_POSSIBLE_AFTER: Duration = Duration::from_secs(1);
 
 /// The producer side of a member.
 pub(super) struct TransactionalProducer {
-    client: BaseProducer<Listener>,
-    /// Whether a request about an earlier transaction may still be under way. It would be taken for one about the next.
-    may_have_repeated: bool,
+    client: BaseProducer<Context>,
+    /// Whether a duplicate of an earlier transaction's request may still be in flight. The broker would apply it to the
+    /// next transaction.
+    may_have_retried: bool,
     watchdog: Watchdog,
     transaction_timeout: Duration,
 }
 
 impl TransactionalProducer {
-    /// Makes a producer that has ended whatever an earlier one of the same transactional id left open.
+    /// Creates a producer, which aborts the transaction that an earlier one of the same transactional id left open.
     pub(super) fn start(options: &Options) -> Result<Self, Error> {
         let watchdog = Watchdog::start(options.on_stuck).map_err(|error| {
             Error::new(Reaction::Fatal, "producer", "Thread", format!("cannot start a thread: {error}"))
         })?;
-        let client = make(options)?;
+        let client = create_client(options)?;
         let mut producer =
-            Self { client, may_have_repeated: false, watchdog, transaction_timeout: options.transaction_timeout };
+            Self { client, may_have_retried: false, watchdog, transaction_timeout: options.transaction_timeout };
         producer.init()?;
         Ok(producer)
     }
 
-    /// Replaces the client by a new one of the same transactional id.
-    pub(super) fn renew(&mut self, options: &Options) -> Result<(), Error> {
-        let old = std::mem::replace(&mut self.client, make(options)?);
-        // Dropping it may wait for its connections; nobody needs to wait with it.
+    /// Replaces the client with a new one of the same transactional id.
+    pub(super) fn reset(&mut self, options: &Options) -> Result<(), Error> {
+        let old = std::mem::replace(&mut self.client, create_client(options)?);
+        // Dropping it may wait for its connections, so it happens on its own thread.
         thread::spawn(move || drop(old));
         self.init()
     }
 
-    /// Renews the client if a request about an earlier transaction may still be under way: the new epoch shuts it out.
-    pub(super) fn renew_after_repetition(&mut self, options: &Options) -> Result<(), Error> {
-        if !self.may_have_repeated {
+    /// Resets the producer if a duplicate of an earlier transaction's request may still be in flight: the new epoch
+    /// fences it.
+    pub(super) fn reset_after_slow_call(&mut self, options: &Options) -> Result<(), Error> {
+        if !self.may_have_retried {
             return Ok(());
         }
-        tracing::info!(target: "kafka", "a call took long and may have been sent twice; the producer is renewed");
-        // Should it not work, the caller goes on trying until it does.
-        self.renew(options).map_err(|error| match error.reaction {
+        tracing::info!(target: "kafka", "a slow transaction call may have been retried, resetting the producer");
+        // If the reset fails, the caller repeats it until it succeeds.
+        self.reset(options).map_err(|error| match error.reaction {
             Reaction::Fatal => error,
-            Reaction::Retry | Reaction::Abort | Reaction::Renew => Error { reaction: Reaction::Renew, ..error },
+            Reaction::Retry | Reaction::Abort | Reaction::ResetProducer => {
+                Error { reaction: Reaction::ResetProducer, ..error }
+            }
         })
     }
 
@@ -81,59 +86,60 @@ impl TransactionalProducer {
         self.call("init_transactions", |client| client.init_transactions(timeout)).map_err(|error| {
             match error.reaction {
                 Reaction::Fatal => error,
-                // Each renewal begins with a new client, so there is nothing else to repair.
-                Reaction::Retry | Reaction::Abort | Reaction::Renew => Error { reaction: Reaction::Retry, ..error },
+                // Each reset starts with a new client, so retrying is always safe.
+                Reaction::Retry | Reaction::Abort | Reaction::ResetProducer => {
+                    Error { reaction: Reaction::Retry, ..error }
+                }
             }
         })?;
-        // A late repetition of this very call would shut us out, which does no harm.
-        self.may_have_repeated = false;
+        // A late retry of this call would only fence this producer, which is handled like any fencing.
+        self.may_have_retried = false;
         Ok(())
     }
 
     pub(super) fn begin(&mut self) -> Result<(), Error> {
-        // Reports gather while nothing is sent.
-        self.serve_reports();
+        // Client events accumulate while the producer is idle.
+        self.serve_events();
         self.call("begin_transaction", Producer::begin_transaction)
     }
 
-    pub(super) fn send(&mut self, records: &[Outgoing]) -> Result<Vec<i64>, Error> {
+    pub(super) fn send(&mut self, records: &[ProducerRecord]) -> Result<Vec<i64>, Error> {
         let deadline = Instant::now() + self.transaction_timeout;
-        let deliveries = Arc::new(Deliveries::of(records.len()));
+        let reports = Arc::new(DeliveryReports::new(records.len()));
         for (index, record) in records.iter().enumerate() {
-            self.enqueue(record, Delivery { of: Arc::clone(&deliveries), index }, deadline)?;
+            self.enqueue(record, DeliverySlot { reports: Arc::clone(&reports), index }, deadline)?;
         }
-        self.drain(deadline)?;
-        let outcomes = deliveries.outcomes();
+        self.wait_for_deliveries(deadline)?;
+        let outcomes = reports.outcomes();
         if outcomes.contains(&Some(Err(RDKafkaErrorCode::PurgeQueue))) {
-            return Err(self.cause_of_failure());
+            return Err(self.failure_cause());
         }
         let outcomes = outcomes.into_iter().zip(records);
         outcomes
             .map(|(outcome, record)| match outcome {
                 Some(Ok(offset)) => Ok(offset),
-                Some(Err(code)) => Err(Error::of_record(code, &record.topic, self.client.client().fatal_error())),
-                None => {
-                    Err(Error::new(Reaction::Renew, "send", "NoReport", "a record was neither delivered nor refused"))
-                }
+                Some(Err(code)) => Err(Error::of_delivery(code, &record.topic, self.client.client().fatal_error())),
+                None => Err(Error::new(Reaction::ResetProducer, "send", "NoReport", "a record has no delivery report")),
             })
             .collect()
     }
 
-    /// Why the transaction has failed: the client then throws away what is queued, and tells the cause at the next call only.
-    fn cause_of_failure(&mut self) -> Error {
+    /// Returns why the transaction failed. The client purges its queue on failure, and reports the cause only when the
+    /// next call of the transaction API fails.
+    fn failure_cause(&mut self) -> Error {
         let call = "commit_transaction";
-        let refused = self.call(call, |client| client.commit_transaction(Timeout::Never));
-        refused
-            .err()
-            .unwrap_or_else(|| Error::new(Reaction::Renew, call, "NoCause", "records were thrown away for no reason"))
+        let committed = self.call(call, |client| client.commit_transaction(Timeout::Never));
+        committed.err().unwrap_or_else(|| {
+            Error::new(Reaction::ResetProducer, call, "NoCause", "the client purged records without a cause")
+        })
     }
 
-    fn enqueue(&self, record: &Outgoing, delivery: Delivery, deadline: Instant) -> Result<(), Error> {
+    fn enqueue(&self, record: &ProducerRecord, slot: DeliverySlot, deadline: Instant) -> Result<(), Error> {
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
         for it in &record.headers {
             headers = headers.insert(Header { key: &it.name, value: it.value.as_ref() });
         }
-        let mut next = BaseRecord::<[u8], [u8], Box<Delivery>>::with_opaque_to(&record.topic, Box::new(delivery))
+        let mut next = BaseRecord::<[u8], [u8], Box<DeliverySlot>>::with_opaque_to(&record.topic, Box::new(slot))
             .timestamp(record.timestamp_ms)
             .headers(headers);
         next.partition = record.partition;
@@ -142,32 +148,33 @@ impl TransactionalProducer {
         loop {
             match self.client.send(next) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused))
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned))
                     if Instant::now() < deadline =>
                 {
-                    next = refused;
-                    self.client.poll(GRAIN);
+                    next = returned;
+                    self.client.poll(POLL_INTERVAL);
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => return Err(timed_out("send")),
                 Err((error, _)) => {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                    return Err(Error::of_record(code, &record.topic, self.client.client().fatal_error()));
+                    return Err(Error::of_delivery(code, &record.topic, self.client.client().fatal_error()));
                 }
             }
         }
     }
 
-    /// Waits until the fate of every record under way is known.
+    /// Waits until every record in flight has its delivery report.
     ///
-    /// The library's own flush polls for 100 ms at a time whatever happens meanwhile, which every commit would pay.
-    fn drain(&self, deadline: Instant) -> Result<(), Error> {
-        // Records wait for company no longer. That this says the queue is not empty yet is no error.
-        let _not_yet_empty = self.client.flush(Duration::ZERO);
+    /// rdkafka's own flush polls for 100 ms at a time regardless of new reports, which would delay every commit.
+    fn wait_for_deliveries(&self, deadline: Instant) -> Result<(), Error> {
+        // Makes the client send queued records without lingering. The returned timeout error only means that the queue
+        // is not empty yet.
+        let _timed_out = self.client.flush(Duration::ZERO);
         while self.client.in_flight_count() > 0 {
             if Instant::now() >= deadline {
                 return Err(timed_out("send"));
             }
-            self.client.poll(GRAIN);
+            self.client.poll(POLL_INTERVAL);
         }
         Ok(())
     }
@@ -176,75 +183,78 @@ impl TransactionalProducer {
         &mut self,
         topic: &str,
         offsets: &[(PartitionOffset, String)],
-        generation: &ConsumerGroupMetadata,
+        group_metadata: &ConsumerGroupMetadata,
     ) -> Result<(), Error> {
         let call = "send_offsets_to_transaction";
         let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (it, text) in offsets {
-            if text.len() > METADATA_BYTES_MAX {
-                let message = format!(
-                    "the text committed with an offset has {} bytes, more than {METADATA_BYTES_MAX}",
-                    text.len()
-                );
+        for (it, metadata) in offsets {
+            if metadata.len() > METADATA_BYTES_MAX {
+                let message =
+                    format!("the offset metadata has {} bytes, more than {METADATA_BYTES_MAX}", metadata.len());
                 return Err(Error::new(Reaction::Fatal, call, "OffsetMetadataTooLarge", message));
             }
             let mut element = list.add_partition(topic, it.partition);
             element.set_offset(Offset::Offset(it.offset)).map_err(|error| Error::of_assignment(call, &error))?;
-            element.set_metadata(text);
+            element.set_metadata(metadata);
         }
         let timeout = self.transaction_timeout;
-        self.call(call, |client| client.send_offsets_to_transaction(&list, generation, timeout))
+        self.call(call, |client| client.send_offsets_to_transaction(&list, group_metadata, timeout))
     }
 
     pub(super) fn commit(&mut self) -> Result<(), Error> {
-        self.drain(Instant::now() + self.transaction_timeout)?;
-        // Without a timeout of ours the library takes what is left of the transaction's, as it recommends.
+        self.wait_for_deliveries(Instant::now() + self.transaction_timeout)?;
+        // Without a timeout librdkafka uses the remaining transaction timeout, as its documentation recommends.
         self.call("commit_transaction", |client| client.commit_transaction(Timeout::Never))
     }
 
     pub(super) fn abort(&mut self) -> Result<(), Error> {
-        // The library waits for the reports of records under way, and it is us who must take them.
+        // librdkafka waits for the delivery reports of all records in flight, and only our polls serve them.
         self.client.purge(PurgeConfig::default().queue().inflight());
-        self.drain(Instant::now() + self.transaction_timeout)?;
+        self.wait_for_deliveries(Instant::now() + self.transaction_timeout)?;
         self.call("abort_transaction", |client| client.abort_transaction(Timeout::Never))
     }
 
     fn call(
         &mut self,
         name: &'static str,
-        act: impl FnOnce(&BaseProducer<Listener>) -> KafkaResult<()>,
+        request: impl FnOnce(&BaseProducer<Context>) -> KafkaResult<()>,
     ) -> Result<(), Error> {
-        let begun = Instant::now();
-        let outcome = self.watchdog.during(name, self.transaction_timeout * 2, || act(&self.client));
-        self.may_have_repeated |= begun.elapsed() >= REPETITION_MIN;
+        let started = Instant::now();
+        let outcome = self.watchdog.watch(name, self.transaction_timeout * 2, || request(&self.client));
+        self.may_have_retried |= started.elapsed() >= RETRY_POSSIBLE_AFTER;
         outcome.map_err(|error| {
-            self.serve_reports();
+            self.serve_events();
             let error = Error::of_transaction(name, &error);
-            if error.fenced { error } else { error.because(self.client.context().take_error()) }
+            if error.fenced { error } else { error.with_reported(self.client.context().take_error()) }
         })
     }
 }
 
 impl TransactionalProducer {
-    /// Takes what the client has reported from its queue; a poll takes one report at a time.
-    fn serve_reports(&self) {
-        for _ in 0..REPORTS_MAX {
-            let before = self.client.context().reports();
+    /// Serves the queued client events; each poll serves one.
+    fn serve_events(&self) {
+        for _ in 0..EVENTS_MAX {
+            let before = self.client.context().event_count();
             self.client.poll(Duration::ZERO);
-            if self.client.context().reports() == before {
+            if self.client.context().event_count() == before {
                 break;
             }
         }
     }
 }
 
-fn make(options: &Options) -> Result<BaseProducer<Listener>, Error> {
+fn create_client(options: &Options) -> Result<BaseProducer<Context>, Error> {
     options
-        .for_output()
-        .create_with_context(Listener::default())
+        .for_producer()
+        .create_with_context(Context::default())
         .map_err(|error| Error::of_creation("producer", &error))
 }
 
 fn timed_out(call: &'static str) -> Error {
-    Error::new(Reaction::Renew, call, "OperationTimedOut", "the broker did not answer within the transaction timeout")
+    Error::new(
+        Reaction::ResetProducer,
+        call,
+        "OperationTimedOut",
+        "the broker did not answer within the transaction timeout",
+    )
 }

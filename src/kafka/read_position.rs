@@ -1,155 +1,161 @@
-//! How far a consumer has read: the next record of each partition, and whether anything is left before a given end.
+//! Tracks how far a consumer has read each partition, and whether unread records remain before a given end offset.
 //!
-//! The offset of the last record does not answer that: a log may end in records that are never returned (control
-//! records, aborted ones). What proves that a partition was read to an offset beyond its last record is the client's
-//! statistics, which name the offset at which the client met the end. But statistics overtake records in the client's
-//! queue, so a claim they make counts only once everything queued before them was returned ([`Proof`] says why twice).
-//! Pure: no client, no clock.
+//! The offset of the last record is not enough: a log may end in records that are never returned, such as control
+//! records and aborted records. Only the client's statistics prove that a partition was read beyond its last record:
+//! they contain the offset at which the client reached the end. Statistics overtake records in the client's queue, so a
+//! reported end counts only after everything queued before it was returned ([`Confirmation`] explains why two reports
+//! are needed). This module uses neither a client nor a clock.
 
 use std::collections::BTreeMap;
 
 use super::member::PartitionId;
 
-/// What the client's statistics say about one partition.
+/// The fetch state of one partition in the client's statistics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Fetched {
-    /// The offset that is fetched next: everything before it was queued, or is never returned.
-    pub(super) next: i64,
-    /// The offset at which the end was last met; below 0 when it was not.
-    pub(super) end_met: i64,
-    /// The end (last stable offset) that the broker last told; below 0 when it told none.
-    pub(super) end: i64,
+pub(super) struct FetchStatistics {
+    /// The next offset that the client fetches: every record before it was queued, or is never returned.
+    pub(super) next_offset: i64,
+    /// The offset at which the client last reached the end; negative when it has not.
+    pub(super) eof_offset: i64,
+    /// The last stable offset from the broker's last response; negative when unknown.
+    pub(super) last_stable: i64,
 }
 
 #[derive(Debug)]
 struct Partition {
-    /// The offset after the last record returned, or where reading began.
-    next: i64,
-    /// Everything before this offset was returned, whether or not a record stands there.
-    proven: i64,
-    /// The client has reported an end since reading began here. Until then statistics may speak of an earlier reading.
-    has_met_end: bool,
+    /// One past the last record returned, or the start position.
+    next_offset: i64,
+    /// Every record before this offset was returned; it may be beyond the last record.
+    read_to: i64,
+    /// Whether the client has reported the end since reading started here. Until then statistics may describe an
+    /// earlier assignment or position.
+    has_reached_end: bool,
 }
 
-/// How far the claims of some statistics are proven.
+/// How far the ends reported by statistics are confirmed.
 ///
-/// Before it announces a rebalance, the client throws away what it has queued, so for a moment the queue is empty though
-/// records are missing. Both acts and the statistics are of one thread of the client: when later statistics have come,
-/// and all that was queued before those is taken too, a rebalance before the first drain would have been announced.
+/// An empty queue alone does not prove that every record was returned: the client discards its queue shortly before it
+/// reports a rebalance. The same client thread discards the queue, reports the rebalance and produces the statistics,
+/// so a rebalance that emptied the queue is queued before the next statistics are produced. Statistics overtake it in
+/// the queue. An end is therefore confirmed when the queue was drained, later statistics have arrived, and the queue
+/// was drained again without a rebalance.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-enum Proof {
-    /// Statistics have made claims.
+enum Confirmation {
+    /// Statistics have reported ends.
     #[default]
-    Claimed,
-    /// All that was queued before them has been taken, or thrown away by a rebalance that is not announced yet.
+    Reported,
+    /// Everything queued before them was returned, or discarded by a rebalance that is not reported yet.
     Drained,
-    /// Later statistics have come.
-    Confirming,
+    /// Later statistics have arrived, but not everything queued before them was returned.
+    ReportedAgain,
 }
 
-/// The positions of all partitions that a consumer reads.
+/// The read positions of a consumer's partitions.
 #[derive(Default, Debug)]
 pub(super) struct ReadPositions {
     partitions: BTreeMap<PartitionId, Partition>,
-    /// The ends that statistics named.
-    claims: BTreeMap<PartitionId, i64>,
-    proof: Proof,
-    /// From later statistics than the claims: a record at or after this offset was queued after the claims were made.
-    marks: BTreeMap<PartitionId, i64>,
+    /// The ends that statistics reported and that are not confirmed yet.
+    reported_ends: BTreeMap<PartitionId, i64>,
+    confirmation: Confirmation,
+    /// The next offset to fetch of each partition, from the latest statistics after `reported_ends`. A record at or
+    /// beyond that offset is queued after those statistics. When it is returned, everything queued before them has been
+    /// returned.
+    queue_markers: BTreeMap<PartitionId, i64>,
 }
 
 impl ReadPositions {
-    /// Reading of `partition` begins at `next`, or begins anew there.
-    pub(super) fn begin(&mut self, partition: PartitionId, next: i64) {
-        self.end(partition);
-        self.partitions.insert(partition, Partition { next, proven: next, has_met_end: false });
+    /// Starts reading `partition` at `offset`; a partition being read restarts there.
+    pub(super) fn start(&mut self, partition: PartitionId, offset: i64) {
+        self.stop(partition);
+        self.partitions.insert(partition, Partition { next_offset: offset, read_to: offset, has_reached_end: false });
     }
 
-    /// `partition` is read no more.
-    pub(super) fn end(&mut self, partition: PartitionId) {
-        self.requeue(partition);
+    /// Stops reading `partition`.
+    pub(super) fn stop(&mut self, partition: PartitionId) {
+        self.queued_records_discarded(partition);
         self.partitions.remove(&partition);
     }
 
-    /// The client throws away what it has queued of `partition`, and will fetch it again.
-    pub(super) fn requeue(&mut self, partition: PartitionId) {
+    /// Handles the event that the client discarded the queued records of `partition`. It fetches them again.
+    pub(super) fn queued_records_discarded(&mut self, partition: PartitionId) {
         if let Some(it) = self.partitions.get_mut(&partition) {
-            it.has_met_end = false;
+            it.has_reached_end = false;
         }
-        self.claims.remove(&partition);
-        self.marks.remove(&partition);
+        self.reported_ends.remove(&partition);
+        self.queue_markers.remove(&partition);
     }
 
-    /// The client throws away everything it has queued.
-    pub(super) fn requeue_all(&mut self) {
+    /// Handles the event that the client discarded its whole queue.
+    pub(super) fn queue_discarded(&mut self) {
         for it in self.partitions.values_mut() {
-            it.has_met_end = false;
+            it.has_reached_end = false;
         }
-        self.claims.clear();
-        self.marks.clear();
+        self.reported_ends.clear();
+        self.queue_markers.clear();
     }
 
-    /// The next record to be returned, when `partition` is read.
-    pub(super) fn next(&self, partition: PartitionId) -> Option<i64> {
-        self.partitions.get(&partition).map(|it| it.next)
+    /// Returns the offset of the next record to return; `None` when `partition` is not read.
+    pub(super) fn next_offset(&self, partition: PartitionId) -> Option<i64> {
+        self.partitions.get(&partition).map(|it| it.next_offset)
     }
 
-    /// Takes note of a record taken from the queue; false when it must not be returned, since it was returned before or
+    /// Handles a record from the queue. Returns `false` when the caller must drop it, because it was returned before or
     /// its partition is not read.
-    pub(super) fn take(&mut self, partition: PartitionId, offset: i64) -> bool {
+    pub(super) fn accept_record(&mut self, partition: PartitionId, offset: i64) -> bool {
         let Some(it) = self.partitions.get_mut(&partition) else { return false };
-        if offset < it.next {
+        if offset < it.next_offset {
             return false;
         }
-        it.next = offset + 1;
-        if self.marks.get(&partition).is_some_and(|mark| offset >= *mark) {
-            self.drained();
+        it.next_offset = offset + 1;
+        if self.queue_markers.get(&partition).is_some_and(|marker| offset >= *marker) {
+            self.queue_drained();
         }
         true
     }
 
-    /// The end of `partition` was taken from the queue; false when the partition is not read.
-    pub(super) fn meet_end(&mut self, partition: PartitionId) -> bool {
+    /// Handles an end-of-partition event from the queue. Returns `false` when the partition is not read.
+    pub(super) fn end_reached(&mut self, partition: PartitionId) -> bool {
         let Some(it) = self.partitions.get_mut(&partition) else { return false };
-        it.has_met_end = true;
+        it.has_reached_end = true;
         true
     }
 
-    /// Takes note of statistics, which came before whatever is taken from the queue next.
-    pub(super) fn claim(&mut self, statistics: &BTreeMap<PartitionId, Fetched>) {
-        if !self.claims.is_empty() {
-            if self.proof == Proof::Drained {
-                self.proof = Proof::Confirming;
+    /// Handles statistics. The caller must pass them before it handles the next item of the queue.
+    pub(super) fn statistics_received(&mut self, statistics: &BTreeMap<PartitionId, FetchStatistics>) {
+        if !self.reported_ends.is_empty() {
+            if self.confirmation == Confirmation::Drained {
+                self.confirmation = Confirmation::ReportedAgain;
             }
-            self.marks = statistics.iter().map(|(partition, it)| (*partition, it.next)).collect();
-            self.marks.retain(|partition, _| self.partitions.contains_key(partition));
+            self.queue_markers = statistics.iter().map(|(partition, it)| (*partition, it.next_offset)).collect();
+            self.queue_markers.retain(|partition, _| self.partitions.contains_key(partition));
             return;
         }
-        self.proof = Proof::Claimed;
+        self.confirmation = Confirmation::Reported;
         for (partition, it) in &self.partitions {
-            if let Some(fetched) = statistics.get(partition).filter(|its| it.has_met_end && its.end_met > it.proven) {
-                self.claims.insert(*partition, fetched.end_met);
+            let eof_offset = statistics.get(partition).map(|it| it.eof_offset);
+            if let Some(end) = eof_offset.filter(|end| it.has_reached_end && *end > it.read_to) {
+                self.reported_ends.insert(*partition, end);
             }
         }
     }
 
-    /// Everything that was queued when the latest statistics were made has been taken.
-    pub(super) fn drained(&mut self) {
-        self.marks.clear();
-        if self.proof != Proof::Confirming {
-            self.proof = Proof::Drained;
+    /// Handles the event that everything queued before the latest statistics was returned.
+    pub(super) fn queue_drained(&mut self) {
+        self.queue_markers.clear();
+        if self.confirmation != Confirmation::ReportedAgain {
+            self.confirmation = Confirmation::Drained;
             return;
         }
-        for (partition, end) in std::mem::take(&mut self.claims) {
+        for (partition, end) in std::mem::take(&mut self.reported_ends) {
             if let Some(it) = self.partitions.get_mut(&partition) {
-                it.proven = it.proven.max(end);
+                it.read_to = it.read_to.max(end);
             }
         }
     }
 
-    /// Whether every record of `partition` before `end` has been returned.
-    pub(super) fn covers(&self, partition: PartitionId, end: i64) -> bool {
-        self.partitions.get(&partition).is_some_and(|it| it.next >= end || it.proven >= end)
+    /// Returns whether every record of `partition` before `end` was returned.
+    pub(super) fn has_read_to(&self, partition: PartitionId, end: i64) -> bool {
+        self.partitions.get(&partition).is_some_and(|it| it.next_offset >= end || it.read_to >= end)
     }
 }
 
@@ -157,102 +163,105 @@ impl ReadPositions {
 mod tests {
     use super::*;
 
-    fn statistics(of: &[(PartitionId, i64, i64)]) -> BTreeMap<PartitionId, Fetched> {
+    fn statistics(of: &[(PartitionId, i64, i64)]) -> BTreeMap<PartitionId, FetchStatistics> {
         of.iter()
-            .map(|(partition, next, end_met)| (*partition, Fetched { next: *next, end_met: *end_met, end: -1001 }))
+            .map(|(partition, next_offset, eof_offset)| {
+                let (next_offset, eof_offset) = (*next_offset, *eof_offset);
+                (*partition, FetchStatistics { next_offset, eof_offset, last_stable: -1001 })
+            })
             .collect()
     }
 
     fn reading(partitions: &[PartitionId]) -> ReadPositions {
         let mut positions = ReadPositions::default();
         for partition in partitions {
-            positions.begin(*partition, 0);
+            positions.start(*partition, 0);
         }
         positions
     }
 
-    fn prove(positions: &mut ReadPositions) {
+    fn confirm(positions: &mut ReadPositions) {
         for _ in 0..2 {
-            positions.claim(&statistics(&[(0, 9, 9)]));
-            positions.drained();
+            positions.statistics_received(&statistics(&[(0, 9, 9)]));
+            positions.queue_drained();
         }
     }
 
     #[test]
-    fn the_record_before_the_end_covers_it() {
+    fn returning_the_last_record_reaches_the_end() {
         let mut positions = reading(&[0]);
-        assert!(positions.take(0, 6));
-        assert!(positions.covers(0, 7));
-        assert!(!positions.covers(0, 8));
-        assert!(!positions.covers(1, 0), "a partition that is not read is never covered");
+        assert!(positions.accept_record(0, 6));
+        assert!(positions.has_read_to(0, 7));
+        assert!(!positions.has_read_to(0, 8));
+        assert!(!positions.has_read_to(1, 0), "the partition is not read");
     }
 
     #[test]
-    fn control_records_at_the_end_are_covered_once_the_queue_is_drained() {
+    fn trailing_control_records_count_as_read_once_the_queue_is_drained_twice() {
         let mut positions = reading(&[0]);
-        positions.take(0, 6);
-        positions.meet_end(0);
-        positions.claim(&statistics(&[(0, 9, 9)]));
-        assert!(!positions.covers(0, 9), "records that the statistics overtook may be queued still");
-        positions.drained();
-        assert!(!positions.covers(0, 9), "a rebalance may have emptied the queue");
-        positions.claim(&statistics(&[(0, 9, 9)]));
-        assert!(!positions.covers(0, 9), "the rebalance may be queued behind these statistics");
-        positions.drained();
-        assert!(positions.covers(0, 9));
-        assert!(!positions.covers(0, 10));
+        positions.accept_record(0, 6);
+        positions.end_reached(0);
+        positions.statistics_received(&statistics(&[(0, 9, 9)]));
+        assert!(!positions.has_read_to(0, 9), "the statistics may have overtaken queued records");
+        positions.queue_drained();
+        assert!(!positions.has_read_to(0, 9), "a rebalance may have discarded the queue");
+        positions.statistics_received(&statistics(&[(0, 9, 9)]));
+        assert!(!positions.has_read_to(0, 9), "the rebalance may be queued behind these statistics");
+        positions.queue_drained();
+        assert!(positions.has_read_to(0, 9));
+        assert!(!positions.has_read_to(0, 10));
     }
 
     #[test]
-    fn statistics_of_an_earlier_reading_prove_nothing() {
+    fn statistics_about_an_earlier_position_confirm_nothing() {
         let mut positions = reading(&[0]);
-        positions.meet_end(0);
-        positions.begin(0, 2);
-        prove(&mut positions);
-        assert!(!positions.covers(0, 9), "the end was met before reading began anew");
+        positions.end_reached(0);
+        positions.start(0, 2);
+        confirm(&mut positions);
+        assert!(!positions.has_read_to(0, 9), "the end was reached before the restart");
 
-        positions.meet_end(0);
-        positions.claim(&statistics(&[(0, 9, 9)]));
-        positions.drained();
-        positions.requeue(0);
-        prove(&mut positions);
-        assert!(!positions.covers(0, 9), "what was queued has been thrown away");
+        positions.end_reached(0);
+        positions.statistics_received(&statistics(&[(0, 9, 9)]));
+        positions.queue_drained();
+        positions.queued_records_discarded(0);
+        confirm(&mut positions);
+        assert!(!positions.has_read_to(0, 9), "the queue was discarded");
     }
 
     #[test]
-    fn what_was_proven_stays_proven_when_the_queue_is_thrown_away() {
+    fn a_confirmed_end_stays_confirmed_when_the_queue_is_discarded() {
         let mut positions = reading(&[0]);
-        positions.meet_end(0);
-        prove(&mut positions);
-        positions.requeue(0);
-        assert!(positions.covers(0, 9));
+        positions.end_reached(0);
+        confirm(&mut positions);
+        positions.queued_records_discarded(0);
+        assert!(positions.has_read_to(0, 9));
     }
 
     #[test]
-    fn a_record_queued_after_the_claim_drains_a_queue_that_is_never_empty() {
+    fn a_record_queued_after_the_report_confirms_it_although_the_queue_is_never_empty() {
         let mut positions = reading(&[0, 1]);
-        positions.meet_end(0);
-        positions.claim(&statistics(&[(0, 9, 9), (1, 100, -1)]));
-        positions.take(1, 120);
-        assert!(!positions.covers(0, 9), "this record may have been queued before the claim");
-        positions.claim(&statistics(&[(0, 9, 9), (1, 300, -1)]));
-        positions.take(1, 299);
-        positions.claim(&statistics(&[(0, 9, 9), (1, 300, -1)]));
-        positions.take(1, 300);
-        positions.claim(&statistics(&[(0, 9, 9), (1, 500, -1)]));
-        positions.take(1, 499);
-        assert!(!positions.covers(0, 9));
-        positions.take(1, 500);
-        assert!(positions.covers(0, 9));
+        positions.end_reached(0);
+        positions.statistics_received(&statistics(&[(0, 9, 9), (1, 100, -1)]));
+        positions.accept_record(1, 120);
+        assert!(!positions.has_read_to(0, 9), "this record may have been queued before the report");
+        positions.statistics_received(&statistics(&[(0, 9, 9), (1, 300, -1)]));
+        positions.accept_record(1, 299);
+        positions.statistics_received(&statistics(&[(0, 9, 9), (1, 300, -1)]));
+        positions.accept_record(1, 300);
+        positions.statistics_received(&statistics(&[(0, 9, 9), (1, 500, -1)]));
+        positions.accept_record(1, 499);
+        assert!(!positions.has_read_to(0, 9));
+        positions.accept_record(1, 500);
+        assert!(positions.has_read_to(0, 9));
     }
 
     #[test]
-    fn a_record_is_taken_once() {
+    fn a_record_is_accepted_once() {
         let mut positions = reading(&[0]);
-        assert!(positions.take(0, 3));
-        assert!(!positions.take(0, 3));
-        assert!(!positions.take(7, 0), "of a partition that is not read");
-        positions.begin(0, 3);
-        assert!(positions.take(0, 3));
+        assert!(positions.accept_record(0, 3));
+        assert!(!positions.accept_record(0, 3));
+        assert!(!positions.accept_record(7, 0), "the partition is not read");
+        positions.start(0, 3);
+        assert!(positions.accept_record(0, 3));
     }
 }

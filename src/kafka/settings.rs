@@ -1,8 +1,8 @@
-//! What a member is told, and the client settings made of it.
+//! The options of a group member, and the librdkafka settings derived from them.
 //!
-//! Operators may pass any client setting through (TLS, SASL, buffers), except those on which exactly-once rests: they
-//! are the service's own, and [`refuse_owned_settings`] says so. Values never appear in `Debug` output, log or error: any of
-//! them may be a secret.
+//! Operators may pass any client setting through (TLS, SASL, buffers), except those that exactly-once depends on. The
+//! service owns these, and [`reject_owned_settings`] rejects them. The values of settings never appear in `Debug`
+//! output, logs or errors, because any of them may be a secret.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,48 +12,48 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use super::error::Error;
 
-/// What a member of the group is told.
+/// The options of a group member.
 #[derive(Clone)]
 pub struct Options {
-    /// The brokers to begin with: `host:port`, comma-separated.
+    /// Bootstrap servers: `host:port`, comma-separated.
     pub bootstrap_servers: String,
-    /// The consumer group.
+    /// The consumer group; also the prefix of the transactional ids.
     pub group_id: String,
-    /// The member's fixed name in the group, when it has one: a restart then takes its partitions back without a rebalance.
+    /// Makes the member static: it takes its partitions back after a restart without a rebalance.
     pub group_instance_id: Option<String>,
-    /// The member's name within the group, unique among live members and the same after a restart: `a-0`.
+    /// The member's name, unique among live members of the group and stable across restarts: `a-0`.
     pub member: String,
-    /// The address at which other instances of the group find this one's HTTP server: `host:port`.
+    /// The address of this instance's HTTP server for other instances of the group: `host:port`.
     pub advertise: Option<String>,
     /// The topic of touchpoints.
     pub input_topic: String,
-    /// The topic of the members' state.
+    /// The changelog topic, with the state of each input partition.
     pub changelog_topic: String,
-    /// After this time the broker aborts a transaction. Longer than a broker's failover takes.
+    /// The broker aborts a transaction after this time. It must exceed the duration of a broker failover.
     pub transaction_timeout: Duration,
-    /// After this time without a heartbeat the group takes a member for dead.
+    /// The coordinator removes a member after this time without a heartbeat.
     pub session_timeout: Duration,
-    /// Client settings passed through, by their librdkafka names.
+    /// Passed-through client settings by librdkafka name.
     pub settings: Vec<(String, String)>,
-    /// Reads from the text committed beside an offset which member committed it.
+    /// Extracts the committing member's name from offset metadata.
     pub owner_of: fn(&str) -> Option<String>,
-    /// Called by the watchdog when a call has ignored its deadline twice over, with the name of the call. Does not return in
-    /// the service: nothing but the end of the process frees the thread.
+    /// Called by the watchdog with the name of a call that has exceeded twice its timeout. In the service it does not
+    /// return, because only the end of the process frees the blocked thread.
     pub on_stuck: fn(&'static str),
-    /// Called with the length of each committed transaction, from its beginning until it was visible.
+    /// Called with the duration of each committed transaction, from `begin` until `commit` returned.
     pub on_commit: Arc<dyn Fn(Duration) + Send + Sync>,
-    /// Called with each error of a call of the member, before the caller deals with it.
+    /// Called with each error of a member call, before the caller handles it.
     pub on_error: Arc<dyn Fn(&Error) + Send + Sync>,
 }
 
-/// The exit code of a process that ended because a call into the client never returned.
+/// The exit code of a process that ends because a call into the client never returned.
 pub const STUCK_EXIT_CODE: i32 = 70;
 
-/// The shortest transaction timeout accepted: anything less expires in a pause of the machine.
+/// The minimum transaction timeout: a shorter one would expire during a pause of the machine.
 const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(3);
 
 impl Options {
-    /// Options with the defaults that suit production.
+    /// Returns options with production defaults.
     #[must_use]
     pub fn new(bootstrap_servers: &str, group_id: &str, member: &str, input: &str, changelog: &str) -> Self {
         Self {
@@ -68,28 +68,28 @@ impl Options {
             session_timeout: Duration::from_secs(20),
             settings: Vec::new(),
             owner_of: |_| None,
-            on_stuck: end_process,
+            on_stuck: exit_process,
             on_commit: Arc::new(|_| ()),
             on_error: Arc::new(|_| ()),
         }
     }
 }
 
-/// What the names of all members of ours begin with.
+/// The prefix of the `client.id` of every member of this service.
 pub(super) const CLIENT_ID_PREFIX: &str = "lifecycle-";
 
-/// The name under which the clients of `member` are shown in the brokers' logs, metrics and lists of members. An address
-/// that the member advertises stands behind it, after an `@`.
+/// Returns the `client.id` of `member`, which brokers show in logs, metrics and group descriptions. An advertised
+/// address is appended after an `@`.
 pub(super) fn client_id(member: &str) -> String {
     format!("{CLIENT_ID_PREFIX}{member}")
 }
 
-/// A cluster and how to talk to it.
+/// The connection options of a cluster.
 #[derive(Clone)]
 pub struct Cluster {
-    /// The brokers to begin with: `host:port`, comma-separated.
+    /// Bootstrap servers: `host:port`, comma-separated.
     pub bootstrap_servers: String,
-    /// Client settings passed through, by their librdkafka names.
+    /// Passed-through client settings by librdkafka name.
     pub settings: Vec<(String, String)>,
 }
 
@@ -104,8 +104,8 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// For questions to the cluster and acts of administration.
-    pub(super) fn for_questions(&self) -> ClientConfig {
+    /// Returns the settings of a client for queries and admin requests.
+    pub(super) fn for_queries(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap_servers).set("client.id", "lifecycle-admin");
         for (name, value) in &self.settings {
@@ -115,7 +115,7 @@ impl Cluster {
     }
 }
 
-/// The names of settings, which unlike their values may be shown.
+/// Returns the names of settings. Unlike the values, they are never secret.
 fn names(settings: &[(String, String)]) -> Vec<&str> {
     settings.iter().map(|(name, _)| name.as_str()).collect()
 }
@@ -137,94 +137,98 @@ impl fmt::Debug for Options {
     }
 }
 
-fn end_process(call: &'static str) {
-    tracing::error!(target: "kafka", call, exit_code = STUCK_EXIT_CODE, "a call into the kafka client did not return; ending the process");
+fn exit_process(call: &'static str) {
+    tracing::error!(target: "kafka", call, exit_code = STUCK_EXIT_CODE, "call into the kafka client did not return, exiting");
     std::process::exit(STUCK_EXIT_CODE);
 }
 
-/// Settings that are the service's own, and why.
+/// The settings that the service owns, each with the reason.
 const OWNED: &[(&str, &str)] = &[
     ("bootstrap.servers", "it has a configuration key of its own"),
-    ("metadata.broker.list", "it is another name of bootstrap.servers, which has a configuration key of its own"),
+    ("metadata.broker.list", "it is an alias of bootstrap.servers, which has a configuration key of its own"),
     ("group.id", "it has a configuration key of its own"),
-    ("group.instance.id", "each worker needs its own, so it is made from the instance's name"),
-    ("client.id", "each worker needs its own, so it is made from the instance's name"),
-    ("transactional.id", "each worker needs its own, the same after a restart; it is made from the instance's name"),
+    ("group.instance.id", "each worker needs its own, so it is derived from kafka.instance_id"),
+    ("client.id", "each worker needs its own, so it is derived from kafka.instance_id"),
+    (
+        "transactional.id",
+        "each worker needs its own, the same after a restart, so it is derived from kafka.instance_id",
+    ),
     ("transaction.timeout.ms", "it has a configuration key of its own"),
     ("session.timeout.ms", "it has a configuration key of its own"),
     (
         "partition.assignment.strategy",
-        "members take and give partitions one by one, which only cooperative-sticky does",
+        "the service requires incremental rebalancing, which only cooperative-sticky provides",
     ),
-    ("group.protocol", "the bundled client's group protocol `consumer` ends a slow member with a fatal error"),
-    ("group.remote.assignor", "it belongs to the group protocol `consumer`, which is not used"),
+    ("group.protocol", "with the protocol `consumer` the bundled client fails a slow member with a fatal error"),
+    ("group.remote.assignor", "it applies to the group protocol `consumer`, which is not used"),
     (
         "enable.auto.commit",
-        "positions are committed within transactions, or touchpoints would be lost or counted twice",
+        "offsets are committed within transactions; committing them separately would lose touchpoints or count them twice",
     ),
-    ("auto.commit.interval.ms", "positions are committed within transactions"),
-    ("enable.auto.offset.store", "positions are committed within transactions"),
-    ("offset.store.method", "positions are committed within transactions"),
+    ("auto.commit.interval.ms", "offsets are committed within transactions"),
+    ("enable.auto.offset.store", "offsets are committed within transactions"),
+    ("offset.store.method", "offsets are committed within transactions"),
     (
         "auto.offset.reset",
-        "a position that is gone must stop the service, since skipping would lose touchpoints in silence",
+        "an offset out of range must stop the service, because a reset would silently lose touchpoints",
     ),
     (
         "isolation.level",
-        "reading what was not committed would count what never happened, and take stale positions for true",
+        "reading uncommitted records would count touchpoints of aborted transactions and return stale committed offsets",
     ),
-    ("enable.partition.eof", "the clock of a silent partition rests on knowing that its end was reached"),
-    ("enable.idempotence", "transactions need it"),
-    ("enable.gapless.guarantee", "transactions rule it"),
-    ("acks", "transactions need all replicas to acknowledge"),
-    ("request.required.acks", "transactions need all replicas to acknowledge"),
-    ("max.in.flight", "transactions rule the order of requests"),
-    ("max.in.flight.requests.per.connection", "transactions rule the order of requests"),
-    ("retries", "a record is tried until message.timeout.ms"),
-    ("message.send.max.retries", "a record is tried until message.timeout.ms"),
-    ("partitioner", "customers must fall on the same partitions as with Java clients"),
-    ("connections.max.idle.ms", "a longer time lets the client's send_offsets_to_transaction wait for ever"),
-    ("statistics.interval.ms", "the clock of a silent partition rests on the client's statistics"),
-    ("plugin.library.paths", "the service loads no foreign code"),
-    ("log.queue", "log lines are taken from the client's queue"),
+    ("enable.partition.eof", "the clock of an idle partition depends on knowing that its end was reached"),
+    ("enable.idempotence", "transactions require it"),
+    ("enable.gapless.guarantee", "transactions determine it"),
+    ("acks", "transactions require acks=all"),
+    ("request.required.acks", "transactions require acks=all"),
+    ("max.in.flight", "transactions determine it"),
+    ("max.in.flight.requests.per.connection", "transactions determine it"),
+    ("retries", "a record is retried until message.timeout.ms"),
+    ("message.send.max.retries", "a record is retried until message.timeout.ms"),
+    ("partitioner", "keys must map to the same partitions as with the Java client"),
+    ("connections.max.idle.ms", "with a longer time the client's send_offsets_to_transaction may block indefinitely"),
+    ("statistics.interval.ms", "the clock of an idle partition depends on the client's statistics"),
+    ("plugin.library.paths", "the service does not load external libraries"),
+    ("log.queue", "the service reads log lines from the client's queue"),
 ];
 
-/// Settings that are not text: callbacks and pointers of the client library.
-const REFUSED_SUFFIXES: &[&str] = &["_cb", ".cb", "opaque", "interceptors"];
+/// Name suffixes of settings that are callbacks or pointers and have no text value.
+const REJECTED_SUFFIXES: &[&str] = &["_cb", ".cb", "opaque", "interceptors"];
 
-/// Refuses passed-through settings that the service owns, all of them at once, each with the reason.
+/// Rejects passed-through settings that the service owns. The error lists all of them with the reason.
 ///
 /// # Errors
-/// Always [`Reaction::Fatal`](super::Reaction): the configuration must be changed.
-pub fn refuse_owned_settings(settings: &[(String, String)]) -> Result<(), Error> {
-    let mut refused = Vec::new();
+/// Always [`Reaction::Fatal`](super::Reaction): the operator must change the configuration.
+pub fn reject_owned_settings(settings: &[(String, String)]) -> Result<(), Error> {
+    let mut rejected = Vec::new();
     for (name, _) in settings {
         if let Some((_, why)) = OWNED.iter().find(|(owned, _)| owned == name) {
-            refused.push(format!("{name} is set by the service: {why}"));
-        } else if REFUSED_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
-            refused.push(format!("{name} cannot be set from a configuration"));
+            rejected.push(format!("{name} is set by the service: {why}"));
+        } else if REJECTED_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+            rejected.push(format!("{name} cannot be set in a configuration file"));
         }
     }
-    if refused.is_empty() { Ok(()) } else { Err(Error::settings(refused.join("; "))) }
+    if rejected.is_empty() { Ok(()) } else { Err(Error::settings(rejected.join("; "))) }
 }
 
 impl Options {
-    /// Checks that the options fit together, as the broker or the client would only after the first failure.
+    /// Checks that the options are consistent. The broker or the client would detect most conflicts only at the first
+    /// failure.
     ///
     /// # Errors
-    /// Always [`Reaction::Fatal`](super::Reaction): the configuration must be changed.
+    /// Always [`Reaction::Fatal`](super::Reaction): the operator must change the configuration.
     pub fn check(&self) -> Result<(), Error> {
-        refuse_owned_settings(&self.settings)?;
+        reject_owned_settings(&self.settings)?;
         let transaction = self.transaction_timeout;
         if transaction < TRANSACTION_TIMEOUT_MIN {
             return Err(Error::settings(format!(
-                "the transaction timeout is {transaction:?}: give it {TRANSACTION_TIMEOUT_MIN:?} or more"
+                "the transaction timeout is {transaction:?}: set it to {TRANSACTION_TIMEOUT_MIN:?} or more"
             )));
         }
         for name in ["message.timeout.ms", "delivery.timeout.ms"] {
             if self.millis(name)?.is_some_and(|it| it == 0 || Duration::from_millis(it) >= transaction) {
                 return Err(Error::settings(format!(
-                    "{name} must be shorter than the transaction timeout of {transaction:?}, else a transaction ends with records under way"
+                    "{name} must be shorter than the transaction timeout of {transaction:?}, otherwise a transaction may expire with records in flight"
                 )));
             }
         }
@@ -236,18 +240,18 @@ impl Options {
         let longest = transaction.max(self.session_timeout);
         if self.millis("max.poll.interval.ms")?.is_some_and(|it| Duration::from_millis(it) <= longest) {
             return Err(Error::settings(format!(
-                "max.poll.interval.ms must be longer than the transaction timeout and the session timeout, that is than {longest:?}, \
-                 else a slow commit costs the membership"
+                "max.poll.interval.ms must be longer than {longest:?}, the longer of transaction timeout and session timeout, \
+                 otherwise a slow commit removes the member from the group"
             )));
         }
-        // The client itself knows which settings exist, and what each of them takes.
-        for config in [self.for_input(), self.for_output()] {
+        // librdkafka validates the names and values of the settings.
+        for config in [self.for_group_consumer(), self.for_producer()] {
             config.create_native_config().map_err(|error| Error::of_settings(&error))?;
         }
         Ok(())
     }
 
-    /// The name under which the producer of `member` is known to the brokers.
+    /// Returns the transactional id of the producer of `member`.
     pub(super) fn transactional_id(&self, member: &str) -> String {
         format!("{}-{member}", self.group_id)
     }
@@ -265,13 +269,13 @@ impl Options {
         value.trim().parse().map(Some).map_err(|_| Error::settings(format!("{name} must be a number of milliseconds")))
     }
 
-    /// The cluster that the member works on.
+    /// Returns the cluster that the member connects to.
     #[must_use]
     pub fn cluster(&self) -> Cluster {
         Cluster { bootstrap_servers: self.bootstrap_servers.clone(), settings: self.settings.clone() }
     }
 
-    /// The settings that a member's clients share.
+    /// Returns the settings common to all clients of a member.
     fn shared(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
@@ -279,10 +283,10 @@ impl Options {
             .set("client.id", self.client_id())
             .set("socket.keepalive.enable", "true")
             .set("reconnect.backoff.max.ms", "2000")
-            // A broker that has just started may leave out partitions. The client believes it until it asks anew, by default for
-            // five minutes, in which it neither reads nor answers for them.
+            // A broker that has just started may return incomplete metadata. The client uses it until the next refresh,
+            // by default five minutes, and meanwhile neither fetches nor describes the missing partitions.
             .set("topic.metadata.refresh.interval.ms", "30000")
-            // Half the transaction timeout, so that a request is tried twice before the transaction expires.
+            // Half the transaction timeout, so that a request can be retried once before the transaction expires.
             .set("socket.timeout.ms", (self.transaction_timeout / 2).as_millis().to_string())
             .set_log_level(RDKafkaLogLevel::Info);
         config
@@ -295,7 +299,7 @@ impl Options {
         config
     }
 
-    fn for_reading(&self) -> ClientConfig {
+    fn for_consumer(&self) -> ClientConfig {
         let mut config = self.shared();
         config
             .set("group.id", &self.group_id)
@@ -312,19 +316,20 @@ impl Options {
             .set("allow.auto.create.topics", "false")
             .set("statistics.interval.ms", "500")
             .set("fetch.error.backoff.ms", "100")
-            // Else a partition that is resumed waits for the fetch under way.
+            // Otherwise a resumed partition waits for the fetch request in flight.
             .set("fetch.wait.max.ms", "100")
-            // The default of 1 s leaves the reader idle whenever the queue was full for a moment.
+            // With the default of 1 s the client pauses fetching for that long whenever its queue was full for a
+            // moment.
             .set("fetch.queue.backoff.ms", "5");
         config
     }
 
-    /// For the member of the group.
-    pub(super) fn for_input(&self) -> ClientConfig {
-        let mut config = self.for_reading();
+    /// Returns the settings of the group consumer.
+    pub(super) fn for_group_consumer(&self) -> ClientConfig {
+        let mut config = self.for_consumer();
         config
             .set("partition.assignment.strategy", "cooperative-sticky")
-            // Members learn of a rebalance by heartbeat, so this decides how long one takes.
+            // Members learn of a rebalance from a heartbeat response, so this bounds how long a rebalance takes.
             .set("heartbeat.interval.ms", "500")
             .set("queued.max.messages.kbytes", "32768");
         if let Some(name) = &self.group_instance_id {
@@ -333,27 +338,28 @@ impl Options {
         self.pass_through(config)
     }
 
-    /// For reading the changelog: nothing but throughput counts.
-    pub(super) fn for_changelog(&self) -> ClientConfig {
-        let mut config = self.for_reading();
+    /// Returns the settings of the changelog reader, tuned for throughput.
+    pub(super) fn for_changelog_reader(&self) -> ClientConfig {
+        let mut config = self.for_consumer();
         config.set("fetch.message.max.bytes", "8388608").set("queued.max.messages.kbytes", "65536");
         self.pass_through(config)
     }
 
-    /// For questions about the group's offsets and the ends of logs, as somebody sees them who reads so.
-    pub(super) fn for_questions_about_what_is_open(&self, isolation_level: &str) -> ClientConfig {
-        let mut config = self.pass_through(self.for_reading());
+    /// Returns the settings of a consumer for queries about committed offsets and end offsets at an isolation level.
+    pub(super) fn for_queries_with_isolation(&self, isolation_level: &str) -> ClientConfig {
+        let mut config = self.pass_through(self.for_consumer());
         config.set("isolation.level", isolation_level).set("statistics.interval.ms", "0");
         config
     }
 
-    /// For the transactional producer.
-    pub(super) fn for_output(&self) -> ClientConfig {
-        self.for_output_of(&self.member)
+    /// Returns the settings of the transactional producer.
+    pub(super) fn for_producer(&self) -> ClientConfig {
+        self.for_producer_of(&self.member)
     }
 
-    /// For a producer under the name of `member`: a new one shuts out the last.
-    pub(super) fn for_output_of(&self, member: &str) -> ClientConfig {
+    /// Returns the settings of a producer with the transactional id of `member`. A new producer fences the previous
+    /// one.
+    pub(super) fn for_producer_of(&self, member: &str) -> ClientConfig {
         let mut config = self.shared();
         config
             .set("transactional.id", self.transactional_id(member))
@@ -363,11 +369,11 @@ impl Options {
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
             .set("linger.ms", "5")
-            // A topic that is gone is to be named, not to look like a broker that does not answer.
+            // Makes a send to a deleted topic fail with the topic's error instead of a timeout.
             .set("topic.metadata.propagation.max.ms", (self.transaction_timeout / 4).as_millis().to_string())
-            // The topic's own limit is the broker's to apply, to what is left after compression.
+            // The broker applies the topic's own limit, to the compressed batch.
             .set("message.max.bytes", "16777216")
-            // Without an idle disconnect the client can wait for ever for a group coordinator that has gone.
+            // Without an idle disconnect the client may wait indefinitely for a group coordinator that is gone.
             .set("connections.max.idle.ms", "4000");
         self.pass_through(config)
     }
@@ -384,37 +390,40 @@ mod tests {
     }
 
     #[test]
-    fn owned_settings_are_refused_all_at_once_with_the_reason() {
-        let refused = options(&[("acks", "1"), ("ssl.ca.location", "/ca"), ("isolation.level", "read_uncommitted")]);
-        let message = refused.check().unwrap_err().message;
-        assert!(message.contains("acks is set by the service: transactions need"), "{message}");
+    fn owned_settings_are_rejected_together_with_the_reasons() {
+        let rejected = options(&[("acks", "1"), ("ssl.ca.location", "/ca"), ("isolation.level", "read_uncommitted")]);
+        let message = rejected.check().unwrap_err().message;
+        assert!(message.contains("acks is set by the service: transactions require"), "{message}");
         assert!(message.contains("isolation.level is set by the service"), "{message}");
         assert!(!message.contains("ssl.ca.location"), "{message}");
-        assert!(!message.contains("read_uncommitted"), "values are not repeated: {message}");
+        assert!(!message.contains("read_uncommitted"), "the message contains no values: {message}");
     }
 
     #[test]
     fn security_settings_pass_through_to_every_client() {
         let options = options(&[("security.protocol", "SASL_SSL"), ("sasl.password", "hunter2")]);
         options.check().unwrap();
-        for config in
-            [options.for_input(), options.for_output(), options.for_changelog(), options.cluster().for_questions()]
-        {
+        for config in [
+            options.for_group_consumer(),
+            options.for_producer(),
+            options.for_changelog_reader(),
+            options.cluster().for_queries(),
+        ] {
             assert_eq!(config.get("sasl.password"), Some("hunter2"));
         }
     }
 
     #[test]
-    fn secrets_do_not_show() {
+    fn debug_output_does_not_contain_secrets() {
         let shown = format!("{:?}", options(&[("sasl.password", "hunter2")]));
         assert!(shown.contains("sasl.password"));
         assert!(!shown.contains("hunter2"));
     }
 
     #[test]
-    fn timeouts_must_nest() {
+    fn inconsistent_timeouts_are_rejected() {
         options(&[("message.timeout.ms", "29999"), ("socket.timeout.ms", "29900")]).check().unwrap();
-        for refused in [
+        for invalid in [
             ("message.timeout.ms", "30000"),
             ("message.timeout.ms", "0"),
             ("delivery.timeout.ms", "60000"),
@@ -422,7 +431,7 @@ mod tests {
             ("max.poll.interval.ms", "30000"),
             ("message.timeout.ms", "soon"),
         ] {
-            options(&[refused]).check().unwrap_err();
+            options(&[invalid]).check().unwrap_err();
         }
         let mut short = options(&[]);
         short.transaction_timeout = Duration::from_secs(2);

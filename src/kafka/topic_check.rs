@@ -1,45 +1,48 @@
-//! What the service needs of its topics, and what is wrong with those it finds. Pure: compares descriptions.
+//! Checks topics against the requirements of the service: partitions, retention, message size and durability.
+//!
+//! It compares topic descriptions; reading them from the cluster is left to `admin`. A finding of severity `Error`
+//! stops the service at start; a warning is only logged.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::admin::{TopicDescription, TopicSpec};
 
-/// The largest changelog record that the service writes, with room for its frame.
+/// The size in bytes of the largest changelog record that the service writes, including the record batch overhead.
 const CHANGELOG_RECORD_BYTES: i64 = 640 * 1024;
 
-/// The topics that the service works on.
+/// The names of the service's topics.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Topics {
-    /// Where touchpoints come from.
+    /// The topic of touchpoints.
     pub input: String,
-    /// The members' state, a partition for each of the input.
+    /// The changelog topic, with one partition for each input partition.
     pub changelog: String,
-    /// Where records set aside go.
+    /// The topic of dead letters.
     pub dead_letters: String,
-    /// Everything else that is written: transitions, and those of replayed history.
+    /// The other output topics: transitions, and transitions of replayed touchpoints.
     pub outputs: Vec<String>,
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Severity {
-    /// The service runs, but not as well as it should.
+    /// The service starts, but a config is risky.
     Warning,
-    /// The service must not start.
-    Refusal,
+    /// The service does not start.
+    Error,
 }
 
-/// Something wrong with a topic.
+/// A problem with a topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
-    /// How bad it is.
+    /// Whether the service can start despite it.
     pub severity: Severity,
-    /// Which topic.
+    /// The name of the topic.
     pub topic: String,
-    /// What is wrong.
+    /// The problem, with the value found.
     pub what: String,
-    /// What to do about it.
+    /// How to fix it.
     pub to_do: String,
 }
 
@@ -49,7 +52,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Findings of one topic, as they are made.
+/// Collects the findings about one topic.
 struct Findings<'a> {
     topic: &'a str,
     all: &'a mut Vec<Finding>,
@@ -62,7 +65,7 @@ impl Findings<'_> {
 }
 
 impl Topics {
-    /// All names, each once.
+    /// Returns all topic names without duplicates.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
@@ -75,31 +78,31 @@ impl Topics {
         names
     }
 
-    /// The topics as they should be made, for an input of `partitions`.
+    /// Returns the specs for creating the topics, each with `partitions` partitions.
     #[must_use]
     pub fn specs(&self, partitions: i32, replication: Option<i32>) -> Vec<TopicSpec> {
-        let spec = |name: &str, settings: &[(&str, &str)]| TopicSpec {
+        let spec = |name: &str, configs: &[(&str, &str)]| TopicSpec {
             name: name.to_owned(),
             partitions,
             replication,
-            settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            configs: configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         };
         self.names()
             .into_iter()
-            .map(|name| if name == self.changelog { spec(name, &CHANGELOG_SETTINGS) } else { spec(name, &[]) })
+            .map(|name| if name == self.changelog { spec(name, &CHANGELOG_CONFIGS) } else { spec(name, &[]) })
             .collect()
     }
 
-    /// Everything that is wrong with the topics, of which `existing` are there; refusals first.
+    /// Returns all problems with the topics, errors first. Topics missing in `existing` do not exist.
     pub(super) fn check(&self, existing: &BTreeMap<&str, &TopicDescription>) -> Vec<Finding> {
         let mut all = Vec::new();
         for name in self.names() {
             let mut findings = Findings { topic: name, all: &mut all };
             let Some(topic) = existing.get(name) else {
                 findings.add(
-                    Severity::Refusal,
+                    Severity::Error,
                     "the topic does not exist",
-                    "create it, or let `lifecycle topics --create` do it",
+                    "create it, for example with `lifecycle topics --create`",
                 );
                 continue;
             };
@@ -120,78 +123,80 @@ impl Topics {
     }
 }
 
-/// Neither retention nor compaction: the service deletes the changelog's head itself, and nothing else may.
-const CHANGELOG_SETTINGS: [(&str, &str); 3] =
+/// Neither retention nor compaction: only the service itself may delete changelog records.
+const CHANGELOG_CONFIGS: [(&str, &str); 3] =
     [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
 
 fn check_changelog(topic: &TopicDescription, input: Option<&TopicDescription>, findings: &mut Findings<'_>) {
     if let Some(input) = input.filter(|it| it.partitions != topic.partitions) {
         findings.add(
-            Severity::Refusal,
+            Severity::Error,
             format!("it has {} partitions, but {} has {}", topic.partitions, input.name, input.partitions),
-            "customers are kept in the changelog partition of their input partition: give a new service a changelog topic with \
-             as many partitions as the input; one that has run cannot change the number: give it new topics and a new \
-             kafka.group_id, and let it read all touchpoints again",
+            "each input partition needs a changelog partition with the same number: for a new service, recreate the changelog topic \
+             with as many partitions as the input; a service that has run cannot change the number: use new topics and a new \
+             kafka.group_id, and process all touchpoints again",
         );
     }
-    let Some(settings) = &topic.settings else {
-        let expected: Vec<String> = CHANGELOG_SETTINGS.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let Some(configs) = &topic.configs else {
+        let expected: Vec<String> = CHANGELOG_CONFIGS.iter().map(|(name, value)| format!("{name}={value}")).collect();
         findings.add(
             Severity::Warning,
-            "its settings cannot be seen",
-            format!("grant DESCRIBE_CONFIGS on the topic, or make sure yourself of {}", expected.join(", ")),
+            "its configs cannot be read",
+            format!("grant DESCRIBE_CONFIGS on the topic, or verify that it has {}", expected.join(", ")),
         );
         return;
     };
-    for (name, expected) in CHANGELOG_SETTINGS {
-        let found = settings.get(name).map_or("unset", String::as_str);
+    for (name, expected) in CHANGELOG_CONFIGS {
+        let found = configs.get(name).map_or("unset", String::as_str);
         if found != expected {
             findings.add(
-                Severity::Refusal,
+                Severity::Error,
                 format!("{name} is {found}"),
-                format!("set {name}={expected}: anything else deletes customers that the service still needs"),
+                format!("set {name}={expected}: any other value deletes customers that the service still needs"),
             );
         }
     }
-    if number(settings, "max.message.bytes").is_some_and(|it| it < CHANGELOG_RECORD_BYTES) {
+    if number(configs, "max.message.bytes").is_some_and(|it| it < CHANGELOG_RECORD_BYTES) {
         findings.add(
-            Severity::Refusal,
-            format!("max.message.bytes is {}", settings["max.message.bytes"]),
-            format!("set max.message.bytes to {CHANGELOG_RECORD_BYTES} or more: a changelog record may have as many"),
+            Severity::Error,
+            format!("max.message.bytes is {}", configs["max.message.bytes"]),
+            format!(
+                "set max.message.bytes to {CHANGELOG_RECORD_BYTES} or more, the maximum size of a changelog record"
+            ),
         );
     }
 }
 
 fn check_input(topic: &TopicDescription, findings: &mut Findings<'_>) {
-    let policy = topic.settings.as_ref().and_then(|it| it.get("cleanup.policy"));
+    let policy = topic.configs.as_ref().and_then(|it| it.get("cleanup.policy"));
     if policy.is_some_and(|it| it.contains("compact")) {
         findings.add(
             Severity::Warning,
-            "cleanup.policy compacts it",
-            "set cleanup.policy=delete: compaction removes touchpoints of customers that have newer ones, read or not",
+            "its cleanup.policy includes compact",
+            "set cleanup.policy=delete: compaction removes all but the latest touchpoint of a key, even unread ones",
         );
     }
 }
 
 fn check_output(topic: &TopicDescription, findings: &mut Findings<'_>) {
-    let policy = topic.settings.as_ref().and_then(|it| it.get("cleanup.policy"));
+    let policy = topic.configs.as_ref().and_then(|it| it.get("cleanup.policy"));
     if policy.is_some_and(|it| it.contains("compact")) {
         findings.add(
             Severity::Warning,
-            "cleanup.policy compacts it",
-            "set cleanup.policy=delete: compaction keeps only a customer's last record, so readers that lag miss transitions",
+            "its cleanup.policy includes compact",
+            "set cleanup.policy=delete: compaction keeps only the last record of a customer, so lagging consumers miss transitions",
         );
     }
 }
 
 fn check_dead_letters(topic: &TopicDescription, input: Option<&TopicDescription>, findings: &mut Findings<'_>) {
-    let limit = |it: &TopicDescription| it.settings.as_ref().and_then(|it| number(it, "max.message.bytes"));
+    let limit = |it: &TopicDescription| it.configs.as_ref().and_then(|it| number(it, "max.message.bytes"));
     let (Some(of_dead_letters), Some(of_input)) = (limit(topic), input.and_then(limit)) else { return };
     if of_dead_letters < of_input {
         findings.add(
             Severity::Warning,
             format!("max.message.bytes is {of_dead_letters}, less than the input's {of_input}"),
-            "raise it to the input's: a large record that is set aside must fit",
+            "raise it to the input's value: a large bad record must fit as a dead letter",
         );
     }
 }
@@ -201,45 +206,45 @@ fn check_durability(topic: &TopicDescription, findings: &mut Findings<'_>) {
         findings.add(
             Severity::Warning,
             "it has one replica",
-            "raise the replication factor to 3: the loss of one broker loses records",
+            "raise the replication factor to 3: otherwise the loss of one broker loses records",
         );
-        if topic.settings.as_ref().and_then(|it| number(it, "min.insync.replicas")).is_none_or(|it| it <= 1) {
+        if topic.configs.as_ref().and_then(|it| number(it, "min.insync.replicas")).is_none_or(|it| it <= 1) {
             return;
         }
     }
-    let Some(settings) = &topic.settings else { return };
-    if settings.get("unclean.leader.election.enable").is_some_and(|it| it == "true") {
+    let Some(configs) = &topic.configs else { return };
+    if configs.get("unclean.leader.election.enable").is_some_and(|it| it == "true") {
         findings.add(
             Severity::Warning,
             "unclean.leader.election.enable is true",
-            "set it to false: else a replica that lacks records may become the leader, and what it lacks is lost",
+            "set it to false: otherwise an out-of-sync replica may become leader, and the records it lacks are lost",
         );
     }
-    let Some(in_sync) = number(settings, "min.insync.replicas") else { return };
+    let Some(in_sync) = number(configs, "min.insync.replicas") else { return };
     if in_sync > i64::from(topic.replication) {
         findings.add(
-            Severity::Refusal,
-            format!("min.insync.replicas is {in_sync}, and it has {} replicas", topic.replication),
-            "lower it, or add replicas: as it is the topic takes no record",
+            Severity::Error,
+            format!("min.insync.replicas is {in_sync}, but the replication factor is {}", topic.replication),
+            "lower it or add replicas: the topic currently rejects all writes",
         );
     } else if in_sync == i64::from(topic.replication) {
         findings.add(
             Severity::Warning,
-            format!("min.insync.replicas is {in_sync}, as many as it has replicas"),
-            "add a replica, or lower it: as it is the loss of one broker stops the service",
+            format!("min.insync.replicas is {in_sync}, equal to the replication factor"),
+            "add a replica or lower it: otherwise the loss of one broker stops the service",
         );
     }
     if in_sync < 2 {
         findings.add(
             Severity::Warning,
             format!("min.insync.replicas is {in_sync}"),
-            "set min.insync.replicas=2: what one broker alone has acknowledged is lost with it",
+            "set min.insync.replicas=2: otherwise records that only one broker has acknowledged are lost with it",
         );
     }
 }
 
-fn number(settings: &BTreeMap<String, String>, name: &str) -> Option<i64> {
-    settings.get(name)?.parse().ok()
+fn number(configs: &BTreeMap<String, String>, name: &str) -> Option<i64> {
+    configs.get(name)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -255,14 +260,14 @@ mod tests {
         }
     }
 
-    fn good(name: &str, settings: &[(&str, &str)]) -> TopicDescription {
+    fn valid(name: &str, configs: &[(&str, &str)]) -> TopicDescription {
         let defaults = [("cleanup.policy", "delete"), ("max.message.bytes", "1048588"), ("min.insync.replicas", "2")];
-        let settings = defaults.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        TopicDescription { name: name.to_owned(), partitions: 8, replication: 3, settings: Some(settings.collect()) }
+        let configs = defaults.iter().chain(configs).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        TopicDescription { name: name.to_owned(), partitions: 8, replication: 3, configs: Some(configs.collect()) }
     }
 
-    fn all_good() -> Vec<TopicDescription> {
-        vec![good("in", &[]), good("log", &CHANGELOG_SETTINGS), good("dead", &[]), good("out", &[])]
+    fn all_valid() -> Vec<TopicDescription> {
+        vec![valid("in", &[]), valid("log", &CHANGELOG_CONFIGS), valid("dead", &[]), valid("out", &[])]
     }
 
     fn check(described: &[TopicDescription]) -> Vec<Finding> {
@@ -270,37 +275,37 @@ mod tests {
     }
 
     #[test]
-    fn topics_as_they_should_be_have_no_findings() {
-        assert_eq!(check(&all_good()), []);
+    fn correct_topics_have_no_findings() {
+        assert_eq!(check(&all_valid()), []);
     }
 
     #[test]
-    fn every_missing_topic_is_named_once() {
+    fn every_missing_topic_is_reported_once() {
         let findings = check(&[]);
         let names: Vec<&str> = findings.iter().map(|it| it.topic.as_str()).collect();
         assert_eq!(names, ["in", "log", "dead", "out"]);
-        assert!(findings.iter().all(|it| it.severity == Severity::Refusal));
+        assert!(findings.iter().all(|it| it.severity == Severity::Error));
         assert!(findings[0].to_string().contains("lifecycle topics --create"));
     }
 
     #[test]
-    fn a_changelog_that_deletes_or_compacts_is_refused() {
+    fn a_changelog_with_retention_or_compaction_is_an_error() {
         for setting in
             [("cleanup.policy", "compact,delete"), ("retention.ms", "604800000"), ("retention.bytes", "1000")]
         {
-            let mut described = all_good();
-            described[1].settings.as_mut().unwrap().insert(setting.0.to_owned(), setting.1.to_owned());
+            let mut described = all_valid();
+            described[1].configs.as_mut().unwrap().insert(setting.0.to_owned(), setting.1.to_owned());
             let findings = check(&described);
             assert_eq!(findings.len(), 1, "{findings:?}");
-            assert_eq!(findings[0].severity, Severity::Refusal);
+            assert_eq!(findings[0].severity, Severity::Error);
             assert!(findings[0].to_string().contains(setting.0), "{}", findings[0]);
             assert!(findings[0].to_string().contains(setting.1), "{}", findings[0]);
         }
     }
 
     #[test]
-    fn unequal_partitions_are_refused() {
-        let mut described = all_good();
+    fn different_partition_counts_are_an_error() {
+        let mut described = all_valid();
         described[1].partitions = 6;
         let findings = check(&described);
         assert_eq!(findings.len(), 1);
@@ -308,9 +313,9 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_cannot_be_seen_are_a_warning() {
-        let mut described = all_good();
-        described[1].settings = None;
+    fn unreadable_configs_are_a_warning() {
+        let mut described = all_valid();
+        described[1].configs = None;
         let findings = check(&described);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].severity, Severity::Warning);
@@ -318,45 +323,45 @@ mod tests {
     }
 
     #[test]
-    fn risks_to_durability_and_readers_are_warnings_after_refusals() {
-        let mut described = all_good();
+    fn risks_to_durability_and_consumers_are_warnings_after_errors() {
+        let mut described = all_valid();
         described[0].replication = 1;
-        described[2].settings.as_mut().unwrap().insert("max.message.bytes".to_owned(), "1000".to_owned());
-        described[3].settings.as_mut().unwrap().insert("cleanup.policy".to_owned(), "compact".to_owned());
-        described[3].settings.as_mut().unwrap().insert("min.insync.replicas".to_owned(), "1".to_owned());
-        described[1].settings.as_mut().unwrap().insert("max.message.bytes".to_owned(), "500000".to_owned());
+        described[2].configs.as_mut().unwrap().insert("max.message.bytes".to_owned(), "1000".to_owned());
+        described[3].configs.as_mut().unwrap().insert("cleanup.policy".to_owned(), "compact".to_owned());
+        described[3].configs.as_mut().unwrap().insert("min.insync.replicas".to_owned(), "1".to_owned());
+        described[1].configs.as_mut().unwrap().insert("max.message.bytes".to_owned(), "500000".to_owned());
         let findings = check(&described);
         assert_eq!(findings.len(), 6, "{findings:?}");
-        // One replica cannot be two in sync, so the first is refused.
+        // One replica cannot satisfy min.insync.replicas=2, so the first finding is an error.
         assert_eq!([findings[0].topic.as_str(), &findings[1].topic], ["in", "log"]);
-        assert!(findings[..2].iter().all(|it| it.severity == Severity::Refusal));
+        assert!(findings[..2].iter().all(|it| it.severity == Severity::Error));
         assert!(findings[2..].iter().all(|it| it.severity == Severity::Warning));
     }
 
     #[test]
-    fn replicas_that_cannot_take_records_are_refused_and_those_that_lose_some_are_told() {
+    fn unwritable_replication_is_an_error_and_lossy_replication_a_warning() {
         let with = |replication, name: &str, value: &str| {
-            let mut described = all_good();
+            let mut described = all_valid();
             described[3].replication = replication;
-            described[3].settings.as_mut().unwrap().insert(name.to_owned(), value.to_owned());
+            described[3].configs.as_mut().unwrap().insert(name.to_owned(), value.to_owned());
             let findings = check(&described);
             findings.into_iter().map(|it| (it.severity, it.what)).collect::<Vec<_>>()
         };
-        assert_eq!(with(3, "min.insync.replicas", "4")[0].0, Severity::Refusal);
-        assert_eq!(with(1, "min.insync.replicas", "2")[0].0, Severity::Refusal);
-        assert!(with(3, "min.insync.replicas", "3")[0].1.contains("as many as it has replicas"));
+        assert_eq!(with(3, "min.insync.replicas", "4")[0].0, Severity::Error);
+        assert_eq!(with(1, "min.insync.replicas", "2")[0].0, Severity::Error);
+        assert!(with(3, "min.insync.replicas", "3")[0].1.contains("equal to the replication factor"));
         assert!(with(3, "unclean.leader.election.enable", "true")[0].1.contains("unclean.leader.election.enable"));
     }
 
     #[test]
-    fn what_is_made_passes_the_check() {
+    fn created_topics_pass_the_check() {
         let specs = topics().specs(12, Some(3));
         assert_eq!(specs.len(), 4);
         let described: Vec<TopicDescription> = specs
             .iter()
             .map(|spec| {
-                let settings: Vec<(&str, &str)> = spec.settings.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-                TopicDescription { partitions: spec.partitions, ..good(&spec.name, &settings) }
+                let configs: Vec<(&str, &str)> = spec.configs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+                TopicDescription { partitions: spec.partitions, ..valid(&spec.name, &configs) }
             })
             .collect();
         assert_eq!(check(&described), []);

@@ -1,4 +1,6 @@
-//! Reads one topic: takes records out of the client's queue, in slices, and knows how far it has read.
+//! A consumer of one topic: polls records from the client's queue in bounded batches and tracks how far it has read.
+//!
+//! Group membership and manual assignment are left to its users, `group_consumer` and `changelog_reader`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,69 +11,69 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::context::{Context, Rebalance};
 use super::error::{Error, Reaction};
-use super::listener::{Listener, Rebalance};
 use super::member::{PartitionId, PartitionOffset, Record, RecordHeader};
 use super::read_position::ReadPositions;
 
-/// How long a question to the cluster may take before it is to be asked again.
-pub(super) const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout of a read-only request to the cluster; the caller retries.
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What was taken from the client's queue.
+/// The result of one [`TopicReader::read`]: the items polled from the client's queue.
 #[derive(Default, Debug)]
-pub(super) struct Taken {
+pub(super) struct Polled {
     pub(super) records: Vec<Record>,
-    /// Partitions whose records have all been taken.
+    /// Partitions that were polled to their end.
     pub(super) ended: Vec<PartitionId>,
-    /// What the group gave and took, after the records.
+    /// Changes of the assignment, in order; they follow the records.
     pub(super) rebalances: Vec<Rebalance>,
-    /// For how long there was nothing.
-    pub(super) waited: Duration,
+    /// How long the poll waited before the first item.
+    pub(super) idle_time: Duration,
 }
 
-impl Taken {
+impl Polled {
     fn is_empty(&self) -> bool {
         self.records.is_empty() && self.ended.is_empty() && self.rebalances.is_empty()
     }
 }
 
-/// A consumer of one topic.
+/// A consumer of one topic with its read positions.
 pub(super) struct TopicReader {
-    client: BaseConsumer<Listener>,
+    client: BaseConsumer<Context>,
     topic: String,
-    /// How far each partition was read.
+    /// The read position of each partition.
     pub(super) positions: ReadPositions,
-    /// The ends that statistics last named.
-    ends: BTreeMap<PartitionId, i64>,
-    /// Met while records were at hand; returned next time.
-    postponed: Option<Error>,
-    /// An instant at which the client had not yet made the statistics that it brings next: they overtake everything else, so
-    /// a poll that brings something else finds none waiting.
-    quiet_at: Instant,
-    /// When the client was last known to be a member of the group with nothing under way.
-    settled_at: Instant,
+    /// The last stable offsets in the latest statistics.
+    end_offsets: BTreeMap<PartitionId, i64>,
+    /// An error that a poll returned after other items; the next call of `read` returns it.
+    deferred_error: Option<Error>,
+    /// A lower bound for the time at which the client produces the next statistics. Statistics overtake everything else
+    /// in the queue: when a poll serves no event, no statistics were waiting at its start.
+    next_statistics_after: Instant,
+    /// The last instant at which the client is known to have been in join state `steady`.
+    steady_at: Instant,
 }
 
 impl TopicReader {
     pub(super) fn new(config: &ClientConfig, topic: &str) -> Result<Self, Error> {
         let client =
-            config.create_with_context(Listener::default()).map_err(|error| Error::of_creation("consumer", &error))?;
+            config.create_with_context(Context::default()).map_err(|error| Error::of_creation("consumer", &error))?;
         Ok(Self {
             client,
             topic: topic.to_owned(),
             positions: ReadPositions::default(),
-            ends: BTreeMap::new(),
-            postponed: None,
-            quiet_at: Instant::now(),
-            settled_at: Instant::now(),
+            end_offsets: BTreeMap::new(),
+            deferred_error: None,
+            next_statistics_after: Instant::now(),
+            steady_at: Instant::now(),
         })
     }
 
-    pub(super) fn client(&self) -> &BaseConsumer<Listener> {
+    pub(super) fn client(&self) -> &BaseConsumer<Context> {
         &self.client
     }
 
-    /// A list of partitions of the topic, without positions.
+    /// Returns a list of partitions of the topic, without offsets.
     pub(super) fn list(&self, partitions: impl IntoIterator<Item = PartitionId>) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
@@ -80,7 +82,7 @@ impl TopicReader {
         list
     }
 
-    /// A list of partitions of the topic, each at a position.
+    /// Returns a list of partitions of the topic with offsets.
     pub(super) fn list_at(
         &self,
         positions: impl IntoIterator<Item = (PartitionId, Offset)>,
@@ -93,127 +95,129 @@ impl TopicReader {
         Ok(list)
     }
 
-    /// For how long the client may have been no member of the group without knowing.
-    pub(super) fn unsettled_for(&self) -> Duration {
-        self.settled_at.elapsed()
+    /// Returns the time since the membership was last confirmed.
+    pub(super) fn time_since_steady(&self) -> Duration {
+        self.steady_at.elapsed()
     }
 
-    /// The end of a partition as last heard of.
-    pub(super) fn end_seen(&self, partition: PartitionId) -> Option<i64> {
-        self.ends.get(&partition).copied().filter(|&end| end >= 0)
+    /// Returns the last stable offset of a partition from the latest statistics.
+    pub(super) fn cached_end_offset(&self, partition: PartitionId) -> Option<i64> {
+        self.end_offsets.get(&partition).copied().filter(|&end| end >= 0)
     }
 
-    /// How many partitions the topic has, as last heard of.
-    pub(super) fn partitions_seen(&self) -> Option<usize> {
-        (!self.ends.is_empty()).then_some(self.ends.len())
+    /// Returns the number of partitions of the topic from the latest statistics.
+    pub(super) fn cached_partition_count(&self) -> Option<usize> {
+        (!self.end_offsets.is_empty()).then_some(self.end_offsets.len())
     }
 
-    /// Waits up to `timeout` for anything, then takes what is at hand, `records_max` records at most.
-    pub(super) fn read(&mut self, call: &'static str, records_max: usize, timeout: Duration) -> Result<Taken, Error> {
-        if let Some(error) = self.postponed.take() {
+    /// Waits up to `timeout` for an item, then polls all queued items with at most `records_max` records.
+    pub(super) fn read(&mut self, call: &'static str, records_max: usize, timeout: Duration) -> Result<Polled, Error> {
+        if let Some(error) = self.deferred_error.take() {
             return Err(error);
         }
-        let began = Instant::now();
-        let deadline = began + timeout;
-        let mut is_quiet = false;
-        let listener = self.client.context();
-        let mut taken = Taken::default();
+        let started = Instant::now();
+        let deadline = started + timeout;
+        let mut has_polled_without_event = false;
+        let context = self.client.context();
+        let mut polled = Polled::default();
         let mut wait = timeout;
-        let mut came_at = None;
+        let mut first_item_at = None;
         loop {
-            let reports_before = listener.reports();
+            let events_before = context.event_count();
             let item = self.client.poll(wait);
-            let has_reported = listener.reports() != reports_before;
-            is_quiet |= !has_reported;
-            if has_reported {
-                // Statistics overtake everything else, so they were made before the item.
-                if let Some(statistics) = listener.take_statistics() {
-                    self.positions.claim(&statistics.partitions);
-                    if statistics.is_settled {
-                        self.settled_at = self.quiet_at;
+            let has_served_event = context.event_count() != events_before;
+            has_polled_without_event |= !has_served_event;
+            if has_served_event {
+                // Statistics overtake everything else, so they are handled before the item.
+                if let Some(statistics) = context.take_statistics() {
+                    self.positions.statistics_received(&statistics.partitions);
+                    if statistics.is_steady {
+                        self.steady_at = self.next_statistics_after;
                     }
-                    self.ends = statistics.partitions.iter().map(|(partition, it)| (*partition, it.end)).collect();
+                    self.end_offsets =
+                        statistics.partitions.iter().map(|(partition, it)| (*partition, it.last_stable)).collect();
                 }
-                while let Some(rebalance) = listener.take_rebalance() {
-                    // The client has emptied its queue, and fetches anew once the rebalance is answered.
-                    self.positions.requeue_all();
-                    taken.rebalances.push(rebalance);
+                while let Some(rebalance) = context.take_rebalance() {
+                    // The client has discarded its queue, and fetches again once the rebalance is acknowledged.
+                    self.positions.queue_discarded();
+                    polled.rebalances.push(rebalance);
                 }
             }
             let mut is_drained = false;
             match item {
                 Some(Ok(message)) => {
-                    if self.positions.take(message.partition(), message.offset()) {
-                        taken.ended.retain(|it| *it != message.partition());
-                        taken.records.push(to_record(&message));
+                    if self.positions.accept_record(message.partition(), message.offset()) {
+                        polled.ended.retain(|it| *it != message.partition());
+                        polled.records.push(to_record(&message));
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    if self.positions.meet_end(partition) {
-                        taken.ended.push(partition);
+                    if self.positions.end_reached(partition) {
+                        polled.ended.push(partition);
                     }
                 }
                 Some(Err(error)) => {
-                    if let Some(fatal) = Error::of_reading(call, &error, &self.topic, listener.take_error()) {
-                        if taken.is_empty() {
+                    if let Some(fatal) = Error::of_consuming(call, &error, &self.topic, context.take_error()) {
+                        if polled.is_empty() {
                             return Err(fatal);
                         }
-                        self.postponed = Some(fatal);
+                        self.deferred_error = Some(fatal);
                         break;
                     }
                 }
-                // A poll also returns nothing after it has served a report.
-                None if has_reported => {}
+                // A poll that has served an event may return nothing although the queue is not empty.
+                None if has_served_event => {}
                 None => {
-                    self.positions.drained();
+                    self.positions.queue_drained();
                     is_drained = true;
                 }
             }
-            if taken.is_empty() {
+            if polled.is_empty() {
                 wait = deadline.saturating_duration_since(Instant::now());
                 if wait.is_zero() {
                     break;
                 }
             } else {
-                came_at.get_or_insert_with(Instant::now);
+                first_item_at.get_or_insert_with(Instant::now);
                 wait = Duration::ZERO;
-                if is_drained || taken.records.len() >= records_max || !taken.rebalances.is_empty() {
+                if is_drained || polled.records.len() >= records_max || !polled.rebalances.is_empty() {
                     break;
                 }
             }
         }
-        if is_quiet {
-            self.quiet_at = began;
+        if has_polled_without_event {
+            self.next_statistics_after = started;
         }
-        taken.waited = came_at.unwrap_or_else(Instant::now).saturating_duration_since(began);
-        Ok(taken)
+        polled.idle_time = first_item_at.unwrap_or_else(Instant::now).saturating_duration_since(started);
+        Ok(polled)
     }
 
-    /// Moves to `positions`; what is queued of these partitions is thrown away.
+    /// Moves the read positions to `positions`; the client discards the queued records of these partitions.
     ///
-    /// An assignment takes effect in the client's own time; until then it refuses to seek, so this tries again.
+    /// The client applies an assignment asynchronously and rejects a seek until then, so this retries until the
+    /// timeout.
     pub(super) fn seek(&mut self, call: &'static str, positions: &[PartitionOffset]) -> Result<(), Error> {
-        let deadline = Instant::now() + QUESTION_TIMEOUT;
+        let deadline = Instant::now() + QUERY_TIMEOUT;
         let mut left = positions.to_vec();
         while !left.is_empty() {
             let list = self.list_at(left.iter().map(|it| (it.partition, Offset::Offset(it.offset))))?;
             let remaining = deadline.saturating_duration_since(Instant::now());
-            let answered = self
+            let response = self
                 .client
                 .seek_partitions(list, remaining)
                 .map_err(|error| Error { reaction: Reaction::Retry, ..Error::of_assignment(call, &error) })?;
-            let mut refused = None;
-            let mut again = Vec::new();
-            for element in answered.elements() {
+            let mut seek_error = None;
+            let mut retry = Vec::new();
+            for element in response.elements() {
                 if let Err(error) = element.error() {
-                    refused = Some(error);
-                    again.extend(left.iter().filter(|it| it.partition == element.partition()));
+                    seek_error = Some(error);
+                    retry.extend(left.iter().filter(|it| it.partition == element.partition()));
                 } else if let Some(it) = left.iter().find(|it| it.partition == element.partition()) {
-                    self.positions.begin(it.partition, it.offset);
+                    self.positions.start(it.partition, it.offset);
                 }
             }
-            left = again;
-            if let Some(error) = refused {
+            left = retry;
+            if let Some(error) = seek_error {
                 if Instant::now() >= deadline {
                     return Err(Error { reaction: Reaction::Retry, ..Error::of_assignment(call, &error) });
                 }
@@ -223,16 +227,16 @@ impl TopicReader {
         Ok(())
     }
 
-    /// The first offset in the partition, and the last stable offset as of now.
+    /// Asks the broker for the log start offset and the last stable offset of the partition.
     pub(super) fn range(&self, call: &'static str, partition: PartitionId) -> Result<(i64, i64), Error> {
-        let answer = self.client.fetch_watermarks(&self.topic, partition, QUESTION_TIMEOUT);
-        answer.map_err(|error| {
+        let response = self.client.fetch_watermarks(&self.topic, partition, QUERY_TIMEOUT);
+        response.map_err(|error| {
             if error.rdkafka_error_code() == Some(Code::UnknownPartition) {
-                // The client says so without asking, from what a broker has told it that was still starting. It is to ask before the
-                // question is put again; whether that works shows then.
-                drop(self.client.fetch_metadata(Some(&self.topic), QUESTION_TIMEOUT));
+                // The client answers this from its metadata cache, which may come from a broker that was still
+                // starting. Refresh the cache before the caller retries; if the refresh fails, the retry fails too.
+                drop(self.client.fetch_metadata(Some(&self.topic), QUERY_TIMEOUT));
             }
-            Error::of_question(call, &error).because(self.client.context().take_error())
+            Error::of_query(call, &error).with_reported(self.client.context().take_error())
         })
     }
 }

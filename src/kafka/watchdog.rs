@@ -1,59 +1,60 @@
-//! Ends the wait for a call that never returns.
+//! Detects calls into librdkafka that never return.
 //!
-//! Some calls of the client library ignore their timeout (`send_offsets_to_transaction` when the group coordinator has
-//! gone). The thread inside such a call cannot be freed, so a second one watches, and calls the hook it was given.
+//! Some calls ignore their timeout: `send_offsets_to_transaction` does when the group coordinator is gone. The thread
+//! inside such a call cannot be interrupted, so a second thread watches the deadline and calls a hook when it passes.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 #[derive(Default)]
-struct Watched {
+struct WatchState {
+    /// The running call and its deadline.
     call: Option<(&'static str, Instant)>,
-    is_over: bool,
+    is_stopped: bool,
 }
 
-/// Watches the calls of one thread.
+/// A thread that watches the calls of one other thread.
 pub(super) struct Watchdog {
-    shared: Arc<(Mutex<Watched>, Condvar)>,
+    shared: Arc<(Mutex<WatchState>, Condvar)>,
 }
 
 impl Watchdog {
-    /// Starts a watchdog that calls `on_stuck` with the name of a call that outlasts its patience.
+    /// Starts a watchdog that calls `on_stuck` with the name of each call that exceeds its timeout.
     pub(super) fn start(on_stuck: fn(&'static str)) -> std::io::Result<Self> {
-        let shared = Arc::<(Mutex<Watched>, Condvar)>::default();
-        let theirs = Arc::clone(&shared);
-        thread::Builder::new().name("kafka-watchdog".to_owned()).spawn(move || watch(&theirs, on_stuck))?;
+        let shared = Arc::<(Mutex<WatchState>, Condvar)>::default();
+        let shared_with_thread = Arc::clone(&shared);
+        thread::Builder::new().name("kafka-watchdog".to_owned()).spawn(move || run(&shared_with_thread, on_stuck))?;
         Ok(Self { shared })
     }
 
-    /// Makes the call `act` under the eyes of the watchdog.
-    pub(super) fn during<T>(&self, call: &'static str, patience: Duration, act: impl FnOnce() -> T) -> T {
-        self.tell(|it| it.call = Some((call, Instant::now() + patience)));
-        let outcome = act();
-        self.tell(|it| it.call = None);
+    /// Runs `request` under the watchdog and returns its result.
+    pub(super) fn watch<T>(&self, call: &'static str, timeout: Duration, request: impl FnOnce() -> T) -> T {
+        self.update(|it| it.call = Some((call, Instant::now() + timeout)));
+        let outcome = request();
+        self.update(|it| it.call = None);
         outcome
     }
 
-    fn tell(&self, change: impl FnOnce(&mut Watched)) {
-        let (watched, told) = &*self.shared;
+    fn update(&self, change: impl FnOnce(&mut WatchState)) {
+        let (watched, changed) = &*self.shared;
         change(&mut lock(watched));
-        told.notify_one();
+        changed.notify_one();
     }
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        self.tell(|it| it.is_over = true);
+        self.update(|it| it.is_stopped = true);
     }
 }
 
-fn watch(shared: &(Mutex<Watched>, Condvar), on_stuck: fn(&'static str)) {
-    let (watched, told) = shared;
+fn run(shared: &(Mutex<WatchState>, Condvar), on_stuck: fn(&'static str)) {
+    let (watched, changed) = shared;
     let mut it = lock(watched);
-    while !it.is_over {
+    while !it.is_stopped {
         match it.call {
-            None => it = told.wait(it).unwrap_or_else(PoisonError::into_inner),
+            None => it = changed.wait(it).unwrap_or_else(PoisonError::into_inner),
             Some((call, deadline)) => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() {
@@ -62,14 +63,14 @@ fn watch(shared: &(Mutex<Watched>, Condvar), on_stuck: fn(&'static str)) {
                     on_stuck(call);
                     it = lock(watched);
                 } else {
-                    it = told.wait_timeout(it, left).unwrap_or_else(PoisonError::into_inner).0;
+                    it = changed.wait_timeout(it, left).unwrap_or_else(PoisonError::into_inner).0;
                 }
             }
         }
     }
 }
 
-fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
+fn lock(watched: &Mutex<WatchState>) -> MutexGuard<'_, WatchState> {
     watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -83,12 +84,12 @@ mod tests {
     static STUCK: OnceLock<Mutex<mpsc::Sender<&'static str>>> = OnceLock::new();
 
     #[test]
-    fn a_call_that_outlasts_its_patience_is_reported_and_others_are_not() {
+    fn only_a_call_that_exceeds_its_timeout_is_reported() {
         let (sender, stuck) = mpsc::channel();
         STUCK.get_or_init(|| Mutex::new(sender));
         let watchdog = Watchdog::start(|call| STUCK.get().unwrap().lock().unwrap().send(call).unwrap()).unwrap();
-        watchdog.during("quick", Duration::from_hours(1), || ());
-        let reported = watchdog.during("slow", Duration::ZERO, || stuck.recv_timeout(Duration::from_secs(30)));
+        watchdog.watch("quick", Duration::from_hours(1), || ());
+        let reported = watchdog.watch("slow", Duration::ZERO, || stuck.recv_timeout(Duration::from_secs(30)));
         assert_eq!(reported, Ok("slow"));
         assert!(stuck.try_recv().is_err());
     }

@@ -1,97 +1,98 @@
-//! A customer: facts, clock, and what was published last. Applies touchpoints and the passing of time.
+//! A customer: facts, clock, and what was last published. Applies touchpoints and wake-ups.
 //!
-//! What is published depends only on the touchpoints in their order of arrival and on the instants: before a touchpoint is
-//! applied the customer catches up with its time, each change at its own instant.
+//! The transitions depend only on the touchpoints and their order of arrival, not on when the caller fires wake-ups:
+//! before a touchpoint is applied, all wake-ups due by its time fire, each at its own instant.
 
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::author::{Author, Draft, Trigger};
-use super::evaluate::{Standing, count, evaluate};
-use super::fact::{Facts, FactsAt, is_about_order};
+use super::evaluate::{Standing, counter_value, evaluate};
+use super::fact::{FactInputs, Facts, is_about_order};
 use super::id::{ModelIndex, StageIndex};
 use super::model::Model;
 use super::model_set::ModelSet;
 use super::time::Timestamp;
 use super::touchpoint::{FactOptions, Touchpoint};
 use super::transition::Transition;
+use super::transition_builder::{PendingTransition, TransitionBuilder, Trigger};
 use super::value::Horizon;
 use super::vocabulary::GroupSet;
 
-/// The rules that customers live under: the checked models and how facts are counted.
+/// The configuration for evaluating customers: the checked models, and how facts are kept.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The models.
+    /// The checked models.
     pub models: Arc<ModelSet>,
-    /// How facts are counted.
+    /// How facts are kept.
     pub options: FactOptions,
 }
 
-/// The set of all models.
+/// The set of all models, one bit per model.
 const EVERY_MODEL: u64 = u64::MAX;
 
-/// One customer.
+/// The state of one customer.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Customer {
-    /// Whose facts these are.
+    /// The customer id.
     pub id: Arc<str>,
-    /// The latest instant applied: that of a touchpoint, or one at which time changed what is published.
+    /// The latest instant applied: the time of a touchpoint, or of a wake-up that published something.
     pub clock: Timestamp,
-    /// When time alone may next change something.
+    /// The next instant at which time alone may change the standing.
     pub wake_up: Option<Timestamp>,
-    /// When the customer was last heard of; `None` once they have ordered: only those who never did are forgotten.
-    pub heard_at: Option<Timestamp>,
-    /// What is known.
+    /// The latest activity of a customer who never ordered; `None` after the first touchpoint about an order, since
+    /// customers with orders are never forgotten.
+    pub last_active_at: Option<Timestamp>,
+    /// The facts.
     pub facts: Facts,
-    /// Hashes of the ids of the latest touchpoints, the latest last.
+    /// Hashes of the latest `event_id`s, the newest last, for deduplication.
     pub recent_events: Vec<u64>,
-    /// What was published last, by model.
+    /// What was last published, by model.
     pub published: Vec<Published>,
-    /// Bit i: model i was added or edited since the customer was evaluated last.
+    /// Bit i: model i was added or edited since the last evaluation of the customer.
     pub outdated_models: u64,
 }
 
-/// What was published last of a customer in one model.
+/// The state of a customer in one model as last published.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Published {
-    /// The stage; `None` when none holds.
+    /// The stage; `None` if the customer is in no stage.
     pub stage: Option<StageIndex>,
-    /// The instant of the latest move.
+    /// The instant of the latest move between stages.
     pub since: Option<Timestamp>,
-    /// How many publications.
+    /// The number of published transitions, which is the sequence number of the latest one.
     pub sequence: u64,
-    /// How many of them at the customer's present clock.
+    /// The number of transitions published at the current value of the customer's clock.
     pub ordinal: u32,
     /// Bit i: the signal i is on.
     pub signals: u64,
     /// Bit i: the milestone i was reached.
     pub milestones: u64,
-    /// The highest number published of each counter; below the counter's first where none was.
+    /// The highest published value of each counter; initially [`Counter::from`](super::model::Counter::from) minus 1.
     pub counters: Vec<i64>,
 }
 
-/// What became of a touchpoint.
+/// The result of applying a touchpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// It is among the customer's facts now.
+    /// The touchpoint was added to the facts.
     Applied {
-        /// It is older than the customer's clock.
+        /// Whether it was older than the customer's clock.
         is_late: bool,
     },
-    /// The customer had it already.
+    /// The customer already had a touchpoint with this `event_id`.
     Duplicate,
 }
 
 impl Customer {
-    /// A customer nothing is known of, whose time begins at `clock`.
+    /// Creates a customer without touchpoints, whose clock starts at `clock`.
     #[must_use]
     pub fn new(id: Arc<str>, clock: Timestamp, models: &ModelSet) -> Self {
         let mut customer = Self {
             id,
             clock,
             wake_up: None,
-            heard_at: Some(clock),
+            last_active_at: Some(clock),
             facts: Facts::default(),
             recent_events: Vec::new(),
             published: Vec::new(),
@@ -102,12 +103,12 @@ impl Customer {
         customer
     }
 
-    /// Makes this the customer that [`new`](Self::new) gives; keeps the memory.
+    /// Resets the customer to the state of [`new`](Self::new), and reuses its allocations.
     pub fn reset(&mut self, id: Arc<str>, clock: Timestamp, models: &ModelSet) {
         self.id = id;
         self.clock = clock;
         self.wake_up = None;
-        self.heard_at = Some(clock);
+        self.last_active_at = Some(clock);
         self.facts.reset(&models.layout);
         self.recent_events.clear();
         self.published.resize(models.models.len(), Published::default());
@@ -117,20 +118,20 @@ impl Customer {
         self.outdated_models = 0;
     }
 
-    /// When the customer is forgotten, if nothing more is heard of them. Whoever finds them at that instant or later must take
-    /// them for somebody new.
+    /// Returns when the customer is forgotten if no touchpoint arrives until then. From that instant on, the caller
+    /// must remove this customer and start with a new one.
     #[must_use]
     pub fn forgotten_at(&self, options: &FactOptions) -> Option<Timestamp> {
-        forgotten_at(self.heard_at, options)
+        forgotten_at(self.last_active_at, options)
     }
 
-    /// When the customer is to be looked at next: to be woken, or to be forgotten.
+    /// Returns the instant at which the customer next wakes up or is forgotten.
     #[must_use]
-    pub fn due(&self, options: &FactOptions) -> Option<Timestamp> {
-        due(self.wake_up, self.heard_at, options)
+    pub fn due_at(&self, options: &FactOptions) -> Option<Timestamp> {
+        due_at(self.wake_up, self.last_active_at, options)
     }
 
-    /// Works off one wake-up, if one is due by `until`. Returns whether one was. None is once the customer is forgotten.
+    /// Fires one wake-up if it is due by `until` and before the customer is forgotten. Returns whether it fired.
     pub fn wake(&mut self, rules: &Rules, until: Timestamp, transitions: &mut Vec<Transition>) -> bool {
         let forgotten_at = self.forgotten_at(&rules.options);
         let is_due = |instant: &Timestamp| *instant <= until && forgotten_at.is_none_or(|end| *instant < end);
@@ -138,11 +139,11 @@ impl Customer {
         let clock = self.clock;
         let ordinals: Vec<u32> = self.published.iter().map(|published| published.ordinal).collect();
         let published_before = transitions.len();
-        self.move_clock(instant);
+        self.advance_clock(instant);
         self.publish(rules, EVERY_MODEL, &Trigger::Time, transitions);
         if transitions.len() == published_before {
-            // An instant at which something might have changed and nothing did has not happened to the customer: what late
-            // touchpoints lead to must not depend on how tightly instants are computed.
+            // A wake-up that publishes nothing does not advance the clock: wake-ups may be scheduled earlier than
+            // necessary, and the output must not depend on that.
             self.clock = clock;
             for (published, ordinal) in self.published.iter_mut().zip(ordinals) {
                 published.ordinal = ordinal;
@@ -151,44 +152,44 @@ impl Customer {
         true
     }
 
-    /// Catches up with the customer's time, then applies `touchpoint`, which stands in `groups`.
+    /// Fires the wake-ups due by the time of `touchpoint`, then applies it. `groups` are the groups that it belongs to.
     pub fn apply(
         &mut self,
         rules: &Rules,
         touchpoint: &Touchpoint<'_>,
         groups: GroupSet,
-        published: &mut Vec<Transition>,
+        transitions: &mut Vec<Transition>,
     ) -> Outcome {
         let event = xxh3_64(touchpoint.event_id.as_bytes()) >> 16;
         if self.recent_events.contains(&event) {
             return Outcome::Duplicate;
         }
-        // Up to its own clock also for a late touchpoint: an edited model is reconciled first, or what the touchpoint changes
-        // would pass for the work of the edit.
-        while self.wake(rules, touchpoint.occurred_at.max(self.clock), published) {}
+        // For a late touchpoint, wake-ups up to the customer's own clock fire as well. They include the evaluation of
+        // an edited model; without it, the changes caused by the touchpoint would be attributed to the edit.
+        while self.wake(rules, touchpoint.occurred_at.max(self.clock), transitions) {}
         if self.recent_events.len() >= rules.options.duplicates_kept_max {
             self.recent_events.remove(0);
         }
         self.recent_events.push(event);
-        // Nothing was ever evaluated of a new customer: what holds without facts is found out now.
+        // A new customer has no standing yet, so every model is evaluated, not only those that read a changed fact.
         let is_new = self.recent_events.len() == 1;
         let is_late = touchpoint.occurred_at < self.clock;
-        self.move_clock(touchpoint.occurred_at);
-        self.heard_at = match self.heard_at {
-            Some(heard_at) if !is_about_order(touchpoint) => Some(heard_at.max(touchpoint.occurred_at)),
+        self.advance_clock(touchpoint.occurred_at);
+        self.last_active_at = match self.last_active_at {
+            Some(last_active_at) if !is_about_order(touchpoint) => Some(last_active_at.max(touchpoint.occurred_at)),
             Some(_) | None => None,
         };
         let layout = &rules.models.layout;
-        let outdated = self.facts.fold(layout, &rules.options, touchpoint, groups, self.clock);
-        let outdated = if is_new { EVERY_MODEL } else { outdated };
-        if outdated != 0 {
-            self.publish(rules, outdated, &Trigger::Touchpoint { touchpoint, groups, is_late }, published);
+        let affected = self.facts.apply(layout, &rules.options, touchpoint, groups, self.clock);
+        let affected = if is_new { EVERY_MODEL } else { affected };
+        if affected != 0 {
+            self.publish(rules, affected, &Trigger::Touchpoint { touchpoint, groups, is_late }, transitions);
         }
         Outcome::Applied { is_late }
     }
 
-    /// Moves the clock on to `instant`; it never runs backwards.
-    fn move_clock(&mut self, instant: Timestamp) {
+    /// Advances the clock to `instant`; it never moves backwards.
+    fn advance_clock(&mut self, instant: Timestamp) {
         if instant > self.clock {
             self.clock = instant;
             for published in &mut self.published {
@@ -197,22 +198,24 @@ impl Customer {
         }
     }
 
-    /// Publishes the difference between what was published and what holds at the clock, in the models of the set `outdated`.
-    fn publish(&mut self, rules: &Rules, outdated: u64, trigger: &Trigger<'_>, transitions: &mut Vec<Transition>) {
+    /// Evaluates the models in the set `affected` at the customer's clock, and appends the differences from what was
+    /// last published to `transitions`.
+    fn publish(&mut self, rules: &Rules, affected: u64, trigger: &Trigger<'_>, transitions: &mut Vec<Transition>) {
         let mut horizon = Horizon::NEVER;
-        if let Some(wake_up) = self.wake_up.filter(|_| outdated != EVERY_MODEL) {
-            // The other models' instants are not known apart. One that has become void wakes the customer in vain, once.
-            horizon.note(wake_up);
+        if let Some(wake_up) = self.wake_up.filter(|_| affected != EVERY_MODEL) {
+            // The horizons of the other models are not stored separately, so the old wake-up remains as a lower bound.
+            // At worst the customer wakes once without a change.
+            horizon.lower_to(wake_up);
         }
-        let facts = FactsAt { layout: &rules.models.layout, facts: &self.facts };
+        let facts = FactInputs { layout: &rules.models.layout, facts: &self.facts };
         for (index, (model, published)) in (0_u8..).zip(rules.models.models.iter().zip(&mut self.published)) {
-            if outdated >> index & 1 == 0 {
+            if affected >> index & 1 == 0 {
                 continue;
             }
             let standing = evaluate(model, &facts, self.clock, published.milestones);
             horizon = horizon.earlier(standing.horizon);
             let is_reconciled = self.outdated_models >> index & 1 == 1;
-            let author = Author {
+            let builder = TransitionBuilder {
                 customer_id: &self.id,
                 model_index: ModelIndex(index),
                 model,
@@ -222,21 +225,25 @@ impl Customer {
                 is_reconciled,
                 is_muted: is_reconciled && !rules.options.publish_reconciled,
             };
-            published.follow(&author, standing, transitions);
+            published.publish_changes(&builder, standing, transitions);
         }
         self.outdated_models = 0;
         self.wake_up = horizon.instant();
     }
 }
 
-/// When a customer who was last heard of at `heard_at`, and never ordered, is forgotten.
-pub(crate) fn forgotten_at(heard_at: Option<Timestamp>, options: &FactOptions) -> Option<Timestamp> {
-    heard_at.zip(options.forget_after).map(|(heard_at, silence)| heard_at + silence)
+/// Returns when a customer who never ordered and was last active at `last_active_at` is forgotten.
+pub(crate) fn forgotten_at(last_active_at: Option<Timestamp>, options: &FactOptions) -> Option<Timestamp> {
+    last_active_at.zip(options.forget_after).map(|(last_active_at, inactivity)| last_active_at + inactivity)
 }
 
-/// When a customer who wants to be woken at `wake_up` is to be looked at next.
-pub(crate) fn due(wake_up: Option<Timestamp>, heard_at: Option<Timestamp>, options: &FactOptions) -> Option<Timestamp> {
-    wake_up.into_iter().chain(forgotten_at(heard_at, options)).min()
+/// Returns the earlier of the wake-up and the instant at which the customer is forgotten.
+pub(crate) fn due_at(
+    wake_up: Option<Timestamp>,
+    last_active_at: Option<Timestamp>,
+    options: &FactOptions,
+) -> Option<Timestamp> {
+    wake_up.into_iter().chain(forgotten_at(last_active_at, options)).min()
 }
 
 impl Published {
@@ -247,7 +254,7 @@ impl Published {
         *self = Self { counters, ..Self::default() };
     }
 
-    /// What a customer starts with in `model`.
+    /// Returns the state of a new customer in `model`.
     #[must_use]
     pub fn new(model: &Model) -> Self {
         let mut published = Self::default();
@@ -255,44 +262,55 @@ impl Published {
         published
     }
 
-    /// Publishes what `standing` changes: the stage, then signals, milestones and counters as the model lists them.
-    fn follow(&mut self, author: &Author<'_>, standing: Standing, transitions: &mut Vec<Transition>) {
+    /// Appends the differences between `self` and `standing`: the stage, then signals, milestones and counters in the
+    /// order of the model.
+    fn publish_changes(
+        &mut self,
+        builder: &TransitionBuilder<'_>,
+        standing: Standing,
+        transitions: &mut Vec<Transition>,
+    ) {
         if standing.stage != self.stage {
-            let draft = author.move_between(self.stage, standing.stage, self.since);
-            self.write(author, draft, transitions);
+            let pending = builder.move_between(self.stage, standing.stage, self.since);
+            self.push(builder, pending, transitions);
             self.stage = standing.stage;
-            self.since = Some(author.now);
+            self.since = Some(builder.now);
         }
-        for index in bits(standing.signals ^ self.signals) {
+        for index in set_bits(standing.signals ^ self.signals) {
             let on = standing.signals >> index & 1 == 1;
-            self.write(author, author.signal(index, on), transitions);
+            self.push(builder, builder.signal(index, on), transitions);
         }
         self.signals = standing.signals;
-        for index in bits(standing.milestones & !self.milestones) {
-            self.write(author, author.milestone(index), transitions);
+        for index in set_bits(standing.milestones & !self.milestones) {
+            self.push(builder, builder.milestone(index), transitions);
         }
         self.milestones = standing.milestones;
         for index in 0..self.counters.len() {
-            let number = count(author.model, index, &author.facts, author.now);
-            if number > self.counters[index] {
-                self.counters[index] = number;
-                self.write(author, author.counter(index, number), transitions);
+            let count = counter_value(builder.model, index, &builder.facts, builder.now);
+            if count > self.counters[index] {
+                self.counters[index] = count;
+                self.push(builder, builder.counter(index, count), transitions);
             }
         }
     }
 
-    fn write(&mut self, author: &Author<'_>, draft: Draft<'_>, transitions: &mut Vec<Transition>) {
+    fn push(
+        &mut self,
+        builder: &TransitionBuilder<'_>,
+        pending: PendingTransition<'_>,
+        transitions: &mut Vec<Transition>,
+    ) {
         let ordinal = self.ordinal;
-        // What is not published takes no number: a gap would look like a loss.
-        if !author.is_muted {
+        // A muted transition gets no sequence number, because a consumer would take the gap for a lost record.
+        if !builder.is_muted {
             self.sequence += 1;
             self.ordinal += 1;
         }
-        transitions.push(author.write(draft, self.sequence, ordinal));
+        transitions.push(builder.build(pending, self.sequence, ordinal));
     }
 }
 
-fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+fn set_bits(mut set: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let index = set.trailing_zeros() as usize;
         (index < 64).then(|| {

@@ -1,30 +1,30 @@
-//! Decides what holds for a customer in one model, and until when.
+//! Evaluates a model for a customer at an instant: which stage, signals and milestones hold, and until when.
 //!
-//! Pure: time comes in as `now`. Between `now` and the horizon of the standing no condition of the model can change its
-//! value; at that instant one may.
+//! Time is the parameter `now`. From `now` until just before the horizon of the standing, no condition of the model can
+//! change its value unless a fact changes.
 
-use super::fact::FactsAt;
+use super::fact::FactInputs;
 use super::id::StageIndex;
 use super::model::Model;
 use super::time::Timestamp;
 use super::value::{Horizon, Value};
 
-/// The stage, signals and milestones of a customer at an instant, and until when they hold.
+/// The stage, signals and milestones of a customer at an instant, and their horizon.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Standing {
-    /// The first stage, from the top, whose condition holds.
+    /// The first stage in the order of evaluation whose condition holds.
     pub stage: Option<StageIndex>,
-    /// Bit i: the signal i holds.
+    /// Bit i: signal i holds.
     pub signals: u64,
-    /// Bit i: the milestone i holds, or was reached before.
+    /// Bit i: milestone i holds, or was reached before.
     pub milestones: u64,
-    /// Until when all of this holds, if the facts stay as they are.
+    /// The earliest instant at which time alone may change any of these.
     pub horizon: Horizon,
 }
 
-/// What holds at `now`. Milestones in `reached` hold for ever and are not looked at again.
+/// Evaluates `model` at `now`. Milestones in `reached` stay reached and are not evaluated again.
 #[must_use]
-pub fn evaluate(model: &Model, facts: &FactsAt<'_>, now: Timestamp, reached: u64) -> Standing {
+pub fn evaluate(model: &Model, facts: &FactInputs<'_>, now: Timestamp, reached: u64) -> Standing {
     let mut horizon = Horizon::NEVER;
     let stage = (0_u8..)
         .zip(&model.stages)
@@ -46,9 +46,9 @@ pub fn evaluate(model: &Model, facts: &FactsAt<'_>, now: Timestamp, reached: u64
     Standing { stage, signals, milestones, horizon }
 }
 
-/// The number of a counter at `now`; an absent one counts as the least.
+/// Returns the value of a counter at `now`; `i64::MIN` if it is absent.
 #[must_use]
-pub fn count(model: &Model, counter: usize, facts: &FactsAt<'_>, now: Timestamp) -> i64 {
+pub fn counter_value(model: &Model, counter: usize, facts: &FactInputs<'_>, now: Timestamp) -> i64 {
     match model.counters[counter].of.program.evaluate(facts, now, &mut Horizon::NEVER.clone()) {
         Value::Int(number) => number,
         _ => i64::MIN,

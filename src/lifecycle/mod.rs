@@ -1,7 +1,8 @@
-//! The rules: touchpoints become facts, facts and time become a standing, two standings a transition.
+//! The rules: touchpoints update facts, a model maps facts and an instant to a standing, and transitions are the
+//! differences between standings.
 //!
-//! Pure and synchronous. There is no clock here, no IO, no logging, no metrics, no randomness: the
-//! same touchpoints and the same instants always give the same transitions.
+//! Pure and synchronous, without clock, IO, logging, metrics or randomness: the same touchpoints and the same instants
+//! always produce the same transitions.
 
 pub mod id;
 pub mod money;
@@ -23,7 +24,7 @@ pub mod model_edit;
 pub mod model_set;
 pub mod problem;
 
-pub mod author;
 pub mod customer;
 pub mod evaluate;
 pub mod transition;
+pub mod transition_builder;

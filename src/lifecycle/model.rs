@@ -1,44 +1,48 @@
-//! A model: a checked, versioned definition of lifecycle stages. Comes only from the model check.
+//! A model: a checked, versioned definition of lifecycle stages.
+//!
+//! Only [`model_check`](super::model_check) constructs a `Model`, so it is always valid.
 
 use super::condition::Condition;
 use super::id::{StableId, StageIndex};
 use super::vocabulary::GroupSet;
 
-/// A checked model, its programs compiled against the layout of one [`ModelSet`](super::model_set::ModelSet).
+/// A checked model. Its conditions are compiled for the fact layout of one [`ModelSet`](super::model_set::ModelSet).
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// As it is published.
+    /// The name that transitions carry.
     pub name: Box<str>,
-    /// As it is published; the author raises it with each change.
+    /// The version that transitions carry; its author increases it with each change.
     pub version: u32,
-    /// Hash of the whole definition: two models with one hash publish the same.
+    /// Hash of the whole definition, without titles and descriptions: models with the same hash publish the same
+    /// transitions.
     pub hash: StableId,
-    /// By language code: `en`, `ru`.
+    /// Title by language code: `en`, `ru`.
     pub titles: Vec<(Box<str>, Box<str>)>,
-    /// A sentence or two on what the model is for.
+    /// One or two sentences on the purpose of the model; may be empty.
     pub description: Box<str>,
-    /// The named constants with the values that hold, overridden or not: `risk_after`, `days(90)`.
+    /// Named constants with their effective values, after overrides: `risk_after`, `days(90)`.
     pub parameters: Vec<(Box<str>, Box<str>)>,
-    /// In the order of test: the customer's stage is the first whose condition holds. At most 64.
+    /// The stages in the order in which they are tested: a customer is in the first stage whose condition holds. At
+    /// most 64.
     pub stages: Vec<Stage>,
-    /// The names of moves: the first that fits.
+    /// The rules that name moves, in the order in which they are tested. At most 256.
     pub moves: Vec<MoveRule>,
-    /// At most 64.
+    /// Conditions published when they start and when they stop. At most 64.
     pub signals: Vec<Signal>,
-    /// At most 64.
+    /// Conditions published once per customer. At most 64.
     pub milestones: Vec<Milestone>,
-    /// At most 16.
+    /// Numbers published when they grow. At most 16.
     pub counters: Vec<Counter>,
 }
 
 impl Model {
-    /// The stage at `index`.
+    /// Returns the stage at `index`.
     #[must_use]
     pub fn stage(&self, index: StageIndex) -> &Stage {
         &self.stages[usize::from(index.0)]
     }
 
-    /// The conditions on which a customer's standing depends: of stages, signals, milestones and counters.
+    /// Returns every condition that determines a customer's standing: of stages, signals, milestones and counters.
     pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
         let stages = self.stages.iter().map(|stage| &stage.when);
         let signals = self.signals.iter().map(|signal| &signal.when);
@@ -47,29 +51,31 @@ impl Model {
         stages.chain(signals).chain(milestones).chain(counters)
     }
 
-    /// The stages that a customer passes on a journey, in the journey's order.
+    /// Returns the stages of the journey, in journey order.
     #[must_use]
     pub fn journey(&self) -> Vec<StageIndex> {
-        let mut places: Vec<_> = (0_u8..)
+        let mut stages: Vec<_> = (0_u8..)
             .zip(&self.stages)
-            .filter_map(|(index, stage)| match stage.place {
-                Place::Journey(place) => Some((place, StageIndex(index))),
-                Place::Outside => None,
+            .filter_map(|(index, stage)| match stage.journey_position {
+                JourneyPosition::At(position) => Some((position, StageIndex(index))),
+                JourneyPosition::Outside => None,
             })
             .collect();
-        places.sort_by_key(|&(place, _)| place);
-        places.into_iter().map(|(_, stage)| stage).collect()
+        stages.sort_by_key(|&(position, _)| position);
+        stages.into_iter().map(|(_, stage)| stage).collect()
     }
 
-    /// The direction that the journey gives to a move.
+    /// Returns the default direction of a move, from the positions of its stages in the journey.
     #[must_use]
     pub fn direction(&self, from: Option<StageIndex>, to: Option<StageIndex>) -> Direction {
-        let place = |stage: Option<StageIndex>| stage.map(|stage| self.stage(stage).place);
-        match (place(from), place(to)) {
+        let position = |stage: Option<StageIndex>| stage.map(|stage| self.stage(stage).journey_position);
+        match (position(from), position(to)) {
             (_, None) => Direction::Backward,
-            (_, Some(Place::Outside)) => Direction::Exit,
-            (Some(Place::Outside), _) => Direction::Reentry,
-            (Some(Place::Journey(before)), Some(Place::Journey(after))) if after < before => Direction::Backward,
+            (_, Some(JourneyPosition::Outside)) => Direction::Exit,
+            (Some(JourneyPosition::Outside), _) => Direction::Reentry,
+            (Some(JourneyPosition::At(before)), Some(JourneyPosition::At(after))) if after < before => {
+                Direction::Backward
+            }
             (..) => Direction::Forward,
         }
     }
@@ -78,91 +84,92 @@ impl Model {
 /// One stage of a model.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// As it is published.
+    /// The name that transitions carry.
     pub name: Box<str>,
     /// Identity across edits of the model.
     pub id: StableId,
-    /// By language code.
+    /// Title by language code.
     pub titles: Vec<(Box<str>, Box<str>)>,
-    /// A sentence on what the stage stands for; may be empty.
+    /// One sentence on what the stage means; may be empty.
     pub description: Box<str>,
-    /// Holds for the customers in this stage or in one above.
+    /// The condition of the stage. It may also hold for customers in an earlier stage of `stages`, which takes
+    /// precedence.
     pub when: Condition,
-    /// Where the stage stands in the journey.
-    pub place: Place,
+    /// Position of the stage in the journey.
+    pub journey_position: JourneyPosition,
 }
 
-/// Where a stage stands in the journey.
+/// The position of a stage in the journey.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
-    /// The how-manieth stage of the journey, from 0.
-    Journey(u8),
-    /// Outside the journey: entering it is an exit, leaving it a re-entry.
+pub enum JourneyPosition {
+    /// Index in the journey, starting at 0.
+    At(u8),
+    /// Not part of the journey: entering the stage is an exit, leaving it a re-entry.
     Outside,
 }
 
-/// Names a move between stages.
+/// A rule that names moves between stages.
 #[derive(Clone, Debug)]
 pub struct MoveRule {
-    /// As it is published.
+    /// The name that transitions carry.
     pub name: Box<str>,
     /// The stages that the move may leave.
     pub from: StageMatch,
     /// The stages that the move may enter.
     pub to: StageMatch,
-    /// What may have caused the move; `None` is anything.
+    /// The causes that match; `None` matches every cause.
     pub causes: Option<Causes>,
-    /// What must hold at the instant of the move, after it.
+    /// An additional condition, evaluated at the instant of the move, with the facts after it.
     pub when: Option<Condition>,
-    /// The direction published instead of the one that the journey gives. Entering or leaving a stage outside the journey
-    /// stays an exit or a re-entry all the same.
+    /// Overrides the default direction. Entering a stage outside the journey is still an exit, and leaving one is still
+    /// a re-entry.
     pub direction: Option<Direction>,
 }
 
-/// Which stages fit one side of a move.
+/// The set of stages that match one side of a move.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StageMatch {
-    /// Bit i: the stage i fits.
+    /// Bit i: stage i matches.
     pub stages: u64,
-    /// Whether having no stage fits.
+    /// Whether "no stage" matches.
     pub none: bool,
 }
 
 impl StageMatch {
-    /// Everything fits, no stage included.
-    pub const ANYTHING: Self = Self { stages: u64::MAX, none: true };
+    /// Matches every stage and "no stage".
+    pub const ANY: Self = Self { stages: u64::MAX, none: true };
 
-    /// Whether `stage` fits.
+    /// Whether `stage` matches; `None` is "no stage".
     #[must_use]
-    pub fn fits(self, stage: Option<StageIndex>) -> bool {
+    pub fn matches(self, stage: Option<StageIndex>) -> bool {
         stage.map_or(self.none, |stage| self.stages >> stage.0 & 1 == 1)
     }
 }
 
-/// Which causes fit a move.
+/// The set of causes that match a rule.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Causes {
-    /// The passing of time fits.
+    /// Whether the passing of time matches.
     pub time: bool,
-    /// A touchpoint of one of these groups fits.
+    /// Touchpoints of these groups match.
     pub groups: GroupSet,
 }
 
-/// Which way along the journey a move leads.
+/// The direction of a move along the journey.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Direction {
-    /// To a later stage of the journey, or to a first stage.
+    /// To a later stage of the journey, or from no stage to any stage of it.
     Forward,
-    /// To an earlier stage of the journey, or to none.
+    /// To an earlier stage of the journey, or to no stage.
     Backward,
     /// Into a stage outside the journey.
     Exit,
-    /// Out of a stage outside the journey.
+    /// From a stage outside the journey.
     Reentry,
 }
 
 impl Direction {
-    /// As it is published.
+    /// Returns the value that transitions carry.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -174,37 +181,37 @@ impl Direction {
     }
 }
 
-/// A condition beside the stages, published when it starts and when it stops to hold.
+/// A condition that is independent of the stages and is published when it starts and when it stops holding.
 #[derive(Clone, Debug)]
 pub struct Signal {
-    /// As it is published.
+    /// The name that transitions carry.
     pub name: Box<str>,
     /// Identity across edits of the model.
     pub id: StableId,
-    /// Holds while the signal is on.
+    /// The signal is on while this condition holds.
     pub when: Condition,
 }
 
-/// A condition published once in a customer's life, when it first holds.
+/// A condition published once per customer, when it first holds.
 #[derive(Clone, Debug)]
 pub struct Milestone {
-    /// As it is published.
+    /// The name that transitions carry.
     pub name: Box<str>,
     /// Identity across edits of the model.
     pub id: StableId,
-    /// What has to hold.
+    /// The condition that must hold.
     pub when: Condition,
 }
 
-/// A number published each time it exceeds the highest published so far.
+/// A number published each time it exceeds the highest value published so far.
 #[derive(Clone, Debug)]
 pub struct Counter {
-    /// As it is published.
+    /// The name that transitions carry.
     pub name: Box<str>,
     /// Identity across edits of the model.
     pub id: StableId,
-    /// The number; an int.
+    /// The expression of the number; an int.
     pub of: Condition,
-    /// The least number that is published.
+    /// The lowest value that is published (`from` in the model file).
     pub from: i64,
 }

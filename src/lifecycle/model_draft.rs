@@ -1,40 +1,41 @@
-//! A model and a catalogue as their authors wrote them: names and texts, each with its place in the file.
+//! Drafts: models and the catalogue as read from their files, with the byte range of each name and text.
 //!
-//! Nothing is resolved here. A draft becomes a [`Model`](super::model::Model) in the [model check](super::model_check).
+//! Names are not resolved here. The [model check](super::model_check) turns drafts into a
+//! [`Model`](super::model::Model).
 
 use std::ops::Range;
 
 use super::model::Direction;
 use super::value::Type;
 
-/// A value and the bytes of the file that it was read from.
+/// A value with its byte range in the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Placed<T> {
+pub struct Spanned<T> {
     /// The value.
     pub value: T,
-    /// Where it stands.
+    /// Byte range in the file.
     pub span: Range<usize>,
 }
 
-/// A name or another short text with its place.
-pub type Word = Placed<String>;
+/// A name or another short text with its byte range.
+pub type SpannedString = Spanned<String>;
 
-/// An expression, and where in the file each of its bytes came from.
+/// The text of an expression, with a source map into the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExpressionDraft {
-    /// What the file format made of it: quotes taken off, lines joined.
+    /// The text after YAML processing: without quotes, with lines joined.
     pub text: String,
-    /// All of it in the file.
+    /// Byte range of the whole expression in the file.
     pub span: Range<usize>,
-    /// For each byte of `text`, and for its end, the byte of the file. Never descends.
-    pub places: Vec<usize>,
+    /// File offset of each byte of `text` and of its end, in ascending order.
+    pub source_offsets: Vec<usize>,
 }
 
 impl ExpressionDraft {
-    /// The bytes of the file that `part` of the text came from.
+    /// Maps a byte range of the text to the byte range in the file.
     #[must_use]
-    pub fn place(&self, part: &Range<usize>) -> Range<usize> {
-        let at = |index: usize| self.places.get(index).copied().unwrap_or(self.span.end);
+    pub fn source_span(&self, part: &Range<usize>) -> Range<usize> {
+        let at = |index: usize| self.source_offsets.get(index).copied().unwrap_or(self.span.end);
         at(part.start)..at(part.end.max(part.start))
     }
 }
@@ -43,48 +44,48 @@ impl ExpressionDraft {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NamedExpression {
     /// The name.
-    pub name: Word,
-    /// What it stands for.
+    pub name: SpannedString,
+    /// The definition.
     pub expression: ExpressionDraft,
 }
 
-/// What people read about a model, a stage, a group or a type.
+/// The human-readable part of a model or stage.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct About {
     /// Title by language code.
-    pub titles: Vec<(Word, Word)>,
-    /// A sentence or two.
+    pub titles: Vec<(SpannedString, SpannedString)>,
+    /// One or two sentences; may be empty.
     pub description: String,
 }
 
-/// A model as it was written.
+/// An unchecked model.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ModelDraft {
-    /// Which of the files that are checked together.
+    /// Index of the file among the files that are checked together.
     pub file: usize,
     /// The model's name.
-    pub name: Word,
-    /// Raised by the author with each change.
+    pub name: SpannedString,
+    /// The version; the author increases it with each change.
     pub version: u32,
-    /// For people.
+    /// Titles and description.
     pub about: About,
-    /// The stages that customers pass, in order.
-    pub journey: Vec<Word>,
+    /// The stages of the journey, in order.
+    pub journey: Vec<SpannedString>,
     /// Named constants.
     pub parameters: Vec<NamedExpression>,
-    /// Touchpoint types beside those of the catalogue.
+    /// Touchpoint types in addition to those of the catalogue.
     pub types: Vec<TypeDraft>,
-    /// Groups beside those of the catalogue.
+    /// Groups in addition to those of the catalogue.
     pub groups: Vec<GroupDraft>,
     /// Named facts.
     pub facts: Vec<NamedExpression>,
     /// Named expressions over facts and time.
     pub conditions: Vec<NamedExpression>,
-    /// In the order of test.
+    /// The stages in the order in which they are tested.
     pub stages: Vec<StageDraft>,
-    /// In the order of test.
+    /// The rules that name moves, in the order in which they are tested.
     pub transitions: Vec<TransitionDraft>,
-    /// Conditions published when they start and stop to hold.
+    /// Conditions published when they start and when they stop holding.
     pub signals: Vec<NamedExpression>,
     /// Conditions published once.
     pub milestones: Vec<NamedExpression>,
@@ -92,97 +93,97 @@ pub struct ModelDraft {
     pub counters: Vec<CounterDraft>,
 }
 
-/// A stage as it was written.
+/// An unchecked stage.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StageDraft {
     /// The stage's name.
-    pub name: Word,
-    /// For people.
+    pub name: SpannedString,
+    /// Titles and description.
     pub about: About,
-    /// Holds for the customers in this stage or in one above; `None` where it cannot be read, which is a problem already noted.
+    /// The condition; `None` if it cannot be read, which is already reported.
     pub when: Option<ExpressionDraft>,
 }
 
-/// The name of moves between stages, as it was written.
+/// An unchecked rule that names moves between stages.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TransitionDraft {
-    /// What such a move is called.
-    pub name: Word,
-    /// All of the rule in the file.
+    /// The name of matching moves.
+    pub name: SpannedString,
+    /// Byte range of the whole rule in the file.
     pub span: Range<usize>,
-    /// Stages, `any` or `none`; `None` where the author left it out.
-    pub from: Option<Vec<Word>>,
-    /// Stages, `any` or `none`; `None` where the author left it out.
-    pub to: Option<Vec<Word>>,
-    /// Types, groups or `time`; `None` where the author left it out.
-    pub cause: Option<Vec<Word>>,
-    /// What must hold at the instant of the move.
+    /// Stages, `any` or `none`; `None` if the key is missing.
+    pub from: Option<Vec<SpannedString>>,
+    /// Stages, `any` or `none`; `None` if the key is missing.
+    pub to: Option<Vec<SpannedString>>,
+    /// Types, groups or `time`; `None` if the key is missing.
+    pub cause: Option<Vec<SpannedString>>,
+    /// A condition that must hold at the instant of the move.
     pub when: Option<ExpressionDraft>,
-    /// Published instead of the direction that the journey gives.
-    pub direction: Option<Placed<Direction>>,
+    /// Overrides the default direction, which follows from the journey.
+    pub direction: Option<Spanned<Direction>>,
 }
 
-/// A counter as it was written.
+/// An unchecked counter.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CounterDraft {
     /// The counter's name.
-    pub name: Word,
-    /// The number.
+    pub name: SpannedString,
+    /// The expression of the number.
     pub of: ExpressionDraft,
-    /// The least number that is published.
+    /// The lowest value that is published.
     pub from: i64,
 }
 
-/// A group of touchpoint types as it was written.
+/// An unchecked group of touchpoint types.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupDraft {
     /// The group's name.
-    pub name: Word,
-    /// For people.
+    pub name: SpannedString,
+    /// Free text for readers of the file.
     pub description: String,
-    /// Members: types.
-    pub types: Vec<Word>,
-    /// Members: all types of these groups.
-    pub groups: Vec<Word>,
-    /// Types and groups taken out again.
-    pub except: Vec<Word>,
-    /// Properties that `condition` may read, beside those that the types declare.
+    /// Member types.
+    pub types: Vec<SpannedString>,
+    /// Groups whose members are also members.
+    pub groups: Vec<SpannedString>,
+    /// Types and groups to exclude.
+    pub except: Vec<SpannedString>,
+    /// Properties that `condition` may read in addition to those of the types.
     pub properties: Vec<PropertyDraft>,
-    /// Holds for the touchpoints that count.
+    /// Only touchpoints that meet this condition belong to the group.
     pub condition: Option<ExpressionDraft>,
 }
 
-/// A touchpoint type as it was written.
+/// An unchecked touchpoint type.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TypeDraft {
     /// The type's name.
-    pub name: Word,
-    /// For people.
+    pub name: SpannedString,
+    /// Free text for readers of the file.
     pub description: String,
-    /// What touchpoints of this type may bear.
+    /// Properties that touchpoints of this type may have.
     pub properties: Vec<PropertyDraft>,
 }
 
-/// A property of a touchpoint as it was written.
+/// An unchecked property of a touchpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PropertyDraft {
     /// The property's name.
-    pub name: Word,
-    /// Values of another type count as absent.
+    pub name: SpannedString,
+    /// The expected type; values of another type count as absent.
     pub value_type: Type,
-    /// What a number is measured in; may be empty.
+    /// Unit of a number; may be empty.
     pub unit: String,
-    /// For people.
+    /// Free text for readers of the file.
     pub description: String,
 }
 
-/// The touchpoints that models share, as they were written.
+/// An unchecked catalogue of touchpoint types and groups, which all models share.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CatalogueDraft {
-    /// Which of the files that are checked together.
+    /// Index of the file among the files that are checked together.
     pub file: usize,
     /// Touchpoint types.
     pub types: Vec<TypeDraft>,
-    /// Groups of them.
+    /// Groups of types.
     pub groups: Vec<GroupDraft>,
 }

@@ -1,9 +1,10 @@
-//! What an edit of the models does: which facts start empty, what is renamed or gone, who is evaluated again.
+//! The consequences of editing models: which facts start empty, which names are changed or removed, and whether
+//! customers are evaluated again. `lifecycle check --against` prints them; the service does not use them.
 
 use std::collections::BTreeSet;
 
 use super::condition::Condition;
-use super::fact::{FactDefinition, FactKind, OrdersReading};
+use super::fact::{FactDefinition, FactKind, OrderFact};
 use super::id::StableId;
 use super::model::Model;
 use super::model_set::ModelSet;
@@ -11,237 +12,259 @@ use super::model_set::ModelSet;
 /// One consequence of an edit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Consequence {
-    /// The model that was edited; `None` for what concerns all.
+    /// The edited model; `None` if the consequence concerns all models.
     pub model: Option<Box<str>>,
-    /// A stable short name for the kind: `fact-starts-empty`, `stage-removed`.
+    /// Stable identifier of the kind: `fact-starts-empty`, `stage-removed`.
     pub kind: &'static str,
-    /// A sentence, lower-case without a full stop.
+    /// One sentence, lower-case and without a full stop.
     pub text: String,
 }
 
-/// What it does to put `new` in the place of `old`: models in their order, then facts.
+/// Returns the consequences of replacing `old` by `new`: first by model, in model order, then by fact.
 #[must_use]
 pub fn consequences(old: &ModelSet, new: &ModelSet) -> Vec<Consequence> {
     let mut found = Vec::new();
     for before in &old.models {
         if !new.models.iter().any(|model| model.name == before.name) {
-            note(
+            report(
                 &mut found,
                 before,
                 "model-removed",
-                format!("model `{}` is gone: nothing more is published for it", before.name),
+                format!("model `{}` is removed: no more transitions are published for it", before.name),
             );
         }
     }
     for after in &new.models {
         match old.models.iter().find(|model| model.name == after.name) {
-            Some(before) => compare(before, after, &mut found),
-            None => note(
+            Some(before) => compare_models(before, after, &mut found),
+            None => report(
                 &mut found,
                 after,
                 "model-added",
-                format!(
-                    "model `{}` is new: every customer is evaluated, and enters a stage of it for the first time",
-                    after.name
-                ),
+                format!("model `{}` is new: every customer is evaluated and may enter one of its stages", after.name),
             ),
         }
     }
     for fact in &new.layout.definitions {
-        if let Some(text) = starts(fact, old, new) {
+        if let Some(text) = starts_empty(fact, old, new) {
             found.push(Consequence { model: None, kind: "fact-starts-empty", text });
         }
     }
     for fact in &old.layout.definitions {
-        if !has(new, fact) && !matches!(fact.kind, FactKind::Orders(_)) {
-            let text = format!("`{}` is no longer kept; if it is read again later, it starts empty", fact.text);
+        if !keeps_fact(new, fact) && !matches!(fact.kind, FactKind::Orders(_)) {
+            let text = format!("`{}` is no longer kept; if a later version uses it again, it starts empty", fact.text);
             found.push(Consequence { model: None, kind: "fact-dropped", text });
         }
     }
     if old.layout.reads_orders && !new.layout.reads_orders {
-        let text = "orders are no longer kept; if they are read again later, they start empty".to_owned();
+        let text = "orders are no longer kept; if a later version uses them again, they start empty".to_owned();
         found.push(Consequence { model: None, kind: "fact-dropped", text });
     }
     found
 }
 
-fn compare(before: &Model, after: &Model, found: &mut Vec<Consequence>) {
+fn compare_models(before: &Model, after: &Model, found: &mut Vec<Consequence>) {
     if before.hash == after.hash {
-        note(
+        report(
             found,
             after,
             "unchanged",
-            format!("model `{}` publishes as before; no customer is evaluated again", after.name),
+            format!("model `{}` is unchanged; no customer is evaluated again", after.name),
         );
         return;
     }
     let text = format!(
-        "model `{}` is another: every customer is evaluated again when next looked at, and what changes for the new definition \
-         is published as reconciled",
+        "model `{}` has changed: every customer is evaluated again, and the resulting transitions are published with mode \
+         `reconcile`",
         after.name
     );
-    note(found, after, "evaluated-again", text);
+    report(found, after, "evaluated-again", text);
     if before.version == after.version {
-        note(
+        report(
             found,
             after,
             "same-version",
-            format!("`version` is still {}: raise it, since transitions bear it", after.version),
+            format!("`version` is still {}: increase it, because transitions contain it", after.version),
         );
     }
     let value = |model: &Model, name: &str| {
         model.parameters.iter().find(|(known, _)| &**known == name).map(|(_, value)| value.to_string())
     };
-    for (name, now) in &after.parameters {
+    for (name, new_value) in &after.parameters {
         match value(before, name) {
-            Some(was) if was != **now => {
-                note(found, after, "parameter-changed", format!("parameter `{name}`: {was} becomes {now}"));
+            Some(old_value) if old_value != **new_value => {
+                report(
+                    found,
+                    after,
+                    "parameter-changed",
+                    format!("parameter `{name}` changes from {old_value} to {new_value}"),
+                );
             }
             Some(_) => {}
-            None => note(found, after, "parameter-added", format!("parameter `{name}` is new: {now}")),
+            None => report(found, after, "parameter-added", format!("parameter `{name}` is new: {new_value}")),
         }
     }
-    for (name, was) in &before.parameters {
+    for (name, old_value) in &before.parameters {
         if value(after, name).is_none() {
-            note(found, after, "parameter-removed", format!("parameter `{name}` is gone: it was {was}"));
+            report(found, after, "parameter-removed", format!("parameter `{name}` is removed: it was {old_value}"));
         }
     }
     for (kind, list) in KINDS {
-        parts(kind, &list(before), &list(after), after, found);
+        compare_elements(kind, &list(before), &list(after), after, found);
     }
-    moves(before, after, found);
+    compare_moves(before, after, found);
 }
 
-/// A stage, signal, milestone or counter, as far as an edit is concerned.
-struct Part {
+/// A stage, signal, milestone or counter, reduced to what an edit compares.
+struct Element {
     id: StableId,
     name: Box<str>,
-    means: Box<str>,
+    condition: Box<str>,
 }
 
-/// What is said of a part that is renamed, removed, added or given another meaning.
-struct Kind {
+/// A kind of model element, with the kinds of consequence (renamed, removed, added, changed) and the texts about its
+/// edits.
+struct ElementKind {
     what: &'static str,
-    codes: [&'static str; 4],
+    consequence_kinds: [&'static str; 4],
     removed: &'static str,
     added: &'static str,
 }
 
-/// A kind, and those of a model.
-type PartsOfKind = (&'static Kind, fn(&Model) -> Vec<Part>);
+/// A kind with the function that lists the elements of this kind in a model.
+type ElementsOfKind = (&'static ElementKind, fn(&Model) -> Vec<Element>);
 
-const KINDS: [PartsOfKind; 4] = [
+const KINDS: [ElementsOfKind; 4] = [
     (
-        &Kind {
+        &ElementKind {
             what: "stage",
-            codes: ["stage-renamed", "stage-removed", "stage-added", "stage-changed"],
-            removed: "whoever is in it moves to another stage, or to none",
-            added: "whoever it holds for moves into it",
+            consequence_kinds: ["stage-renamed", "stage-removed", "stage-added", "stage-changed"],
+            removed: "customers in it move to another stage, or to no stage",
+            added: "customers enter it if it is the first stage whose condition holds for them",
         },
-        |model| model.stages.iter().map(|stage| Part::new(stage.id, &stage.name, &stage.when)).collect(),
+        |model| model.stages.iter().map(|stage| Element::new(stage.id, &stage.name, &stage.when)).collect(),
     ),
     (
-        &Kind {
+        &ElementKind {
             what: "signal",
-            codes: ["signal-renamed", "signal-removed", "signal-added", "signal-changed"],
-            removed: "nothing more is published for it, not even that it stops",
-            added: "it starts for whomever it holds for",
+            consequence_kinds: ["signal-renamed", "signal-removed", "signal-added", "signal-changed"],
+            removed: "no more transitions are published for it, not even that it stopped",
+            added: "it starts for every customer for whom it holds",
         },
-        |model| model.signals.iter().map(|signal| Part::new(signal.id, &signal.name, &signal.when)).collect(),
+        |model| model.signals.iter().map(|signal| Element::new(signal.id, &signal.name, &signal.when)).collect(),
     ),
     (
-        &Kind {
+        &ElementKind {
             what: "milestone",
-            codes: ["milestone-renamed", "milestone-removed", "milestone-added", "milestone-changed"],
-            removed: "nothing more is published for it",
-            added: "it is published once for whomever it holds for",
+            consequence_kinds: ["milestone-renamed", "milestone-removed", "milestone-added", "milestone-changed"],
+            removed: "no more transitions are published for it",
+            added: "it is published once for every customer for whom it holds",
         },
         |model| {
-            model.milestones.iter().map(|milestone| Part::new(milestone.id, &milestone.name, &milestone.when)).collect()
+            model
+                .milestones
+                .iter()
+                .map(|milestone| Element::new(milestone.id, &milestone.name, &milestone.when))
+                .collect()
         },
     ),
     (
-        &Kind {
+        &ElementKind {
             what: "counter",
-            codes: ["counter-renamed", "counter-removed", "counter-added", "counter-changed"],
-            removed: "nothing more is published for it",
-            added: "it is published where its number is already high enough",
+            consequence_kinds: ["counter-renamed", "counter-removed", "counter-added", "counter-changed"],
+            removed: "no more transitions are published for it",
+            added: "it is published for every customer whose value is at least `from`",
         },
-        |model| model.counters.iter().map(|counter| Part::new(counter.id, &counter.name, &counter.of)).collect(),
+        |model| model.counters.iter().map(|counter| Element::new(counter.id, &counter.name, &counter.of)).collect(),
     ),
 ];
 
-impl Part {
+impl Element {
     fn new(id: StableId, name: &str, condition: &Condition) -> Self {
-        Self { id, name: name.into(), means: condition.text.clone() }
+        Self { id, name: name.into(), condition: condition.text.clone() }
     }
 }
 
-fn parts(kind: &Kind, before: &[Part], after: &[Part], model: &Model, found: &mut Vec<Consequence>) {
-    let Kind { what, codes: [renamed, removed, added, changed], .. } = *kind;
-    let mut new: Vec<&Part> = after.iter().filter(|part| !before.iter().any(|earlier| earlier.id == part.id)).collect();
-    for gone in before.iter().filter(|part| !after.iter().any(|later| later.id == part.id)) {
-        if let Some(place) = new.iter().position(|part| part.means == gone.means) {
-            let part = new.remove(place);
-            let text = format!("{what} `{}` is now called `{}`, which makes it another {what}", gone.name, part.name);
-            note(found, model, renamed, text);
+fn compare_elements(
+    kind: &ElementKind,
+    before: &[Element],
+    after: &[Element],
+    model: &Model,
+    found: &mut Vec<Consequence>,
+) {
+    let ElementKind { what, consequence_kinds: [renamed, removed, added, changed], .. } = *kind;
+    let mut new: Vec<&Element> =
+        after.iter().filter(|element| !before.iter().any(|earlier| earlier.id == element.id)).collect();
+    for gone in before.iter().filter(|element| !after.iter().any(|later| later.id == element.id)) {
+        if let Some(index) = new.iter().position(|element| element.condition == gone.condition) {
+            let element = new.remove(index);
+            let text =
+                format!("{what} `{}` is renamed to `{}`, which makes it a different {what}", gone.name, element.name);
+            report(found, model, renamed, text);
         } else {
-            note(found, model, removed, format!("{what} `{}` is gone: {}", gone.name, kind.removed));
+            report(found, model, removed, format!("{what} `{}` is removed: {}", gone.name, kind.removed));
         }
     }
-    for part in new {
-        note(found, model, added, format!("{what} `{}` is new: {}", part.name, kind.added));
+    for element in new {
+        report(found, model, added, format!("{what} `{}` is new: {}", element.name, kind.added));
     }
-    for part in after {
-        let earlier = before.iter().find(|earlier| earlier.id == part.id);
-        if let Some(earlier) = earlier.filter(|earlier| earlier.means != part.means) {
-            note(
+    for element in after {
+        let earlier = before.iter().find(|earlier| earlier.id == element.id);
+        if let Some(earlier) = earlier.filter(|earlier| earlier.condition != element.condition) {
+            report(
                 found,
                 model,
                 changed,
-                format!("{what} `{}` has another condition: `{}` becomes `{}`", part.name, earlier.means, part.means),
+                format!(
+                    "the condition of {what} `{}` changes from `{}` to `{}`",
+                    element.name, earlier.condition, element.condition
+                ),
             );
         }
     }
 }
 
-/// Names of moves are only names: no customer is evaluated for them, but subscribers know them.
-fn moves(before: &Model, after: &Model, found: &mut Vec<Consequence>) {
+/// Reports changed names of moves. They do not affect standings, but consumers of transitions may depend on them.
+fn compare_moves(before: &Model, after: &Model, found: &mut Vec<Consequence>) {
     let names = |model: &Model| -> BTreeSet<Box<str>> { model.moves.iter().map(|rule| rule.name.clone()).collect() };
-    let (was, is) = (names(before), names(after));
-    for name in was.difference(&is) {
-        note(found, after, "move-removed", format!("no move is named `{name}` any more"));
+    let (old_names, new_names) = (names(before), names(after));
+    for name in old_names.difference(&new_names) {
+        report(found, after, "move-removed", format!("no move is named `{name}` any more"));
     }
-    for name in is.difference(&was) {
-        note(found, after, "move-added", format!("moves may now be named `{name}`"));
+    for name in new_names.difference(&old_names) {
+        report(found, after, "move-added", format!("moves may now be named `{name}`"));
     }
 }
 
-/// Why a fact of the new models starts empty, if it does.
-fn starts(fact: &FactDefinition, old: &ModelSet, new: &ModelSet) -> Option<String> {
-    if has(old, fact) {
+/// Returns the reason why a fact of the new models starts empty, or `None` if it keeps its value.
+fn starts_empty(fact: &FactDefinition, old: &ModelSet, new: &ModelSet) -> Option<String> {
+    if keeps_fact(old, fact) {
         return None;
     }
-    let FactKind::Orders(reading) = fact.kind else {
-        return Some(format!("`{}` starts empty and counts from the edit on", fact.text));
+    let FactKind::Orders(order_fact) = fact.kind else {
+        return Some(format!("`{}` starts empty and counts only what happens after the edit", fact.text));
     };
-    match reading {
-        OrdersReading::FirstSinceLast(_) => Some(format!("`{}` starts empty and counts from the edit on", fact.text)),
+    match order_fact {
+        OrderFact::FirstSinceLast(_) => {
+            Some(format!("`{}` starts empty and counts only what happens after the edit", fact.text))
+        }
         _ if !old.layout.reads_orders => {
-            // Once for the ledger, not for each of its readings.
+            // Reported once for the ledger, not for each of its fields.
             let is_first =
                 new.layout.definitions.iter().find(|other| matches!(other.kind, FactKind::Orders(_))) == Some(fact);
-            is_first
-                .then(|| "orders were not kept before: the ledger starts empty and counts from the edit on".to_owned())
+            is_first.then(|| {
+                "orders were not kept before: the ledger starts empty and counts only what happens after the edit"
+                    .to_owned()
+            })
         }
         _ => None,
     }
 }
 
-fn has(set: &ModelSet, fact: &FactDefinition) -> bool {
+fn keeps_fact(set: &ModelSet, fact: &FactDefinition) -> bool {
     set.layout.definitions.iter().any(|known| known.id == fact.id)
 }
 
-fn note(found: &mut Vec<Consequence>, model: &Model, kind: &'static str, text: String) {
+fn report(found: &mut Vec<Consequence>, model: &Model, kind: &'static str, text: String) {
     found.push(Consequence { model: Some(model.name.clone()), kind, text });
 }

@@ -1,36 +1,37 @@
-//! The models that run side by side over the same facts. Comes only from the model check.
+//! The set of models of a service, which share facts and touchpoint types. Only [`model_check`](super::model_check)
+//! constructs it.
 
 use super::fact::Layout;
 use super::id::{ModelIndex, StableId};
 use super::model::Model;
 use super::vocabulary::Vocabulary;
 
-/// Checked models with the vocabulary and the facts that they share.
+/// Checked models with their shared vocabulary and fact layout.
 #[derive(Clone, Debug)]
 pub struct ModelSet {
-    /// Types, groups, properties.
+    /// Touchpoint types, groups and properties.
     pub vocabulary: Vocabulary,
-    /// Facts.
+    /// The facts that the models read.
     pub layout: Layout,
-    /// In the order of the configuration, which is the order of publication within an instant. At most 64.
+    /// The models in configuration order, which is also the order of publication within an instant. At most 64.
     pub models: Vec<Model>,
-    /// Hash of all of the above.
+    /// Hash of the definitions of all models.
     pub hash: StableId,
 }
 
 impl ModelSet {
-    /// The models over the vocabulary and the facts that they were compiled for.
+    /// Combines models with the vocabulary and the layout that they were compiled against.
     #[must_use]
     pub fn new(vocabulary: Vocabulary, mut layout: Layout, models: Vec<Model>, hash: StableId) -> Self {
-        let readings = (0..).zip(&models).flat_map(|(index, model)| {
-            let readings = model.conditions().flat_map(|condition| &condition.program.readings);
-            readings.map(move |reading| (ModelIndex(index), reading.slot))
+        let references = (0..).zip(&models).flat_map(|(index, model)| {
+            let references = model.conditions().flat_map(|condition| &condition.program.references);
+            references.map(move |reference| (ModelIndex(index), reference.slot))
         });
-        layout.set_readers(readings);
+        layout.set_readers(references);
         Self { vocabulary, layout, models, hash }
     }
 
-    /// The model at `index`.
+    /// Returns the model at `index`.
     #[must_use]
     pub fn model(&self, index: ModelIndex) -> &Model {
         &self.models[usize::from(index.0)]

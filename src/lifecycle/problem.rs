@@ -1,61 +1,61 @@
-//! What is wrong with a model file: where, what, and what to write instead.
+//! Problems in model files: location, message and help text.
 
 use std::ops::Range;
 
-/// One problem in one file. Text is lower-case without a full stop.
+/// A problem in a file. Texts are in lower case, without a full stop.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
-    /// Whether the model can be used all the same.
+    /// Whether the model can still be used.
     pub severity: Severity,
-    /// A stable short name for the kind of problem: `unknown-name`, `type-mismatch`.
+    /// A stable code of the kind of problem: `unknown-name`, `type-mismatch`.
     pub code: &'static str,
-    /// Which of the files that were checked together, by index; `usize::MAX` is none of them.
+    /// The index of the file among those checked together; `usize::MAX` if the problem is not in a file.
     pub file: usize,
-    /// Bytes of that file which the arrow points at.
+    /// The byte range in that file that the report underlines.
     pub span: Range<usize>,
-    /// What is wrong: ``unknown fact `ordrs` ``.
+    /// The message: ``unknown fact `ordrs` ``.
     pub message: String,
-    /// What the arrow says, if more than the message.
+    /// The text next to the underlined range; may be empty.
     pub label: String,
     /// What to write instead: ``did you mean `orders`?``.
     pub help: Option<String>,
 }
 
-/// How bad a problem is.
+/// The severity of a problem.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Severity {
-    /// The model is refused.
+    /// The model is rejected.
     Error,
-    /// The model works, though hardly as its author meant.
+    /// The model is valid, but probably not what its author intended.
     Warning,
 }
 
 impl Problem {
-    /// A problem for which the model is refused, without a label or help.
+    /// Creates an error, without a label or help.
     pub fn error(code: &'static str, file: usize, span: Range<usize>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Error, code, file, span, message: message.into(), label: String::new(), help: None }
     }
 
-    /// A problem that leaves the model usable.
+    /// Creates a warning, without a label or help.
     pub fn warning(code: &'static str, file: usize, span: Range<usize>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, file, span, message) }
     }
 
-    /// The same problem, with words beside the arrow.
+    /// Sets the label.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
-    /// The same problem, with what to write instead.
+    /// Sets the help text.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// The same problem, with the known name that `word` resembles, or else with `otherwise`.
+    /// Sets the help text to a suggestion: the name in `known` that is most similar to `word`, or else `otherwise`.
     #[must_use]
     pub fn did_you_mean<'a>(self, word: &str, known: impl IntoIterator<Item = &'a str>, otherwise: &str) -> Self {
         match closest(word, known) {
@@ -66,21 +66,21 @@ impl Problem {
     }
 }
 
-/// The one of `known` that `word` was most likely meant to be, if one is close enough.
+/// Returns the name in `known` that is most similar to `word`, if one is close enough.
 pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let slips_max = (word.chars().count() / 3).max(1);
+    let distance_max = (word.chars().count() / 3).max(1);
     known
         .into_iter()
         .filter(|name| *name != word)
-        .map(|name| (slips(word, name), name))
-        .filter(|&(slips, _)| slips <= slips_max)
+        .map(|name| (edit_distance(word, name), name))
+        .filter(|&(distance, _)| distance <= distance_max)
         .min()
         .map(|(_, name)| name)
 }
 
-/// How many slips turn `written` into `meant`: a letter too many, missing or wrong, or two neighbours exchanged (the
-/// optimal string alignment distance).
-pub(crate) fn slips(written: &str, meant: &str) -> usize {
+/// Returns the edit distance of two words: the number of insertions, deletions, substitutions and swaps of neighbouring
+/// letters (optimal string alignment distance).
+pub(crate) fn edit_distance(written: &str, meant: &str) -> usize {
     let (written, meant): (Vec<char>, Vec<char>) = (written.chars().collect(), meant.chars().collect());
     let mut rows = vec![(0..=meant.len()).collect::<Vec<usize>>()];
     for (i, &letter) in written.iter().enumerate() {
@@ -103,7 +103,7 @@ mod tests {
     use super::closest;
 
     #[test]
-    fn a_slip_of_the_pen_finds_the_word_that_was_meant() {
+    fn a_typo_finds_the_intended_word() {
         let known = ["stages", "signals", "transitions", "when"];
         assert_eq!(closest("stagse", known), Some("stages"));
         assert_eq!(closest("whn", known), Some("when"));

@@ -1,28 +1,28 @@
-//! Instants as RFC 3339 text: the one reader and the one writer of them, for records as for conditions.
+//! Parses and formats instants as RFC 3339 text, in records and in conditions.
 //!
-//! The reader is strict about the form (RFC 3339, section 5.6), works on fixed columns and does not allocate, since every
-//! touchpoint passes through it; tests hold it against `jiff`.
+//! The parser follows RFC 3339, section 5.6, strictly. It works on fixed columns and does not allocate, since it runs
+//! for every touchpoint. Tests compare it with `jiff`.
 
 use super::time::Timestamp;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Why a text is no instant; says what was expected.
+/// A text is not a valid instant. The message describes the expected format or range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct NoTimestamp(&'static str);
+pub struct TimestampError(&'static str);
 
-const NOT_RFC_3339: NoTimestamp = NoTimestamp(
+const NOT_RFC_3339: TimestampError = TimestampError(
     "expected an RFC 3339 time with an offset, such as 1997-01-18T15:55:44Z or 1997-01-18T17:55:44.5+02:00",
 );
-const OUT_OF_RANGE: NoTimestamp = NoTimestamp("expected a time in the years 1 to 9999 (UTC)");
+const OUT_OF_RANGE: TimestampError = TimestampError("expected a time in the years 1 to 9999 (UTC)");
 
-/// Reads an RFC 3339 time, whatever its offset. Digits past the millisecond are cut off. A leap second (`23:59:60` UTC)
-/// is the first second of the next day, as in POSIX time.
+/// Parses an RFC 3339 time with any offset. Truncates to milliseconds. A leap second (`23:59:60` UTC) becomes the first
+/// second of the next day, as in POSIX time.
 ///
 /// # Errors
-/// When it is no such time, or outside [`Timestamp::MIN`] to [`Timestamp::MAX`].
-pub fn parse_timestamp(text: &str) -> Result<Timestamp, NoTimestamp> {
+/// When `text` is not such a time, or is outside [`Timestamp::MIN`] to [`Timestamp::MAX`].
+pub fn parse_timestamp(text: &str) -> Result<Timestamp, TimestampError> {
     let millis = epoch_millis(text.as_bytes()).ok_or(NOT_RFC_3339)?;
     let instant = Timestamp::from_millis(millis);
     if (Timestamp::MIN..=Timestamp::MAX).contains(&instant) { Ok(instant) } else { Err(OUT_OF_RANGE) }
@@ -63,14 +63,14 @@ fn epoch_millis(text: &[u8]) -> Option<i64> {
     };
 
     let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3_600 + (minute - offset_minutes) * 60 + second;
-    // There are leap seconds at the end of a UTC day and nowhere else.
+    // Leap seconds occur only at the end of a UTC day.
     if second == 60 && seconds.rem_euclid(86_400) != 0 {
         return None;
     }
     Some(seconds * 1_000 + fraction_ms)
 }
 
-/// The number that ASCII digits make; `None` for no digits or anything else.
+/// Parses ASCII digits. Returns `None` for empty input and for any other character.
 fn digits(text: &[u8]) -> Option<i64> {
     if text.is_empty() {
         return None;
@@ -87,9 +87,9 @@ fn days_of_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since 1970-01-01 in the proleptic Gregorian calendar.
+/// Returns the days since 1970-01-01 in the proleptic Gregorian calendar.
 ///
-/// Years begin in March here, so that the leap day is the last of its year; an era is 400 years of 146,097 days.
+/// Counts years from March, so that the leap day is the last day of a year. An era has 400 years or 146,097 days.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
@@ -97,7 +97,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// Year, month and day of a day since 1970-01-01; the inverse of [`days_from_civil`].
+/// Returns year, month and day of a number of days since 1970-01-01; the inverse of [`days_from_civil`].
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
@@ -109,9 +109,10 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
-/// Appends an instant as RFC 3339 in UTC: `1997-01-18T15:55:44Z`, with `.123` only when there are milliseconds.
+/// Appends an instant as RFC 3339 in UTC: `1997-01-18T15:55:44Z`, with `.123` only if the milliseconds are not zero.
 ///
-/// What lies outside [`Timestamp::MIN`] to [`Timestamp::MAX`], which the format cannot tell, is written as the nearer of them.
+/// The format cannot represent instants outside [`Timestamp::MIN`] to [`Timestamp::MAX`], so they are clamped to that
+/// range.
 pub fn write_timestamp(instant: Timestamp, out: &mut Vec<u8>) {
     let millis = instant.clamp(Timestamp::MIN, Timestamp::MAX).as_millis();
     let (days, of_day) = (millis.div_euclid(DAY_MS), millis.rem_euclid(DAY_MS));
@@ -120,9 +121,9 @@ pub fn write_timestamp(instant: Timestamp, out: &mut Vec<u8>) {
 
     let mut text = *b"0000-00-00T00:00:00.000Z";
     let mut put = |at: usize, width: usize, mut number: i64| {
-        for place in (at..at + width).rev() {
+        for index in (at..at + width).rev() {
             let [digit, ..] = (number % 10).to_le_bytes();
-            text[place] = b'0' + digit;
+            text[index] = b'0' + digit;
             number /= 10;
         }
     };
@@ -141,12 +142,12 @@ pub fn write_timestamp(instant: Timestamp, out: &mut Vec<u8>) {
     }
 }
 
-/// An instant as RFC 3339 in UTC; see [`write_timestamp`].
+/// Formats an instant as RFC 3339 in UTC; see [`write_timestamp`].
 #[must_use]
 pub fn format_timestamp(instant: Timestamp) -> String {
     let mut text = Vec::with_capacity(24);
     write_timestamp(instant, &mut text);
-    // All of it is ASCII.
+    // The text is ASCII.
     text.into_iter().map(char::from).collect()
 }
 
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn times_of_any_offset_are_read() {
+    fn any_offset_is_accepted() {
         let expected = Some(853_602_944_000);
         for text in [
             "1997-01-18T15:55:44Z",
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_past_the_millisecond_are_cut_off() {
+    fn digits_after_the_millisecond_are_truncated() {
         assert_eq!(millis("1970-01-01T00:00:00.9999Z"), Some(999));
         assert_eq!(millis("1970-01-01T00:00:00.5Z"), Some(500));
         assert_eq!(millis("1970-01-01T00:00:00.05Z"), Some(50));
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn anything_else_is_rejected() {
         for text in [
             "",
             "1997-01-18",
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_written_in_utc_with_milliseconds_where_there_are_any() {
+    fn times_are_formatted_in_utc_with_milliseconds_only_if_they_are_not_zero() {
         assert_eq!(format_timestamp(Timestamp::from_millis(853_602_944_000)), "1997-01-18T15:55:44Z");
         assert_eq!(format_timestamp(Timestamp::from_millis(853_602_944_120)), "1997-01-18T15:55:44.120Z");
         assert_eq!(format_timestamp(Timestamp::from_millis(-1)), "1969-12-31T23:59:59.999Z");
@@ -235,7 +236,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn instants_survive_the_way_out_and_back(
+        fn formatted_instants_parse_to_the_same_instant(
             millis in Timestamp::MIN.as_millis()..=Timestamp::MAX.as_millis(),
         ) {
             let instant = Timestamp::from_millis(millis);
@@ -243,23 +244,23 @@ mod tests {
         }
 
         #[test]
-        fn jiff_reads_and_writes_the_same(
+        fn jiff_parses_and_formats_the_same(
             millis in Timestamp::MIN.as_millis()..=Timestamp::MAX.as_millis(),
             offset_minutes in -1_439_i32..=1_439,
             precision in 0_u8..=9,
         ) {
-            let theirs = jiff::Timestamp::from_millisecond(millis).expect("within its range");
+            let expected_instant = jiff::Timestamp::from_millisecond(millis).expect("within its range");
             prop_assert_eq!(
-                theirs,
+                expected_instant,
                 format_timestamp(Timestamp::from_millis(millis)).parse::<jiff::Timestamp>().expect("RFC 3339")
             );
             let offset = jiff::tz::Offset::from_seconds(offset_minutes * 60).expect("within a day");
             let text = jiff::fmt::temporal::DateTimePrinter::new()
                 .precision(Some(precision))
-                .timestamp_with_offset_to_string(&theirs, offset);
-            // Outside the years 0 to 9999 the offset's local time has a form that RFC 3339 does not know.
+                .timestamp_with_offset_to_string(&expected_instant, offset);
+            // `jiff` writes local times outside the years 0 to 9999 with a sign, which RFC 3339 does not allow.
             prop_assume!(text.starts_with(|first: char| first.is_ascii_digit()));
-            let expected: jiff::Timestamp = text.parse().expect("what it wrote itself");
+            let expected: jiff::Timestamp = text.parse().expect("`jiff` parses its own output");
             prop_assert_eq!(
                 parse_timestamp(&text).map(Timestamp::as_millis),
                 Ok(expected.as_nanosecond().div_euclid(1_000_000).try_into().expect("64 bits"))
@@ -267,7 +268,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_is_fatal(text in "\\PC*", dense in "[0-9TtZz:.+-]{0,32}") {
+        fn no_text_causes_a_panic(text in "\\PC*", dense in "[0-9TtZz:.+-]{0,32}") {
             let _ = (parse_timestamp(&text), parse_timestamp(&dense));
         }
     }

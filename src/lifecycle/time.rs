@@ -1,6 +1,6 @@
-//! Instants and lengths of time, both in whole milliseconds.
+//! Instants and durations in whole milliseconds.
 //!
-//! There is no `now()` here: the pure floors are told the time.
+//! There is no `now()` here: `lifecycle` and `partition` receive the current time as a parameter.
 
 use std::ops::{Add, Sub};
 
@@ -8,29 +8,29 @@ use std::ops::{Add, Sub};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Timestamp(i64);
 
-/// A length of time in milliseconds; may be negative.
+/// A duration in milliseconds; may be negative.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Duration(i64);
 
 impl Timestamp {
-    /// The earliest instant that a touchpoint may bear: 0001-01-01T00:00:00Z.
+    /// The earliest valid `occurred_at` of a touchpoint: 0001-01-01T00:00:00Z.
     pub const MIN: Self = Self(-62_135_596_800_000);
-    /// The latest instant that a touchpoint may bear: 9999-12-31T23:59:59.999Z.
+    /// The latest valid `occurred_at` of a touchpoint: 9999-12-31T23:59:59.999Z.
     pub const MAX: Self = Self(253_402_300_799_999);
 
-    /// The instant `millis` milliseconds after the epoch.
+    /// Creates an instant from milliseconds since the epoch.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the epoch.
+    /// Returns the milliseconds since the epoch.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
         self.0
     }
 
-    /// The next instant that can be told from this one.
+    /// Returns the instant one millisecond later.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -38,28 +38,28 @@ impl Timestamp {
 }
 
 impl Duration {
-    /// No time at all.
+    /// A duration of zero.
     pub const ZERO: Self = Self(0);
 
-    /// A length of `millis` milliseconds.
+    /// Creates a duration from milliseconds.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// A length of `days` days of 24 hours.
+    /// Creates a duration of `days` days of 24 hours.
     #[must_use]
     pub const fn from_days(days: i64) -> Self {
         Self(days.saturating_mul(86_400_000))
     }
 
-    /// The length in milliseconds.
+    /// Returns the duration in milliseconds.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
         self.0
     }
 
-    /// Its length in seconds, for people and metrics.
+    /// Returns the duration in seconds, for metrics and output.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "52 bits of milliseconds are 140,000 years")]
     pub const fn as_seconds(self) -> f64 {
@@ -67,18 +67,18 @@ impl Duration {
     }
 }
 
-// Saturating, so that arithmetic on far-away instants cannot wrap into the past.
+// Saturating, so that arithmetic near the limits cannot wrap around.
 impl Add<Duration> for Timestamp {
     type Output = Self;
-    fn add(self, length: Duration) -> Self {
-        Self(self.0.saturating_add(length.0))
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration.0))
     }
 }
 
 impl Sub<Duration> for Timestamp {
     type Output = Self;
-    fn sub(self, length: Duration) -> Self {
-        Self(self.0.saturating_sub(length.0))
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration.0))
     }
 }
 

@@ -1,44 +1,44 @@
-//! One thing that a customer did or met, as it was received.
+//! Touchpoints: validated input events of customers.
 
 use super::id::{PropertyIndex, TypeIndex};
 use super::money::{Amount, Currency};
 use super::time::{Duration, Timestamp};
 use super::value::{Horizon, Inputs, Slot, Value};
 
-/// A touchpoint whose shape has been checked. Borrowed from the record that carried it.
+/// A validated touchpoint. It borrows from the record that carried it.
 #[derive(Clone, Copy, Debug)]
 pub struct Touchpoint<'a> {
-    /// Unique; a second touchpoint of the customer with this id is a duplicate. Not empty.
+    /// A unique id, not empty. A second touchpoint of the same customer with this id is a duplicate.
     pub event_id: &'a str,
-    /// Whose touchpoint it is. Not empty.
+    /// The customer, not empty.
     pub customer_id: &'a str,
     /// The type, resolved by the [`Vocabulary`](super::vocabulary::Vocabulary).
     pub kind: TypeIndex,
-    /// The type as it was written.
+    /// The type as written in the record.
     pub type_name: &'a str,
-    /// When it happened.
+    /// Event time.
     pub occurred_at: Timestamp,
-    /// The order that it completes, cancels or refunds; an empty id is `None`.
+    /// The id of the order that it completes, cancels or refunds; never empty.
     pub order_id: Option<&'a str>,
-    /// Money, in `currency`.
+    /// An amount of money in `currency`.
     pub amount: Option<Amount>,
-    /// The currency of `amount`; `None` means the configured one.
+    /// The currency of `amount`; `None` means the configured currency.
     pub currency: Option<Currency>,
-    /// Those properties that some fact or group condition reads, each once, in no order.
+    /// The properties that a fact or a group condition reads, each once, in no particular order.
     pub properties: &'a [(PropertyIndex, Value<'a>)],
 }
 
 impl<'a> Touchpoint<'a> {
-    /// The reserved type of the touchpoint by which a customer is erased. No model can read it.
+    /// The reserved type of a touchpoint that erases its customer. Models cannot read it.
     pub const ERASED: &'static str = "customer_erased";
 
-    /// Whether it has everything that is known of its customer removed.
+    /// Whether the touchpoint requests the erasure of its customer: the removal of all its state.
     #[must_use]
-    pub fn erases(&self) -> bool {
+    pub fn is_erasure(&self) -> bool {
         self.kind == TypeIndex::UNKNOWN && self.type_name == Self::ERASED
     }
 
-    /// The value of a property that is read.
+    /// Returns the value of `property`; absent if the touchpoint does not have it.
     #[must_use]
     pub fn property(&self, property: PropertyIndex) -> Value<'a> {
         self.properties.iter().find(|(index, _)| *index == property).map_or(Value::Absent, |&(_, value)| value)
@@ -46,26 +46,26 @@ impl<'a> Touchpoint<'a> {
 }
 
 impl Inputs for Touchpoint<'_> {
-    /// A slot of a group condition is the index of a property; time does not change it.
+    /// Reads a property: the slots of a group condition are property indices. Properties do not change with time.
     fn read(&self, slot: Slot, _now: Timestamp, _horizon: &mut Horizon) -> Value<'_> {
         self.property(PropertyIndex(slot.0))
     }
 }
 
-/// How the pure floors treat money, ids and memory; part of the configuration.
+/// How facts are kept: currency, limits and retention. Part of the configuration.
 #[derive(Clone, Debug)]
 pub struct FactOptions {
-    /// The currency that amounts without one are in, and that revenue is counted in.
+    /// The currency of revenue, and of amounts without a currency.
     pub currency: Currency,
-    /// How many orders of a customer are kept one by one; older ones are folded into counts and sums.
+    /// The number of orders of a customer that are kept individually. Older orders are folded into counts and sums.
     pub orders_kept_max: usize,
-    /// Among how many latest touchpoints of a customer a repeated `event_id` is recognised.
+    /// The number of latest `event_id`s of a customer that are kept for deduplication.
     pub duplicates_kept_max: usize,
-    /// How far past the latest touchpoint a partition's clock stays behind.
+    /// How far the watermark stays behind stream time (bounded out-of-orderness).
     pub lateness: Duration,
-    /// Whether moves that an added or edited model causes by itself are published.
+    /// Whether changes caused only by an added or edited model are published.
     pub publish_reconciled: bool,
-    /// After how long a silence customers who never ordered are forgotten; `None` means never.
+    /// Inactivity after which customers who never ordered are removed; `None` means never.
     pub forget_after: Option<Duration>,
 }
 

@@ -1,4 +1,4 @@
-//! A transition: the published difference of two standings, its name and its id.
+//! Transitions: the published differences between two standings of a customer.
 
 use std::sync::Arc;
 
@@ -10,71 +10,73 @@ use super::money::Amount;
 use super::time::{Duration, Timestamp};
 use super::value::Value;
 
-/// One published change of one customer in one model. Names are resolved through the [`ModelSet`](super::model_set::ModelSet).
+/// A published change of one customer in one model. The [`ModelSet`](super::model_set::ModelSet) resolves indices to
+/// names.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Transition {
-    /// A `UUIDv5` of what is published, the same in every run.
+    /// A `UUIDv5` derived from the content, so it is the same in every run.
     pub id: Uuid,
-    /// Whose.
+    /// The customer.
     pub customer_id: Arc<str>,
-    /// Which model's.
+    /// The model.
     pub model: ModelIndex,
-    /// What changed.
+    /// The change.
     pub change: Change,
     /// The name of the move, signal, milestone or counter.
     pub name: Box<str>,
-    /// The how-manieth publication of this customer and model, from 1.
+    /// Sequence number of this publication for the customer and model, starting at 1.
     pub sequence: u64,
-    /// The instant of the change.
+    /// The event time of the change.
     pub occurred_at: Timestamp,
-    /// What caused it.
+    /// The cause of the change.
     pub cause: Cause,
-    /// Whether the touchpoint that caused it came late: older than the customer's clock.
+    /// Whether a late touchpoint caused it, that is, one older than the customer's clock.
     pub late: bool,
     /// Whether an edit of the model caused it.
     pub reconciled: bool,
-    /// Not to be published: an edit of the model caused it, and such changes are muted.
+    /// Whether the transition is not published, because an edit of the model caused it and `publish_reconciled` is off.
     pub is_muted: bool,
-    /// The text of the condition that holds now (of the stage entered, the signal, ...); empty when no stage holds any more.
+    /// The text of the condition of the stage entered, the signal, the milestone or the counter; empty if the customer
+    /// is in no stage now.
     pub because: Box<str>,
-    /// What that condition read, by name.
+    /// The values that the condition read, by name.
     pub values: Vec<(Box<str>, OwnedValue)>,
-    /// The customer's valid orders after the change.
+    /// Aggregates over the customer's valid orders after the change.
     pub orders: OrdersSummary,
 }
 
-/// What changed.
+/// The kinds of change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
-    /// Another stage, or none.
+    /// The customer moved to another stage, or to no stage.
     Stage {
-        /// The stage before; `None` before the first.
+        /// The previous stage; `None` if there was none.
         from: Option<StageIndex>,
-        /// The stage now.
+        /// The new stage; `None` if no stage holds.
         to: Option<StageIndex>,
-        /// The stages of the journey that a forward move passed over, in the journey's order.
+        /// The stages of the journey that a forward move skipped, in the order of the journey.
         skipped: Vec<StageIndex>,
-        /// Which way the move leads.
+        /// The direction of the move.
         direction: Direction,
-        /// Since when the customer had been in the stage before.
+        /// When the customer entered the previous stage.
         previous_since: Option<Timestamp>,
     },
-    /// A signal started or stopped to hold.
+    /// A signal started or stopped holding.
     Signal {
         /// Whether it holds now.
         on: bool,
     },
     /// A milestone was reached.
     Milestone,
-    /// A counter reached a new highest number.
+    /// A counter exceeded its highest published value.
     Counter {
-        /// That number.
+        /// The new value.
         count: i64,
     },
 }
 
 impl Change {
-    /// The kind, as it is published.
+    /// Returns the kind, as published.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -86,21 +88,21 @@ impl Change {
     }
 }
 
-/// What caused a transition.
+/// The cause of a transition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Cause {
     /// The passing of time, or an edit of the model.
     Time,
     /// A touchpoint.
     Touchpoint {
-        /// Its id.
+        /// The `event_id`.
         event_id: Box<str>,
-        /// Its type as it was written.
+        /// The type as written in the record.
         type_name: Box<str>,
     },
 }
 
-/// The value of an expression, kept.
+/// An owned [`Value`].
 #[derive(Clone, PartialEq, Debug)]
 pub enum OwnedValue {
     /// Not set.
@@ -115,12 +117,12 @@ pub enum OwnedValue {
     String(Box<str>),
     /// An instant.
     Timestamp(Timestamp),
-    /// A length of time.
+    /// A duration.
     Duration(Duration),
 }
 
 impl OwnedValue {
-    /// The value, borrowed.
+    /// Borrows the value.
     #[must_use]
     pub fn as_value(&self) -> Value<'_> {
         match self {
@@ -149,13 +151,13 @@ impl From<Value<'_>> for OwnedValue {
     }
 }
 
-/// What campaigns want to know of a customer's valid orders.
+/// Aggregates over a customer's valid orders, published with each transition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct OrdersSummary {
-    /// How many.
+    /// The number of orders.
     pub count: u64,
-    /// Amounts in the configured currency, less partial refunds.
+    /// The sum of amounts in the configured currency, minus partial refunds.
     pub revenue: Amount,
-    /// The time of the latest.
+    /// The event time of the latest order.
     pub last: Option<Timestamp>,
 }

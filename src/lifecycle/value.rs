@@ -1,4 +1,4 @@
-//! What an expression can be: typed values, and until when a value holds.
+//! The values of expressions: their types, and the horizon until which a value holds.
 
 use super::time::{Duration, Timestamp};
 
@@ -15,12 +15,12 @@ pub enum Type {
     String,
     /// An instant.
     Timestamp,
-    /// A length of time.
+    /// A duration.
     Duration,
 }
 
 impl Type {
-    /// As model files and messages name it.
+    /// Returns the name of the type in model files and messages.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -34,10 +34,10 @@ impl Type {
     }
 }
 
-/// A value at an instant. `Absent` is a fact that was never set, or arithmetic that has no result.
+/// The value of an expression at an instant.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Value<'a> {
-    /// Not set: a comparison with it is false.
+    /// The fact was never set, or arithmetic had no result. Every comparison with an absent value is false.
     Absent,
     /// A whole number.
     Int(i64),
@@ -49,56 +49,57 @@ pub enum Value<'a> {
     String(&'a str),
     /// An instant.
     Timestamp(Timestamp),
-    /// A length of time.
+    /// A duration.
     Duration(Duration),
 }
 
 impl Value<'_> {
-    /// Whether it is `true`; an absent value is not.
+    /// Whether the value is `true`. An absent value is not.
     #[must_use]
     pub fn is_true(self) -> bool {
         self == Value::Bool(true)
     }
 }
 
-/// Until when a value holds: the earliest instant noted at which time alone may change it.
+/// The horizon of a value: the earliest instant at which time alone may change it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Horizon(i64);
 
 impl Horizon {
-    /// Time alone never changes it.
+    /// Time alone never changes the value.
     pub const NEVER: Self = Self(i64::MAX);
 
-    /// Notes that the value may change at `instant`.
-    pub fn note(&mut self, instant: Timestamp) {
+    /// Lowers the horizon to `instant`, unless it is already earlier.
+    pub fn lower_to(&mut self, instant: Timestamp) {
         self.0 = self.0.min(instant.as_millis());
     }
 
-    /// The earlier of two horizons.
+    /// Returns the earlier of two horizons.
     #[must_use]
     pub fn earlier(self, other: Self) -> Self {
         Self(self.0.min(other.0))
     }
 
-    /// The later of two horizons.
+    /// Returns the later of two horizons.
     #[must_use]
     pub fn later(self, other: Self) -> Self {
         Self(self.0.max(other.0))
     }
 
-    /// The instant, or `None` when time alone never changes the value.
+    /// Returns the instant; `None` if time alone never changes the value.
     #[must_use]
     pub fn instant(self) -> Option<Timestamp> {
         (self.0 != i64::MAX).then(|| Timestamp::from_millis(self.0))
     }
 }
 
-/// A place in the inputs of an expression: a fact of a customer, or a property of a touchpoint.
+/// The index of an input of an expression: a fact of a customer, or a property of a touchpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Slot(pub u16);
 
-/// What a program reads while it is evaluated.
+/// The inputs of a compiled expression.
 pub trait Inputs {
-    /// The value of `slot` at `now`; notes in `horizon` when time alone changes it after `now`.
+    /// Returns the value of `slot` at `now`. If time alone changes the value after `now`, lowers `horizon` to that
+    /// instant.
     fn read(&self, slot: Slot, now: Timestamp, horizon: &mut Horizon) -> Value<'_>;
 }

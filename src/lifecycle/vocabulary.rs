@@ -1,6 +1,7 @@
-//! The words of a set of models: touchpoint types, the groups they stand in, the properties that are read.
+//! The vocabulary of a set of models: touchpoint types, groups of types, and properties.
 //!
-//! Holds only what some fact or rule reads. Built by the model check, then never changed.
+//! Contains only types, groups and properties that a fact or a rule reads. The model check builds it; afterwards it is
+//! immutable.
 
 use std::collections::HashMap;
 
@@ -10,12 +11,12 @@ use super::time::Timestamp;
 use super::touchpoint::Touchpoint;
 use super::value::{Horizon, Type};
 
-/// A set of groups, one bit each.
+/// A set of groups: bit i is the group with index i.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct GroupSet(u128);
 
 impl GroupSet {
-    /// How many groups a set of models may read.
+    /// The limit of groups that a set of models may read.
     pub const GROUPS_MAX: usize = 128;
 
     /// Adds a group.
@@ -29,13 +30,13 @@ impl GroupSet {
         self.0 >> group.0 & 1 == 1
     }
 
-    /// Whether the sets share a group.
+    /// Whether the sets have a group in common.
     #[must_use]
-    pub fn meets(self, other: Self) -> bool {
+    pub fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// The groups, by index.
+    /// Returns the groups in order of index.
     pub fn iter(self) -> impl Iterator<Item = GroupIndex> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
@@ -46,55 +47,55 @@ impl GroupSet {
     }
 }
 
-/// A group of touchpoint types, perhaps with a condition on properties. A type by itself is a group of one.
+/// A group of touchpoint types, optionally with a condition on properties. A single type is a group of one.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// As conditions name it; the group of every touchpoint is `any`.
+    /// The name in conditions. The group of all touchpoints is `any`.
     pub name: Box<str>,
-    /// Holds for the touchpoints that count; its slots are property indices.
+    /// The condition for a touchpoint to belong to the group. Its slots are property indices.
     pub condition: Option<Condition>,
 }
 
-/// A property that some fact or group condition reads.
+/// A property that a fact or a group condition reads.
 #[derive(Clone, Debug)]
 pub struct Property {
-    /// The field's name in `properties` or at the top level of the touchpoint.
+    /// The name of the field, in `properties` or at the top level of the touchpoint.
     pub name: Box<str>,
-    /// Values of another type count as absent.
+    /// The type. Values of another type are treated as absent.
     pub value_type: Type,
 }
 
-/// The words of a set of models.
+/// The vocabulary of a set of models.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
-    /// Type names by index; 0 is the unknown type, named by the empty string.
+    /// Type names by index. Index 0 is the unknown type, with the empty name.
     pub types: Vec<Box<str>>,
-    /// The index of each known type.
+    /// Type indices by name.
     pub type_indices: HashMap<Box<str>, TypeIndex>,
     /// The groups that facts and rules read, by index.
     pub groups: Vec<Group>,
-    /// By type index: the groups that a touchpoint of this type may stand in.
+    /// By type index: the groups that a touchpoint of this type may belong to.
     pub groups_of_type: Vec<GroupSet>,
-    /// The groups that have a condition.
+    /// The groups with a condition.
     pub conditional: GroupSet,
-    /// The properties that are read, by index.
+    /// The properties, by index.
     pub properties: Vec<Property>,
-    /// The index of each property that is read.
+    /// Property indices by name.
     pub property_indices: HashMap<Box<str>, PropertyIndex>,
 }
 
 impl Vocabulary {
-    /// The type called `name`, or the unknown type.
+    /// Returns the type `name`, or the unknown type.
     #[must_use]
     pub fn type_index(&self, name: &str) -> TypeIndex {
         self.type_indices.get(name).copied().unwrap_or(TypeIndex::UNKNOWN)
     }
 
-    /// The groups that `touchpoint` stands in, conditions included.
+    /// Returns the groups that `touchpoint` belongs to, after evaluating their conditions.
     #[must_use]
     pub fn groups_of(&self, touchpoint: &Touchpoint<'_>) -> GroupSet {
         let candidates = self.groups_of_type[usize::from(touchpoint.kind.0)];
-        if !candidates.meets(self.conditional) {
+        if !candidates.intersects(self.conditional) {
             return candidates;
         }
         let mut groups = GroupSet::default();

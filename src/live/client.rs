@@ -1,6 +1,6 @@
-//! Asks a running service over HTTP, and turns its answers into what it told.
+//! Polls the HTTP API of a running service and sends what it reads as updates.
 //!
-//! Blocks; belongs on a thread of its own. A service that does not answer is asked again: it may be starting anew.
+//! Blocks, so it needs its own thread. Errors are reported as updates and retried: the service may be restarting.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -11,177 +11,181 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use ureq::Agent;
 
-use super::metrics_page::Figures;
-use super::told::{CustomerPage, ModelStages, Passed, Told, harmless};
+use super::metrics_snapshot::MetricsSnapshot;
+use super::update::{CustomerPage, ModelStages, TransitionRow, Update, sanitized};
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The largest answer that is read.
-const ANSWER_BYTES_MAX: u64 = 32 << 20;
-/// How often it is asked what was published.
-const TRANSITIONS_PERIOD: Duration = Duration::from_millis(250);
-/// How often metrics are read, and the customer who is looked at.
-const READING_PERIOD: Duration = Duration::from_millis(500);
-/// How often a service that is silent is asked again.
-const SILENCE_PERIOD: Duration = Duration::from_secs(1);
-/// How many transitions are asked for at once.
+/// Timeout of one request, including the response body.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Limit of a response body.
+const RESPONSE_BYTES_MAX: u64 = 32 << 20;
+/// Polling interval for transitions.
+const TRANSITIONS_INTERVAL: Duration = Duration::from_millis(250);
+/// Polling interval for metrics and the open customer.
+const METRICS_INTERVAL: Duration = Duration::from_millis(500);
+/// Interval between retries while the service does not respond.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Limit of transitions per request.
 const TRANSITIONS_MAX: usize = 1_000;
 
-/// A service, and how to ask it.
+/// An HTTP client for one instance of the service.
 #[derive(Debug)]
 pub struct Client {
     agent: Agent,
     base: String,
-    /// As it is told: without a password.
-    shown: String,
+    /// Base URL with the password redacted, for messages.
+    display_url: String,
     authorization: Option<String>,
 }
 
-/// An answer: its status and what it says.
+/// An HTTP response.
 #[derive(Debug)]
-struct Answer {
+struct HttpResponse {
     status: u16,
     body: String,
 }
 
 impl Client {
-    /// The service at `url`, `http://host:port`, that asks for `token`, if for any.
+    /// Creates a client for the service at `url` (`http://host:port`) with an optional bearer token.
     ///
     /// # Errors
-    /// A sentence: the URL cannot be used.
+    /// The URL is not usable; the message says why.
     pub fn new(url: &str, token: Option<&str>) -> Result<Self, String> {
         let url = url.trim();
-        let shown = without_password(url);
+        let display_url = redacted(url);
         let address = match url.split_once("://") {
             Some(("http", address)) => address,
             Some(("https", _)) => {
                 return Err(format!(
-                    "{shown}: https is not spoken here: ask the service itself, or through a tunnel such as `ssh -L`"
+                    "{display_url}: https is not supported: use the http:// address of the service, or a tunnel such as `ssh -L`"
                 ));
             }
-            Some((scheme, _)) => return Err(format!("{shown}: {scheme} is not spoken here: write http://host:port")),
+            Some((scheme, _)) => {
+                return Err(format!("{display_url}: {scheme} is not supported: write http://host:port"));
+            }
             None => url,
         };
         let address = address.trim_end_matches('/');
-        check(address).map_err(|problem| format!("{shown:?} is no URL of a service: {problem}"))?;
+        check_address(address).map_err(|problem| format!("{display_url:?} is not a valid service URL: {problem}"))?;
         let config = Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(REQUEST_TIMEOUT))
             .http_status_as_error(false)
-            // What stands between here and a service is not asked for: a service is asked directly.
+            // The service is on a local or trusted network: ignore HTTP_PROXY and connect directly.
             .proxy(None)
             .build();
         let authorization = token.map(|token| format!("Bearer {token}"));
         let base = format!("http://{address}");
-        Ok(Self { agent: config.into(), shown: without_password(&base).into_owned(), base, authorization })
+        Ok(Self { agent: config.into(), display_url: redacted(&base).into_owned(), base, authorization })
     }
 
-    /// Where the service is, without a password.
+    /// Returns the base URL with the password redacted.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.shown
+        &self.display_url
     }
 
-    fn get(&self, path: &str) -> Result<Answer, String> {
-        let unheard = |error: &ureq::Error| match error {
-            ureq::Error::Io(refused) if refused.kind() == ErrorKind::ConnectionRefused => format!(
-                "{} does not answer: connection refused; see that `lifecycle run` runs there, or name its http.listen with --url",
-                self.shown
+    fn get(&self, path: &str) -> Result<HttpResponse, String> {
+        let connection_error = |error: &ureq::Error| match error {
+            ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => format!(
+                "{} does not answer: connection refused; check that `lifecycle run` runs there, or set --url to its http.listen",
+                self.display_url
             ),
-            _ => format!("{} does not answer: {error}", self.shown),
+            _ => format!("{} does not answer: {error}", self.display_url),
         };
         let mut request = self.agent.get(format!("{}{path}", self.base));
         if let Some(authorization) = &self.authorization {
             request = request.header("Authorization", authorization);
         }
-        let mut response = request.call().map_err(|error| unheard(&error))?;
+        let mut response = request.call().map_err(|error| connection_error(&error))?;
         let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
-        Ok(Answer { status, body: body.map_err(|error| unheard(&error))? })
+        let body = response.body_mut().with_config().limit(RESPONSE_BYTES_MAX).read_to_string();
+        Ok(HttpResponse { status, body: body.map_err(|error| connection_error(&error))? })
     }
 
-    /// An answer that must be there.
-    fn ask(&self, path: &str) -> Result<Value, String> {
-        let answer = self.get(path)?;
-        match answer.status {
-            200 => answer
+    /// Requests a path that must exist, and parses the body as JSON.
+    fn get_json(&self, path: &str) -> Result<Value, String> {
+        let response = self.get(path)?;
+        match response.status {
+            200 => response
                 .json()
-                .map_err(|_| format!("{}{path} answers with something that is no JSON: is it lifecycle?", self.shown)),
-            401 => Err(format!("{} asks for a token: --token-file FILE", self.shown)),
-            status if answer.is_of_lifecycle() => {
-                Err(format!("{}{path} answers {status}: {}", self.shown, answer.detail()))
+                .map_err(|_| format!("{}{path} did not return JSON: is this a lifecycle service?", self.display_url)),
+            401 => Err(format!("{} requires a token: --token-file FILE", self.display_url)),
+            status if response.is_lifecycle_problem() => {
+                Err(format!("{}{path} returned status {status}: {}", self.display_url, response.detail()))
             }
-            status => {
-                Err(format!("{}{path} answers {status}, and not as lifecycle does: is it lifecycle?", self.shown))
-            }
+            status => Err(format!(
+                "{}{path} returned status {status} without a lifecycle error: is this a lifecycle service?",
+                self.display_url
+            )),
         }
     }
 
-    /// The models that run.
+    /// Returns the models that the service runs.
     ///
     /// # Errors
-    /// A sentence: the service does not answer, or not as expected.
+    /// The service did not respond, or not as expected; the message says why.
     pub fn models(&self) -> Result<Vec<ModelStages>, String> {
-        let models = ModelStages::of_answer(&self.ask("/v1/models")?);
+        let models = ModelStages::from_response(&self.get_json("/v1/models")?);
         if models.is_empty() {
-            return Err(format!("{}/v1/models names no models: is it lifecycle?", self.shown));
+            return Err(format!("{}/v1/models lists no models: is this a lifecycle service?", self.display_url));
         }
         Ok(models)
     }
 
-    fn figures(&self) -> Result<Figures, String> {
-        let answer = self.get("/metrics")?;
-        match answer.status {
-            200 => Ok(Figures::of_page(&answer.body)),
-            status => Err(format!("{}/metrics answers {status}", self.shown)),
+    fn metrics(&self) -> Result<MetricsSnapshot, String> {
+        let response = self.get("/metrics")?;
+        match response.status {
+            200 => Ok(MetricsSnapshot::parse(&response.body)),
+            status => Err(format!("{}/metrics returned status {status}", self.display_url)),
         }
     }
 
-    /// What was published after `cursor`, how many were missed, and the next cursor.
-    fn passed(&self, cursor: Option<u64>) -> Result<(Vec<Passed>, u64, Option<u64>), String> {
+    /// Returns the transitions published after `cursor`, how many were missed, and the next cursor.
+    fn transitions(&self, cursor: Option<u64>) -> Result<(Vec<TransitionRow>, u64, Option<u64>), String> {
         let after = cursor.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
-        let answer = self.ask(&format!("/v1/transitions?limit={TRANSITIONS_MAX}{after}"))?;
-        let (passed, missed) = Passed::of_answer(&answer);
-        Ok((passed, missed, answer["next"].as_u64()))
+        let response = self.get_json(&format!("/v1/transitions?limit={TRANSITIONS_MAX}{after}"))?;
+        let (rows, missed) = TransitionRow::from_response(&response);
+        Ok((rows, missed, response["next"].as_u64()))
     }
 
-    fn customer(&self, id: &str) -> Result<Told, String> {
-        let path = format!("/v1/customers/{}", encoded(id));
-        let answer = self.get(&path)?;
-        if answer.status != 200 {
-            return Ok(Told::NoCustomer(id.to_owned(), answer.detail()));
+    fn customer(&self, id: &str) -> Result<Update, String> {
+        let path = format!("/v1/customers/{}", percent_encoded(id));
+        let response = self.get(&path)?;
+        if response.status != 200 {
+            return Ok(Update::CustomerUnavailable(id.to_owned(), response.detail()));
         }
-        let customer = answer.json().map_err(|error| error.to_string())?;
+        let customer = response.json().map_err(|error| error.to_string())?;
         let forecast = self.get(&format!("{path}/forecast"))?.json().unwrap_or_default();
-        Ok(Told::Customer(Box::new(CustomerPage::of_answer(&customer, &forecast))))
+        Ok(Update::Customer(Box::new(CustomerPage::from_response(&customer, &forecast))))
     }
 
-    /// Asks again and again, and tells, until nobody listens. `looks` says which customer is looked at.
-    pub fn follow(&self, tell: &Sender<Told>, looks: &Receiver<Option<String>>) {
+    /// Polls the service and sends updates until the receiver is gone. `customers` receives the id of the customer to
+    /// poll, or `None` for no customer.
+    pub fn follow(&self, updates: &Sender<Update>, customers: &Receiver<Option<String>>) {
         let mut customer: Option<String> = None;
         let mut cursor = None;
-        let mut is_heard = false;
-        let mut reading_due = Instant::now();
+        let mut is_connected = false;
+        let mut metrics_due = Instant::now();
         loop {
-            let heard = self.round(tell, customer.as_deref(), &mut cursor, &mut reading_due, is_heard);
-            let rest = match heard {
+            let polled = self.poll_once(updates, customer.as_deref(), &mut cursor, &mut metrics_due, is_connected);
+            let delay = match polled {
                 Ok(true) => {
-                    is_heard = true;
-                    TRANSITIONS_PERIOD
+                    is_connected = true;
+                    TRANSITIONS_INTERVAL
                 }
-                // Nobody listens.
+                // The receiver is gone.
                 Ok(false) => return,
                 Err(why) => {
-                    is_heard = false;
-                    if tell.send(Told::Silence(why)).is_err() {
+                    is_connected = false;
+                    if updates.send(Update::Disconnected(why)).is_err() {
                         return;
                     }
-                    SILENCE_PERIOD
+                    RETRY_INTERVAL
                 }
             };
-            match looks.recv_timeout(rest) {
-                Ok(look) => {
-                    customer = look;
-                    reading_due = Instant::now();
+            match customers.recv_timeout(delay) {
+                Ok(requested) => {
+                    customer = requested;
+                    metrics_due = Instant::now();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -189,85 +193,85 @@ impl Client {
         }
     }
 
-    /// Asks everything that is due; `false` when nobody listens.
-    fn round(
+    /// Sends every update that is due; returns `false` if the receiver is gone.
+    fn poll_once(
         &self,
-        tell: &Sender<Told>,
+        updates: &Sender<Update>,
         customer: Option<&str>,
         cursor: &mut Option<u64>,
-        reading_due: &mut Instant,
-        is_heard: bool,
+        metrics_due: &mut Instant,
+        is_connected: bool,
     ) -> Result<bool, String> {
-        if !is_heard && tell.send(Told::Models(self.models()?)).is_err() {
+        if !is_connected && updates.send(Update::Models(self.models()?)).is_err() {
             return Ok(false);
         }
-        let (passed, missed, next) = self.passed(*cursor)?;
+        let (rows, missed, next) = self.transitions(*cursor)?;
         *cursor = next.or(*cursor);
-        if tell.send(Told::Passed(passed, missed)).is_err() {
+        if updates.send(Update::Transitions(rows, missed)).is_err() {
             return Ok(false);
         }
-        if Instant::now() < *reading_due {
+        if Instant::now() < *metrics_due {
             return Ok(true);
         }
-        *reading_due = Instant::now() + READING_PERIOD;
-        if tell.send(Told::Figures(Box::new(self.figures()?))).is_err() {
+        *metrics_due = Instant::now() + METRICS_INTERVAL;
+        if updates.send(Update::Metrics(Box::new(self.metrics()?))).is_err() {
             return Ok(false);
         }
         match customer {
-            Some(id) => Ok(tell.send(self.customer(id)?).is_ok()),
+            Some(id) => Ok(updates.send(self.customer(id)?).is_ok()),
             None => Ok(true),
         }
     }
 }
 
-impl Answer {
+impl HttpResponse {
     fn json(&self) -> serde_json::Result<Value> {
-        serde_json::from_str(&self.body).map(harmless)
+        serde_json::from_str(&self.body).map(sanitized)
     }
 
-    /// Whether the problem that it tells is one of lifecycle's.
-    fn is_of_lifecycle(&self) -> bool {
+    /// Returns whether the body is a problem details object of lifecycle.
+    fn is_lifecycle_problem(&self) -> bool {
         let problem = self.json().unwrap_or_default();
         problem["type"].as_str().is_some_and(|kind| kind.starts_with("urn:lifecycle:problem:"))
     }
 
-    /// The detail of problem details, or the status.
+    /// Returns the `detail` of a problem details body, or else the status code.
     fn detail(&self) -> String {
         let problem = self.json().unwrap_or_default();
         problem["detail"].as_str().map_or_else(|| format!("status {}", self.status), str::to_owned)
     }
 }
 
-/// The URL without user and password, which stand before the last `@`; either may be a secret.
-fn without_password(url: &str) -> Cow<'_, str> {
+/// Redacts user and password, which precede the last `@`; either may be a secret.
+fn redacted(url: &str) -> Cow<'_, str> {
     let Some((_, host)) = url.rsplit_once('@') else { return url.into() };
     let scheme = url.find("://").map_or("", |at| &url[..at + 3]);
     format!("{scheme}***@{host}").into()
 }
 
-/// Whether `address`, what follows `http://`, names a host, and a port if any.
-fn check(address: &str) -> Result<(), String> {
-    let wanted = "write http://host:port, such as http://127.0.0.1:8080";
+/// Checks that `address`, the URL without `http://`, has a host and, if present, a valid port.
+fn check_address(address: &str) -> Result<(), String> {
+    let hint = "write http://host:port, such as http://127.0.0.1:8080";
     if address.contains(['?', '#']) || address.contains(char::is_whitespace) {
-        return Err(format!("nothing may follow host, port and path: {wanted}"));
+        return Err(format!("query and fragment are not allowed: {hint}"));
     }
     let host = address.split('/').next().unwrap_or_default();
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    // Within brackets stands an address of IPv6.
+    // Brackets enclose an IPv6 address, whose colons do not start a port.
     let (host, port) =
         host.rsplit_once(':').filter(|_| !host.ends_with(']')).map_or((host, None), |(it, port)| (it, Some(port)));
     match port {
-        _ if host.is_empty() => Err(format!("it names no host: {wanted}")),
+        _ if host.is_empty() => Err(format!("the host is missing: {hint}")),
         Some(port) if !port.parse::<u16>().is_ok_and(|port| port > 0) => {
-            Err(format!("{port:?} is no port: write a number from 1 to 65535"))
+            Err(format!("{port:?} is not a port: write a number from 1 to 65535"))
         }
-        _ if address.ends_with("/v1") => Err(format!("the URL is without /v1: {wanted}")),
+        _ if address.ends_with("/v1") => Err(format!("leave out /v1: {hint}")),
         _ => Ok(()),
     }
 }
 
-/// An id as a part of a path.
-fn encoded(id: &str) -> String {
+/// Percent-encodes an id as one path segment.
+fn percent_encoded(id: &str) -> String {
     id.bytes().fold(String::new(), |mut path, byte| {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => path.push(char::from(byte)),
@@ -282,17 +286,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_encoded_so_that_they_are_one_part_of_the_path() {
-        assert_eq!(encoded("customer-7_~"), "customer-7_~");
-        assert_eq!(encoded("../a b/ё?"), "%2E%2E%2Fa%20b%2F%D1%91%3F");
+    fn ids_are_encoded_as_one_path_segment() {
+        assert_eq!(percent_encoded("customer-7_~"), "customer-7_~");
+        assert_eq!(percent_encoded("../a b/ё?"), "%2E%2E%2Fa%20b%2F%D1%91%3F");
     }
 
-    /// A server that answers one request with `status`; returns what it was asked.
+    /// Starts a server that answers one request with `status`. Returns its URL and the thread, which returns the
+    /// request.
     fn server(status: &'static str) -> (String, std::thread::JoinHandle<String>) {
         use std::io::{Read, Write};
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = std::thread::spawn(move || {
+        let request = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = Vec::new();
             let mut part = [0; 1024];
@@ -303,70 +308,75 @@ mod tests {
             write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}").unwrap();
             String::from_utf8(request).unwrap().to_ascii_lowercase()
         });
-        (url, asked)
+        (url, request)
     }
 
     #[test]
-    fn a_token_is_borne_and_one_that_is_missing_or_wrong_is_told() {
-        let (url, asked) = server("401 Unauthorized");
-        let refused = Client::new(&url, Some("S3cret")).unwrap().models().unwrap_err();
-        assert_eq!(refused, format!("{url} asks for a token: --token-file FILE"));
-        assert!(asked.join().unwrap().contains("authorization: bearer s3cret\r\n"));
+    fn the_token_is_sent_and_a_rejected_token_is_reported() {
+        let (url, request) = server("401 Unauthorized");
+        let error = Client::new(&url, Some("S3cret")).unwrap().models().unwrap_err();
+        assert_eq!(error, format!("{url} requires a token: --token-file FILE"));
+        assert!(request.join().unwrap().contains("authorization: bearer s3cret\r\n"));
     }
 
     #[test]
-    fn something_that_is_no_service_is_told() {
-        let (url, asked) = server("200 OK");
-        assert!(Client::new(&url, None).unwrap().models().unwrap_err().contains("is it lifecycle?"));
-        assert!(!asked.join().unwrap().contains("authorization"));
+    fn a_server_other_than_lifecycle_is_reported() {
+        let (url, request) = server("200 OK");
+        assert!(Client::new(&url, None).unwrap().models().unwrap_err().contains("is this a lifecycle service?"));
+        assert!(!request.join().unwrap().contains("authorization"));
         for status in ["404 Not Found", "503 Service Unavailable"] {
-            let (url, asked) = server(status);
-            let told = Client::new(&url, None).unwrap().models().unwrap_err();
+            let (url, request) = server(status);
+            let error = Client::new(&url, None).unwrap().models().unwrap_err();
             let number = &status[..3];
-            assert_eq!(told, format!("{url}/v1/models answers {number}, and not as lifecycle does: is it lifecycle?"));
-            drop(asked.join());
+            assert_eq!(
+                error,
+                format!(
+                    "{url}/v1/models returned status {number} without a lifecycle error: is this a lifecycle service?"
+                )
+            );
+            drop(request.join());
         }
     }
 
     #[test]
-    fn only_plain_http_is_spoken() {
+    fn only_plain_http_is_supported() {
         let url = |url: &str| Client::new(url, None).map(|client| client.url().to_owned());
         assert_eq!(url("localhost:8080").as_deref(), Ok("http://localhost:8080"));
         assert_eq!(url("http://localhost:8080/lifecycle/").as_deref(), Ok("http://localhost:8080/lifecycle"));
-        assert!(url("https://localhost").unwrap_err().contains("https is not spoken here"));
+        assert!(url("https://localhost").unwrap_err().contains("https is not supported"));
         assert!(url("ftp://localhost").is_err());
     }
 
     #[test]
-    fn what_names_no_host_or_no_port_is_refused() {
-        let refused = |url: &str| Client::new(url, None).unwrap_err();
+    fn urls_without_a_host_or_a_valid_port_are_rejected() {
+        let rejected = |url: &str| Client::new(url, None).unwrap_err();
         for url in ["", "http://", "http:///v1", "http://:8080", " "] {
-            assert!(refused(url).contains("it names no host: write http://host:port"), "{url}: {}", refused(url));
+            assert!(rejected(url).contains("the host is missing: write http://host:port"), "{url}: {}", rejected(url));
         }
         for port in ["99999", "0", "", "http", "-1"] {
-            let told = refused(&format!("http://localhost:{port}"));
-            assert!(told.contains(&format!("{port:?} is no port: write a number from 1 to 65535")), "{told}");
+            let error = rejected(&format!("http://localhost:{port}"));
+            assert!(error.contains(&format!("{port:?} is not a port: write a number from 1 to 65535")), "{error}");
         }
-        assert!(refused("http://localhost:1?x=1").contains("nothing may follow"));
-        assert!(refused("http://localhost:1/v1/").contains("the URL is without /v1: write http://host:port"));
+        assert!(rejected("http://localhost:1?x=1").contains("query and fragment are not allowed"));
+        assert!(rejected("http://localhost:1/v1/").contains("leave out /v1: write http://host:port"));
         for url in ["localhost", "http://[::1]:8080", "http://[::1]", "http://localhost:8080/under/a/path/"] {
             assert!(Client::new(url, None).is_ok(), "{url}");
         }
     }
 
     #[test]
-    fn a_password_is_never_told() {
+    fn passwords_are_redacted() {
         for url in [
             "http://me:s3cr:e@t@127.0.0.1:9/x",
             "me:s3cr:e@t@127.0.0.1:9",
             "https://me:s3cr:e@t@host",
             "http://me:s3cr:e@t@",
         ] {
-            let told = match Client::new(url, None) {
+            let text = match Client::new(url, None) {
                 Ok(client) => client.url().to_owned() + &client.models().unwrap_err(),
-                Err(refused) => refused,
+                Err(error) => error,
             };
-            assert!(!told.contains("s3cr") && !told.contains("e@t") && told.contains("***@"), "{told}");
+            assert!(!text.contains("s3cr") && !text.contains("e@t") && text.contains("***@"), "{text}");
         }
     }
 }

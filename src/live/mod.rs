@@ -1,22 +1,22 @@
-//! The full-screen view of a running service: of any that answers over HTTP, and of the one in the demo.
+//! The full-screen view of a running service, used by `lifecycle demo` and `lifecycle top`.
 //!
-//! In parts that do not know each other: what a service [tells](Told), taken from its answers by a [client]; what
-//! the view [shows](View) at a moment, a function of what was told and of keys; how that is [drawn](draw()); and the
-//! [terminal], the only part that waits. Where there is no terminal, the same is told in plain [lines](Lines).
+//! A [client] polls the HTTP API and sends [updates](Update). The [view](View) is the state on display, a function of
+//! updates and keys; [`draw()`] renders it. The [terminal] runs the event loop. Only client and terminal block.
+//! Without a terminal, a [line printer](LinePrinter) prints the same updates as plain lines.
 
 pub mod client;
 mod draw;
-mod lines;
-mod log;
-mod metrics_page;
-mod pulse;
-mod state;
+mod format;
+mod line_printer;
+mod metrics_snapshot;
+mod recent_metrics;
 pub mod terminal;
-mod told;
-mod words;
+mod transition_log;
+mod update;
+mod view;
 
-pub use draw::{Look, draw};
-pub use lines::Lines;
-pub use metrics_page::Figures;
-pub use state::{Key, Pace, View, Wish};
-pub use told::{CustomerPage, ModelStages, Passed, StageName, Standing, Told};
+pub use draw::{Theme, draw};
+pub use line_printer::LinePrinter;
+pub use metrics_snapshot::MetricsSnapshot;
+pub use update::{CustomerPage, ModelStage, ModelStages, StandingRow, TransitionRow, Update};
+pub use view::{Action, ClockStatus, Key, View};

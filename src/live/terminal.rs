@@ -1,7 +1,7 @@
-//! Shows the view on a terminal: the only part that waits for keys and touches the screen.
+//! Runs the view on a terminal: reads keys and updates, draws frames.
 //!
-//! However it ends, the terminal is as it was before: on return, on an error, when any thread panics, and at the second
-//! signal through [`restore`].
+//! The terminal is always restored: on return, on an error, when any thread panics (ratatui's hook), and on the second
+//! signal, whose handler calls [`restore`].
 
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,30 +11,30 @@ use std::time::{Duration, Instant};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::draw::{Look, draw};
-use super::state::{Key, Pace, View, Wish};
-use super::told::Told;
+use super::draw::{Theme, draw};
+use super::update::Update;
+use super::view::{Action, ClockStatus, Key, View};
 
-/// How long is waited for a key before it is looked what was told.
-const KEY_PATIENCE: Duration = Duration::from_millis(50);
-/// How often the picture is drawn anew at least.
-const DRAW_PERIOD: Duration = Duration::from_millis(250);
+/// How long one iteration waits for a key, and so the maximum delay of an update.
+const KEY_TIMEOUT: Duration = Duration::from_millis(50);
+/// Redraw interval without updates or keys.
+const DRAW_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Whether standard output is a terminal that a full screen can be drawn on.
+/// Returns whether standard output is a terminal that supports a full-screen view.
 #[must_use]
-pub fn is_at_hand() -> bool {
+pub fn is_available() -> bool {
     let term = std::env::var("TERM").unwrap_or_default();
     io::stdout().is_terminal() && !term.is_empty() && term != "dumb"
 }
 
-/// What the environment says about colors and signs.
+/// Chooses colors and characters from `NO_COLOR` and the locale variables.
 #[must_use]
-pub fn look() -> Look {
+pub fn theme() -> Theme {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable);
-    Look {
+    Theme {
         has_color: variable("NO_COLOR").is_none(),
-        // Where nothing is said, as in containers, it is the terminal outside that counts.
+        // In most containers no locale is set. Then assume UTF-8, which the terminal of the user most likely supports.
         is_unicode: locale.is_none_or(|locale| {
             let locale = locale.to_ascii_lowercase();
             locale.contains("utf-8") || locale.contains("utf8")
@@ -42,26 +42,26 @@ pub fn look() -> Look {
     }
 }
 
-/// Gives the terminal back as it was.
+/// Restores the terminal: leaves the alternate screen and raw mode.
 pub fn restore() {
     ratatui::restore();
 }
 
-/// Shows `view` until `stop` is set, a key says so, or nothing is told any more. `pace` tells how the customers' time runs, where
-/// the view rules it; `grant` does what keys ask for.
+/// Shows `view` until `stop` is set, the user quits, or the sender of `updates` is gone. `clock_status` returns the
+/// state of the simulated clock if this program controls it. `perform` executes the actions that keys request.
 ///
 /// # Errors
-/// As of the terminal.
+/// The terminal could not be initialized, read or drawn on.
 pub fn show(
     view: &mut View,
-    look: Look,
-    told: &Receiver<Told>,
+    theme: Theme,
+    updates: &Receiver<Update>,
     stop: &AtomicBool,
-    pace: impl Fn() -> Option<Pace>,
-    mut grant: impl FnMut(Wish),
+    clock_status: impl Fn() -> Option<ClockStatus>,
+    mut perform: impl FnMut(Action),
 ) -> io::Result<()> {
     let mut terminal = ratatui::try_init()?;
-    let shown = run(&mut terminal, view, look, told, stop, pace, &mut grant);
+    let shown = run(&mut terminal, view, theme, updates, stop, clock_status, &mut perform);
     ratatui::restore();
     shown
 }
@@ -69,40 +69,40 @@ pub fn show(
 fn run(
     terminal: &mut DefaultTerminal,
     view: &mut View,
-    look: Look,
-    told: &Receiver<Told>,
+    theme: Theme,
+    updates: &Receiver<Update>,
     stop: &AtomicBool,
-    pace: impl Fn() -> Option<Pace>,
-    grant: &mut impl FnMut(Wish),
+    clock_status: impl Fn() -> Option<ClockStatus>,
+    perform: &mut impl FnMut(Action),
 ) -> io::Result<()> {
-    let begun = Instant::now();
+    let start = Instant::now();
     let mut draw_due = Duration::ZERO;
     while !stop.load(Ordering::Relaxed) {
-        let now = begun.elapsed();
+        let now = start.elapsed();
         let mut is_changed = now >= draw_due;
         loop {
-            match told.try_recv() {
-                Ok(told) => {
-                    view.hear(told, now);
+            match updates.try_recv() {
+                Ok(update) => {
+                    view.apply(update, now);
                     is_changed = true;
                 }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Ok(()),
             }
         }
-        view.pass(now, pace());
+        view.tick(now, clock_status());
         if is_changed {
-            terminal.draw(|frame| draw(view, look, frame))?;
-            draw_due = now + DRAW_PERIOD;
+            terminal.draw(|frame| draw(view, theme, frame))?;
+            draw_due = now + DRAW_INTERVAL;
         }
-        let mut patience = KEY_PATIENCE;
-        while event::poll(patience)? {
-            patience = Duration::ZERO;
+        let mut timeout = KEY_TIMEOUT;
+        while event::poll(timeout)? {
+            timeout = Duration::ZERO;
             draw_due = Duration::ZERO;
             let Some(key) = key(&event::read()?) else { continue };
             match view.press(key) {
-                Some(Wish::Quit) => return Ok(()),
-                Some(wish) => grant(wish),
+                Some(Action::Quit) => return Ok(()),
+                Some(action) => perform(action),
                 None => {}
             }
         }
@@ -110,7 +110,7 @@ fn run(
     Ok(())
 }
 
-/// The key of an event, if it is one that the view knows.
+/// Maps a terminal event to a key of the view; `None` for events that the view ignores.
 fn key(event: &Event) -> Option<Key> {
     let Event::Key(KeyEvent { code, modifiers, kind, .. }) = event else { return None };
     if *kind == KeyEventKind::Release {

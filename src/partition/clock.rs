@@ -1,34 +1,34 @@
-//! How far a partition's touchpoints have come, in event time.
+//! Stream time of a partition: the highest event time seen so far, and the watermark derived from it.
 
 use crate::lifecycle::time::{Duration, Timestamp};
 
-/// The event time that a partition has reached. Never runs backwards.
+/// The stream time of a partition. It never moves backwards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Clock {
-    reached: Option<Timestamp>,
+    stream_time: Option<Timestamp>,
 }
 
 impl Clock {
-    /// A clock that has reached `reached`.
+    /// Creates a clock at `stream_time`.
     #[must_use]
-    pub const fn at(reached: Option<Timestamp>) -> Self {
-        Self { reached }
+    pub const fn at(stream_time: Option<Timestamp>) -> Self {
+        Self { stream_time }
     }
 
-    /// The time of the latest touchpoint seen; `None` before the first.
+    /// The highest event time seen; `None` before the first touchpoint.
     #[must_use]
-    pub const fn reached(self) -> Option<Timestamp> {
-        self.reached
+    pub const fn stream_time(self) -> Option<Timestamp> {
+        self.stream_time
     }
 
-    /// Notes a touchpoint of `instant`.
+    /// Advances stream time to `instant`, unless it is already later.
     pub fn advance(&mut self, instant: Timestamp) {
-        self.reached = Some(self.reached.map_or(instant, |reached| reached.max(instant)));
+        self.stream_time = Some(self.stream_time.map_or(instant, |stream_time| stream_time.max(instant)));
     }
 
-    /// Up to when silent customers' wake-ups are due while touchpoints may still be on their way.
+    /// Returns stream time less `lateness`: wake-ups up to this instant may fire, since earlier touchpoints are late.
     #[must_use]
-    pub fn less(self, lateness: Duration) -> Option<Timestamp> {
-        self.reached.map(|reached| reached - lateness)
+    pub fn watermark(self, lateness: Duration) -> Option<Timestamp> {
+        self.stream_time.map(|stream_time| stream_time - lateness)
     }
 }

@@ -1,7 +1,7 @@
-//! The table of customers: compact records in a slab, an index by id, and the customers of the current batch.
+//! The table of customers: encoded records in a slab, an index by id, and working copies for the open batch.
 //!
-//! A customer that a batch touches is decoded once and stays aside until the batch is committed; the committed record is
-//! not touched before. So an abort is nothing but forgetting what stands aside.
+//! The first input of a batch that concerns a customer decodes its record into a working copy. The record stays
+//! unchanged until the batch is committed, so an abort only drops the working copies.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -9,327 +9,340 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::lifecycle::customer::{Customer, Rules, due};
+use crate::lifecycle::customer::{Customer, Rules, due_at};
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::FactOptions;
 
 use super::record::{self, Shape};
-use super::wakeups::Place;
+use super::wake_ups::CustomerSlot;
 
-/// No customer stands aside for this place.
-const NOWHERE: u32 = u32::MAX;
+/// The value of [`CustomerEntry::copy`] for a customer without a working copy.
+const NO_COPY: u32 = u32::MAX;
 
 /// The customers of a partition.
 #[derive(Debug)]
 pub(crate) struct Customers {
-    slots: Vec<Slot>,
-    free: Vec<Place>,
-    index: HashTable<Indexed>,
+    entries: Vec<CustomerEntry>,
+    free: Vec<CustomerSlot>,
+    index: HashTable<IndexEntry>,
     hasher: FixedState,
-    /// The customers of the current batch, the first `aside_count`; the others are spare, kept for their memory.
-    aside: Vec<Aside>,
-    aside_count: usize,
+    /// Working copies. The first `copies_used` belong to the open batch; the others are kept to reuse their
+    /// allocations.
+    copies: Vec<WorkingCopy>,
+    copies_used: usize,
     record_bytes: usize,
     committed: usize,
 }
 
-/// A customer in the index.
+/// An entry of the index.
 #[derive(Clone, Copy, Debug)]
-struct Indexed {
-    /// Of the id. Kept, so that growing does not read the id of every customer again, all over the memory.
+struct IndexEntry {
+    /// The hash of the id. Stored so that growing the index does not have to read every record.
     hash: u32,
-    place: Place,
+    slot: CustomerSlot,
 }
 
-impl Indexed {
-    /// The table takes its upper bits for itself, hence they have to be spread.
+impl IndexEntry {
+    /// Spreads the 32 bits over 64, since the table uses the upper bits as tags.
     fn spread(hash: u32) -> u64 {
         u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 }
 
 #[derive(Debug)]
-struct Slot {
-    /// As committed; empty for a free place and for a customer that only the current batch knows.
+struct CustomerEntry {
+    /// The committed record; empty for a free slot and for a customer created by the open batch.
     record: Box<[u8]>,
-    /// Where the customer stands aside, or [`NOWHERE`].
-    aside: u32,
-    /// The sweep in which the record was last written.
+    /// The index of the working copy, or [`NO_COPY`].
+    copy: u32,
+    /// The number of the sweep during which, or after which, the record was last written.
     sweep: u8,
 }
 
-/// A customer of the current batch.
+/// A decoded customer that the open batch may change.
 #[derive(Debug)]
-pub(crate) struct Aside {
-    pub(crate) place: Place,
+pub(crate) struct WorkingCopy {
+    pub(crate) slot: CustomerSlot,
     pub(crate) customer: Customer,
     pub(crate) is_changed: bool,
-    /// Whether the batch removes the customer. One of the same id that comes afterwards is new.
+    /// Whether the batch removes the customer. A later touchpoint with the same id creates a new one.
     pub(crate) is_removed: bool,
-    /// The record that the batch writes; empty until it is sealed.
-    sealed: Box<[u8]>,
+    /// The record that the batch writes; empty until `encode_changed`.
+    encoded: Box<[u8]>,
 }
 
 impl Customers {
     pub(crate) fn new() -> Self {
         Self {
-            slots: Vec::new(),
+            entries: Vec::new(),
             free: Vec::new(),
             index: HashTable::new(),
-            // Fixed: neither results nor their order may depend on it, and a restart may as well repeat.
+            // A fixed seed makes runs reproducible. No result or order depends on the hash.
             hasher: FixedState::default(),
-            aside: Vec::new(),
-            aside_count: 0,
+            copies: Vec::new(),
+            copies_used: 0,
             record_bytes: 0,
             committed: 0,
         }
     }
 
-    /// The place of the customer `id`, committed or of the current batch.
-    pub(crate) fn find(&self, id: &str) -> Option<Place> {
+    /// Returns the slot of the customer `id`, committed or created by the open batch.
+    pub(crate) fn find(&self, id: &str) -> Option<CustomerSlot> {
         let hash = self.hash(id);
-        let is_theirs = |indexed: &Indexed| indexed.hash == hash && self.is_at(indexed.place, id);
-        self.index.find(Indexed::spread(hash), is_theirs).map(|indexed| indexed.place)
+        let matches = |indexed: &IndexEntry| indexed.hash == hash && self.has_id(indexed.slot, id);
+        self.index.find(IndexEntry::spread(hash), matches).map(|indexed| indexed.slot)
     }
 
-    /// The customer `id`, set aside for the batch; a new one begins at `clock`. Also says whether it is new.
-    pub(crate) fn open(&mut self, id: &str, clock: Timestamp, rules: &Rules, shape: &Shape) -> (&mut Aside, bool) {
-        if let Some(place) = self.find(id) {
-            let aside = self.set_aside(place, rules, shape);
-            let is_new = std::mem::take(&mut aside.is_removed);
+    /// Returns the working copy of the customer `id`, created with its clock at `clock` if there is none. Also returns
+    /// whether the customer is new.
+    pub(crate) fn get_or_create(
+        &mut self,
+        id: &str,
+        clock: Timestamp,
+        rules: &Rules,
+        shape: &Shape,
+    ) -> (&mut WorkingCopy, bool) {
+        if let Some(slot) = self.find(id) {
+            let copy = self.working_copy(slot, rules, shape);
+            let is_new = std::mem::take(&mut copy.is_removed);
             if is_new {
-                aside.customer.reset(Arc::from(id), clock, &rules.models);
+                copy.customer.reset(Arc::from(id), clock, &rules.models);
             }
-            return (aside, is_new);
+            return (copy, is_new);
         }
-        let place = self.claim(id);
-        let aside = self.lay_aside(place, rules);
-        aside.customer.reset(Arc::from(id), clock, &rules.models);
-        (aside, true)
+        let slot = self.allocate(id);
+        let copy = self.new_working_copy(slot, rules);
+        copy.customer.reset(Arc::from(id), clock, &rules.models);
+        (copy, true)
     }
 
-    /// The customer at `place`, set aside for the batch.
-    pub(crate) fn set_aside(&mut self, place: Place, rules: &Rules, shape: &Shape) -> &mut Aside {
-        let index = self.slots[place as usize].aside;
-        if index != NOWHERE {
-            return &mut self.aside[index as usize];
+    /// Returns the working copy of the customer at `slot`; decodes its record if there is none yet.
+    pub(crate) fn working_copy(&mut self, slot: CustomerSlot, rules: &Rules, shape: &Shape) -> &mut WorkingCopy {
+        let index = self.entries[slot as usize].copy;
+        if index != NO_COPY {
+            return &mut self.copies[index as usize];
         }
-        let record = std::mem::take(&mut self.slots[place as usize].record);
-        let aside = self.lay_aside(place, rules);
-        read_own(&record, rules, shape, &mut aside.customer);
-        let index = self.slots[place as usize].aside;
-        self.slots[place as usize].record = record;
-        &mut self.aside[index as usize]
+        let record = std::mem::take(&mut self.entries[slot as usize].record);
+        let copy = self.new_working_copy(slot, rules);
+        read_trusted(&record, rules, shape, &mut copy.customer);
+        let index = self.entries[slot as usize].copy;
+        self.entries[slot as usize].record = record;
+        &mut self.copies[index as usize]
     }
 
-    /// A committed customer, decoded.
-    pub(crate) fn committed(&self, place: Place, rules: &Rules, shape: &Shape) -> Option<Customer> {
-        let record = &self.slots[place as usize].record;
+    /// Decodes the committed record at `slot`.
+    pub(crate) fn committed(&self, slot: CustomerSlot, rules: &Rules, shape: &Shape) -> Option<Customer> {
+        let record = &self.entries[slot as usize].record;
         if record.is_empty() {
             return None;
         }
         let mut customer = Customer::new(Arc::from(""), Timestamp::MIN, &rules.models);
-        read_own(record, rules, shape, &mut customer);
+        read_trusted(record, rules, shape, &mut customer);
         Some(customer)
     }
 
-    /// When the customer at `place` is to be looked at, the current batch included.
-    pub(crate) fn due(&self, place: Place, options: &FactOptions) -> Option<(Timestamp, Arc<str>)> {
-        let slot = self.slots.get(place as usize)?;
-        if slot.aside != NOWHERE {
-            let Aside { customer, is_removed, .. } = &self.aside[slot.aside as usize];
-            let instant = customer.due(options).filter(|_| !is_removed);
+    /// Returns the instant at which the customer at `slot` next wakes up or is forgotten, and its id. Includes changes
+    /// of the open batch.
+    pub(crate) fn due_at(&self, slot: CustomerSlot, options: &FactOptions) -> Option<(Timestamp, Arc<str>)> {
+        let entry = self.entries.get(slot as usize)?;
+        if entry.copy != NO_COPY {
+            let WorkingCopy { customer, is_removed, .. } = &self.copies[entry.copy as usize];
+            let instant = customer.due_at(options).filter(|_| !is_removed);
             return instant.map(|instant| (instant, Arc::clone(&customer.id)));
         }
-        let head = record::read_head(&slot.record)?;
-        due(head.wake_up, head.heard_at, options).map(|instant| (instant, Arc::from(head.customer_id)))
+        let head = record::read_head(&entry.record)?;
+        due_at(head.wake_up, head.last_active_at, options).map(|instant| (instant, Arc::from(head.customer_id)))
     }
 
-    /// Whether the current batch removes the customer at `place`.
-    pub(crate) fn is_removed(&self, place: Place) -> bool {
-        let index = self.slots[place as usize].aside;
-        index != NOWHERE && self.aside[index as usize].is_removed
+    /// Whether the open batch removes the customer at `slot`.
+    pub(crate) fn is_removed(&self, slot: CustomerSlot) -> bool {
+        let index = self.entries[slot as usize].copy;
+        index != NO_COPY && self.copies[index as usize].is_removed
     }
 
-    /// Writes the records of the batch's changed customers, each given to `write` as well.
-    pub(crate) fn seal(&mut self, rules: &Rules, mut write: impl FnMut(&[u8])) {
+    /// Encodes the changed customers of the open batch, and passes each record to `write`.
+    pub(crate) fn encode_changed(&mut self, rules: &Rules, mut write: impl FnMut(&[u8])) {
         let mut buffer = Vec::with_capacity(512);
-        for aside in self.aside[..self.aside_count].iter_mut().filter(|aside| aside.is_changed) {
+        for copy in self.copies[..self.copies_used].iter_mut().filter(|copy| copy.is_changed) {
             buffer.clear();
-            if !aside.is_removed {
-                record::write(
-                    &aside.customer,
-                    &rules.models.layout.number_is_time,
-                    rules.options.currency,
-                    &mut buffer,
-                );
+            if !copy.is_removed {
+                record::write(&copy.customer, &rules.models.layout.number_is_time, rules.options.currency, &mut buffer);
                 write(&buffer);
-                aside.sealed = buffer.as_slice().into();
-            } else if !self.slots[aside.place as usize].record.is_empty() {
-                record::write_removal(&aside.customer.id, &mut buffer);
+                copy.encoded = buffer.as_slice().into();
+            } else if !self.entries[copy.slot as usize].record.is_empty() {
+                record::write_removal(&copy.customer.id, &mut buffer);
                 write(&buffer);
             }
         }
     }
 
-    /// The sealed records become the committed ones, last written in `sweep`.
+    /// Replaces the committed records by the encoded ones, and marks them as written by `sweep`.
     pub(crate) fn commit(&mut self, sweep: u8) {
-        for index in 0..self.aside_count {
-            let Aside { place, is_changed, is_removed, .. } = self.aside[index];
+        for index in 0..self.copies_used {
+            let WorkingCopy { slot, is_changed, is_removed, .. } = self.copies[index];
             if is_removed {
-                self.release(place, &Arc::clone(&self.aside[index].customer.id));
+                self.release(slot, &Arc::clone(&self.copies[index].customer.id));
             }
-            let aside = &mut self.aside[index];
-            let slot = &mut self.slots[place as usize];
-            slot.aside = NOWHERE;
+            let copy = &mut self.copies[index];
+            let entry = &mut self.entries[slot as usize];
+            entry.copy = NO_COPY;
             if is_removed {
-                self.committed -= usize::from(!slot.record.is_empty());
-                self.record_bytes -= slot.record.len();
-                slot.record = Box::default();
+                self.committed -= usize::from(!entry.record.is_empty());
+                self.record_bytes -= entry.record.len();
+                entry.record = Box::default();
             } else if is_changed {
-                assert!(!aside.sealed.is_empty(), "a batch is sealed before it is committed");
-                self.committed += usize::from(slot.record.is_empty());
-                self.record_bytes = self.record_bytes - slot.record.len() + aside.sealed.len();
-                slot.record = std::mem::take(&mut aside.sealed);
-                slot.sweep = sweep;
+                assert!(!copy.encoded.is_empty(), "a batch is encoded before it is committed");
+                self.committed += usize::from(entry.record.is_empty());
+                self.record_bytes = self.record_bytes - entry.record.len() + copy.encoded.len();
+                entry.record = std::mem::take(&mut copy.encoded);
+                entry.sweep = sweep;
             }
         }
-        self.aside_count = 0;
+        self.copies_used = 0;
     }
 
-    /// Forgets the batch. `undone` is given each of its customers as committed: the place, the id and when it is to be looked at; a
-    /// customer that only the batch knew comes without either.
+    /// Drops the open batch. Calls `undone` for each of its customers: with the slot, and with the committed id and due
+    /// instant, or `None` if the batch created the customer.
     pub(crate) fn abort(
         &mut self,
         options: &FactOptions,
-        mut undone: impl FnMut(Place, Option<(&str, Option<Timestamp>)>),
+        mut undone: impl FnMut(CustomerSlot, Option<(&str, Option<Timestamp>)>),
     ) {
-        for index in 0..self.aside_count {
-            let place = self.aside[index].place;
-            let is_new = self.slots[place as usize].record.is_empty();
+        for index in 0..self.copies_used {
+            let slot = self.copies[index].slot;
+            let is_new = self.entries[slot as usize].record.is_empty();
             if is_new {
-                self.release(place, &Arc::clone(&self.aside[index].customer.id));
+                self.release(slot, &Arc::clone(&self.copies[index].customer.id));
             }
-            self.slots[place as usize].aside = NOWHERE;
-            let head = record::read_head(&self.slots[place as usize].record);
-            undone(place, head.map(|head| (head.customer_id, due(head.wake_up, head.heard_at, options))));
-            self.aside[index].sealed = Box::default();
+            self.entries[slot as usize].copy = NO_COPY;
+            let head = record::read_head(&self.entries[slot as usize].record);
+            undone(slot, head.map(|head| (head.customer_id, due_at(head.wake_up, head.last_active_at, options))));
+            self.copies[index].encoded = Box::default();
         }
-        self.aside_count = 0;
+        self.copies_used = 0;
     }
 
-    /// Puts a committed record into the table. Returns its place, and the older record of the same customer, if there is one.
-    pub(crate) fn put(&mut self, id: &str, record: &[u8], sweep: u8) -> (Place, Option<Box<[u8]>>) {
+    /// Inserts a committed record. Returns its slot, and the record of the same customer that it replaces.
+    pub(crate) fn put(&mut self, id: &str, record: &[u8], sweep: u8) -> (CustomerSlot, Option<Box<[u8]>>) {
         let found = self.find(id);
-        let place = found.unwrap_or_else(|| {
+        let slot = found.unwrap_or_else(|| {
             self.committed += 1;
-            self.claim(id)
+            self.allocate(id)
         });
-        let slot = &mut self.slots[place as usize];
-        self.record_bytes = self.record_bytes - slot.record.len() + record.len();
-        slot.sweep = sweep;
-        let older = std::mem::replace(&mut slot.record, record.into());
-        (place, found.map(|_| older))
+        let entry = &mut self.entries[slot as usize];
+        self.record_bytes = self.record_bytes - entry.record.len() + record.len();
+        entry.sweep = sweep;
+        let older = std::mem::replace(&mut entry.record, record.into());
+        (slot, found.map(|_| older))
     }
 
-    /// Removes a committed customer, if there is one of that id. Returns its place and its record.
-    pub(crate) fn remove(&mut self, id: &str) -> Option<(Place, Box<[u8]>)> {
-        let place = self.find(id)?;
-        self.release(place, id);
-        let record = std::mem::take(&mut self.slots[place as usize].record);
+    /// Removes the committed customer `id`. Returns its slot and its record, if it existed.
+    pub(crate) fn remove(&mut self, id: &str) -> Option<(CustomerSlot, Box<[u8]>)> {
+        let slot = self.find(id)?;
+        self.release(slot, id);
+        let record = std::mem::take(&mut self.entries[slot as usize].record);
         self.record_bytes -= record.len();
         self.committed -= 1;
-        Some((place, record))
+        Some((slot, record))
     }
 
-    /// The committed record at `place`; empty where there is none.
-    pub(crate) fn record(&self, place: Place) -> &[u8] {
-        &self.slots[place as usize].record
+    /// Returns the committed record at `slot`; empty if there is none.
+    pub(crate) fn record(&self, slot: CustomerSlot) -> &[u8] {
+        &self.entries[slot as usize].record
     }
 
-    /// Whether the committed customer at `place` has still to be written by the sweep `sweep`, and no batch writes it anyway.
-    pub(crate) fn awaits_sweep(&self, place: Place, sweep: u8) -> bool {
-        let slot = &self.slots[place as usize];
-        let is_written_anyway = slot.aside != NOWHERE && self.aside[slot.aside as usize].is_changed;
-        !slot.record.is_empty() && slot.sweep != sweep && !is_written_anyway
+    /// Whether the sweep `sweep` still has to write the customer at `slot`: it is committed, not yet written by this
+    /// sweep, and not changed by the open batch.
+    pub(crate) fn awaits_sweep(&self, slot: CustomerSlot, sweep: u8) -> bool {
+        let entry = &self.entries[slot as usize];
+        let is_changed = entry.copy != NO_COPY && self.copies[entry.copy as usize].is_changed;
+        !entry.record.is_empty() && entry.sweep != sweep && !is_changed
     }
 
-    /// Notes that the sweep `sweep` has written the customers at `places`.
-    pub(crate) fn mark_swept(&mut self, places: &[Place], sweep: u8) {
-        for &place in places {
-            self.slots[place as usize].sweep = sweep;
+    /// Marks the customers at `slots` as written by the sweep `sweep`.
+    pub(crate) fn mark_swept(&mut self, slots: &[CustomerSlot], sweep: u8) {
+        for &slot in slots {
+            self.entries[slot as usize].sweep = sweep;
         }
     }
 
-    /// How many places there are, free ones included.
-    pub(crate) fn places(&self) -> Place {
-        Place::try_from(self.slots.len()).expect("places are limited")
+    /// Returns the number of slots, including free ones.
+    pub(crate) fn slot_count(&self) -> CustomerSlot {
+        CustomerSlot::try_from(self.entries.len()).expect("fewer than 2^32 customers")
     }
 
-    /// How many committed customers.
+    /// Returns the number of committed customers.
     pub(crate) fn len(&self) -> usize {
         self.committed
     }
 
-    /// Bytes of the committed records alone.
+    /// Returns the size of the committed records, in bytes.
     pub(crate) fn record_bytes(&self) -> usize {
         self.record_bytes
     }
 
-    /// Bytes of memory: records with the allocator's share, slots, index. What stands aside belongs to the batch.
+    /// Returns the memory used, in bytes: records with allocator overhead, entries and index, without the open batch.
     pub(crate) fn bytes(&self) -> usize {
         let records = self.record_bytes + self.committed * 16;
-        records + self.slots.capacity() * size_of::<Slot>() + self.index.allocation_size()
+        records + self.entries.capacity() * size_of::<CustomerEntry>() + self.index.allocation_size()
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is one")]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower 32 bits are enough for the index")]
     fn hash(&self, id: &str) -> u32 {
         self.hasher.hash_one(id) as u32
     }
 
-    fn is_at(&self, place: Place, id: &str) -> bool {
-        let slot = &self.slots[place as usize];
-        match slot.aside {
-            NOWHERE => record::is_of(&slot.record, id),
-            standing => &*self.aside[standing as usize].customer.id == id,
+    fn has_id(&self, slot: CustomerSlot, id: &str) -> bool {
+        let entry = &self.entries[slot as usize];
+        match entry.copy {
+            NO_COPY => record::belongs_to(&entry.record, id),
+            copy => &*self.copies[copy as usize].customer.id == id,
         }
     }
 
-    /// A place for a new customer. It can be found once it stands aside or has a record.
-    fn claim(&mut self, id: &str) -> Place {
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { record: Box::default(), aside: NOWHERE, sweep: 0 });
-            Place::try_from(self.slots.len() - 1).expect("places are limited")
+    /// Allocates a slot for a new customer and adds it to the index. The caller must then store a working copy or a
+    /// record in the slot, since `find` reads the id from there.
+    fn allocate(&mut self, id: &str) -> CustomerSlot {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(CustomerEntry { record: Box::default(), copy: NO_COPY, sweep: 0 });
+            CustomerSlot::try_from(self.entries.len() - 1).expect("fewer than 2^32 customers")
         });
         let hash = self.hash(id);
-        self.index.insert_unique(Indexed::spread(hash), Indexed { hash, place }, |other| Indexed::spread(other.hash));
-        place
+        self.index
+            .insert_unique(IndexEntry::spread(hash), IndexEntry { hash, slot }, |other| IndexEntry::spread(other.hash));
+        slot
     }
 
-    fn release(&mut self, place: Place, id: &str) {
-        let hash = Indexed::spread(self.hash(id));
-        if let Ok(entry) = self.index.find_entry(hash, |other| other.place == place) {
+    fn release(&mut self, slot: CustomerSlot, id: &str) {
+        let hash = IndexEntry::spread(self.hash(id));
+        if let Ok(entry) = self.index.find_entry(hash, |other| other.slot == slot) {
             entry.remove();
         }
-        self.free.push(place);
+        self.free.push(slot);
     }
 
-    fn lay_aside(&mut self, place: Place, rules: &Rules) -> &mut Aside {
-        let index = self.aside_count;
-        if index == self.aside.len() {
+    fn new_working_copy(&mut self, slot: CustomerSlot, rules: &Rules) -> &mut WorkingCopy {
+        let index = self.copies_used;
+        if index == self.copies.len() {
             let customer = Customer::new(Arc::from(""), Timestamp::MIN, &rules.models);
-            self.aside.push(Aside { place, customer, is_changed: false, is_removed: false, sealed: Box::default() });
+            self.copies.push(WorkingCopy {
+                slot,
+                customer,
+                is_changed: false,
+                is_removed: false,
+                encoded: Box::default(),
+            });
         }
-        self.aside_count += 1;
-        self.slots[place as usize].aside = u32::try_from(index).expect("batches are limited");
-        let aside = &mut self.aside[index];
-        (aside.place, aside.is_changed, aside.is_removed) = (place, false, false);
-        aside
+        self.copies_used += 1;
+        self.entries[slot as usize].copy = u32::try_from(index).expect("fewer than 2^32 customers in a batch");
+        let copy = &mut self.copies[index];
+        (copy.slot, copy.is_changed, copy.is_removed) = (slot, false, false);
+        copy
     }
 }
 
-/// Reads a record that this process wrote or took over.
-pub(super) fn read_own(bytes: &[u8], rules: &Rules, shape: &Shape, customer: &mut Customer) {
-    record::read(bytes, shape, rules.options.currency, customer).expect("records are checked when they are taken over");
-    customer.facts.read_orders(&rules.models.layout, &rules.options);
+/// Decodes a record that this process wrote, or checked during a restore. Panics on an invalid record.
+pub(super) fn read_trusted(bytes: &[u8], rules: &Rules, shape: &Shape, customer: &mut Customer) {
+    record::read(bytes, shape, rules.options.currency, customer).expect("records are checked when they are restored");
+    customer.facts.derive_order_aggregates(&rules.models.layout, &rules.options);
 }

@@ -1,46 +1,43 @@
-//! Everything that a partition asks of the world, collected until the batch is committed.
+//! The effects of a partition: its output, collected until the transaction is committed.
 
 use std::ops::{AddAssign, Sub};
 
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::Transition;
 
-use super::input::Rejected;
+use super::input::DeadLetter;
 
-/// What a batch of inputs leads to. Cleared by whoever commits it, or dropped with the batch.
+/// The output of a batch of inputs. The runtime publishes it in the transaction of the batch, or drops it on an abort.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// To be published, in this order.
+    /// Transitions to publish, in order of publication.
     pub transitions: Vec<Transition>,
-    /// To be set aside, in this order.
+    /// Dead letters to publish, in input order.
     pub dead_letters: Vec<DeadLetter>,
-    /// When the wake-ups that were worked off had been due.
-    pub woken: Vec<Timestamp>,
-    /// What to count once the batch is committed.
+    /// The scheduled instants of the wake-ups that fired.
+    pub wake_ups_fired: Vec<Timestamp>,
+    /// Counts to add to the metrics when the batch is committed.
     pub tally: Tally,
 }
 
-/// A record to be set aside. The runtime keeps the record itself.
-pub type DeadLetter = Rejected;
-
-/// Counts of a batch: `consumed = applied + duplicates + dead letters`.
+/// Counts of a batch. Invariant: `consumed = applied + duplicates + dead letters`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
-    /// Touchpoints and rejected records.
+    /// Records consumed: touchpoints and dead letters.
     pub consumed: u64,
-    /// Touchpoints folded into facts.
+    /// Touchpoints applied to their customer.
     pub applied: u64,
-    /// Touchpoints that the customer had already.
+    /// Touchpoints with an `event_id` that the customer already had.
     pub duplicates: u64,
     /// Applied touchpoints older than their customer's clock.
     pub late: u64,
-    /// Applied touchpoints of a type that nobody named.
+    /// Applied touchpoints of a type that neither the catalogue nor a model names.
     pub unknown_types: u64,
-    /// Wake-ups worked off.
+    /// Wake-ups fired.
     pub wake_ups: u64,
-    /// Customers removed because they asked for it.
+    /// Customers removed by an erasure touchpoint.
     pub erased: u64,
-    /// Customers removed because they never ordered and were silent for too long.
+    /// Customers removed because they never ordered and were inactive for too long.
     pub forgotten: u64,
 }
 
@@ -57,7 +54,7 @@ impl AddAssign for Tally {
     }
 }
 
-/// What was counted since `earlier`.
+/// Returns the counts added since `earlier`.
 impl Sub for Tally {
     type Output = Self;
     fn sub(self, earlier: Self) -> Self {

@@ -1,41 +1,41 @@
-//! Everything that can happen to a partition.
+//! The inputs of a partition: everything that can happen to it.
 
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::Touchpoint;
 
-/// Something that happens to a partition.
+/// An input of a partition.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// A record that is a touchpoint.
+    /// A valid touchpoint.
     Touchpoint(&'a Touchpoint<'a>),
-    /// A record that is none.
-    Rejected(Rejected),
-    /// The clock may have moved: work off wake-ups due up to `until`, `wake_ups_max` at most.
+    /// A record that is not a valid touchpoint.
+    DeadLetter(DeadLetter),
+    /// Time may have advanced: fires the wake-ups that are due by `until`, at most `wake_ups_max` of them.
     TimePassed {
-        /// The partition's clock.
+        /// The watermark: stream time or wall time, less the lateness.
         until: Timestamp,
-        /// After how many wake-ups to return, so that live touchpoints keep their latency.
+        /// Bounds the work of one input, so that touchpoints do not wait behind a backlog of wake-ups.
         wake_ups_max: usize,
     },
 }
 
-/// Where a record was read: its offset in the input partition, or its line in a file (from 1).
+/// The position of a record in its source: its offset in the input partition, or its line in a file, starting at 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Position(pub i64);
 
-/// A record that is set aside.
+/// A record that could not be applied, to be published to the dead-letter topic. The runtime keeps the record itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rejected {
-    /// Where it was read.
+pub struct DeadLetter {
+    /// The position of the record in its source.
     pub position: Position,
-    /// Why.
-    pub reason: Reason,
+    /// Why it could not be applied.
+    pub reason: DeadLetterReason,
 }
 
-/// Why a record is set aside. The names are a contract: dead-letter headers and metric labels bear them.
+/// Why a record is a dead letter. The names are a contract: dead-letter headers and metric labels carry them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Reason {
-    /// No value at all, or an empty one.
+pub enum DeadLetterReason {
+    /// The value is missing or empty.
     Empty,
     /// Larger than `touchpoints.bytes_max`.
     TooLarge,
@@ -43,18 +43,18 @@ pub enum Reason {
     NotUtf8,
     /// Not JSON, or not an object.
     NotJson,
-    /// A field is missing or empty that must be there.
+    /// A required field is missing or empty.
     MissingField,
-    /// A field is of the wrong type or form (a time, an amount, a currency).
+    /// A field has the wrong type or format (a time, an amount, a currency).
     BadField,
     /// The customer id is missing or empty.
     NoCustomer,
-    /// Further in the future than `clock.max_ahead` allows.
+    /// `occurred_at` is further in the future than `clock.max_ahead` allows.
     InFuture,
 }
 
-impl Reason {
-    /// Every reason.
+impl DeadLetterReason {
+    /// All reasons.
     pub const ALL: [Self; 8] = [
         Self::Empty,
         Self::TooLarge,
@@ -66,7 +66,7 @@ impl Reason {
         Self::InFuture,
     ];
 
-    /// The name in headers and metrics.
+    /// Returns the name used in headers and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,25 +1,25 @@
-//! One partition as a deterministic machine: the same inputs give the same effects, always.
+//! One partition as a deterministic state machine: the same inputs always produce the same effects.
 //!
-//! Pure and synchronous. The runtime feeds it [`Input`]s, publishes its [`Effects`], and says whether the batch
-//! was committed; until then every change can be undone.
+//! Pure and synchronous. The runtime passes in [`Input`]s, publishes the [`Effects`], and reports whether the
+//! transaction was committed or aborted. Until it is committed, every change can be undone.
 
-mod batch;
+mod changelog_batch;
 mod clock;
 mod customers;
 mod effects;
 mod input;
+mod layout_migration;
 mod machine;
-mod population;
 mod record;
 mod snapshot;
-mod translation;
+mod stage_counts;
 mod view;
-mod wakeups;
+mod wake_ups;
 
-pub use batch::{Batch, Restored, StoredLayout, StoredModel};
+pub use changelog_batch::{ChangelogBatch, RestoreCounts, StoredLayout, StoredModel};
 pub use clock::Clock;
-pub use effects::{DeadLetter, Effects, Tally};
-pub use input::{Input, Position, Reason, Rejected};
+pub use effects::{Effects, Tally};
+pub use input::{DeadLetter, DeadLetterReason, Input, Position};
 pub use machine::Partition;
 pub use snapshot::{Forecast, Snapshot};
-pub use view::{Because, CustomerView, FactView, ModelView, WhyView};
+pub use view::{ConditionView, CustomerView, ExplanationView, FactView, ModelView};

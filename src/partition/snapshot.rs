@@ -1,7 +1,7 @@
-//! A customer as committed, apart from its partition: it can be read, and sent ahead in time, on another thread.
+//! A snapshot of one committed customer, which another thread can read and use for a forecast.
 //!
-//! A copy of the committed record and nothing else, so that taking one costs the partition's owner a look-up and a copy. What it
-//! is asked afterwards changes nothing anywhere.
+//! It holds a copy of the encoded record, so taking one costs the worker only a lookup and a copy. Decoding and
+//! forecasting happen on the thread of the caller and do not affect the partition.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::lifecycle::id::StableId;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::Transition;
 
-use super::customers::read_own;
+use super::customers::read_trusted;
 use super::record::Shape;
-use super::view::{CustomerView, WhyView};
+use super::view::{CustomerView, ExplanationView};
 
-/// A customer as committed.
+/// A copy of one committed customer.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     record: Box<[u8]>,
@@ -23,12 +23,13 @@ pub struct Snapshot {
     added: Box<[(StableId, Timestamp)]>,
 }
 
-/// What is published of a customer that stays silent.
+/// The transitions of a customer under the assumption that no touchpoint arrives.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Forecast {
-    /// In the order of publication. The record's own words, ids and numbers included.
+    /// In the order of publication, with the ids and sequence numbers that they will have.
     pub transitions: Vec<Transition>,
-    /// The wake-up that was not looked at any more; `None` when time alone changes nothing after the last one.
+    /// The first wake-up that the forecast does not include; `None` if time alone changes nothing after the last
+    /// transition.
     pub cut_at: Option<Timestamp>,
 }
 
@@ -37,20 +38,20 @@ impl Snapshot {
         Self { record: record.into(), rules: rules.clone(), shape: Arc::clone(shape), added: added.into() }
     }
 
-    /// The customer with facts by name.
+    /// Returns the customer with its facts by name.
     #[must_use]
     pub fn view(&self) -> CustomerView {
         CustomerView::of(&self.customer(), &self.rules, &self.added)
     }
 
-    /// Why the customer stands where it does: by model, in the order of the configuration.
+    /// Explains the customer's stage and signals in each model, in the order of the configuration.
     #[must_use]
-    pub fn why(&self) -> Vec<WhyView> {
-        WhyView::of(&self.customer(), &self.rules.models)
+    pub fn explanations(&self) -> Vec<ExplanationView> {
+        ExplanationView::of(&self.customer(), &self.rules.models)
     }
 
-    /// What is published up to `until` if the customer stays silent: its wake-ups, `wake_ups_max` at most, worked off as its
-    /// partition would.
+    /// Forecasts the transitions up to `until` if no touchpoint arrives: fires at most `wake_ups_max` wake-ups of the
+    /// customer, as its partition would.
     #[must_use]
     pub fn forecast(&self, until: Timestamp, wake_ups_max: usize) -> Forecast {
         let mut customer = self.customer();
@@ -61,7 +62,7 @@ impl Snapshot {
             }
         }
         transitions.retain(|transition| !transition.is_muted);
-        // Whoever is forgotten first is not woken any more.
+        // A customer that is forgotten before its next wake-up does not wake.
         let forgotten_at = customer.forgotten_at(&self.rules.options);
         let cut_at = customer.wake_up.filter(|&due| forgotten_at.is_none_or(|end| due < end));
         Forecast { transitions, cut_at }
@@ -69,7 +70,7 @@ impl Snapshot {
 
     fn customer(&self) -> Customer {
         let mut customer = Customer::new(Arc::from(""), Timestamp::MIN, &self.rules.models);
-        read_own(&self.record, &self.rules, &self.shape, &mut customer);
+        read_trusted(&self.record, &self.rules, &self.shape, &mut customer);
         customer
     }
 }

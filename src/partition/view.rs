@@ -1,73 +1,74 @@
-//! A customer as committed, for people: facts by name, what was published last, and why it holds.
+//! Views of a committed customer for the API and the CLI: facts by name, what was last published, and the reasons.
 
-use crate::lifecycle::author::values;
 use crate::lifecycle::condition::Condition;
 use crate::lifecycle::customer::{Customer, Rules};
 use crate::lifecycle::evaluate::evaluate;
-use crate::lifecycle::fact::FactsAt;
+use crate::lifecycle::fact::FactInputs;
 use crate::lifecycle::id::{StableId, StageIndex};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::transition::{OrdersSummary, OwnedValue};
+use crate::lifecycle::transition_builder::values;
 use crate::lifecycle::value::{Horizon, Inputs, Slot};
 
-use super::batch::counts_since;
+use super::changelog_batch::counts_since;
 
-/// A customer as committed.
+/// A committed customer.
 #[derive(Clone, PartialEq, Debug)]
 pub struct CustomerView {
-    /// Whose facts these are.
+    /// The id of the customer.
     pub customer_id: Box<str>,
-    /// The latest instant applied.
+    /// The customer's clock; see [`Customer::clock`].
     pub clock: Timestamp,
-    /// When time alone may next change something.
+    /// The next instant at which time alone may change the standing.
     pub next_wake_up: Option<Timestamp>,
-    /// When the customer is forgotten, if nothing more is heard of them.
+    /// When the customer is removed if no touchpoint arrives until then; `None` if never.
     pub forgotten_at: Option<Timestamp>,
-    /// At the customer's clock; absent ones included.
+    /// All facts, evaluated at the customer's clock, including absent ones.
     pub facts: Vec<FactView>,
-    /// The valid orders.
+    /// Aggregates over the valid orders.
     pub orders: OrdersSummary,
-    /// By model, in the order of the configuration.
+    /// One per model, in the order of the configuration.
     pub models: Vec<ModelView>,
 }
 
 /// A fact of a customer.
 #[derive(Clone, PartialEq, Debug)]
 pub struct FactView {
-    /// As the models write it.
+    /// The expression of the fact, as models write it.
     pub name: Box<str>,
-    /// What it is.
+    /// Its value.
     pub value: OwnedValue,
-    /// Since when it counts, where a model was edited when there were customers already; otherwise from the beginning.
+    /// The stream time since which the fact is counted, if it was added when the partition already had customers;
+    /// `None` means always.
     pub counts_since: Option<Timestamp>,
 }
 
 /// What was last published of a customer in one model.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ModelView {
-    /// The stage; `None` when none holds.
+    /// The stage; `None` if the customer is in no stage.
     pub stage: Option<StageIndex>,
     /// The instant of the latest move; `None` before the first.
     pub since: Option<Timestamp>,
-    /// How many publications so far.
+    /// The sequence number of the latest transition; 0 if there was none.
     pub sequence: u64,
     /// The signals that are on, by index.
     pub signals: Vec<usize>,
     /// The milestones reached, by index.
     pub milestones: Vec<usize>,
-    /// The highest number published of each counter.
+    /// The highest published value of each counter.
     pub counters: Vec<i64>,
 }
 
 impl CustomerView {
-    /// What `customer` is known by; `added` are the facts that count since a certain instant only.
+    /// Builds the view of `customer`. `added` has the facts that are counted only since a certain instant.
     pub(crate) fn of(customer: &Customer, rules: &Rules, added: &[(StableId, Timestamp)]) -> Self {
         let models = &*rules.models;
         let forgotten_at = customer.forgotten_at(&rules.options);
-        let facts_at = FactsAt { layout: &models.layout, facts: &customer.facts };
+        let inputs = FactInputs { layout: &models.layout, facts: &customer.facts };
         let facts = (0..).zip(&models.layout.definitions).map(|(slot, definition)| {
-            let value = facts_at.read(Slot(slot), customer.clock, &mut Horizon::NEVER.clone());
+            let value = inputs.read(Slot(slot), customer.clock, &mut Horizon::NEVER.clone());
             FactView {
                 name: definition.text.clone(),
                 value: OwnedValue::from(value),
@@ -94,29 +95,29 @@ impl CustomerView {
     }
 }
 
-/// Why a customer stands where it does in one model, as of its clock.
+/// Why a customer has its stage and signals in one model, as of its clock.
 #[derive(Clone, PartialEq, Debug)]
-pub struct WhyView {
-    /// The condition of the stage; `None` when no stage's condition holds.
-    pub stage: Option<Because>,
+pub struct ExplanationView {
+    /// The condition of the stage; `None` if the customer is in no stage.
+    pub stage: Option<ConditionView>,
     /// The conditions of the signals that are on, in the order of [`ModelView::signals`].
-    pub signals: Vec<Because>,
+    pub signals: Vec<ConditionView>,
 }
 
-/// A condition that holds, and what it reads.
+/// A condition that holds, and the values it reads.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Because {
-    /// As its author wrote it.
+pub struct ConditionView {
+    /// The text of the condition in the model file.
     pub condition: Box<str>,
-    /// By name.
+    /// The values read, each with the name of its fact.
     pub values: Vec<(Box<str>, OwnedValue)>,
 }
 
-impl WhyView {
-    /// By model, in the order of the configuration.
+impl ExplanationView {
+    /// Explains each model, in the order of the configuration.
     pub(crate) fn of(customer: &Customer, models: &ModelSet) -> Vec<Self> {
-        let facts = FactsAt { layout: &models.layout, facts: &customer.facts };
-        let because = |condition: &Condition| Because {
+        let facts = FactInputs { layout: &models.layout, facts: &customer.facts };
+        let explain = |condition: &Condition| ConditionView {
             condition: condition.text.clone(),
             values: values(condition, &facts, customer.clock),
         };
@@ -124,26 +125,26 @@ impl WhyView {
         standings
             .map(|(model, published)| {
                 let signals = model.signals.iter().enumerate();
-                let are_on = signals.filter(|(index, _)| published.signals >> index & 1 == 1);
+                let active = signals.filter(|(index, _)| published.signals >> index & 1 == 1);
                 Self {
-                    stage: published.stage.map(|stage| because(&model.stage(stage).when)),
-                    signals: are_on.map(|(_, signal)| because(&signal.when)).collect(),
+                    stage: published.stage.map(|stage| explain(&model.stage(stage).when)),
+                    signals: active.map(|(_, signal)| explain(&signal.when)).collect(),
                 }
             })
             .collect()
     }
 }
 
-/// When time alone may next change something. A customer's own wake-up may come earlier, in vain: it is not computed anew
-/// where a touchpoint concerned some of the models only.
+/// Returns the next instant at which time alone may change the standing. The stored wake-up may be earlier than that: a
+/// touchpoint that affects only some models keeps the old wake-up as a lower bound.
 fn next_wake_up(customer: &Customer, models: &ModelSet) -> Option<Timestamp> {
     let wake_up = customer.wake_up?;
     if customer.outdated_models != 0 {
         return Some(wake_up);
     }
-    // Nothing changes before the wake-up, so what holds just before it holds now.
+    // Nothing changes before the wake-up, so it is enough to evaluate just before it.
     let now = customer.clock.max(wake_up - Duration::from_millis(1));
-    let facts = FactsAt { layout: &models.layout, facts: &customer.facts };
+    let facts = FactInputs { layout: &models.layout, facts: &customer.facts };
     let standings = models.models.iter().zip(&customer.published);
     let horizons = standings.map(|(model, published)| evaluate(model, &facts, now, published.milestones).horizon);
     horizons.fold(Horizon::NEVER, Horizon::earlier).instant()

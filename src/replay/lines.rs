@@ -1,7 +1,7 @@
-//! Lines of a file or of standard input, plain or gzipped.
+//! Reads lines from a file or standard input, plain or gzipped.
 //!
-//! Leaves their meaning to others. One buffer serves all lines, and a line past the limit is skipped as it is
-//! read, so that no input makes it grow.
+//! Does not interpret the lines. All lines use one buffer, and the part of a line beyond the size limit is skipped, so
+//! that memory is bounded for any input.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -9,12 +9,12 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
-/// How much is read from a file at once.
+/// The size of the read buffer, in bytes.
 const READ_BYTES: usize = 256 * 1024;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Lines, one after the other.
+/// A reader of lines.
 pub struct Lines {
     reader: Box<dyn BufRead>,
     line: Vec<u8>,
@@ -22,25 +22,25 @@ pub struct Lines {
     bytes_max: usize,
 }
 
-/// One line, without its end.
+/// One line, without its line ending.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Line<'a> {
-    /// From 1.
+    /// The line number, starting at 1.
     pub number: u64,
     /// The line, or its first `bytes_max` bytes.
     pub bytes: &'a [u8],
-    /// How long the whole line is.
+    /// The length of the complete line, in bytes.
     pub length: u64,
 }
 
 impl Line<'_> {
-    /// Whether `bytes` is all of it.
+    /// Whether `bytes` is the complete line.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         u64::try_from(self.bytes.len()) == Ok(self.length)
     }
 
-    /// Whether there is nothing but white space.
+    /// Whether the line consists of white space only.
     #[must_use]
     pub fn is_blank(&self) -> bool {
         self.bytes.iter().all(u8::is_ascii_whitespace)
@@ -48,27 +48,28 @@ impl Line<'_> {
 }
 
 impl Lines {
-    /// The lines of `path`; `-` is standard input. Each chunk of raw bytes read is told to `progress`.
+    /// Opens `path`; `-` is standard input. Calls `progress` with the size of each chunk of raw bytes read.
     ///
     /// # Errors
-    /// As of opening the file and reading its first bytes.
+    /// When the file cannot be opened, or its first bytes cannot be read.
     pub fn open(path: &Path, bytes_max: usize, progress: impl FnMut(usize) + 'static) -> io::Result<Self> {
         let source: Box<dyn Read> =
             if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(File::open(path)?) };
-        Self::read(Observed { source, progress }, bytes_max)
+        Self::read(ProgressReader { source, progress }, bytes_max)
     }
 
-    /// The lines of `source`, of which at most `bytes_max` bytes each are kept.
+    /// Reads lines from `source`. Keeps at most the first `bytes_max` bytes of each line.
     ///
     /// # Errors
-    /// As of reading the first bytes.
+    /// When the first bytes cannot be read.
     pub fn read(source: impl Read + 'static, bytes_max: usize) -> io::Result<Self> {
-        let (head, source) = behind_mark(BufReader::with_capacity(READ_BYTES, source))?;
+        let (head, source) = strip_byte_order_mark(BufReader::with_capacity(READ_BYTES, source))?;
         let is_gzip = head.starts_with(&GZIP_MAGIC);
         let source = Cursor::new(head).chain(source);
         let reader: Box<dyn BufRead> = if is_gzip {
-            // A mark may also stand within what was compressed.
-            let (head, text) = behind_mark(BufReader::with_capacity(READ_BYTES, MultiGzDecoder::new(source)))?;
+            // The decompressed text may start with a byte order mark as well.
+            let (head, text) =
+                strip_byte_order_mark(BufReader::with_capacity(READ_BYTES, MultiGzDecoder::new(source)))?;
             Box::new(Cursor::new(head).chain(text))
         } else {
             Box::new(source)
@@ -76,14 +77,14 @@ impl Lines {
         Ok(Self { reader, line: Vec::new(), number: 0, bytes_max })
     }
 
-    /// The next line; `None` after the last.
+    /// Returns the next line; `None` after the last.
     ///
     /// # Errors
-    /// As of reading; also when compressed data is cut short.
+    /// When reading fails, or compressed data is truncated.
     pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
         let limit = u64::try_from(self.bytes_max).unwrap_or(u64::MAX);
-        // Two bytes more, for the end of a line of just the limit.
+        // Two more bytes, for the line ending of a line whose length is exactly the limit.
         let kept_max = limit.saturating_add(2);
         let kept = self.reader.by_ref().take(kept_max).read_until(b'\n', &mut self.line)? as u64;
         if kept == 0 {
@@ -111,9 +112,9 @@ impl std::fmt::Debug for Lines {
     }
 }
 
-/// The first bytes of `source`, without a byte order mark, and the rest.
-fn behind_mark<R: BufRead>(mut source: R) -> io::Result<(Vec<u8>, R)> {
-    // A pipe may hand over its first bytes one by one.
+/// Strips a byte order mark. Returns the bytes already read, and the rest of `source`.
+fn strip_byte_order_mark<R: BufRead>(mut source: R) -> io::Result<(Vec<u8>, R)> {
+    // A pipe may return fewer bytes than requested, so one read is not enough.
     let mut head = Vec::with_capacity(BYTE_ORDER_MARK.len());
     source.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut head)?;
     if head == BYTE_ORDER_MARK {
@@ -122,7 +123,7 @@ fn behind_mark<R: BufRead>(mut source: R) -> io::Result<(Vec<u8>, R)> {
     Ok((head, source))
 }
 
-/// Reads up to the end of the line; returns how many bytes came before it.
+/// Skips the rest of the line. Returns the number of bytes skipped, without the line ending.
 fn skip_line(reader: &mut dyn BufRead) -> io::Result<u64> {
     let mut skipped = 0;
     loop {
@@ -138,12 +139,12 @@ fn skip_line(reader: &mut dyn BufRead) -> io::Result<u64> {
     }
 }
 
-struct Observed<F> {
+struct ProgressReader<F> {
     source: Box<dyn Read>,
     progress: F,
 }
 
-impl<F: FnMut(usize)> Read for Observed<F> {
+impl<F: FnMut(usize)> Read for ProgressReader<F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
         (self.progress)(read);
@@ -167,21 +168,21 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_with_or_without_carriage_return_and_at_the_end_of_the_file() {
+    fn lines_end_with_lf_crlf_or_the_end_of_the_file() {
         let expected = vec![(1, "one".into(), 3), (2, String::new(), 0), (3, "three".into(), 5)];
         assert_eq!(lines_of(b"one\n\nthree", 100), expected);
         assert_eq!(lines_of(b"one\r\n\r\nthree\r\n", 100), expected);
     }
 
     #[test]
-    fn a_byte_order_mark_is_left_out() {
+    fn a_byte_order_mark_is_stripped() {
         assert_eq!(lines_of(b"\xef\xbb\xbfone\n", 100), vec![(1, "one".into(), 3)]);
         assert_eq!(lines_of(b"\n", 100), vec![(1, String::new(), 0)]);
         assert_eq!(lines_of(b"", 100), vec![]);
     }
 
     #[test]
-    fn a_line_of_the_limit_is_whole_and_one_past_it_is_cut_and_skipped() {
+    fn a_line_at_the_limit_is_complete_and_a_longer_one_is_truncated() {
         assert_eq!(lines_of(b"1234\n5\n", 4), vec![(1, "1234".into(), 4), (2, "5".into(), 1)]);
         assert_eq!(lines_of(b"1234\r\n5\r\n", 4), vec![(1, "1234".into(), 4), (2, "5".into(), 1)]);
         assert_eq!(lines_of(b"12345\r\n6\n", 4)[1], (2, "6".into(), 1));
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn several_gzip_members_are_one_text() {
+    fn several_gzip_members_are_concatenated() {
         let mut source = Vec::new();
         for part in ["one\ntw", "o\n"] {
             let mut encoder = flate2::write::GzEncoder::new(&mut source, flate2::Compression::fast());
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_within_a_gzip_file_is_left_out() {
+    fn a_byte_order_mark_within_a_gzip_file_is_stripped() {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(b"\xef\xbb\xbfone\ntwo\n").unwrap();
         let mut lines = Lines::read(Cursor::new(encoder.finish().unwrap()), 100).unwrap();
@@ -214,16 +215,16 @@ mod tests {
     }
 
     #[test]
-    fn a_gzip_file_cut_short_is_an_error() {
+    fn a_truncated_gzip_file_is_an_error() {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(b"one\n").unwrap();
         let mut source = encoder.finish().unwrap();
         source.truncate(source.len() - 4);
         let mut lines = Lines::read(Cursor::new(source), 100).unwrap();
-        let mut whole = Ok(true);
-        while let Ok(true) = whole {
-            whole = lines.next_line().map(|line| line.is_some());
+        let mut outcome = Ok(true);
+        while let Ok(true) = outcome {
+            outcome = lines.next_line().map(|line| line.is_some());
         }
-        assert!(whole.is_err());
+        assert!(outcome.is_err());
     }
 }

@@ -1,7 +1,7 @@
-//! Runs touchpoints of a file through the same machine that the service runs, with no Kafka.
+//! Replays touchpoints from files with the same partition state machine as the service, without Kafka.
 //!
-//! The same lines give the same transitions, ids included. Wall time plays no part: silent customers' wake-ups
-//! are worked off by the event time reached less the lateness, as with `clock.source: touchpoints`.
+//! The same lines produce the same transitions, with the same ids. Wall time is not used: wake-ups fire up to stream
+//! time less the lateness, as with `clock.source: touchpoints`.
 
 mod lines;
 
@@ -15,143 +15,146 @@ use crate::partition::{Effects, Input, Partition, Tally};
 
 pub use lines::{Line, Lines};
 
-/// After how many inputs the batch is committed, so that what could be undone stays small.
+/// The number of inputs after which a batch is committed. It bounds the memory for working copies.
 const BATCH_INPUTS_MAX: usize = 10_000;
-/// After how many wake-ups their transitions are handed on.
+/// The number of wake-ups per input. It bounds the transitions that are buffered before they are emitted.
 const WAKE_UPS_MAX: usize = 10_000;
 
-/// What a replay starts from.
+/// The options of a replay.
 #[derive(Clone, Debug, Default)]
 pub struct ReplayOptions {
-    /// How the facts are kept.
+    /// How facts are kept.
     pub facts: FactOptions,
-    /// The instant up to which it runs: later touchpoints are left out, wake-ups due by it are worked off at the end.
-    /// `None` is the latest touchpoint.
+    /// The end of the replay: later touchpoints are skipped, and wake-ups fire up to this instant. `None` means the
+    /// time of the latest touchpoint.
     pub until: Option<Timestamp>,
 }
 
-/// What a replay has met.
+/// Counts of a replay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Summary {
-    /// Counts of the touchpoints applied.
+    /// Counts of the partition.
     pub tally: Tally,
-    /// Touchpoints later than `until`.
-    pub left_out: u64,
-    /// Transitions handed on.
+    /// Touchpoints skipped because they are later than `until`.
+    pub skipped: u64,
+    /// Transitions emitted.
     pub transitions: u64,
 }
 
-/// One partition fed by hand.
+/// A partition whose inputs come from the caller instead of Kafka.
 #[derive(Debug)]
 pub struct Replay {
     partition: Partition,
     effects: Effects,
     options: ReplayOptions,
-    /// The time of the latest touchpoint met.
-    reached: Option<Timestamp>,
+    /// The latest event time seen, including duplicates and `advance_to`.
+    stream_time: Option<Timestamp>,
     inputs_pending: usize,
     summary: Summary,
 }
 
 impl Replay {
-    /// A replay that has met nothing yet.
+    /// Creates a replay without customers.
     #[must_use]
     pub fn new(models: Arc<ModelSet>, options: ReplayOptions) -> Self {
         Self {
             partition: Partition::new(models, options.facts.clone()),
             effects: Effects::default(),
             options,
-            reached: None,
+            stream_time: None,
             inputs_pending: 0,
             summary: Summary::default(),
         }
     }
 
-    /// Applies one touchpoint and works off what it makes due; transitions go to `publish`, in order, with the event
-    /// time at which they were found.
+    /// Applies one touchpoint, then fires the wake-ups that have become due. Passes each transition to `publish`, in
+    /// order, with the stream time at which it was detected.
     ///
     /// # Errors
-    /// Those of `publish`.
+    /// Returns the error of `publish`.
     pub fn apply<E>(
         &mut self,
         touchpoint: &Touchpoint<'_>,
         publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>,
     ) -> Result<(), E> {
         if self.options.until.is_some_and(|until| touchpoint.occurred_at > until) {
-            self.summary.left_out += 1;
+            self.summary.skipped += 1;
             return Ok(());
         }
         self.partition.apply(Input::Touchpoint(touchpoint), &mut self.effects);
         self.inputs_pending += 1;
-        // A duplicate moves no clock.
-        let reached = self.partition.clock().reached().unwrap_or(touchpoint.occurred_at);
-        let reached = self.reach(reached);
-        self.hand_on(reached, publish)?;
-        self.pass_time(reached - self.options.facts.lateness, reached, publish)
+        // A duplicate does not advance the partition's clock.
+        let stream_time = self.partition.clock().stream_time().unwrap_or(touchpoint.occurred_at);
+        let stream_time = self.observe(stream_time);
+        self.emit(stream_time, publish)?;
+        self.advance_time(stream_time - self.options.facts.lateness, stream_time, publish)
     }
 
-    /// Lets time pass as a touchpoint of `instant` would, without one: for those of customers that nobody asks for.
+    /// Advances stream time to `instant`, as a touchpoint with that time would. Used for touchpoints of customers that
+    /// the caller filters out.
     ///
     /// # Errors
-    /// Those of `publish`.
-    pub fn meet<E>(
+    /// Returns the error of `publish`.
+    pub fn advance_to<E>(
         &mut self,
         instant: Timestamp,
         publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>,
     ) -> Result<(), E> {
         if self.options.until.is_some_and(|until| instant > until) {
-            self.summary.left_out += 1;
+            self.summary.skipped += 1;
             return Ok(());
         }
-        let reached = self.reach(instant);
-        self.pass_time(reached - self.options.facts.lateness, reached, publish)
+        let stream_time = self.observe(instant);
+        self.advance_time(stream_time - self.options.facts.lateness, stream_time, publish)
     }
 
-    /// Works off the wake-ups due by `until`, whatever has been met, and closes the batch.
+    /// Fires the wake-ups due by `until`, even beyond stream time, and commits the batch.
     ///
     /// # Errors
-    /// Those of `publish`.
+    /// Returns the error of `publish`.
     pub fn run_until<E>(
         &mut self,
         until: Timestamp,
         publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.pass_time(until, until, publish)?;
+        self.advance_time(until, until, publish)?;
         self.commit();
         Ok(())
     }
 
-    /// Works off the wake-ups that are due at the end, and closes the last batch.
+    /// Fires the wake-ups due by [`end`](Self::end), and commits the last batch.
     ///
     /// # Errors
-    /// Those of `publish`.
+    /// Returns the error of `publish`.
     pub fn finish<E>(&mut self, publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>) -> Result<(), E> {
         if let Some(until) = self.end() {
-            self.pass_time(until, until, publish)?;
+            self.advance_time(until, until, publish)?;
         }
         self.commit();
         Ok(())
     }
 
-    /// The customers, as of the last batch; after [`finish`](Self::finish), of all of it.
+    /// Returns the partition, as of the last committed batch. Call [`finish`](Self::finish) first to include all
+    /// touchpoints.
     #[must_use]
     pub const fn partition(&self) -> &Partition {
         &self.partition
     }
 
-    /// The machine, to be fed by somebody else from here on.
+    /// Returns the partition, for further inputs without the replay.
     #[must_use]
     pub fn into_partition(self) -> Partition {
         self.partition
     }
 
-    /// The instant at which [`finish`](Self::finish) ends; `None` when nothing has been met and no end is set.
+    /// Returns the instant at which [`finish`](Self::finish) ends; `None` if there was no touchpoint and `until` is not
+    /// set.
     #[must_use]
     pub fn end(&self) -> Option<Timestamp> {
-        self.options.until.or(self.reached)
+        self.options.until.or(self.stream_time)
     }
 
-    /// What has been met so far.
+    /// Returns the counts so far.
     #[must_use]
     pub fn summary(&self) -> Summary {
         let mut summary = self.summary;
@@ -159,24 +162,24 @@ impl Replay {
         summary
     }
 
-    fn reach(&mut self, instant: Timestamp) -> Timestamp {
-        let reached = self.reached.map_or(instant, |reached| reached.max(instant));
-        self.reached = Some(reached);
-        reached
+    fn observe(&mut self, instant: Timestamp) -> Timestamp {
+        let stream_time = self.stream_time.map_or(instant, |stream_time| stream_time.max(instant));
+        self.stream_time = Some(stream_time);
+        stream_time
     }
 
-    fn pass_time<E>(
+    fn advance_time<E>(
         &mut self,
         until: Timestamp,
         detected_at: Timestamp,
         publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>,
     ) -> Result<(), E> {
         while self.partition.next_wake_up().is_some_and(|due| due <= until) {
-            let is_left_over =
+            let has_more =
                 self.partition.apply(Input::TimePassed { until, wake_ups_max: WAKE_UPS_MAX }, &mut self.effects);
             self.inputs_pending += 1;
-            self.hand_on(detected_at, publish)?;
-            if !is_left_over {
+            self.emit(detected_at, publish)?;
+            if !has_more {
                 break;
             }
             self.commit();
@@ -187,7 +190,7 @@ impl Replay {
         Ok(())
     }
 
-    fn hand_on<E>(
+    fn emit<E>(
         &mut self,
         detected_at: Timestamp,
         publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>,
@@ -200,7 +203,7 @@ impl Replay {
     }
 
     fn commit(&mut self) {
-        // Writing makes the records that `commit` takes over; here is no changelog to send them to.
+        // `Partition::commit` requires the encoded records. They are dropped, since a replay has no changelog.
         drop(self.partition.write_batches(0));
         self.partition.commit();
         self.inputs_pending = 0;

@@ -1,38 +1,38 @@
 //! The only place that begins, commits or aborts a transaction.
 //!
-//! A transaction lives within one call: nothing of it is open while the worker polls. The offsets go last, so that
-//! once they are in the transaction, every effect of the batch already is.
+//! A transaction begins and ends within one call, so it is never open while the worker polls. The input offsets are
+//! sent last, so a transaction that contains them contains all records of the batch.
 
-use crate::kafka::{Error, Member, Outgoing, PartitionOffset, Reaction};
+use crate::kafka::{Error, Member, PartitionOffset, ProducerRecord, Reaction};
 
 use super::fatal::Fatal;
 
 /// How a transaction ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// Visible.
+    /// Its records become visible to read-committed consumers.
     Committed,
-    /// Undone, whole.
+    /// None of its records will ever be visible.
     Aborted(Error),
-    /// Nobody can tell yet: the producer must be renewed, then the committed offsets say.
+    /// Committed or aborted: the committed offsets show the outcome once the producer has been reset.
     Unknown(Error),
 }
 
-/// Makes one transaction of `records` and the input positions with their texts, which `mark` makes once it knows the offset
-/// that each record got.
+/// Writes `records` and the input offsets in one transaction. `offsets_for` receives the offset of each written
+/// record and returns the input offsets with their metadata.
 ///
 /// # Errors
-/// Those after which nothing can be done.
+/// Errors that no retry can fix.
 pub(super) fn transact<M: Member>(
     member: &mut M,
-    records: Vec<Outgoing>,
-    mark: impl FnOnce(&[i64]) -> Vec<(PartitionOffset, String)>,
+    records: Vec<ProducerRecord>,
+    offsets_for: impl FnOnce(&[i64]) -> Vec<(PartitionOffset, String)>,
 ) -> Result<Outcome, Fatal> {
     if let Err(error) = member.begin() {
-        return match sorted(&error) {
+        return match reaction_to(&error) {
             Reaction::Fatal => Err(Fatal::Client(error)),
-            Reaction::Renew => Ok(Outcome::Unknown(error)),
-            // Nothing is open, so there is nothing to abort.
+            Reaction::ResetProducer => Ok(Outcome::Unknown(error)),
+            // No transaction is open, so there is nothing to abort.
             Reaction::Abort | Reaction::Retry => Ok(Outcome::Aborted(error)),
         };
     }
@@ -41,34 +41,34 @@ pub(super) fn transact<M: Member>(
     } else {
         match member.send(records) {
             Ok(offsets) => offsets,
-            Err(error) => return undo(member, error),
+            Err(error) => return abort(member, error),
         }
     };
-    if let Err(error) = member.send_offsets(&mark(&offsets)) {
-        return undo(member, error);
+    if let Err(error) = member.send_offsets(&offsets_for(&offsets)) {
+        return abort(member, error);
     }
     match member.commit() {
         Ok(()) => Ok(Outcome::Committed),
-        Err(error) => undo(member, error),
+        Err(error) => abort(member, error),
     }
 }
 
-/// Ends a transaction that met `error`.
-fn undo<M: Member>(member: &mut M, error: Error) -> Result<Outcome, Fatal> {
-    match sorted(&error) {
+/// Aborts the transaction in which `error` occurred, if the producer can still be used.
+fn abort<M: Member>(member: &mut M, error: Error) -> Result<Outcome, Fatal> {
+    match reaction_to(&error) {
         Reaction::Fatal => Err(Fatal::Client(error)),
-        Reaction::Renew => Ok(Outcome::Unknown(error)),
+        Reaction::ResetProducer => Ok(Outcome::Unknown(error)),
         Reaction::Abort | Reaction::Retry => match member.abort() {
             Ok(()) => Ok(Outcome::Aborted(error)),
-            Err(abort) if sorted(&abort) == Reaction::Fatal => Err(Fatal::Client(abort)),
-            // A new producer ends what the old one could not.
-            Err(abort) => Ok(Outcome::Unknown(abort)),
+            Err(abort_error) if reaction_to(&abort_error) == Reaction::Fatal => Err(Fatal::Client(abort_error)),
+            // Resetting the producer ends the transaction that could not be aborted.
+            Err(abort_error) => Ok(Outcome::Unknown(abort_error)),
         },
     }
 }
 
-/// What to do about an error of a transaction. A fenced producer is no reason to stop: the broker fences also those that
-/// were too slow, and whether the partitions are still ours is for the group to say.
-fn sorted(error: &Error) -> Reaction {
-    if error.fenced { Reaction::Renew } else { error.reaction }
+/// Returns how to react to an error of a transaction. A fenced producer does not stop the worker: the broker also
+/// fences producers that were too slow, and the group decides whether we still own the partitions.
+fn reaction_to(error: &Error) -> Reaction {
+    if error.fenced { Reaction::ResetProducer } else { error.reaction }
 }

@@ -1,163 +1,175 @@
-//! What was committed for a partition against what its logs hold: from where a worker goes on, or why nobody may. Pure.
+//! Compares a partition's committed offset with its logs, and returns where a worker continues or why it must not.
+//! Makes no calls.
 //!
-//! A worker that takes a partition up and the doctor who examines it judge by the same function. What shows only later, a number
-//! of partitions that changes or a changelog that loses its end while it is read, each finds in its own way and tells in these words.
+//! The worker and `lifecycle doctor` use the same function. It cannot detect that a partition was removed, nor that a
+//! changelog loses its end while it is read; the callers detect these and report them with the same error type.
 
 use crate::kafka::CommittedOffset;
 use crate::wire::offset_metadata::OffsetMetadata;
 
-/// How far the logs of a partition reach: the first offset of each, and its end.
+/// First offset and end offset of the logs of a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Logs {
-    /// The touchpoints.
+pub struct LogRanges {
+    /// The touchpoint topic.
     pub input: (i64, i64),
-    /// The customers.
+    /// The changelog topic.
     pub changelog: (i64, i64),
 }
 
-/// From where a worker goes on.
+/// Where a worker continues.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Found {
-    /// From the first touchpoint: nothing was ever committed.
-    New,
-    /// From what is committed.
-    Known {
-        /// The next touchpoint.
+pub enum StartingPoint {
+    /// The first touchpoint: the partition has no committed offset.
+    Beginning,
+    /// The committed offset.
+    Committed {
+        /// Offset of the next touchpoint.
         offset: i64,
-        /// What a worker noted beside it; `None` when the offset was set by hand.
+        /// Metadata committed with the offset; `None` if the offset was set by hand.
         metadata: Option<OffsetMetadata>,
     },
 }
 
-/// One of the logs of a partition.
+/// One of the two logs of a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Log {
-    /// The touchpoints.
+pub enum PartitionLog {
+    /// The touchpoint topic.
     Input,
-    /// The customers.
+    /// The changelog topic.
     Changelog,
 }
 
-/// What was committed and what the logs hold do not fit.
+/// A contradiction between the committed offset and the logs, after which processing would lose or repeat records.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Mismatch {
-    /// The changelog knows customers, the group knows no position.
+    /// The changelog has records, but the group has no committed offset.
     #[error(
-        "it holds records {start} to {end}, but the group has no committed offset: the offsets have expired or were deleted"
+        "it contains records {start} to {end}, but the group has no committed offset: the offset expired or was deleted"
     )]
     OffsetsMissing {
-        /// The first offset in the changelog.
+        /// First offset of the changelog.
         start: i64,
-        /// Its end.
+        /// End offset of the changelog.
         end: i64,
     },
 
     /// Touchpoints were deleted before they were read.
-    #[error("the committed offset {committed} is below the first offset {start}: touchpoints were deleted unread")]
+    #[error(
+        "the committed offset {committed} is below the first offset {start}: touchpoints were deleted before they \
+         were read"
+    )]
     InputTruncated {
         /// The committed offset.
         committed: i64,
-        /// The first offset still there.
+        /// First offset still in the topic.
         start: i64,
     },
 
-    /// The input topic is shorter than what was read of it.
-    #[error("the committed offset {committed} is past the end {end}: the topic was made anew or has lost records")]
+    /// The input topic ends before the committed offset.
+    #[error("the committed offset {committed} is past the end {end}: the topic was recreated or lost records")]
     InputShrunk {
         /// The committed offset.
         committed: i64,
-        /// The end of the topic.
+        /// End offset of the topic.
         end: i64,
     },
 
-    /// The topic of touchpoints has another number of partitions than when the partition was last committed.
-    #[error("the topic has {now} partitions, but had {before} when it was last read")]
+    /// The partition count of the touchpoint topic has changed since the last commit.
+    #[error("the topic has {current} partitions, but had {previous} at the last commit")]
     PartitionsChanged {
-        /// How many there were.
-        before: i32,
-        /// How many there are.
-        now: i32,
+        /// Partition count at the last commit.
+        previous: i32,
+        /// Partition count now.
+        current: i32,
     },
 
-    /// What was committed beside the offset cannot be read.
-    #[error("what was committed beside the offset cannot be read: {problem}")]
+    /// The metadata committed with the offset cannot be decoded.
+    #[error("the metadata committed with the offset cannot be read: {problem}")]
     MetadataUnreadable {
-        /// What is wrong with it.
+        /// The decoding error.
         problem: String,
     },
 
-    /// Part of the truth about customers was deleted by somebody else.
-    #[error("it starts at offset {start}, but records from {expected} on are needed: somebody deleted them")]
+    /// Changelog records that a restore needs were deleted.
+    #[error("it starts at offset {start}, but records from {expected} on are needed: they were deleted")]
     ChangelogTruncated {
-        /// The first offset that a restore needs.
+        /// First offset that a restore needs.
         expected: i64,
-        /// The first offset still there.
+        /// First offset still in the changelog.
         start: i64,
     },
 
-    /// The end of the truth about customers is gone.
+    /// The changelog ends before the last committed record.
     #[error("it ends at offset {end}, but was committed up to {expected}: records were lost")]
     ChangelogShrunk {
-        /// Past the last committed record.
+        /// Offset after the last committed record.
         expected: i64,
-        /// The end of the changelog.
+        /// End offset of the changelog.
         end: i64,
     },
 }
 
 impl Mismatch {
-    /// Which log it is about.
+    /// Returns the log that the mismatch is about.
     #[must_use]
-    pub fn log(&self) -> Log {
+    pub fn log(&self) -> PartitionLog {
         match self {
             Self::InputTruncated { .. }
             | Self::InputShrunk { .. }
             | Self::PartitionsChanged { .. }
-            | Self::MetadataUnreadable { .. } => Log::Input,
+            | Self::MetadataUnreadable { .. } => PartitionLog::Input,
             Self::OffsetsMissing { .. } | Self::ChangelogTruncated { .. } | Self::ChangelogShrunk { .. } => {
-                Log::Changelog
+                PartitionLog::Changelog
             }
         }
     }
 
-    /// What a person can do about it.
+    /// Returns what the operator can do about it.
     #[must_use]
-    pub fn to_do(&self) -> &'static str {
+    pub fn advice(&self) -> &'static str {
         match self {
             Self::OffsetsMissing { .. } => {
-                "restore the group's offsets, or delete and make the changelog topic anew to begin from the start"
+                "restore the group's offsets, or delete and recreate the changelog topic to start from the beginning"
             }
             Self::InputTruncated { .. } => {
-                "set the group's offset to the first one to accept the loss, and lengthen the topic's retention"
+                "set the group's offset to the first available one to accept the loss, and increase the topic's \
+                 retention"
             }
-            Self::InputShrunk { .. } => "choose another group and changelog, or restore the topic",
+            Self::InputShrunk { .. } => "choose another kafka.group_id and changelog topic, or restore the topic",
             Self::PartitionsChanged { .. } => {
-                "give the service new topics and a new kafka.group_id, and let it read all touchpoints again: customers would go on \
-                 in other partitions than those that know them"
+                "give the service new topics and a new kafka.group_id, and reprocess all touchpoints: with another \
+                 partition count, customers hash to partitions without their state"
             }
             Self::MetadataUnreadable { .. } => {
-                "run the release that wrote it or a newer one; if another program wrote it, find out which one commits to this \
-                 group; if somebody set it by hand, set the group's offset anew without a text"
+                "run the release that wrote it or a newer one; if another program wrote it, find out which program \
+                 commits to this group; if it was set by hand, set the group's offset again without metadata"
             }
             Self::ChangelogTruncated { .. } => {
-                "restore the topic from a copy; it must have neither retention nor compaction"
+                "restore the topic from a backup; it must have neither retention nor compaction"
             }
             Self::ChangelogShrunk { .. } => {
-                "restore the topic from a copy, or delete it with the group's offsets to begin from the start"
+                "restore the topic from a backup, or delete it together with the group's offsets to start from the \
+                 beginning"
             }
         }
     }
 }
 
-/// Compares what is committed with what the logs hold, for a service that knows of `partitions`, if it does.
+/// Compares the committed offset with the logs. `partitions` is the current partition count, if known.
 ///
 /// # Errors
-/// What does not fit. `InputShrunk` is told only where nothing else is: a broker that has just become leader may feign it.
-pub fn compare(committed: &CommittedOffset, logs: Logs, partitions: Option<i32>) -> Result<Found, Mismatch> {
+/// The mismatch found. `InputShrunk` is checked last: a newly elected leader may briefly report an end offset that is
+/// too low, so callers retry it, while the others are final.
+pub fn find_starting_point(
+    committed: &CommittedOffset,
+    logs: LogRanges,
+    partitions: Option<i32>,
+) -> Result<StartingPoint, Mismatch> {
     let Some(offset) = committed.offset else {
-        // The first commit writes nothing to the changelog, so without one it is empty down to the last control record.
+        // The first commit of a partition writes nothing to the changelog. Without a committed offset, the changelog is
+        // therefore empty, also of control records.
         let (start, end) = logs.changelog;
-        return if start < end { Err(Mismatch::OffsetsMissing { start, end }) } else { Ok(Found::New) };
+        return if start < end { Err(Mismatch::OffsetsMissing { start, end }) } else { Ok(StartingPoint::Beginning) };
     };
     let (start, end) = logs.input;
     if offset < start {
@@ -166,10 +178,10 @@ pub fn compare(committed: &CommittedOffset, logs: Logs, partitions: Option<i32>)
     let metadata = OffsetMetadata::decode(&committed.metadata)
         .map_err(|error| Mismatch::MetadataUnreadable { problem: error.to_string() })?;
     if let Some(metadata) = &metadata {
-        if let (Some(before), Some(now)) = (metadata.partitions, partitions)
-            && before != now
+        if let (Some(previous), Some(current)) = (metadata.partitions, partitions)
+            && previous != current
         {
-            return Err(Mismatch::PartitionsChanged { before, now });
+            return Err(Mismatch::PartitionsChanged { previous, current });
         }
         let (expected, start) = (metadata.changelog_start, logs.changelog.0);
         if start > expected {
@@ -179,5 +191,5 @@ pub fn compare(committed: &CommittedOffset, logs: Logs, partitions: Option<i32>)
     if offset > end {
         return Err(Mismatch::InputShrunk { committed: offset, end });
     }
-    Ok(Found::Known { offset, metadata })
+    Ok(StartingPoint::Committed { offset, metadata })
 }

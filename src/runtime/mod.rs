@@ -1,40 +1,42 @@
-//! The worker: what is read becomes what is committed.
+//! The worker: turns consumed records into committed transactions.
 //!
-//! One thread owns one group member and its partitions. `worker` is the loop, `batch` and `commit` make one transaction of
-//! what is pending, `assignment` and `restore` are about partitions that come and go. Nothing here knows what a stage is.
+//! One thread owns one group member and its assigned partitions. `worker` is the processing loop, `batch` and
+//! `commit` write the pending changes in one transaction, `rebalance` and `restore` handle partitions that are
+//! assigned and revoked. The customers of a partition are kept by `partition`; models are evaluated by `lifecycle`.
 
-mod assignment;
+mod assigned_partition;
 mod batch;
-mod board;
-mod caught_up;
+mod changelog_range;
 mod commit;
 mod fatal;
-mod held;
+mod fetch_state;
+mod memory_budget;
 mod mismatch;
 mod options;
-mod progress;
-mod publisher;
+mod pending_counts;
 mod query;
-mod recent;
+mod rebalance;
+mod recent_transitions;
+mod record_builder;
 mod recovery;
 mod report;
 mod restore;
-mod scales;
+mod restore_progress;
+mod status_registry;
 mod stopwatch;
-mod sweep;
-mod uncounted;
 mod wall_clock;
+mod watermark;
 mod worker;
 
-pub use board::{Board, Seen};
 pub use fatal::Fatal;
-pub use mismatch::{Found, Log, Logs, Mismatch, compare};
+pub use memory_budget::MemoryBudget;
+pub use mismatch::{LogRanges, Mismatch, PartitionLog, StartingPoint, find_starting_point};
 pub use options::{ClockSource, Options, SweepOptions, Topics};
-pub use progress::RestoreProgress;
 pub use query::{CustomerAnswer, PartitionStatus, Query, Status};
-pub use recent::{Committed, Excerpt, Recent, mode};
-pub use report::{Report, Sort};
-pub use scales::Scales;
+pub use recent_transitions::{CommittedTransition, RecentTransitions, TransitionPage, publication_mode};
+pub use report::{Report, TransitionGroup};
+pub use restore_progress::RestoreProgress;
+pub use status_registry::{StatusRegistry, WorkerSnapshot};
 pub use stopwatch::{Activities, Activity};
 pub use wall_clock::{Moment, WallClock};
 pub use worker::Worker;

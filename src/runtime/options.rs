@@ -1,4 +1,4 @@
-//! What an operator decides about a worker.
+//! Options of a worker that an operator chooses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,65 +7,65 @@ use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
 use crate::wire::cloud_events::CloudEvents;
 
-/// What an operator decides about a worker.
+/// Options of a worker that an operator chooses.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where records go.
+    /// The topics.
     pub topics: Topics,
-    /// How many partitions the topic of touchpoints has; `None` leaves it unwatched whether the number changes.
+    /// Partition count of the touchpoint topic; `None` disables the check for changes.
     pub partitions: Option<i32>,
-    /// By which clock the wake-ups of silent customers fire.
+    /// The clock that fires wake-ups of customers without new touchpoints.
     pub clock_source: ClockSource,
-    /// A touchpoint further in the future of wall time than this is a dead letter.
+    /// A touchpoint whose event time is further ahead of wall time than this becomes a dead letter.
     pub max_ahead: time::Duration,
-    /// How facts are counted; its `lateness` is how far clocks stay behind.
+    /// How facts are computed. Its `lateness` is subtracted from event time and wall time before wake-ups fire.
     pub facts: FactOptions,
-    /// A transition that occurred longer ago than this is old news and goes to the replay topic.
+    /// Transitions older than this are published to the replay topic.
     pub fresh_for: time::Duration,
-    /// How long a change waits for its transaction at most.
+    /// Maximum time between the first change of a batch and its commit.
     pub commit_interval: Duration,
-    /// The largest touchpoint record that is read.
+    /// Maximum size of a touchpoint record, in bytes.
     pub touchpoint_bytes_max: usize,
-    /// Past how many bytes of customers reading stops: those of all workers on the same scales.
+    /// State size in bytes at which consumption pauses, for all workers that share the memory budget.
     pub state_bytes_max: usize,
     /// When the changelog is swept.
     pub sweep: SweepOptions,
-    /// How transition records present themselves.
+    /// The `CloudEvents` headers of transition records.
     pub cloud_events: CloudEvents,
 }
 
-/// Where records go.
+/// The topics that a worker reads and writes.
 #[derive(Clone, Debug)]
 pub struct Topics {
-    /// What is read; its name stands in dead letters.
+    /// Input; its name is written into dead letters.
     pub touchpoints: Arc<str>,
     /// Live transitions.
     pub transitions: Arc<str>,
-    /// Old news; may be the topic of live transitions.
+    /// Replayed transitions; may be the same topic as `transitions`.
     pub replay: Arc<str>,
-    /// Records set aside.
+    /// Dead letters.
     pub dead_letters: Arc<str>,
-    /// The truth about customers.
+    /// State of the customers.
     pub changelog: Arc<str>,
 }
 
-/// By which clock the wake-ups of silent customers fire.
+/// The clock that fires wake-ups of customers without new touchpoints.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ClockSource {
-    /// By the touchpoints while the partition lags, by the wall once it has caught up.
+    /// Event time while the partition lags, wall time once it has caught up.
     Wall,
-    /// By the touchpoints alone.
+    /// Event time only.
     Touchpoints,
 }
 
 /// When the changelog is swept, and how fast.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SweepOptions {
-    /// A changelog smaller than this is not swept for its size.
+    /// Minimum size of a changelog, in bytes, at which obsolete records cause a sweep.
     pub log_bytes_min: u64,
-    /// A sweep begins at least this often, so that what was erased leaves the log.
+    /// Maximum time between two sweeps, so that the records of erased customers are deleted.
     pub period: Duration,
-    /// How many bytes of unchanged customers a commit writes at least while a sweep runs.
+    /// Minimum number of bytes of unchanged customers that a commit rewrites during a sweep.
     pub step_bytes_min: usize,
 }
 

@@ -1,4 +1,5 @@
-//! Questions to a worker, answered between batches from committed state.
+//! Queries for customers, which a worker answers from committed state between two polls, and the status of a worker and
+//! its partitions.
 
 use std::fmt;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -7,17 +8,16 @@ use crate::kafka::PartitionId;
 use crate::lifecycle::time::{self, Timestamp};
 use crate::partition::Snapshot;
 
-use super::progress::RestoreProgress;
+use super::restore_progress::RestoreProgress;
 
-/// How many questions are answered between two batches.
+/// Maximum number of queries answered between two polls.
 pub(super) const QUERIES_MAX: usize = 256;
 
-/// A question to a worker: what is known of a customer. The one who asks waits for the answer under a deadline of its own; an
-/// answer nobody waits for is dropped.
+/// A query for one customer. The caller waits with its own timeout; an answer that arrives later is dropped.
 pub struct Query {
-    /// Whose.
+    /// The customer to look up.
     pub customer_id: Box<str>,
-    /// Takes the answer. Runs on the worker's thread, and so must not wait.
+    /// Receives the answer. Runs on the worker's thread, so it must not block.
     pub answer: Box<dyn FnOnce(CustomerAnswer) + Send>,
 }
 
@@ -27,104 +27,107 @@ impl fmt::Debug for Query {
     }
 }
 
-/// What a worker knows of a customer.
+/// Answer of a worker to a [`Query`].
 #[derive(Clone, Debug)]
 pub enum CustomerAnswer {
-    /// As committed.
+    /// The customer's committed state.
     Found {
-        /// The partition that holds the customer.
+        /// The partition that contains the customer.
         partition: PartitionId,
         /// The customer.
         customer: Box<Snapshot>,
     },
-    /// None of the worker's partitions holds the customer.
+    /// None of the worker's partitions contains the customer.
     Unknown,
-    /// None of the restored partitions does; others are still being restored.
+    /// None of the restored partitions contains the customer; others are still being restored.
     Restoring,
 }
 
-/// How a worker does.
+/// Status of a worker.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Status {
-    /// Its partitions, in order.
+    /// The assigned partitions, in ascending order.
     pub partitions: Vec<PartitionStatus>,
-    /// Whether a transaction failed and is being dealt with.
+    /// Whether the worker is recovering from a failed transaction.
     pub is_recovering: bool,
-    /// How many transactions have failed since the last one that was committed.
-    pub failures_in_a_row: u32,
-    /// Whether customers take more memory than allowed, so that nothing is read.
+    /// Number of failed transactions since the last committed one.
+    pub consecutive_failures: u32,
+    /// Whether state exceeds `state.max_bytes`, so that consumption is paused.
     pub is_over_limit: bool,
-    /// Whether a change is waiting for its transaction.
+    /// Whether uncommitted changes are waiting for their transaction.
     pub has_pending_changes: bool,
 }
 
-/// How a partition does.
+/// Status of an assigned partition.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PartitionStatus {
-    /// Which one.
+    /// The partition.
     pub partition: PartitionId,
-    /// Whether its customers are there and touchpoints are applied.
+    /// Whether the partition is restored and processes touchpoints.
     pub is_running: bool,
-    /// How far its restore has come, while its changelog is being read.
+    /// Progress of the restore while the changelog is being read.
     pub restore: Option<RestoreProgress>,
-    /// The next input record, what is pending included.
+    /// Offset of the next input record, uncommitted records included.
     pub position: i64,
-    /// The next input record, as committed; `None` before the first commit is known.
+    /// Committed offset; `None` until it has been fetched.
     pub committed: Option<i64>,
-    /// How many customers, committed ones.
+    /// Number of customers, committed ones only.
     pub customers: usize,
-    /// Bytes of memory that they take.
+    /// Memory used by the customers, in bytes.
     pub bytes: usize,
-    /// How many wake-ups wait.
+    /// Number of pending wake-ups.
     pub wake_ups: usize,
-    /// The event time that its touchpoints have reached.
-    pub reached: Option<Timestamp>,
-    /// The event time that its committed touchpoints have reached.
-    pub committed_reached: Option<Timestamp>,
-    /// Up to when wake-ups may fire; `None` while nothing is known of it.
-    pub clock: Option<Timestamp>,
-    /// What lies before this instant is past for its customers, whether or not their wake-ups may fire already: wall time where that
-    /// makes time pass, less the lateness, else as far as touchpoints have come. `None` while nothing is known of it.
-    pub present: Option<Timestamp>,
-    /// No wake-up is due before this instant; `None` when no customer waits for time.
+    /// Highest event time seen.
+    pub stream_time: Option<Timestamp>,
+    /// Highest event time among the committed touchpoints.
+    pub committed_stream_time: Option<Timestamp>,
+    /// The instant up to which wake-ups may fire; `None` while unknown.
+    pub watermark: Option<Timestamp>,
+    /// Current time of the partition's clock source minus the lateness: wall time with
+    /// [`ClockSource::Wall`](super::ClockSource), otherwise stream time. It may be ahead of `watermark`. `None` while
+    /// unknown.
+    pub current_time: Option<Timestamp>,
+    /// Lower bound of the due time of the earliest wake-up; `None` if no wake-up is pending.
     pub next_wake_up: Option<Timestamp>,
-    /// How many customers stand in each stage: by model, then by stage; the last number of a model counts those in none.
-    pub population: Vec<Vec<u64>>,
+    /// Customers per stage, indexed by model and then by stage; the last element of a model counts the customers
+    /// without a stage.
+    pub stage_counts: Vec<Vec<u64>>,
 }
 
 impl PartitionStatus {
-    /// How far the touchpoints read lie behind `wall` while `lag_records` are unread; `None` while it is not known.
+    /// Returns how far stream time is behind `wall` while `lag_records` are unread; `None` while unknown.
     #[must_use]
     pub fn lag(&self, lag_records: Option<u64>, wall: Timestamp) -> Option<time::Duration> {
-        match (lag_records?, self.reached) {
-            // An idle partition is not behind, however old its latest touchpoint is.
+        match (lag_records?, self.stream_time) {
+            // A partition without unread records does not lag, even if its latest touchpoint is old.
             (0, _) => Some(time::Duration::ZERO),
-            (_, reached) => Some((wall - reached?).max(time::Duration::ZERO)),
+            (_, stream_time) => Some((wall - stream_time?).max(time::Duration::ZERO)),
         }
     }
 
-    /// For how long a wake-up may have been due at `wall`, the lateness taken off.
+    /// Returns the maximum time for which a wake-up may have been overdue at `wall`, minus the lateness.
     #[must_use]
     pub fn overdue(&self, lateness: time::Duration, wall: Timestamp) -> time::Duration {
-        // What is read back holds wake-ups that were put off later in the changelog. Until all of it is read, none can be told;
-        // until the clock is known, none that lies before what had been reached at the last commit, though a few of them may have been
-        // left over then.
+        // A changelog contains wake-ups that later records postpone, so a wake-up can be overdue only once the restore
+        // has finished. Until the watermark is known, the delay counts from the last commit, because the wake-ups that
+        // were due by then have fired, except for a few that the batch limit may have left.
         let Some(due) = self.next_wake_up.filter(|_| self.is_running) else { return time::Duration::ZERO };
-        let passed = self.reached.filter(|_| self.clock.is_none()).map(|reached| reached - lateness);
-        (wall - lateness - passed.map_or(due, |passed| due.max(passed))).max(time::Duration::ZERO)
+        let committed_watermark =
+            self.stream_time.filter(|_| self.watermark.is_none()).map(|stream_time| stream_time - lateness);
+        (wall - lateness - committed_watermark.map_or(due, |committed| due.max(committed))).max(time::Duration::ZERO)
     }
 }
 
 impl Status {
-    /// Whether every partition given to the worker is worked on.
+    /// Whether the worker processes every partition assigned to it.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         !self.is_recovering && !self.is_over_limit && self.partitions.iter().all(|partition| partition.is_running)
     }
 }
 
-/// Takes the questions at hand, a bounded number.
-pub(super) fn at_hand(queries: &Receiver<Query>) -> Vec<Query> {
+/// Takes the waiting queries, at most [`QUERIES_MAX`].
+pub(super) fn take_waiting(queries: &Receiver<Query>) -> Vec<Query> {
     let mut taken = Vec::new();
     while taken.len() < QUERIES_MAX {
         match queries.try_recv() {
@@ -148,8 +151,8 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_lags_while_touchpoints_lie_unread() {
-        let status = PartitionStatus { reached: Some(at(60)), ..PartitionStatus::default() };
+    fn a_partition_lags_while_touchpoints_are_unread() {
+        let status = PartitionStatus { stream_time: Some(at(60)), ..PartitionStatus::default() };
         assert_eq!(status.lag(Some(3), at(90)), Some(seconds(30)));
         assert_eq!(status.lag(Some(3), at(50)), Some(seconds(0)));
         assert_eq!(status.lag(Some(0), at(90)), Some(seconds(0)));
@@ -158,15 +161,15 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_up_is_overdue_once_the_customers_are_there() {
-        let (due, clock) = (Some(at(60)), Some(at(50)));
-        let running = PartitionStatus { is_running: true, next_wake_up: due, clock, ..PartitionStatus::default() };
+    fn a_wake_up_is_overdue_only_after_the_restore() {
+        let (due, watermark) = (Some(at(60)), Some(at(50)));
+        let running = PartitionStatus { is_running: true, next_wake_up: due, watermark, ..PartitionStatus::default() };
         assert_eq!(running.overdue(seconds(10), at(90)), seconds(20));
         assert_eq!(running.overdue(seconds(10), at(65)), seconds(0));
         let restoring = PartitionStatus { is_running: false, ..running.clone() };
         assert_eq!(restoring.overdue(seconds(10), at(90)), seconds(0));
-        // By the last commit it was 75, and what was due then had been worked off.
-        let restored = PartitionStatus { clock: None, reached: Some(at(85)), ..running };
+        // At the last commit the watermark was 75, so every wake-up due by then has fired.
+        let restored = PartitionStatus { watermark: None, stream_time: Some(at(85)), ..running };
         assert_eq!(restored.overdue(seconds(10), at(90)), seconds(5));
     }
 }

@@ -1,20 +1,21 @@
-//! What is to be done after a transaction that came to nothing, or may have: how long to wait, and what to find out.
+//! Recovery from a failed or indeterminate transaction: back-off, and the outcome still to be resolved.
 
 use std::time::Duration;
 
 use crate::kafka::Error;
 
+use super::assigned_partition::PartitionCommit;
 use super::fatal::Fatal;
-use super::held::Share;
 
-/// The wait after the first failure; doubled with each further one.
-const WAIT_MIN: Duration = Duration::from_millis(50);
-/// The longest wait.
-const WAIT_MAX: Duration = Duration::from_secs(10);
-/// After how many failures in a row a person is called: about five minutes of waiting, and as long as the calls themselves took.
+/// Back-off after the first failure; doubled with each further one.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// Maximum back-off.
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// Number of consecutive failures that stops the worker: about five minutes of back-off, plus the duration of the
+/// calls.
 const FAILURES_MAX: u32 = 40;
 
-/// Counts failures in a row and says what is still open.
+/// Counts consecutive failures and holds the recovery in progress.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
     failures: u32,
@@ -27,89 +28,90 @@ struct Pending {
     unresolved: Option<Unresolved>,
 }
 
-/// A transaction of which nobody knows yet whether it was committed.
+/// A transaction whose outcome is unknown.
 #[derive(Clone, Debug)]
 pub(super) struct Unresolved {
     /// What it would have committed.
-    pub(super) shares: Vec<Share>,
-    /// Whether the producer has been made anew, so that the old one's messages on the way can do nothing any more.
-    pub(super) is_renewed: bool,
+    pub(super) partition_commits: Vec<PartitionCommit>,
+    /// Whether the producer has been reset, so that requests of the old one that are still in flight are fenced.
+    pub(super) is_producer_reset: bool,
 }
 
 impl Recovery {
-    /// Whether the batch or its transaction is not yet dealt with; no touchpoint may be applied.
+    /// Whether a recovery is in progress. No touchpoint may be applied until it has finished.
     pub(super) fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// How many transactions have failed since the last one that was committed.
+    /// Returns the number of failed transactions since the last committed one.
     pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// The transaction that must be resolved first.
+    /// Returns the transaction that must be resolved first.
     pub(super) fn unresolved(&self) -> Option<&Unresolved> {
         self.pending.as_ref().and_then(|pending| pending.unresolved.as_ref())
     }
 
-    /// Whether the wait is over.
+    /// Whether the back-off is over.
     pub(super) fn is_due(&self, elapsed: Duration) -> bool {
         self.pending.as_ref().is_some_and(|pending| elapsed >= pending.resume_at)
     }
 
-    /// A transaction failed with `error` and was undone, or left `unresolved`.
+    /// Records that a transaction failed with `error` and was aborted, or that its outcome is `unresolved`.
     ///
     /// # Errors
-    /// When that were too many in a row.
-    pub(super) fn fail(
+    /// After too many consecutive failures.
+    pub(super) fn record_failure(
         &mut self,
         error: Error,
-        unresolved: Option<Vec<Share>>,
+        unresolved: Option<Vec<PartitionCommit>>,
         elapsed: Duration,
     ) -> Result<(), Fatal> {
         self.failures += 1;
         if self.failures >= FAILURES_MAX {
-            return Err(Fatal::TransactionsFail { failures: self.failures, last: error });
+            return Err(Fatal::TooManyFailedTransactions { failures: self.failures, last: error });
         }
-        // What has to be found out is found out at once; only what has to be done again waits.
-        let wait = if unresolved.is_some() { Duration::ZERO } else { wait(self.failures) };
-        let unresolved = unresolved.map(|shares| Unresolved { shares, is_renewed: false });
-        self.pending = Some(Pending { resume_at: elapsed + wait, unresolved });
+        // An unknown outcome is resolved at once; only repeating an aborted batch backs off.
+        let backoff = if unresolved.is_some() { Duration::ZERO } else { backoff(self.failures) };
+        let unresolved = unresolved.map(|partition_commits| Unresolved { partition_commits, is_producer_reset: false });
+        self.pending = Some(Pending { resume_at: elapsed + backoff, unresolved });
         Ok(())
     }
 
-    /// The producer has been made anew.
-    pub(super) fn renewed(&mut self) {
+    /// Records that the producer was reset.
+    pub(super) fn mark_producer_reset(&mut self) {
         if let Some(unresolved) = self.pending.as_mut().and_then(|pending| pending.unresolved.as_mut()) {
-            unresolved.is_renewed = true;
+            unresolved.is_producer_reset = true;
         }
     }
 
-    /// The broker could not be asked; that is no failure of a transaction, and is tried again without end.
+    /// Extends the back-off because a call of the recovery failed. This does not count as a failed transaction, so the
+    /// recovery is retried indefinitely.
     pub(super) fn postpone(&mut self, elapsed: Duration) {
         if let Some(pending) = &mut self.pending {
-            pending.resume_at = elapsed + wait(self.failures + 5);
+            pending.resume_at = elapsed + backoff(self.failures + 5);
         }
     }
 
-    /// The transaction turned out not to be committed; the batch is done again after a wait.
+    /// Records that the transaction turned out to be aborted; the batch is processed again after a back-off.
     pub(super) fn resolved_as_aborted(&mut self, elapsed: Duration) {
-        self.pending = Some(Pending { resume_at: elapsed + wait(self.failures), unresolved: None });
+        self.pending = Some(Pending { resume_at: elapsed + backoff(self.failures), unresolved: None });
     }
 
-    /// Everything is dealt with; reading goes on.
-    pub(super) fn end(&mut self) {
+    /// Ends the recovery; consumption resumes.
+    pub(super) fn finish(&mut self) {
         self.pending = None;
     }
 
-    /// A transaction was committed.
-    pub(super) fn succeed(&mut self) {
+    /// Records a committed transaction.
+    pub(super) fn record_success(&mut self) {
         self.failures = 0;
     }
 }
 
-fn wait(failures: u32) -> Duration {
-    WAIT_MIN.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(WAIT_MAX)
+fn backoff(failures: u32) -> Duration {
+    BACKOFF_MIN.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(BACKOFF_MAX)
 }
 
 #[cfg(test)]
@@ -130,36 +132,36 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_up_to_a_limit() {
-        assert_eq!(wait(1), WAIT_MIN);
-        assert_eq!(wait(2), WAIT_MIN * 2);
-        assert_eq!(wait(9), WAIT_MAX);
-        assert_eq!(wait(100), WAIT_MAX);
+    fn the_backoff_doubles_up_to_a_limit() {
+        assert_eq!(backoff(1), BACKOFF_MIN);
+        assert_eq!(backoff(2), BACKOFF_MIN * 2);
+        assert_eq!(backoff(9), BACKOFF_MAX);
+        assert_eq!(backoff(100), BACKOFF_MAX);
     }
 
     #[test]
-    fn too_many_failures_in_a_row_are_fatal_and_a_success_in_between_is_a_new_start() {
+    fn too_many_consecutive_failures_are_fatal_and_a_success_resets_the_count() {
         let mut recovery = Recovery::default();
         for _ in 1..FAILURES_MAX {
-            assert!(recovery.fail(error(), None, Duration::ZERO).is_ok());
+            assert!(recovery.record_failure(error(), None, Duration::ZERO).is_ok());
         }
-        recovery.succeed();
+        recovery.record_success();
         for _ in 1..FAILURES_MAX {
-            assert!(recovery.fail(error(), None, Duration::ZERO).is_ok());
+            assert!(recovery.record_failure(error(), None, Duration::ZERO).is_ok());
         }
         assert!(matches!(
-            recovery.fail(error(), None, Duration::ZERO),
-            Err(Fatal::TransactionsFail { failures: FAILURES_MAX, .. })
+            recovery.record_failure(error(), None, Duration::ZERO),
+            Err(Fatal::TooManyFailedTransactions { failures: FAILURES_MAX, .. })
         ));
     }
 
     #[test]
-    fn an_unknown_outcome_is_looked_into_at_once_and_an_aborted_batch_waits() {
+    fn an_unknown_outcome_is_resolved_at_once_and_an_aborted_batch_backs_off() {
         let mut recovery = Recovery::default();
         assert!(!recovery.is_pending());
-        recovery.fail(error(), None, Duration::ZERO).expect("one failure is not too many");
-        assert!(recovery.is_pending() && !recovery.is_due(Duration::ZERO) && recovery.is_due(WAIT_MIN));
-        recovery.fail(error(), Some(Vec::new()), Duration::ZERO).expect("two failures are not too many");
+        recovery.record_failure(error(), None, Duration::ZERO).expect("one failure is not too many");
+        assert!(recovery.is_pending() && !recovery.is_due(Duration::ZERO) && recovery.is_due(BACKOFF_MIN));
+        recovery.record_failure(error(), Some(Vec::new()), Duration::ZERO).expect("two failures are not too many");
         assert!(recovery.is_due(Duration::ZERO) && recovery.unresolved().is_some());
         recovery.resolved_as_aborted(Duration::ZERO);
         assert!(!recovery.is_due(Duration::ZERO) && recovery.unresolved().is_none());

@@ -1,7 +1,7 @@
-//! Rebuilds gained partitions from their changelogs, in bounded slices beside live work.
+//! Restores assigned partitions from their changelogs, in bounded slices interleaved with live processing.
 //!
-//! A restore ends by position, not by the offset of a record: aborted batches and control records leave holes. It starts
-//! only after the checks that make sure that what will be read is the whole truth.
+//! A restore ends at an offset, which may not have a record: aborted batches and control records leave gaps. It starts
+//! only after the worker has checked that the changelog still contains every record that the restore needs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,67 +10,68 @@ use crate::kafka::{CommittedOffset, Error, Member, PartitionId, PartitionOffset,
 use crate::partition::Clock;
 use crate::wire::changelog::ChangelogDecoder;
 
+use super::assigned_partition::{AssignedPartition, MetadataFields, PartitionCommit, Phase};
+use super::changelog_range::ChangelogRange;
 use super::commit::{Outcome, transact};
 use super::fatal::Fatal;
-use super::held::{Held, Note, Phase, Share};
-use super::mismatch::{Found, Logs, Mismatch, compare};
-use super::progress::{Course, RestoreProgress};
-use super::sweep::Extent;
+use super::mismatch::{LogRanges, Mismatch, StartingPoint, find_starting_point};
+use super::restore_progress::{RestoreProgress, RestoreTracker};
 use super::wall_clock::Moment;
-use super::worker::{Worker, attempted};
+use super::worker::{Worker, unless_fatal};
 
-/// How many changelog records are restored between two polls; each holds some thousand customers.
+/// Maximum number of changelog records restored between two polls; each contains up to several thousand customers.
 const RECORDS_MAX: usize = 16;
-/// How long to wait for changelog records, in vain at worst, before live work goes on.
-const READ_WAIT: Duration = Duration::from_millis(10);
-/// How many partitions are taken up between two polls; each costs two questions to the broker.
-const TAKE_UP_MAX: usize = 16;
-/// The wait before asking again for committed offsets that a previous owner's transaction keeps open; doubled twice at most.
-const ASK_AGAIN: Duration = Duration::from_millis(200);
-/// How often a committed offset past the end of the input is looked at again before it is believed; half a minute.
+/// Maximum time to wait for changelog records before live processing continues.
+const READ_TIMEOUT: Duration = Duration::from_millis(10);
+/// Maximum number of restores begun between two polls; each queries the broker twice.
+const RESTORE_STARTS_MAX: usize = 16;
+/// Delay before committed offsets are fetched again, for example while a previous owner's transaction is open; doubled
+/// at most twice.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
+/// Number of attempts, over about half a minute, before a committed offset past the end of the input topic is fatal.
 const ATTEMPTS_PAST_END: u32 = 40;
-/// After how long without any record the end of the changelog is asked for again.
-const STALL: Duration = Duration::from_mins(1);
-/// How often the log tells how far restores have come.
-const TELL_INTERVAL: Duration = Duration::from_secs(5);
+/// After this time without a record, the end of the changelog is queried again.
+const STALL_TIMEOUT: Duration = Duration::from_mins(1);
+/// Interval between two progress messages in the log.
+const PROGRESS_LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The restores under way.
+/// All restores in progress.
 #[derive(Debug, Default)]
 pub(super) struct Restorer {
     decoder: ChangelogDecoder,
-    open: BTreeMap<PartitionId, Restore>,
-    tell_at: Duration,
+    restores: BTreeMap<PartitionId, Restore>,
+    next_progress_log_at: Duration,
 }
 
-/// A restore under way.
+/// A restore in progress.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Restore {
-    course: Course,
-    /// The event time reached at the last commit.
+    tracker: RestoreTracker,
+    /// Stream time at the last commit.
     clock: Clock,
-    /// When the broker was last asked why nothing comes.
-    asked_at: Duration,
+    /// When the end of the changelog was last queried.
+    last_checked: Duration,
 }
 
 impl Restorer {
-    /// Whether nothing is being restored.
+    /// Whether no restore is in progress.
     pub(super) fn is_idle(&self) -> bool {
-        self.open.is_empty()
+        self.restores.is_empty()
     }
 
-    /// How far the restore of `partition` has come; `None` when none is under way.
+    /// Returns the restore progress of `partition`, if it is being restored.
     pub(super) fn progress(&self, partition: PartitionId) -> Option<RestoreProgress> {
-        self.open.get(&partition).map(|restore| restore.course.progress())
+        self.restores.get(&partition).map(|restore| restore.tracker.progress())
     }
 
-    /// Tells the log how far the restores have come, now and then.
-    fn tell(&mut self, elapsed: Duration) {
-        if self.open.is_empty() || elapsed < self.tell_at {
+    /// Logs the progress of all restores at a fixed interval.
+    fn log_progress(&mut self, elapsed: Duration) {
+        if self.restores.is_empty() || elapsed < self.next_progress_log_at {
             return;
         }
-        self.tell_at = elapsed + TELL_INTERVAL;
-        for (&partition, restore) in &self.open {
-            let progress = restore.course.progress();
+        self.next_progress_log_at = elapsed + PROGRESS_LOG_INTERVAL;
+        for (&partition, restore) in &self.restores {
+            let progress = restore.tracker.progress();
             let Some(eta) = progress.eta else { continue };
             tracing::info!(
                 partition,
@@ -78,279 +79,298 @@ impl Restorer {
                 remaining_bytes = progress.remaining_bytes,
                 customers_per_second = progress.customers_per_second,
                 eta_seconds = eta.as_secs(),
-                "partition is being restored"
+                "restore in progress"
             );
         }
     }
 }
 
-/// What the metadata and the two logs say about a partition.
-enum Examined {
+/// How to load a partition, according to its committed offset and its logs.
+enum RestorePlan {
     /// Nothing was ever committed.
     New { input_start: i64, changelog_end: i64 },
-    /// It is to be restored.
-    Known { offset: i64, extent: Extent, clock: Clock },
+    /// The changelog must be restored.
+    Existing { offset: i64, changelog: ChangelogRange, clock: Clock },
 }
 
 impl<M: Member> Worker<M> {
-    /// Finds out where gained partitions stand, checks them, and begins to restore them.
-    pub(super) fn take_up(&mut self, now: Moment) -> Result<(), Fatal> {
-        // A producer in doubt keeps its own last transaction open.
+    /// Fetches the committed offsets of newly assigned partitions, checks them against the logs, and begins the
+    /// restores.
+    pub(super) fn begin_restores(&mut self, now: Moment) -> Result<(), Fatal> {
+        // A transaction with an unknown outcome may still be open, and committed offsets cannot be fetched while it is.
         if self.recovery.is_pending() {
             return Ok(());
         }
-        let is_due = |held: &Held| matches!(held.phase, Phase::Gained { ask_at, .. } if now.elapsed >= ask_at);
-        let due: Vec<_> = self.held.iter().filter(|(_, held)| is_due(held)).map(|(&partition, _)| partition).collect();
-        let due = &due[..due.len().min(TAKE_UP_MAX)];
+        let is_due = |assigned: &AssignedPartition| {
+            let Phase::FetchingOffsets { fetch_at, .. } = assigned.phase else { return false };
+            now.elapsed >= fetch_at
+        };
+        let due: Vec<_> =
+            self.partitions.iter().filter(|(_, assigned)| is_due(assigned)).map(|(&partition, _)| partition).collect();
+        let due = &due[..due.len().min(RESTORE_STARTS_MAX)];
         if due.is_empty() {
             return Ok(());
         }
-        let Some(committed) = attempted(self.member.committed(due))? else {
-            self.ask_again(due, now);
+        let Some(committed) = unless_fatal(self.member.committed(due))? else {
+            self.schedule_retry(due, now);
             return Ok(());
         };
         let mut new = Vec::new();
         for committed in committed {
             let partition = committed.partition;
-            let found = match self.examine(&committed, now) {
+            let found = match self.plan_restore(&committed, now) {
                 Err(fatal) if !self.is_still_committed(&committed, &fatal)? => None,
-                examined => examined?,
+                plan => plan?,
             };
             match found {
-                None => self.ask_again(&[partition], now),
-                Some(Examined::New { input_start, changelog_end }) => {
+                None => self.schedule_retry(&[partition], now),
+                Some(RestorePlan::New { input_start, changelog_end }) => {
                     new.push((PartitionOffset { partition, offset: input_start }, changelog_end));
                 }
-                Some(Examined::Known { offset, extent, clock }) => {
-                    let Some(held) = self.held.get_mut(&partition) else { continue };
-                    held.position = offset;
-                    held.committed = committed;
-                    held.extent = extent;
-                    self.open(partition, clock, now)?;
+                Some(RestorePlan::Existing { offset, changelog, clock }) => {
+                    let Some(assigned) = self.partitions.get_mut(&partition) else { continue };
+                    assigned.position = offset;
+                    assigned.committed = committed;
+                    assigned.changelog = changelog;
+                    self.begin_restore(partition, clock, now)?;
                 }
             }
         }
-        if new.is_empty() { Ok(()) } else { self.mark_new(&new, now) }
+        if new.is_empty() { Ok(()) } else { self.commit_initial_offsets(&new, now) }
     }
 
-    /// Reads changelogs, a bounded slice.
-    pub(super) fn restore(&mut self, now: Moment) -> Result<(), Fatal> {
+    /// Restores a bounded number of changelog records.
+    pub(super) fn advance_restores(&mut self, now: Moment) -> Result<(), Fatal> {
         if self.restorer.is_idle() {
             return Ok(());
         }
-        let records = match self.member.read_changelog(RECORDS_MAX, READ_WAIT) {
-            Err(error) if error.reaction == Reaction::Abort => return self.begin_anew(&error, now),
-            read => attempted(read)?.unwrap_or_default(),
+        let records = match self.member.read_changelog(RECORDS_MAX, READ_TIMEOUT) {
+            Err(error) if error.reaction == Reaction::Abort => return self.restart_restores(&error, now),
+            read => unless_fatal(read)?.unwrap_or_default(),
         };
         for record in &records {
             self.restore_record(record, now)?;
         }
-        let open: Vec<_> =
-            self.restorer.open.iter().map(|(&partition, restore)| (partition, restore.course.end())).collect();
-        for (partition, end) in open {
+        let partitions: Vec<_> =
+            self.restorer.restores.iter().map(|(&partition, restore)| (partition, restore.tracker.end())).collect();
+        for (partition, end) in partitions {
             if self.member.has_read_changelog_to(partition, end) {
-                self.finish(partition, now)?;
+                self.finish_restore(partition, now)?;
             } else {
-                self.watch_stall(partition, now)?;
+                self.check_stall(partition, now)?;
             }
         }
-        self.restorer.tell(now.elapsed);
+        self.restorer.log_progress(now.elapsed);
         Ok(())
     }
 
-    /// Leaves off restoring `partition`.
+    /// Stops restoring `partition`.
     pub(super) fn stop_restoring(&mut self, partition: PartitionId) -> Result<(), Fatal> {
-        if self.restorer.open.remove(&partition).is_some() {
-            attempted(self.member.close_changelog(partition))?;
+        if self.restorer.restores.remove(&partition).is_some() {
+            unless_fatal(self.member.close_changelog(partition))?;
         }
         Ok(())
     }
 
-    /// The head of a log that is being read is gone: either another member has taken the partition over and swept it, and the
-    /// group has yet to tell, or somebody has cut it. Which it was shows when the partitions are taken up anew.
-    fn begin_anew(&mut self, error: &Error, now: Moment) -> Result<(), Fatal> {
-        tracing::warn!(
-            code = error.code,
-            "a changelog that was being restored has been cut, and the restore begins anew"
-        );
-        let open: Vec<_> = self.restorer.open.keys().copied().collect();
-        for partition in open {
+    /// Restarts all restores after a changelog was truncated past the restore's position. Either another member owns
+    /// the partition already and has swept it, or something else has deleted records. The checks before the new restore
+    /// distinguish the two.
+    fn restart_restores(&mut self, error: &Error, now: Moment) -> Result<(), Fatal> {
+        tracing::warn!(code = error.code, "changelog truncated during restore, restarting restore");
+        let partitions: Vec<_> = self.restorer.restores.keys().copied().collect();
+        for partition in partitions {
             self.stop_restoring(partition)?;
-            self.start_anew(partition, now);
+            self.reset_partition(partition, now);
         }
         Ok(())
     }
 
-    /// Whether what seemed wrong was wrong when the logs were asked: a worker that was frozen between its questions would call a
-    /// person for what another has done meanwhile.
+    /// Whether the committed offset is unchanged, so that the mismatch is real. If this worker was frozen between two
+    /// queries, another member may have committed and truncated in between.
     fn is_still_committed(&mut self, committed: &CommittedOffset, fatal: &Fatal) -> Result<bool, Fatal> {
         if matches!(fatal, Fatal::Client(_)) {
             return Ok(true);
         }
-        let now_committed = attempted(self.member.committed(&[committed.partition]))?;
+        let now_committed = unless_fatal(self.member.committed(&[committed.partition]))?;
         Ok(now_committed.is_some_and(|now_committed| now_committed.as_slice() == std::slice::from_ref(committed)))
     }
 
-    /// Compares what was committed with what the logs hold. `None` when the broker could not be asked.
-    fn examine(&mut self, committed: &CommittedOffset, now: Moment) -> Result<Option<Examined>, Fatal> {
+    /// Compares the committed offset with the logs. Returns `None` if the broker could not be queried.
+    fn plan_restore(&mut self, committed: &CommittedOffset, now: Moment) -> Result<Option<RestorePlan>, Fatal> {
         let partition = committed.partition;
-        if let Some(before) = self.options.partitions.filter(|&before| partition >= before) {
-            let seen = self.member.input_partitions().and_then(|seen| i32::try_from(seen).ok());
-            let now = seen.unwrap_or_default().max(partition + 1);
-            let mismatch = Mismatch::PartitionsChanged { before, now };
+        if let Some(previous) = self.options.partitions.filter(|&count| partition >= count) {
+            let known = self.member.input_partitions().and_then(|count| i32::try_from(count).ok());
+            let current = known.unwrap_or_default().max(partition + 1);
+            let mismatch = Mismatch::PartitionsChanged { previous, current };
             return Err(Fatal::Mismatch { partition, mismatch });
         }
-        let Some((input_start, input_end)) = attempted(self.member.input_range(partition))? else { return Ok(None) };
-        let Some((log_start, log_end)) = attempted(self.member.changelog_range(partition))? else { return Ok(None) };
-        let logs = Logs { input: (input_start, input_end), changelog: (log_start, log_end) };
-        let (offset, metadata) = match compare(committed, logs, self.options.partitions) {
-            // A broker that has just become leader may not know the end yet.
+        let Some((input_start, input_end)) = unless_fatal(self.member.input_range(partition))? else { return Ok(None) };
+        let Some((log_start, log_end)) = unless_fatal(self.member.changelog_range(partition))? else { return Ok(None) };
+        let logs = LogRanges { input: (input_start, input_end), changelog: (log_start, log_end) };
+        let (offset, metadata) = match find_starting_point(committed, logs, self.options.partitions) {
+            // A newly elected leader may not know the end yet.
             Err(Mismatch::InputShrunk { .. }) if self.attempts(partition) < ATTEMPTS_PAST_END => return Ok(None),
             Err(mismatch) => return Err(Fatal::Mismatch { partition, mismatch }),
-            Ok(Found::New) => return Ok(Some(Examined::New { input_start, changelog_end: log_end })),
-            Ok(Found::Known { offset, metadata }) => (offset, metadata),
+            Ok(StartingPoint::Beginning) => return Ok(Some(RestorePlan::New { input_start, changelog_end: log_end })),
+            Ok(StartingPoint::Committed { offset, metadata }) => (offset, metadata),
         };
         let Some(metadata) = metadata else {
-            tracing::warn!(partition, offset, "the committed offset was set by hand; the whole changelog is restored");
-            let extent = Extent::new(log_start, log_start, log_end, now.elapsed);
-            return Ok(Some(Examined::Known { offset, extent, clock: Clock::default() }));
+            tracing::warn!(partition, offset, "committed offset was set manually, restoring the whole changelog");
+            let changelog = ChangelogRange::new(log_start, log_start, log_end, now.elapsed);
+            return Ok(Some(RestorePlan::Existing { offset, changelog, clock: Clock::default() }));
         };
         if metadata.models != self.models.hash {
             tracing::info!(partition, "models have changed since the last commit");
         }
-        let extent = Extent::new(log_start, metadata.changelog_start, metadata.changelog_end, now.elapsed);
-        Ok(Some(Examined::Known { offset, extent, clock: metadata.clock }))
+        let changelog = ChangelogRange::new(log_start, metadata.changelog_start, metadata.changelog_end, now.elapsed);
+        Ok(Some(RestorePlan::Existing { offset, changelog, clock: metadata.clock }))
     }
 
-    /// Begins to read the changelog of a partition whose extent is known.
-    fn open(&mut self, partition: PartitionId, clock: Clock, now: Moment) -> Result<(), Fatal> {
-        let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
-        let (start, end) = (held.extent.start(), held.extent.end());
-        held.phase = Phase::Restoring { since: now.elapsed };
+    /// Begins to read the changelog of a partition whose `changelog` range is set.
+    fn begin_restore(&mut self, partition: PartitionId, clock: Clock, now: Moment) -> Result<(), Fatal> {
+        let Some(assigned) = self.partitions.get_mut(&partition) else { return Ok(()) };
+        let (start, end) = (assigned.changelog.start(), assigned.changelog.end());
+        assigned.phase = Phase::Restoring { since: now.elapsed };
         if start >= end {
-            self.run_from_here(partition, clock, now);
+            self.start_running(partition, clock, now);
             return Ok(());
         }
-        if attempted(self.member.open_changelog(partition, start))?.is_none() {
-            self.ask_again(&[partition], now);
+        if unless_fatal(self.member.open_changelog(partition, start))?.is_none() {
+            self.schedule_retry(&[partition], now);
             return Ok(());
         }
         if self.restorer.is_idle() {
-            // Short restores are told of when they are through.
-            self.restorer.tell_at = now.elapsed + TELL_INTERVAL;
+            // A restore shorter than the interval is logged only when it finishes.
+            self.restorer.next_progress_log_at = now.elapsed + PROGRESS_LOG_INTERVAL;
         }
-        let course = Course::new(start, end, now.elapsed);
-        self.restorer.open.insert(partition, Restore { course, clock, asked_at: now.elapsed });
+        let tracker = RestoreTracker::new(start, end, now.elapsed);
+        self.restorer.restores.insert(partition, Restore { tracker, clock, last_checked: now.elapsed });
         Ok(())
     }
 
     fn restore_record(&mut self, record: &Record, now: Moment) -> Result<(), Fatal> {
         let partition = record.partition;
-        let Some(restore) = self.restorer.open.get_mut(&partition) else { return Ok(()) };
-        let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
-        if record.offset >= restore.course.end() {
+        let Some(restore) = self.restorer.restores.get_mut(&partition) else { return Ok(()) };
+        let Some(assigned) = self.partitions.get_mut(&partition) else { return Ok(()) };
+        if record.offset >= restore.tracker.end() {
             return Ok(());
         }
         let unreadable = |problem| Fatal::ChangelogUnreadable { partition, offset: record.offset, problem };
         let value = record.value.as_deref().unwrap_or_default();
         let batch = self.restorer.decoder.decode(value).map_err(|error| unreadable(error.to_string()))?;
-        let restored = held.machine.restore(&batch.layout, &batch.customers).map_err(unreadable)?;
+        let restored = assigned.machine.restore(&batch.layout, &batch.customers).map_err(unreadable)?;
         self.report.restored += restored.customers as u64;
-        held.extent.read(value.len());
-        restore.course.read(record.offset, value.len(), batch.customers.len(), now.elapsed);
+        assigned.changelog.count_record(value.len());
+        restore.tracker.record_read(record.offset, value.len(), batch.customers.len(), now.elapsed);
         Ok(())
     }
 
-    fn finish(&mut self, partition: PartitionId, now: Moment) -> Result<(), Fatal> {
-        let Some(restore) = self.restorer.open.remove(&partition) else { return Ok(()) };
-        attempted(self.member.close_changelog(partition))?;
-        self.run_from_here(partition, restore.clock, now);
+    fn finish_restore(&mut self, partition: PartitionId, now: Moment) -> Result<(), Fatal> {
+        let Some(restore) = self.restorer.restores.remove(&partition) else { return Ok(()) };
+        unless_fatal(self.member.close_changelog(partition))?;
+        self.start_running(partition, restore.clock, now);
         Ok(())
     }
 
-    /// The customers are there: touchpoints may come.
-    fn run_from_here(&mut self, partition: PartitionId, clock: Clock, now: Moment) {
-        let Some(held) = self.held.get_mut(&partition) else { return };
-        held.machine.end_restore(clock);
-        if let Phase::Restoring { since, .. } = held.phase {
-            let done = self.stopwatch.now(now).elapsed;
-            let took = done.saturating_sub(since);
+    /// Finishes the restore: the partition may process touchpoints.
+    fn start_running(&mut self, partition: PartitionId, clock: Clock, now: Moment) {
+        let Some(assigned) = self.partitions.get_mut(&partition) else { return };
+        assigned.machine.end_restore(clock);
+        if let Phase::Restoring { since, .. } = assigned.phase {
+            let finished_at = self.stopwatch.now(now).elapsed;
+            let took = finished_at.saturating_sub(since);
             self.report.measured.restore_duration.observe(took.as_secs_f64());
-            if let Some(gained_at) = held.gained_at.take() {
-                self.report.measured.rebalance_duration.observe(done.saturating_sub(gained_at).as_secs_f64());
+            if let Some(assigned_at) = assigned.assigned_at.take() {
+                self.report.measured.rebalance_duration.observe(finished_at.saturating_sub(assigned_at).as_secs_f64());
             }
             let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            let customers = held.machine.len();
-            tracing::info!(partition, customers, milliseconds, position = held.position, "partition restored");
+            let customers = assigned.machine.len();
+            tracing::info!(partition, customers, milliseconds, position = assigned.position, "partition restored");
         }
-        held.phase = Phase::Running;
-        if held.has_something_to_commit() {
+        assigned.phase = Phase::Running;
+        if assigned.has_uncommitted_changes() {
             self.batch.add(0, 0, now.elapsed);
         }
     }
 
-    /// Commits a first position for partitions of which nothing is committed, before anything is written to their changelogs. So a
-    /// changelog that holds something and a group that knows nothing can only mean that the offsets are gone.
-    fn mark_new(&mut self, new: &[(PartitionOffset, i64)], now: Moment) -> Result<(), Fatal> {
-        let note = Note { models: self.models.hash, partitions: self.options.partitions, by: self.member.name() };
-        let shares: Vec<_> =
-            new.iter().map(|&(position, changelog_end)| Share::first(position, changelog_end, &note)).collect();
-        let marks = shares.iter().map(|share| (share.position, share.metadata.clone())).collect();
-        match transact(&mut self.member, Vec::new(), |_| marks)? {
+    /// Commits an initial offset for partitions without one, before anything is written to their changelogs. If a
+    /// changelog has records but the group has no offset, the offset was therefore lost.
+    fn commit_initial_offsets(&mut self, new: &[(PartitionOffset, i64)], now: Moment) -> Result<(), Fatal> {
+        let metadata_fields = MetadataFields {
+            models: self.models.hash,
+            partitions: self.options.partitions,
+            member_name: self.member.name(),
+        };
+        let partition_commits: Vec<_> = new
+            .iter()
+            .map(|&(position, changelog_end)| PartitionCommit::initial(position, changelog_end, &metadata_fields))
+            .collect();
+        let offsets = partition_commits
+            .iter()
+            .map(|partition_commit| (partition_commit.position, partition_commit.metadata.clone()))
+            .collect();
+        match transact(&mut self.member, Vec::new(), |_| offsets)? {
             Outcome::Committed => {
-                self.recovery.succeed();
-                for share in shares {
-                    let partition = share.position.partition;
-                    let Some(held) = self.held.get_mut(&partition) else { continue };
-                    held.position = share.position.offset;
-                    held.extent =
-                        Extent::new(share.changelog_start, share.changelog_start, share.changelog_end, now.elapsed);
-                    held.committed =
-                        CommittedOffset { partition, offset: Some(share.position.offset), metadata: share.metadata };
-                    self.open(partition, Clock::default(), now)?;
+                self.recovery.record_success();
+                for partition_commit in partition_commits {
+                    let partition = partition_commit.position.partition;
+                    let Some(assigned) = self.partitions.get_mut(&partition) else { continue };
+                    assigned.position = partition_commit.position.offset;
+                    assigned.changelog = ChangelogRange::new(
+                        partition_commit.changelog_start,
+                        partition_commit.changelog_start,
+                        partition_commit.changelog_end,
+                        now.elapsed,
+                    );
+                    assigned.committed = CommittedOffset {
+                        partition,
+                        offset: Some(partition_commit.position.offset),
+                        metadata: partition_commit.metadata,
+                    };
+                    self.begin_restore(partition, Clock::default(), now)?;
                 }
                 Ok(())
             }
             Outcome::Aborted(error) => {
                 self.report.aborts += 1;
                 self.abort_running();
-                self.recovery.fail(error, None, now.elapsed)
+                self.recovery.record_failure(error, None, now.elapsed)
             }
             Outcome::Unknown(error) => {
-                self.report.renewals += 1;
-                self.rewind_running();
-                // The partitions are still to be taken up, so what was committed of them is asked for in any case.
-                self.recovery.fail(error, Some(Vec::new()), now.elapsed)
+                self.report.producer_resets += 1;
+                self.seek_running();
+                // There is nothing to compare: the offsets of these partitions are fetched again in any case.
+                self.recovery.record_failure(error, Some(Vec::new()), now.elapsed)
             }
         }
     }
 
-    fn ask_again(&mut self, partitions: &[PartitionId], now: Moment) {
+    fn schedule_retry(&mut self, partitions: &[PartitionId], now: Moment) {
         for partition in partitions {
             let attempts = self.attempts(*partition);
-            let Some(held) = self.held.get_mut(partition) else { continue };
-            let ask_at = now.elapsed + ASK_AGAIN * (1 << attempts.min(2));
-            held.phase = Phase::Gained { ask_at, attempts: attempts + 1 };
+            let Some(assigned) = self.partitions.get_mut(partition) else { continue };
+            let fetch_at = now.elapsed + RETRY_DELAY * (1 << attempts.min(2));
+            assigned.phase = Phase::FetchingOffsets { fetch_at, attempts: attempts + 1 };
         }
     }
 
     fn attempts(&self, partition: PartitionId) -> u32 {
-        match self.held.get(&partition).map(|held| held.phase) {
-            Some(Phase::Gained { attempts, .. }) => attempts,
+        match self.partitions.get(&partition).map(|assigned| assigned.phase) {
+            Some(Phase::FetchingOffsets { attempts, .. }) => attempts,
             Some(Phase::Restoring { .. } | Phase::Running) | None => 0,
         }
     }
 
-    /// Tells a slow changelog from one that has lost its end.
-    fn watch_stall(&mut self, partition: PartitionId, now: Moment) -> Result<(), Fatal> {
-        let Some(restore) = self.restorer.open.get_mut(&partition) else { return Ok(()) };
-        if now.elapsed.saturating_sub(restore.course.read_at().max(restore.asked_at)) < STALL {
+    /// If no record has arrived for a while, checks that the changelog still contains the end of the restore.
+    fn check_stall(&mut self, partition: PartitionId, now: Moment) -> Result<(), Fatal> {
+        let Some(restore) = self.restorer.restores.get_mut(&partition) else { return Ok(()) };
+        if now.elapsed.saturating_sub(restore.tracker.last_read_at().max(restore.last_checked)) < STALL_TIMEOUT {
             return Ok(());
         }
-        restore.asked_at = now.elapsed;
-        let expected = restore.course.end();
-        tracing::warn!(partition, "no changelog record has come for a while");
-        match attempted(self.member.changelog_range(partition))? {
+        restore.last_checked = now.elapsed;
+        let expected = restore.tracker.end();
+        tracing::warn!(partition, "restore stalled, no changelog records received");
+        match unless_fatal(self.member.changelog_range(partition))? {
             Some((_, end)) if end < expected => {
                 Err(Fatal::Mismatch { partition, mismatch: Mismatch::ChangelogShrunk { expected, end } })
             }

@@ -1,4 +1,5 @@
-//! Where a worker's time goes. Measures only: nothing is decided by it, so that a simulation can do without.
+//! Measures how a worker spends its time, for metrics only. No decision depends on it, so that a simulation can run
+//! without the system clock.
 
 use std::time::Duration;
 
@@ -7,36 +8,36 @@ use super::wall_clock::{Moment, WallClock};
 /// What a worker spends its time on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Activity {
-    /// Taking records from the client, and seeing to it and to questions.
+    /// Polling the client, which also serves its callbacks, and answering queries.
     Poll,
-    /// Decoding touchpoints, applying them, and working off wake-ups.
+    /// Decoding and applying touchpoints, and firing wake-ups.
     Apply,
-    /// Making records of a batch, and its transaction.
+    /// Building the records of a batch, and its transaction.
     Commit,
-    /// Taking up and restoring partitions.
+    /// Beginning and advancing restores.
     Restore,
     /// Waiting for something to do.
     Idle,
 }
 
-/// How long a worker has done what, since it started; in the order of [`Activity`].
+/// Time spent per activity since the start of the worker, in the order of [`Activity`].
 pub type Activities = [Duration; 5];
 
-/// Takes the time of a worker's activities, one after the other.
+/// Measures the consecutive activities of a worker.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stopwatch {
-    /// Without one nothing is measured.
+    /// `None` disables measuring.
     clock: Option<WallClock>,
     lap_began: Option<Duration>,
     spent: Activities,
 }
 
 impl Stopwatch {
-    pub(super) fn of(clock: WallClock) -> Self {
+    pub(super) fn new(clock: WallClock) -> Self {
         Self { clock: Some(clock), ..Self::default() }
     }
 
-    /// The time since the last call was spent on `activity`; but `idle` of it on waiting.
+    /// Attributes the time since the previous lap to `activity`, except for the part `idle`, which was spent waiting.
     pub(super) fn lap(&mut self, activity: Activity, idle: Duration) {
         let Some(clock) = self.clock else { return };
         let elapsed = clock.elapsed();
@@ -45,7 +46,7 @@ impl Stopwatch {
         self.spent[activity as usize] += length.saturating_sub(idle);
     }
 
-    /// This very moment; where nothing is measured, that at which the worker's step began.
+    /// Returns the current time, or the start of the worker's step if measuring is disabled.
     pub(super) fn now(&self, step_began: Moment) -> Moment {
         self.clock.map_or(step_began, |clock| clock.now())
     }
@@ -61,9 +62,9 @@ mod tests {
     use crate::lifecycle::time::Timestamp;
 
     #[test]
-    fn all_time_goes_to_some_activity() {
+    fn all_time_is_attributed_to_an_activity() {
         let clock = WallClock::start();
-        let mut stopwatch = Stopwatch::of(clock);
+        let mut stopwatch = Stopwatch::new(clock);
         stopwatch.lap(Activity::Poll, Duration::ZERO);
         let begin = clock.elapsed();
         while clock.elapsed() < begin + Duration::from_millis(2) {}
@@ -71,12 +72,12 @@ mod tests {
         stopwatch.lap(Activity::Apply, Duration::from_secs(9));
         let [poll, apply, _, _, idle] = stopwatch.spent();
         assert!(poll >= Duration::from_micros(500) && idle >= Duration::from_millis(1), "{stopwatch:?}");
-        assert_eq!(apply, Duration::ZERO, "more than all of it cannot have been idle");
+        assert_eq!(apply, Duration::ZERO, "idle time is limited to the length of the lap");
         assert!(stopwatch.spent().iter().sum::<Duration>() <= clock.elapsed());
     }
 
     #[test]
-    fn without_a_clock_the_step_began_now() {
+    fn without_a_clock_now_is_the_start_of_the_step() {
         let step_began = Moment { wall: Timestamp::from_millis(7), elapsed: Duration::from_secs(1) };
         let mut stopwatch = Stopwatch::default();
         stopwatch.lap(Activity::Commit, Duration::ZERO);

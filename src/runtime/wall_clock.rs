@@ -1,45 +1,45 @@
-//! The only place that reads the clock on the wall.
+//! The only place that reads the system clock.
 //!
-//! Everybody else is handed a [`Moment`], so that a test or a simulation can be the clock. Two hands, because the wall
-//! clock may be set back: deadlines and intervals go by the one that cannot.
+//! All other code receives a [`Moment`], so that a test or a simulation can control time. Wall time may be set back, so
+//! deadlines and intervals use the monotonic reading.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::lifecycle::time::Timestamp;
 
-/// An instant as a worker sees it.
+/// Wall time and monotonic time at an instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Moment {
-    /// The time of day, as the world agrees on it. May jump either way.
+    /// Wall time; may jump in either direction.
     pub wall: Timestamp,
-    /// Since some fixed instant of this process. Never runs backwards.
+    /// Monotonic time since the start of the clock.
     pub elapsed: Duration,
 }
 
-/// Tells [`Moment`]s.
+/// The system clock.
 #[derive(Clone, Copy, Debug)]
 pub struct WallClock {
     started: Instant,
 }
 
 impl WallClock {
-    /// A clock whose `elapsed` starts now.
+    /// Returns a clock whose `elapsed` starts now.
     #[must_use]
     pub fn start() -> Self {
         Self { started: Instant::now() }
     }
 
-    /// The hand that never runs backwards.
+    /// Returns the monotonic time since the start.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// This very moment.
+    /// Returns the current time.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn now(&self) -> Moment {
-        // A clock before 1970 or past the year 292 million is no clock: the epoch is as good as any guess.
+        // A system clock before 1970 or beyond the year 292 million is wrong anyway; use the epoch.
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall = Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or_default());
         Moment { wall, elapsed: self.started.elapsed() }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wall_shows_this_century_and_elapsed_time_does_not_run_backwards() {
+    fn wall_time_is_plausible_and_elapsed_time_is_monotonic() {
         let clock = WallClock::start();
         let (first, second) = (clock.now(), clock.now());
         assert!(first.wall > Timestamp::from_millis(1_700_000_000_000));

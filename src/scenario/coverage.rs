@@ -1,4 +1,6 @@
-//! Which stages and names of the models the scenarios have reached.
+//! Coverage: the stages and names of the models that appeared in the transitions of scenarios.
+//!
+//! Only transitions that a scenario expected count.
 
 use std::collections::BTreeSet;
 
@@ -6,16 +8,16 @@ use crate::lifecycle::model::Model;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::transition::{Change, Transition};
 
-/// What was published as expected, by model.
+/// The stages and names that appeared in expected transitions.
 #[derive(Clone, Debug, Default)]
 pub struct Coverage {
-    /// Model, kind (`stage` for a stage itself, `move` for the name of a move), name.
+    /// (model, kind, name). The kind is `stage` for a stage itself and `move` for the name of a move.
     reached: BTreeSet<(Box<str>, &'static str, Box<str>)>,
 }
 
 impl Coverage {
-    /// Notes what `transition` reaches.
-    pub fn note(&mut self, models: &ModelSet, transition: &Transition) {
+    /// Marks the stage and the name of `transition` as covered.
+    pub fn record(&mut self, models: &ModelSet, transition: &Transition) {
         let model = models.model(transition.model);
         let kind = match &transition.change {
             Change::Stage { to, .. } => {
@@ -29,10 +31,11 @@ impl Coverage {
         self.reached.insert((model.name.clone(), kind, transition.name.clone()));
     }
 
-    /// What of `model` no scenario reaches: `stage loyalty`, `move churned`, `milestone made_first_purchase`.
+    /// Returns the stages and names of `model` that are not covered: `stage loyalty`, `move churned`, `milestone
+    /// made_first_purchase`.
     #[must_use]
     pub fn unreached(&self, model: &Model) -> Vec<String> {
-        all_of(model)
+        names_of(model)
             .into_iter()
             .filter(|(kind, name)| !self.reached.contains(&(model.name.clone(), *kind, (*name).into())))
             .map(|(kind, name)| format!("{kind} {name}"))
@@ -40,8 +43,8 @@ impl Coverage {
     }
 }
 
-/// Every stage and every name that a model may publish, each once.
-fn all_of(model: &Model) -> Vec<(&'static str, &str)> {
+/// Returns every stage and every name that `model` can publish, each once.
+fn names_of(model: &Model) -> Vec<(&'static str, &str)> {
     let mut all: Vec<(&'static str, &str)> = Vec::new();
     all.extend(model.stages.iter().map(|stage| ("stage", &*stage.name)));
     for rule in &model.moves {

@@ -1,19 +1,21 @@
-//! Scenarios: what a customer does, in a few words, and what is expected to be published for it.
+//! Scenarios: short tests of a model, each a list of touchpoints and the transitions expected from them.
 //!
-//! A scenario file is written by whoever wrote the model (`docs/testing-models.md` describes it). It is run over the
-//! same machine as the service, with no Kafka and no wall time. Everything that is published must be expected.
+//! The author of a model writes them (`docs/testing-models.md` describes the format). They run on the same partition
+//! machine as the service, without Kafka and without wall time. A scenario fails on every transition that it does not
+//! expect.
 
-mod act;
+mod assertion;
 mod coverage;
 mod expectation;
 mod file;
-mod moment;
+mod given_touchpoint;
 mod names;
 mod run;
 mod shipped;
+mod step_time;
 mod words;
 
 pub use coverage::Coverage;
-pub use file::{FILE_BYTES_MAX, Head, Mistake, Scenario, parse, read_head};
+pub use file::{FILE_BYTES_MAX, Header, Scenario, SyntaxError, parse, parse_header};
 pub use run::{Difference, Failure, run};
 pub use shipped::shipped_scenarios;

@@ -1,17 +1,19 @@
-//! The names that a scenario may speak of: stages, moves, milestones, counters and signals of its models.
+//! Resolves the names that a scenario uses: stages, moves, milestones, counters and signals of its models.
+//!
+//! A name may be qualified by its model (`retention.churned`), and must be qualified if several models have it.
 
-use crate::lifecycle::author::UNNAMED_MOVE;
 use crate::lifecycle::condition::nearest;
 use crate::lifecycle::id::{ModelIndex, StageIndex};
 use crate::lifecycle::model::Model;
 use crate::lifecycle::model_set::ModelSet;
+use crate::lifecycle::transition_builder::UNNAMED_MOVE;
 use crate::wire::transition_text::NO_STAGE;
 
-use super::words::either;
+use super::words::one_of;
 
 /// A kind of name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(super) enum NameKind {
     Stage,
     Move,
     Signal,
@@ -19,7 +21,7 @@ pub(super) enum Kind {
     Counter,
 }
 
-impl Kind {
+impl NameKind {
     const fn word(self) -> &'static str {
         match self {
             Self::Stage => "stage",
@@ -30,7 +32,7 @@ impl Kind {
         }
     }
 
-    fn all_of(self, model: &Model) -> Vec<&str> {
+    fn names_of(self, model: &Model) -> Vec<&str> {
         match self {
             Self::Stage => model.stages.iter().map(|stage| &*stage.name).collect(),
             Self::Move => model.moves.iter().map(|rule| &*rule.name).chain([UNNAMED_MOVE]).collect(),
@@ -41,58 +43,63 @@ impl Kind {
     }
 }
 
-/// Finds the model that `text` (`name` or `model.name`) speaks of; also gives the place of the name in its list.
-pub(super) fn find<'a>(models: &ModelSet, kind: Kind, text: &'a str) -> Result<(ModelIndex, &'a str, usize), String> {
+/// Resolves `text` (`name` or `model.name`). Returns the model, the name without it, and the index among the names of
+/// that kind.
+pub(super) fn resolve<'a>(
+    models: &ModelSet,
+    kind: NameKind,
+    text: &'a str,
+) -> Result<(ModelIndex, &'a str, usize), String> {
     let indexed = (0_u8..).map(ModelIndex).zip(&models.models);
-    let (wanted, name) = match text.split_once('.') {
+    let (model_name, name) = match text.split_once('.') {
         Some((model, name)) => (Some(model), name),
         None => (None, text),
     };
-    let asked: Vec<(ModelIndex, &Model)> =
-        indexed.filter(|(_, model)| wanted.is_none_or(|wanted| *model.name == *wanted)).collect();
-    if asked.is_empty() {
+    let candidates: Vec<(ModelIndex, &Model)> =
+        indexed.filter(|(_, model)| model_name.is_none_or(|wanted| *model.name == *wanted)).collect();
+    if candidates.is_empty() {
         let names: Vec<&str> = models.models.iter().map(|model| &*model.name).collect();
-        return Err(format!("no model here is called `{}`: write {}", wanted.unwrap_or_default(), either(&names)));
+        return Err(format!("this file has no model `{}`: write {}", model_name.unwrap_or_default(), one_of(&names)));
     }
-    let found: Vec<(ModelIndex, &Model, usize)> = asked
+    let found: Vec<(ModelIndex, &Model, usize)> = candidates
         .iter()
         .filter_map(|&(index, model)| {
-            let place = kind.all_of(model).iter().position(|known| *known == name)?;
-            Some((index, model, place))
+            let position = kind.names_of(model).iter().position(|known| *known == name)?;
+            Some((index, model, position))
         })
         .collect();
     match found[..] {
-        [(index, _, place)] => Ok((index, name, place)),
-        [] => Err(unknown(kind, name, &asked)),
+        [(index, _, position)] => Ok((index, name, position)),
+        [] => Err(unknown_name(kind, name, &candidates)),
         _ => {
             let choices: Vec<String> = found.iter().map(|(_, model, _)| format!("{}.{name}", model.name)).collect();
             let choices: Vec<&str> = choices.iter().map(String::as_str).collect();
-            Err(format!("several models have `{name}`: write {}", either(&choices)))
+            Err(format!("several models have `{name}`: write {}", one_of(&choices)))
         }
     }
 }
 
-/// The stage of `model` called `text`, or none.
-pub(super) fn stage(model: &Model, text: &str) -> Result<Option<StageIndex>, String> {
+/// Returns the stage of `model` with the name `text`; `None` for `no stage`.
+pub(super) fn parse_stage(model: &Model, text: &str) -> Result<Option<StageIndex>, String> {
     if text == NO_STAGE {
         return Ok(None);
     }
-    let place = model.stages.iter().position(|stage| *stage.name == *text);
-    match place.and_then(|place| u8::try_from(place).ok()) {
-        Some(place) => Ok(Some(StageIndex(place))),
-        None => Err(unknown(Kind::Stage, text, &[(ModelIndex(0), model)])),
+    let position = model.stages.iter().position(|stage| *stage.name == *text);
+    match position.and_then(|position| u8::try_from(position).ok()) {
+        Some(position) => Ok(Some(StageIndex(position))),
+        None => Err(unknown_name(NameKind::Stage, text, &[(ModelIndex(0), model)])),
     }
 }
 
-fn unknown(kind: Kind, name: &str, models: &[(ModelIndex, &Model)]) -> String {
-    let known: Vec<&str> = models.iter().flat_map(|(_, model)| kind.all_of(model)).collect();
+fn unknown_name(kind: NameKind, name: &str, models: &[(ModelIndex, &Model)]) -> String {
+    let known: Vec<&str> = models.iter().flat_map(|(_, model)| kind.names_of(model)).collect();
     let word = kind.word();
     if known.is_empty() {
         return format!("there is no {word} `{name}`: the model has none");
     }
-    // Whoever leaves out the word in front means a milestone, a counter or a signal.
-    for other in [Kind::Milestone, Kind::Counter, Kind::Signal] {
-        if kind == Kind::Move && models.iter().any(|(_, model)| other.all_of(model).contains(&name)) {
+    // A name without a keyword is parsed as a move. If it is a milestone, counter or signal, suggest the keyword.
+    for other in [NameKind::Milestone, NameKind::Counter, NameKind::Signal] {
+        if kind == NameKind::Move && models.iter().any(|(_, model)| other.names_of(model).contains(&name)) {
             return format!("there is no move `{name}`: write `{} {name}`", other.word());
         }
     }
@@ -102,5 +109,5 @@ fn unknown(kind: Kind, name: &str, models: &[(ModelIndex, &Model)]) -> String {
     let mut known: Vec<&str> = known;
     known.sort_unstable();
     known.dedup();
-    format!("there is no {word} `{name}`: write {}", either(&known))
+    format!("there is no {word} `{name}`: write {}", one_of(&known))
 }

@@ -1,4 +1,4 @@
-//! Runs a scenario over a partition of its own and tells where it went another way than expected.
+//! Runs a scenario on its own partition and reports every difference between expected and published transitions.
 
 use std::sync::Arc;
 
@@ -7,57 +7,57 @@ use crate::lifecycle::touchpoint::FactOptions;
 use crate::lifecycle::transition::{Change, Transition};
 use crate::partition::{CustomerView, Effects, Input, Partition};
 use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
-use crate::wire::transition_text::{change, instant, reason, stage_name};
+use crate::wire::transition_text::{describe_change, describe_reason, describe_timestamp, stage_name};
 
-use super::act::Look;
+use super::assertion::Assertion;
 use super::coverage::Coverage;
 use super::expectation::Expectation;
-use super::file::{Act, Scenario, Step};
+use super::file::{Scenario, Step, StepAction};
 
-/// How many wake-ups are worked off at once.
+/// The limit of wake-ups that one input fires.
 const WAKE_UPS_MAX: usize = 1_000;
 
-/// A line of a scenario that went another way than expected.
+/// A line of a scenario whose outcome differs from its expectations.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
-    /// The line, from 1.
+    /// The line number, starting at 1.
     pub line: usize,
-    /// What stands there, up to `->`.
+    /// The text of the line up to `->`.
     pub step: Box<str>,
-    /// In which ways.
+    /// The differences, at least one.
     pub differences: Vec<Difference>,
 }
 
-/// One way in which a line went another way.
+/// One difference between the expected and the actual outcome of a line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Difference {
-    /// It was expected, and was not published.
+    /// An expected transition was not published.
     Missing {
-        /// As it stands in the file.
+        /// The text in the file.
         expected: String,
     },
-    /// It was published, and nobody expected it.
+    /// A transition was published that the line does not expect.
     Unexpected {
-        /// The instant, who and what, in the words of a scenario.
+        /// Instant, customer and change, in the syntax of a scenario.
         got: String,
-        /// Cause, condition, and the values that it read.
+        /// The cause, the condition, and the values that it read.
         reason: Vec<String>,
     },
-    /// All that was expected was published, in another order.
-    Disordered {
-        /// In the order in which it was published.
+    /// All expected transitions were published, in a different order.
+    OutOfOrder {
+        /// The transitions in the order of publication.
         got: Vec<String>,
     },
-    /// Something that was looked at is otherwise.
-    Otherwise {
-        /// As it stands in the file.
+    /// An assertion does not hold.
+    Mismatch {
+        /// The text in the file.
         expected: String,
-        /// What is so.
+        /// The actual value.
         got: String,
     },
 }
 
-/// Runs `scenario`; what was published as expected is noted in `coverage`.
+/// Runs `scenario`. Adds the transitions that were expected and published to `coverage`.
 #[must_use]
 pub fn run(
     scenario: &Scenario,
@@ -65,7 +65,7 @@ pub fn run(
     options: &FactOptions,
     coverage: &mut Coverage,
 ) -> Vec<Failure> {
-    let mut world = World {
+    let mut run = Run {
         models,
         decoder: TouchpointDecoder::new(&models.vocabulary, TouchpointOptions { bytes_max: usize::MAX }),
         partition: Partition::new(Arc::clone(models), options.clone()),
@@ -73,10 +73,10 @@ pub fn run(
     };
     let mut failures = Vec::new();
     for step in &scenario.steps {
-        let differences = match &step.act {
-            Act::Look(looks) => world.look(&step.customer, looks),
-            Act::Nothing => world.publish(step, None, coverage),
-            Act::Record(record) => world.publish(step, Some(record), coverage),
+        let differences = match &step.action {
+            StepAction::Assert(assertions) => run.check(&step.customer, assertions),
+            StepAction::Wait => run.execute(step, None, coverage),
+            StepAction::Touchpoint(record) => run.execute(step, Some(record), coverage),
         };
         if !differences.is_empty() {
             failures.push(Failure { line: step.line, step: step.text.clone(), differences });
@@ -85,16 +85,16 @@ pub fn run(
     failures
 }
 
-struct World<'a> {
+struct Run<'a> {
     models: &'a Arc<ModelSet>,
     decoder: TouchpointDecoder,
     partition: Partition,
     effects: Effects,
 }
 
-impl World<'_> {
-    /// Lets time pass and the touchpoint arrive, and compares what was published with what was expected.
-    fn publish(&mut self, step: &Step, record: Option<&str>, coverage: &mut Coverage) -> Vec<Difference> {
+impl Run<'_> {
+    /// Advances time to that of the step, applies its touchpoint, and compares the transitions with the expectations.
+    fn execute(&mut self, step: &Step, record: Option<&str>, coverage: &mut Coverage) -> Vec<Difference> {
         let passed = Input::TimePassed { until: step.now, wake_ups_max: WAKE_UPS_MAX };
         while self.partition.apply(passed, &mut self.effects) {}
         if let Some(record) = record {
@@ -104,91 +104,92 @@ impl World<'_> {
             self.partition.apply(Input::Touchpoint(&touchpoint), &mut self.effects);
         }
         let published = std::mem::take(&mut self.effects.transitions);
-        // Customers can be looked at once they are committed.
+        // Assertions read committed customers only.
         drop(self.partition.write_batches(0));
         self.partition.commit();
         self.compare(&step.expected, &published, coverage)
     }
 
     fn compare(&self, expected: &[Expectation], published: &[Transition], coverage: &mut Coverage) -> Vec<Difference> {
-        let mut left: Vec<usize> = (0..published.len()).collect();
-        let mut order = Vec::new();
+        let mut unmatched: Vec<usize> = (0..published.len()).collect();
+        let mut matched = Vec::new();
         let mut differences = Vec::new();
         for expectation in expected {
-            if let Some(place) = left.iter().position(|&index| expectation.fits(&published[index])) {
-                let index = left.remove(place);
-                coverage.note(self.models, &published[index]);
-                order.push(index);
+            if let Some(position) = unmatched.iter().position(|&index| expectation.is_met_by(&published[index])) {
+                let index = unmatched.remove(position);
+                coverage.record(self.models, &published[index]);
+                matched.push(index);
             } else {
                 differences.push(Difference::Missing { expected: expectation.text.to_string() });
             }
         }
-        differences.extend(left.into_iter().map(|index| {
+        differences.extend(unmatched.into_iter().map(|index| {
             let transition = &published[index];
-            Difference::Unexpected { got: self.told(transition), reason: reason(transition) }
+            Difference::Unexpected { got: self.describe(transition), reason: describe_reason(transition) }
         }));
-        if differences.is_empty() && !is_in_order(&order, published) {
-            let got = published.iter().map(|transition| self.told(transition)).collect();
-            differences.push(Difference::Disordered { got });
+        if differences.is_empty() && !is_in_order(&matched, published) {
+            let got = published.iter().map(|transition| self.describe(transition)).collect();
+            differences.push(Difference::OutOfOrder { got });
         }
         differences
     }
 
-    fn told(&self, transition: &Transition) -> String {
+    fn describe(&self, transition: &Transition) -> String {
         let model = self.models.model(transition.model);
-        let what = change(model, transition);
+        let what = describe_change(model, transition);
         let what = if self.models.models.len() > 1 { format!("{}: {what}", model.name) } else { what };
-        format!("{}  {}: {what}", instant(transition.occurred_at), transition.customer_id)
+        format!("{}  {}: {what}", describe_timestamp(transition.occurred_at), transition.customer_id)
     }
 
-    fn look(&self, customer: &str, looks: &[(Box<str>, Look)]) -> Vec<Difference> {
+    fn check(&self, customer: &str, assertions: &[(Box<str>, Assertion)]) -> Vec<Difference> {
         let Some(view) = self.partition.customer(customer) else {
-            let got = format!("nobody called {customer} has done anything");
-            return vec![Difference::Otherwise { expected: "a customer".to_owned(), got }];
+            let got = format!("no touchpoint of {customer} so far");
+            return vec![Difference::Mismatch { expected: "a customer".to_owned(), got }];
         };
-        let otherwise = |(expected, look): &(Box<str>, Look)| {
-            let got = self.otherwise(look, &view)?;
-            Some(Difference::Otherwise { expected: expected.to_string(), got })
+        let mismatch = |(expected, assertion): &(Box<str>, Assertion)| {
+            let got = self.mismatch(assertion, &view)?;
+            Some(Difference::Mismatch { expected: expected.to_string(), got })
         };
-        looks.iter().filter_map(otherwise).collect()
+        assertions.iter().filter_map(mismatch).collect()
     }
 
-    /// What is so in place of `look`; `None` when it is as it should be.
-    fn otherwise(&self, look: &Look, view: &CustomerView) -> Option<String> {
+    /// Returns the actual value if `assertion` does not hold.
+    fn mismatch(&self, assertion: &Assertion, view: &CustomerView) -> Option<String> {
         let of = |model: crate::lifecycle::id::ModelIndex| &view.models[usize::from(model.0)];
-        let (is_so, got) = match look {
-            Look::Stage { model, stage } => {
+        let (holds, got) = match assertion {
+            Assertion::Stage { model, stage } => {
                 let found = of(*model).stage;
                 let name = stage_name(self.models.model(*model), found);
                 (found == *stage, if found.is_some() { format!("stage {name}") } else { name.to_owned() })
             }
-            Look::Milestone { model, index, is_reached } => {
+            Assertion::Milestone { model, index, is_reached } => {
                 let found = of(*model).milestones.contains(index);
                 (found == *is_reached, if found { "it was reached" } else { "it was not reached" }.to_owned())
             }
-            Look::Signal { model, index, is_on } => {
+            Assertion::Signal { model, index, is_on } => {
                 let found = of(*model).signals.contains(index);
                 (found == *is_on, if found { "it is on" } else { "it is off" }.to_owned())
             }
-            Look::Orders(count) => (view.orders.count == *count, format!("{} orders", view.orders.count)),
-            Look::Revenue(amount) => (view.orders.revenue == *amount, format!("revenue {}", view.orders.revenue)),
-            Look::WakeUp(instant_expected) => (
+            Assertion::Orders(count) => (view.orders.count == *count, format!("{} orders", view.orders.count)),
+            Assertion::Revenue(amount) => (view.orders.revenue == *amount, format!("revenue {}", view.orders.revenue)),
+            Assertion::WakeUp(instant_expected) => (
                 view.next_wake_up == *instant_expected,
-                view.next_wake_up.map_or("no wake-up".to_owned(), |next| format!("next wake-up {}", instant(next))),
+                view.next_wake_up
+                    .map_or("no wake-up".to_owned(), |next| format!("next wake-up {}", describe_timestamp(next))),
             ),
         };
-        (!is_so).then_some(got)
+        (!holds).then_some(got)
     }
 }
 
-/// Whether the moves of each customer in each model were expected in the order in which they came.
+/// Whether the moves of each customer in each model were expected in the order of their publication.
 fn is_in_order(order: &[usize], published: &[Transition]) -> bool {
     let moves: Vec<usize> =
         order.iter().copied().filter(|&index| matches!(published[index].change, Change::Stage { .. })).collect();
-    let is_same_story = |a: usize, b: usize| {
+    let is_same_customer_and_model = |a: usize, b: usize| {
         published[a].customer_id == published[b].customer_id && published[a].model == published[b].model
     };
-    moves.iter().enumerate().all(|(place, &earlier)| {
-        moves[place + 1..].iter().all(|&later| earlier < later || !is_same_story(earlier, later))
+    moves.iter().enumerate().all(|(position, &earlier)| {
+        moves[position + 1..].iter().all(|&later| earlier < later || !is_same_customer_and_model(earlier, later))
     })
 }

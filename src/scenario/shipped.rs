@@ -1,6 +1,6 @@
-//! The scenarios of the models that ship inside the program.
+//! The scenarios of the shipped models, compiled into the binary.
 
-/// The scenario file of the shipped model called `name`.
+/// Returns the scenario file of the shipped model `name`; `None` when no such model ships.
 #[must_use]
 pub fn shipped_scenarios(name: &str) -> Option<&'static str> {
     Some(match name {

@@ -1,6 +1,8 @@
-//! The words of a line, and its parts: comments, quotes, lists.
+//! Strips comments from scenario lines, and splits lines into words and lists into items. Quotes and brackets keep
+//! their content together.
 
-/// What stands in a line before a comment: `#` at its start or behind white space, outside of quotes.
+/// Returns `line` without its comment. A `#` starts a comment at the start of the line or after white space, outside
+/// quotes.
 pub(super) fn without_comment(line: &str) -> &str {
     let mut is_quoted = false;
     let mut is_start = true;
@@ -15,12 +17,12 @@ pub(super) fn without_comment(line: &str) -> &str {
     line.trim_end()
 }
 
-/// The words of `text`; white space within quotes belongs to the word.
+/// Returns the words of `text`. White space within quotes or brackets does not separate words.
 pub(super) fn words(text: &str) -> Vec<&str> {
     split(text, char::is_whitespace).into_iter().filter(|word| !word.is_empty()).collect()
 }
 
-/// The items of a list, separated by commas outside of brackets and quotes, without white space around them.
+/// Returns the items of a comma-separated list, trimmed. Commas within brackets and quotes do not separate items.
 pub(super) fn items(text: &str) -> Vec<&str> {
     split(text, |character| character == ',').into_iter().map(str::trim).collect()
 }
@@ -44,8 +46,8 @@ fn split(text: &str, is_separator: impl Fn(char) -> bool) -> Vec<&str> {
     parts
 }
 
-/// A list as a sentence would have it: `a, b or c`.
-pub(super) fn either(words: &[&str]) -> String {
+/// Formats alternatives for a sentence: `a, b or c`.
+pub(super) fn one_of(words: &[&str]) -> String {
     match words {
         [] => String::new(),
         [one] => (*one).to_owned(),
@@ -58,16 +60,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_comment_begins_at_the_start_or_behind_white_space() {
+    fn a_comment_begins_at_the_start_or_after_white_space() {
         assert_eq!(without_comment("# all of it"), "");
         assert_eq!(without_comment("order_id=A#1  # first"), "order_id=A#1");
         assert_eq!(without_comment("query=\"a # b\" # c"), "query=\"a # b\"");
     }
 
     #[test]
-    fn quotes_and_brackets_hold_together() {
+    fn quotes_and_brackets_keep_their_content_together() {
         assert_eq!(words("a  b=\"c d\" e"), ["a", "b=\"c d\"", "e"]);
         assert_eq!(items("a (b, c) , d"), ["a (b, c)", "d"]);
-        assert_eq!(either(&["a", "b", "c"]), "a, b or c");
+        assert_eq!(one_of(&["a", "b", "c"]), "a, b or c");
     }
 }

@@ -1,6 +1,8 @@
-//! The composition root: makes threads of workers, serves HTTP beside them, and ends all of it in order.
+//! Composition root of the service: starts one thread per worker and the HTTP server, and shuts them down.
 //!
-//! A worker that fails for good ends the others too, in order; what it had not committed has not happened.
+//! `ServiceOptions` holds everything that the caller has already opened and validated; processing itself is left to
+//! `runtime`. If one worker fails, the others are stopped gracefully. The failed worker's open transaction is never
+//! committed, so its records are processed again after the next start.
 
 pub mod doctor;
 mod observer;
@@ -15,10 +17,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::api::{self, Api, Peers, Token, Workers};
+use crate::api::{self, Api, Peers, Token, WorkerChannels};
 use crate::kafka::{self, Reaction};
 use crate::lifecycle::model_set::ModelSet;
-use crate::runtime::{self, Board, Query, Recent, Report, Scales, WallClock, Worker};
+use crate::runtime::{self, MemoryBudget, Query, RecentTransitions, Report, StatusRegistry, WallClock, Worker};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
@@ -26,40 +28,40 @@ use observer::Observer;
 pub use options::{kafka_options, peers, worker_options};
 pub use signals::stop_on_signals;
 
-/// How long an answer about a customer may take.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
-/// How many bytes of the latest transitions are kept for those who watch.
+/// Timeout of a customer query that the HTTP API sends to a worker.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Size limit in bytes of the buffer of recent transitions that `/v1/transitions` serves.
 const RECENT_BYTES_MAX: usize = 8 << 20;
-/// How often it is looked whether to stop.
-const LOOK_PERIOD: Duration = Duration::from_millis(50);
-/// After how long a silence of a worker's loop the process gives up: past every deadline of a call to Kafka.
-const SILENCE_MAX: Duration = Duration::from_mins(3);
+/// How often `Service::wait` checks the stop flag, the readiness and the heartbeats.
+const STOP_POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// A worker without a heartbeat for this long is considered stuck. Longer than the timeout of every Kafka call.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// Everything that a service is made of.
+/// Everything that `Service::start` needs.
 #[derive(Debug)]
-pub struct Parts {
+pub struct ServiceOptions {
     /// The models to run.
     pub models: Arc<ModelSet>,
-    /// What each worker is told.
+    /// Options shared by all workers.
     pub worker: Arc<runtime::Options>,
-    /// What each worker's client is told; as many as there are to be workers.
+    /// Kafka client options, one entry per worker; the length is the number of workers.
     pub clients: Vec<kafka::Options>,
-    /// Where HTTP is served, if at all, and the token to be borne there.
+    /// Listener of the HTTP server and the bearer token that requests must carry; `None` disables HTTP.
     pub http: Option<(TcpListener, Option<Token>)>,
-    /// The other instances of the group, if this one advertises itself to them.
+    /// Finds the other instances of the group; `None` if this instance does not advertise itself to them.
     pub peers: Option<Peers>,
-    /// How long a stop may take.
+    /// Time limit of a graceful shutdown.
     pub shutdown_deadline: Duration,
 }
 
-/// How a service ended.
+/// Why the service ended.
 #[derive(Debug)]
-pub enum Ending {
-    /// It was told to, and everything is in order.
+pub enum ExitReason {
+    /// Graceful shutdown on request. Holds one report per worker.
     Stopped(Vec<Report>),
-    /// A person must act: a sentence.
+    /// A worker failed with an error that needs an operator. Holds the error message.
     Fatal(String),
-    /// A worker did not end in time, or its loop fell silent; only the end of the process helps.
+    /// A worker missed the shutdown deadline or sent no heartbeat, so the process must exit. Holds the error message.
     Stuck(String),
 }
 
@@ -67,7 +69,7 @@ pub enum Ending {
 #[derive(Debug)]
 pub struct Service {
     stop: Arc<AtomicBool>,
-    endings: Receiver<(usize, Result<Report, String>)>,
+    results: Receiver<(usize, Result<Report, String>)>,
     workers: usize,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
@@ -76,194 +78,211 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts the workers and the HTTP server; `stop` ends them.
+    /// Starts the workers and the HTTP server. Setting `stop` shuts them down gracefully.
     ///
     /// # Errors
-    /// A sentence: a thread cannot be made.
-    pub fn start(parts: Parts, stop: Arc<AtomicBool>) -> Result<Self, String> {
-        let count = parts.clients.len();
-        let health = Arc::new(Health::of(count));
-        let metrics = Arc::new(Metrics::new(&parts.models, parts.worker.state_bytes_max));
-        let recent = Recent::new(RECENT_BYTES_MAX, parts.worker.fresh_for, WallClock::start().now().wall);
-        let (recent, board, scales) = (Arc::new(recent), Arc::new(Board::of(count)), Arc::<Scales>::default());
-        let (workers, questions) = Workers::channels(count, ANSWER_PATIENCE);
-        let (ended, endings) = mpsc::channel();
+    /// If a thread cannot be created.
+    pub fn start(options: ServiceOptions, stop: Arc<AtomicBool>) -> Result<Self, String> {
+        let count = options.clients.len();
+        let health = Arc::new(Health::new(count));
+        let metrics = Arc::new(Metrics::new(&options.models, options.worker.state_bytes_max));
+        let recent = RecentTransitions::new(RECENT_BYTES_MAX, options.worker.fresh_for, WallClock::start().now().wall);
+        let (recent, status_registry, memory_budget) =
+            (Arc::new(recent), Arc::new(StatusRegistry::new(count)), Arc::<MemoryBudget>::default());
+        let (workers, queries) = WorkerChannels::new(count, QUERY_TIMEOUT);
+        let (result_sender, results) = mpsc::channel();
         let mut service = Self {
             stop,
-            endings,
+            results,
             workers: count,
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
             stop_http: None,
-            shutdown_deadline: parts.shutdown_deadline,
+            shutdown_deadline: options.shutdown_deadline,
         };
-        for (index, (mut client, questions)) in parts.clients.into_iter().zip(questions).enumerate() {
-            let counted = Arc::clone(&metrics);
-            client.on_commit = Arc::new(move |length| counted.commit_took(length));
-            let counted = Arc::clone(&metrics);
-            client.on_error = Arc::new(move |error| counted.kafka_failed(error.reaction.as_str(), &error.code));
-            let observer =
-                Observer::new(index, Arc::clone(&health), Arc::clone(&metrics), Arc::clone(&board), &parts.worker);
-            let shared = (Arc::clone(&recent), Arc::clone(&scales));
+        for (index, (mut client, queries)) in options.clients.into_iter().zip(queries).enumerate() {
+            let commit_metrics = Arc::clone(&metrics);
+            client.on_commit = Arc::new(move |duration| commit_metrics.observe_commit(duration));
+            let error_metrics = Arc::clone(&metrics);
+            client.on_error =
+                Arc::new(move |error| error_metrics.count_kafka_error(error.reaction.as_str(), &error.code));
+            let observer = Observer::new(
+                index,
+                Arc::clone(&health),
+                Arc::clone(&metrics),
+                Arc::clone(&status_registry),
+                &options.worker,
+            );
+            let shared = (Arc::clone(&recent), Arc::clone(&memory_budget));
             let (models, options, stop) =
-                (Arc::clone(&parts.models), Arc::clone(&parts.worker), Arc::clone(&service.stop));
-            let ended = ended.clone();
+                (Arc::clone(&options.models), Arc::clone(&options.worker), Arc::clone(&service.stop));
+            let result_sender = result_sender.clone();
             spawn(&format!("worker-{index}"), move || {
                 let panicked = Err("a worker panicked; this is a bug".to_owned());
-                let ending = Ended { index, teller: ended, stop: Arc::clone(&stop), result: panicked };
-                ending.with(work((index, &client), models, options, questions, shared, observer, &stop));
+                let report = ReportOnDrop { index, sender: result_sender, stop: Arc::clone(&stop), result: panicked };
+                report.send(run_worker((index, &client), models, options, queries, shared, observer, &stop));
             })?;
         }
-        if let Some((listener, token)) = parts.http {
+        if let Some((listener, token)) = options.http {
             let api = Api {
-                models: parts.models,
-                currency: parts.worker.facts.currency,
-                lateness: parts.worker.facts.lateness,
-                fresh_for: parts.worker.fresh_for,
+                models: options.models,
+                currency: options.worker.facts.currency,
+                lateness: options.worker.facts.lateness,
+                fresh_for: options.worker.fresh_for,
                 recent,
-                board,
+                status_registry,
                 health,
                 metrics,
                 workers,
-                peers: parts.peers,
+                peers: options.peers,
                 token,
             };
             let (stop_http, stopped) = tokio::sync::oneshot::channel();
             service.stop_http = Some(stop_http);
             spawn("http", move || {
                 if let Err(error) = api::serve(listener, Arc::new(api), stopped) {
-                    tracing::error!(%error, "http server has ended; the workers go on");
+                    tracing::error!(%error, "http server failed, workers keep running");
                 }
             })?;
         }
         Ok(service)
     }
 
-    /// How the workers do.
+    /// Returns the readiness and the heartbeats of the workers.
     #[must_use]
     pub fn health(&self) -> &Arc<Health> {
         &self.health
     }
 
-    /// What is counted.
+    /// Returns the metrics that `/metrics` serves.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// Waits until the service has been told to stop, or has to.
+    /// Blocks until the workers have ended, or one of them is stuck, and returns why.
     #[must_use]
-    pub fn wait(mut self) -> Ending {
+    pub fn wait(mut self) -> ExitReason {
         let mut reports = Vec::new();
         let mut fatal = None;
         let mut deadline = None;
         let mut was_ready = false;
         while reports.len() < self.workers {
-            match self.endings.recv_timeout(LOOK_PERIOD) {
+            match self.results.recv_timeout(STOP_POLL_INTERVAL) {
                 Ok((_, Ok(report))) => reports.push(report),
                 Ok((worker, Err(problem))) => {
-                    tracing::error!(worker, problem, "worker has failed; the others stop");
+                    tracing::error!(worker, problem, "worker failed, stopping the other workers");
                     fatal.get_or_insert(problem);
                     reports.push(Report::default());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ending::Stuck("the workers are gone".to_owned()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return ExitReason::Stuck("all worker threads have ended without a result".to_owned());
+                }
             }
             if deadline.is_none() && self.stop.load(Ordering::Relaxed) {
                 deadline = Some(Instant::now() + self.shutdown_deadline);
-                self.metrics.begin_stopping();
+                self.metrics.set_stopping();
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 let deadline = self.shutdown_deadline.as_secs();
-                return Ending::Stuck(fatal.unwrap_or_else(|| format!("the workers did not stop within {deadline} s")));
+                return ExitReason::Stuck(
+                    fatal.unwrap_or_else(|| format!("the workers did not stop within {deadline} s")),
+                );
             }
             let is_ready = self.health.is_ready();
             if deadline.is_none() && is_ready != was_ready {
-                tell_ready(is_ready, self.metrics.partitions());
+                log_readiness(is_ready, self.metrics.partitions());
                 was_ready = is_ready;
             }
-            let silence = self.health.silence();
-            if deadline.is_none() && silence >= SILENCE_MAX {
-                return Ending::Stuck(format!("a worker's loop has been silent for {} s", silence.as_secs()));
+            let since_heartbeat = self.health.since_heartbeat();
+            if deadline.is_none() && since_heartbeat >= HEARTBEAT_TIMEOUT {
+                return ExitReason::Stuck(format!(
+                    "a worker has sent no heartbeat for {} s",
+                    since_heartbeat.as_secs()
+                ));
             }
         }
         drop(self.stop_http.take());
         match fatal {
-            Some(problem) => Ending::Fatal(problem),
-            None => Ending::Stopped(reports),
+            Some(problem) => ExitReason::Fatal(problem),
+            None => ExitReason::Stopped(reports),
         }
     }
 }
 
-fn tell_ready(is_ready: bool, partitions: usize) {
+fn log_readiness(is_ready: bool, partitions: usize) {
     if is_ready {
-        tracing::info!(partitions, "ready: every partition of this instance is worked on");
+        tracing::info!(partitions, "ready: all assigned partitions are being processed");
     } else {
-        tracing::info!(partitions, "not ready: partitions come or are being restored, or state.max_bytes is reached");
+        tracing::info!(
+            partitions,
+            "not ready: partitions are being assigned or restored, or state.max_bytes is reached"
+        );
     }
 }
 
-/// Tells of a worker's end whatever ends it; one that failed stops the others.
-struct Ended {
+/// Drop guard that reports the result of a worker thread, also after a panic. A failed worker stops the others.
+struct ReportOnDrop {
     index: usize,
-    teller: Sender<(usize, Result<Report, String>)>,
+    sender: Sender<(usize, Result<Report, String>)>,
     stop: Arc<AtomicBool>,
     result: Result<Report, String>,
 }
 
-impl Ended {
-    fn with(mut self, result: Result<Report, String>) {
+impl ReportOnDrop {
+    fn send(mut self, result: Result<Report, String>) {
         self.result = result;
     }
 }
 
-impl Drop for Ended {
+impl Drop for ReportOnDrop {
     fn drop(&mut self) {
         let result = std::mem::replace(&mut self.result, Err(String::new()));
         if result.is_err() {
             self.stop.store(true, Ordering::Relaxed);
         }
-        // Nobody listens once the service has given up on its workers.
-        drop(self.teller.send((self.index, result)));
+        // The receiver is gone if the service has already stopped waiting for its workers.
+        drop(self.sender.send((self.index, result)));
     }
 }
 
-fn work(
+fn run_worker(
     (index, client): (usize, &kafka::Options),
     models: Arc<ModelSet>,
     options: Arc<runtime::Options>,
-    questions: Receiver<Query>,
-    (recent, scales): (Arc<Recent>, Arc<Scales>),
+    queries: Receiver<Query>,
+    (recent, memory_budget): (Arc<RecentTransitions>, Arc<MemoryBudget>),
     mut observer: Observer,
     stop: &AtomicBool,
 ) -> Result<Report, String> {
-    // An error's own, so that it stands on every line whatever the level is.
+    // The span has level ERROR, so that it is enabled at every log level.
     let _worker = tracing::error_span!("worker", worker = index).entered();
     let clock = WallClock::start();
     let member = loop {
         match kafka::Client::connect(client.clone()) {
             Ok(member) => break member,
             Err(error) if error.reaction == Reaction::Retry => {
-                observer.wait();
+                observer.heartbeat();
                 if stop.load(Ordering::Relaxed) {
                     return Ok(Report::default());
                 }
-                tracing::warn!(%error, "the brokers do not answer; the worker tries again");
+                tracing::warn!(%error, "cannot connect to kafka, will retry");
             }
             Err(error) => return Err(error.to_string()),
         }
     };
-    let worker = Worker::new(member, models, options, questions);
-    let mut worker = worker.measured_by(clock).with_recent(recent).weighed_on(scales);
+    let worker = Worker::new(member, models, options, queries);
+    let mut worker = worker.with_clock(clock).with_recent(recent).with_memory_budget(memory_budget);
     while !stop.load(Ordering::Relaxed) {
         worker.step(|| clock.now()).map_err(|fatal| fatal.to_string())?;
-        observer.look(&mut worker, clock.now());
+        observer.observe(&mut worker, clock.now());
     }
-    observer.look_last(&mut worker, clock.now());
+    observer.observe_last(&mut worker, clock.now());
     worker.stop(clock.now()).map_err(|fatal| fatal.to_string())
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), String> {
-    let made = thread::Builder::new().name(name.to_owned()).spawn(run);
-    made.map(drop).map_err(|error| format!("the thread {name} cannot be made: {error}"))
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
+    spawned.map(drop).map_err(|error| format!("cannot create thread {name}: {error}"))
 }

@@ -1,27 +1,30 @@
-//! Turns what a worker reports into metrics and health, now and then.
+//! Copies the status of one worker to the metrics, the health probes and the status registry.
+//!
+//! Runs on the worker thread between two iterations of its loop. Heartbeats are recorded every time, everything else
+//! only twice a second, because reading the status visits every partition.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kafka::Member;
 use crate::lifecycle::time::{self, Timestamp};
-use crate::runtime::{Board, ClockSource, Moment, Options, PartitionStatus, Report, Seen, Worker};
+use crate::runtime::{ClockSource, Moment, Options, PartitionStatus, Report, StatusRegistry, Worker, WorkerSnapshot};
 use crate::telemetry::health::Health;
-use crate::telemetry::metrics::{Counts, Metrics, PartitionGauges, StageMove, TransitionSort, WorkerGauges};
+use crate::telemetry::metrics::{Counts, Metrics, PartitionGauges, StageMove, TransitionLabels, WorkerGauges};
 
 const EPOCH: Timestamp = Timestamp::from_millis(0);
-/// How often metrics are brought up to date.
-const PERIOD: Duration = Duration::from_millis(500);
+/// How often the metrics are updated.
+const UPDATE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What was last seen of a worker.
+/// Publishes the status of one worker and remembers what it published last.
 pub(super) struct Observer {
     worker: usize,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
-    board: Arc<Board>,
-    /// By how much wake-ups fire later than due; `None` where the wall has no say in when they do.
+    status_registry: Arc<StatusRegistry>,
+    /// Allowed lateness: how long after its due time a wake-up fires. `None` if wall time does not drive the clock.
     lateness: Option<time::Duration>,
-    due: Duration,
+    next_update: Duration,
     commits_seen: u64,
     rebalanced_seen: u64,
     last_commit_seconds: Option<f64>,
@@ -32,7 +35,7 @@ impl Observer {
         worker: usize,
         health: Arc<Health>,
         metrics: Arc<Metrics>,
-        board: Arc<Board>,
+        status_registry: Arc<StatusRegistry>,
         options: &Options,
     ) -> Self {
         let lateness = match options.clock_source {
@@ -43,54 +46,57 @@ impl Observer {
             worker,
             health,
             metrics,
-            board,
+            status_registry,
             lateness,
-            due: Duration::ZERO,
+            next_update: Duration::ZERO,
             commits_seen: 0,
             rebalanced_seen: 0,
             last_commit_seconds: None,
         }
     }
 
-    /// Nothing has come of the worker yet, but it is alive.
-    pub(super) fn wait(&self) {
-        self.health.beat(self.worker);
+    /// Records a heartbeat before the worker exists, while it still connects to Kafka.
+    pub(super) fn heartbeat(&self) {
+        self.health.heartbeat(self.worker);
     }
 
-    /// Looks at `worker` after a round of its loop.
-    pub(super) fn look<M: Member>(&mut self, worker: &mut Worker<M>, now: Moment) {
-        self.health.beat(self.worker);
+    /// Records a heartbeat after an iteration of the worker's loop, and updates everything else if that is due.
+    pub(super) fn observe<M: Member>(&mut self, worker: &mut Worker<M>, now: Moment) {
+        self.health.heartbeat(self.worker);
         let report = worker.report();
         if report.commits > self.commits_seen {
             self.commits_seen = report.commits;
-            self.last_commit_seconds = Some(instant(now.wall));
+            self.last_commit_seconds = Some(epoch_seconds(now.wall));
         }
-        let rebalanced = report.gained + report.revoked + report.lost;
-        // At once: another instance may report a partition that has gone as soon as it has it.
-        if now.elapsed >= self.due || rebalanced > self.rebalanced_seen {
+        let rebalanced = report.assigned + report.revoked + report.lost;
+        // A rebalance is published at once: the new owner of a revoked partition may already report it.
+        if now.elapsed >= self.next_update || rebalanced > self.rebalanced_seen {
             self.rebalanced_seen = rebalanced;
-            self.due = now.elapsed + PERIOD;
-            self.tell(worker, now);
+            self.next_update = now.elapsed + UPDATE_INTERVAL;
+            self.update(worker, now);
         }
     }
 
-    /// Looks at `worker` for the last time.
-    pub(super) fn look_last<M: Member>(&mut self, worker: &mut Worker<M>, now: Moment) {
-        self.due = Duration::ZERO;
-        self.look(worker, now);
+    /// Updates everything one last time, before the worker leaves the group.
+    pub(super) fn observe_last<M: Member>(&mut self, worker: &mut Worker<M>, now: Moment) {
+        self.next_update = Duration::ZERO;
+        self.observe(worker, now);
     }
 
-    fn tell<M: Member>(&self, worker: &mut Worker<M>, now: Moment) {
+    fn update<M: Member>(&self, worker: &mut Worker<M>, now: Moment) {
         let status = worker.status();
-        // A transaction that is being dealt with makes nobody unready: the broker may be away, and no other instance is better off.
-        let is_settled = !status.is_over_limit && status.partitions.iter().all(|partition| partition.is_running);
-        self.health.settle(self.worker, !status.partitions.is_empty(), is_settled);
+        // A failing transaction does not make the worker unready: if a broker is down, the other instances fail as
+        // well.
+        let is_ready = !status.is_over_limit && status.partitions.iter().all(|partition| partition.is_running);
+        self.health.set_ready(self.worker, !status.partitions.is_empty(), is_ready);
         let lags: Vec<_> = status.partitions.iter().map(|partition| worker.lag(partition.partition)).collect();
-        self.board.write(self.worker, Seen { at: now.wall, status: status.clone(), lags: lags.clone() });
-        let partitions = status.partitions.into_iter().zip(lags).map(|(of, lag)| self.partition(of, lag, now.wall));
+        self.status_registry
+            .publish(self.worker, WorkerSnapshot { at: now.wall, status: status.clone(), lags: lags.clone() });
+        let partitions =
+            status.partitions.into_iter().zip(lags).map(|(status, lag)| self.partition(status, lag, now.wall));
         let gauges = WorkerGauges {
             last_commit_seconds: self.last_commit_seconds,
-            aborts_in_a_row: status.failures_in_a_row,
+            consecutive_failures: status.consecutive_failures,
             activities: worker.activities(),
             topic_partitions: worker.input_partitions(),
             partitions: partitions.collect(),
@@ -98,42 +104,42 @@ impl Observer {
         self.metrics.set_worker(self.worker, counts(worker.report()), gauges);
     }
 
-    fn partition(&self, of: PartitionStatus, lag: Option<u64>, wall: Timestamp) -> PartitionGauges {
+    fn partition(&self, status: PartitionStatus, lag: Option<u64>, wall: Timestamp) -> PartitionGauges {
         PartitionGauges {
-            partition: of.partition,
-            is_restoring: !of.is_running,
-            restore_remaining: of.restore.map_or(0, |restore| restore.remaining_records),
-            restore_eta_seconds: of.restore.and_then(|restore| Some(restore.eta?.as_secs_f64())),
-            position: of.position,
+            partition: status.partition,
+            is_restoring: !status.is_running,
+            restore_remaining: status.restore.map_or(0, |restore| restore.remaining_records),
+            restore_eta_seconds: status.restore.and_then(|restore| Some(restore.eta?.as_secs_f64())),
+            position: status.position,
             lag_records: lag,
-            lag_seconds: of.lag(lag, wall).map(time::Duration::as_seconds),
-            reached_seconds: of.reached.map(instant),
-            clock_seconds: of.clock.map(instant),
-            overdue_seconds: self.lateness.map_or(0.0, |lateness| of.overdue(lateness, wall).as_seconds()),
-            customers: of.customers,
-            bytes: of.bytes,
-            wake_ups: of.wake_ups,
-            population: of.population,
+            lag_seconds: status.lag(lag, wall).map(time::Duration::as_seconds),
+            stream_time_seconds: status.stream_time.map(epoch_seconds),
+            watermark_seconds: status.watermark.map(epoch_seconds),
+            overdue_seconds: self.lateness.map_or(0.0, |lateness| status.overdue(lateness, wall).as_seconds()),
+            customers: status.customers,
+            bytes: status.bytes,
+            wake_ups: status.wake_ups,
+            stage_counts: status.stage_counts,
         }
     }
 }
 
-/// Seconds since the epoch.
-fn instant(instant: Timestamp) -> f64 {
-    (instant - EPOCH).as_seconds()
+/// Converts to seconds since the Unix epoch, the unit of Prometheus timestamps.
+fn epoch_seconds(time: Timestamp) -> f64 {
+    (time - EPOCH).as_seconds()
 }
 
 fn counts(report: &Report) -> Counts {
     let transitions = report.transitions.iter().flat_map(|(of, names)| {
         names.iter().map(|(name, &count)| {
-            let sort = TransitionSort {
+            let labels = TransitionLabels {
                 model: usize::from(of.model),
                 kind: of.kind,
                 name: name.clone(),
                 cause: of.cause,
                 mode: of.mode.as_str(),
             };
-            (sort, count)
+            (labels, count)
         })
     });
     let moves = report.moves.iter().map(|(&(model, from, to), &count)| {
@@ -149,8 +155,8 @@ fn counts(report: &Report) -> Counts {
         written: report.written,
         committed: report.commits,
         aborted: report.aborts,
-        renewed: report.renewals,
-        gained: report.gained,
+        unknown_outcomes: report.producer_resets,
+        assigned: report.assigned,
         revoked: report.revoked,
         lost: report.lost,
         restored: report.restored,
@@ -165,20 +171,21 @@ fn counts(report: &Report) -> Counts {
 mod tests {
     use super::*;
     use crate::lifecycle::id::StageIndex;
-    use crate::runtime::Sort;
+    use crate::runtime::TransitionGroup;
     use crate::wire::transition::Mode;
 
     #[test]
-    fn what_is_reported_is_counted_under_its_labels() {
-        let sort = Sort { model: 1, kind: "stage", cause: "time", mode: Mode::Replay };
+    fn a_report_becomes_counts_with_labels() {
+        let group = TransitionGroup { model: 1, kind: "stage", cause: "time", mode: Mode::Replay };
         let mut report = Report { commits: 3, ..Report::default() };
         report.tally.consumed = 10;
-        report.transitions.entry(sort).or_default().insert("churned".into(), 4);
+        report.transitions.entry(group).or_default().insert("churned".into(), 4);
         report.moves.insert((1, Some(StageIndex(2)), None), 4);
         let counts = counts(&report);
         assert_eq!((counts.committed, counts.tally.consumed), (3, 10));
-        let sort = TransitionSort { model: 1, kind: "stage", name: "churned".into(), cause: "time", mode: "replay" };
-        assert_eq!(counts.transitions, [(sort, 4)].into());
+        let labels =
+            TransitionLabels { model: 1, kind: "stage", name: "churned".into(), cause: "time", mode: "replay" };
+        assert_eq!(counts.transitions, [(labels, 4)].into());
         assert_eq!(counts.moves, [(StageMove { model: 1, from: Some(2), to: None }, 4)].into());
     }
 }

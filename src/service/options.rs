@@ -1,4 +1,4 @@
-//! The configuration as the small options of each folder.
+//! Translates the configuration into the option structs of `kafka`, `api` and `runtime`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,14 @@ use crate::wire::cloud_events::CloudEvents;
 use super::topics::cluster;
 use crate::wire::offset_metadata;
 
-/// What a worker is called in the group.
+/// Returns the member name of a worker: `kafka.instance_id` and the index of the worker.
 pub(super) fn member_name(config: &Config, worker: usize) -> String {
     format!("{}-{worker}", config.kafka.instance_id)
 }
 
-/// What each worker's client is told: one for each worker, with a name of its own. `on_stuck` is called when a call into
-/// the client never returns.
+/// Returns the Kafka client options of each worker; every worker is a group member with its own name.
+///
+/// The client calls `on_stuck` if a call into librdkafka does not return.
 #[must_use]
 pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::Options> {
     (0..config.workers)
@@ -48,22 +49,23 @@ pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::
         .collect()
 }
 
-/// The other instances of the group, found by what its members advertise.
+/// Returns a lookup of the other instances by the addresses that the group members advertise, or `None` if
+/// `http.advertise` is not set.
 #[must_use]
 pub fn peers(config: &Config) -> Option<Peers> {
     let own = config.http.advertise.clone()?;
     let (cluster, group, topic) = (cluster(config), config.kafka.group_id.clone(), config.topics.touchpoints.clone());
     let find = move || {
         let group = describe_group(&cluster, &group, &topic).map_err(|error| error.to_string())?;
-        // One without partitions holds no customer.
-        let has_some = |it: &&GroupMember| it.partitions.as_ref().is_none_or(|partitions| !partitions.is_empty());
-        let members = group.members.iter().filter(has_some);
-        Ok(members.filter_map(GroupMember::advertised).map(str::to_owned).collect())
+        // A member without partitions holds no customers.
+        let has_partitions = |it: &&GroupMember| it.partitions.as_ref().is_none_or(|partitions| !partitions.is_empty());
+        let members = group.members.iter().filter(has_partitions);
+        Ok(members.filter_map(GroupMember::advertised_address).map(str::to_owned).collect())
     };
     Some(Peers::new(own, Box::new(find)))
 }
 
-/// What each worker is told.
+/// Returns the options shared by all workers. `partitions` is `None`; the caller sets it after querying the cluster.
 #[must_use]
 pub fn worker_options(config: &Config) -> runtime::Options {
     let topics = &config.topics;
@@ -76,25 +78,24 @@ pub fn worker_options(config: &Config) -> runtime::Options {
             dead_letters: topic(&topics.dead_letters),
             changelog: topic(&topics.changelog),
         },
-        // Known once the cluster has been asked.
         partitions: None,
         clock_source: match config.clock.source {
             ClockSource::Wall => runtime::ClockSource::Wall,
             ClockSource::Touchpoints => runtime::ClockSource::Touchpoints,
         },
         max_ahead: match config.clock.source {
-            ClockSource::Wall => length(config.clock.max_ahead),
-            // Where wall time plays no part, nothing lies in its future.
+            ClockSource::Wall => to_duration(config.clock.max_ahead),
+            // Without wall time, no event time is in the future.
             ClockSource::Touchpoints => time::Duration::from_millis(i64::MAX),
         },
         facts: FactOptions {
             currency: config.currency,
-            lateness: length(config.clock.lateness),
+            lateness: to_duration(config.clock.lateness),
             publish_reconciled: config.publish.reconciled,
-            forget_after: config.forget_after.map(length),
+            forget_after: config.forget_after.map(to_duration),
             ..FactOptions::default()
         },
-        fresh_for: length(config.publish.fresh_for),
+        fresh_for: to_duration(config.publish.fresh_for),
         commit_interval: config.commit_interval,
         touchpoint_bytes_max: config.touchpoint_bytes_max,
         state_bytes_max: config.state_bytes_max,
@@ -107,8 +108,8 @@ pub fn worker_options(config: &Config) -> runtime::Options {
     }
 }
 
-fn length(length: Duration) -> time::Duration {
-    time::Duration::from_millis(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
+fn to_duration(std: Duration) -> time::Duration {
+    time::Duration::from_millis(i64::try_from(std.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wall_refuses_no_touchpoint_where_touchpoints_are_the_clock() {
+    fn max_ahead_is_unlimited_if_touchpoints_are_the_clock() {
         let max_ahead = |source: &str| {
             let text =
                 format!("kafka:\n  bootstrap_servers: localhost:9092\nclock:\n  source: {source}\n  max_ahead: 5m\n");

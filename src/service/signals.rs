@@ -1,4 +1,4 @@
-//! Signals: the first asks for a stop in order, the second ends the process.
+//! Handles SIGTERM and SIGINT: the first signal requests a graceful shutdown, the second exits the process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,21 +6,23 @@ use std::thread;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Sets `stop` at the first interrupt or termination; ends the process with `exit_code` at the second,
-/// after `last_act`.
+/// Sets `stop` at the first SIGTERM or SIGINT. At the second, calls `before_exit` and exits with `exit_code`.
+///
+/// A separate thread handles the signals, so a blocked caller cannot delay them.
 ///
 /// # Errors
-/// A sentence: the system lets no signals be waited for.
-pub fn stop_on_signals(stop: Arc<AtomicBool>, exit_code: u8, last_act: fn()) -> Result<(), String> {
+/// If the signal handlers cannot be installed.
+pub fn stop_on_signals(stop: Arc<AtomicBool>, exit_code: u8, before_exit: fn()) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("signals cannot be waited for: {error}"))?;
-    let waiting = {
+        .map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    let handlers = {
         let _entered = runtime.enter();
         signal(SignalKind::terminate()).and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)))
     };
-    let (mut terminate, mut interrupt) = waiting.map_err(|error| format!("signals cannot be waited for: {error}"))?;
+    let (mut terminate, mut interrupt) =
+        handlers.map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let wait = move || {
         runtime.block_on(async {
             loop {
@@ -29,11 +31,11 @@ pub fn stop_on_signals(stop: Arc<AtomicBool>, exit_code: u8, last_act: fn()) -> 
                     _ = interrupt.recv() => {}
                 }
                 if stop.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("second signal: ends at once");
-                    last_act();
+                    tracing::warn!("second signal received, exiting immediately");
+                    before_exit();
                     std::process::exit(i32::from(exit_code));
                 }
-                tracing::info!("signal: stops in order; a second one ends at once");
+                tracing::info!("shutting down gracefully; a second signal exits immediately");
             }
         });
     };
@@ -41,5 +43,5 @@ pub fn stop_on_signals(stop: Arc<AtomicBool>, exit_code: u8, last_act: fn()) -> 
         .name("signals".to_owned())
         .spawn(wait)
         .map(drop)
-        .map_err(|error| format!("signals cannot be waited for: {error}"))
+        .map_err(|error| format!("cannot install signal handlers: {error}"))
 }

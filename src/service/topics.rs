@@ -1,4 +1,6 @@
-//! The topics that the service works on: what is wrong with them, and making them.
+//! Verifies and creates the topics that the service uses.
+//!
+//! Passes the configured topics to `kafka::admin`, which makes the requests and finds the problems.
 
 use std::time::{Duration, Instant};
 
@@ -6,20 +8,20 @@ use crate::config::Config;
 use crate::kafka::admin::{self, Creation, Finding, Severity, Topics};
 use crate::kafka::{Cluster, Error, Reaction};
 
-/// For how long a cluster that does not answer is asked again.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long `verify` retries while the cluster is unreachable.
+const RETRY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long brokers may take to learn of a topic that was made.
-const SPREAD: Duration = Duration::from_secs(15);
+/// How long `create` waits for the metadata of a new topic to reach all brokers.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The cluster that the configuration names.
+/// Returns the connection settings of the configured cluster.
 #[must_use]
 pub fn cluster(config: &Config) -> Cluster {
     let settings = config.kafka.client.iter().map(|(name, setting)| (name.clone(), setting.expose().to_owned()));
     Cluster { bootstrap_servers: config.kafka.bootstrap_servers.clone(), settings: settings.collect() }
 }
 
-/// The topics that the configuration names.
+/// Returns the configured topic names.
 #[must_use]
 pub fn topics(config: &Config) -> Topics {
     let topics = &config.topics;
@@ -31,27 +33,28 @@ pub fn topics(config: &Config) -> Topics {
     }
 }
 
-/// Everything that is wrong with the topics. A cluster that does not answer is asked again for a minute, unless
-/// `is_stopping` says that nobody waits any more.
+/// Returns the problems of the configured topics.
+///
+/// Retries for one minute while the cluster is unreachable; `is_stopping` returning true ends the retries.
 ///
 /// # Errors
-/// When the cluster does not answer, or refuses to.
+/// If the cluster is unreachable or denies the request.
 pub fn verify(config: &Config, is_stopping: impl Fn() -> bool) -> Result<Vec<Finding>, Error> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + RETRY_TIMEOUT;
     loop {
         match admin::verify(&cluster(config), &topics(config)) {
             Err(error) if error.reaction == Reaction::Retry && Instant::now() < deadline && !is_stopping() => {
-                tracing::warn!(%error, "the cluster does not answer; asks again");
+                tracing::warn!(%error, "cannot read topic metadata, will retry");
             }
             answer => return answer,
         }
     }
 }
 
-/// How many partitions the topic of touchpoints has; `None` when the cluster does not say just now.
+/// Returns the partition count of the touchpoint topic; `None` if the cluster is unreachable right now.
 ///
 /// # Errors
-/// When the cluster refuses to tell.
+/// If the cluster denies the request.
 pub fn partitions(config: &Config) -> Result<Option<i32>, Error> {
     match admin::describe_topics(&cluster(config), &[&config.topics.touchpoints]) {
         Ok(described) => Ok(described.into_iter().flatten().next().map(|input| input.partitions)),
@@ -60,27 +63,27 @@ pub fn partitions(config: &Config) -> Result<Option<i32>, Error> {
     }
 }
 
-/// Whether the service must not start on topics with these findings.
+/// Returns whether these findings prevent the service from starting.
 #[must_use]
-pub fn are_refused(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.severity == Severity::Refusal)
+pub fn prevent_start(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Error)
 }
 
-/// Makes the topics that are missing: with as many partitions as the topic of touchpoints has, or `partitions` where it
-/// is missing too.
+/// Creates the missing topics with the partition count of the touchpoint topic, or with `partitions` if that topic is
+/// missing too.
 ///
 /// # Errors
-/// When the cluster does not answer, or refuses to.
+/// If the cluster is unreachable or denies the request.
 pub fn create(config: &Config, partitions: i32, replication: Option<i32>) -> Result<Vec<(String, Creation)>, Error> {
     let cluster = cluster(config);
     let described = admin::describe_topics(&cluster, &[&config.topics.touchpoints])?;
     let partitions = described.into_iter().flatten().next().map_or(partitions, |input| input.partitions);
-    let made = admin::create_topics(&cluster, &topics(config).specs(partitions, replication))?;
-    // The broker that is asked next learns of a new topic a moment after it was made; until then it calls it missing.
-    let names: Vec<&str> = made.iter().map(|(name, _)| name.as_str()).collect();
-    let deadline = Instant::now() + SPREAD;
+    let created = admin::create_topics(&cluster, &topics(config).specs(partitions, replication))?;
+    // Metadata propagates asynchronously: until it arrives, a broker reports a new topic as unknown.
+    let names: Vec<&str> = created.iter().map(|(name, _)| name.as_str()).collect();
+    let deadline = Instant::now() + METADATA_TIMEOUT;
     while admin::describe_topics(&cluster, &names)?.iter().any(Option::is_none) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(50));
     }
-    Ok(made)
+    Ok(created)
 }

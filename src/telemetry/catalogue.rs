@@ -1,39 +1,41 @@
-//! Every metric, described once: what a scrape says in `# HELP`, and what docs/metrics.md lists.
+//! The catalogue of metrics: name, type, labels and help text of each.
+//!
+//! `/metrics` and docs/metrics.md are generated from it; a test checks that a scrape contains exactly these metrics.
 
-/// What a metric is.
+/// Type of a metric.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// Grows, and starts at 0 with the process.
+    /// Only increases; starts at 0 with the process.
     Counter,
-    /// Goes up and down.
+    /// Can go up and down.
     Gauge,
-    /// Counts observations by size.
+    /// Counts observations in buckets.
     Histogram,
 }
 
-/// A metric as the documentation has it.
+/// A metric as documented.
 #[derive(Clone, Copy, Debug)]
 pub struct Description {
-    /// Its name.
+    /// Name of the metric.
     pub name: &'static str,
-    /// What it is.
+    /// Type of the metric.
     pub kind: Kind,
-    /// Its labels, with their values where they are few.
+    /// Names of the labels. The values are in parentheses if there are few.
     pub labels: &'static str,
-    /// What it means.
-    pub about: &'static str,
+    /// Help text.
+    pub help: &'static str,
 }
 
-const fn counter(name: &'static str, labels: &'static str, about: &'static str) -> Description {
-    Description { name, kind: Kind::Counter, labels, about }
+const fn counter(name: &'static str, labels: &'static str, help: &'static str) -> Description {
+    Description { name, kind: Kind::Counter, labels, help }
 }
 
-const fn gauge(name: &'static str, labels: &'static str, about: &'static str) -> Description {
-    Description { name, kind: Kind::Gauge, labels, about }
+const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> Description {
+    Description { name, kind: Kind::Gauge, labels, help }
 }
 
-const fn histogram(name: &'static str, labels: &'static str, about: &'static str) -> Description {
-    Description { name, kind: Kind::Histogram, labels, about }
+const fn histogram(name: &'static str, labels: &'static str, help: &'static str) -> Description {
+    Description { name, kind: Kind::Histogram, labels, help }
 }
 
 pub(super) const BUILD_INFO: &str = "lifecycle_build_info";
@@ -59,8 +61,8 @@ pub(super) const RESTORE_REMAINING: &str = "lifecycle_restore_remaining_records"
 pub(super) const RESTORE_ETA: &str = "lifecycle_restore_eta_seconds";
 pub(super) const REMOVED: &str = "lifecycle_customers_removed_total";
 pub(super) const POSITION: &str = "lifecycle_partition_position";
-pub(super) const CLOCK: &str = "lifecycle_partition_clock_timestamp_seconds";
-pub(super) const REACHED: &str = "lifecycle_partition_reached_timestamp_seconds";
+pub(super) const WATERMARK: &str = "lifecycle_partition_clock_timestamp_seconds";
+pub(super) const STREAM_TIME: &str = "lifecycle_partition_reached_timestamp_seconds";
 pub(super) const HTTP_REQUESTS: &str = "lifecycle_http_requests_total";
 pub(super) const HTTP_DURATION: &str = "lifecycle_http_request_duration_seconds";
 pub(super) const CONSUMED: &str = "lifecycle_touchpoints_consumed_total";
@@ -93,45 +95,47 @@ pub(super) const STARTED: &str = "process_start_time_seconds";
 
 /// Every metric, in the order of the documentation.
 pub const METRICS: &[Description] = &[
-    gauge(BUILD_INFO, "version", "Always 1; says which version runs."),
-    gauge(MODEL_INFO, "model, version", "Always 1 for each model that runs."),
+    gauge(BUILD_INFO, "version", "Always 1; the label is the running version."),
+    gauge(MODEL_INFO, "model, version", "Always 1 for each loaded model."),
     gauge(
         STATE,
         "state (starting, restoring, running, stopping)",
-        "1 for the state that the service is in, 0 for the others.",
+        "1 for the current state of the service, 0 for the others.",
     ),
-    gauge(READY, "", "1 when every partition of this instance is worked on, else 0; the same as `/readyz`."),
+    gauge(
+        READY,
+        "",
+        "1 when every assigned partition of this instance is being processed, otherwise 0; same as `/readyz`.",
+    ),
     // Input.
-    counter(CONSUMED, "", "Records read and committed: applied, duplicates and dead letters together."),
-    counter(APPLIED, "", "Touchpoints folded into facts."),
-    counter(DUPLICATES, "", "Touchpoints that the customer had already."),
-    counter(LATE, "", "Applied touchpoints older than their customer's clock."),
-    counter(UNKNOWN_TYPES, "", "Applied touchpoints of a type that neither catalogue nor models name."),
-    counter(DEAD_LETTERS, "reason", "Records set aside, by reason."),
-    counter(TOUCHPOINT_BYTES, "", "Bytes of the keys and values of the records consumed."),
-    gauge(TOPIC_PARTITIONS, "", "Partitions of the topic of touchpoints, of all instances together."),
-    gauge(PARTITIONS, "", "Partitions that this instance has."),
-    gauge(POSITION, "partition", "Offset of the next record to be read."),
-    gauge(LAG_RECORDS, "partition", "Records not yet read, as far as is known."),
+    counter(CONSUMED, "", "Records consumed and committed: applied touchpoints, duplicates and dead letters."),
+    counter(APPLIED, "", "Touchpoints applied to facts."),
+    counter(DUPLICATES, "", "Touchpoints dropped as duplicates."),
+    counter(LATE, "", "Applied touchpoints with an event time before the clock of their customer."),
+    counter(UNKNOWN_TYPES, "", "Applied touchpoints whose type is neither in the catalogue nor in a model."),
+    counter(DEAD_LETTERS, "reason", "Records written to the dead-letter topic, by reason."),
+    counter(TOUCHPOINT_BYTES, "", "Bytes of the keys and values of consumed records."),
+    gauge(TOPIC_PARTITIONS, "", "Partition count of the touchpoint topic."),
+    gauge(PARTITIONS, "", "Partitions assigned to this instance."),
+    gauge(POSITION, "partition", "Offset of the next record to read."),
+    gauge(LAG_RECORDS, "partition", "Consumer lag in records; absent while the end offset is unknown."),
+    gauge(LAG_SECONDS, "partition", "How far the latest event time read is behind wall time; 0 when there is no lag."),
+    gauge(STREAM_TIME, "partition", "Stream time: highest event time read."),
     gauge(
-        LAG_SECONDS,
+        WATERMARK,
         "partition",
-        "How far the latest touchpoint read lies behind wall time; 0 when everything is read.",
-    ),
-    gauge(REACHED, "partition", "Event time of the latest touchpoint read."),
-    gauge(
-        CLOCK,
-        "partition",
-        "Up to when wake-ups of silent customers may fire; absent until that is known. With `clock.source: wall` it moves at least every half minute where everything is read.",
+        "Watermark up to which wake-ups of silent customers may fire; absent while unknown. With `clock.source: \
+         wall` it advances at least every 30 s on a partition without lag.",
     ),
     // Output.
     counter(
         TRANSITIONS,
-        "model, kind (stage, signal, milestone, counter), name, cause (touchpoint, time), mode (live, replay, reconcile)",
+        "model, kind (stage, signal, milestone, counter), name, cause (touchpoint, time), mode (live, replay, \
+         reconcile)",
         "Transitions published.",
     ),
-    counter(STAGE_MOVES, "model, from, to", "Transitions of kind stage published; the empty stage stands for none."),
-    gauge(CUSTOMERS, "model, stage", "Customers by stage; the empty stage stands for none."),
+    counter(STAGE_MOVES, "model, from, to", "Stage transitions published; an empty stage label means no stage."),
+    gauge(CUSTOMERS, "model, stage", "Customers by stage; an empty stage label means no stage."),
     counter(
         RECORDS_WRITTEN,
         "topic_kind (transitions, replay, changelog, dead_letters)",
@@ -140,80 +144,89 @@ pub const METRICS: &[Description] = &[
     counter(
         BYTES_WRITTEN,
         "topic_kind (transitions, replay, changelog, dead_letters)",
-        "Bytes of the keys and values of the records written and committed.",
+        "Bytes of the keys and values of records written and committed.",
     ),
     // Latency.
     histogram(
         EVENT_LATENCY,
         "cause (touchpoint, time)",
-        "From the instant of a live transition until it was committed: from the touchpoint's `occurred_at`, or from the instant at \
-         which time changed something (`clock.lateness` included).",
+        "Latency of live transitions until commit, from the `occurred_at` of the touchpoint or from the instant at \
+         which time caused the transition (includes `clock.lateness`).",
     ),
-    histogram(APPEND_LATENCY, "", "From the Kafka timestamp of a record consumed until what it led to was committed."),
+    histogram(
+        APPEND_LATENCY,
+        "",
+        "Latency from the Kafka timestamp of a consumed record until its results are committed.",
+    ),
     // Wake-ups.
-    counter(WAKE_UPS, "", "Customers looked at because time had passed."),
+    counter(WAKE_UPS, "", "Wake-ups fired."),
     histogram(
         WAKE_UP_LATENESS,
         "",
-        "How much later than due a wake-up was committed, `clock.lateness` taken off; old news left out (`publish.fresh_for`).",
+        "Delay from the due time of a wake-up until its commit, minus `clock.lateness`; without replayed wake-ups \
+         (see `publish.fresh_for`).",
     ),
     gauge(
         WAKE_UP_OVERDUE,
         "",
-        "For how long the oldest wake-up may have been due, `clock.lateness` taken off, partitions being restored left out; 0 when \
-         none is due. At most so long while a partition lags: a wake-up that was put off counts from its old instant until time comes \
-         to that.",
+        "Upper bound of how long the earliest due wake-up has been waiting, minus `clock.lateness`; 0 when none is \
+         due. Restoring partitions are excluded. While a partition lags, a postponed wake-up counts from its old due \
+         time.",
     ),
-    gauge(PARTITION_WAKE_UPS, "partition", "Customers that wait for time to pass."),
+    gauge(PARTITION_WAKE_UPS, "partition", "Wake-ups pending."),
     // Commits.
     counter(
         COMMITS,
-        "result (committed, aborted, renewed)",
-        "Transactions: visible, dropped and done again, or of unknown outcome that had to be looked up.",
+        "result (committed, aborted, unknown)",
+        "Transactions by result: committed, aborted and retried, or with an unknown outcome that had to be resolved.",
     ),
-    histogram(COMMIT_DURATION, "", "How long a transaction took, from its beginning until it was visible."),
-    histogram(BATCH_TOUCHPOINTS, "", "Records consumed in one transaction."),
-    gauge(LAST_COMMIT, "worker", "When the worker last committed."),
-    gauge(ABORTS_IN_A_ROW, "worker", "Transactions that failed since the last one that was committed."),
+    histogram(COMMIT_DURATION, "", "Duration of a transaction from begin to commit."),
+    histogram(BATCH_TOUCHPOINTS, "", "Records consumed per transaction."),
+    gauge(LAST_COMMIT, "worker", "Time of the worker's last commit."),
+    gauge(ABORTS_IN_A_ROW, "worker", "Failed transactions since the last committed one."),
     counter(
         KAFKA_ERRORS,
-        "reaction (retry, abort, renew, fatal), code",
-        "Errors of the Kafka client by what was done about them; the code is the client's name for the error.",
+        "reaction (retry, abort, reset_producer, fatal), code",
+        "Errors of the Kafka client by reaction and librdkafka error code.",
     ),
     counter(
         WORKER_SECONDS,
         "worker, activity (poll, apply, commit, restore, idle)",
-        "Where the worker's time goes; what is not idle is its utilisation.",
+        "Time spent by the worker's thread per activity; all activities except idle are busy time.",
     ),
     // State.
-    gauge(PARTITION_CUSTOMERS, "partition", "Customers kept."),
-    gauge(PARTITION_BYTES, "partition", "Memory that the customers take."),
-    gauge(STATE_LIMIT, "", "`state.max_bytes`: when the customers of the instance take so much, reading stops."),
+    gauge(PARTITION_CUSTOMERS, "partition", "Customers in state."),
+    gauge(PARTITION_BYTES, "partition", "Memory used by the state."),
+    gauge(STATE_LIMIT, "", "`state.max_bytes`: consumption pauses when the state of this instance exceeds it."),
     counter(
         REMOVED,
         "reason (silence, erasure)",
-        "Customers removed: silent for `state.forget_after`, or erased at request.",
+        "Customers removed: silent for `state.forget_after`, or erased on request.",
     ),
-    counter(SWEEPS, "", "Sweeps of the changelog begun."),
-    counter(TRUNCATIONS, "result (done, failed)", "Heads of the changelog deleted; a failed one is tried again."),
+    counter(SWEEPS, "", "Changelog sweeps started."),
+    counter(TRUNCATIONS, "result (done, failed)", "Changelog truncations; failed ones are retried."),
     // Group and restore.
-    counter(REBALANCED, "event (gained, revoked, lost)", "Partitions that came or went."),
-    histogram(REBALANCE_DURATION, "", "From the instant a partition was gained until it was worked on."),
-    gauge(PARTITIONS_RESTORING, "", "Partitions whose customers are still being read back."),
-    counter(RESTORED, "", "Customers read back from the changelog."),
-    gauge(RESTORE_REMAINING, "partition", "Changelog records still to be read back."),
-    gauge(RESTORE_ETA, "", "How long the restores under way will take at their present speed; 0 when there is none."),
-    histogram(RESTORE_DURATION, "", "How long reading back a partition's customers took."),
+    counter(
+        REBALANCED,
+        "event (gained, revoked, lost)",
+        "Partitions assigned (gained), revoked or lost in rebalances.",
+    ),
+    histogram(REBALANCE_DURATION, "", "Time from the assignment of a partition until it processes touchpoints."),
+    gauge(PARTITIONS_RESTORING, "", "Partitions being restored."),
+    counter(RESTORED, "", "Customers restored from the changelog."),
+    gauge(RESTORE_REMAINING, "partition", "Changelog records still to be restored."),
+    gauge(RESTORE_ETA, "", "Estimated remaining time of the restores in progress; 0 when there are none."),
+    histogram(RESTORE_DURATION, "", "Duration of restoring a partition."),
     // HTTP.
-    counter(HTTP_REQUESTS, "path, code", "Requests answered, by route and status."),
-    histogram(HTTP_DURATION, "path", "How long answering took."),
+    counter(HTTP_REQUESTS, "path, code", "HTTP requests by route and status code."),
+    histogram(HTTP_DURATION, "path", "Duration of HTTP requests."),
     // The process.
-    gauge(RESIDENT, "", "Memory of the process."),
-    counter(CPU, "", "Processor time of the process."),
-    gauge(STARTED, "", "When the process started."),
+    gauge(RESIDENT, "", "Resident memory of the process."),
+    counter(CPU, "", "CPU time of the process."),
+    gauge(STARTED, "", "Start time of the process."),
 ];
 
-/// The table of docs/metrics.md.
+/// Returns the table in docs/metrics.md, as Markdown.
 #[must_use]
 pub fn reference() -> String {
     use std::fmt::Write;
@@ -224,7 +237,7 @@ pub fn reference() -> String {
             Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
         };
-        _ = writeln!(text, "| `{}` | {kind} | {} | {} |", metric.name, metric.labels, metric.about);
+        _ = writeln!(text, "| `{}` | {kind} | {} | {} |", metric.name, metric.labels, metric.help);
     }
     text
 }

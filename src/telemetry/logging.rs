@@ -1,4 +1,4 @@
-//! Log lines on standard error, for people or for machines.
+//! Log output on standard error: format, level and filter. The messages are listed in docs/logs.md.
 
 use std::io::IsTerminal;
 
@@ -6,42 +6,42 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable text.
     Text,
     /// One JSON object per line.
     Json,
 }
 
-/// What the `directives` let through.
+/// Parses filter directives such as `info,kafka=error`.
 ///
 /// # Errors
-/// What is wrong with them.
+/// A description of the invalid directive.
 pub fn filter(directives: &str) -> Result<EnvFilter, String> {
-    // The filter takes a lone word for the name of a module: a misspelled level would silence everything.
-    let lone =
+    // The filter treats an unknown word as a module name, so a misspelled level would disable all other messages.
+    let invalid =
         directives.split(',').map(str::trim).find(|it| !it.contains(['=', '[']) && it.parse::<LevelFilter>().is_err());
-    if let Some(word) = lone {
+    if let Some(word) = invalid {
         return Err(format!(
-            "`{word}` is no level: write off, error, warn, info, debug or trace, or a module as `module=level`"
+            "`{word}` is not a level: use off, error, warn, info, debug or trace, or `module=level` for one module"
         ));
     }
-    EnvFilter::try_new(directives).map_err(|error| format!("{error}; write a level, such as info"))
+    EnvFilter::try_new(directives).map_err(|error| format!("{error}; use a level such as info"))
 }
 
-/// Begins to write log lines: those that `directives` let through (`info`, or `info,lifecycle_processor::runtime=debug`).
+/// Starts logging. `directives` select the messages, for example `info,lifecycle_processor::runtime=debug`.
 ///
 /// # Errors
-/// What is wrong with the directives.
+/// A description of the invalid directive.
 pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
     let lines = fmt().with_env_filter(filter(directives)?).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
     };
-    // Only a second start within one process fails; the lines of the first go on.
+    // It fails only if logging has already been started in this process, as in tests; the first start stays in effect.
     drop(started);
     Ok(())
 }

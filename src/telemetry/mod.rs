@@ -1,8 +1,8 @@
-//! What the service tells about itself: metrics and log lines. Decides nothing.
+//! Observability: metrics, logs and health. Processing does not depend on it.
 
 pub mod catalogue;
-pub mod distribution;
 pub mod health;
+pub mod histogram;
 pub mod logging;
 pub mod metrics;
 mod process;

@@ -1,7 +1,7 @@
 //! Changelog records: `lifecycle.v1.ChangelogBatch`.
 //!
-//! A header in front of what the partition has encoded already, and the way back without copying a customer. What an
-//! entry holds is left to the partition. Reading never panics, whatever the bytes.
+//! Encoding writes a header in front of the customer entries that the partition has already encoded. Decoding borrows
+//! the entries from the record; the partition decodes their content. Decoding never panics, even on arbitrary bytes.
 
 use std::sync::Arc;
 
@@ -13,43 +13,43 @@ use prost::encoding::{
 use super::proto;
 use crate::lifecycle::id::StableId;
 use crate::lifecycle::time::Timestamp;
-use crate::partition::{Batch, StoredLayout, StoredModel};
+use crate::partition::{ChangelogBatch, StoredLayout, StoredModel};
 
-/// The format that this release writes, and the newest that it reads.
+/// Format version that this release writes, and the newest one that it can read.
 pub const FORMAT: u32 = 1;
 
 const FORMAT_FIELD: u32 = 1;
 const LAYOUT_FIELD: u32 = 2;
 const CUSTOMERS_FIELD: u32 = 15;
 
-/// A changelog record, read.
+/// A decoded changelog record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ChangelogRecord<'a> {
-    /// The format that it was written in.
+    /// Format version of the record.
     pub format: u32,
-    /// What the indices in the customers' records mean.
+    /// Maps the indices in the customer entries to stable ids.
     pub layout: Arc<StoredLayout>,
-    /// The customers' records: each a message `lifecycle.v1.Customer`, without tag and length.
+    /// Customer entries: each an encoded `lifecycle.v1.Customer`, without its tag and length.
     pub customers: Vec<&'a [u8]>,
 }
 
-/// Why a changelog record cannot be read.
+/// Why a changelog record cannot be decoded.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ChangelogError {
-    /// Written by a later release.
-    #[error("changelog format {0} was written by a newer release, this one reads formats up to {FORMAT}")]
+    /// A newer release wrote the record in this format version.
+    #[error("changelog format {0} was written by a newer release; this release reads formats up to {FORMAT}")]
     Newer(u32),
-    /// Not what any release writes.
-    #[error("changelog record is damaged: {0}")]
-    Damaged(&'static str),
+    /// The bytes are not a changelog record, for this reason.
+    #[error("corrupt changelog record: {0}")]
+    Corrupt(&'static str),
 }
 
-/// The value of the changelog record of `batch`.
+/// Encodes `batch` as the value of a changelog record.
 #[must_use]
-pub fn encode(layout: &StoredLayout, batch: &Batch) -> Vec<u8> {
+pub fn encode(layout: &StoredLayout, batch: &ChangelogBatch) -> Vec<u8> {
     let layout = stored_to_proto(layout);
     let layout_bytes = layout.encoded_len();
-    // Two keys and the format take a byte each.
+    // The two field keys and the format version take one byte each.
     let header_bytes = 3 + encoded_len_varint(layout_bytes as u64) + layout_bytes;
     let mut out = Vec::with_capacity(header_bytes + batch.customers.len());
 
@@ -60,44 +60,44 @@ pub fn encode(layout: &StoredLayout, batch: &Batch) -> Vec<u8> {
     out
 }
 
-/// Reads changelog records; remembers the last layout, which hardly ever changes.
+/// Decodes changelog records. Caches the last layout, which rarely changes.
 #[derive(Debug, Default)]
 pub struct ChangelogDecoder {
     last: Option<(Box<[u8]>, Arc<StoredLayout>)>,
 }
 
 impl ChangelogDecoder {
-    /// Reads a record's value.
+    /// Decodes the value of a record.
     ///
     /// # Errors
-    /// When it was written by a newer release or is damaged.
+    /// When a newer release wrote the record, or it is corrupt.
     pub fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<ChangelogRecord<'a>, ChangelogError> {
-        const DAMAGED: ChangelogError = ChangelogError::Damaged("not the Protobuf message ChangelogBatch");
+        const CORRUPT: ChangelogError = ChangelogError::Corrupt("it is not a ChangelogBatch message");
 
         let mut rest = bytes;
         let mut format = 0;
         let mut layout: &[u8] = &[];
         let mut customers = Vec::new();
         while !rest.is_empty() {
-            let (field, wire_type) = decode_key(&mut rest).map_err(|_| DAMAGED)?;
+            let (field, wire_type) = decode_key(&mut rest).map_err(|_| CORRUPT)?;
             match (field, wire_type) {
                 (FORMAT_FIELD, WireType::Varint) => {
-                    let number = decode_varint(&mut rest).map_err(|_| DAMAGED)?;
-                    format = u32::try_from(number).map_err(|_| DAMAGED)?;
-                    // Before anything else is looked at: the rest may mean something else by then.
+                    let number = decode_varint(&mut rest).map_err(|_| CORRUPT)?;
+                    format = u32::try_from(number).map_err(|_| CORRUPT)?;
+                    // Checked before the other fields, because a newer format may give them another meaning.
                     if format > FORMAT {
                         return Err(ChangelogError::Newer(format));
                     }
                 }
-                (LAYOUT_FIELD, WireType::LengthDelimited) => layout = take_delimited(&mut rest).ok_or(DAMAGED)?,
+                (LAYOUT_FIELD, WireType::LengthDelimited) => layout = take_delimited(&mut rest).ok_or(CORRUPT)?,
                 (CUSTOMERS_FIELD, WireType::LengthDelimited) => {
-                    customers.push(take_delimited(&mut rest).ok_or(DAMAGED)?);
+                    customers.push(take_delimited(&mut rest).ok_or(CORRUPT)?);
                 }
-                _ => skip_field(wire_type, field, &mut rest, DecodeContext::default()).map_err(|_| DAMAGED)?,
+                _ => skip_field(wire_type, field, &mut rest, DecodeContext::default()).map_err(|_| CORRUPT)?,
             }
         }
         if format == 0 {
-            return Err(ChangelogError::Damaged("it bears no format"));
+            return Err(ChangelogError::Corrupt("it has no format version"));
         }
         Ok(ChangelogRecord { format, layout: self.layout(layout)?, customers })
     }
@@ -109,7 +109,7 @@ impl ChangelogDecoder {
             return Ok(Arc::clone(layout));
         }
         let message = proto::lifecycle::v1::Layout::decode(bytes)
-            .map_err(|_| ChangelogError::Damaged("its layout is not the Protobuf message Layout"))?;
+            .map_err(|_| ChangelogError::Corrupt("its layout is not a Layout message"))?;
         let layout = Arc::new(stored_from_proto(message));
         self.last = Some((bytes.into(), Arc::clone(&layout)));
         Ok(layout)
@@ -124,13 +124,13 @@ fn take_delimited<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 fn stored_to_proto(layout: &StoredLayout) -> proto::lifecycle::v1::Layout {
-    let StoredLayout { numbers, latest, windows, gaps, followed, models, orders, added } = layout;
+    let StoredLayout { numbers, latest, windows, gaps, follow_ups, models, orders, added } = layout;
     proto::lifecycle::v1::Layout {
         numbers: to_numbers(numbers),
         latest: to_numbers(latest),
         windows: to_numbers(windows),
         gaps: to_numbers(gaps),
-        followed: to_numbers(followed),
+        followed: to_numbers(follow_ups),
         orders: *orders,
         added: added.iter().map(|(id, _)| id.0).collect(),
         added_at: added.iter().map(|(_, since)| since.as_millis()).collect(),
@@ -154,7 +154,7 @@ fn stored_from_proto(layout: proto::lifecycle::v1::Layout) -> StoredLayout {
         latest: to_ids(layout.latest),
         windows: to_ids(layout.windows),
         gaps: to_ids(layout.gaps),
-        followed: to_ids(layout.followed),
+        follow_ups: to_ids(layout.followed),
         orders: layout.orders,
         added: to_ids(layout.added).into_iter().zip(layout.added_at.into_iter().map(Timestamp::from_millis)).collect(),
         models: layout
@@ -193,7 +193,7 @@ mod tests {
             latest: ids(30, 2),
             windows: vec![],
             gaps: ids(40, 1),
-            followed: ids(50, 1),
+            follow_ups: ids(50, 1),
             orders: true,
             added: vec![(StoredLayout::ORDERS, Timestamp::from_millis(-1))],
             models: vec![StoredModel {
@@ -207,72 +207,72 @@ mod tests {
         }
     }
 
-    fn batch(customers: &[&[u8]]) -> Batch {
+    fn batch(customers: &[&[u8]]) -> ChangelogBatch {
         let mut bytes = Vec::new();
         for customer in customers {
             encode_key(CUSTOMERS_FIELD, WireType::LengthDelimited, &mut bytes);
             encode_varint(customer.len() as u64, &mut bytes);
             bytes.extend_from_slice(customer);
         }
-        Batch { customers: bytes, count: customers.len() }
+        ChangelogBatch { customers: bytes, count: customers.len() }
     }
 
     #[test]
-    fn a_record_is_read_as_it_was_written() {
+    fn a_record_round_trips() {
         let customers: [&[u8]; 3] = [b"one", b"", &[7; 300]];
         let bytes = encode(&layout(), &batch(&customers));
         let mut decoder = ChangelogDecoder::default();
-        let record = decoder.decode(&bytes).expect("written just now");
+        let record = decoder.decode(&bytes).expect("just encoded");
         assert_eq!(record, ChangelogRecord { format: 1, layout: Arc::new(layout()), customers: customers.to_vec() });
     }
 
     #[test]
-    fn the_schema_reads_it_too() {
-        // Field 1, a text of three bytes.
+    fn the_protobuf_schema_decodes_a_record() {
+        // Field 1, a string of three bytes.
         let bytes = encode(&layout(), &batch(&[b"\x0a\x03c-1"]));
         let message = proto::lifecycle::v1::ChangelogBatch::decode(&*bytes).expect("a ChangelogBatch");
         assert_eq!(message.format, 1);
         assert_eq!(message.customers.len(), 1);
         assert_eq!(message.customers[0].customer_id, "c-1");
-        assert_eq!(stored_from_proto(message.layout.expect("always there")), layout());
+        assert_eq!(stored_from_proto(message.layout.expect("every record has a layout")), layout());
     }
 
     #[test]
     fn the_layout_is_shared_until_it_changes() {
         let mut decoder = ChangelogDecoder::default();
         let (one, other) = (encode(&layout(), &batch(&[])), encode(&StoredLayout::default(), &batch(&[])));
-        let first = decoder.decode(&one).expect("written just now").layout;
-        let second = decoder.decode(&one).expect("written just now").layout;
+        let first = decoder.decode(&one).expect("just encoded").layout;
+        let second = decoder.decode(&one).expect("just encoded").layout;
         assert!(Arc::ptr_eq(&first, &second));
-        assert_eq!(*decoder.decode(&other).expect("written just now").layout, StoredLayout::default());
-        assert_eq!(*decoder.decode(&one).expect("written just now").layout, layout());
+        assert_eq!(*decoder.decode(&other).expect("just encoded").layout, StoredLayout::default());
+        assert_eq!(*decoder.decode(&one).expect("just encoded").layout, layout());
     }
 
     #[test]
-    fn a_newer_format_is_refused_by_its_number() {
-        // Format 2, followed by something that format 1 could not read.
-        let error = ChangelogDecoder::default().decode(&[8, 2, 0xff]).expect_err("too new");
+    fn a_newer_format_version_is_rejected() {
+        // Format 2, followed by bytes that format 1 cannot decode.
+        let error = ChangelogDecoder::default().decode(&[8, 2, 0xff]).expect_err("a newer format");
         assert_eq!(error, ChangelogError::Newer(2));
         assert_eq!(
             error.to_string(),
-            "changelog format 2 was written by a newer release, this one reads formats up to 1"
+            "changelog format 2 was written by a newer release; this release reads formats up to 1"
         );
     }
 
     #[test]
-    fn unknown_fields_are_skipped_and_damage_is_told() {
+    fn unknown_fields_are_skipped_and_corruption_is_reported() {
         let mut bytes = encode(&layout(), &batch(&[b"one"]));
         encode_key(99, WireType::Varint, &mut bytes);
         encode_varint(5, &mut bytes);
         let mut decoder = ChangelogDecoder::default();
-        assert_eq!(decoder.decode(&bytes).expect("a field more").customers, [b"one"]);
-        assert!(matches!(decoder.decode(&bytes[..bytes.len() - 1]), Err(ChangelogError::Damaged(_))));
-        assert!(matches!(decoder.decode(b""), Err(ChangelogError::Damaged(_))));
+        assert_eq!(decoder.decode(&bytes).expect("unknown fields are skipped").customers, [b"one"]);
+        assert!(matches!(decoder.decode(&bytes[..bytes.len() - 1]), Err(ChangelogError::Corrupt(_))));
+        assert!(matches!(decoder.decode(b""), Err(ChangelogError::Corrupt(_))));
     }
 
     proptest! {
         #[test]
-        fn no_bytes_are_fatal(
+        fn arbitrary_bytes_never_panic(
             noise in proptest::collection::vec(any::<u8>(), 0..200),
             at in 0_usize..200,
             byte in any::<u8>(),

@@ -1,7 +1,7 @@
-//! Headers that make a transition record a `CloudEvents` event: version 1.0, Kafka binding, binary mode.
+//! Headers that make a transition record a `CloudEvents` event: version 1.0, Kafka protocol binding, binary mode.
 //!
-//! The record's value is the event's data, the headers are its attributes. The value says everything by itself, since many
-//! sinks drop headers.
+//! The record's value is the event's data, the headers are its attributes. The value is complete without the headers,
+//! because many sinks drop them.
 
 use super::header::Header;
 use super::time::format_timestamp;
@@ -12,20 +12,20 @@ pub const JSON: &str = "application/json";
 /// `content-type` of transition records in Protobuf.
 pub const PROTOBUF: &str = "application/protobuf";
 
-/// `ce_type` of transition records: the name of the schema.
+/// `ce_type` of transition records: the name of the Protobuf message.
 const TYPE: &str = "lifecycle.v1.Transition";
 
-/// How transition records present themselves.
+/// The `CloudEvents` attributes that depend on the configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CloudEvents {
-    /// `ce_source`: a URI reference that names this deployment, such as `/lifecycle/production`.
+    /// `ce_source`: a URI reference that identifies this deployment, such as `/lifecycle/production`.
     pub source: String,
-    /// Whether `ce_subject` bears the customer id. Off unless asked for: headers end up in logs.
+    /// Whether `ce_subject` carries the customer id. Off by default, because headers end up in logs.
     pub with_subject: bool,
 }
 
 impl CloudEvents {
-    /// The headers of the record of `publication`, whose value is of `content_type`.
+    /// Returns the headers for `publication`, whose value has the media type `content_type`.
     #[must_use]
     pub fn headers(&self, publication: &Publication<'_>, content_type: &str) -> Vec<Header> {
         let transition = publication.transition;

@@ -1,30 +1,31 @@
-//! Headers that say of a dead letter where it came from and why it was set aside.
+//! The headers of a dead letter: the position of the record that was rejected, and the reason.
 //!
-//! Key and value of the record stay as they were, and so do its own headers, unless the record is larger than a topic
-//! takes by default: one record too large to be set aside would stop the service. Then a header says what was cut.
+//! Key, value and original headers are kept as received, unless together they exceed [`BYTES_MAX`]. The broker would
+//! reject such a dead letter, and the partition could not progress past it, so it is truncated, and a header records
+//! the original sizes.
 
 use super::header::Header;
-use crate::partition::Reason;
+use crate::partition::DeadLetterReason;
 
-/// Where a record was read.
+/// The topic, partition and offset of the rejected record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Origin<'a> {
-    /// The input topic.
+    /// The touchpoint topic.
     pub topic: &'a str,
-    /// The partition.
+    /// The partition of that topic.
     pub partition: i32,
-    /// The offset there.
+    /// The offset in that partition.
     pub offset: i64,
-    /// The record's own timestamp, in milliseconds since the epoch.
+    /// The record's timestamp, in milliseconds since the Unix epoch; `None` if it has none.
     pub timestamp_ms: Option<i64>,
 }
 
 const PREFIX: &str = "lifecycle_";
 
-/// The headers of the dead letter: those of the record, then ours. Of a dead letter that was sent back and failed again,
-/// our older headers are left out.
+/// Returns the headers of a dead letter: those of the record, then ours. Replaces our headers if the record already has
+/// them, which means that a dead letter was written to the touchpoint topic again and is rejected again.
 #[must_use]
-pub fn headers(original: Vec<Header>, origin: Origin<'_>, reason: Reason, detail: &str) -> Vec<Header> {
+pub fn headers(original: Vec<Header>, origin: Origin<'_>, reason: DeadLetterReason, detail: &str) -> Vec<Header> {
     let mut headers = original;
     headers.retain(|header| !header.name.starts_with(PREFIX));
     headers.push(Header::text("lifecycle_reason", reason.as_str()));
@@ -40,15 +41,15 @@ pub fn headers(original: Vec<Header>, origin: Origin<'_>, reason: Reason, detail
     headers
 }
 
-/// How large a dead letter's key, value and own headers may be together; with our headers it stays below the default of
-/// `max.message.bytes`.
+/// Maximum size of a dead letter's key, value and original headers together, in bytes. With our headers the record
+/// stays below the default of `max.message.bytes`.
 pub const BYTES_MAX: usize = 1_000_000;
-/// How large the key may be, and the record's own headers, in a dead letter that has to be cut.
+/// Maximum size of the key, and of the original headers, in a truncated dead letter, in bytes.
 const PART_BYTES_MAX: usize = 64 << 10;
 
-/// Cuts a record that is larger than [`BYTES_MAX`]: headers of their own go as a whole, key and value lose their ends. Returns the header
-/// that says how large they were.
-pub fn cut(key: &mut Option<Vec<u8>>, value: &mut Option<Vec<u8>>, headers: &mut Vec<Header>) -> Option<Header> {
+/// Truncates a record that is larger than [`BYTES_MAX`]: drops its headers if they are too large, and shortens key and
+/// value. Returns a header with the original sizes, or `None` if the record fits.
+pub fn truncate(key: &mut Option<Vec<u8>>, value: &mut Option<Vec<u8>>, headers: &mut Vec<Header>) -> Option<Header> {
     let size = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
     let size_of_headers =
         |headers: &[Header]| headers.iter().map(|header| header.name.len() + size(&header.value)).sum::<usize>();
@@ -62,9 +63,9 @@ pub fn cut(key: &mut Option<Vec<u8>>, value: &mut Option<Vec<u8>>, headers: &mut
     if let Some(key) = key {
         key.truncate(PART_BYTES_MAX);
     }
-    let left = BYTES_MAX - size(key) - size_of_headers(headers);
+    let value_bytes_max = BYTES_MAX - size(key) - size_of_headers(headers);
     if let Some(value) = value {
-        value.truncate(left);
+        value.truncate(value_bytes_max);
     }
     Some(Header::text("lifecycle_cut", format!("key {key_size}, value {value_size}, headers {headers_size}")))
 }
@@ -74,28 +75,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_that_a_topic_takes_is_not_cut() {
+    fn a_record_within_the_limit_is_not_truncated() {
         let (mut key, mut value) = (Some(vec![b'k'; 10]), Some(vec![b'v'; BYTES_MAX - 15]));
         let mut headers = vec![Header { name: "a".to_owned(), value: Some(vec![0; 4]) }];
-        assert_eq!(cut(&mut key, &mut value, &mut headers), None);
+        assert_eq!(truncate(&mut key, &mut value, &mut headers), None);
         assert_eq!(value.map(|value| value.len()), Some(BYTES_MAX - 15));
     }
 
     #[test]
-    fn of_a_larger_one_the_value_loses_its_end_and_a_header_says_so() {
+    fn an_oversized_value_is_truncated_and_a_header_records_the_sizes() {
         let (mut key, mut value) = (Some(vec![b'k'; 10]), Some(vec![b'v'; 5 << 20]));
         let mut headers = vec![Header { name: "a".to_owned(), value: Some(vec![0; 4]) }];
-        let said = cut(&mut key, &mut value, &mut headers);
-        assert_eq!(said, Some(Header::text("lifecycle_cut", "key 10, value 5242880, headers 5")));
+        let header = truncate(&mut key, &mut value, &mut headers);
+        assert_eq!(header, Some(Header::text("lifecycle_cut", "key 10, value 5242880, headers 5")));
         assert_eq!(value.map(|value| value.len()), Some(BYTES_MAX - 15));
         assert_eq!((key.map(|key| key.len()), headers.len()), (Some(10), 1));
     }
 
     #[test]
-    fn a_large_key_and_large_headers_are_cut_before_the_value() {
+    fn a_large_key_and_large_headers_are_truncated_before_the_value() {
         let (mut key, mut value) = (Some(vec![b'k'; 2 << 20]), Some(vec![b'v'; 100]));
         let mut headers = vec![Header { name: "a".to_owned(), value: Some(vec![0; 2 << 20]) }];
-        cut(&mut key, &mut value, &mut headers).expect("it is cut");
+        truncate(&mut key, &mut value, &mut headers).expect("the record is too large");
         assert_eq!((key.map(|key| key.len()), headers.len()), (Some(64 << 10), 0));
         assert_eq!(value.map(|value| value.len()), Some(100));
     }
@@ -117,24 +118,24 @@ mod tests {
     }
 
     #[test]
-    fn the_headers_of_the_record_are_kept_and_ours_follow() {
+    fn original_headers_come_first() {
         let original = vec![
             Header { name: "trace".to_owned(), value: Some(vec![0xff, 0]) },
             Header { name: "trace".to_owned(), value: None },
         ];
-        let expected: Vec<_> = original.iter().cloned().chain(ours("amount is no decimal")).collect();
-        assert_eq!(headers(original, ORIGIN, Reason::BadField, "amount is no decimal"), expected);
+        let expected: Vec<_> = original.iter().cloned().chain(ours("amount is not a decimal")).collect();
+        assert_eq!(headers(original, ORIGIN, DeadLetterReason::BadField, "amount is not a decimal"), expected);
     }
 
     #[test]
-    fn a_second_failure_replaces_the_first() {
-        let first = headers(vec![], Origin { offset: 7, ..ORIGIN }, Reason::InFuture, "");
-        assert_eq!(headers(first, ORIGIN, Reason::BadField, "once more"), ours("once more"));
+    fn headers_of_an_earlier_rejection_are_replaced() {
+        let first = headers(vec![], Origin { offset: 7, ..ORIGIN }, DeadLetterReason::InFuture, "");
+        assert_eq!(headers(first, ORIGIN, DeadLetterReason::BadField, "once more"), ours("once more"));
     }
 
     #[test]
-    fn what_is_unknown_is_left_out() {
-        let headers = headers(vec![], Origin { timestamp_ms: None, ..ORIGIN }, Reason::Empty, "");
+    fn headers_without_a_value_are_omitted() {
+        let headers = headers(vec![], Origin { timestamp_ms: None, ..ORIGIN }, DeadLetterReason::Empty, "");
         let names: Vec<_> = headers.iter().map(|header| header.name.as_str()).collect();
         assert_eq!(names, ["lifecycle_reason", "lifecycle_topic", "lifecycle_partition", "lifecycle_offset"]);
     }

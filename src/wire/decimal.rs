@@ -1,11 +1,12 @@
-//! Amounts of money as decimal text.
+//! Parses amounts of money from decimal text.
 //!
-//! Digit by digit and never through a floating-point number, so that `0.29` is 290,000 millionths and stays so.
+//! Processes the digits directly, without a floating-point number, so that `0.29` is exactly 290,000 millionths.
 
 use crate::lifecycle::money::Amount;
 
-/// Reads a decimal: digits with perhaps a sign, a fraction and an exponent, as JSON numbers have them. Past six places
-/// it is rounded, half away from zero. `None` when it is no such text, or beyond [`Amount::MAX`] either way.
+/// Parses a decimal number: digits with an optional sign, fraction and exponent, as in JSON. Rounds to six decimal
+/// places, half away from zero. Returns `None` if the text is not a decimal number or its magnitude exceeds
+/// [`Amount::MAX`].
 #[must_use]
 pub fn parse_amount(text: &str) -> Option<Amount> {
     let (is_negative, text) = match text.as_bytes().first()? {
@@ -17,25 +18,25 @@ pub fn parse_amount(text: &str) -> Option<Amount> {
         Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
         None => (text, 0),
     };
-    let (units, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
-    if units.is_empty()
+    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    if integer.is_empty()
         || fraction.is_empty()
-        || !units.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit())
+        || !integer.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit())
     {
         return None;
     }
 
-    let digits = || units.bytes().chain(fraction.bytes()).skip_while(|&digit| digit == b'0');
-    // How many of the digits, zeros appended, stand before the point when it is moved to the millionths.
+    let digits = || integer.bytes().chain(fraction.bytes()).skip_while(|&digit| digit == b'0');
+    // Number of digits of the value in millionths, before rounding. Zeros are appended if the text has fewer digits.
     let fraction_digits = i64::try_from(fraction.len()).ok()?;
-    let whole = i64::try_from(digits().count()).ok()? + 6 - fraction_digits + exponent;
-    if digits().next().is_none() || whole < 0 {
+    let integer_digits = i64::try_from(digits().count()).ok()? + 6 - fraction_digits + exponent;
+    if digits().next().is_none() || integer_digits < 0 {
         return Some(Amount::default());
     }
-    // The largest amount has 19 digits in millionths, which 64 bits hold.
-    let whole = usize::try_from(whole).ok().filter(|&whole| whole <= 19)?;
+    // In millionths, the largest amount has 19 digits, which fit into 64 bits.
+    let integer_digits = usize::try_from(integer_digits).ok().filter(|&count| count <= 19)?;
     let mut padded = digits().map(|digit| u64::from(digit - b'0')).chain(std::iter::repeat(0));
-    let truncated = padded.by_ref().take(whole).fold(0, |number, digit| number * 10 + digit);
+    let truncated = padded.by_ref().take(integer_digits).fold(0, |number, digit| number * 10 + digit);
     let rounds_up = padded.next().is_some_and(|digit| digit >= 5);
 
     let micros = i64::try_from(truncated + u64::from(rounds_up)).ok()?;
@@ -43,7 +44,8 @@ pub fn parse_amount(text: &str) -> Option<Amount> {
     Some(if is_negative { Amount::default().minus(magnitude) } else { magnitude })
 }
 
-/// Exponents past this are as good as this: no record is long enough to make up for them.
+/// Exponents are clamped to this magnitude. That never changes the result, because a record is much shorter than this
+/// number of digits.
 const EXPONENT_MAX: i64 = 1 << 40;
 
 fn parse_exponent(text: &str) -> Option<i64> {
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn past_six_places_half_is_rounded_away_from_zero() {
+    fn six_decimal_places_are_kept_and_half_is_rounded_away_from_zero() {
         for (text, expected) in [
             ("0.0000004999", 0),
             ("0.0000005", 1),
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn other_texts_are_rejected() {
         for text in [
             "",
             "-",
@@ -143,7 +145,7 @@ mod tests {
         }
     }
 
-    /// The same by long multiplication on text: shift the point one place at a time.
+    /// A slow reference: shifts the decimal point in the text one digit at a time.
     fn reference(units: &str, fraction: &str, exponent: i32) -> Option<i128> {
         let (mut units, mut fraction) = (units.to_owned(), fraction.to_owned());
         for _ in 0..(exponent + 6).max(0) {
@@ -167,13 +169,13 @@ mod tests {
         }
 
         #[test]
-        fn what_is_displayed_is_read_back(micros in -Amount::MAX.as_micros()..=Amount::MAX.as_micros()) {
+        fn displayed_amounts_are_parsed_back(micros in -Amount::MAX.as_micros()..=Amount::MAX.as_micros()) {
             let amount = Amount::from_micros(micros);
             prop_assert_eq!(parse_amount(&amount.to_string()), Some(amount));
         }
 
         #[test]
-        fn no_text_is_fatal(text in "\\PC*", dense in "[0-9eE.+-]{0,40}") {
+        fn arbitrary_text_never_panics(text in "\\PC*", dense in "[0-9eE.+-]{0,40}") {
             let _ = (parse_amount(&text), parse_amount(&dense));
         }
     }

@@ -1,8 +1,9 @@
-//! Bytes to words and back: one file for each format.
+//! Serialization: one file for each format.
 //!
-//! The only folder that knows serde and Protobuf. What is read is checked here, so that the floors above and below trust it;
-//! what is written is a contract, described in `docs/contracts.md` and `proto/`. Imports the pure floors alone: Kafka's
-//! types are translated by the runtime.
+//! Only this folder uses Protobuf, and only this folder decodes untrusted input with serde. Decoders validate their
+//! input, so that the other folders can trust it. The output formats are public contracts, described in
+//! `docs/contracts.md` and `proto/`. Imports only `lifecycle` and `partition`; the runtime converts to and from Kafka's
+//! types.
 
 pub mod changelog;
 pub mod cloud_events;

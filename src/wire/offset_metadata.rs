@@ -1,49 +1,50 @@
-//! The text committed beside an input offset:
+//! The metadata of a committed touchpoint offset, as text:
 //! `lifecycle=1 changelog=7..42 models=00000000000000ff partitions=12 by=a-0 clock=1997-01-18T15:55:44Z`.
 //!
-//! Text rather than bytes, since Kafka's tools show it to operators. Words that are unknown are passed over, so that a later
-//! release may add some without a new format.
+//! Text rather than bytes, because Kafka's tools show it to operators. Unknown fields are ignored, so that a later
+//! release can add fields without a new format version.
 
 use super::time::{format_timestamp, parse_timestamp};
 use crate::lifecycle::id::StableId;
 use crate::partition::Clock;
 
-/// The format that this release writes, and the newest that it reads.
+/// Format version that this release writes, and the newest one that it can read.
 pub const FORMAT: u32 = 1;
 
-/// The longest name of a member that is noted.
+/// Maximum length of a member name, in bytes; a longer name is omitted.
 const MEMBER_BYTES_MAX: usize = 200;
 
-/// What the next owner of a partition has to know.
+/// The metadata of a committed offset, from which the next owner restores the partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OffsetMetadata {
-    /// The changelog offset from which on the committed state can be restored; a log that starts later was cut by somebody else.
+    /// The changelog offset from which the committed state can be restored. If the changelog starts at a later offset,
+    /// something other than this service has deleted records.
     pub changelog_start: i64,
-    /// The changelog offset after the last record that belongs to the committed state.
+    /// The changelog offset after the last record of the committed state.
     pub changelog_end: i64,
-    /// The event time reached.
+    /// The stream time of the partition at the commit.
     pub clock: Clock,
-    /// The hash of the models that were run.
+    /// The hash of the models that produced the committed state.
     pub models: StableId,
-    /// How many partitions the topic of touchpoints had; `None` where nobody counted.
+    /// The number of partitions of the touchpoint topic; `None` if unknown.
     pub partitions: Option<i32>,
-    /// The member that committed, unless it has no name.
-    pub by: Option<String>,
+    /// The name of the group member that committed; `None` if it has no usable name.
+    pub member: Option<String>,
 }
 
-/// Why the text cannot be used.
+/// Why offset metadata cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum OffsetMetadataError {
-    /// Written by a later release.
-    #[error("offset metadata of format {0} was written by a newer release, this one reads formats up to {FORMAT}")]
+    /// A newer release wrote the metadata in this format version.
+    #[error("offset metadata of format {0} was written by a newer release; this release reads formats up to {FORMAT}")]
     Newer(u32),
-    /// Not what any release writes.
+    /// Another program wrote the metadata; it does not have the format of `lifecycle`, for this reason.
     #[error("offset metadata was not written by lifecycle: {0}")]
     Foreign(&'static str),
 }
 
 impl OffsetMetadata {
-    /// The text; below 400 bytes.
+    /// Returns the metadata as text, of less than 400 bytes.
     #[must_use]
     pub fn encode(&self) -> String {
         let Self { changelog_start, changelog_end, models, .. } = self;
@@ -53,73 +54,72 @@ impl OffsetMetadata {
             text.push_str(" partitions=");
             text.push_str(&partitions.to_string());
         }
-        if let Some(by) = self.by.as_deref().filter(|by| is_word(by)) {
+        if let Some(member) = self.member.as_deref().filter(|member| is_valid_field(member)) {
             text.push_str(" by=");
-            text.push_str(by);
+            text.push_str(member);
         }
-        if let Some(reached) = self.clock.reached() {
+        if let Some(stream_time) = self.clock.stream_time() {
             text.push_str(" clock=");
-            text.push_str(&format_timestamp(reached));
+            text.push_str(&format_timestamp(stream_time));
         }
         text
     }
 
-    /// Reads the text; `None` when it is empty, as after an operator has reset the group's offsets.
+    /// Parses the text. Returns `None` if it is empty, for example after an operator has reset the group's offsets.
     ///
     /// # Errors
-    /// When a newer release or somebody else wrote it.
+    /// When a newer release or another program wrote the metadata.
     pub fn decode(text: &str) -> Result<Option<Self>, OffsetMetadataError> {
         use OffsetMetadataError::{Foreign, Newer};
 
         if text.is_empty() {
             return Ok(None);
         }
-        let word = |name| word(text, name);
-        let format = word("lifecycle").ok_or(Foreign("it bears no format"))?;
-        let format: u32 = format.parse().map_err(|_| Foreign("its format is no number"))?;
+        let field = |name| field(text, name);
+        let format = field("lifecycle").ok_or(Foreign("it has no format version"))?;
+        let format: u32 = format.parse().map_err(|_| Foreign("its format version is not a number"))?;
         if format > FORMAT {
             return Err(Newer(format));
         }
-        let changelog = word("changelog").ok_or(Foreign("it bears no changelog offsets"))?;
-        let (start, end) = changelog.split_once("..").ok_or(Foreign("its changelog offsets are no range"))?;
+        let changelog = field("changelog").ok_or(Foreign("it has no changelog offsets"))?;
+        let (start, end) = changelog.split_once("..").ok_or(Foreign("its changelog offsets are not a range"))?;
         let offset = |text: &str| {
             let offset: Option<i64> = text.parse().ok();
-            offset.filter(|&offset| offset >= 0).ok_or(Foreign("its changelog offset is no offset"))
+            offset.filter(|&offset| offset >= 0).ok_or(Foreign("one of its changelog offsets is not an offset"))
         };
-        let models = word("models").ok_or(Foreign("it bears no hash of the models"))?;
-        let reached = match word("clock") {
-            Some(clock) => Some(parse_timestamp(clock).map_err(|_| Foreign("its clock is no time"))?),
+        let models = field("models").ok_or(Foreign("it has no model hash"))?;
+        let stream_time = match field("clock") {
+            Some(clock) => Some(parse_timestamp(clock).map_err(|_| Foreign("its clock is not a timestamp"))?),
             None => None,
         };
         Ok(Some(Self {
             changelog_start: offset(start)?,
             changelog_end: offset(end)?,
-            clock: Clock::at(reached),
+            clock: Clock::at(stream_time),
             models: StableId(
-                u64::from_str_radix(models, 16)
-                    .map_err(|_| Foreign("its hash of the models is no hexadecimal number"))?,
+                u64::from_str_radix(models, 16).map_err(|_| Foreign("its model hash is not a hexadecimal number"))?,
             ),
-            partitions: match word("partitions") {
-                Some(count) => Some(count.parse().map_err(|_| Foreign("its number of partitions is no number"))?),
+            partitions: match field("partitions") {
+                Some(count) => Some(count.parse().map_err(|_| Foreign("its partition count is not a number"))?),
                 None => None,
             },
-            by: owner_of(text),
+            member: owner_of(text),
         }))
     }
 }
 
-/// The member that committed `text`, if it names one.
+/// Returns the group member that committed `text`, if the metadata names one.
 #[must_use]
 pub fn owner_of(text: &str) -> Option<String> {
-    word(text, "by").filter(|by| is_word(by)).map(str::to_owned)
+    field(text, "by").filter(|by| is_valid_field(by)).map(str::to_owned)
 }
 
-fn word<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.split(' ').filter_map(|word| word.split_once('=')).find_map(|(key, value)| (key == name).then_some(value))
 }
 
-/// Whether `name` can stand among other words, and is not of any length.
-fn is_word(name: &str) -> bool {
+/// Whether `name` can be a field value: not empty, not too long, and without white space.
+fn is_valid_field(name: &str) -> bool {
     !name.is_empty() && name.len() <= MEMBER_BYTES_MAX && !name.contains(char::is_whitespace)
 }
 
@@ -131,14 +131,14 @@ mod tests {
     use crate::lifecycle::time::Timestamp;
 
     #[test]
-    fn it_reads_well() {
+    fn metadata_is_readable_text() {
         let metadata = OffsetMetadata {
             changelog_start: 7,
             changelog_end: 42,
             clock: Clock::at(Some(Timestamp::from_millis(853_602_944_000))),
             models: StableId(255),
             partitions: Some(12),
-            by: Some("a-0".to_owned()),
+            member: Some("a-0".to_owned()),
         };
         let text =
             "lifecycle=1 changelog=7..42 models=00000000000000ff partitions=12 by=a-0 clock=1997-01-18T15:55:44Z";
@@ -147,20 +147,20 @@ mod tests {
     }
 
     #[test]
-    fn what_earlier_releases_wrote_is_read() {
+    fn metadata_of_earlier_releases_is_decoded() {
         let texts = [
             "lifecycle=1 changelog=7..42 models=00000000000000ff clock=1997-01-18T15:55:44Z",
             "lifecycle=1 changelog=7..42 models=00000000000000ff partitions=12 by=a-0 clock=1997-01-18T15:55:44Z",
         ];
         for text in texts {
-            let metadata = OffsetMetadata::decode(text).expect("of format 1").expect("a text");
+            let metadata = OffsetMetadata::decode(text).expect("format 1").expect("not empty");
             assert_eq!((metadata.changelog_start, metadata.changelog_end, metadata.models.0), (7, 42, 255));
-            assert_eq!(metadata.clock.reached(), Some(Timestamp::from_millis(853_602_944_000)));
+            assert_eq!(metadata.clock.stream_time(), Some(Timestamp::from_millis(853_602_944_000)));
         }
     }
 
     #[test]
-    fn no_text_is_none_and_a_foreign_text_is_an_error() {
+    fn empty_text_is_none_and_foreign_text_is_an_error() {
         assert_eq!(OffsetMetadata::decode(""), Ok(None));
         for text in [
             "spark",
@@ -178,34 +178,34 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_format_is_refused_by_its_number() {
+    fn a_newer_format_version_is_rejected() {
         assert_eq!(OffsetMetadata::decode("lifecycle=2 changelog=?"), Err(OffsetMetadataError::Newer(2)));
     }
 
     proptest! {
         #[test]
-        fn it_survives_the_way_out_and_back(
+        fn metadata_round_trips(
             changelog_start in 0..=i64::MAX,
             changelog_end in 0..=i64::MAX,
-            reached in proptest::option::of(Timestamp::MIN.as_millis()..=Timestamp::MAX.as_millis()),
+            stream_time in proptest::option::of(Timestamp::MIN.as_millis()..=Timestamp::MAX.as_millis()),
             models in any::<u64>(),
             partitions in proptest::option::of(any::<i32>()),
-            by in proptest::option::of("[a-z0-9._-]{1,100}"),
+            member in proptest::option::of("[a-z0-9._-]{1,100}"),
         ) {
             let metadata = OffsetMetadata {
                 changelog_start,
                 changelog_end,
-                clock: Clock::at(reached.map(Timestamp::from_millis)),
+                clock: Clock::at(stream_time.map(Timestamp::from_millis)),
                 models: StableId(models),
                 partitions,
-                by,
+                member,
             };
             prop_assert!(metadata.encode().len() < 400);
             prop_assert_eq!(OffsetMetadata::decode(&metadata.encode()), Ok(Some(metadata)));
         }
 
         #[test]
-        fn no_text_is_fatal(text in "\\PC*", words in "(lifecycle=1|changelog=|models=|clock=|[0-9a-f]{1,20}| ){0,9}") {
+        fn arbitrary_text_never_panics(text in "\\PC*", words in "(lifecycle=1|changelog=|models=|clock=|[0-9a-f]{1,20}| ){0,9}") {
             let _ = (OffsetMetadata::decode(&text), OffsetMetadata::decode(&words));
         }
     }

@@ -1,6 +1,6 @@
-//! The value of one touchpoint property in JSON, as the type that the models declare.
+//! Decodes the JSON value of one touchpoint property as the type that the models declare.
 //!
-//! A value of another type is absent, never an error: properties belong to whoever sends them.
+//! A value of another type counts as absent and is never an error, because producers are free to define properties.
 
 use std::borrow::Cow;
 
@@ -9,15 +9,15 @@ use serde_json::value::RawValue;
 use super::time::{parse_duration, parse_timestamp};
 use crate::lifecycle::value::{Type, Value};
 
-/// The longest text that a property may have; a longer one is absent.
+/// Maximum length of a text property, in bytes; a longer text counts as absent.
 pub(super) const PROPERTY_BYTES_MAX: usize = 1_024;
 
-/// The value of a property, on its way into a touchpoint.
+/// A decoded property value.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum PropertyValue<'a> {
-    /// A value that borrows from the record alone.
+    /// A value that is copied, or borrows its text from the record.
     Plain(Value<'a>),
-    /// A text that had escapes.
+    /// A text that contained escape sequences, so that it had to be copied.
     Unescaped(String),
 }
 
@@ -30,14 +30,14 @@ impl PropertyValue<'_> {
     }
 }
 
-/// Reads a value as `declared`; `None` for null, which counts as not given at all.
+/// Decodes a value as the type `declared`. Returns `None` for null, which is the same as a missing property.
 pub(super) fn property_value(raw: &RawValue, declared: Type) -> Option<PropertyValue<'_>> {
     let text = raw.get();
     let value = match (text.as_bytes().first()?, declared) {
         (b'n', _) => return None,
         (b't', Type::Bool) => Value::Bool(true),
         (b'f', Type::Bool) => Value::Bool(false),
-        (b'-' | b'0'..=b'9', Type::Int) => whole(text).map_or(Value::Absent, Value::Int),
+        (b'-' | b'0'..=b'9', Type::Int) => parse_integer(text).map_or(Value::Absent, Value::Int),
         (b'-' | b'0'..=b'9', Type::Double) => {
             text.parse().ok().filter(|number: &f64| number.is_finite()).map_or(Value::Absent, Value::Double)
         }
@@ -57,22 +57,23 @@ pub(super) fn property_value(raw: &RawValue, declared: Type) -> Option<PropertyV
     Some(PropertyValue::Plain(value))
 }
 
-/// The text within a JSON string; `None` when an escape stands for no character.
+/// Returns the content of a JSON string; `None` if an escape is not a valid character.
 pub(super) fn unescaped(quoted: &str) -> Option<Cow<'_, str>> {
     let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') { serde_json::from_str(quoted).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
-/// A whole number. JSON does not tell `5` from `5.0`, and some writers know floating-point numbers only.
-fn whole(text: &str) -> Option<i64> {
-    // Up to here every whole number is a floating-point number of its own.
+/// Parses an integer. Accepts `5.0` as 5: JSON does not distinguish them, and some JSON encoders only write
+/// floating-point numbers.
+fn parse_integer(text: &str) -> Option<i64> {
+    // Up to this magnitude, floating-point numbers represent every integer exactly.
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
     if let Ok(number) = text.parse() {
         return Some(number);
     }
     let number: f64 = text.parse().ok()?;
-    #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
+    #[expect(clippy::cast_possible_truncation, reason = "an integer below 2^53")]
     (number.fract() == 0.0 && number.abs() < EXACT_MAX).then_some(number as i64)
 }
 
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_not_given() {
+    fn null_counts_as_missing() {
         assert_eq!(value("null", Type::Bool), None);
     }
 }

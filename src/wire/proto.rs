@@ -1,11 +1,11 @@
-//! The messages of `proto/`, as Rust types; compiled by `build.rs`.
+//! Rust types of the messages in `proto/`, which `build.rs` generates.
 
 #![allow(
     missing_docs,
     unreachable_pub,
     clippy::all,
     clippy::pedantic,
-    reason = "generated; the documentation is in proto/ and comes with the fields"
+    reason = "generated code; the fields carry the documentation of proto/"
 )]
 
 include!(concat!(env!("OUT_DIR"), "/proto.rs"));

@@ -1,43 +1,44 @@
-//! Instants and lengths of time as text: instants in RFC 3339, lengths as people write them.
+//! Timestamps and durations as text: timestamps in RFC 3339, durations such as `1h30m`.
 
-pub use crate::lifecycle::rfc3339::{NoTimestamp, format_timestamp, parse_timestamp, write_timestamp};
+pub use crate::lifecycle::rfc3339::{TimestampError, format_timestamp, parse_timestamp, write_timestamp};
 
 use crate::lifecycle::time::Duration;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// A text is no length of time; says what was expected.
+/// The error for a text that is not a duration. The message shows the expected format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("expected a length of time, such as 90d, 1h30m or 100ms")]
-pub struct NoDuration;
+#[error("expected a duration, such as 90d, 1h30m or 100ms")]
+pub struct InvalidDuration;
 
-/// From the longest: the unit and its milliseconds.
+/// The units, longest first, with their length in milliseconds.
 const UNITS: [(&str, i64); 5] = [("d", DAY_MS), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// Reads a length of time as people write it: `90d`, `1h30m`, `100ms`. Units are d, h, m, s and ms, each at most once,
-/// from the longest; a day is 24 hours.
+/// Parses a duration such as `90d`, `1h30m` or `100ms`. The units are d, h, m, s and ms, each at most once and longest
+/// first; a day is 24 hours.
 ///
 /// # Errors
-/// When it is no such text, or longer than 64 bits of milliseconds.
-pub fn parse_duration(text: &str) -> Result<Duration, NoDuration> {
+/// When the text is not a duration, or the duration exceeds `i64::MAX` milliseconds.
+pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     let mut rest = text;
     let mut units = UNITS.iter();
     let mut sum = 0_i64;
     while !rest.is_empty() || text.is_empty() {
-        let number_ends = rest.find(|character: char| !character.is_ascii_digit()).ok_or(NoDuration)?;
+        let number_ends = rest.find(|character: char| !character.is_ascii_digit()).ok_or(InvalidDuration)?;
         let (number, tail) = rest.split_at(number_ends);
         let unit_ends = tail.find(|character: char| character.is_ascii_digit()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_ends);
-        // The iterator goes on where the last unit was found: units that do not descend are not found any more.
-        let &(_, millis) = units.find(|&&(name, _)| name == unit).ok_or(NoDuration)?;
-        let number: i64 = number.parse().map_err(|_| NoDuration)?;
-        sum = number.checked_mul(millis).and_then(|part| sum.checked_add(part)).ok_or(NoDuration)?;
+        // `find` continues after the previous unit, so that a repeated or longer unit is not found.
+        let &(_, millis) = units.find(|&&(name, _)| name == unit).ok_or(InvalidDuration)?;
+        let number: i64 = number.parse().map_err(|_| InvalidDuration)?;
+        sum = number.checked_mul(millis).and_then(|part| sum.checked_add(part)).ok_or(InvalidDuration)?;
         rest = tail;
     }
     Ok(Duration::from_millis(sum))
 }
 
-/// A length of time as [`parse_duration`] reads it: `90d`, `1h30m`, `0s`. A negative one has a sign, and is not read back.
+/// Formats a duration as [`parse_duration`] expects it: `90d`, `1h30m`, `0s`. A negative duration gets a sign, which
+/// [`parse_duration`] rejects.
 #[must_use]
 pub fn format_duration(length: Duration) -> String {
     use std::fmt::Write as _;
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_of_time_are_read_as_people_write_them() {
+    fn durations_are_parsed() {
         for (text, expected) in [
             ("90d", 90 * DAY_MS),
             ("15m", 900_000),
@@ -79,18 +80,18 @@ mod tests {
         for text in
             ["", "d", "90", "90 d", "30m1h", "1h1h", "-1d", "1.5h", "1w", "9223372036854775807d", "1ms1s", "1d2"]
         {
-            assert_eq!(parse_duration(text), Err(NoDuration), "{text}");
+            assert_eq!(parse_duration(text), Err(InvalidDuration), "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_text_is_fatal(text in "\\PC*", dense in "[0-9dhms.-]{0,32}") {
+        fn arbitrary_text_never_panics(text in "\\PC*", dense in "[0-9dhms.-]{0,32}") {
             let _ = (parse_duration(&text), parse_duration(&dense));
         }
 
         #[test]
-        fn lengths_survive_the_way_out_and_back(millis in 0..=i64::MAX) {
+        fn durations_round_trip(millis in 0..=i64::MAX) {
             let length = Duration::from_millis(millis);
             prop_assert_eq!(parse_duration(&format_duration(length)), Ok(length));
         }

@@ -1,8 +1,7 @@
-//! Touchpoints in the native JSON format, described in `docs/contracts.md`.
+//! Decodes touchpoints from the JSON format that `docs/contracts.md` describes.
 //!
-//! One pass over the record; what no model reads is stepped over, not built. Of a name that stands twice in an object
-//! the last one counts, as with most readers of JSON. Faults name the field and never show what it holds: that belongs
-//! to a customer.
+//! Decodes a record in one pass and skips fields that no model reads. If an object has the same name twice, the last
+//! one wins, as in most JSON parsers. Errors name the field and never show its content, which is customer data.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,44 +20,45 @@ use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::Touchpoint;
 use crate::lifecycle::value::{Type, Value};
 use crate::lifecycle::vocabulary::Vocabulary;
-use crate::partition::Reason;
+use crate::partition::DeadLetterReason;
 
-/// The longest event, customer or order id, in bytes.
+/// Maximum length of an event, customer or order id, in bytes.
 pub const ID_BYTES_MAX: usize = 512;
-/// The longest touchpoint type, in bytes.
+/// Maximum length of a touchpoint type, in bytes.
 pub const TYPE_BYTES_MAX: usize = 128;
 
-/// Limits of a touchpoint record.
+/// Limits for a touchpoint record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TouchpointOptions {
-    /// The largest record that is read, in bytes.
+    /// Maximum size of a record's value, in bytes.
     pub bytes_max: usize,
 }
 
-/// Why a record is no touchpoint.
+/// The reason why a record is not a valid touchpoint, with details for its dead letter.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Malformed {
-    /// The kind of fault, as headers and metrics name it.
-    pub reason: Reason,
-    /// Which field, and what was expected; never its content.
+pub struct DeadLetterCause {
+    /// The reason, which is also a header value and a metric label.
+    pub reason: DeadLetterReason,
+    /// Which field is invalid and what was expected; never the content of the field.
     pub detail: Cow<'static, str>,
 }
 
-impl Malformed {
-    fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
+impl DeadLetterCause {
+    fn new(reason: DeadLetterReason, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { reason, detail: detail.into() }
     }
 }
 
-/// What a decoded touchpoint borrows from, beside the record. Made anew for each record, with `Scratch::default()`: it
-/// allocates nothing until a record has properties that are read, or escapes in its texts.
+/// Buffers that a decoded touchpoint borrows from, in addition to the record. Create one for each record with
+/// `Scratch::default()`: it allocates only if the record has properties that a model reads, or text with
+/// escape sequences.
 #[derive(Debug, Default)]
 pub struct Scratch<'a> {
     fields: Fields<'a>,
     values: Vec<(PropertyIndex, Value<'a>)>,
 }
 
-/// What was found in a record so far. `None` is not given, or null.
+/// The fields found in a record so far. `None` means missing or null.
 #[derive(Debug, Default)]
 struct Fields<'a> {
     event_id: Option<Cow<'a, str>>,
@@ -69,12 +69,12 @@ struct Fields<'a> {
     amount: Option<Amount>,
     currency: Option<Currency>,
     /// Properties at the top level.
-    outer: Vec<(PropertyIndex, PropertyValue<'a>)>,
-    /// Properties within `properties`; they win.
-    inner: Vec<(PropertyIndex, PropertyValue<'a>)>,
+    top_level: Vec<(PropertyIndex, PropertyValue<'a>)>,
+    /// Properties within `properties`; they take precedence.
+    nested: Vec<(PropertyIndex, PropertyValue<'a>)>,
 }
 
-/// Decodes touchpoints.
+/// Decodes touchpoints for one set of models.
 #[derive(Debug)]
 pub struct TouchpointDecoder {
     types: HashMap<Box<str>, TypeIndex, RandomState>,
@@ -83,7 +83,7 @@ pub struct TouchpointDecoder {
 }
 
 impl TouchpointDecoder {
-    /// A decoder that knows the types of `vocabulary`, and keeps the properties that it reads.
+    /// Creates a decoder that knows the types of `vocabulary` and keeps the properties listed there.
     #[must_use]
     pub fn new(vocabulary: &Vocabulary, options: TouchpointOptions) -> Self {
         let types = (0_u16..).zip(&vocabulary.types).skip(1).map(|(index, name)| (name.clone(), TypeIndex(index)));
@@ -96,90 +96,102 @@ impl TouchpointDecoder {
     /// Decodes a record's value.
     ///
     /// # Errors
-    /// The first fault found: of the record as a whole, then of its fields as they stand in it, then of what is missing.
-    pub fn decode<'a>(&self, bytes: &'a [u8], scratch: &'a mut Scratch<'a>) -> Result<Touchpoint<'a>, Malformed> {
+    /// The first problem found: of the record as a whole, then of its fields in record order, then missing fields.
+    pub fn decode<'a>(&self, bytes: &'a [u8], scratch: &'a mut Scratch<'a>) -> Result<Touchpoint<'a>, DeadLetterCause> {
         if bytes.is_empty() {
-            return Err(Malformed::new(Reason::Empty, "the record has no value"));
+            return Err(DeadLetterCause::new(DeadLetterReason::Empty, "the record has no value"));
         }
         if bytes.len() > self.options.bytes_max {
-            let detail = format!("the record has {} bytes, {} are allowed", bytes.len(), self.options.bytes_max);
-            return Err(Malformed::new(Reason::TooLarge, detail));
+            let detail =
+                format!("the record has {} bytes, at most {} are allowed", bytes.len(), self.options.bytes_max);
+            return Err(DeadLetterCause::new(DeadLetterReason::TooLarge, detail));
         }
         let text = std::str::from_utf8(bytes).map_err(|error| {
-            Malformed::new(Reason::NotUtf8, format!("the record is not UTF-8 from byte {}", error.valid_up_to()))
+            DeadLetterCause::new(
+                DeadLetterReason::NotUtf8,
+                format!("the record is not valid UTF-8 at byte {}", error.valid_up_to()),
+            )
         })?;
         let Scratch { fields, values } = scratch;
         self.read(text, fields)?;
 
-        // From here on the fields are only read, which lets the touchpoint borrow from them.
+        // Reborrowed as shared, so that the touchpoint can borrow from the fields.
         let fields: &'a Fields<'a> = fields;
-        for (property, value) in &fields.inner {
-            push_given(values, *property, value);
+        for (property, value) in &fields.nested {
+            push_present(values, *property, value);
         }
-        for (property, value) in &fields.outer {
-            if !fields.inner.iter().any(|(inner, _)| inner == property) {
-                push_given(values, *property, value);
+        for (property, value) in &fields.top_level {
+            if !fields.nested.iter().any(|(nested, _)| nested == property) {
+                push_present(values, *property, value);
             }
         }
-        let customer_id = filled(fields.customer_id.as_ref())
-            .ok_or_else(|| Malformed::new(Reason::NoCustomer, "customer_id is missing or empty"))?;
-        let event_id = filled(fields.event_id.as_ref())
-            .ok_or_else(|| Malformed::new(Reason::MissingField, "event_id is missing or empty"))?;
-        let type_name = filled(fields.type_name.as_ref())
-            .ok_or_else(|| Malformed::new(Reason::MissingField, "type is missing or empty"))?;
-        let occurred_at =
-            fields.occurred_at.ok_or_else(|| Malformed::new(Reason::MissingField, "occurred_at is missing"))?;
+        let customer_id = non_empty(fields.customer_id.as_ref())
+            .ok_or_else(|| DeadLetterCause::new(DeadLetterReason::NoCustomer, "customer_id is missing or empty"))?;
+        let event_id = non_empty(fields.event_id.as_ref())
+            .ok_or_else(|| DeadLetterCause::new(DeadLetterReason::MissingField, "event_id is missing or empty"))?;
+        let type_name = non_empty(fields.type_name.as_ref())
+            .ok_or_else(|| DeadLetterCause::new(DeadLetterReason::MissingField, "type is missing or empty"))?;
+        let occurred_at = fields
+            .occurred_at
+            .ok_or_else(|| DeadLetterCause::new(DeadLetterReason::MissingField, "occurred_at is missing"))?;
         Ok(Touchpoint {
             event_id,
             customer_id,
             kind: self.types.get(type_name).copied().unwrap_or(TypeIndex::UNKNOWN),
             type_name,
             occurred_at,
-            order_id: filled(fields.order_id.as_ref()),
+            order_id: non_empty(fields.order_id.as_ref()),
             amount: fields.amount,
             currency: fields.currency,
             properties: values,
         })
     }
 
-    fn read<'a>(&self, text: &'a str, fields: &mut Fields<'a>) -> Result<(), Malformed> {
-        let mut progress = Progress::default();
+    fn read<'a>(&self, text: &'a str, fields: &mut Fields<'a>) -> Result<(), DeadLetterCause> {
+        let mut context = ErrorContext::default();
         let mut json = serde_json::Deserializer::from_str(text);
-        let visitor = RecordVisitor { decoder: self, fields, progress: &mut progress };
+        let visitor = RecordVisitor { decoder: self, fields, context: &mut context };
         let outcome = json.deserialize_map(visitor).and_then(|()| json.end());
-        outcome.map_err(|error| match (progress.fault, progress.field) {
-            (Some(fault), _) => fault,
+        outcome.map_err(|error| match (context.cause, context.field) {
+            (Some(cause), _) => cause,
             (None, Some(field)) if error.is_data() => {
-                Malformed::new(Reason::BadField, format!("{field} has a value of the wrong type"))
+                DeadLetterCause::new(DeadLetterReason::BadField, format!("{field} has a value of the wrong type"))
             }
-            (None, None) if error.is_data() => Malformed::new(Reason::NotJson, "the record is no JSON object"),
-            _ => Malformed::new(
-                Reason::NotJson,
-                format!("the record is no valid JSON at line {}, column {}", error.line(), error.column()),
+            (None, None) if error.is_data() => {
+                DeadLetterCause::new(DeadLetterReason::NotJson, "the record is not a JSON object")
+            }
+            _ => DeadLetterCause::new(
+                DeadLetterReason::NotJson,
+                format!("the record is not valid JSON at line {}, column {}", error.line(), error.column()),
             ),
         })
     }
 }
 
-fn push_given<'a>(values: &mut Vec<(PropertyIndex, Value<'a>)>, property: PropertyIndex, value: &'a PropertyValue<'a>) {
+fn push_present<'a>(
+    values: &mut Vec<(PropertyIndex, Value<'a>)>,
+    property: PropertyIndex,
+    value: &'a PropertyValue<'a>,
+) {
     let value = value.as_value();
     if value != Value::Absent {
         values.push((property, value));
     }
 }
 
-fn filled<'a>(text: Option<&'a Cow<'a, str>>) -> Option<&'a str> {
+fn non_empty<'a>(text: Option<&'a Cow<'a, str>>) -> Option<&'a str> {
     text.map(|text| &**text).filter(|text| !text.is_empty())
 }
 
-/// Where reading is, for the sake of faults: errors of serde show contents, so that none of their text is used.
+/// The field that is being decoded, and the cause of a failure. Error details are built from these instead of serde's
+/// messages, which show field contents.
 #[derive(Debug, Default)]
-struct Progress {
+struct ErrorContext {
     field: Option<&'static str>,
-    fault: Option<Malformed>,
+    cause: Option<DeadLetterCause>,
 }
 
-/// A name in the record.
+/// What a field name refers to.
 enum Name {
     EventId,
     CustomerId,
@@ -190,14 +202,15 @@ enum Name {
     Currency,
     Properties,
     Property(PropertyIndex, Type),
-    Unread,
+    Ignored,
 }
 
-/// Resolves a name: at the top level the native fields, then, and within `properties` only, the properties.
+/// Resolves a field name: at the top level to a field of the format or a property, within `properties` only to a
+/// property.
 #[derive(Clone, Copy)]
 struct NameSeed<'s> {
     decoder: &'s TouchpointDecoder,
-    with_native: bool,
+    is_top_level: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
@@ -216,7 +229,7 @@ impl Visitor<'_> for NameSeed<'_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-        if self.with_native {
+        if self.is_top_level {
             match name {
                 "event_id" => return Ok(Name::EventId),
                 "customer_id" => return Ok(Name::CustomerId),
@@ -229,15 +242,19 @@ impl Visitor<'_> for NameSeed<'_> {
                 _ => {}
             }
         }
-        Ok(self.decoder.properties.get(name).map_or(Name::Unread, |&(index, declared)| Name::Property(index, declared)))
+        Ok(self
+            .decoder
+            .properties
+            .get(name)
+            .map_or(Name::Ignored, |&(index, declared)| Name::Property(index, declared)))
     }
 }
 
-/// Reads the record's object.
+/// Reads the record's top-level object.
 struct RecordVisitor<'s, 'a> {
     decoder: &'s TouchpointDecoder,
     fields: &'s mut Fields<'a>,
-    progress: &'s mut Progress,
+    context: &'s mut ErrorContext,
 }
 
 impl<'de> Visitor<'de> for RecordVisitor<'_, 'de> {
@@ -248,49 +265,49 @@ impl<'de> Visitor<'de> for RecordVisitor<'_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { decoder, fields, progress } = self;
-        while let Some(name) = map.next_key_seed(NameSeed { decoder, with_native: true })? {
+        let Self { decoder, fields, context } = self;
+        while let Some(name) = map.next_key_seed(NameSeed { decoder, is_top_level: true })? {
             match name {
                 Name::EventId => {
-                    fields.event_id = text(&mut map, progress, "event_id", Numbers::AsText, ID_BYTES_MAX)?;
+                    fields.event_id = text(&mut map, context, "event_id", Numbers::AsText, ID_BYTES_MAX)?;
                 }
                 Name::CustomerId => {
-                    fields.customer_id = text(&mut map, progress, "customer_id", Numbers::AsText, ID_BYTES_MAX)?;
+                    fields.customer_id = text(&mut map, context, "customer_id", Numbers::AsText, ID_BYTES_MAX)?;
                 }
                 Name::OrderId => {
-                    fields.order_id = text(&mut map, progress, "order_id", Numbers::AsText, ID_BYTES_MAX)?;
+                    fields.order_id = text(&mut map, context, "order_id", Numbers::AsText, ID_BYTES_MAX)?;
                 }
-                Name::Type => fields.type_name = text(&mut map, progress, "type", Numbers::Refused, TYPE_BYTES_MAX)?,
+                Name::Type => fields.type_name = text(&mut map, context, "type", Numbers::Rejected, TYPE_BYTES_MAX)?,
                 Name::OccurredAt => {
-                    let time = text(&mut map, progress, "occurred_at", Numbers::Refused, usize::MAX)?;
+                    let time = text(&mut map, context, "occurred_at", Numbers::Rejected, usize::MAX)?;
                     fields.occurred_at = time
                         .map(|time| parse_timestamp(&time))
                         .transpose()
-                        .map_err(|error| bad_field(progress, format!("occurred_at: {error}")))?;
+                        .map_err(|error| bad_field(context, format!("occurred_at: {error}")))?;
                 }
                 Name::Currency => {
-                    let code = text(&mut map, progress, "currency", Numbers::Refused, usize::MAX)?;
+                    let code = text(&mut map, context, "currency", Numbers::Rejected, usize::MAX)?;
                     fields.currency = code
                         .map(|code| {
                             Currency::parse(&code).or_else(|| Currency::parse(&code.to_ascii_uppercase())).ok_or(())
                         })
                         .transpose()
-                        .map_err(|()| bad_field(progress, "currency: expected three letters, such as EUR"))?;
+                        .map_err(|()| bad_field(context, "currency: expected three letters, such as EUR"))?;
                 }
                 Name::Amount => {
-                    progress.field = Some("amount");
+                    context.field = Some("amount");
                     let raw: &RawValue = map.next_value()?;
                     fields.amount = amount(raw.get()).map_err(|()| {
-                        bad_field(progress, "amount: expected a number or a decimal text, at most 10^12 either way")
+                        bad_field(context, "amount: expected a number or decimal text from -10^12 to 10^12")
                     })?;
                 }
                 Name::Properties => {
-                    progress.field = Some("properties");
-                    fields.inner.clear();
-                    map.next_value_seed(PropertiesSeed { decoder, inner: &mut fields.inner })?;
+                    context.field = Some("properties");
+                    fields.nested.clear();
+                    map.next_value_seed(PropertiesSeed { decoder, nested: &mut fields.nested })?;
                 }
-                Name::Property(index, declared) => property(&mut map, &mut fields.outer, index, declared)?,
-                Name::Unread => {
+                Name::Property(index, declared) => property(&mut map, &mut fields.top_level, index, declared)?,
+                Name::Ignored => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
@@ -302,7 +319,7 @@ impl<'de> Visitor<'de> for RecordVisitor<'_, 'de> {
 /// Reads the object `properties`, or null.
 struct PropertiesSeed<'s, 'a> {
     decoder: &'s TouchpointDecoder,
-    inner: &'s mut Vec<(PropertyIndex, PropertyValue<'a>)>,
+    nested: &'s mut Vec<(PropertyIndex, PropertyValue<'a>)>,
 }
 
 impl<'de> DeserializeSeed<'de> for PropertiesSeed<'_, 'de> {
@@ -325,9 +342,9 @@ impl<'de> Visitor<'de> for PropertiesSeed<'_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key_seed(NameSeed { decoder: self.decoder, with_native: false })? {
+        while let Some(name) = map.next_key_seed(NameSeed { decoder: self.decoder, is_top_level: false })? {
             if let Name::Property(index, declared) = name {
-                property(&mut map, self.inner, index, declared)?;
+                property(&mut map, self.nested, index, declared)?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -338,27 +355,27 @@ impl<'de> Visitor<'de> for PropertiesSeed<'_, 'de> {
 
 fn property<'de, A: MapAccess<'de>>(
     map: &mut A,
-    given: &mut Vec<(PropertyIndex, PropertyValue<'de>)>,
+    properties: &mut Vec<(PropertyIndex, PropertyValue<'de>)>,
     index: PropertyIndex,
     declared: Type,
 ) -> Result<(), A::Error> {
     let raw: &'de RawValue = map.next_value()?;
-    given.retain(|&(other, _)| other != index);
-    given.extend(property_value(raw, declared).map(|value| (index, value)));
+    properties.retain(|&(other, _)| other != index);
+    properties.extend(property_value(raw, declared).map(|value| (index, value)));
     Ok(())
 }
 
 fn text<'de, A: MapAccess<'de>>(
     map: &mut A,
-    progress: &mut Progress,
+    context: &mut ErrorContext,
     field: &'static str,
     numbers: Numbers,
     bytes_max: usize,
 ) -> Result<Option<Cow<'de, str>>, A::Error> {
-    progress.field = Some(field);
+    context.field = Some(field);
     let text = map.next_value_seed(TextSeed { numbers })?;
     if text.as_ref().is_some_and(|text| text.len() > bytes_max) {
-        return Err(bad_field(progress, format!("{field} is longer than {bytes_max} bytes")));
+        return Err(bad_field(context, format!("{field} is longer than {bytes_max} bytes")));
     }
     Ok(text)
 }
@@ -371,18 +388,18 @@ fn amount(raw: &str) -> Result<Option<Amount>, ()> {
     }
 }
 
-fn bad_field<E: serde::de::Error>(progress: &mut Progress, detail: impl Into<Cow<'static, str>>) -> E {
-    progress.fault = Some(Malformed::new(Reason::BadField, detail));
-    E::custom("see the fault")
+fn bad_field<E: serde::de::Error>(context: &mut ErrorContext, detail: impl Into<Cow<'static, str>>) -> E {
+    context.cause = Some(DeadLetterCause::new(DeadLetterReason::BadField, detail));
+    E::custom("see `ErrorContext::cause`")
 }
 
-/// What becomes of a number where a text is expected.
+/// How to treat a number where a text is expected.
 #[derive(Clone, Copy)]
 enum Numbers {
-    /// A whole number is its decimal text: many shops number their customers.
+    /// An integer is accepted as its decimal text, because many shops use numbers as ids.
     AsText,
-    /// It is of the wrong type.
-    Refused,
+    /// A number is an error.
+    Rejected,
 }
 
 /// Reads a text, or null.
@@ -394,7 +411,7 @@ impl TextSeed {
     fn number<'de, E: serde::de::Error>(&self, number: impl fmt::Display) -> Result<Option<Cow<'de, str>>, E> {
         match self.numbers {
             Numbers::AsText => Ok(Some(Cow::Owned(number.to_string()))),
-            Numbers::Refused => Err(E::custom("a number")),
+            Numbers::Rejected => Err(E::custom("a number")),
         }
     }
 }

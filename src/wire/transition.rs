@@ -1,4 +1,4 @@
-//! A transition on its way out: what is known only where it is published.
+//! A transition as it is published: with the wall time, the mode and the currency, which are known only at publication.
 
 use crate::lifecycle::model::Model;
 use crate::lifecycle::model_set::ModelSet;
@@ -6,51 +6,51 @@ use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::Transition;
 
-/// A transition with everything that its record says.
+/// A transition with everything that its record contains.
 #[derive(Clone, Copy, Debug)]
 pub struct Publication<'a> {
     /// What changed.
     pub transition: &'a Transition,
-    /// The models that its indices mean.
+    /// The models that the transition's indices refer to.
     pub models: &'a ModelSet,
-    /// Wall time.
+    /// The wall time of publication.
     pub detected_at: Timestamp,
-    /// On which occasion it is published.
+    /// How consumers should treat it.
     pub mode: Mode,
-    /// The currency of revenue.
+    /// The currency of the customer's revenue.
     pub currency: Currency,
 }
 
 impl Publication<'_> {
-    /// The model that published.
+    /// Returns the transition's model.
     pub(super) fn model(&self) -> &Model {
         self.models.model(self.transition.model)
     }
 
-    /// Whether some condition holds now that can be named.
+    /// Whether a condition explains the new standing; false if no stage's condition holds.
     pub(super) fn has_reason(&self) -> bool {
         !self.transition.because.is_empty()
     }
 }
 
-/// What is published of a signal in place of a stage.
+/// Returns the value of the field `to` for a signal.
 pub(super) const fn signal_word(on: bool) -> &'static str {
     if on { "started" } else { "stopped" }
 }
 
-/// On which occasion a transition is published.
+/// How consumers should treat a transition.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Mode {
-    /// It is news.
+    /// A current change.
     Live,
-    /// It is old news: history that is worked off.
+    /// A change in the past, found while processing history; campaigns should not act on it.
     Replay,
-    /// An edited model says otherwise than was published.
+    /// A change that an added or edited model caused.
     Reconcile,
 }
 
 impl Mode {
-    /// As it is published.
+    /// Returns the value of the field `mode`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,6 +1,7 @@
 //! Transition records in JSON: the mapping of `lifecycle.v1.Transition` that `docs/contracts.md` describes.
 //!
-//! Written straight into bytes, in the order of the schema's fields; read back only by tools and tests.
+//! Records are written directly to a byte buffer, in the order of the schema's fields. Only tools and tests read them
+//! back.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -13,15 +14,15 @@ use super::transition::{Publication, signal_word};
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::transition::{Cause, Change, OwnedValue};
 
-/// Appends the JSON record of `publication`.
+/// Appends `publication` to `out` as a JSON record.
 pub fn write_json(publication: &Publication<'_>, out: &mut Vec<u8>) {
     let Publication { transition, detected_at, mode, currency, .. } = *publication;
     let model = publication.model();
     let mut object = Object::open(out);
-    object.display("transition_id", format_args!("\"{}\"", transition.id.hyphenated()));
+    object.raw("transition_id", format_args!("\"{}\"", transition.id.hyphenated()));
     object.text("customer_id", &transition.customer_id);
     object.text("model", &model.name);
-    object.display("model_version", format_args!("{}", model.version));
+    object.raw("model_version", format_args!("{}", model.version));
     object.text("kind", transition.change.kind());
     object.text("name", &transition.name);
     match &transition.change {
@@ -45,15 +46,15 @@ pub fn write_json(publication: &Publication<'_>, out: &mut Vec<u8>) {
         }
         Change::Signal { on } => object.text("to", signal_word(*on)),
         Change::Milestone => {}
-        Change::Counter { count } => object.display("count", format_args!("{count}")),
+        Change::Counter { count } => object.raw("count", format_args!("{count}")),
     }
-    object.display("sequence", format_args!("{}", transition.sequence));
+    object.raw("sequence", format_args!("{}", transition.sequence));
     object.instant("occurred_at", transition.occurred_at);
     object.instant("detected_at", detected_at);
 
     let mut cause = Object::open(object.name("cause"));
     match &transition.cause {
-        Cause::Time => cause.display("time", format_args!("true")),
+        Cause::Time => cause.raw("time", format_args!("true")),
         Cause::Touchpoint { event_id, type_name } => {
             cause.text("event_id", event_id);
             cause.text("type", type_name);
@@ -72,12 +73,12 @@ pub fn write_json(publication: &Publication<'_>, out: &mut Vec<u8>) {
         values.close();
         because.close();
     }
-    object.display("late", format_args!("{}", transition.late));
+    object.raw("late", format_args!("{}", transition.late));
     object.text("mode", mode.as_str());
 
     let mut orders = Object::open(object.name("orders"));
-    orders.display("count", format_args!("{}", transition.orders.count));
-    orders.display("revenue", format_args!("\"{}\"", transition.orders.revenue));
+    orders.raw("count", format_args!("{}", transition.orders.count));
+    orders.raw("revenue", format_args!("\"{}\"", transition.orders.revenue));
     orders.text("currency", currency.as_str());
     if let Some(last) = transition.orders.last {
         orders.instant("last", last);
@@ -111,7 +112,7 @@ impl<'a> Object<'a> {
         self.out.push(b'}');
     }
 
-    /// Writes a name; the value has to follow.
+    /// Writes the name of a field; the caller must write the value next.
     fn name(&mut self, name: &str) -> &mut Vec<u8> {
         if !self.is_empty {
             self.out.push(b',');
@@ -130,8 +131,8 @@ impl<'a> Object<'a> {
         write_instant(instant, self.name(name));
     }
 
-    /// The value has to be JSON already.
-    fn display(&mut self, name: &str, value: std::fmt::Arguments<'_>) {
+    /// Writes a field with a value that is already formatted as JSON.
+    fn raw(&mut self, name: &str, value: std::fmt::Arguments<'_>) {
         self.name(name).write_fmt(value).expect("writing to memory cannot fail");
     }
 }
@@ -153,16 +154,16 @@ fn write_value(value: &OwnedValue, out: &mut Vec<u8>) {
         OwnedValue::Double(number) if number.is_finite() => {
             serde_json::to_writer(out, number).expect("writing to memory cannot fail");
         }
-        OwnedValue::Double(number) => write_text(non_finite_word(*number), out),
+        OwnedValue::Double(number) => write_text(non_finite_text(*number), out),
         OwnedValue::Bool(value) => write!(out, "{value}").expect("writing to memory cannot fail"),
         OwnedValue::String(text) => write_text(text, out),
         OwnedValue::Timestamp(instant) => write_instant(*instant, out),
-        OwnedValue::Duration(length) => write_text(&seconds(*length), out),
+        OwnedValue::Duration(length) => write_text(&format_seconds(*length), out),
     }
 }
 
-/// What the JSON mapping of Protobuf writes for numbers that JSON has not.
-pub(super) fn non_finite_word(number: f64) -> &'static str {
+/// Returns the text that Protobuf's JSON mapping uses for a number that JSON cannot represent.
+pub(super) fn non_finite_text(number: f64) -> &'static str {
     if number.is_nan() {
         "NaN"
     } else if number > 0.0 {
@@ -172,8 +173,8 @@ pub(super) fn non_finite_word(number: f64) -> &'static str {
     }
 }
 
-/// A length of time as the JSON mapping of Protobuf has it: `7776000s`, `-0.500s`.
-pub(super) fn seconds(length: Duration) -> String {
+/// Formats a duration like Protobuf's JSON mapping: `7776000s`, `-0.500s`.
+pub(super) fn format_seconds(length: Duration) -> String {
     let sign = if length.as_millis() < 0 { "-" } else { "" };
     let millis = length.as_millis().unsigned_abs();
     match millis % 1_000 {
@@ -182,7 +183,7 @@ pub(super) fn seconds(length: Duration) -> String {
     }
 }
 
-/// A transition record, read back.
+/// A transition record, as published.
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the fields are those of lifecycle.v1.Transition")]
 pub struct TransitionRecord {
@@ -218,7 +219,7 @@ pub struct TransitionRecord {
     pub previous: Option<PreviousRecord>,
 }
 
-/// What caused a transition, read back.
+/// What caused a transition: a touchpoint, or time.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the fields are those of lifecycle.v1.Cause")]
 pub struct CauseRecord {
@@ -231,7 +232,7 @@ pub struct CauseRecord {
     pub time: bool,
 }
 
-/// The condition that holds now, read back.
+/// The condition that holds now, and the values that it read.
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the fields are those of lifecycle.v1.Because")]
 pub struct BecauseRecord {
@@ -239,7 +240,7 @@ pub struct BecauseRecord {
     pub values: BTreeMap<String, serde_json::Value>,
 }
 
-/// The customer's orders, read back.
+/// The customer's valid orders after the change.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the fields are those of lifecycle.v1.Orders")]
 pub struct OrdersRecord {
@@ -251,7 +252,7 @@ pub struct OrdersRecord {
     pub last: Option<String>,
 }
 
-/// The stage left, read back.
+/// The previous stage, and since when the customer had been in it.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the fields are those of lifecycle.v1.Previous")]
 pub struct PreviousRecord {

@@ -1,4 +1,4 @@
-//! Transition records in Protobuf: `lifecycle.v1.Transition`. They say the same as the JSON ones.
+//! Transition records in Protobuf: `lifecycle.v1.Transition`, with the same content as the JSON records.
 
 use prost::Message as _;
 
@@ -7,13 +7,13 @@ use super::proto::google::protobuf::{Struct, Timestamp as ProtoTimestamp, Value 
 use super::proto::lifecycle::v1;
 use super::time::format_timestamp;
 use super::transition::{Publication, signal_word};
-use super::transition_json::{non_finite_word, seconds};
+use super::transition_json::{format_seconds, non_finite_text};
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::{Cause, Change, OwnedValue};
 
-/// Appends the Protobuf record of `publication`.
+/// Appends `publication` to `out` as a Protobuf record.
 pub fn write_protobuf(publication: &Publication<'_>, out: &mut Vec<u8>) {
-    // The schema has a field `from`, so that the trait has to be named.
+    // The generated type has a method `from`, so the trait must be named.
     let message = <v1::Transition as From<_>>::from(publication);
     out.extend_from_slice(&message.encode_to_vec());
 }
@@ -31,8 +31,8 @@ impl From<&Publication<'_>> for v1::Transition {
             kind: transition.change.kind().to_owned(),
             name: transition.name.to_string(),
             sequence: transition.sequence,
-            occurred_at: Some(instant(transition.occurred_at)),
-            detected_at: Some(instant(publication.detected_at)),
+            occurred_at: Some(proto_timestamp(transition.occurred_at)),
+            detected_at: Some(proto_timestamp(publication.detected_at)),
             cause: Some(cause(&transition.cause)),
             because: publication.has_reason().then(|| v1::Because {
                 condition: transition.because.to_string(),
@@ -46,7 +46,7 @@ impl From<&Publication<'_>> for v1::Transition {
                 count: transition.orders.count,
                 revenue: transition.orders.revenue.to_string(),
                 currency: publication.currency.as_str().to_owned(),
-                last: transition.orders.last.map(instant),
+                last: transition.orders.last.map(proto_timestamp),
             }),
             ..Self::default()
         };
@@ -57,7 +57,7 @@ impl From<&Publication<'_>> for v1::Transition {
                 message.skipped = skipped.iter().copied().map(name_of).collect();
                 message.direction = Some(direction.as_str().to_owned());
                 message.previous =
-                    from.map(|from| v1::Previous { stage: name_of(from), since: previous_since.map(instant) });
+                    from.map(|from| v1::Previous { stage: name_of(from), since: previous_since.map(proto_timestamp) });
             }
             Change::Signal { on } => message.to = Some(signal_word(*on).to_owned()),
             Change::Milestone => {}
@@ -67,9 +67,9 @@ impl From<&Publication<'_>> for v1::Transition {
     }
 }
 
-fn instant(instant: Timestamp) -> ProtoTimestamp {
-    // The message has the same limits as RFC 3339.
-    let millis = instant.clamp(Timestamp::MIN, Timestamp::MAX).as_millis();
+fn proto_timestamp(time: Timestamp) -> ProtoTimestamp {
+    // Clamped, because Protobuf timestamps have only the range of RFC 3339: years 1 to 9999.
+    let millis = time.clamp(Timestamp::MIN, Timestamp::MAX).as_millis();
     let nanos = i32::try_from(millis.rem_euclid(1_000) * 1_000_000).expect("below a second");
     ProtoTimestamp { seconds: millis.div_euclid(1_000), nanos }
 }
@@ -86,14 +86,14 @@ fn cause(cause: &Cause) -> v1::Cause {
 fn value(value: &OwnedValue) -> ProtoValue {
     let kind = match value {
         OwnedValue::Absent => Kind::NullValue(0),
-        #[expect(clippy::cast_precision_loss, reason = "the schema has floating-point numbers only")]
+        #[expect(clippy::cast_precision_loss, reason = "Protobuf's Value has only floating-point numbers")]
         OwnedValue::Int(number) => Kind::NumberValue(*number as f64),
         OwnedValue::Double(number) if number.is_finite() => Kind::NumberValue(*number),
-        OwnedValue::Double(number) => Kind::StringValue(non_finite_word(*number).to_owned()),
+        OwnedValue::Double(number) => Kind::StringValue(non_finite_text(*number).to_owned()),
         OwnedValue::Bool(value) => Kind::BoolValue(*value),
         OwnedValue::String(text) => Kind::StringValue(text.to_string()),
         OwnedValue::Timestamp(instant) => Kind::StringValue(format_timestamp(*instant)),
-        OwnedValue::Duration(length) => Kind::StringValue(seconds(*length)),
+        OwnedValue::Duration(length) => Kind::StringValue(format_seconds(*length)),
     };
     ProtoValue { kind: Some(kind) }
 }

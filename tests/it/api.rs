@@ -1,5 +1,5 @@
-//! The HTTP server as a client meets it: probes, metrics, models, customers, and what is refused.
-#![expect(clippy::unwrap_used, reason = "what cannot be made ends the test")]
+//! Tests of the HTTP API as clients use it: probes, metrics, models, customers, forwarding, and rejected requests.
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 
-use lifecycle_processor::api::{self, Api, Peers, ROUTES, Route, Token, Workers};
+use lifecycle_processor::api::{self, Api, Peers, ROUTES, Route, Token, WorkerChannels};
 use lifecycle_processor::config::ModelChoice;
 use lifecycle_processor::lifecycle::money::Currency;
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::partition::{Effects, Input, Partition};
-use lifecycle_processor::runtime::{Board, CustomerAnswer, PartitionStatus, Query, Recent, Seen, Status};
+use lifecycle_processor::runtime::{
+    CustomerAnswer, PartitionStatus, Query, RecentTransitions, Status, StatusRegistry, WorkerSnapshot,
+};
 use lifecycle_processor::telemetry::health::Health;
 use lifecycle_processor::telemetry::metrics::Metrics;
 use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
@@ -25,32 +27,32 @@ const NOW: Timestamp = Timestamp::from_millis(1_780_272_000_000);
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    board: Arc<Board>,
+    status_registry: Arc<StatusRegistry>,
     health: Arc<Health>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    questions: Option<Receiver<Query>>,
+    queries: Option<Receiver<Query>>,
 }
 
 impl Server {
     pub(crate) fn start(token: Option<Token>) -> Self {
-        Self::among(TcpListener::bind("127.0.0.1:0").unwrap(), None, token)
+        Self::with_peers(TcpListener::bind("127.0.0.1:0").unwrap(), None, token)
     }
 
-    /// A server that finds the others of its group by `peers`.
-    fn among(listener: TcpListener, peers: Option<Peers>, token: Option<Token>) -> Self {
+    /// Starts a server that forwards requests to `peers`.
+    fn with_peers(listener: TcpListener, peers: Option<Peers>, token: Option<Token>) -> Self {
         let models = Arc::new(ModelChoice::of(&["retention".to_owned()]).load(false).unwrap());
-        let health = Arc::new(Health::of(1));
-        let board = Arc::new(Board::of(1));
-        let (workers, questions) = Workers::channels(1, std::time::Duration::from_secs(30));
+        let health = Arc::new(Health::new(1));
+        let status_registry = Arc::new(StatusRegistry::new(1));
+        let (workers, queries) = WorkerChannels::new(1, std::time::Duration::from_secs(30));
         let api = Api {
             metrics: Arc::new(Metrics::new(&models, 1 << 30)),
             models,
             currency: Currency::parse("USD").unwrap(),
             lateness: FactOptions::default().lateness,
             fresh_for: Duration::from_days(1),
-            recent: Arc::new(Recent::new(1 << 20, Duration::from_days(1), NOW)),
-            board: Arc::clone(&board),
+            recent: Arc::new(RecentTransitions::new(1 << 20, Duration::from_days(1), NOW)),
+            status_registry: Arc::clone(&status_registry),
             health: Arc::clone(&health),
             workers,
             peers,
@@ -59,7 +61,14 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = thread::spawn(move || api::serve(listener, Arc::new(api), stopped).unwrap());
-        Self { address, board, health, stop: Some(stop), thread: Some(thread), questions: questions.into_iter().next() }
+        Self {
+            address,
+            status_registry,
+            health,
+            stop: Some(stop),
+            thread: Some(thread),
+            queries: queries.into_iter().next(),
+        }
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -76,15 +85,15 @@ impl Server {
         Answer { status, head: head.to_lowercase(), body: body.to_owned() }
     }
 
-    /// Answers that no partition holds the customer, for as long as anybody asks.
-    fn know_nobody(&mut self) {
-        let questions = self.questions.take().unwrap();
-        thread::spawn(move || questions.into_iter().for_each(|question| (question.answer)(CustomerAnswer::Unknown)));
+    /// Answers every query with the result that no partition has the customer.
+    fn answer_queries_with_unknown(&mut self) {
+        let queries = self.queries.take().unwrap();
+        thread::spawn(move || queries.into_iter().for_each(|query| (query.answer)(CustomerAnswer::Unknown)));
     }
 
-    /// Answers questions from a real partition that has met one touchpoint, for as long as anybody asks.
-    pub(crate) fn answer_questions(&mut self) {
-        let questions = self.questions.take().unwrap();
+    /// Answers every query from a real partition that has processed one touchpoint.
+    pub(crate) fn answer_queries(&mut self) {
+        let queries = self.queries.take().unwrap();
         thread::spawn(move || {
             let models = Arc::new(ModelChoice::of(&["retention".to_owned()]).load(false).unwrap());
             let mut partition = Partition::new(Arc::clone(&models), FactOptions::default());
@@ -94,7 +103,7 @@ impl Server {
             partition.apply(Input::Touchpoint(&touchpoint), &mut Effects::default());
             partition.write_batches(0);
             partition.commit();
-            while let Ok(Query { customer_id, answer }) = questions.recv() {
+            while let Ok(Query { customer_id, answer }) = queries.recv() {
                 let found = partition.snapshot(&customer_id);
                 answer(found.map_or(CustomerAnswer::Unknown, |customer| CustomerAnswer::Found {
                     partition: 7,
@@ -127,16 +136,16 @@ impl Answer {
 }
 
 #[test]
-fn probes_say_alive_at_once_and_ready_once_partitions_are_worked_on() {
+fn the_service_is_live_immediately_and_ready_once_partitions_are_processed() {
     let server = Server::start(None);
     assert_eq!(server.get("/livez").status, 200);
     let answer = server.get("/readyz");
     assert_eq!((answer.status, &answer.json()["status"]), (503, &503.into()));
     assert!(answer.head.contains("content-type: application/problem+json"), "{}", answer.head);
     assert!(answer.head.contains("retry-after: "), "{}", answer.head);
-    server.health.settle(0, true, true);
+    server.health.set_ready(0, true, true);
     assert_eq!(server.get("/readyz").status, 200);
-    server.health.settle(0, true, false);
+    server.health.set_ready(0, true, false);
     assert_eq!(server.get("/readyz").status, 503);
 }
 
@@ -158,27 +167,27 @@ fn models_are_listed_with_their_stages_and_conditions() {
     let stages: Vec<_> = model["stages"].as_array().unwrap().iter().map(|stage| stage["stage"].clone()).collect();
     assert_eq!(stages, ["active", "at_risk", "churned"]);
     assert!(model["stages"][0]["when"].as_str().unwrap().contains("orders.count"), "{model}");
-    // The other way round: a customer is in the first stage whose condition holds.
+    // Conditions are tested in reverse order of the journey here.
     assert_eq!((&model["stages"][0]["tested"], &model["stages"][2]["tested"]), (&3.into(), &1.into()));
     assert_eq!(model["parameters"][0]["parameter"], "risk_after");
-    let churned = model["transitions"].as_array().unwrap().iter().find(|of| of["name"] == "churned").unwrap();
+    let churned = model["transitions"].as_array().unwrap().iter().find(|named| named["name"] == "churned").unwrap();
     assert_eq!(churned["to"], serde_json::json!(["churned"]));
 }
 
 #[test]
-fn a_model_is_told_with_its_graph_and_the_customers_in_its_stages() {
+fn a_model_is_returned_with_its_graph_and_the_customers_in_its_stages() {
     let server = Server::start(None);
     let before = server.get("/v1/models/retention").json();
     assert_eq!(before["customers_as_of"], serde_json::Value::Null);
-    // In the order of test: churned, at_risk, active; then none.
+    // In order of evaluation: churned, at_risk, active; then no stage.
     let (first, second) = (status(3, vec![vec![1, 2, 30, 4]]), status(5, vec![vec![0, 0, 100, 0]]));
-    server.board.write(0, seen(vec![first, second]));
+    server.status_registry.publish(0, snapshot(vec![first, second]));
     let model = server.get("/v1/models/retention").json();
     let stage = |stage: &str, customers: u64| serde_json::json!({"stage": stage, "customers": customers});
-    let none = serde_json::json!({"stage": null, "customers": 4});
+    let no_stage = serde_json::json!({"stage": null, "customers": 4});
     assert_eq!(
         model["customers"],
-        serde_json::json!([stage("active", 130), stage("at_risk", 2), stage("churned", 1), none])
+        serde_json::json!([stage("active", 130), stage("at_risk", 2), stage("churned", 1), no_stage])
     );
     assert_eq!(model["customers_as_of"], "2026-06-01T00:00:00Z");
     assert_eq!(model["graph"]["nodes"][1]["stage"], "at_risk");
@@ -197,29 +206,29 @@ fn a_model_is_told_with_its_graph_and_the_customers_in_its_stages() {
 }
 
 #[test]
-fn partitions_are_told_as_the_workers_said() {
+fn partitions_are_returned_as_the_workers_reported_them() {
     let server = Server::start(None);
     let answer = server.get("/v1/partitions").json();
     assert_eq!((&answer["partitions"], &answer["is_ready"]), (&serde_json::json!([]), &false.into()));
     assert_eq!(answer["workers"][0]["seen_at"], serde_json::Value::Null);
     let restoring = PartitionStatus { is_running: false, ..status(1, vec![vec![0, 0, 0, 0]]) };
-    server.board.write(0, seen(vec![status(3, vec![vec![1, 2, 30, 4]]), restoring]));
+    server.status_registry.publish(0, snapshot(vec![status(3, vec![vec![1, 2, 30, 4]]), restoring]));
     let answer = server.get("/v1/partitions").json();
     let partitions = answer["partitions"].as_array().unwrap();
     assert_eq!((&partitions[0]["partition"], &partitions[0]["state"]), (&1.into(), &"restoring".into()));
     assert_eq!((&partitions[1]["partition"], &partitions[1]["state"]), (&3.into(), &"running".into()));
-    // What is read and not committed is nobody's business.
+    // The response has the committed offset, not the position of the consumer.
     assert_eq!((&partitions[1]["position"], &partitions[1]["lag_records"]), (&90.into(), &7.into()));
     assert_eq!(partitions[1]["reached"], "2026-05-31T23:59:00Z");
     assert_eq!(answer["workers"][0]["partitions"], serde_json::json!([3, 1]));
 }
 
-fn seen(partitions: Vec<PartitionStatus>) -> Seen {
+fn snapshot(partitions: Vec<PartitionStatus>) -> WorkerSnapshot {
     let lags = partitions.iter().map(|_| Some(7)).collect();
-    Seen { at: NOW, status: Status { partitions, ..Status::default() }, lags }
+    WorkerSnapshot { at: NOW, status: Status { partitions, ..Status::default() }, lags }
 }
 
-fn status(partition: i32, population: Vec<Vec<u64>>) -> PartitionStatus {
+fn status(partition: i32, stage_counts: Vec<Vec<u64>>) -> PartitionStatus {
     PartitionStatus {
         partition,
         is_running: true,
@@ -229,19 +238,19 @@ fn status(partition: i32, population: Vec<Vec<u64>>) -> PartitionStatus {
         customers: 37,
         bytes: 10_000,
         wake_ups: 30,
-        reached: Some(NOW),
-        committed_reached: Some(NOW - Duration::from_millis(60_000)),
-        clock: Some(NOW - Duration::from_millis(120_000)),
-        present: None,
+        stream_time: Some(NOW),
+        committed_stream_time: Some(NOW - Duration::from_millis(60_000)),
+        watermark: Some(NOW - Duration::from_millis(120_000)),
+        current_time: None,
         next_wake_up: None,
-        population,
+        stage_counts,
     }
 }
 
 #[test]
-fn a_customer_is_told_with_facts_standing_and_next_wake_up() {
+fn a_customer_is_returned_with_facts_standing_and_next_wake_up() {
     let mut server = Server::start(None);
-    server.answer_questions();
+    server.answer_queries();
     let answer = server.get("/v1/customers/anna%2F1");
     assert_eq!(answer.status, 200, "{}", answer.body);
     let customer = answer.json();
@@ -260,7 +269,8 @@ fn a_customer_is_told_with_facts_standing_and_next_wake_up() {
     assert_eq!(next["words"], "at_risk_of_churn (active to at_risk, forward)");
     assert_eq!(next["reason"][0], "caused by time");
     let forecast = server.get("/v1/customers/anna%2F1/forecast").json();
-    let names: Vec<_> = forecast["transitions"].as_array().unwrap().iter().map(|of| of["name"].clone()).collect();
+    let names: Vec<_> =
+        forecast["transitions"].as_array().unwrap().iter().map(|transition| transition["name"].clone()).collect();
     assert_eq!((names, &forecast["is_complete"]), (vec!["at_risk_of_churn".into(), "churned".into()], &true.into()));
     assert_eq!(forecast["transitions"][0]["transition_id"], next["transition_id"]);
     for days in ["0", "3651", "x"] {
@@ -272,15 +282,15 @@ fn a_customer_is_told_with_facts_standing_and_next_wake_up() {
 }
 
 #[test]
-fn a_worker_that_is_gone_leaves_the_question_unanswered() {
+fn a_query_to_a_stopped_worker_fails() {
     let mut server = Server::start(None);
-    drop(server.questions.take());
+    drop(server.queries.take());
     let answer = server.get("/v1/customers/anna");
     assert_eq!((answer.status, &answer.json()["type"]), (503, &"urn:lifecycle:problem:busy".into()));
 }
 
 #[test]
-fn whoever_comes_by_another_name_is_refused_without_a_token() {
+fn without_a_token_other_host_names_are_rejected() {
     let server = Server::start(None);
     let request = "GET /v1/models HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
     assert_eq!(server.request(request).status, 403);
@@ -288,7 +298,7 @@ fn whoever_comes_by_another_name_is_refused_without_a_token() {
 }
 
 #[test]
-fn with_a_token_only_its_bearer_may_ask_and_probes_stay_open() {
+fn with_a_token_requests_need_it_and_probes_do_not() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
     std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
@@ -305,7 +315,7 @@ fn with_a_token_only_its_bearer_may_ask_and_probes_stay_open() {
 }
 
 #[test]
-fn other_paths_and_methods_are_problems_too() {
+fn unknown_paths_and_methods_return_problems() {
     let server = Server::start(None);
     let answer = server.get("/v2");
     assert_eq!(answer.status, 404);
@@ -318,13 +328,13 @@ fn other_paths_and_methods_are_problems_too() {
 }
 
 #[test]
-fn a_request_for_transitions_that_makes_no_sense_is_told_why() {
+fn an_invalid_query_for_transitions_is_rejected_with_the_reason() {
     let server = Server::start(None);
     let answer = server.get("/v1/transitions?model=loyalty");
     assert_eq!((answer.status, &answer.json()["type"]), (404, &"urn:lifecycle:problem:unknown-model".into()));
     let answer = server.get("/v1/transitions?after=12&model=retention").json();
     assert_eq!((&answer["transitions"], &answer["missed"]), (&serde_json::json!([]), &0.into()));
-    for (query, told) in [
+    for (query, expected) in [
         ("limit=0", "limit is \"0\": write a whole number from 1 to 1000"),
         ("limit=1001", "limit is \"1001\": write a whole number from 1 to 1000"),
         ("wait=21", "wait is \"21\": write a whole number from 0 to 20"),
@@ -332,21 +342,21 @@ fn a_request_for_transitions_that_makes_no_sense_is_told_why() {
         ("after=-1", "after is \"-1\": write a whole number from 0 to 9007199254740991"),
         ("after=", "after is \"\": write a whole number from 0 to 9007199254740991"),
         ("after=9007199254740992", "after is \"9007199254740992\": write a whole number from 0 to 9007199254740991"),
-        ("limit=1&wait=1&limit=1", "limit stands more than once"),
-        ("limti=1", "there is no parameter \"limti\": did you mean limit?"),
-        ("sort=asc", "there is no parameter \"sort\": this path takes after, limit, model, wait"),
+        ("limit=1&wait=1&limit=1", "limit is given more than once"),
+        ("limti=1", "unknown parameter \"limti\": did you mean limit?"),
+        ("sort=asc", "unknown parameter \"sort\": this path takes after, limit, model, wait"),
     ] {
         let answer = server.get(&format!("/v1/transitions?{query}"));
-        assert_eq!((answer.status, &answer.json()["detail"]), (400, &told.into()), "{query}");
+        assert_eq!((answer.status, &answer.json()["detail"]), (400, &expected.into()), "{query}");
         assert_eq!(answer.json()["type"], "urn:lifecycle:problem:bad-query", "{query}");
     }
 }
 
 #[test]
-fn every_path_that_tells_of_customers_refuses_a_parameter_that_it_does_not_know() {
+fn every_path_under_v1_rejects_unknown_parameters() {
     let mut server = Server::start(None);
-    server.answer_questions();
-    let mut refused = 0;
+    server.answer_queries();
+    let mut rejected = 0;
     for Route { path, .. } in ROUTES {
         let path = path.replace("{customer_id}", "anna%2F1").replace("{model}", "retention");
         let answer = server.get(&format!("{path}?verbose=1"));
@@ -356,43 +366,43 @@ fn every_path_that_tells_of_customers_refuses_a_parameter_that_it_does_not_know(
                 (400, &"urn:lifecycle:problem:bad-query".into()),
                 "{path}"
             );
-            assert!(answer.body.contains("there is no parameter"), "{path}: {}", answer.body);
-            refused += 1;
+            assert!(answer.body.contains("unknown parameter"), "{path}: {}", answer.body);
+            rejected += 1;
         } else {
             assert_ne!(answer.status, 400, "{path}");
         }
     }
-    assert!(refused >= 6, "{refused}");
+    assert!(rejected >= 6, "{rejected}");
     let answer = server.get("/v1/partitions?all=1").json();
-    assert_eq!(answer["detail"], "there is no parameter \"all\": this path takes none");
+    assert_eq!(answer["detail"], "unknown parameter \"all\": this path takes no parameters");
     let answer = server.get("/v1/models/retention?format=pdf").json();
     assert_eq!(answer["detail"], "format is \"pdf\": write json or svg or mermaid or dot");
-    // What is repeated to whoever gave it is bounded.
+    // The response repeats only the beginning of a long value.
     let answer = server.get(&format!("/v1/models/retention?format={}", "x".repeat(4_000)));
     assert!(answer.status == 400 && answer.body.len() < 400, "{}", answer.body);
 }
 
 #[test]
-fn a_forecast_looks_ahead_from_the_present_of_the_customers_partition() {
+fn a_forecast_starts_at_the_current_time_of_the_customers_partition() {
     let mut server = Server::start(None);
-    server.answer_questions();
+    server.answer_queries();
     let until = |server: &Server| {
         let forecast = server.get("/v1/customers/anna%2F1/forecast?days=100").json();
         (forecast["until"].as_str().unwrap().to_owned(), forecast["transitions"].as_array().unwrap().len())
     };
-    // The customer's own clock, as long as nothing is known of the partition.
+    // The customer's clock counts while the time of the partition is unknown.
     assert_eq!(until(&server), ("2026-04-12T08:00:00Z".to_owned(), 1));
-    let at = |present: Timestamp| PartitionStatus { present: Some(present), ..status(7, vec![vec![0; 4]]) };
+    let at = |now: Timestamp| PartitionStatus { current_time: Some(now), ..status(7, vec![vec![0; 4]]) };
     let other = PartitionStatus { partition: 3, ..at(NOW + Duration::from_days(900)) };
-    server.board.write(0, seen(vec![other.clone(), at(NOW)]));
+    server.status_registry.publish(0, snapshot(vec![other.clone(), at(NOW)]));
     assert_eq!(until(&server), ("2026-09-09T00:00:00Z".to_owned(), 2));
-    // The present of a partition stays behind by the lateness: what was applied to the customer counts.
-    server.board.write(0, seen(vec![other, at(NOW - Duration::from_days(300))]));
+    // The time of a partition trails by the lateness, so the customer's clock may be later.
+    server.status_registry.publish(0, snapshot(vec![other, at(NOW - Duration::from_days(300))]));
     assert_eq!(until(&server), ("2026-04-12T08:00:00Z".to_owned(), 1));
 }
 
 #[test]
-fn what_no_route_would_read_is_refused() {
+fn bodies_and_invalid_or_oversized_requests_are_rejected() {
     let server = Server::start(None);
     let request = |line: &str, fields: &str| {
         let host = format!("Host: {}\r\nConnection: close\r\n", server.address);
@@ -411,26 +421,26 @@ fn what_no_route_would_read_is_refused() {
     let answer = request("DELETE /v1/customers/anna", "");
     assert_eq!((answer.status, &answer.json()["status"]), (405, &405.into()));
     assert!(answer.head.contains("allow: get"), "{}", answer.head);
-    // What is too large for a head at all is cut off before any route sees it.
+    // An oversized head is rejected before any route sees it.
     let answer = request("GET /livez", &format!("X-Large: {}\r\n", "a".repeat(40_000)));
     assert_eq!(answer.status, 431);
 }
 
 #[test]
-fn no_more_connections_are_taken_than_are_allowed() {
+fn the_number_of_connections_is_limited() {
     let server = Server::start(None);
     let open: Vec<_> = (0..1024).map(|_| TcpStream::connect(server.address).unwrap()).collect();
-    // The last of them is taken by the time that the next is: they come in order.
+    // Connections are accepted in order, so all of these are open before the next one is accepted.
     let answer = server.get("/livez");
     assert_eq!((answer.status, &answer.json()["type"]), (503, &"urn:lifecycle:problem:too-many-connections".into()));
     drop(open);
-    super::broker::until("a connection is free again", || (server.get("/livez").status == 200).then_some(()));
+    super::broker::until("connections are accepted again", || (server.get("/livez").status == 200).then_some(()));
 }
 
 #[test]
-fn no_more_questions_are_open_than_are_allowed() {
+fn the_number_of_concurrent_requests_is_limited() {
     let server = Server::start(None);
-    // Nobody answers these.
+    // No worker answers these.
     let path = "GET /v1/customers/anna HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let ask = |_| {
         let mut stream = TcpStream::connect(server.address).unwrap();
@@ -445,22 +455,22 @@ fn no_more_questions_are_open_than_are_allowed() {
     drop(open);
 }
 
-/// Two servers of one group, of which the second holds the customer.
-fn pair(token: Option<&Token>) -> (Server, Server) {
+/// Starts two servers of one group. Only the second one has the customer.
+fn start_two_instances(token: Option<&Token>) -> (Server, Server) {
     let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let addresses: Vec<String> = listeners.iter().map(|of| of.local_addr().unwrap().to_string()).collect();
+    let addresses: Vec<String> = listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
     let [mut first, mut second] = listeners.map(|listener| {
         let (own, all) = (listener.local_addr().unwrap().to_string(), addresses.clone());
-        Server::among(listener, Some(Peers::new(own, Box::new(move || Ok(all.clone())))), token.cloned())
+        Server::with_peers(listener, Some(Peers::new(own, Box::new(move || Ok(all.clone())))), token.cloned())
     });
-    first.know_nobody();
-    second.answer_questions();
+    first.answer_queries_with_unknown();
+    second.answer_queries();
     (first, second)
 }
 
 #[test]
-fn a_customer_of_another_instance_is_answered_through_it() {
-    let (first, second) = pair(None);
+fn a_request_for_a_customer_of_another_instance_is_forwarded() {
+    let (first, second) = start_two_instances(None);
     let answer = first.get("/v1/customers/anna%2F1");
     assert_eq!((answer.status, &answer.json()["customer_id"]), (200, &"anna/1".into()), "{}", answer.body);
     assert!(answer.head.contains(&format!("lifecycle-answered-by: {}", second.address)), "{}", answer.head);
@@ -471,31 +481,35 @@ fn a_customer_of_another_instance_is_answered_through_it() {
         let answer = server.get("/v1/customers/nobody");
         assert_eq!((answer.status, &answer.json()["type"]), (404, &"urn:lifecycle:problem:unknown-customer".into()));
     }
-    // A question that was handed on is not handed on again.
-    let handed_on =
+    // A forwarded request is not forwarded again.
+    let forwarded =
         "GET /v1/customers/anna%2F1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nLifecycle-Asked-By: x\r\n\r\n";
-    assert_eq!((first.request(handed_on).status, second.request(handed_on).status), (404, 200));
+    assert_eq!((first.request(forwarded).status, second.request(forwarded).status), (404, 200));
 }
 
 #[test]
-fn an_instance_that_cannot_be_asked_is_named() {
+fn unreachable_instances_are_named() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let all = vec![gone.clone(), "no address".to_owned()];
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peers = Peers::new(listener.local_addr().unwrap().to_string(), Box::new(move || Ok(all.clone())));
-    let mut server = Server::among(listener, Some(peers), None);
-    server.know_nobody();
+    let mut server = Server::with_peers(listener, Some(peers), None);
+    server.answer_queries_with_unknown();
     let answer = server.get("/v1/customers/anna");
     assert_eq!((answer.status, &answer.json()["type"]), (503, &"urn:lifecycle:problem:elsewhere".into()));
-    assert!(answer.json()["detail"].as_str().unwrap().contains(&format!("could not tell: {gone};")), "{}", answer.body);
+    assert!(
+        answer.json()["detail"].as_str().unwrap().contains(&format!("did not respond: {gone};")),
+        "{}",
+        answer.body
+    );
 }
 
 #[test]
-fn the_callers_token_is_handed_on() {
+fn the_callers_token_is_forwarded() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
     std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
-    let (first, _second) = pair(Some(&Token::read(&path).unwrap()));
+    let (first, _second) = start_two_instances(Some(&Token::read(&path).unwrap()));
     let request = "GET /v1/customers/anna%2F1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ";
     assert_eq!(first.request(&format!("{request}0123456789abcdef0123456789abcdef\r\n\r\n")).status, 200);
     assert_eq!(first.request(&format!("{request}another\r\n\r\n")).status, 401);

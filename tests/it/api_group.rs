@@ -1,18 +1,18 @@
-//! Two instances of one group on a real broker: each answers for the customers of the other.
-#![expect(clippy::unwrap_used, reason = "what cannot be made ends the test")]
+//! Tests of two instances of one consumer group on a real broker: each forwards requests for customers of the other.
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::broker::{ToWrite, bootstrap, produce, unique, until};
+use super::broker::{NewRecord, bootstrap, produce, unique, until};
 use super::cli::lifecycle;
 
 const TOKEN: &str = "a-token-of-this-test-alone";
 const CUSTOMERS: usize = 40;
 
-/// Writes the configuration of the instance `name` of the group; gives the file and the address.
+/// Writes the configuration of the instance `name`; returns the file name and the HTTP address.
 fn configure(directory: &Path, name: &str, group: &str) -> (String, String) {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let file = format!("{name}.yaml");
@@ -33,7 +33,7 @@ struct Instance {
 }
 
 impl Instance {
-    /// Starts the service with a configuration of [`configure`].
+    /// Starts the service with a configuration from [`configure`].
     fn start(directory: &Path, (file, address): (String, String)) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
             .args(["run", "--config", &file])
@@ -44,7 +44,7 @@ impl Instance {
         Self { child, address }
     }
 
-    /// Head and body of the answer, once the service listens.
+    /// Returns head and body of the response; `None` while the service does not listen.
     fn get(&self, path: &str, token: &str) -> Option<(String, String)> {
         let mut stream = TcpStream::connect(&self.address).ok()?;
         let request = format!(
@@ -52,9 +52,9 @@ impl Instance {
             self.address
         );
         stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let mut response = String::new();
+        stream.read_to_string(&mut response).ok()?;
+        let (head, body) = response.split_once("\r\n\r\n")?;
         Some((head.to_lowercase(), body.to_owned()))
     }
 
@@ -63,7 +63,7 @@ impl Instance {
         head.starts_with("http/1.1 200").then(|| serde_json::from_str(&body).unwrap())
     }
 
-    /// The partitions that it works on.
+    /// Returns the partitions that the instance is processing.
     fn partitions(&self) -> Vec<i64> {
         let partitions = self.json("/v1/partitions").unwrap_or_default();
         let partitions = partitions["partitions"].as_array().cloned().unwrap_or_default();
@@ -80,7 +80,7 @@ impl Drop for Instance {
 }
 
 #[test]
-fn every_instance_answers_for_every_customer_of_the_group() {
+fn every_instance_returns_every_customer_of_the_group() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("token"), TOKEN).unwrap();
     let group = unique("api-group");
@@ -91,34 +91,34 @@ fn every_instance_answers_for_every_customer_of_the_group() {
         let text = format!(
             r#"{{"event_id":"e{customer}","customer_id":"c{customer}","type":"page_viewed","occurred_at":"2026-01-01T08:00:00Z"}}"#
         );
-        ToWrite::keyed(&format!("c{customer}"), &text)
+        NewRecord::keyed(&format!("c{customer}"), &text)
     };
     produce(&format!("{group}.in"), &(0..CUSTOMERS).map(touchpoint).collect::<Vec<_>>());
 
     let instances = configured.map(|configured| Instance::start(directory.path(), configured));
-    until("the partitions are shared out", || {
+    until("the partitions are balanced", || {
         let [first, second] = [instances[0].partitions(), instances[1].partitions()];
         (first.len() == 2 && second.len() == 2).then_some(())
     });
-    let mut handed_on = 0;
+    let mut forwarded = 0;
     for customer in 0..CUSTOMERS {
         let path = format!("/v1/customers/c{customer}");
-        let heads = [0, 1].map(|asked: usize| {
+        let heads = [0, 1].map(|index: usize| {
             let (head, body) = until("the customer is known", || {
-                instances[asked].get(&path, TOKEN).filter(|(head, _)| head.starts_with("http/1.1 200"))
+                instances[index].get(&path, TOKEN).filter(|(head, _)| head.starts_with("http/1.1 200"))
             });
             assert!(body.contains(&format!("\"customer_id\":\"c{customer}\"")), "{body}");
             head
         });
-        // One of the two has the customer, and the other says so.
-        let other = |asked: usize| format!("lifecycle-answered-by: {}", instances[1 - asked].address);
-        let through: Vec<bool> = (0..2).map(|asked| heads[asked].contains(&other(asked))).collect();
-        assert_eq!(through.iter().filter(|&&through| through).count(), 1, "c{customer}: {heads:?}");
-        handed_on += usize::from(through[0]);
+        // One instance owns the customer, and the other forwards the request.
+        let other = |index: usize| format!("lifecycle-answered-by: {}", instances[1 - index].address);
+        let is_forwarded: Vec<bool> = (0..2).map(|index| heads[index].contains(&other(index))).collect();
+        assert_eq!(is_forwarded.iter().filter(|&&it| it).count(), 1, "c{customer}: {heads:?}");
+        forwarded += usize::from(is_forwarded[0]);
     }
-    assert!((1..CUSTOMERS).contains(&handed_on), "{handed_on} of {CUSTOMERS} were asked for elsewhere");
-    let (head, body) = instances[0].get("/v1/customers/nobody", TOKEN).unwrap();
-    assert!(head.starts_with("http/1.1 404") && body.contains("no instance holds the customer"), "{head}{body}");
+    assert!((1..CUSTOMERS).contains(&forwarded), "{forwarded} of {CUSTOMERS} requests were forwarded");
+    let (head, body) = instances[0].get("/v1/customers/unknown", TOKEN).unwrap();
+    assert!(head.starts_with("http/1.1 404") && body.contains("no instance has the customer"), "{head}{body}");
     let (head, _) = instances[0].get("/v1/customers/c1", "another-token-than-that-one").unwrap();
     assert!(head.starts_with("http/1.1 401"), "{head}");
 }

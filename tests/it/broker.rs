@@ -1,9 +1,9 @@
-//! A real broker for the tests: one Kafka node for the whole test process, and short ways to write to it and read from it.
+//! A real Kafka broker for the tests: one node for the whole test process, with helpers that produce and consume.
 //!
-//! `LIFECYCLE_TEST_BROKER` names a node that runs already; else `scripts/kafka` starts one, which stops when this
-//! process ends, however it ends. Tests share the node, so each takes topics, groups and ids of its own from [`unique`].
-//! Every wait has a deadline and fails the test when it passes.
-#![allow(dead_code, reason = "each test takes what it needs")]
+//! `LIFECYCLE_TEST_BROKER` is the address of a running node. Without it, `scripts/kafka` starts one, which stops when
+//! this process ends, even if it is killed. Tests share the node, so each uses its own topics, groups and ids from
+//! [`unique`]. Every wait has a deadline, and the test fails when it passes.
+#![allow(dead_code, reason = "each test binary uses a part of the helpers")]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -22,12 +22,12 @@ use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 
-/// How long a test waits for anything before it fails; far more than anything takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// The maximum time a test waits for one condition before it fails; far longer than any operation takes.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A record as a downstream reader sees it.
+/// A record as a downstream consumer reads it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct ConsumedRecord {
     pub(crate) partition: i32,
     pub(crate) offset: i64,
     pub(crate) timestamp_ms: Option<i64>,
@@ -36,18 +36,18 @@ pub(crate) struct Seen {
     pub(crate) headers: Vec<(String, Vec<u8>)>,
 }
 
-impl Seen {
-    /// The value as text.
+impl ConsumedRecord {
+    /// Returns the value as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(self.value.as_deref().unwrap_or_default()).into_owned()
     }
 }
 
-/// The address of the broker, started at the first call.
+/// Returns the address of the broker. The first call starts it.
 pub(crate) fn bootstrap() -> &'static str {
     static ADDRESS: OnceLock<String> = OnceLock::new();
-    // The script stops the node when this end of its standard input closes, which the death of this process does too.
-    static HOLD: Mutex<Option<Child>> = Mutex::new(None);
+    // The script stops the node when its standard input closes, which also happens when this process dies.
+    static SCRIPT: Mutex<Option<Child>> = Mutex::new(None);
     ADDRESS.get_or_init(|| {
         if let Ok(address) = std::env::var("LIFECYCLE_TEST_BROKER") {
             return address;
@@ -62,27 +62,27 @@ pub(crate) fn bootstrap() -> &'static str {
             .expect("scripts/kafka can be run");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("standard output is piped");
-        *HOLD.lock().expect("nobody panics while holding it") = Some(child);
+        *SCRIPT.lock().expect("no other thread panicked while holding the lock") = Some(child);
         BufReader::new(stdout).read_line(&mut line).expect("scripts/kafka writes a line");
-        assert!(line.contains(':'), "scripts/kafka did not start a broker; its words are above");
+        assert!(line.contains(':'), "scripts/kafka did not start a broker; see its output above");
         line.trim().to_owned()
     })
 }
 
-/// A name that no other test of this or of another run uses.
+/// Returns a name that no other test uses, in this or any other run.
 pub(crate) fn unique(name: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("{name}-{}-{}-{:04x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed), fastrand::u16(..))
 }
 
-/// Waits until `condition` gives something, looking again after each of its own short waits.
+/// Calls `condition` until it returns a value. `condition` itself waits for a short time.
 pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(found) = condition() {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out after {TIMEOUT:?} waiting until {what}");
     }
 }
 
@@ -101,14 +101,14 @@ pub(crate) fn admin() -> AdminClient<DefaultClientContext> {
 }
 
 pub(crate) fn admin_options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
 }
 
-/// Creates a topic of a unique name with these settings, and returns the name.
-pub(crate) fn topic_with(name: &str, partitions: i32, settings: &[(&str, &str)]) -> String {
+/// Creates a topic with a unique name and the given topic configs, and returns the name.
+pub(crate) fn topic_with(name: &str, partitions: i32, configs: &[(&str, &str)]) -> String {
     let name = unique(name);
     let mut topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
-    for (key, value) in settings {
+    for (key, value) in configs {
         topic = topic.set(key, value);
     }
     for result in block_on(admin().create_topics([&topic], &admin_options())).expect("the broker answers") {
@@ -117,12 +117,12 @@ pub(crate) fn topic_with(name: &str, partitions: i32, settings: &[(&str, &str)])
     name
 }
 
-/// Creates a topic of a unique name, and returns the name.
+/// Creates a topic with a unique name, and returns the name.
 pub(crate) fn topic(name: &str, partitions: i32) -> String {
     topic_with(name, partitions, &[])
 }
 
-/// Creates a changelog topic as the service wants it: neither retention nor compaction.
+/// Creates a changelog topic as the service requires it: without retention and compaction.
 pub(crate) fn changelog_topic(partitions: i32) -> String {
     topic_with(
         "changelog",
@@ -131,8 +131,8 @@ pub(crate) fn changelog_topic(partitions: i32) -> String {
     )
 }
 
-/// Deletes the records of a partition before `offset`, as retention would.
-pub(crate) fn cut(topic: &str, partition: i32, offset: i64) {
+/// Deletes the records of a partition before `offset`, as retention does.
+pub(crate) fn delete_records(topic: &str, partition: i32, offset: i64) {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("a valid offset");
     let result = block_on(admin().delete_records(&list, &admin_options())).expect("the broker answers");
@@ -143,7 +143,7 @@ pub(crate) fn cut(topic: &str, partition: i32, offset: i64) {
 
 /// One record for [`produce`].
 #[derive(Clone, Default, Debug)]
-pub(crate) struct ToWrite {
+pub(crate) struct NewRecord {
     pub(crate) partition: Option<i32>,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
@@ -151,19 +151,19 @@ pub(crate) struct ToWrite {
     pub(crate) timestamp_ms: Option<i64>,
 }
 
-impl ToWrite {
-    /// A record for `partition` with a text as its value.
+impl NewRecord {
+    /// Returns a record for `partition` with a text value.
     pub(crate) fn to(partition: i32, value: &str) -> Self {
         Self { partition: Some(partition), value: Some(value.into()), ..Self::default() }
     }
 
-    /// A record with a key, for the partition of the key.
+    /// Returns a record with a key; the partitioner chooses the partition.
     pub(crate) fn keyed(key: &str, value: &str) -> Self {
         Self { key: Some(key.into()), value: Some(value.into()), ..Self::default() }
     }
 }
 
-/// Another program's producer, with transactions when it has an id.
+/// Creates a producer that does not use the code under test; with a transactional id, it is transactional.
 pub(crate) fn producer(transactional_id: Option<&str>) -> BaseProducer {
     let mut config = config();
     config.set("partitioner", "murmur2_random").set("linger.ms", "0").set("message.max.bytes", "16777216");
@@ -172,30 +172,30 @@ pub(crate) fn producer(transactional_id: Option<&str>) -> BaseProducer {
     }
     let producer: BaseProducer = config.create().expect("a producer");
     if transactional_id.is_some() {
-        producer.init_transactions(PATIENCE).expect("transactions start");
+        producer.init_transactions(TIMEOUT).expect("transactions start");
     }
     producer
 }
 
-/// Writes `records` with `producer` and waits until the broker has them.
-pub(crate) fn write(producer: &BaseProducer, topic: &str, records: &[ToWrite]) {
+/// Writes `records` with `producer` and waits for their acknowledgements.
+pub(crate) fn write(producer: &BaseProducer, topic: &str, records: &[NewRecord]) {
     enqueue(producer, topic, records);
     flush(producer);
 }
 
-/// Waits until the broker has everything that `producer` was given.
+/// Waits until the broker has acknowledged all records of `producer`.
 pub(crate) fn flush(producer: &BaseProducer<impl ProducerContext>) {
-    producer.flush(PATIENCE).expect("the broker takes the records");
+    producer.flush(TIMEOUT).expect("the broker acknowledges the records");
 }
 
-/// Gives `records` to `producer`, which sends them in its own time.
+/// Queues `records` in `producer`, which sends them in the background.
 pub(crate) fn enqueue(
     producer: &BaseProducer<impl ProducerContext<DeliveryOpaque = ()>>,
     topic: &str,
-    records: &[ToWrite],
+    records: &[NewRecord],
 ) {
     for record in records {
-        until("the producer takes the record", || {
+        until("the producer accepts the record", || {
             let mut headers = OwnedHeaders::new();
             for (key, value) in &record.headers {
                 headers = headers.insert(Header { key, value: Some(value) });
@@ -212,47 +212,47 @@ pub(crate) fn enqueue(
                     producer.poll(Duration::from_millis(20));
                     None
                 }
-                Err((error, _)) => panic!("the record is refused: {error}"),
+                Err((error, _)) => panic!("the record is rejected: {error}"),
             }
         });
     }
     producer.poll(Duration::ZERO);
 }
 
-/// Writes `records` outside any transaction.
-pub(crate) fn produce(topic: &str, records: &[ToWrite]) {
+/// Writes `records` without a transaction.
+pub(crate) fn produce(topic: &str, records: &[NewRecord]) {
     write(&producer(None), topic, records);
 }
 
-/// The same on another cluster.
-pub(crate) fn produce_at(bootstrap: &str, topic: &str, records: &[ToWrite]) {
+/// Writes `records` without a transaction to another cluster.
+pub(crate) fn produce_at(bootstrap: &str, topic: &str, records: &[NewRecord]) {
     let producer: BaseProducer = config_of(bootstrap).set("linger.ms", "0").create().expect("a producer");
     write(&producer, topic, records);
 }
 
-/// The first offset of a partition and its end.
+/// Returns the log start offset and the high watermark of a partition on another cluster.
 pub(crate) fn range_at(bootstrap: &str, topic: &str, partition: i32) -> (i64, i64) {
     let consumer: BaseConsumer = config_of(bootstrap).create().expect("a consumer");
-    consumer.fetch_watermarks(topic, partition, PATIENCE).expect("the broker answers")
+    consumer.fetch_watermarks(topic, partition, TIMEOUT).expect("the broker answers")
 }
 
-/// Writes `records` in one committed transaction: the partition ends with a control record.
-pub(crate) fn produce_committed(topic: &str, records: &[ToWrite]) {
+/// Writes `records` in one committed transaction, so the partition ends with a control record.
+pub(crate) fn produce_committed(topic: &str, records: &[NewRecord]) {
     let producer = producer(Some(&unique("writer")));
     producer.begin_transaction().expect("a transaction begins");
     write(&producer, topic, records);
-    producer.commit_transaction(PATIENCE).expect("the transaction commits");
+    producer.commit_transaction(TIMEOUT).expect("the transaction commits");
 }
 
-/// Writes `records` in one transaction that is aborted: readers must never see them.
-pub(crate) fn produce_aborted(topic: &str, records: &[ToWrite]) {
+/// Writes `records` in one aborted transaction: consumers with `read_committed` must never see them.
+pub(crate) fn produce_aborted(topic: &str, records: &[NewRecord]) {
     let producer = producer(Some(&unique("writer")));
     producer.begin_transaction().expect("a transaction begins");
     write(&producer, topic, records);
-    producer.abort_transaction(PATIENCE).expect("the transaction aborts");
+    producer.abort_transaction(TIMEOUT).expect("the transaction aborts");
 }
 
-/// A reader of committed records of all partitions of `topic`, from their beginning, as they come.
+/// Creates a `read_committed` consumer of all partitions of `topic`, from their beginning.
 pub(crate) fn reader(topic: &str) -> BaseConsumer {
     let consumer: BaseConsumer = config()
         .set("group.id", unique("reader"))
@@ -262,7 +262,7 @@ pub(crate) fn reader(topic: &str) -> BaseConsumer {
         .set("fetch.wait.max.ms", "20")
         .create()
         .expect("a consumer");
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("the broker answers");
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("the broker answers");
     let mut list = TopicPartitionList::new();
     for partition in metadata.topics()[0].partitions() {
         list.add_partition_offset(topic, partition.id(), Offset::Beginning).expect("a valid offset");
@@ -271,18 +271,18 @@ pub(crate) fn reader(topic: &str) -> BaseConsumer {
     consumer
 }
 
-/// Reads everything in `topic` that is committed as of now, as a downstream team would; by partition, in order of offset.
-pub(crate) fn read_committed(topic: &str) -> Vec<Seen> {
+/// Returns all records of `topic` committed so far, ordered by partition and offset.
+pub(crate) fn read_committed(topic: &str) -> Vec<ConsumedRecord> {
     read_committed_at(bootstrap(), topic)
 }
 
-/// The same on another cluster.
-pub(crate) fn read_committed_at(bootstrap: &str, topic: &str) -> Vec<Seen> {
-    read_at(bootstrap, topic, "read_committed", PATIENCE)
+/// Returns all committed records of a topic of another cluster.
+pub(crate) fn read_committed_at(bootstrap: &str, topic: &str) -> Vec<ConsumedRecord> {
+    read_at(bootstrap, topic, "read_committed", TIMEOUT)
 }
 
-/// Reads everything in `topic` as a reader of that isolation level would, within `patience`.
-pub(crate) fn read_at(bootstrap: &str, topic: &str, isolation_level: &str, patience: Duration) -> Vec<Seen> {
+/// Returns all records of `topic` visible at an isolation level. Fails when reading takes longer than `timeout`.
+pub(crate) fn read_at(bootstrap: &str, topic: &str, isolation_level: &str, timeout: Duration) -> Vec<ConsumedRecord> {
     let consumer: BaseConsumer = config_of(bootstrap)
         .set("group.id", unique("reader"))
         .set("enable.auto.commit", "false")
@@ -291,7 +291,7 @@ pub(crate) fn read_at(bootstrap: &str, topic: &str, isolation_level: &str, patie
         .set("auto.offset.reset", "earliest")
         .create()
         .expect("a consumer");
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("the broker answers");
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("the broker answers");
     let partitions = metadata.topics()[0].partitions().len();
     assert!(partitions > 0, "there is no topic {topic}");
     let mut list = TopicPartitionList::new();
@@ -300,13 +300,13 @@ pub(crate) fn read_at(bootstrap: &str, topic: &str, isolation_level: &str, patie
         list.add_partition_offset(topic, partition, Offset::Beginning).expect("a valid offset");
     }
     consumer.assign(&list).expect("an assignment");
-    let mut seen = Vec::new();
+    let mut records = Vec::new();
     let mut ended = BTreeSet::new();
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     while ended.len() < partitions {
-        assert!(Instant::now() < deadline, "the reader does not reach the end of {topic} within {patience:?}");
+        assert!(Instant::now() < deadline, "the consumer does not reach the end of {topic} within {timeout:?}");
         match consumer.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => seen.push(Seen {
+            Some(Ok(message)) => records.push(ConsumedRecord {
                 partition: message.partition(),
                 offset: message.offset(),
                 timestamp_ms: message.timestamp().to_millis(),
@@ -321,16 +321,16 @@ pub(crate) fn read_at(bootstrap: &str, topic: &str, isolation_level: &str, patie
             None => {}
         }
     }
-    seen.sort_by_key(|it| (it.partition, it.offset));
-    seen
+    records.sort_by_key(|it| (it.partition, it.offset));
+    records
 }
 
 #[test]
-fn the_broker_keeps_what_is_committed_and_hides_what_is_aborted() {
+fn the_broker_returns_committed_and_hides_aborted_records() {
     let topic = topic("broker", 2);
-    produce(&topic, &[ToWrite::to(0, "plain")]);
-    produce_aborted(&topic, &[ToWrite::to(0, "aborted")]);
-    produce_committed(&topic, &[ToWrite::to(1, "committed")]);
-    let texts: Vec<String> = read_committed(&topic).iter().map(Seen::text).collect();
+    produce(&topic, &[NewRecord::to(0, "plain")]);
+    produce_aborted(&topic, &[NewRecord::to(0, "aborted")]);
+    produce_committed(&topic, &[NewRecord::to(1, "committed")]);
+    let texts: Vec<String> = read_committed(&topic).iter().map(ConsumedRecord::text).collect();
     assert_eq!(texts, ["plain", "committed"]);
 }

@@ -1,15 +1,15 @@
-//! Conditions agree with CEL where they share the language.
+//! Conditions agree with CEL in the common subset of the two languages.
 //!
-//! Two witnesses. The `cel` crate evaluates generated expressions over random facts; and a table holds cases of the kind that
-//! CEL's conformance suite has (files `basic`, `comparisons`, `integer_math`, `fp_math`, `logic`, `string`, `conversions`,
-//! `parse`, `lists`), as facts: an expression and its value.
+//! Two references: the `cel` crate evaluates generated expressions over random facts, and a table holds cases in the
+//! style of CEL's conformance suite (files `basic`, `comparisons`, `integer_math`, `fp_math`, `logic`, `string`,
+//! `conversions`, `parse`, `lists`), each an expression with its value.
 //!
-//! Left out, because conditions do not have it (`docs/language.md` says why): unsigned ints, bytes, `null`, lists but on the
-//! right of `in`, maps, messages, wrappers, enums, `dyn` and `type`, macros, `matches`, optionals, namespaces, calendar parts,
-//! nanoseconds. Left out, because conditions differ: errors (overflow, division by zero) are absent values here, so
-//! `&&` and `||` never absorb one; a double divided by zero is absent; arithmetic mixes ints and doubles. Left out
-//! of the generated expressions: time, which the `cel` crate has only with another dependency; the brute-force test
-//! of horizons stands in for it.
+//! Not covered, because conditions do not support it (see `docs/language.md`): unsigned ints, bytes, `null`, lists
+//! except to the right of `in`, maps, messages, wrappers, enums, `dyn` and `type`, macros, `matches`, optionals,
+//! namespaces, calendar fields, nanoseconds. Not covered, because conditions differ: errors (overflow, division by
+//! zero) are absent values here, so `&&` and `||` never absorb one; a double divided by zero is absent; arithmetic
+//! mixes ints and doubles. Generated expressions contain no times, because the `cel` crate needs another dependency for
+//! them; the brute-force test of horizons covers those.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -18,8 +18,8 @@ use lifecycle_processor::lifecycle::condition::{Constant, FactTable, compile};
 use lifecycle_processor::lifecycle::time::Timestamp;
 use lifecycle_processor::lifecycle::value::{Horizon, Type};
 
-/// The value of `text` over `facts`; `None` when it is absent.
-fn ours(text: &str, facts: &mut FactTable) -> Option<Constant> {
+/// Evaluates `text` over `facts`; `None` is the absent value.
+fn evaluate(text: &str, facts: &mut FactTable) -> Option<Constant> {
     let condition = compile(text, None, facts).unwrap_or_else(|problems| panic!("{text}: {problems:#?}"));
     Constant::of(condition.program.evaluate(facts, Timestamp::from_millis(0), &mut Horizon::NEVER.clone()))
 }
@@ -28,7 +28,7 @@ const INTS: [i64; 9] = [0, 1, -1, 2, 3, 7, -5, i64::MAX, i64::MIN];
 const DOUBLES: [f64; 8] = [0.5, 1.0, -1.5, 2.0, 3.25, 1e300, -1e-300, 9_007_199_254_740_993.0];
 const TEXTS: [&str; 7] = ["", "a", "ab", "b", "é", "premium", "A"];
 
-/// A random expression of `value_type` over the facts `i0`..`i2`, `d0`, `d1`, `s0`, `s1`, `b0`, `b1`.
+/// Returns a random expression of `value_type` over the facts `i0`..`i2`, `d0`, `d1`, `s0`, `s1`, `b0`, `b1`.
 fn expression(random: &mut fastrand::Rng, value_type: Type, depth: u32) -> String {
     let mut below = |value_type| expression(random, value_type, depth.saturating_sub(1));
     let (a, b, c, truth) = match depth {
@@ -83,8 +83,8 @@ fn expression(random: &mut fastrand::Rng, value_type: Type, depth: u32) -> Strin
                 if kind == 9 {
                     return format!("({left} in [{right}, {}])", side(random));
                 }
-                let sign = ["==", "!=", "<", "<=", ">", ">="][random.usize(..6)];
-                format!("({left} {sign} {right})")
+                let operator = ["==", "!=", "<", "<=", ">", ">="][random.usize(..6)];
+                format!("({left} {operator} {right})")
             }
         },
     }
@@ -103,8 +103,8 @@ fn random_facts(random: &mut fastrand::Rng) -> Vec<(String, Constant)> {
     facts
 }
 
-/// The value that the `cel` crate gives `text`; `None` when it has an error.
-fn theirs(text: &str, facts: &[(String, Constant)]) -> Option<Constant> {
+/// Evaluates `text` with the `cel` crate; `None` is an error.
+fn evaluate_with_cel(text: &str, facts: &[(String, Constant)]) -> Option<Constant> {
     let program = cel::Program::compile(text).unwrap_or_else(|error| panic!("{text}: {error}"));
     let mut context = cel::Context::default();
     for (name, value) in facts {
@@ -135,7 +135,7 @@ fn is_same(left: &Constant, right: &Constant) -> bool {
     }
 }
 
-/// Generates an expression for each seed and compares; returns how many had a value on both sides.
+/// Generates an expression per seed and compares its values; returns the number of values that both sides had.
 fn compare(seeds: Range<u64>) -> usize {
     let mut compared = 0;
     for seed in seeds {
@@ -149,13 +149,14 @@ fn compare(seeds: Range<u64>) -> usize {
             for (name, value) in &facts {
                 table.set(name, value.clone());
             }
-            // A constant part without a result is refused here and an error there.
+            // A constant sub-expression without a result is a compile error here and a runtime error in CEL.
             let Ok(condition) = compile(&text, None, &mut table) else {
                 break;
             };
             let value = condition.program.evaluate(&table, Timestamp::from_millis(0), &mut Horizon::NEVER.clone());
-            // Where CEL has a value though a part has an error, that part did not matter: then it does not matter here either.
-            let Some(expected) = theirs(&text, &facts) else { continue };
+            // CEL returns a value despite an error in an operand if that operand does not affect the result. Here, too,
+            // it must not.
+            let Some(expected) = evaluate_with_cel(&text, &facts) else { continue };
             let found = Constant::of(value);
             let found =
                 found.unwrap_or_else(|| panic!("seed {seed}: {text} over {facts:?} is {expected:?}, not absent"));
@@ -172,7 +173,7 @@ fn generated_expressions_have_the_value_that_cel_gives_them() {
     assert!(compared > 6000, "only {compared} values were compared");
 }
 
-/// An expression without facts, and its value as an expression that stands for itself.
+/// Expressions without facts, each with an expression that has the expected value.
 const CASES: &[(&str, &str)] = &[
     // basic
     ("0", "0"),
@@ -328,7 +329,7 @@ const CASES: &[(&str, &str)] = &[
     ("true in [false]", "false"),
 ];
 
-/// The same for times, of the files `timestamps` and `conversions`.
+/// Cases with times, from the files `timestamps` and `conversions`.
 const TIME_CASES: &[(&str, &str)] = &[
     ("timestamp('2009-02-13T23:31:30Z') - timestamp('2009-02-13T23:29:00Z')", "duration('150s')"),
     ("timestamp('2009-02-13T23:00:00Z') + duration('240s')", "timestamp('2009-02-13T23:04:00Z')"),
@@ -355,7 +356,7 @@ const TIME_CASES: &[(&str, &str)] = &[
     ("timestamp('9999-12-31T23:59:59Z') - timestamp('0001-01-01T00:00:00Z')", "duration('315537897599s')"),
 ];
 
-/// Expressions that are errors in CEL when they run: here the same, as the check of constants finds out.
+/// Expressions with a runtime error in CEL. Constant folding rejects them here.
 const ERRORS: &[&str] = &[
     "9223372036854775807 + 1",
     "-9223372036854775808 - 1",
@@ -372,26 +373,26 @@ const ERRORS: &[&str] = &[
 ];
 
 #[test]
-fn the_cases_have_their_values() {
+fn the_cases_have_the_expected_values() {
     let mut no_facts = FactTable::default();
     for (text, expected) in CASES.iter().chain(TIME_CASES) {
-        let (found, expected) = (ours(text, &mut no_facts), ours(expected, &mut no_facts));
+        let (found, expected) = (evaluate(text, &mut no_facts), evaluate(expected, &mut no_facts));
         assert!(found.is_some() && found == expected, "{text} is {found:?}, not {expected:?}");
     }
 }
 
 #[test]
-fn the_cases_are_facts_about_cel() {
+fn the_cases_agree_with_the_cel_crate() {
     let mut no_facts = FactTable::default();
     for (text, expected) in CASES {
-        assert_eq!(theirs(text, &[]), ours(expected, &mut no_facts), "{text}");
+        assert_eq!(evaluate_with_cel(text, &[]), evaluate(expected, &mut no_facts), "{text}");
     }
 }
 
 #[test]
-fn errors_of_cel_have_no_result() {
+fn runtime_errors_of_cel_have_no_result() {
     for text in ERRORS {
-        assert_eq!(theirs(text, &[]), None, "{text}");
+        assert_eq!(evaluate_with_cel(text, &[]), None, "{text}");
         let problems = compile(text, None, &mut FactTable::default()).expect_err("it has no result");
         assert_eq!(problems[0].code, "no-result", "{text}");
     }

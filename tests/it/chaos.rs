@@ -1,18 +1,20 @@
-//! The promise under faults: three brokers, up to four instances, and a nemesis; afterwards every transition is there once.
+//! Tests exactly-once processing under faults, with three brokers, up to four instances and a nemesis that injects the
+//! faults. Afterwards the output topics must contain every transition exactly once.
 //!
-//! `LIFECYCLE_CHAOS_SECONDS=90 cargo test --test it chaos -- --nocapture` does harm for that long; without the variable
-//! nothing is done. `LIFECYCLE_CHAOS_CLOCK=wall` has time pass by the wall, and the touchpoints are of the moment; else they
-//! are of years, and time passes by them. `LIFECYCLE_CHAOS_SEED` repeats the load, and the faults as far as real time allows.
-//! `LIFECYCLE_CHAOS_PROGRAM` names another build of the program than the one that is tested.
+//! `LIFECYCLE_CHAOS_SECONDS=90 cargo test --test it chaos -- --nocapture` injects faults for that long; without the
+//! variable the test does nothing. With `LIFECYCLE_CHAOS_CLOCK=wall` the service runs by wall time on live touchpoints;
+//! otherwise it runs by event time on touchpoints of several years. `LIFECYCLE_CHAOS_SEED` repeats the load exactly and
+//! the faults as far as real time allows. `LIFECYCLE_CHAOS_PROGRAM` is the path of another build of the program to
+//! test.
 
 mod cluster;
 mod fleet;
-mod history;
+mod historical_load;
+mod live_load;
 mod load;
 mod nemesis;
-mod present;
 mod proxy;
-mod verdict;
+mod verification;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -28,33 +30,34 @@ use lifecycle_processor::wire::time::{format_duration, format_timestamp};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::broker::{self, Seen};
+use crate::broker::{self, ConsumedRecord};
 use cluster::{Cluster, Deliveries};
-use fleet::{Fleet, Meant, Settings};
-use load::{AHEAD, Load};
+use fleet::{DesiredState, Fleet, Settings};
+use load::{CLOCK_AHEAD_PREFIX, Load};
 use nemesis::Nemesis;
 use proxy::Proxy;
-use verdict::Published;
+use verification::TransitionsByCustomer;
 
 const PARTITIONS: i32 = 6;
-/// How long after the last fault everything may take to be done.
-const PATIENCE: Duration = Duration::from_mins(3);
-/// How long what silence brings may take to be committed once everything is read.
-const REST: Duration = Duration::from_secs(8);
-/// How many customers are asked for at most.
+/// How long the service may take after the last fault to read and commit everything.
+const TIMEOUT: Duration = Duration::from_mins(3);
+/// How long the service may take to commit due wake-ups once everything is read.
+const WAKE_UP_COMMIT_WAIT: Duration = Duration::from_secs(8);
+/// The maximum number of customers queried over HTTP.
 const STATES_MAX: usize = 1_000;
-/// A run that compares fewer customers word for word has shown too little.
-const PUNCTUAL_MIN: usize = 100;
-/// A run with fewer faults, or fewer kinds of them, has shown too little: these for ten minutes or more, some of them for less.
+/// A run fails if it compares the transitions of fewer customers field by field.
+const ON_TIME_CUSTOMERS_MIN: usize = 100;
+/// A run of ten minutes or more fails with fewer faults or fewer kinds of faults; a shorter run needs proportionally
+/// less.
 const FAULTS_MIN: u64 = 200;
 const KINDS_MIN: u64 = 8;
-/// How much later than its instant plus the lateness a wake-up is worked off that had to wait for something.
-const HELD_UP_MS: i64 = 5_000;
+/// A wake-up counts as delayed if it fires this many milliseconds after its time plus the allowed lateness.
+const DELAYED_MS: i64 = 5_000;
 
-/// A run: what it works on, and where its logs are.
+/// The cluster, the configuration and the log folder of a run.
 struct Run {
     seed: u64,
-    length: Duration,
+    duration: Duration,
     settings: Settings,
     logs: TempDir,
     proxy: Proxy,
@@ -62,7 +65,7 @@ struct Run {
 }
 
 #[test]
-fn whatever_fails_every_transition_is_published_once() {
+fn every_transition_is_published_exactly_once_under_faults() {
     let Some(seconds) = number("LIFECYCLE_CHAOS_SECONDS") else { return };
     let seed = number("LIFECYCLE_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
     let clock_source = std::env::var("LIFECYCLE_CHAOS_CLOCK").unwrap_or_else(|_| "touchpoints".to_owned());
@@ -71,90 +74,96 @@ fn whatever_fails_every_transition_is_published_once() {
     let mut load = load::load(&clock_source, seed, seconds);
     let mut run = Run {
         seed,
-        length: Duration::from_secs(seconds),
+        duration: Duration::from_secs(seconds),
         settings: settings(&cluster, load.as_ref(), seed),
         logs: tempfile::Builder::new().prefix("lifecycle-chaos-logs-").tempdir().expect("a temporary folder"),
         proxy: Proxy::start(&cluster.proxied),
         cluster,
     };
-    let at = |bootstrap: &str| bootstrap.to_owned();
-    let direct = || at(&run.cluster.bootstrap);
-    let instances = vec![("a", direct()), ("b", direct()), ("c", at(&run.proxy.bootstrap)), ("guest", direct())];
+    let direct = || run.cluster.bootstrap.clone();
+    let instances = vec![("a", direct()), ("b", direct()), ("c", run.proxy.bootstrap.clone()), ("temporary", direct())];
     let mut fleet = Fleet::new(run.settings.clone(), run.logs.path(), instances);
     (0..3).for_each(|index| assert!(fleet.start(index)));
 
-    let failed = catch_unwind(AssertUnwindSafe(|| run.take_its_course(load.as_mut(), &mut fleet))).err();
-    // The reader of the logs is a person, and only when something is wrong.
+    let failed = catch_unwind(AssertUnwindSafe(|| run.execute(load.as_mut(), &mut fleet))).err();
+    // The logs are kept only for a failed run.
     if let Some(failure) = failed {
         run.logs.disable_cleanup(true);
-        run.cluster.keep(run.logs.path());
+        run.cluster.copy_data(run.logs.path());
         eprintln!("chaos: the logs, the touchpoints and the transitions are kept in {}", run.logs.path().display());
         resume_unwind(failure);
     }
 }
 
 impl Run {
-    fn take_its_course(&self, load: &mut dyn Load, fleet: &mut Fleet) {
+    fn execute(&self, load: &mut dyn Load, fleet: &mut Fleet) {
         let deliveries = Deliveries::new();
-        let faults = self.do_harm(load, &deliveries, fleet);
+        let faults = self.inject_faults(load, &deliveries, fleet);
         let healed_at = WallClock::start().now().wall;
-        let recovered = self.settle(fleet);
-        // What silence has brought meanwhile is worked off and committed.
-        thread::sleep(load.wait() + REST);
-        let mut report = Report::new(self.seed, self.length, load.clock_source(), recovered, &faults);
-        self.judge_harm(&faults);
-        let expected = self.judge(load, &deliveries, healed_at, &mut report);
-        self.judge_states(fleet, &expected, &mut report);
+        let recovered = self.wait_until_caught_up(fleet);
+        // Wait until the wake-ups that are due by now have fired and are committed.
+        thread::sleep(load.time_until_last_wake_up() + WAKE_UP_COMMIT_WAIT);
+        let mut report = Report::new(self.seed, self.duration, load.clock_source(), recovered, &faults);
+        self.verify_faults(&faults);
+        let expected = self.verify_topics(load, &deliveries, healed_at, &mut report);
+        self.verify_states(fleet, &expected, &mut report);
         stop(fleet);
         let open = self.cluster.open_transactions();
         assert!(open.is_empty(), "transactions are left open: {open:#?}");
         report.add("transactions left open", open.len());
-        let deleted = self.cluster.deleted(&self.settings.changelog, PARTITIONS);
-        report.add("changelog offsets deleted by sweeps meanwhile", deleted);
-        report.add("instances that ended by themselves and were started again", fleet.exits.values().sum::<u32>());
+        let deleted = self.cluster.deleted_offsets(&self.settings.changelog, PARTITIONS);
+        report.add("changelog offsets deleted by sweeps", deleted);
+        report
+            .add("instances that exited unexpectedly and were restarted", fleet.unexpected_exits.values().sum::<u32>());
         report.print();
-        eprintln!("chaos: exits that nobody asked for {:#?}", fleet.exits);
-        eprintln!("chaos: stops that failed {:#?}", fleet.bad_stops);
-        // Refused to start, and stuck, are for a supervisor to try again; the rest would be for a person.
-        let mut ends = fleet.exits.keys().chain(fleet.bad_stops.keys());
-        let is_for_supervisors = |it: &String| it.starts_with("exit status: 3") || it.starts_with("exit status: 5");
-        assert!(ends.all(is_for_supervisors), "an instance ended as if a person had to act");
+        eprintln!("chaos: unexpected exits {:#?}", fleet.unexpected_exits);
+        eprintln!("chaos: stops that failed {:#?}", fleet.failed_stops);
+        // A supervisor restarts after exit code 3 (start refused) and 5 (stuck). Other codes would require an operator.
+        let mut ends = fleet.unexpected_exits.keys().chain(fleet.failed_stops.keys());
+        let is_restartable = |it: &String| it.starts_with("exit status: 3") || it.starts_with("exit status: 5");
+        assert!(ends.all(is_restartable), "an instance exited with a code that requires an operator");
     }
 
-    /// Does harm while the load is written, then ends every fault and has the rest written. Returns how often what was done.
-    fn do_harm(&self, load: &mut dyn Load, deliveries: &Deliveries, fleet: &mut Fleet) -> BTreeMap<&'static str, u32> {
+    /// Injects faults while the load is written, then ends every fault and writes the rest. Returns how often each kind
+    /// of fault was injected.
+    fn inject_faults(
+        &self,
+        load: &mut dyn Load,
+        deliveries: &Deliveries,
+        fleet: &mut Fleet,
+    ) -> BTreeMap<&'static str, u32> {
         let mut nemesis = Nemesis::new(self.seed, 3, 2);
-        let is_over = AtomicBool::new(false);
+        let is_stopping = AtomicBool::new(false);
         thread::scope(|scope| {
-            // By itself: faults take their time, and touchpoints are written at theirs.
-            let writer = scope.spawn(|| self.write(load, deliveries, &is_over));
+            // On its own thread, because injecting a fault blocks and the load must keep its rate.
+            let writer = scope.spawn(|| self.write(load, deliveries, &is_stopping));
             let started = Instant::now();
-            while started.elapsed() < self.length && !writer.is_finished() {
+            while started.elapsed() < self.duration && !writer.is_finished() {
                 nemesis.step(&self.cluster, &self.proxy, fleet);
                 fleet.supervise();
                 thread::sleep(Duration::from_millis(50));
             }
             nemesis.heal(&self.cluster, &self.proxy, fleet);
-            is_over.store(true, Ordering::Relaxed);
-            writer.join().expect("everything is written");
+            is_stopping.store(true, Ordering::Relaxed);
+            writer.join().expect("the whole load is written");
         });
         nemesis.faults
     }
 
-    fn write(&self, load: &mut dyn Load, deliveries: &Deliveries, is_over: &AtomicBool) {
+    fn write(&self, load: &mut dyn Load, deliveries: &Deliveries, is_stopping: &AtomicBool) {
         let producer = self.cluster.producer(deliveries);
         let started = Instant::now();
-        while !is_over.load(Ordering::Relaxed) {
+        while !is_stopping.load(Ordering::Relaxed) {
             broker::enqueue(&producer, &self.settings.input, &load.due(started.elapsed()));
-            // Hears of every acknowledgement when it comes.
+            // Serves the delivery reports while waiting, so that the acknowledgement times are exact.
             producer.poll(Duration::from_millis(20));
         }
         broker::enqueue(&producer, &self.settings.input, &load.rest());
         broker::flush(&producer);
     }
 
-    fn judge_harm(&self, faults: &BTreeMap<&'static str, u32>) {
-        let seconds = self.length.as_secs();
+    fn verify_faults(&self, faults: &BTreeMap<&'static str, u32>) {
+        let seconds = self.duration.as_secs();
         let (faults_min, kinds_min) =
             if seconds >= 600 { (FAULTS_MIN, KINDS_MIN) } else { (seconds / 10, KINDS_MIN.min(seconds / 15)) };
         let (count, kinds) = (faults.values().map(|&it| u64::from(it)).sum::<u64>(), faults.len() as u64);
@@ -164,128 +173,161 @@ impl Run {
         );
     }
 
-    /// Waits until everything has been read and committed; says how long it took.
-    fn settle(&self, fleet: &mut Fleet) -> Duration {
+    /// Waits until everything is read and committed, and returns how long it took.
+    fn wait_until_caught_up(&self, fleet: &mut Fleet) -> Duration {
         let healed = Instant::now();
         loop {
             fleet.supervise();
-            let positions = self.cluster.positions(&self.settings.group, &self.settings.input, PARTITIONS);
-            let is_done = |all: &Vec<(Option<i64>, i64)>| all.iter().all(|(position, end)| *position == Some(*end));
-            if positions.as_ref().is_some_and(is_done) {
+            let offsets =
+                self.cluster.committed_and_end_offsets(&self.settings.group, &self.settings.input, PARTITIONS);
+            let has_caught_up =
+                |all: &Vec<(Option<i64>, i64)>| all.iter().all(|(committed, end)| *committed == Some(*end));
+            if offsets.as_ref().is_some_and(has_caught_up) {
                 return healed.elapsed();
             }
-            assert!(healed.elapsed() < PATIENCE, "partitions do not move: {positions:?}; exits {:#?}", fleet.exits);
+            assert!(
+                healed.elapsed() < TIMEOUT,
+                "partitions make no progress, committed and end offsets {offsets:?}; unexpected exits {:#?}",
+                fleet.unexpected_exits
+            );
             thread::sleep(Duration::from_millis(500));
         }
     }
 
-    /// Compares what a reader of committed records sees with what `replay` prints for the topic of touchpoints.
-    fn judge(&self, load: &dyn Load, deliveries: &Deliveries, healed_at: Timestamp, report: &mut Report) -> Expected {
-        let read_as = |topic: &str, level| broker::read_at(&self.cluster.bootstrap, topic, level, PATIENCE);
+    /// Compares the committed records with the output of `replay` for the same touchpoints.
+    fn verify_topics(
+        &self,
+        load: &dyn Load,
+        deliveries: &Deliveries,
+        healed_at: Timestamp,
+        report: &mut Report,
+    ) -> Expected {
+        let read_as = |topic: &str, level| broker::read_at(&self.cluster.bootstrap, topic, level, TIMEOUT);
         let read = |topic: &str| read_as(topic, "read_committed");
         let touchpoints = read(&self.settings.input);
-        let unpunctual = load.unpunctual(&touchpoints, &deliveries.acknowledged());
-        let expected = Expected { published: self.replay(load, &touchpoints, &unpunctual), unpunctual };
-        // Touchpoints of the moment are news, those of years are not.
-        let (news, old_news) = (read(&self.settings.output), read(&self.settings.replay));
-        let is_by_wall = load.clock_source() == "wall";
-        let (topic, transitions, others) =
-            if is_by_wall { (&self.settings.output, news, old_news) } else { (&self.settings.replay, old_news, news) };
+        let late_customers = load.late_customers(&touchpoints, &deliveries.acknowledged());
+        let expected = Expected { transitions: self.replay(load, &touchpoints, &late_customers), late_customers };
+        // Transitions of live touchpoints are in the main topic, those of historical touchpoints in the replay topic.
+        let (live, replayed) = (read(&self.settings.output), read(&self.settings.replay));
+        let is_wall_clock = load.clock_source() == "wall";
+        let (topic, transitions, others) = if is_wall_clock {
+            (&self.settings.output, live, replayed)
+        } else {
+            (&self.settings.replay, replayed, live)
+        };
         assert!(others.is_empty(), "{} transitions are in the other topic", others.len());
-        save(&self.logs.path().join("transitions.ndjson"), transitions.iter().map(Seen::text));
-        let published = verdict::by_customer(transitions.iter().map(Seen::text));
-        let mut set_aside: Vec<_> = read(&self.settings.dead_letters).iter().map(verdict::origin).collect();
-        set_aside.sort_unstable();
-        report.add("touchpoints written, repetitions included", touchpoints.len());
-        report.add("transitions, each found once, in order, as `replay` prints them", transitions.len());
-        report.add("dead letters, each found once", set_aside.len());
-        let in_future = set_aside.iter().filter(|(.., reason)| reason == "in_future").count();
-        report.add("of those, touchpoints from the future", in_future);
+        save(&self.logs.path().join("transitions.ndjson"), transitions.iter().map(ConsumedRecord::text));
+        let published = verification::by_customer(transitions.iter().map(ConsumedRecord::text));
+        let mut dead_letters: Vec<_> =
+            read(&self.settings.dead_letters).iter().map(verification::dead_letter_source).collect();
+        dead_letters.sort_unstable();
+        report.add("touchpoints written, duplicates included", touchpoints.len());
+        report.add("transitions, each published once, in the order of `replay`", transitions.len());
+        report.add("dead letters, each published once", dead_letters.len());
+        let in_future = dead_letters.iter().filter(|(.., reason)| reason == "in_future").count();
+        report.add("of those, touchpoints too far in the future", in_future);
         let uncommitted = read_as(topic, "read_uncommitted").len();
-        report
-            .add("transitions of aborted transactions, which no committed reader saw", uncommitted - transitions.len());
-        let divergences = verdict::divergences(&published, &expected.published, &expected.unpunctual);
+        report.add(
+            "transitions of aborted transactions, not visible to `read_committed`",
+            uncommitted - transitions.len(),
+        );
+        let divergences = verification::divergences(&published, &expected.transitions, &expected.late_customers);
         let first = &divergences[..divergences.len().min(5)];
         assert!(divergences.is_empty(), "{} customers diverge: {first:#?}", divergences.len());
-        let broken = verdict::broken_sequences(&published);
-        assert!(broken.is_empty(), "sequences are broken: {broken:#?}");
-        let doubled = verdict::doubled(&published);
-        assert!(doubled.is_empty(), "published more than once: {doubled:#?}");
+        let broken = verification::broken_sequences(&published);
+        assert!(broken.is_empty(), "sequence numbers have gaps or duplicates: {broken:#?}");
+        let duplicated = verification::duplicate_ids(&published);
+        assert!(duplicated.is_empty(), "published more than once: {duplicated:#?}");
         let bad: Vec<_> = touchpoints
             .iter()
-            .filter_map(|it| Some((it.partition, it.offset, verdict::reason_to_set_aside(it)?.to_owned())))
+            .filter_map(|it| Some((it.partition, it.offset, verification::dead_letter_reason(it)?.to_owned())))
             .collect();
-        assert_eq!(set_aside, bad, "dead letters are not the bad records");
-        report.add("lost, doubled, reordered or foreign transitions", 0);
-        if is_by_wall {
-            self.judge_time(load, &transitions, &published, healed_at, report);
+        assert_eq!(dead_letters, bad, "the dead letters differ from the bad records");
+        report.add("lost, duplicated, reordered or unexpected transitions", 0);
+        if is_wall_clock {
+            self.verify_wake_ups(load, &transitions, &published, healed_at, report);
         }
-        let (customers, late) = (expected.published.len(), expected.unpunctual.len());
-        report.add("customers, whose transitions were compared word for word unless they were late", customers);
+        let (customers, late) = (expected.transitions.len(), expected.late_customers.len());
+        report.add("customers whose transitions were compared field by field unless they were late", customers);
         report.add("of those, customers with a touchpoint later than allowed", late);
-        assert!(customers >= late + PUNCTUAL_MIN, "{late} of {customers} customers were late: too little is shown");
+        assert!(
+            customers >= late + ON_TIME_CUSTOMERS_MIN,
+            "{late} of {customers} customers were late: too few were compared"
+        );
         expected
     }
 
-    /// What `replay` prints for the records that it has no reason to take for bad ones, and that are none.
-    fn replay(&self, load: &dyn Load, touchpoints: &[Seen], unpunctual: &BTreeSet<String>) -> Published {
+    /// Returns the output of `replay` for the valid records. Records too far in the future are left out, because
+    /// `replay` has no wall time to reject them by.
+    fn replay(
+        &self,
+        load: &dyn Load,
+        touchpoints: &[ConsumedRecord],
+        late_customers: &BTreeSet<String>,
+    ) -> TransitionsByCustomer {
         let end = format_timestamp(load.end());
         let directory = self.logs.path();
         let mut expected = BTreeMap::new();
         for partition in 0..PARTITIONS {
             let of_partition = touchpoints.iter().filter(|it| it.partition == partition);
-            let good = of_partition.filter(|it| verdict::reason_to_set_aside(it) != Some("in_future"));
-            // To `replay`, what is ahead makes the rest late. So those ahead are replayed by themselves.
-            let is_ahead = |it: &&Seen| verdict::customer_of(it).is_some_and(|customer| customer.starts_with(AHEAD));
-            let (ahead, others): (Vec<_>, Vec<_>) = good.partition(is_ahead);
+            let valid = of_partition.filter(|it| verification::dead_letter_reason(it) != Some("in_future"));
+            // `replay` advances its clock by event time, so touchpoints of device clocks that are ahead would make the
+            // others late. They are replayed separately.
+            let is_ahead = |it: &&ConsumedRecord| {
+                verification::customer_of(it).is_some_and(|customer| customer.starts_with(CLOCK_AHEAD_PREFIX))
+            };
+            let (ahead, others): (Vec<_>, Vec<_>) = valid.partition(is_ahead);
             for (name, records, lateness) in
-                [("touchpoints", others, load.lateness()), ("ahead", ahead, load.lateness_of_ahead())]
+                [("touchpoints", others, load.lateness()), ("ahead", ahead, load.clock_ahead_lateness())]
             {
-                verdict::assert_in_time(&records, lateness, unpunctual);
+                verification::assert_within_lateness(&records, lateness, late_customers);
                 let path = directory.join(format!("{name}-{partition}.ndjson"));
                 save(&path, records.iter().map(|it| it.text()));
                 let lateness = format_duration(lateness);
-                expected.extend(verdict::replayed(&records, directory, &self.settings.models, &lateness, &end));
+                expected.extend(verification::run_replay(&records, directory, &self.settings.models, &lateness, &end));
             }
         }
         expected
     }
 
-    /// Time has brought about what it should: all along, held up where something was in the way, and in the end everything.
-    fn judge_time(
+    /// Verifies the transitions from wake-ups: they fired throughout the run, some of them delayed by faults, and in
+    /// the end every customer has reached the final stage.
+    fn verify_wake_ups(
         &self,
         load: &dyn Load,
-        transitions: &[Seen],
-        published: &Published,
+        transitions: &[ConsumedRecord],
+        published: &TransitionsByCustomer,
         healed_at: Timestamp,
         report: &mut Report,
     ) {
-        // Earlier ones were worked off before a touchpoint of the same customer.
-        let mut delays = verdict::delays(transitions, healed_at);
+        // A wake-up that fires earlier than the lateness after its due time was fired by a later touchpoint of the same
+        // customer, not by the clock.
+        let mut delays = verification::delays(transitions, healed_at);
         delays.retain(|&delay| delay >= load.lateness());
-        let held_up =
-            delays.iter().filter(|&&delay| delay.as_millis() - load.lateness().as_millis() >= HELD_UP_MS).count();
-        report.add("transitions that silence brought while harm was done", delays.len());
-        report.add("of those, held up for five seconds or more", held_up);
-        // A short run may be over before the first is due and nothing is in its way.
-        let is_long = self.length >= Duration::from_mins(2);
-        let seconds = usize::try_from(self.length.as_secs()).expect("a short run");
-        let is_enough = delays.len() >= seconds && held_up > 0;
-        assert!(!is_long || is_enough, "{} wake-ups, {held_up} held up: too few", delays.len());
-        let is_gone = |transitions: &Vec<Value>| verdict::stages(transitions).get("presence") == Some(&"gone".into());
-        let here: Vec<_> = published.iter().filter(|(_, it)| !is_gone(it)).map(|(customer, _)| customer).collect();
-        assert!(here.is_empty(), "customers have not gone: {here:?}");
+        let delayed =
+            delays.iter().filter(|&&delay| delay.as_millis() - load.lateness().as_millis() >= DELAYED_MS).count();
+        report.add("transitions from wake-ups during the faults", delays.len());
+        report.add("of those, delayed by five seconds or more", delayed);
+        // A short run may end before the first wake-up is due or delayed.
+        let is_long = self.duration >= Duration::from_mins(2);
+        let seconds = usize::try_from(self.duration.as_secs()).expect("a short run");
+        let is_enough = delays.len() >= seconds && delayed > 0;
+        assert!(!is_long || is_enough, "{} wake-ups, {delayed} delayed: too few", delays.len());
+        let is_gone =
+            |transitions: &Vec<Value>| verification::stages(transitions).get("presence") == Some(&"gone".into());
+        let active: Vec<_> = published.iter().filter(|(_, it)| !is_gone(it)).map(|(customer, _)| customer).collect();
+        assert!(active.is_empty(), "customers are not in the stage `gone`: {active:?}");
     }
 
-    /// Compares where customers stand, as the instances show it, with where `replay` leaves them. This holds for those, too,
-    /// whose touchpoints came later than allowed: what was published of them may differ, where they stand may not.
-    fn judge_states(&self, fleet: &Fleet, expected: &Expected, report: &mut Report) {
-        let is_late = |it: &&String| expected.unpunctual.contains(*it);
-        let (late, others): (Vec<_>, Vec<_>) = expected.published.keys().partition(is_late);
+    /// Compares the stages of customers, queried over HTTP, with those of `replay`. They must also be equal for
+    /// customers with late touchpoints: only their published transitions may differ.
+    fn verify_states(&self, fleet: &Fleet, expected: &Expected, report: &mut Report) {
+        let is_late = |it: &&String| expected.late_customers.contains(*it);
+        let (late, others): (Vec<_>, Vec<_>) = expected.transitions.keys().partition(is_late);
         let late: Vec<_> = late.into_iter().take(STATES_MAX / 2).collect();
-        let asked: Vec<_> = late.iter().copied().chain(others.into_iter().take(STATES_MAX / 2)).collect();
-        for customer in &asked {
-            let shown = broker::until("an instance shows the customer", || fleet.customer(customer));
+        let queried: Vec<_> = late.iter().copied().chain(others.into_iter().take(STATES_MAX / 2)).collect();
+        for customer in &queried {
+            let shown = broker::until("an instance returns the customer", || fleet.customer(customer));
             let shown: BTreeMap<String, Value> = shown["models"]
                 .as_array()
                 .expect("models")
@@ -293,27 +335,27 @@ impl Run {
                 .filter(|it| it["sequence"].as_u64().is_some_and(|it| it > 0))
                 .map(|it| (it["model"].as_str().expect("a model").to_owned(), it["stage"].clone()))
                 .collect();
-            for (model, stage) in verdict::stages(&expected.published[*customer]) {
+            for (model, stage) in verification::stages(&expected.transitions[*customer]) {
                 assert_eq!(
                     shown.get(&model),
                     Some(&stage),
-                    "{customer} stands elsewhere in {model}, seed {}",
+                    "{customer} is in another stage of {model}, seed {}",
                     self.seed
                 );
             }
         }
-        report.add("customers asked for over HTTP, each where `replay` leaves it", asked.len());
-        report.add("of those asked for, customers with a touchpoint later than allowed", late.len());
+        report.add("customers queried over HTTP, each in the stages of `replay`", queried.len());
+        report.add("of those queried, customers with a touchpoint later than allowed", late.len());
     }
 }
 
-/// What `replay` prints, and of whom it may print something else than the service publishes.
+/// The output of `replay`, and the customers whose published transitions may differ from it.
 struct Expected {
-    published: Published,
-    unpunctual: BTreeSet<String>,
+    transitions: TransitionsByCustomer,
+    late_customers: BTreeSet<String>,
 }
 
-/// What a run did and found, as a table for people.
+/// The results of a run as a Markdown table.
 struct Report {
     title: String,
     rows: Vec<(String, String)>,
@@ -322,23 +364,23 @@ struct Report {
 impl Report {
     fn new(
         seed: u64,
-        length: Duration,
+        duration: Duration,
         clock_source: &str,
         recovered: Duration,
         faults: &BTreeMap<&'static str, u32>,
     ) -> Self {
-        let seconds = length.as_secs();
+        let seconds = duration.as_secs();
         let title = format!("`clock.source: {clock_source}`, seed {seed}, {seconds} s of faults");
         let mut report = Self { title, rows: Vec::new() };
         for (kind, count) in faults {
             report.add(kind, count);
         }
         report.add(&format!("**faults of {} kinds**", faults.len()), faults.values().sum::<u32>());
-        report.add("time until everything was read and committed after the last fault", format!("{recovered:.1?}"));
+        report.add("time after the last fault until everything was read and committed", format!("{recovered:.1?}"));
         report
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "a number is given as it is")]
+    #[expect(clippy::needless_pass_by_value, reason = "callers pass numbers by value")]
     fn add(&mut self, what: &str, value: impl ToString) {
         self.rows.push((what.to_owned(), value.to_string()));
     }
@@ -353,16 +395,16 @@ impl Report {
 
 fn stop(fleet: &mut Fleet) {
     let all = 0..fleet.instances.len();
-    all.clone().for_each(|index| fleet.signal(index, "-TERM", Meant::Stopping));
+    all.clone().for_each(|index| fleet.signal(index, "-TERM", DesiredState::Stopping));
     let stopping = Instant::now();
-    while fleet.those(Meant::Absent).len() < all.len() {
+    while fleet.in_state(DesiredState::Stopped).len() < all.len() {
         fleet.supervise();
-        assert!(stopping.elapsed() < PATIENCE, "an instance does not stop");
+        assert!(stopping.elapsed() < TIMEOUT, "an instance does not stop");
         thread::sleep(Duration::from_millis(100));
     }
 }
 
-/// Writes what is needed to look into a divergence when the cluster is gone.
+/// Writes a file that is kept for investigating a failed run.
 fn save(path: &Path, lines: impl Iterator<Item = String>) {
     let text: String = lines.map(|line| line + "\n").collect();
     std::fs::write(path, text).expect("a file is written");
@@ -388,7 +430,7 @@ fn settings(cluster: &Cluster, load: &dyn Load, seed: u64) -> Settings {
         clock_source: load.clock_source(),
         lateness: format_duration(load.lateness()),
         models: load.models(),
-        // Odd seeds try static members.
+        // Odd seeds use static membership.
         is_static_member: seed % 2 == 1,
     }
 }

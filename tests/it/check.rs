@@ -1,6 +1,6 @@
-//! What `lifecycle check` says to the likely mistakes of a newcomer, kept as texts beside the files that cause them.
+//! Golden tests of `lifecycle check` for likely mistakes. Each model file has its expected report next to it.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test it check` writes the texts anew; read what changed.
+//! `UPDATE_GOLDEN=1 cargo test --test it check` rewrites the reports; review the changes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,9 +25,9 @@ fn report(sources: &[ModelSource], overrides: &[Override]) -> (bool, String) {
 }
 
 #[test]
-fn every_likely_mistake_is_told_as_its_text_says() {
+fn every_likely_mistake_has_the_expected_report() {
     let mut files: Vec<PathBuf> = fs::read_dir(folder())
-        .expect("the folder is there")
+        .expect("the folder exists")
         .map(|entry| entry.expect("readable").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
         .collect();
@@ -37,15 +37,15 @@ fn every_likely_mistake_is_told_as_its_text_says() {
     for path in files {
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
         let source = ModelSource { name, text: fs::read_to_string(&path).expect("readable") };
-        let (is_usable, told) = report(std::slice::from_ref(&source), &[]);
-        let told = format!("{}\n\n{told}", if is_usable { "usable" } else { "refused" });
+        let (is_usable, found) = report(std::slice::from_ref(&source), &[]);
+        let found = format!("{}\n\n{found}", if is_usable { "usable" } else { "rejected" });
         let golden = path.with_extension("txt");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&golden, &told).expect("writable");
+            fs::write(&golden, &found).expect("writable");
         }
-        let wanted = fs::read_to_string(&golden).unwrap_or_default();
-        if told != wanted {
-            wrong.push(format!("{}\n--- wanted\n{wanted}\n--- told\n{told}", source.name));
+        let expected = fs::read_to_string(&golden).unwrap_or_default();
+        if found != expected {
+            wrong.push(format!("{}\n--- expected\n{expected}\n--- found\n{found}", source.name));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
@@ -79,7 +79,7 @@ fn shipped_models_have_titles_in_two_languages() {
 }
 
 #[test]
-fn a_parameter_can_be_given_from_outside() {
+fn a_parameter_can_be_overridden() {
     let retention = shipped("retention").expect("shipped");
     let hash = |value: &str| {
         let given =
@@ -94,7 +94,7 @@ fn a_parameter_can_be_given_from_outside() {
 }
 
 #[test]
-fn a_parameter_that_is_not_there_is_told() {
+fn an_unknown_parameter_is_reported() {
     let retention = shipped("retention").expect("shipped");
     let given = |model: &str, parameter: &str, value: &str| Override {
         model: model.to_owned(),
@@ -106,17 +106,17 @@ fn a_parameter_that_is_not_there_is_told() {
         given("retention", "risk_aftr", "1"),
         given("retention", "risk_after", "60"),
     ];
-    let (is_usable, told) = report(&[retention], &overrides);
+    let (is_usable, found) = report(&[retention], &overrides);
     assert!(!is_usable);
     for part in
         ["unknown model `retentoin`", "no parameter `risk_aftr`", "the value `60` for parameter `retention.risk_after`"]
     {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(found.contains(part), "{part}: {found}");
     }
 }
 
 #[test]
-fn the_same_fact_of_several_models_is_kept_once() {
+fn models_share_equal_facts() {
     let models: Vec<ModelSource> = shipped_names().iter().filter_map(|name| shipped(name)).collect();
     let (all, _) = load(&models, &shipped_catalogue(), &[]).expect("no problems");
     let mut ids: Vec<_> = all.layout.definitions.iter().map(|fact| fact.id).collect();
@@ -124,7 +124,7 @@ fn the_same_fact_of_several_models_is_kept_once() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), count);
-    // A fact is the same whichever models stand beside.
+    // The identity of a fact does not depend on the other models.
     for model in models {
         let (alone, _) = load(&[model], &shipped_catalogue(), &[]).expect("no problems");
         for fact in &alone.layout.definitions {
@@ -136,7 +136,7 @@ fn the_same_fact_of_several_models_is_kept_once() {
 }
 
 #[test]
-fn a_problem_of_one_file_does_not_hide_those_of_another() {
+fn problems_of_one_file_do_not_hide_those_of_another() {
     let source = |name: &str, text: &str| ModelSource { name: name.to_owned(), text: text.to_owned() };
     let one = source("one.yaml", "model: one\njourney: [a]\nstages: [{stage: a, when: has(first(nothing_known))}]\n");
     let two = source("two.yaml", "model: two\njourney: [b]\nstages: [{stage: b, when: has(first(anything))}]\n");
@@ -146,7 +146,7 @@ fn a_problem_of_one_file_does_not_hide_those_of_another() {
     assert_eq!(files, [0, 1]);
 }
 
-/// The codes of what is wrong with the model in `text`.
+/// Returns the codes of all problems of the model in `text`.
 fn codes(text: &str) -> Vec<&'static str> {
     let source = ModelSource { name: "model.yaml".to_owned(), text: text.to_owned() };
     match load(&[source], &shipped_catalogue(), &[]) {
@@ -155,7 +155,7 @@ fn codes(text: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn every_limit_holds_at_its_edge() {
+fn every_limit_is_exact() {
     let list = |count: usize, item: &dyn Fn(usize) -> String| (0..count).map(item).collect::<Vec<_>>().join("\n");
     let milestones = |count| list(count, &|i| format!("  - {{milestone: m{i}, when: count(any) >= {}}}", i + 1));
     assert_eq!(codes(&format!("model: m\nmilestones:\n{}\n", milestones(64))), [""; 0]);
@@ -179,7 +179,7 @@ fn every_limit_holds_at_its_edge() {
 }
 
 #[test]
-fn a_touchpoint_stands_in_the_groups_that_are_read() {
+fn a_touchpoint_belongs_to_the_groups_that_are_read() {
     let text =
         "model: m\nsignals:\n  - {signal: s, when: has(first(any)) || has(first(interest)) || has(last(promoter))}\n";
     let source = ModelSource { name: "m.yaml".to_owned(), text: text.to_owned() };
@@ -193,17 +193,17 @@ fn a_touchpoint_stands_in_the_groups_that_are_read() {
     assert_eq!(groups("email_opened"), ["any"]);
     assert_eq!(groups("feedback_given"), ["any", "promoter"]);
     assert_eq!(groups("never_heard_of"), ["any"]);
-    // A type that bears the name of a group is an unknown one.
+    // A type with the name of a group is an unknown type.
     assert_eq!(groups("interest"), ["any"]);
     assert_eq!(groups("any"), ["any"]);
-    // Nothing else is kept.
+    // Unread facts and properties are not kept.
     assert_eq!(set.layout.definitions.len(), 3);
     let properties: Vec<&str> = set.vocabulary.properties.iter().map(|property| property.name.as_ref()).collect();
     assert_eq!(properties, ["scale", "score"]);
 }
 
 #[test]
-fn words_that_mean_something_else_cannot_be_names() {
+fn reserved_words_cannot_be_names() {
     assert_eq!(
         codes("model: m\ntypes: {interest: }\nsignals: [{signal: s, when: has(first(any))}]\n"),
         ["duplicate-name"]
@@ -219,7 +219,7 @@ fn words_that_mean_something_else_cannot_be_names() {
 }
 
 #[test]
-fn a_type_of_ones_own_can_be_declared_and_read() {
+fn a_model_can_declare_its_own_types() {
     let text = "\
 model: m
 types:
@@ -236,7 +236,7 @@ signals:
         let source = ModelSource { name: "m.yaml".to_owned(), text: text.to_owned() };
         load(&[source], &shipped_catalogue(), &[]).expect("no problems").0
     };
-    // Another threshold in the group's condition is another fact.
+    // A different threshold in the condition of the group makes a different fact.
     let (eight, nine) = (load_text(text), load_text(&text.replace("least: 8", "least: 9")));
     assert_ne!(eight.layout.definitions[0].id, nine.layout.definitions[0].id);
     assert_eq!(eight.layout.definitions[1].id, nine.layout.definitions[1].id);

@@ -1,17 +1,17 @@
-//! The program as a user runs it: exit codes, help, and output for scripts.
+//! Runs the binary as a user does: exit codes, help texts, error messages.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// What a run of the program left behind.
+/// Result of a run of the binary.
 pub(crate) struct Run {
     pub(crate) code: i32,
     pub(crate) output: String,
     pub(crate) errors: String,
 }
 
-/// Runs the program in `directory` with `input` on standard input.
+/// Runs the binary in `directory` with `input` on standard input.
 pub(crate) fn lifecycle(directory: &Path, arguments: &[&str], input: &[u8]) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
         .args(arguments)
@@ -24,7 +24,7 @@ pub(crate) fn lifecycle(directory: &Path, arguments: &[&str], input: &[u8]) -> R
         .expect("the program starts");
     let mut stdin = child.stdin.take().expect("standard input is piped");
     let input = input.to_owned();
-    // The program may refuse its arguments and be gone before it has read anything.
+    // The binary may reject its arguments and exit before it reads the input.
     let writer = std::thread::spawn(move || stdin.write_all(&input).is_ok());
     let Output { status, stdout, stderr } = child.wait_with_output().expect("the program ends");
     writer.join().expect("input is written");
@@ -40,23 +40,23 @@ fn run(arguments: &[&str]) -> Run {
 }
 
 #[test]
-fn without_a_command_help_is_printed_and_the_command_line_is_refused() {
+fn without_a_command_help_is_printed_and_the_exit_code_is_2() {
     let run = run(&[]);
     assert_eq!(run.code, 2);
     assert!(run.errors.contains("Usage: lifecycle <COMMAND>"), "{}", run.errors);
 }
 
 #[test]
-fn help_names_the_exit_codes_and_the_version_is_that_of_the_package() {
+fn help_lists_the_exit_codes_and_the_version_is_that_of_the_package() {
     let help = run(&["--help"]);
     assert_eq!(help.code, 0);
     for code in [
-        "0  done",
-        "1  done, and problems",
+        "0  success",
+        "1  completed, but problems",
         "2  the command line",
-        "3  run, topics, doctor, generate, top: the cluster",
+        "3  run, topics, doctor, generate, top: Kafka",
         "4  run: stopped",
-        "5  run: did not",
+        "5  run: missed",
     ] {
         assert!(help.output.contains(code), "{code} is missing in {}", help.output);
     }
@@ -87,7 +87,7 @@ fn every_command_has_help_with_examples() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_used_ends_with_2() {
+fn an_invalid_configuration_exits_with_2() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("lifecycle.yaml"), "workres: 2\n").unwrap();
     let run = lifecycle(directory.path(), &["config", "check", "--config", "lifecycle.yaml"], b"");
@@ -103,7 +103,7 @@ fn a_configuration_that_cannot_be_used_ends_with_2() {
 }
 
 #[test]
-fn the_demo_shows_transitions_and_ends_in_order() {
+fn the_demo_shows_transitions_and_shuts_down_gracefully() {
     let run = run(&["demo", "--seconds", "6", "--seed", "7"]);
     assert_eq!(run.code, 0, "{}", run.errors);
     for shown in ["became_interested", " touchpoints/s", "became_aware  "] {
@@ -113,8 +113,8 @@ fn the_demo_shows_transitions_and_ends_in_order() {
 }
 
 #[test]
-fn numbers_out_of_their_limits_are_told_the_limits() {
-    for (arguments, told) in [
+fn a_number_out_of_range_is_rejected_with_its_limits() {
+    for (arguments, expected) in [
         (&["demo", "--seconds", "-1"][..], "'-1' for '--seconds <N>': write a whole number from 1 to 86400"),
         (
             &["demo", "--days-per-second", "101"],
@@ -129,38 +129,38 @@ fn numbers_out_of_their_limits_are_told_the_limits() {
     ] {
         let run = run(arguments);
         assert_eq!(run.code, 2, "{arguments:?}");
-        assert!(run.errors.contains(told), "{arguments:?}: {}", run.errors);
+        assert!(run.errors.contains(expected), "{arguments:?}: {}", run.errors);
     }
 }
 
 #[test]
-fn the_demo_says_what_its_broker_is_for() {
+fn the_help_of_the_demo_states_the_limits_of_its_broker() {
     let help = run(&["demo", "--help"]).output;
     assert!(help.contains("is for consuming only"), "{help}");
 }
 
 #[test]
-fn without_a_file_it_is_told_what_was_looked_for() {
+fn without_a_configuration_file_the_error_says_how_to_provide_one() {
     for command in [&["config", "show"][..], &["config", "check"], &["doctor"], &["run"], &["topics", "--verify"]] {
         let run = run(command);
         assert_eq!((run.code, run.output.as_str()), (2, ""), "{command:?}");
-        let told = "`kafka.bootstrap_servers` is missing: no configuration file is named and LIFECYCLE_KAFKA_BOOTSTRAP_SERVERS is not \
+        let expected = "`kafka.bootstrap_servers` is missing: there is no configuration file and LIFECYCLE_KAFKA_BOOTSTRAP_SERVERS is not \
                     set; name a file with --config FILE or LIFECYCLE_CONFIG, or set the variable";
-        assert_eq!(run.errors.trim_end(), told, "{command:?}");
+        assert_eq!(run.errors.trim_end(), expected, "{command:?}");
     }
 }
 
-/// An address where nobody listens.
-fn nobody() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+/// Returns an address on which no process listens.
+fn unused_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("the loopback interface exists");
     listener.local_addr().expect("it is bound").to_string()
 }
 
 #[test]
-fn models_that_cannot_be_used_are_told_by_whatever_looks_at_the_configuration() {
+fn invalid_models_are_reported_by_every_command_that_reads_the_configuration() {
     let directory = tempfile::tempdir().unwrap();
     let configuration =
-        format!("kafka: {{bootstrap_servers: '{}', instance_id: a}}\nmodels: [./mine.yaml]\n", nobody());
+        format!("kafka: {{bootstrap_servers: '{}', instance_id: a}}\nmodels: [./mine.yaml]\n", unused_address());
     std::fs::write(directory.path().join("lifecycle.yaml"), configuration).unwrap();
     std::fs::write(directory.path().join("mine.yaml"), "model: mine\nversion: 1\nstagez: []\n").unwrap();
     for command in [&["config", "show"][..], &["config", "check"], &["doctor"], &["run"]] {
@@ -172,55 +172,60 @@ fn models_that_cannot_be_used_are_told_by_whatever_looks_at_the_configuration() 
 }
 
 #[test]
-fn an_http_address_that_is_taken_is_told_with_what_to_do() {
+fn an_http_address_in_use_is_reported_with_advice() {
     let directory = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let configuration =
-        format!("kafka: {{bootstrap_servers: '{}', instance_id: a}}\nhttp: {{listen: '{address}'}}\n", nobody());
+    let configuration = format!(
+        "kafka: {{bootstrap_servers: '{}', instance_id: a}}\nhttp: {{listen: '{address}'}}\n",
+        unused_address()
+    );
     std::fs::write(directory.path().join("lifecycle.yaml"), configuration).unwrap();
     let run = lifecycle(directory.path(), &["run", "--config", "lifecycle.yaml"], b"");
     assert_eq!(run.code, 3, "{}", run.errors);
-    let told = "set http.listen (or LIFECYCLE_HTTP_LISTEN) to another port, or stop what listens there";
-    assert!(run.errors.contains(&address.to_string()) && run.errors.contains(told), "{}", run.errors);
+    let expected = "set http.listen (or LIFECYCLE_HTTP_LISTEN) to another port, or stop the program that listens on it";
+    assert!(run.errors.contains(&address.to_string()) && run.errors.contains(expected), "{}", run.errors);
 }
 
 #[test]
-fn a_broker_that_does_not_answer_is_named_first_with_the_cause_and_what_to_do() {
+fn an_unreachable_broker_is_reported_first_with_cause_and_advice() {
     let directory = tempfile::tempdir().unwrap();
-    let broker = nobody();
+    let broker = unused_address();
     let configuration = format!("kafka: {{bootstrap_servers: '{broker}', instance_id: a}}\n");
     std::fs::write(directory.path().join("lifecycle.yaml"), configuration).unwrap();
-    let told = format!("{broker} does not answer: connection refused; see that Kafka runs there");
-    let refuse = |arguments: &[&str]| {
+    let expected = format!("{broker} does not answer: connection refused; check that Kafka is running there");
+    let fails = |arguments: &[&str]| {
         let run = lifecycle(directory.path(), arguments, b"");
         assert_eq!(run.code, 3, "{arguments:?}: {}", run.errors);
-        let begin = format!("lifecycle {}: {told}", arguments[0]);
+        let begin = format!("lifecycle {}: {expected}", arguments[0]);
         assert!(run.errors.lines().any(|line| line.starts_with(&begin)), "{arguments:?}: {}", run.errors);
         run.output
     };
     let run = lifecycle(directory.path(), &["topics", "--config", "lifecycle.yaml"], b"");
     assert!(
-        run.code == 2 && run.errors.contains("--create makes") && run.errors.contains("--verify looks"),
+        run.code == 2 && run.errors.contains("--create creates") && run.errors.contains("--verify verifies"),
         "{}",
         run.errors
     );
-    assert_eq!(refuse(&["topics", "--verify", "--config", "lifecycle.yaml"]), "");
-    assert_eq!(refuse(&["generate", "--bootstrap-servers", &broker]), "");
-    assert_eq!(refuse(&["doctor", "--config", "lifecycle.yaml"]), "");
-    let report = refuse(&["doctor", "--config", "lifecycle.yaml", "--format", "json"]);
+    assert_eq!(fails(&["topics", "--verify", "--config", "lifecycle.yaml"]), "");
+    assert_eq!(fails(&["generate", "--bootstrap-servers", &broker]), "");
+    assert_eq!(fails(&["doctor", "--config", "lifecycle.yaml"]), "");
+    let report = fails(&["doctor", "--config", "lifecycle.yaml", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     let checks = report["checks"].as_array().unwrap();
     assert_eq!((checks.len(), &report["counts"]["problem"]), (1, &1.into()));
     assert_eq!((&checks[0]["verdict"], &checks[0]["about"]), (&"problem".into(), &"brokers".into()));
-    assert_eq!((&checks[0]["place"], &checks[0]["what"]), (&broker.as_str().into(), &told.split("; ").next().into()));
-    assert!(checks[0]["to_do"].as_str().unwrap().starts_with("see that Kafka runs there"), "{report}");
+    assert_eq!(
+        (&checks[0]["place"], &checks[0]["what"]),
+        (&broker.as_str().into(), &expected.split("; ").next().into())
+    );
+    assert!(checks[0]["to_do"].as_str().unwrap().starts_with("check that Kafka is running there"), "{report}");
 }
 
-/// Where the device that is always full exists.
+/// Uses `/dev/full`, which exists only on Linux.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_told_and_ends_with_2() {
+fn a_full_disk_is_reported_and_exits_with_2() {
     for arguments in [
         &["eval", "1 + 1"][..],
         &["schema", "models"],
@@ -239,7 +244,7 @@ fn a_full_disk_is_told_and_ends_with_2() {
 
 #[cfg(unix)]
 #[test]
-fn a_model_that_never_ends_is_refused() {
+fn an_endless_model_file_is_rejected() {
     for arguments in [&["check", "/dev/zero"][..], &["check", "--catalogue", "/dev/zero", "retention"]] {
         let run = run(arguments);
         assert_eq!(run.code, 2);
@@ -248,7 +253,7 @@ fn a_model_that_never_ends_is_refused() {
 }
 
 #[test]
-fn a_configuration_is_checked_for_all_that_would_keep_the_service_from_starting() {
+fn config_check_finds_every_problem_that_prevents_the_service_from_starting() {
     let directory = tempfile::tempdir().unwrap();
     let configuration = "kafka: {bootstrap_servers: 'localhost:9092', instance_id: a, client: {no.such.setting: 1}}\n\
                          http: {listen: '0.0.0.0:80', token_file: nowhere}\nlog: {level: inof}\nmodels: [retentoin]\n";
@@ -256,7 +261,7 @@ fn a_configuration_is_checked_for_all_that_would_keep_the_service_from_starting(
     let run = lifecycle(directory.path(), &["config", "check", "--config", "lifecycle.yaml"], b"");
     assert_eq!(run.code, 2);
     for problem in [
-        "log.level: `inof` is no level",
+        "log.level: `inof` is not a level",
         "No such configuration property: \"no.such.setting\"",
         "http.token_file: nowhere cannot be read",
         "no shipped model is called `retentoin`",
@@ -267,10 +272,10 @@ fn a_configuration_is_checked_for_all_that_would_keep_the_service_from_starting(
     assert_eq!(started.code, 2, "{}", started.errors);
 }
 
-/// What the shell hands over need not be text.
+/// Environment variables need not be UTF-8.
 #[cfg(unix)]
 #[test]
-fn a_variable_that_is_no_text_is_refused() {
+fn a_non_utf8_variable_is_rejected() {
     use std::os::unix::ffi::OsStrExt;
     let run = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
         .args(["config", "check"])
@@ -285,12 +290,13 @@ fn a_variable_that_is_no_text_is_refused() {
 }
 
 #[test]
-fn what_is_no_yaml_is_told_without_the_words_of_programmers() {
+fn yaml_errors_have_a_position_and_no_internal_names() {
     let directory = tempfile::tempdir().unwrap();
-    for (text, told) in [("a: 1\na: 2\n", ":2:1: duplicate mapping key: a\n"), ("a: 1\n---\na: 1\n", ":3:1: multiple")]
+    for (text, expected) in
+        [("a: 1\na: 2\n", ":2:1: duplicate mapping key: a\n"), ("a: 1\n---\na: 1\n", ":3:1: multiple")]
     {
         std::fs::write(directory.path().join("lifecycle.yaml"), text).unwrap();
         let run = lifecycle(directory.path(), &["config", "check", "--config", "lifecycle.yaml"], b"");
-        assert!(run.errors.contains(told) && !run.errors.contains("from_str"), "{}", run.errors);
+        assert!(run.errors.contains(expected) && !run.errors.contains("from_str"), "{}", run.errors);
     }
 }

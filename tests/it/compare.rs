@@ -1,4 +1,4 @@
-//! `lifecycle replay --compare`: what an edit of a model does to the customers of a file.
+//! Tests of `lifecycle replay --compare`: the effects of a change to a model on the customers of a file.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::cli::{Run, lifecycle};
 
-/// Anna orders once, ben twice, carl only looks.
+/// Anna orders once, ben orders twice, carl only views a page.
 const TOUCHPOINTS: &str = r#"{"event_id":"e1","customer_id":"anna","type":"order_completed","occurred_at":"2026-01-01T08:00:00Z","amount":10}
 {"event_id":"e2","customer_id":"ben","type":"order_completed","occurred_at":"2026-01-02T08:00:00Z","amount":10}
 {"event_id":"e3","customer_id":"ben","type":"order_completed","occurred_at":"2026-01-03T08:00:00Z","amount":10}
@@ -29,7 +29,7 @@ milestones:
   - {milestone: first, when: orders.count >= 1}
 ";
 
-/// Visitors have a stage, regulars need three orders, a milestone is new.
+/// Adds a stage for visitors and a milestone, and requires three orders for the stage `regular`.
 const NEW: &str = "
 model: buyers
 version: 2
@@ -57,7 +57,7 @@ fn compare(old: &str, new: &str, arguments: &[&str]) -> Run {
 }
 
 #[test]
-fn a_comparison_tells_who_stands_elsewhere_and_what_is_published_at_once() {
+fn a_comparison_reports_moved_customers_and_the_transitions_at_deployment() {
     let run = compare(OLD, NEW, &["--format", "json"]);
     assert_eq!((run.code, run.errors.as_str()), (0, ""));
     let found: Value = serde_json::from_str(&run.output).unwrap();
@@ -71,7 +71,7 @@ fn a_comparison_tells_who_stands_elsewhere_and_what_is_published_at_once() {
     );
     assert_eq!((&found["customers"], &found["touchpoints"], &found["moved"]), (&json!(3), &json!(4), &json!(2)));
     assert_eq!(found["milestones"], json!({"second": 1}));
-    // Visits have not been counted so far: carl has no stage at once, but would have had one.
+    // The old model does not count visits, so carl has no stage after the migration, but has one after a full replay.
     assert_eq!(found["at_once"], json!({"stage became_buyer": 1, "milestone second": 1}));
     assert_eq!(found["elsewhere"], 1);
     let kinds: Vec<&str> =
@@ -85,19 +85,19 @@ fn the_text_has_a_matrix_of_the_stages() {
     let expected = "\
 buyers version 1 -> buyers version 2: 4 touchpoints of 3 customers, up to 2026-01-04 08:00
 
-old, down; new, across   visitor     buyer
-no stage                       1         -
-buyer                          -         1
-regular                        -         1
-2 of 3 customers stand in another stage
+rows: old, columns: new   visitor     buyer
+no stage                        1         -
+buyer                           -         1
+regular                         -         1
+2 of 3 customers are in a different stage
 
-milestone second: 1 customers have reached it who had not
+milestone second: newly reached by 1 customers
 
-put in the place of the old model now, with what that one knew of its customers:
-  silently, unless `publish.reconciled` is set:
+if the new model replaced the old one now and started from its state:
+  transitions at deployment, published only if `publish.reconciled` is set:
     milestone second: 1
     stage became_buyer: 1
-  1 customers stand elsewhere than if it had run from the beginning
+  1 customers are in a different stage than if the new model had run from the beginning
 ";
     assert!(run.output.starts_with(expected), "{}", run.output);
 }
@@ -106,7 +106,11 @@ put in the place of the old model now, with what that one knew of its customers:
 fn a_model_compared_with_itself_changes_nothing() {
     let run = compare(OLD, OLD, &[]);
     assert_eq!(run.code, 0);
-    for line in ["0 of 3 customers stand in another stage", "nothing changes at once", "0 customers stand elsewhere"] {
+    for line in [
+        "0 of 3 customers are in a different stage",
+        "no transitions at deployment",
+        "0 customers are in a different stage",
+    ] {
         assert!(run.output.contains(line), "{line}: {}", run.output);
     }
     let until = compare(OLD, OLD, &["--format", "json", "--until", "2026-01-02T00:00:00Z"]);
@@ -115,7 +119,7 @@ fn a_model_compared_with_itself_changes_nothing() {
 }
 
 #[test]
-fn a_comparison_has_no_transitions_to_choose_from() {
+fn a_comparison_cannot_be_combined_with_options_of_a_replay() {
     let arguments = ["replay", "--compare", "retention", "retention", "--model", "retention", "-"];
     assert_eq!(lifecycle(Path::new("."), &arguments, b"").code, 2);
     assert_eq!(lifecycle(Path::new("."), &["replay", "--format", "json", "-"], b"").code, 2);

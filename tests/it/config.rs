@@ -1,23 +1,23 @@
-//! The configuration: the file, the environment over it, and every problem with its place.
+//! Tests of the configuration: the file, overrides from the environment, and all problems with their locations.
 
 use std::path::Path;
 
 use lifecycle_processor::config::{ClockSource, Config, KEYS, reference};
 
-const SMALLEST: &str = "kafka: {bootstrap_servers: 'localhost:9092', instance_id: a}\n";
+const MINIMAL: &str = "kafka: {bootstrap_servers: 'localhost:9092', instance_id: a}\n";
 
 fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
     let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
-    Config::parse(text, Path::new("lifecycle.yaml"), variables).map_err(|refused| refused.to_string())
+    Config::parse(text, Path::new("lifecycle.yaml"), variables).map_err(|error| error.to_string())
 }
 
 fn problems(text: &str, variables: &[(&str, &str)]) -> String {
-    parse(text, variables).expect_err("the configuration is refused")
+    parse(text, variables).expect_err("the configuration is invalid")
 }
 
 #[test]
-fn the_bootstrap_servers_are_all_that_has_to_be_set() {
-    let config = parse(SMALLEST, &[]).unwrap();
+fn only_the_bootstrap_servers_are_required() {
+    let config = parse(MINIMAL, &[]).unwrap();
     assert_eq!(config.topics.replay, "lifecycle.transitions.replay");
     assert_eq!(config.clock.source, ClockSource::Wall);
     assert_eq!(config.touchpoint_bytes_max, 1 << 20);
@@ -32,15 +32,14 @@ fn the_bootstrap_servers_are_all_that_has_to_be_set() {
 fn the_environment_alone_is_enough_and_overrides_the_file() {
     let config = parse("", &[("LIFECYCLE_KAFKA_BOOTSTRAP_SERVERS", "kafka:9092"), ("UNRELATED", "x")]).unwrap();
     assert_eq!(config.kafka.bootstrap_servers, "kafka:9092");
-    let config =
-        parse(SMALLEST, &[("LIFECYCLE_WORKERS", "3"), ("LIFECYCLE_MODELS", "retention, ./mine.yaml")]).unwrap();
+    let config = parse(MINIMAL, &[("LIFECYCLE_WORKERS", "3"), ("LIFECYCLE_MODELS", "retention, ./mine.yaml")]).unwrap();
     assert_eq!(config.workers, 3);
     assert_eq!(config.models.names, ["retention", "./mine.yaml"]);
 }
 
 #[test]
-fn every_problem_is_told_at_once_with_its_place() {
-    let text = format!("{SMALLEST}workers: none\nclock:\n  lateness: soon\n  latenes: 1m\n");
+fn all_problems_are_reported_at_once_with_their_locations() {
+    let text = format!("{MINIMAL}workers: none\nclock:\n  lateness: soon\n  latenes: 1m\n");
     let problems = problems(&text, &[("LIFECYCLE_CURRENCY", "euro"), ("LIFECYCLE_WORKER", "1")]);
     let expected = [
         "LIFECYCLE_CURRENCY: `currency`: write three capital letters, such as EUR",
@@ -53,19 +52,19 @@ fn every_problem_is_told_at_once_with_its_place() {
 }
 
 #[test]
-fn text_that_is_no_yaml_is_refused_with_line_and_column() {
+fn invalid_yaml_is_rejected_with_line_and_column() {
     let problems = problems("kafka:\n  bootstrap_servers: [a\nworkers: 1\n", &[]);
     assert!(problems.starts_with("lifecycle.yaml:"), "{problems}");
-    let problems = problems_of_twice();
+    let problems = problems_of_a_duplicate_key();
     assert!(problems.contains("lifecycle.yaml:2:1"), "{problems}");
 }
 
-fn problems_of_twice() -> String {
+fn problems_of_a_duplicate_key() -> String {
     problems("workers: 1\nworkers: 2\n", &[])
 }
 
 #[test]
-fn settings_of_the_client_that_the_service_owns_are_refused_with_the_reason() {
+fn client_settings_that_the_service_sets_are_rejected_with_the_reason() {
     let text =
         "kafka:\n  bootstrap_servers: a\n  client:\n    isolation.level: read_uncommitted\n    client.rack: r1\n";
     let problems = problems(text, &[("LIFECYCLE_KAFKA_CLIENT_ENABLE_IDEMPOTENCE", "false")]);
@@ -84,7 +83,7 @@ fn settings_of_the_client_that_the_service_owns_are_refused_with_the_reason() {
 #[test]
 fn secrets_come_from_files_or_the_environment_and_are_never_shown() {
     let problems = problems("kafka: {bootstrap_servers: a, client: {sasl.password: hunter2}}", &[]);
-    assert!(problems.contains("a secret does not belong in this file"), "{problems}");
+    assert!(problems.contains("a secret must not be written in this file"), "{problems}");
     assert!(problems.contains("LIFECYCLE_KAFKA_CLIENT_SASL_PASSWORD") && !problems.contains("hunter2"), "{problems}");
 
     let directory = tempfile::tempdir().unwrap();
@@ -109,29 +108,29 @@ fn a_secret_file_that_is_missing_is_named() {
 
 #[test]
 fn parameters_of_models_are_overrides() {
-    let config = parse(&format!("{SMALLEST}parameters: {{retention: {{risk_after: days(60)}}}}\n"), &[]).unwrap();
+    let config = parse(&format!("{MINIMAL}parameters: {{retention: {{risk_after: days(60)}}}}\n"), &[]).unwrap();
     let parameter = &config.models.overrides[0];
     assert_eq!((&*parameter.model, &*parameter.parameter, &*parameter.value), ("retention", "risk_after", "days(60)"));
 }
 
 #[test]
-fn one_topic_cannot_be_two_except_for_old_news() {
-    let text = format!("{SMALLEST}topics: {{transitions: t, changelog: t}}\n");
-    assert!(problems(&text, &[]).contains("`t` is topics.transitions already"));
-    assert!(parse(&format!("{SMALLEST}topics: {{transitions: t, replay: t}}\n"), &[]).is_ok());
-    assert!(problems(&format!("{SMALLEST}topics: {{touchpoints: a b}}\n"), &[]).contains("write a topic name"));
+fn topics_must_differ_except_for_replayed_transitions() {
+    let text = format!("{MINIMAL}topics: {{transitions: t, changelog: t}}\n");
+    assert!(problems(&text, &[]).contains("`t` is already used by topics.transitions"));
+    assert!(parse(&format!("{MINIMAL}topics: {{transitions: t, replay: t}}\n"), &[]).is_ok());
+    assert!(problems(&format!("{MINIMAL}topics: {{touchpoints: a b}}\n"), &[]).contains("write a topic name"));
 }
 
 #[test]
-fn an_address_that_others_reach_needs_a_token() {
+fn an_address_other_than_loopback_requires_a_token() {
     let listen = "http: {listen: '0.0.0.0:8080'}\n";
-    assert!(problems(&format!("{SMALLEST}{listen}"), &[]).contains("set http.token_file"));
-    assert!(parse(&format!("{SMALLEST}{listen}"), &[("LIFECYCLE_HTTP_TOKEN_FILE", "/run/token")]).is_ok());
+    assert!(problems(&format!("{MINIMAL}{listen}"), &[]).contains("set http.token_file"));
+    assert!(parse(&format!("{MINIMAL}{listen}"), &[("LIFECYCLE_HTTP_TOKEN_FILE", "/run/token")]).is_ok());
 }
 
 #[test]
-fn what_holds_is_shown_with_who_set_it() {
-    let shown = parse(&format!("{SMALLEST}workers: 2\n"), &[("LIFECYCLE_CURRENCY", "EUR")]).unwrap().show();
+fn effective_values_are_shown_with_their_origin() {
+    let shown = parse(&format!("{MINIMAL}workers: 2\n"), &[("LIFECYCLE_CURRENCY", "EUR")]).unwrap().show();
     let line = |key: &str| shown.lines().find(|line| line.starts_with(key)).unwrap_or_default().to_owned();
     assert!(line("workers: 2 ").ends_with("# line 2"), "{shown}");
     assert!(line("currency: EUR ").ends_with("# LIFECYCLE_CURRENCY"), "{shown}");
@@ -139,11 +138,15 @@ fn what_holds_is_shown_with_who_set_it() {
 }
 
 #[test]
-fn the_document_holds_the_table_of_all_keys() {
+fn the_document_contains_the_table_of_all_keys() {
     let document = include_str!("../../docs/configuration.md");
     let table: Vec<_> = document.lines().filter(|line| line.starts_with('|')).collect();
     let expected = reference();
-    assert_eq!(table, expected.lines().collect::<Vec<_>>(), "put the output of `lifecycle config reference` there");
+    assert_eq!(
+        table,
+        expected.lines().collect::<Vec<_>>(),
+        "replace the table with the output of `lifecycle config reference`"
+    );
     assert_eq!(table.len(), KEYS.len() + 2);
 }
 
@@ -164,8 +167,8 @@ fn every_key_can_be_set_from_the_environment() {
         "http.listen" | "http.advertise" => "127.0.0.1:9090",
         "log.format" => "json",
         "log.level" => "warn",
-        other if key_form(other) == "duration" => "2m",
-        other if key_form(other) == "size" => "32MiB",
+        other if key_syntax(other) == "duration" => "2m",
+        other if key_syntax(other) == "size" => "32MiB",
         _ => "a-name",
     };
     let mut variables: Vec<_> = KEYS
@@ -174,7 +177,7 @@ fn every_key_can_be_set_from_the_environment() {
         .map(|key| (key.variable(), sample(key.path).to_owned()))
         .collect();
     for (variable, value) in &mut variables {
-        // No topic may be another's.
+        // All topics must differ.
         if variable.starts_with("LIFECYCLE_TOPICS_") {
             value.push_str(&variable.to_lowercase());
         }
@@ -190,20 +193,20 @@ fn every_key_can_be_set_from_the_environment() {
     assert_eq!((config.workers, config.state_bytes_max), (3, 32 << 20));
 }
 
-fn key_form(path: &str) -> &'static str {
-    KEYS.iter().find(|key| key.path == path).map_or("", |key| key.form)
+fn key_syntax(path: &str) -> &'static str {
+    KEYS.iter().find(|key| key.path == path).map_or("", |key| key.syntax)
 }
 
 #[test]
-fn parameters_that_are_no_mapping_are_refused_where_they_stand() {
-    let told = "`parameters`: write a mapping of mappings, such as {retention: {risk_after: days(60)}}";
+fn parameters_that_are_not_a_mapping_are_rejected_with_their_location() {
+    let expected = "`parameters`: write a mapping of mappings, such as {retention: {risk_after: days(60)}}";
     for (text, variables) in [
         ("parameters: 5\n", vec![]),
         ("parameters: {retention: 5}\n", vec![]),
         ("", vec![("LIFECYCLE_PARAMETERS", "retention=5")]),
     ] {
-        let problems = problems(&format!("{SMALLEST}{text}"), &variables);
-        assert!(problems.contains(told), "{problems}");
+        let problems = problems(&format!("{MINIMAL}{text}"), &variables);
+        assert!(problems.contains(expected), "{problems}");
         assert!(
             problems.starts_with(if text.is_empty() { "LIFECYCLE_PARAMETERS" } else { "lifecycle.yaml:2:" }),
             "{problems}"
@@ -212,7 +215,7 @@ fn parameters_that_are_no_mapping_are_refused_where_they_stand() {
 }
 
 #[test]
-fn a_value_where_keys_belong_asks_for_a_mapping() {
+fn a_value_in_place_of_a_mapping_is_rejected() {
     let problems = problems("kafka: 5\nclock: [wall]\nworkerz: 4\n", &[]);
     let expected = [
         "lifecycle.yaml: `kafka.bootstrap_servers` is missing: set it, or LIFECYCLE_KAFKA_BOOTSTRAP_SERVERS",
@@ -224,8 +227,8 @@ fn a_value_where_keys_belong_asks_for_a_mapping() {
 }
 
 #[test]
-fn values_that_make_no_sense_are_refused_with_those_that_do() {
-    for (text, told) in [
+fn invalid_values_are_rejected_with_what_is_expected() {
+    for (text, expected) in [
         ("state: {max_bytes: 5}", "`state.max_bytes`: write a size from 1MiB to 16TiB"),
         ("state: {max_bytes: lots}", "`state.max_bytes`: write a size, such as 512KiB"),
         ("touchpoints: {bytes_max: 10}", "`touchpoints.bytes_max`: write a size from 1KiB to 64MiB"),
@@ -240,13 +243,13 @@ fn values_that_make_no_sense_are_refused_with_those_that_do() {
         ("http: {listen: '127.0.0.1:99999'}", "`http.listen`: write an address and a port"),
         ("log: {format: xml}", "`log.format`: write text or json"),
     ] {
-        let problems = problems(&format!("{SMALLEST}{text}\n"), &[]);
-        assert!(problems.contains(told), "{text}: {problems}");
+        let problems = problems(&format!("{MINIMAL}{text}\n"), &[]);
+        assert!(problems.contains(expected), "{text}: {problems}");
         assert_eq!(problems.lines().count(), 1, "{problems}");
     }
     for servers in ["kafka:port", "kafka:9092,,", "a b:9092", "kafka:0", ":9092"] {
         let problems = problems(&format!("kafka: {{bootstrap_servers: '{servers}', instance_id: a}}"), &[]);
-        assert!(problems.contains("write hosts and ports with commas"), "{servers}: {problems}");
+        assert!(problems.contains("write hosts and ports separated by commas"), "{servers}: {problems}");
     }
     for servers in ["kafka", "kafka:9092, other:9093", "[::1]:9092", "[::1]", "SASL_SSL://kafka:9093"] {
         assert!(parse(&format!("kafka: {{bootstrap_servers: '{servers}', instance_id: a}}"), &[]).is_ok(), "{servers}");

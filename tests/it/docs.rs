@@ -1,4 +1,4 @@
-//! The documents' tables are those of the program.
+//! Checks that the tables of metrics, commands and routes in docs/, and docs/openapi.json, match the program.
 
 use std::path::Path;
 
@@ -12,35 +12,35 @@ fn table(document: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_document_of_metrics_holds_the_table_of_all_metrics() {
+fn docs_metrics_has_the_table_of_all_metrics() {
     let reference = catalogue::reference();
     let expected: Vec<_> = reference.lines().collect();
-    assert_eq!(table(include_str!("../../docs/metrics.md")), expected, "docs/metrics.md should hold\n{reference}");
+    assert_eq!(table(include_str!("../../docs/metrics.md")), expected, "docs/metrics.md should contain\n{reference}");
 }
 
 #[test]
-fn the_document_of_commands_holds_the_help() {
+fn docs_commands_has_the_help_text() {
     let help = lifecycle(Path::new("."), &["--help"], b"").output;
-    let (_, help) = help.split_once("\n\n").expect("help begins with a sentence");
+    let (_, help) = help.split_once("\n\n").expect("the help starts with a sentence");
     let document = include_str!("../../docs/commands.md");
-    assert!(document.contains(help.trim_end()), "docs/commands.md should hold\n{help}");
+    assert!(document.contains(help.trim_end()), "docs/commands.md should contain\n{help}");
 }
 
 #[test]
-fn the_document_of_http_holds_the_table_of_all_routes() {
-    let rows = ROUTES.iter().map(|Route { path, about, .. }| format!("| `{path}` | {about} |"));
+fn docs_http_has_the_table_of_all_routes() {
+    let rows = ROUTES.iter().map(|Route { path, description, .. }| format!("| `{path}` | {description} |"));
     let expected: Vec<String> =
-        ["| path | answer |".to_owned(), "|---|---|".to_owned()].into_iter().chain(rows).collect();
+        ["| path | response |".to_owned(), "|---|---|".to_owned()].into_iter().chain(rows).collect();
     assert_eq!(
         table(include_str!("../../docs/http.md")),
         expected,
-        "docs/http.md should hold\n{}",
+        "docs/http.md should contain\n{}",
         expected.join("\n")
     );
 }
 
 #[test]
-fn the_openapi_document_is_that_of_the_program() {
+fn docs_openapi_matches_the_program() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
     let document = format!("{:#}\n", api::document());
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -49,6 +49,6 @@ fn the_openapi_document_is_that_of_the_program() {
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         committed == document,
-        "docs/openapi.json is another; UPDATE_GOLDEN=1 cargo test --test it docs writes it anew"
+        "docs/openapi.json is outdated; run `UPDATE_GOLDEN=1 cargo test --test it docs` to regenerate it"
     );
 }

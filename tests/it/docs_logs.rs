@@ -1,4 +1,4 @@
-//! Every line that the service logs at info or above stands in docs/logs.md, and no other.
+//! Checks that docs/logs.md explains every message that the service logs at info or above, and no other messages.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,32 +6,32 @@ use std::path::Path;
 
 const DOCUMENT: &str = include_str!("../../docs/logs.md");
 
-/// The sources of the program, without their tests.
+/// Collects the sources of the program, without their tests.
 fn sources(folder: &Path, texts: &mut Vec<String>) {
-    for entry in fs::read_dir(folder).expect("the sources are there") {
+    for entry in fs::read_dir(folder).expect("the source folder exists") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             sources(&path, texts);
         } else {
-            let text = fs::read_to_string(&path).expect("a source is text");
+            let text = fs::read_to_string(&path).expect("a source is UTF-8");
             texts.push(text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned());
         }
     }
 }
 
-/// The text of each call of `macro_name`: its last literal, which is the message.
+/// Returns the message of each call of `macro_name`: its last string literal.
 fn messages(source: &str, macro_name: &str) -> Vec<String> {
     let calls = source.split(macro_name).skip(1);
     calls.filter_map(|rest| literals(rest).pop()).map(|text| text.replace("{hint}", "")).collect()
 }
 
-/// The string literals up to the parenthesis that closes the call.
+/// Returns the string literals up to the parenthesis that closes the call.
 fn literals(call: &str) -> Vec<String> {
     let (mut found, mut current, mut depth) = (Vec::new(), None::<String>, 1);
     let mut letters = call.chars().peekable();
     while let Some(letter) = letters.next() {
         match (&mut current, letter) {
-            // A line that goes on in the next one.
+            // A backslash at the end of a line: the literal continues on the next line.
             (Some(_), '\\') if letters.peek() == Some(&'\n') => {
                 while letters.next_if(|next| next.is_whitespace()).is_some() {}
             }
@@ -51,18 +51,18 @@ fn literals(call: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_line_that_is_logged_is_explained_and_no_other() {
+fn the_document_explains_exactly_the_logged_messages() {
     let mut texts = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut texts);
     let macros = ["tracing::info!(", "tracing::warn!(", "tracing::error!("];
     let logged: BTreeSet<String> =
         texts.iter().flat_map(|text| macros.iter().flat_map(|name| messages(text, name))).collect();
-    // Those that only pass on what they are given.
+    // Messages that consist only of a variable have no fixed text to document.
     let logged: BTreeSet<_> = logged.into_iter().filter(|message| !message.starts_with('{')).collect();
     assert!(logged.len() > 30, "{logged:?}");
     let missing: Vec<_> = logged.iter().filter(|message| !DOCUMENT.contains(&format!("`{message}`"))).collect();
-    assert_eq!(missing, Vec::<&String>::new(), "docs/logs.md should explain them");
+    assert_eq!(missing, Vec::<&String>::new(), "docs/logs.md does not explain them");
     let explained = DOCUMENT.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     let gone: Vec<_> = explained.filter(|line| !line.starts_with("TOPIC") && !logged.contains(*line)).collect();
-    assert_eq!(gone, Vec::<&str>::new(), "docs/logs.md explains what nobody logs");
+    assert_eq!(gone, Vec::<&str>::new(), "docs/logs.md explains messages that are not logged");
 }

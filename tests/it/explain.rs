@@ -1,4 +1,4 @@
-//! `lifecycle explain`: what happened to one customer, why, and what silence will bring.
+//! Tests of `lifecycle explain`: the timeline of one customer, the reasons of transitions, and the forecast.
 
 use std::path::Path;
 
@@ -18,11 +18,11 @@ fn explain(arguments: &[&str]) -> Run {
 }
 
 #[test]
-fn the_story_of_a_customer_is_told_in_words() {
+fn a_customer_is_explained_as_text() {
     let run = explain(&["--customer", "anna", "--model", "retention"]);
     assert_eq!((run.code, run.errors.as_str()), (0, ""));
     let expected = "\
-What happened to anna (all times in UTC)
+Timeline of anna (all times in UTC)
   2026-01-01 08:00  order_completed order_id=o1 amount=39.9 USD
       retention: became_active (no stage to active, forward)
           because orders.count >= 1
@@ -36,7 +36,7 @@ What happened to anna (all times in UTC)
       retention: risk_cleared (at_risk to active, backward, late)
           because orders.count >= 1
           with orders.count = 2
-  2026-03-01 08:00  order_completed order_id=o3 amount=5 (a duplicate, which counts once)
+  2026-03-01 08:00  order_completed order_id=o3 amount=5 (duplicate, not counted again)
   2026-05-30 08:00  time passed
       retention: at_risk_of_churn (active to at_risk, forward)
           because orders.count >= 1 && (now >= orders.last + risk_after || unhappy)
@@ -45,16 +45,16 @@ What happened to anna (all times in UTC)
 
 As of 2026-06-10 08:00
   retention  at_risk since 2026-05-30 08:00
-  2 valid orders, revenue 44.9 USD, the last at 2026-03-01 08:00
-  next looked at 2026-08-28 08:00, in 79 days
+  2 valid orders, revenue 44.9 USD, last order at 2026-03-01 08:00
+  next wake-up at 2026-08-28 08:00, in 79 days
 
-If anna stays silent
+Forecast for anna without further touchpoints
   2026-08-28 08:00  time passed
       retention: churned (at_risk to churned, exit)
           because churned
           with orders.count = 2, orders.last = 2026-03-01 08:00 (180 days before), complained_at = none
           with scored_at = none, left_at = none
-  after that nothing is published any more
+  no further transitions
 ";
     assert_eq!(run.output, expected);
 }
@@ -64,33 +64,33 @@ fn the_transitions_are_those_of_a_replay_of_all_customers() {
     for until in ["2026-03-31T00:00:00Z", "2026-04-10T00:00:00Z", "2026-06-10T08:00:00Z", "2027-01-01T00:00:00Z"] {
         let run = explain(&["--customer", "anna", "--format", "json", "--until", until]);
         assert_eq!(run.code, 0, "{}", run.errors);
-        let story: Value = serde_json::from_str(&run.output).expect("an object");
-        let moments = story["timeline"].as_array().expect("a list");
-        let told: Vec<&Value> =
-            moments.iter().flat_map(|moment| moment["transitions"].as_array().expect("a list")).collect();
+        let explanation: Value = serde_json::from_str(&run.output).expect("an object");
+        let timeline = explanation["timeline"].as_array().expect("a list");
+        let explained: Vec<&Value> =
+            timeline.iter().flat_map(|entry| entry["transitions"].as_array().expect("a list")).collect();
         let replay = lifecycle(Path::new("."), &["replay", "--until", until, "-"], TOUCHPOINTS.as_bytes());
         let all: Vec<Value> = replay.output.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         let published: Vec<&Value> = all.iter().filter(|transition| transition["customer_id"] == "anna").collect();
-        let known = |transitions: &[&Value]| -> Vec<String> {
+        let ids = |transitions: &[&Value]| -> Vec<String> {
             transitions.iter().map(|transition| transition["transition_id"].to_string()).collect()
         };
-        assert_eq!(known(&told), known(&published), "{until}");
-        assert!(!told.is_empty());
+        assert_eq!(ids(&explained), ids(&published), "{until}");
+        assert!(!explained.is_empty());
     }
 }
 
 #[test]
-fn what_is_forecast_is_what_a_later_replay_publishes() {
-    let ids = |moments: &Value| -> Vec<String> {
-        let moments = moments.as_array().expect("a list").iter();
-        let transitions = moments.flat_map(|moment| moment["transitions"].as_array().expect("a list").clone());
+fn a_later_replay_publishes_the_forecast() {
+    let ids = |entries: &Value| -> Vec<String> {
+        let entries = entries.as_array().expect("a list").iter();
+        let transitions = entries.flat_map(|entry| entry["transitions"].as_array().expect("a list").clone());
         transitions.map(|transition| transition["transition_id"].to_string()).collect()
     };
-    let story = |until| -> Value {
+    let explanation = |until| -> Value {
         serde_json::from_str(&explain(&["--customer", "ben", "--format", "json", "--until", until]).output).unwrap()
     };
-    let now = story("2026-06-11T00:00:00Z");
-    let later = story("2036-06-11T00:00:00Z");
+    let now = explanation("2026-06-11T00:00:00Z");
+    let later = explanation("2036-06-11T00:00:00Z");
     assert_eq!(now["forecast_is_cut"], false);
     assert!(ids(&now["forecast"]).len() > 2);
     assert_eq!([ids(&now["timeline"]), ids(&now["forecast"])].concat(), ids(&later["timeline"]));
@@ -99,7 +99,7 @@ fn what_is_forecast_is_what_a_later_replay_publishes() {
 }
 
 #[test]
-fn a_customer_nobody_knows_and_a_bad_line_are_problems_a_missing_file_cannot_be_used() {
+fn an_unknown_customer_and_an_invalid_line_exit_with_1_and_a_missing_file_with_2() {
     let run = explain(&["--customer", "carl"]);
     assert_eq!(run.code, 1);
     assert!(run.errors.contains("no touchpoint of the customer carl"), "{}", run.errors);

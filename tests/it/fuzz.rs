@@ -1,10 +1,11 @@
-//! Broken input never panics: every decoder is fed damaged, spliced and random bytes.
+//! Fuzz tests: no decoder panics on any input.
 //!
-//! Each run takes a fixed seed and a second; `LIFECYCLE_FUZZ_SECONDS` asks for longer runs from a seed of the day,
-//! which is printed. What is expected is more than survival: a refusal says something, and its place lies in the text.
+//! By default, each target runs for one second with a fixed seed. `LIFECYCLE_FUZZ_SECONDS` sets another duration and
+//! selects a random seed, which is printed. The tests also check that errors have a message, and that a reported span
+//! is within the text.
 
-mod feed;
 mod http;
+mod mutation;
 
 use std::sync::Arc;
 
@@ -20,14 +21,14 @@ use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, Tou
 
 use crate::oracle::generator;
 
-use feed::feed;
+use mutation::fuzz;
 
 fn shipped() -> Vec<ModelSource> {
     model_file::shipped_names().iter().filter_map(|name| model_file::shipped(name)).collect()
 }
 
-/// A partition with customers, what it wrote, and the touchpoints that made them.
-fn written() -> (Partition, Vec<Vec<u8>>, Vec<Vec<u8>>) {
+/// Returns a partition with customers, its changelog records, and the touchpoints that it applied.
+fn sample_state() -> (Partition, Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (models, _) = model_file::load(&shipped(), &model_file::shipped_catalogue(), &[]).expect("shipped models load");
     let decoder = TouchpointDecoder::new(&models.vocabulary, TouchpointOptions { bytes_max: 1 << 16 });
     let mut partition = Partition::new(Arc::new(models), FactOptions::default());
@@ -45,49 +46,49 @@ fn written() -> (Partition, Vec<Vec<u8>>, Vec<Vec<u8>>) {
 
 #[test]
 fn touchpoints() {
-    let (_, _, lines) = written();
+    let (_, _, lines) = sample_state();
     let (models, _) = model_file::load(&shipped(), &model_file::shipped_catalogue(), &[]).expect("shipped models load");
     let decoder = TouchpointDecoder::new(&models.vocabulary, TouchpointOptions { bytes_max: 1 << 16 });
     let mut partition = Partition::new(Arc::new(models), FactOptions::default());
-    let mut known = 0;
-    feed("touchpoints", &lines, |bytes| {
+    let mut valid = 0;
+    fuzz("touchpoints", &lines, |bytes| {
         let mut scratch = Scratch::default();
         let outcome = match decoder.decode(bytes, &mut scratch) {
             Ok(touchpoint) => {
                 assert!(!touchpoint.customer_id.is_empty() && !touchpoint.event_id.is_empty());
                 partition.apply(Input::Touchpoint(&touchpoint), &mut Effects::default());
-                known += 1;
+                valid += 1;
                 format!("{:?} {}", touchpoint.kind, touchpoint.order_id.is_some())
             }
-            Err(malformed) => {
-                assert!(!malformed.reason.as_str().is_empty());
-                format!("{} {}", malformed.reason.as_str(), malformed.detail)
+            Err(error) => {
+                assert!(!error.reason.as_str().is_empty());
+                format!("{} {}", error.reason.as_str(), error.detail)
             }
         };
-        if known % 100 == 99 {
+        if valid % 100 == 99 {
             partition.write_batches(0);
             partition.commit();
         }
         outcome
     });
-    assert!(known > 0, "nothing was left whole");
+    assert!(valid > 0, "no input was a valid touchpoint");
 }
 
 #[test]
 fn changelog_records() {
-    let (own, records, _) = written();
-    feed("changelog", &records, |bytes| {
+    let (sample, records, _) = sample_state();
+    fuzz("changelog", &records, |bytes| {
         let mut decoder = ChangelogDecoder::default();
         let record = match decoder.decode(bytes) {
             Ok(record) => record,
             Err(error) => return error.to_string(),
         };
-        let (models, options) = (own.models(), FactOptions::default());
+        let (models, options) = (sample.models(), FactOptions::default());
         let mut partition = Partition::new(models, options);
-        // A record that can be read and makes no sense is refused with a sentence.
-        if let Err(sentence) = partition.restore(&record.layout, &record.customers) {
-            assert!(!sentence.is_empty());
-            return sentence;
+        // A record that decodes but is inconsistent is rejected with an error message.
+        if let Err(message) = partition.restore(&record.layout, &record.customers) {
+            assert!(!message.is_empty());
+            return message;
         }
         partition.end_restore(Clock::default());
         assert!(partition.customers().count() <= record.customers.len());
@@ -104,14 +105,14 @@ fn offset_metadata() {
         clock,
         models: StableId(u64::MAX),
         partitions: Some(12),
-        by: Some("a-0".into()),
+        member: Some("a-0".into()),
     };
     let corpus = [metadata.encode().into_bytes(), Vec::new()];
-    feed("offset_metadata", &corpus, |bytes| {
+    fuzz("offset_metadata", &corpus, |bytes| {
         let text = String::from_utf8_lossy(bytes);
         match OffsetMetadata::decode(&text) {
             Ok(Some(read)) => {
-                let kind = format!("{} {}", read.partitions.is_some(), read.by.is_some());
+                let kind = format!("{} {}", read.partitions.is_some(), read.member.is_some());
                 assert_eq!(OffsetMetadata::decode(&read.encode()), Ok(Some(read)));
                 kind
             }
@@ -132,7 +133,7 @@ fn offset_metadata() {
 fn model_files() {
     let catalogue = model_file::shipped_catalogue();
     let corpus: Vec<_> = shipped().into_iter().map(|source| source.text.into_bytes()).collect();
-    feed("models", &corpus, |bytes| {
+    fuzz("models", &corpus, |bytes| {
         let source = ModelSource { name: "broken.yaml".into(), text: String::from_utf8_lossy(bytes).into_owned() };
         let sources = [source];
         let problems = match model_file::load(&sources, &catalogue, &[]) {
@@ -152,9 +153,16 @@ fn model_files() {
             }
         }
         assert!(problems.is_empty() || !model_file::render(&problems, &sources, false).is_empty());
-        // The words of the first problem, without what it quotes.
+        // The outcome is the message of the first problem, without quoted parts and digits.
         problems.first().map_or_else(String::new, |problem| {
-            problem.message.split('`').step_by(2).collect::<String>().chars().filter(|it| !it.is_numeric()).collect()
+            problem
+                .message
+                .split('`')
+                .step_by(2)
+                .collect::<String>()
+                .chars()
+                .filter(|character| !character.is_numeric())
+                .collect()
         })
     });
 }
@@ -165,14 +173,14 @@ fn expressions() {
         .lines()
         .filter_map(|line| line.split_once("   # facts").map(|(expression, _)| expression.as_bytes().to_vec()))
         .collect();
-    assert!(corpus.len() > 20, "the reference has examples");
+    assert!(corpus.len() > 20, "docs/language.md has examples");
     let facts = r#"{"a": 1, "orders_count": 2, "last_order": "2026-01-01T00:00:00Z", "name": "x", "flag": true}"#;
-    feed("expressions", &corpus, |bytes| {
+    fuzz("expressions", &corpus, |bytes| {
         let expression = String::from_utf8_lossy(bytes);
         match eval::evaluate(&expression, facts, Some("2026-02-01T00:00:00Z")) {
             Ok(_) => "a value".to_owned(),
-            Err(refusal) => {
-                let words = format!("{refusal:?}");
+            Err(error) => {
+                let words = format!("{error:?}");
                 assert!(!words.is_empty());
                 words.split(['`', '"']).nth(1).unwrap_or_default().chars().take(24).collect()
             }

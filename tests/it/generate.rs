@@ -1,4 +1,5 @@
-//! Generated touchpoints: the same options give the same bytes, faults add and take nothing away, journeys are believable.
+//! Tests of `lifecycle generate`: the same options give the same bytes, faults lose no touchpoint, and the workload
+//! reaches every stage of the shipped models.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,17 +13,17 @@ fn generate(arguments: &[&str]) -> Run {
     lifecycle(Path::new("."), &[&["generate"], arguments].concat(), b"")
 }
 
-fn generated(arguments: &[&str]) -> String {
+fn generate_ok(arguments: &[&str]) -> String {
     let run = generate(arguments);
     assert_eq!(run.code, 0, "{}", run.errors);
     run.output
 }
 
-fn replayed(touchpoints: &str, arguments: &[&str]) -> Run {
+fn replay(touchpoints: &str, arguments: &[&str]) -> Run {
     lifecycle(Path::new("."), &[&["replay"], arguments, &["-"]].concat(), touchpoints.as_bytes())
 }
 
-fn fields(text: &str, field: &str) -> BTreeMap<String, usize> {
+fn count_by(text: &str, field: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for line in text.lines() {
         let value: Value = serde_json::from_str(line).expect("JSON");
@@ -34,9 +35,9 @@ fn fields(text: &str, field: &str) -> BTreeMap<String, usize> {
 #[test]
 fn the_same_options_give_the_same_bytes_to_a_file_and_to_standard_output() {
     let options = ["--customers", "40", "--days", "90", "--late", "0.1", "--bad", "0.02", "--duplicates", "0.1"];
-    let first = generated(&options[..6]);
-    assert_eq!(first, generated(&options[..6]));
-    assert_ne!(first, generated(&[&options[..6], &["--seed", "2"]].concat()));
+    let first = generate_ok(&options[..6]);
+    assert_eq!(first, generate_ok(&options[..6]));
+    assert_ne!(first, generate_ok(&[&options[..6], &["--seed", "2"]].concat()));
     let directory = tempfile::tempdir().unwrap();
     for name in ["one", "two"] {
         let path = directory.path().join(name);
@@ -48,39 +49,39 @@ fn the_same_options_give_the_same_bytes_to_a_file_and_to_standard_output() {
     assert!(read("one") == read("two") && read("one").len() > 10_000);
 }
 
-/// Whoever depends on the bytes of a seed is told here when they change.
+/// Users may depend on the bytes of a seed; a failure shows that they changed.
 #[test]
-fn the_first_touchpoint_of_seed_1_is_known() {
+fn the_first_touchpoint_of_seed_1_is_stable() {
     assert_eq!(
-        generated(&["--touchpoints", "1"]),
+        generate_ok(&["--touchpoints", "1"]),
         "{\"event_id\":\"t00000001\",\"customer_id\":\"customer-00001\",\"type\":\"ad_impression\",\
          \"occurred_at\":\"2025-01-01T06:03:47.001Z\",\"properties\":{\"campaign\":\"new in store\"}}\n"
     );
 }
 
 #[test]
-fn ends_are_kept() {
-    let text = generated(&["--touchpoints", "1234"]);
+fn limits_are_respected() {
+    let text = generate_ok(&["--touchpoints", "1234"]);
     assert_eq!(text.lines().count(), 1_234);
-    let text = generated(&["--customers", "25", "--days", "30"]);
-    assert_eq!(fields(&text, "customer_id").len(), 25);
+    let text = generate_ok(&["--customers", "25", "--days", "30"]);
+    assert_eq!(count_by(&text, "customer_id").len(), 25);
     let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert!(last["occurred_at"].as_str().unwrap() < "2025-01-31", "{last}");
-    let text = generated(&["--customers", "25", "--customers-per-day", "100"]);
-    assert_eq!(fields(&text, "customer_id").len(), 25, "without an end of the time all journeys are made whole");
-    let text = generated(&["--touchpoints", "50", "--start", "2031-05-01T00:00:00Z", "--currency", "EUR"]);
+    let text = generate_ok(&["--customers", "25", "--customers-per-day", "100"]);
+    assert_eq!(count_by(&text, "customer_id").len(), 25, "without a time limit every customer is generated to the end");
+    let text = generate_ok(&["--touchpoints", "50", "--start", "2031-05-01T00:00:00Z", "--currency", "EUR"]);
     assert!(text.lines().all(|line| line.contains("\"occurred_at\":\"2031-05-")), "{text}");
-    assert!(!generated(&["--touchpoints", "2000", "--currency", "EUR"]).contains("USD"));
+    assert!(!generate_ok(&["--touchpoints", "2000", "--currency", "EUR"]).contains("USD"));
 }
 
 #[test]
-fn what_comes_twice_or_broken_changes_nothing_that_is_published() {
+fn duplicates_and_invalid_records_do_not_change_what_is_published() {
     let options = ["--customers", "60", "--days", "120", "--output"];
     let directory = tempfile::tempdir().unwrap();
     let files = ["clean.ndjson", "faulty.ndjson"].map(|name| directory.path().join(name).display().to_string());
     assert_eq!(generate(&[&options[..], &[&files[0]]].concat()).code, 0);
-    let added = ["--duplicates", "0.1", "--bad", "0.05"];
-    assert_eq!(generate(&[&options[..], &[&files[1]], &added].concat()).code, 0);
+    let faults = ["--duplicates", "0.1", "--bad", "0.05"];
+    assert_eq!(generate(&[&options[..], &[&files[1]], &faults].concat()).code, 0);
     let replay = |file: &str| {
         let dead_letters = directory.path().join("dead.ndjson").display().to_string();
         let arguments =
@@ -89,12 +90,12 @@ fn what_comes_twice_or_broken_changes_nothing_that_is_published() {
         assert_eq!(run.code, 0, "{}", run.errors);
         (run.output, run.errors, std::fs::read_to_string(dead_letters).unwrap())
     };
-    let (clean, faulty) = (replay(&files[0]), replay(&files[1]));
-    assert_eq!(clean.0, faulty.0);
+    let (clean, defective) = (replay(&files[0]), replay(&files[1]));
+    assert_eq!(clean.0, defective.0);
     assert!(clean.1.contains(", 0 duplicates"), "{}", clean.1);
-    assert!(!faulty.1.contains(", 0 duplicates"), "{}", faulty.1);
+    assert!(!defective.1.contains(", 0 duplicates"), "{}", defective.1);
     assert_eq!(clean.2, "");
-    let reasons: BTreeSet<String> = fields(&faulty.2, "reason").into_keys().collect();
+    let reasons: BTreeSet<String> = count_by(&defective.2, "reason").into_keys().collect();
     assert_eq!(
         reasons.into_iter().collect::<Vec<_>>(),
         ["bad_field", "missing_field", "no_customer", "not_json", "not_utf8"]
@@ -102,21 +103,21 @@ fn what_comes_twice_or_broken_changes_nothing_that_is_published() {
 }
 
 #[test]
-fn what_comes_late_is_out_of_order_and_whole() {
+fn late_touchpoints_are_out_of_order_and_complete() {
     let options = ["--customers", "60", "--days", "60"];
-    let clean = generated(&options);
-    let late = generated(&[&options[..], &["--late", "0.3", "--late-by", "2h"]].concat());
+    let clean = generate_ok(&options);
+    let late = generate_ok(&[&options[..], &["--late", "0.3", "--late-by", "2h"]].concat());
     assert_ne!(clean, late);
-    let sorted = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
-    assert_eq!(sorted(&clean), sorted(&late));
-    let run = replayed(&late, &["--summary", "--lateness", "2h"]);
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!(lines(&clean), lines(&late));
+    let run = replay(&late, &["--summary", "--lateness", "2h"]);
     assert!(run.code == 0 && !run.errors.contains("(0 late"), "{}", run.errors);
 }
 
 #[test]
-fn journeys_pass_through_every_stage_of_every_shipped_model() {
-    let touchpoints = generated(&["--customers", "1500", "--days", "1000"]);
-    let run = replayed(&touchpoints, &["--summary"]);
+fn the_workload_enters_every_stage_of_every_shipped_model() {
+    let touchpoints = generate_ok(&["--customers", "1500", "--days", "1000"]);
+    let run = replay(&touchpoints, &["--summary"]);
     assert!(run.code == 0 && run.errors.contains(" 0 of unknown type"), "{}", run.errors);
     let mut entered: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for line in run.output.lines() {
@@ -147,67 +148,67 @@ fn journeys_pass_through_every_stage_of_every_shipped_model() {
 }
 
 #[test]
-fn a_rate_is_kept_and_live_touchpoints_bear_the_time_at_which_they_are_sent() {
+fn the_rate_is_respected_and_live_touchpoints_have_the_time_of_sending() {
     let begin = Instant::now();
-    let text = generated(&["--rate", "50", "--live", "--touchpoints", "60"]);
-    assert!(begin.elapsed() >= Duration::from_secs(1), "60 at 50 a second");
+    let text = generate_ok(&["--rate", "50", "--live", "--touchpoints", "60"]);
+    assert!(begin.elapsed() >= Duration::from_secs(1), "60 touchpoints at 50 per second");
     assert_eq!(text.lines().count(), 60);
     let year = |line: &str| {
         let touchpoint: Value = serde_json::from_str(line).unwrap();
         touchpoint["occurred_at"].as_str().unwrap()[..4].parse::<u32>().unwrap()
     };
     assert!(text.lines().all(|line| year(line) > 2025), "{text}");
-    // A load that is started again is not taken for a repetition.
+    // Ids have a prefix, so a second run is not deduplicated against the first.
     assert!(!text.contains("\"event_id\":\"t00000001\"") && text.contains("-t00000001\""), "{text}");
 }
 
 #[test]
-fn a_speed_lets_so_much_time_pass() {
-    let text = generated(&["--speed", "10d", "--seconds", "2"]);
+fn the_speed_sets_how_much_event_time_passes_per_second() {
+    let text = generate_ok(&["--speed", "10d", "--seconds", "2"]);
     let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     let last = last["occurred_at"].as_str().unwrap();
     assert!(("2025-01-10".."2025-01-31").contains(&last), "{last}");
 }
 
 #[test]
-fn what_no_touchpoint_can_bear_is_not_generated() {
-    let told = "touchpoints can bear the years 1 to 9999: let --start and --days";
+fn instants_outside_the_supported_years_are_rejected() {
+    let expected = "touchpoints must be in the years 1 to 9999: change --start, --days";
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("touchpoints.ndjson").display().to_string();
     for days in [&["--days", "31"][..], &[]] {
         let run = generate(&[&["--start", "9999-12-02T00:00:00Z", "--output", &output], days].concat());
-        assert!(run.code == 2 && run.errors.contains(told), "{}", run.errors);
-        assert!(!Path::new(&output).exists(), "refused before anything is written");
+        assert!(run.code == 2 && run.errors.contains(expected), "{}", run.errors);
+        assert!(!Path::new(&output).exists(), "rejected before anything is written");
     }
     let run = generate(&["--start", "1000000d"]);
-    assert!(run.code == 2 && run.errors.contains(told), "{}", run.errors);
-    // Where nothing says when it ends, it is refused when it comes there.
+    assert!(run.code == 2 && run.errors.contains(expected), "{}", run.errors);
+    // Without a time limit, generation fails when it reaches the end of the supported years.
     let endless = generate(&["--start", "9999-12-30T00:00:00Z", "--touchpoints", "1000000"]);
-    assert!(endless.code == 2 && endless.errors.contains(told), "{}", endless.errors);
-    let text = generated(&["--start", "9999-12-02T00:00:00Z", "--days", "29"]);
+    assert!(endless.code == 2 && endless.errors.contains(expected), "{}", endless.errors);
+    let text = generate_ok(&["--start", "9999-12-02T00:00:00Z", "--days", "29"]);
     assert!(text.lines().count() > 10 && !text.contains("\"occurred_at\":\"9999-12-31T23:59:59.999Z\""), "{text}");
 }
 
 #[test]
-fn what_does_not_fit_together_is_refused() {
-    for (arguments, told) in [
+fn conflicting_or_invalid_options_are_rejected() {
+    for (arguments, expected) in [
         (&["--rate", "5", "--speed", "1d"][..], "cannot be used with"),
         (&["--live"], "--rate"),
-        (&["--bad", "2"], "write a share from 0 to 1"),
+        (&["--bad", "2"], "write a fraction from 0 to 1"),
         (&["--start", "yesterday"], "write an instant such as"),
-        (&["--speed", "0s"], "write a length from 1ms to 365d"),
+        (&["--speed", "0s"], "write a duration from 1ms to 365d"),
         (&["--start=-5d"], "write an instant such as"),
-        (&["--late-by=-1m"], "expected a length of time, such as 90d"),
+        (&["--late-by=-1m"], "expected a duration, such as 90d"),
         (&["--days", "-5"], "invalid value '-5' for '--days <N>': write a whole number from 1 to 100000"),
         (&["--touchpoints", "0"], "write a whole number from 1 to 1000000000000"),
         (&["--seed", "-1"], "write a whole number from 0 to"),
         (&["--rate", "-1"], "write a number from 0.001"),
-        (&["--bad", "-0.5"], "write a share from 0 to 1"),
+        (&["--bad", "-0.5"], "write a fraction from 0 to 1"),
         (&["--topic", "touchpoints"], "--topic needs --bootstrap-servers or --config"),
         (&["--output", "/nowhere/at/all"], "/nowhere/at/all cannot be written"),
     ] {
         let run = generate(arguments);
         assert_eq!(run.code, 2, "{arguments:?}");
-        assert!(run.errors.contains(told), "{arguments:?}: {}", run.errors);
+        assert!(run.errors.contains(expected), "{arguments:?}: {}", run.errors);
     }
 }

@@ -1,20 +1,20 @@
-//! Generated touchpoints on a real broker: keyed by customer, each customer's in one partition and in order.
+//! Tests of `lifecycle generate` on a real broker: records are keyed by customer, and in order per customer.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::broker::{self, Seen, ToWrite};
+use crate::broker::{self, ConsumedRecord, NewRecord};
 use crate::cli::lifecycle;
 
-fn customer(seen: &Seen) -> String {
-    let touchpoint: Value = serde_json::from_slice(seen.value.as_deref().expect("a value")).expect("JSON");
+fn customer(record: &ConsumedRecord) -> String {
+    let touchpoint: Value = serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON");
     touchpoint["customer_id"].as_str().expect("an id").to_owned()
 }
 
 #[test]
-fn a_topic_gets_what_a_file_gets_on_the_partitions_that_other_clients_choose() {
+fn a_topic_has_the_same_records_as_a_file_in_the_partitions_of_the_default_partitioner() {
     let options = ["--customers", "80", "--days", "30", "--duplicates", "0.05"];
     let topic = broker::topic("generated", 4);
     let to_topic = ["--bootstrap-servers", broker::bootstrap(), "--topic", &topic];
@@ -28,24 +28,25 @@ fn a_topic_gets_what_a_file_gets_on_the_partitions_that_other_clients_choose() {
         let touchpoint: Value = serde_json::from_str(line).unwrap();
         expected.entry(touchpoint["customer_id"].as_str().unwrap().to_owned()).or_default().push(line.to_owned());
     }
-    let seen = broker::read_committed(&topic);
+    let records = broker::read_committed(&topic);
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for record in &seen {
+    for record in &records {
         let customer = customer(record);
         assert_eq!(record.key.as_deref(), Some(customer.as_bytes()));
         found.entry(customer).or_default().push(record.text());
     }
-    assert_eq!(found, expected, "per customer, in order");
+    assert_eq!(found, expected, "the records of each customer, in order");
 
     let other = broker::topic("chosen", 4);
-    let records: Vec<ToWrite> = expected.keys().map(|customer| ToWrite::keyed(customer, "")).collect();
-    broker::produce(&other, &records);
-    let chosen: BTreeMap<_, _> = broker::read_committed(&other).into_iter().map(|it| (it.key, it.partition)).collect();
-    assert!(seen.iter().all(|record| chosen[&record.key] == record.partition));
+    let keys: Vec<NewRecord> = expected.keys().map(|customer| NewRecord::keyed(customer, "")).collect();
+    broker::produce(&other, &keys);
+    let partitions: BTreeMap<_, _> =
+        broker::read_committed(&other).into_iter().map(|it| (it.key, it.partition)).collect();
+    assert!(records.iter().all(|record| partitions[&record.key] == record.partition));
 }
 
 #[test]
-fn the_configuration_of_the_service_names_broker_and_topic() {
+fn broker_and_topic_come_from_the_service_configuration() {
     let topic = broker::topic("generated", 1);
     let directory = tempfile::tempdir().unwrap();
     let configuration =
@@ -58,7 +59,7 @@ fn the_configuration_of_the_service_names_broker_and_topic() {
 }
 
 #[test]
-fn a_topic_or_cluster_that_is_not_there_is_told_and_ends_with_3() {
+fn a_missing_topic_exits_with_3() {
     let servers = broker::bootstrap();
     let run =
         lifecycle(Path::new("."), &["generate", "--bootstrap-servers", servers, "--topic", "nowhere-at-all"], b"");

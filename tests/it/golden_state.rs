@@ -1,7 +1,8 @@
-//! The changelog as it was written by the release that brought each format: read to the same customers for ever.
+//! Compatibility of the changelog: records of every released format are restored to the same customers.
 //!
-//! `tests/golden/state` holds, for each format, a record as bytes and what it says as text. They are written once, by
-//! `WRITE_GOLDEN_STATE=1 cargo test --test it golden_state`, when a format is new, and never again.
+//! `tests/golden/state` holds, for each format, records as bytes and the restored customers as text. They are generated
+//! with `WRITE_GOLDEN_STATE=1 cargo test --test it golden_state`, when a format is introduced, and never change
+//! afterwards.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,7 +18,7 @@ use lifecycle_processor::wire::model_file::{self, ModelSource};
 use lifecycle_processor::wire::time::format_timestamp;
 use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
 
-/// What the customers of the record did.
+/// The touchpoints of the customers in the golden records.
 const TOUCHPOINTS: [&str; 10] = [
     r#"{"event_id":"1","customer_id":"anna","type":"product_viewed","occurred_at":"2026-01-01T10:00:00.001Z"}"#,
     r#"{"event_id":"2","customer_id":"anna","type":"product_viewed","occurred_at":"2026-01-02T10:00:00Z"}"#,
@@ -47,8 +48,8 @@ fn read_text(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Two changelog records as this release writes them: the customers, then one of them removed.
-fn written() -> [Vec<u8>; 2] {
+/// Encodes two changelog records with the current format: the customers, then the removal of one of them.
+fn encode_records() -> [Vec<u8>; 2] {
     let decoder = TouchpointDecoder::new(&MODELS.vocabulary, TouchpointOptions { bytes_max: 4096 });
     let mut partition = Partition::new(Arc::clone(&MODELS), FactOptions::default());
     let mut commit = |lines: &[&str]| {
@@ -65,23 +66,23 @@ fn written() -> [Vec<u8>; 2] {
     [commit(&TOUCHPOINTS), commit(&[ERASURE])]
 }
 
-/// What `records` say, as text.
-fn told(records: &[Vec<u8>]) -> String {
+/// Restores `records` and describes the customers as text.
+fn describe(records: &[Vec<u8>]) -> String {
     let mut partition = Partition::new(Arc::clone(&MODELS), FactOptions::default());
     let mut decoder = ChangelogDecoder::default();
     for value in records {
-        let record = decoder.decode(value).expect("a format that is still read");
-        partition.restore(&record.layout, &record.customers).expect("customers that are still read");
+        let record = decoder.decode(value).expect("a supported format");
+        partition.restore(&record.layout, &record.customers).expect("valid customers");
     }
     partition.end_restore(Clock::at(Some(Timestamp::from_millis(1_770_000_000_000))));
     let mut text = String::new();
     for view in partition.customers() {
-        tell(&view, &mut text);
+        write_view(&view, &mut text);
     }
     text
 }
 
-fn tell(view: &CustomerView, text: &mut String) {
+fn write_view(view: &CustomerView, text: &mut String) {
     let instant = |instant: Option<Timestamp>| instant.map_or_else(|| "never".to_owned(), format_timestamp);
     let line = |text: &mut String, words: String| writeln!(text, "{words}").expect("text can be written");
     line(text, format!("{}: clock {}", view.customer_id, format_timestamp(view.clock)));
@@ -98,13 +99,13 @@ fn tell(view: &CustomerView, text: &mut String) {
 }
 
 #[test]
-fn every_format_is_read_as_on_its_first_day() {
+fn every_format_is_restored_to_the_same_customers() {
     if std::env::var_os("WRITE_GOLDEN_STATE").is_some() {
-        let records = written();
+        let records = encode_records();
         for (number, record) in records.iter().enumerate() {
             fs::write(path(&format!("format_{FORMAT}.{number}.bin")), record).expect("the record is written");
         }
-        fs::write(path(&format!("format_{FORMAT}.txt")), told(&records)).expect("the text is written");
+        fs::write(path(&format!("format_{FORMAT}.txt")), describe(&records)).expect("the text is written");
     }
     for format in 1..=FORMAT {
         let records: Vec<Vec<u8>> = (0..2)
@@ -115,25 +116,25 @@ fn every_format_is_read_as_on_its_first_day() {
         for record in &records {
             assert_eq!(decoder.decode(record).expect("a record").format, format);
         }
-        assert_eq!(told(&records), read_text(&format!("format_{format}.txt")), "format {format}");
+        assert_eq!(describe(&records), read_text(&format!("format_{format}.txt")), "format {format}");
     }
 }
 
 #[test]
-fn what_this_release_writes_is_the_golden_record_of_its_format_byte_for_byte() {
-    for (number, record) in written().iter().enumerate() {
+fn encoded_records_equal_the_golden_records_of_the_format_byte_for_byte() {
+    for (number, record) in encode_records().iter().enumerate() {
         let golden = fs::read(path(&format!("format_{FORMAT}.{number}.bin"))).expect("the golden record");
         assert!(
             *record == golden,
-            "record {number} of format {FORMAT} has changed: readers of older ones need a new number"
+            "record {number} of format {FORMAT} has changed: introduce a new format number, since older releases cannot read it"
         );
     }
 }
 
 #[test]
-fn a_newer_format_is_refused_by_its_number() {
+fn a_newer_format_is_rejected() {
     let mut newer = fs::read(path(&format!("format_{FORMAT}.0.bin"))).expect("the golden record");
-    // The format is the first field: its tag, then the number.
+    // The format is the first field: a tag byte, then the number.
     newer[1] = u8::try_from(FORMAT).expect("a small number") + 1;
     let error = ChangelogDecoder::default().decode(&newer).expect_err("too new");
     assert_eq!(error, ChangelogError::Newer(FORMAT + 1));

@@ -1,11 +1,11 @@
-//! Pictures of models: that the committed ones are what the program draws, that nothing is left out, that nothing breaks out.
+//! Tests of model diagrams: the committed SVG files are up to date, diagrams are complete, and model text is escaped.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test it graph` draws `docs/graphs` anew.
+//! `UPDATE_GOLDEN=1 cargo test --test it graph` rewrites `docs/graphs`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lifecycle_processor::graph::{End, Language, Picture, dot, mermaid, pictures, svg};
+use lifecycle_processor::graph::{Diagram, Endpoint, Language, diagrams, dot, mermaid, svg};
 use lifecycle_processor::lifecycle::model::Direction;
 use lifecycle_processor::wire::model_file::{ModelSource, load, shipped, shipped_catalogue, shipped_names};
 
@@ -13,44 +13,44 @@ use crate::cli::lifecycle;
 
 const LANGUAGES: [Language; 4] = [Language::English, Language::Russian, Language::Finnish, Language::Ukrainian];
 
-fn draw(source: ModelSource, language: Language) -> Picture {
+fn draw(source: ModelSource, language: Language) -> Diagram {
     let (set, _) = load(&[source], &shipped_catalogue(), &[]).expect("no problems");
-    pictures(&set, language).remove(0)
+    diagrams(&set, language).remove(0)
 }
 
-fn shipped_picture(name: &str, language: Language) -> Picture {
-    draw(shipped(name).expect("it ships"), language)
+fn shipped_diagram(name: &str, language: Language) -> Diagram {
+    draw(shipped(name).expect("a shipped model"), language)
 }
 
-/// The arrows as text: `at_risk>active risk_cleared`; outside of them, `*` is the journey and `-` is no stage.
-fn arrows(picture: &Picture) -> Vec<String> {
-    let end = |end: &End| match end {
-        End::Stage(place) => picture.stages[*place].name.clone(),
-        End::Journey => "*".to_owned(),
-        End::Nothing => "-".to_owned(),
+/// Returns the arrows as text, such as `at_risk>active risk_cleared`; `*` is the journey and `-` no stage.
+fn arrows(diagram: &Diagram) -> Vec<String> {
+    let end = |end: &Endpoint| match end {
+        Endpoint::Stage(index) => diagram.stages[*index].name.clone(),
+        Endpoint::Journey => "*".to_owned(),
+        Endpoint::NoStage => "-".to_owned(),
     };
-    let ends = |ends: &[End]| ends.iter().map(end).collect::<Vec<_>>().join(",");
+    let ends = |ends: &[Endpoint]| ends.iter().map(end).collect::<Vec<_>>().join(",");
     let arrow = |edge: &lifecycle_processor::graph::Edge| {
         let names: Vec<&str> = edge.labels.iter().map(|label| label.name.as_str()).collect();
-        let times = if edge.times.is_empty() { String::new() } else { format!(" @ {}", edge.times.join("; ")) };
+        let times = if edge.deadlines.is_empty() { String::new() } else { format!(" @ {}", edge.deadlines.join("; ")) };
         format!("{}>{} {}{times}", ends(&edge.from), ends(&edge.to), names.join(" "))
     };
-    picture.edges.iter().map(arrow).collect()
+    diagram.edges.iter().map(arrow).collect()
 }
 
 #[test]
-fn the_pictures_of_the_documentation_are_what_the_program_draws() {
+fn the_diagrams_in_the_documentation_are_up_to_date() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/graphs");
     let is_updated = std::env::var_os("UPDATE_GOLDEN").is_some();
     for name in shipped_names() {
         let path = folder.join(format!("{name}.svg"));
-        let drawn = svg(&[shipped_picture(name, Language::English)]);
+        let drawn = svg(&[shipped_diagram(name, Language::English)]);
         if is_updated {
             fs::create_dir_all(&folder).expect("writable");
             fs::write(&path, drawn).expect("writable");
         } else {
             let committed = fs::read_to_string(&path).unwrap_or_default();
-            assert!(committed == drawn, "docs/graphs/{name}.svg is not what is drawn; UPDATE_GOLDEN=1 draws it anew");
+            assert!(committed == drawn, "docs/graphs/{name}.svg is outdated; set UPDATE_GOLDEN=1 to rewrite it");
         }
     }
 }
@@ -58,9 +58,9 @@ fn the_pictures_of_the_documentation_are_what_the_program_draws() {
 #[test]
 fn the_arrows_of_retention_are_its_moves_with_their_times() {
     use Direction::{Backward, Exit, Forward, Reentry};
-    let picture = shipped_picture("retention", Language::English);
+    let diagram = shipped_diagram("retention", Language::English);
     assert_eq!(
-        arrows(&picture),
+        arrows(&diagram),
         [
             "->active became_active",
             "active>at_risk at_risk_of_churn @ 90 days after the last order",
@@ -70,72 +70,74 @@ fn the_arrows_of_retention_are_its_moves_with_their_times() {
             "churned>active reactivated",
         ]
     );
-    let directions: Vec<Direction> = picture.edges.iter().map(|edge| edge.direction).collect();
+    let directions: Vec<Direction> = diagram.edges.iter().map(|edge| edge.direction).collect();
     assert_eq!(directions, [Forward, Forward, Exit, Reentry, Backward, Reentry]);
-    assert_eq!(picture.notes.len(), 2);
+    assert_eq!(diagram.undrawn_moves.len(), 2);
 }
 
 #[test]
-fn a_time_is_told_only_where_it_can_lead() {
-    let classic = arrows(&shipped_picture("classic_seven", Language::English));
-    // A streak ends when the customer churns, so that loyalty is lost by time only when an advocacy grows old.
+fn a_deadline_is_shown_only_where_it_can_cause_the_move() {
+    let classic = arrows(&shipped_diagram("classic_seven", Language::English));
+    // The order streak ends no earlier than the customer churns, so the only deadline of this move is the age of the
+    // last advocacy.
     let lost = "loyalty>repeat_order loyalty_lost @ 365 days after the last advocacy";
     assert!(classic.contains(&lost.to_owned()), "{classic:?}");
     let satisfied = "purchase>satisfaction entered_satisfaction @ 14 days after the first order";
     assert!(classic.contains(&satisfied.to_owned()), "{classic:?}");
-    let cycle = arrows(&shipped_picture("engagement_cycle", Language::English));
-    // Who has not ordered has no last order.
+    let cycle = arrows(&shipped_diagram("engagement_cycle", Language::English));
+    // A customer in this stage has no orders, so the last order contributes no deadline.
     let abandoned =
         "purchase>evaluation started_evaluation checkout_abandoned @ 24 hours after the last checkout_started";
     assert!(cycle.contains(&abandoned.to_owned()), "{cycle:?}");
-    // Who bonds is not unhappy, so that the shorter time to churn does not count.
+    // A bonding customer is not unhappy, so the shorter churn deadline does not apply.
     let lapsed = "bonding>experience bond_broken bond_lapsed @ 180 days after the last order";
     assert!(cycle.contains(&lapsed.to_owned()), "{cycle:?}");
 }
 
 #[test]
-fn every_name_that_a_model_publishes_stands_in_every_format_and_language() {
+fn every_published_name_is_in_every_format_and_language() {
     for name in shipped_names() {
-        let (set, _) = load(&[shipped(name).expect("it ships")], &shipped_catalogue(), &[]).expect("no problems");
+        let (set, _) =
+            load(&[shipped(name).expect("a shipped model")], &shipped_catalogue(), &[]).expect("no problems");
         let model = &set.models[0];
         let moves = model.moves.iter().map(|rule| &rule.name);
-        let beside = model.milestones.iter().map(|milestone| &milestone.name);
-        let names: Vec<_> = moves.chain(beside).chain(model.counters.iter().map(|counter| &counter.name)).collect();
+        let milestones = model.milestones.iter().map(|milestone| &milestone.name);
+        let names: Vec<_> = moves.chain(milestones).chain(model.counters.iter().map(|counter| &counter.name)).collect();
         for language in LANGUAGES {
-            let picture = pictures(&set, language);
-            let in_picture = |name: &str| {
-                let picture = &picture[0];
-                let in_arrow = picture.edges.iter().flat_map(|edge| &edge.labels).any(|label| label.name == name);
+            let diagram = diagrams(&set, language);
+            let in_diagram = |name: &str| {
+                let diagram = &diagram[0];
+                let in_arrow = diagram.edges.iter().flat_map(|edge| &edge.labels).any(|label| label.name == name);
                 in_arrow
-                    || picture.notes.iter().any(|note| note.label.name == name)
-                    || picture.beside.iter().any(|beside| beside.name == name)
+                    || diagram.undrawn_moves.iter().any(|listed| listed.label.name == name)
+                    || diagram.other_outputs.iter().any(|output| output.name == name)
             };
-            let drawn = svg(&picture);
+            let drawn = svg(&diagram);
             for published in &names {
-                assert!(in_picture(published), "{name} lacks {published}");
+                assert!(in_diagram(published), "{name} lacks {published}");
                 assert!(drawn.contains(&format!(">{published}</text>")), "{name} lacks {published} in {language:?}");
             }
-            for stage in &picture[0].stages {
-                assert!(dot(&picture).contains(&format!("\"{}\" [label=\"{}\"", stage.name, stage.title)), "{name}");
-                assert!(mermaid(&picture).contains(&format!("[\"{}\"]", stage.title)), "{name}");
+            for stage in &diagram[0].stages {
+                assert!(dot(&diagram).contains(&format!("\"{}\" [label=\"{}\"", stage.name, stage.title)), "{name}");
+                assert!(mermaid(&diagram).contains(&format!("[\"{}\"]", stage.title)), "{name}");
             }
         }
     }
 }
 
 #[test]
-fn titles_are_in_the_language_asked_for_and_in_english_where_there_is_none() {
-    let title = |name, language| shipped_picture(name, language).title;
+fn titles_are_in_the_requested_language_or_else_in_english() {
+    let title = |name, language| shipped_diagram(name, language).title;
     assert_eq!(title("retention", Language::Russian), "Удержание");
     assert_eq!(title("engagement_cycle", Language::Finnish), "Sitoutumisen kehä");
     assert_eq!(title("retention", Language::Finnish), "Retention");
-    let times = arrows(&shipped_picture("classic_seven", Language::Russian));
+    let times = arrows(&shipped_diagram("classic_seven", Language::Russian));
     assert!(times.iter().any(|arrow| arrow.ends_with("24 часа после последнего checkout_started")), "{times:?}");
 }
 
-/// Markup in what an author writes is text; the file stays one element that loads nothing.
+/// Markup in a model is rendered as text; the SVG contains no scripts and loads no resources.
 #[test]
-fn what_an_author_writes_cannot_break_out() {
+fn markup_in_a_model_is_escaped() {
     let text = r#"
 model: sly
 title: {en: '</text><script>alert("1")</script> & "so" on\'}
@@ -144,34 +146,35 @@ stages:
   - {stage: two, title: '"]; drop --> x', when: count(order_completed) >= 2}
   - {stage: one, title: "<b>one</b>", description: "]]> &amp;", when: count(order_completed) >= 1}
 "#;
-    let picture = [draw(ModelSource { name: "sly".to_owned(), text: text.to_owned() }, Language::English)];
-    let drawn = svg(&picture);
+    let diagram = [draw(ModelSource { name: "sly".to_owned(), text: text.to_owned() }, Language::English)];
+    let drawn = svg(&diagram);
     assert!(is_well_formed(&drawn), "{drawn}");
     assert!(!drawn.contains("<script") && !drawn.contains("<b>") && !drawn.contains("href") && !drawn.contains("url("));
-    let flow = mermaid(&picture);
+    let flow = mermaid(&diagram);
     assert!(flow.contains("#quot;]; drop --#gt; x") && !flow.contains("<b>"), "{flow}");
-    assert!(dot(&picture).contains(r#"[label="\"]; drop --> x"]"#));
-    assert!(dot(&picture).contains(r#"\"so\" on\\""#));
+    assert!(dot(&diagram).contains(r#"[label="\"]; drop --> x"]"#));
+    assert!(dot(&diagram).contains(r#"\"so\" on\\""#));
 }
 
 #[test]
-fn every_picture_is_well_formed_and_all_of_it_is_on_the_page() {
+fn every_diagram_is_well_formed_and_within_the_page() {
     for name in shipped_names() {
         for language in LANGUAGES {
-            let drawn = svg(&[shipped_picture(name, language)]);
+            let drawn = svg(&[shipped_diagram(name, language)]);
             assert!(is_well_formed(&drawn), "{name} {language:?}");
             let attribute = |text: &str, name: &str| -> Option<f64> {
                 text.split(&format!(" {name}=\"")).nth(1)?.split('"').next()?.parse().ok()
             };
-            let width = attribute(&drawn, "width").expect("it has a width");
-            let beyond = drawn.lines().filter(|line| line.starts_with("<text")).filter_map(|line| attribute(line, "x"));
-            assert!(beyond.clone().count() > 10);
-            assert!(beyond.clone().all(|x| (0.0..width).contains(&x)), "{name} {language:?}");
+            let width = attribute(&drawn, "width").expect("a width");
+            let positions =
+                drawn.lines().filter(|line| line.starts_with("<text")).filter_map(|line| attribute(line, "x"));
+            assert!(positions.clone().count() > 10);
+            assert!(positions.clone().all(|x| (0.0..width).contains(&x)), "{name} {language:?}");
         }
     }
 }
 
-/// Whether every element that is opened is closed again, and no `&` or `<` stands bare.
+/// Returns whether every element is closed and every `&` starts an entity.
 fn is_well_formed(text: &str) -> bool {
     let mut open = Vec::new();
     for part in text.split('<').skip(1) {
@@ -191,20 +194,20 @@ fn is_well_formed(text: &str) -> bool {
 }
 
 #[test]
-fn a_picture_is_written_to_a_file_or_to_standard_output() {
+fn a_diagram_is_written_to_a_file_or_to_standard_output() {
     let directory = tempfile::tempdir().unwrap();
     let run = lifecycle(directory.path(), &["graph", "--format", "svg", "--output", "r.svg", "retention"], b"");
     assert_eq!((run.code, run.output.as_str()), (0, ""), "{}", run.errors);
     let written = fs::read_to_string(directory.path().join("r.svg")).unwrap();
-    assert_eq!(written, svg(&[shipped_picture("retention", Language::English)]));
+    assert_eq!(written, svg(&[shipped_diagram("retention", Language::English)]));
     let run = lifecycle(directory.path(), &["graph", "--language", "ru", "retention", "loyalty_ladder"], b"");
     assert_eq!(run.code, 0);
     assert!(run.output.starts_with("flowchart TB\n") && run.output.contains("Лестница лояльности"), "{}", run.output);
-    assert_eq!(run.output.matches("subgraph m").count(), 4, "two models, each with its journey");
+    assert_eq!(run.output.matches("subgraph m").count(), 4, "two models with one journey each");
 }
 
 #[test]
-fn a_model_that_is_refused_ends_with_2_and_its_report() {
+fn an_invalid_model_exits_with_2_and_a_report() {
     let directory = tempfile::tempdir().unwrap();
     let run = lifecycle(directory.path(), &["graph", "retentoin"], b"");
     assert_eq!(run.code, 2);

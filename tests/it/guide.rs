@@ -1,6 +1,7 @@
-//! The guide is true: its commands are run and print what it says, its example model publishes what it promises.
+//! Keeps `docs/guide.md` correct: runs its commands and compares their output, and checks what the example model
+//! publishes.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test it guide` writes outputs, tables and pictures anew.
+//! `UPDATE_GOLDEN=1 cargo test --test it guide` regenerates outputs, tables and pictures.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,18 +19,18 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn is_updated() -> bool {
+fn updates_golden_files() -> bool {
     std::env::var_os("UPDATE_GOLDEN").is_some()
 }
 
-/// Compares `found` with what is committed, or commits it.
-fn is_committed(path: &str, found: &str) {
+/// Compares `found` with the committed file, or rewrites the file.
+fn assert_committed(path: &str, found: &str) {
     let path = root().join(path);
-    if is_updated() {
+    if updates_golden_files() {
         fs::write(&path, found).expect("writable");
     } else {
         let committed = fs::read_to_string(&path).unwrap_or_default();
-        assert!(committed == found, "{} is outdated; UPDATE_GOLDEN=1 writes it anew:\n{found}", path.display());
+        assert!(committed == found, "{} is outdated; UPDATE_GOLDEN=1 regenerates it:\n{found}", path.display());
     }
 }
 
@@ -39,15 +40,16 @@ fn guide() -> (PathBuf, String) {
     (path, text)
 }
 
-/// Runs a line of the guide in a shell that knows the program, in a folder that has the examples and the models.
-fn run_line(directory: &Path, line: &str) -> String {
+/// Runs a command of the guide in a shell, with the program on the `PATH` and in a folder with the examples and the
+/// models.
+fn run_command(directory: &Path, line: &str) -> String {
     let program = Path::new(env!("CARGO_BIN_EXE_lifecycle"));
-    let home = program.parent().expect("it lies in a folder").display();
+    let program_folder = program.parent().expect("the program is in a folder").display();
     let output = Command::new("sh")
         .args(["-e", "-c", line])
         .current_dir(directory)
         .env_clear()
-        .env("PATH", format!("{home}:/usr/local/bin:/usr/bin:/bin"))
+        .env("PATH", format!("{program_folder}:/usr/local/bin:/usr/bin:/bin"))
         .output()
         .expect("there is a shell");
     let errors = String::from_utf8(output.stderr).expect("errors are text");
@@ -67,40 +69,40 @@ fn copy_folder(name: &str, to: &Path) {
 }
 
 #[test]
-fn every_command_of_the_guide_prints_what_stands_below_it() {
+fn every_command_of_the_guide_prints_the_documented_output() {
     let directory = tempfile::tempdir().expect("writable");
     copy_folder("examples", directory.path());
     copy_folder("models", directory.path());
     let (path, text) = guide();
-    let mut wanted = String::new();
+    let mut expected = String::new();
     let mut count = 0;
     let mut is_console = false;
     for line in text.split_inclusive('\n') {
         if line.starts_with("```") {
             is_console = line.trim_end() == "```console";
         } else if let Some(command) = line.strip_prefix("$ ").filter(|_| is_console) {
-            wanted.push_str(line);
-            wanted.push_str(&run_line(directory.path(), command));
+            expected.push_str(line);
+            expected.push_str(&run_command(directory.path(), command));
             count += 1;
             continue;
         } else if is_console {
             continue;
         }
-        wanted.push_str(line);
+        expected.push_str(line);
     }
     assert!(count >= 9, "only {count} commands were found");
     for file in ["classic_seven.svg", "subscription.svg", "model.schema.json", "new.yaml"] {
         assert!(directory.path().join(file).exists(), "{file} was not written");
     }
-    if is_updated() {
-        fs::write(&path, wanted).expect("writable");
+    if updates_golden_files() {
+        fs::write(&path, expected).expect("writable");
     } else {
-        let different = text.lines().zip(wanted.lines()).find(|(is, should)| is != should);
-        assert!(text == wanted, "docs/guide.md is outdated; UPDATE_GOLDEN=1 writes it anew: {different:?}");
+        let different = text.lines().zip(expected.lines()).find(|(current, expected)| current != expected);
+        assert!(text == expected, "docs/guide.md is outdated; UPDATE_GOLDEN=1 regenerates it: {different:?}");
     }
 }
 
-/// What is published of the example, line by line.
+/// Replays the example and returns the published transitions as text and as JSON values.
 fn transitions() -> (String, Vec<Value>) {
     let run = lifecycle(root(), &["replay", "--model", MODEL, TOUCHPOINTS], b"");
     assert_eq!(run.code, 0, "{}", run.errors);
@@ -109,9 +111,9 @@ fn transitions() -> (String, Vec<Value>) {
 }
 
 #[test]
-fn the_example_publishes_what_it_promises() {
+fn the_example_publishes_the_expected_transitions() {
     let (output, transitions) = transitions();
-    is_committed("examples/subscription.transitions.ndjson", &output);
+    assert_committed("examples/subscription.transitions.ndjson", &output);
     let of = |customer: &str, kind: &str| -> Vec<String> {
         let of =
             transitions.iter().filter(|transition| transition["customer_id"] == customer && transition["kind"] == kind);
@@ -132,14 +134,14 @@ fn the_example_publishes_what_it_promises() {
         ]
     );
     assert_eq!(of("otto", "stage")[1..], ["2026-01-20T08:30:00Z trial_expired trial>-"]);
-    assert_eq!(of("vera", "stage").len(), 2, "what is paid in grace changes no stage");
+    assert_eq!(of("vera", "stage").len(), 2, "a payment within the grace period changes no stage");
     assert_eq!(of("vera", "signal").len(), 2);
     let late = transitions.iter().filter(|transition| transition["late"] == true);
     assert!(late.clone().count() > 0 && late.clone().all(|transition| transition["customer_id"] == "nils"));
 }
 
 #[test]
-fn the_table_of_the_guide_is_what_is_published() {
+fn the_table_of_the_guide_lists_the_published_transitions() {
     let mut table = String::from("| customer | when | what | |\n|---|---|---|---|\n");
     for transition in transitions().1 {
         let text = |field: &str| transition[field].as_str();
@@ -157,25 +159,25 @@ fn the_table_of_the_guide_is_what_is_published() {
         let _ = writeln!(table, "| {customer} | {when} | {kind} `{name}` | {change}{by_time}{late} |");
     }
     let (path, text) = guide();
-    let start = text.find("| customer | when |").expect("the table is there");
-    let end = text[start..].find("\n\n").expect("it ends") + start + 1;
-    if is_updated() {
+    let start = text.find("| customer | when |").expect("the guide has the table");
+    let end = text[start..].find("\n\n").expect("the table ends") + start + 1;
+    if updates_golden_files() {
         fs::write(&path, format!("{}{table}{}", &text[..start], &text[end..])).expect("writable");
     } else {
-        assert_eq!(&text[start..end], table, "the table of docs/guide.md is outdated; UPDATE_GOLDEN=1 writes it anew");
+        assert_eq!(&text[start..end], table, "the table of docs/guide.md is outdated; UPDATE_GOLDEN=1 regenerates it");
     }
 }
 
 #[test]
-fn the_picture_of_the_example_is_what_is_drawn() {
+fn the_committed_picture_of_the_example_is_current() {
     let run = lifecycle(root(), &["graph", "--format", "svg", MODEL], b"");
     assert_eq!(run.code, 0, "{}", run.errors);
-    is_committed("docs/graphs/subscription.svg", &run.output);
+    assert_committed("docs/graphs/subscription.svg", &run.output);
 }
 
-/// What the guide quotes of the model stands in the model, spaces and descriptions aside.
+/// Checks that the guide quotes lines of the model file exactly, apart from indentation and descriptions.
 #[test]
-fn what_the_guide_quotes_of_the_model_stands_there() {
+fn the_guide_quotes_the_model_correctly() {
     let model = fs::read_to_string(root().join(MODEL)).expect("readable");
     let conditions: Vec<&str> =
         ["subscribed: has(started_at)", "payment_open: subscribed", "{name: trial_expired"].into();

@@ -1,4 +1,4 @@
-//! Topics against a real broker: made, described, found wanting.
+//! Creates, describes and verifies topics on a real broker.
 
 use lifecycle_processor::kafka::Cluster;
 use lifecycle_processor::kafka::Reaction;
@@ -20,12 +20,12 @@ fn topics() -> Topics {
 }
 
 #[test]
-fn topics_made_by_the_service_are_what_it_needs() {
+fn topics_created_by_the_service_pass_its_check() {
     let topics = topics();
     let cluster = cluster();
     let missing = admin::verify(&cluster, &topics).unwrap();
     assert_eq!(missing.len(), 5, "{missing:?}");
-    assert!(missing.iter().all(|it| it.severity == Severity::Refusal && it.what == "the topic does not exist"));
+    assert!(missing.iter().all(|it| it.severity == Severity::Error && it.what == "the topic does not exist"));
 
     let specs = topics.specs(3, Some(1));
     let created = admin::create_topics(&cluster, &specs).unwrap();
@@ -36,37 +36,37 @@ fn topics_made_by_the_service_are_what_it_needs() {
     let findings = admin::verify(&cluster, &topics).unwrap();
     assert!(findings.iter().all(|it| it.what == "it has one replica"), "{findings:?}");
 
-    let described = admin::describe_topics(&cluster, &[&topics.changelog, "there-is-none"]).unwrap();
+    let described = admin::describe_topics(&cluster, &[&topics.changelog, "missing-topic"]).unwrap();
     let changelog = described[0].as_ref().unwrap();
     assert_eq!((changelog.partitions, changelog.replication), (3, 1));
-    let settings = changelog.settings.as_ref().unwrap();
-    assert_eq!(settings["retention.ms"], "-1");
-    assert_eq!(settings["cleanup.policy"], "delete");
-    assert!(settings.contains_key("min.insync.replicas") && settings.contains_key("message.timestamp.type"));
+    let configs = changelog.configs.as_ref().unwrap();
+    assert_eq!(configs["retention.ms"], "-1");
+    assert_eq!(configs["cleanup.policy"], "delete");
+    assert!(configs.contains_key("min.insync.replicas") && configs.contains_key("message.timestamp.type"));
     assert_eq!(described[1], None);
 }
 
 #[test]
-fn a_changelog_made_by_hand_is_refused_with_what_to_do() {
+fn a_changelog_with_wrong_configs_is_an_error_that_says_how_to_fix_it() {
     let cluster = cluster();
     let mut topics = topics();
     admin::create_topics(&cluster, &topics.specs(2, Some(1))).unwrap();
     topics.changelog = broker::topic_with("changelog", 3, &[("cleanup.policy", "compact")]);
-    let refusals: Vec<String> = admin::verify(&cluster, &topics)
+    let errors: Vec<String> = admin::verify(&cluster, &topics)
         .unwrap()
         .iter()
-        .filter(|it| it.severity == Severity::Refusal)
+        .filter(|it| it.severity == Severity::Error)
         .map(ToString::to_string)
         .collect();
-    assert_eq!(refusals.len(), 3, "{refusals:?}");
-    assert!(refusals[0].contains("3 partitions") && refusals[0].contains("has 2"), "{refusals:?}");
-    assert!(refusals[1].contains("set cleanup.policy=delete"), "{refusals:?}");
-    assert!(refusals[2].contains("set retention.ms=-1"), "{refusals:?}");
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    assert!(errors[0].contains("3 partitions") && errors[0].contains("has 2"), "{errors:?}");
+    assert!(errors[1].contains("set cleanup.policy=delete"), "{errors:?}");
+    assert!(errors[2].contains("set retention.ms=-1"), "{errors:?}");
 }
 
 #[test]
-fn a_topic_that_the_cluster_refuses_says_why() {
-    let spec = TopicSpec { name: broker::unique("wide"), partitions: 1, replication: Some(7), settings: Vec::new() };
+fn a_topic_that_the_cluster_rejects_is_a_fatal_error_with_the_reason() {
+    let spec = TopicSpec { name: broker::unique("wide"), partitions: 1, replication: Some(7), configs: Vec::new() };
     let error = admin::create_topics(&cluster(), std::slice::from_ref(&spec)).unwrap_err();
     assert_eq!(error.reaction, Reaction::Fatal);
     assert!(error.message.contains(&spec.name) && error.message.contains("too few brokers"), "{error}");

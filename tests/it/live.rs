@@ -1,31 +1,33 @@
-//! The view as it is drawn: golden frames, every size, no color.
+//! Tests of the terminal view: golden frames, all terminal sizes, terminals without color or Unicode.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test it live` writes the frames anew.
+//! `UPDATE_GOLDEN=1 cargo test --test it live` rewrites the golden frames.
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 use lifecycle_processor::lifecycle::time::Timestamp;
-use lifecycle_processor::live::{CustomerPage, Figures, Key, Look, ModelStages, Pace, Passed, Told, View, draw};
+use lifecycle_processor::live::{
+    ClockStatus, CustomerPage, Key, MetricsSnapshot, ModelStages, Theme, TransitionRow, Update, View, draw,
+};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
 use serde_json::{Value, json};
 
-const PLAIN: Look = Look { has_color: false, is_unicode: true };
+const NO_COLOR: Theme = Theme { has_color: false, is_unicode: true };
 
 fn models() -> Vec<ModelStages> {
     let stage = |name: &str| json!({"stage": name, "outside": name == "churn"});
     let journey = ["awareness", "interest", "purchase", "satisfaction", "repeat_order", "loyalty"];
     let stages: Vec<Value> = journey.iter().chain(&["churn"]).map(|name| stage(name)).collect();
-    ModelStages::of_answer(&json!({"models": [
+    ModelStages::from_response(&json!({"models": [
         {"model": "classic_seven", "titles": {"en": "Classic seven"}, "journey": journey, "stages": stages},
         {"model": "retention", "titles": {"en": "Retention"}, "journey": ["active"], "stages": [{"stage": "active"}]},
     ]}))
 }
 
-fn page(second: u64) -> Figures {
+fn metrics(second: u64) -> MetricsSnapshot {
     let mut page = format!(
         "lifecycle_ready 1\nprocess_start_time_seconds 5\nlifecycle_partition_customers{{partition=\"0\"}} {}\n\
          lifecycle_touchpoints_consumed_total {}\nlifecycle_transitions_total {}\nlifecycle_lag_records{{partition=\"0\"}} 3\n\
@@ -66,7 +68,7 @@ fn page(second: u64) -> Figures {
             count * second
         );
     }
-    Figures::of_page(&page)
+    MetricsSnapshot::parse(&page)
 }
 
 fn transition(cursor: u64) -> Value {
@@ -90,22 +92,23 @@ fn transition(cursor: u64) -> Value {
     })
 }
 
-/// A demo that has run for 12 seconds.
+/// Returns the view of a demo after 12 seconds.
 fn view() -> View {
     let mut view = View::new("lifecycle demo", None);
-    view.hear(Told::Models(models()), Duration::ZERO);
-    let pace = Pace { now: Timestamp::from_millis(1_761_314_400_000), speed: 432_000.0, is_paused: false };
+    view.apply(Update::Models(models()), Duration::ZERO);
+    let clock_status =
+        ClockStatus { now: Timestamp::from_millis(1_761_314_400_000), speed: 432_000.0, is_paused: false };
     for second in 0..12 {
         let now = Duration::from_secs(second);
-        view.hear(Told::Figures(Box::new(page(second))), now);
-        let passed = (second * 3..second * 3 + 3).map(|cursor| Passed::of(&transition(cursor))).collect();
-        view.hear(Told::Passed(passed, 0), now);
-        view.pass(now, Some(pace));
+        view.apply(Update::Metrics(Box::new(metrics(second))), now);
+        let rows = (second * 3..second * 3 + 3).map(|cursor| TransitionRow::from_json(&transition(cursor))).collect();
+        view.apply(Update::Transitions(rows, 0), now);
+        view.tick(now, Some(clock_status));
     }
     view
 }
 
-fn customer() -> Told {
+fn customer() -> Update {
     let customer = json!({
         "customer_id": "customer-00245", "clock": "2025-10-24T14:35:00Z", "next_wake_up": "2025-11-07T14:35:00Z",
         "orders": {"count": 2, "revenue": "120.5", "currency": "USD", "last": "2025-10-24T14:35:00Z"},
@@ -117,17 +120,17 @@ fn customer() -> Told {
         ],
         "transitions": [transition(34), transition(35)],
     });
-    Told::Customer(Box::new(CustomerPage::of_answer(&customer, &json!({"transitions": [transition(1)]}))))
+    Update::Customer(Box::new(CustomerPage::from_response(&customer, &json!({"transitions": [transition(1)]}))))
 }
 
-fn terminal(view: &View, look: Look, width: u16, height: u16) -> Terminal<TestBackend> {
-    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal in memory");
-    terminal.draw(|frame| draw(view, look, frame)).expect("memory can be drawn on");
+fn terminal(view: &View, theme: Theme, width: u16, height: u16) -> Terminal<TestBackend> {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("an in-memory terminal");
+    terminal.draw(|frame| draw(view, theme, frame)).expect("an in-memory terminal accepts frames");
     terminal
 }
 
-fn frame(view: &View, look: Look, width: u16, height: u16) -> String {
-    let terminal = terminal(view, look, width, height);
+fn frame(view: &View, theme: Theme, width: u16, height: u16) -> String {
+    let terminal = terminal(view, theme, width, height);
     let buffer = terminal.backend().buffer();
     let mut text = String::new();
     for line in buffer.content.chunks(usize::from(width)) {
@@ -138,8 +141,8 @@ fn frame(view: &View, look: Look, width: u16, height: u16) -> String {
     text
 }
 
-/// Compares a frame with the one that is committed, or commits it.
-fn is_golden(name: &str, found: &str) {
+/// Compares a frame with the golden file, or rewrites the file if `UPDATE_GOLDEN` is set.
+fn assert_golden(name: &str, found: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/live").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
@@ -147,89 +150,89 @@ fn is_golden(name: &str, found: &str) {
         return;
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == found, "{} is outdated; UPDATE_GOLDEN=1 writes it anew:\n{found}", path.display());
+    assert!(committed == found, "{} is outdated; set UPDATE_GOLDEN=1 to rewrite it:\n{found}", path.display());
 }
 
 #[test]
-fn a_model_is_drawn_at_every_width_that_people_use() {
+fn the_model_page_at_common_terminal_sizes() {
     for (width, height) in [(80, 24), (60, 20), (132, 40), (44, 12)] {
-        is_golden(&format!("flow_{width}x{height}.txt"), &frame(&view(), PLAIN, width, height));
+        assert_golden(&format!("model_{width}x{height}.txt"), &frame(&view(), NO_COLOR, width, height));
     }
 }
 
 #[test]
-fn a_chosen_transition_and_its_customer_are_drawn() {
+fn the_selected_transition_and_its_customer_page() {
     let mut view = view();
     view.press(Key::Up);
     view.press(Key::Up);
-    is_golden("chosen_80x24.txt", &frame(&view, PLAIN, 80, 24));
+    assert_golden("selected_80x24.txt", &frame(&view, NO_COLOR, 80, 24));
     view.press(Key::Up);
     view.press(Key::Character('/'));
     "customer-00245".chars().for_each(|character| drop(view.press(Key::Character(character))));
-    assert!(frame(&view, PLAIN, 80, 24).contains("customer id: customer-00245_"));
+    assert!(frame(&view, NO_COLOR, 80, 24).contains("customer id: customer-00245_"));
     view.press(Key::Enter);
-    assert!(frame(&view, PLAIN, 80, 24).contains("asking the service"));
-    view.hear(customer(), Duration::from_secs(12));
-    is_golden("customer_80x24.txt", &frame(&view, PLAIN, 80, 24));
-    is_golden("customer_132x40.txt", &frame(&view, PLAIN, 132, 40));
+    assert!(frame(&view, NO_COLOR, 80, 24).contains("loading"));
+    view.apply(customer(), Duration::from_secs(12));
+    assert_golden("customer_80x24.txt", &frame(&view, NO_COLOR, 80, 24));
+    assert_golden("customer_132x40.txt", &frame(&view, NO_COLOR, 132, 40));
     for _ in 0..100 {
         view.press(Key::PageDown);
     }
-    assert!(frame(&view, PLAIN, 80, 15).contains("first(any)"), "scrolled to the end, and no further");
+    assert!(frame(&view, NO_COLOR, 80, 15).contains("first(any)"), "scrolling stops at the last line");
 }
 
 #[test]
-fn what_is_wrong_is_told() {
+fn problems_are_shown() {
     let mut view = view();
     view.press(Key::Character('?'));
-    is_golden("help_80x24.txt", &frame(&view, PLAIN, 80, 24));
+    assert_golden("help_80x24.txt", &frame(&view, NO_COLOR, 80, 24));
     view.press(Key::Escape);
-    view.hear(
-        Told::Silence("http://localhost:1 does not answer: connection refused".to_owned()),
+    view.apply(
+        Update::Disconnected("http://localhost:1 does not answer: connection refused".to_owned()),
         Duration::from_secs(13),
     );
-    assert!(frame(&view, PLAIN, 80, 24).contains("http://localhost:1 does not answer"));
-    assert!(frame(&View::new("top", None), PLAIN, 80, 24).contains("waiting for the service"));
-    assert!(frame(&view, PLAIN, 39, 24).contains("too small: 40 by 10 are"));
+    assert!(frame(&view, NO_COLOR, 80, 24).contains("http://localhost:1 does not answer"));
+    assert!(frame(&View::new("top", None), NO_COLOR, 80, 24).contains("waiting for the service"));
+    assert!(frame(&view, NO_COLOR, 39, 24).contains("terminal too small: at least 40x10"));
 }
 
 #[test]
-fn no_size_breaks_it() {
+fn no_terminal_size_panics() {
     let mut views = vec![View::new("top", None), view()];
-    let mut opened = view();
-    opened.press(Key::Up);
-    opened.press(Key::Enter);
-    views.push(opened);
-    let mut page = view();
-    page.press(Key::Character('/'));
-    "customer-00245".chars().for_each(|character| drop(page.press(Key::Character(character))));
+    let mut selected = view();
+    selected.press(Key::Up);
+    selected.press(Key::Enter);
+    views.push(selected);
+    let mut customer_page = view();
+    customer_page.press(Key::Character('/'));
+    "customer-00245".chars().for_each(|character| drop(customer_page.press(Key::Character(character))));
     views.push(view());
-    page.press(Key::Enter);
-    page.hear(customer(), Duration::ZERO);
-    views.push(page);
-    let mut helped = view();
-    helped.press(Key::Character('?'));
-    views.push(helped);
+    customer_page.press(Key::Enter);
+    customer_page.apply(customer(), Duration::ZERO);
+    views.push(customer_page);
+    let mut help = view();
+    help.press(Key::Character('?'));
+    views.push(help);
     for view in &views {
         for width in (1..100).chain([140, 200, 300]) {
             for height in [1, 2, 9, 10, 11, 12, 14, 20, 24, 60] {
-                assert!(!frame(view, PLAIN, width, height).is_empty());
+                assert!(!frame(view, NO_COLOR, width, height).is_empty());
             }
         }
     }
 }
 
 #[test]
-fn without_colors_none_is_used_and_without_unicode_only_ascii() {
+fn disabled_colors_are_not_used_and_without_unicode_frames_are_ascii() {
     let view = view();
-    let colors = |look: Look| {
-        let terminal = terminal(&view, look, 100, 30);
+    let colors = |theme: Theme| {
+        let terminal = terminal(&view, theme, 100, 30);
         let cells = terminal.backend().buffer().content.clone();
         cells.iter().filter(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset).count()
     };
-    assert_eq!(colors(PLAIN), 0);
-    assert!(colors(Look { has_color: true, ..PLAIN }) > 500);
-    let ascii = frame(&view, Look { has_color: false, is_unicode: false }, 100, 30);
+    assert_eq!(colors(NO_COLOR), 0);
+    assert!(colors(Theme { has_color: true, ..NO_COLOR }) > 500);
+    let ascii = frame(&view, Theme { has_color: false, is_unicode: false }, 100, 30);
     assert!(ascii.is_ascii(), "{ascii}");
     assert!(ascii.contains("became_interested"), "{ascii}");
 }

@@ -1,20 +1,21 @@
-//! What the service says of itself in a real run: the lines an operator waits for, and nothing of any customer.
+//! The log of the service on a real broker: it contains the messages that an operator needs, and no customer data.
 
 use std::collections::BTreeSet;
 
 use jiff::ToSpan;
 use serde_json::Value;
 
-use crate::broker::{self, ToWrite};
-use crate::exactly_once::running::{Deployment, Instance, now};
+use crate::broker::{self, NewRecord};
+use crate::exactly_once::deployment::{Deployment, Instance, now};
 
-/// Stands in every id, key and payload of these tests, and in nothing else.
+/// Contained in every id, key and payload of these tests, and in no log message.
 const NEEDLE: &str = "needle";
-const QUICK: &str = "clock: {lateness: 500ms}\nparameters: {orders_45d: {silent_after: seconds(2)}}";
+/// Customers become at risk after two seconds without an order, by wall time.
+const SHORT_SILENCE: &str = "clock: {lateness: 500ms}\nparameters: {orders_45d: {silent_after: seconds(2)}}";
 
-fn touchpoint(number: usize) -> ToWrite {
+fn touchpoint(number: usize) -> NewRecord {
     let occurred_at = now();
-    ToWrite::keyed(
+    NewRecord::keyed(
         &format!("needle-key-{number}"),
         &format!(
             r#"{{"event_id":"needle-event-{number}","customer_id":"needle-customer-{number}","type":"order_completed","occurred_at":"{occurred_at}","order_id":"needle-order-{number}","amount":10,"currency":"USD","properties":{{"note":"needle-property"}}}}"#
@@ -22,11 +23,11 @@ fn touchpoint(number: usize) -> ToWrite {
     )
 }
 
-/// Records that are no touchpoints, each for another reason.
-fn rubbish() -> Vec<ToWrite> {
+/// Returns invalid records, each with a different reason.
+fn invalid_records() -> Vec<NewRecord> {
     let ahead = now() + 24.hours();
     let texts = [
-        "needle, and no JSON".to_owned(),
+        "needle, not JSON".to_owned(),
         r#"{"needle":"#.to_owned(),
         r#"{"event_id":"needle-e","type":"order_completed","occurred_at":"2026-01-01T00:00:00Z"}"#.to_owned(),
         r#"{"event_id":"needle-e","customer_id":"needle-c","type":"order_completed","occurred_at":"needle"}"#
@@ -34,7 +35,7 @@ fn rubbish() -> Vec<ToWrite> {
         format!(r#"{{"event_id":"needle-e","customer_id":"needle-c","type":"needle-type","occurred_at":"{ahead}"}}"#),
         String::new(),
     ];
-    texts.iter().map(|text| ToWrite::keyed("needle-key", text)).collect()
+    texts.iter().map(|text| NewRecord::keyed("needle-key", text)).collect()
 }
 
 fn consumed(instance: &Instance) -> u64 {
@@ -51,31 +52,30 @@ fn messages(log: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_run_with_all_that_happens_tells_what_operators_need_and_nothing_of_customers() {
-    let deployment = Deployment::new(4, &format!("workers: 2\nlog: {{format: json}}\n{QUICK}"));
+fn a_run_logs_the_expected_messages_and_no_customer_data() {
+    let deployment = Deployment::new(4, &format!("workers: 2\nlog: {{format: json}}\n{SHORT_SILENCE}"));
     let a = deployment.start("a");
     broker::until("the first instance is ready", || a.metric("lifecycle_ready").filter(|&ready| ready == 1));
     broker::produce(&deployment.touchpoints, &(0..30).map(touchpoint).collect::<Vec<_>>());
     broker::produce(&deployment.touchpoints, &(0..5).map(touchpoint).collect::<Vec<_>>());
-    broker::produce(&deployment.touchpoints, &rubbish());
-    broker::until("everything is read", || (consumed(&a) >= 41).then_some(()));
-    for path in ["/v1/customers/needle-customer-1", "/v1/customers/needle-nobody", "/needle", "/v1/models"] {
+    broker::produce(&deployment.touchpoints, &invalid_records());
+    broker::until("everything is consumed", || (consumed(&a) >= 41).then_some(()));
+    for path in ["/v1/customers/needle-customer-1", "/v1/customers/needle-unknown", "/needle", "/v1/models"] {
         assert!(a.get(path).is_some());
     }
 
-    // Another producer of the same name: transactions of the first one are refused from now on.
+    // Another producer with the same transactional id fences the first one.
     for worker in 0..2 {
         drop(broker::producer(Some(&format!("{}-a-{worker}", deployment.group))));
     }
     broker::produce(&deployment.touchpoints, &(30..60).map(touchpoint).collect::<Vec<_>>());
-    broker::until("the batch is done again", || (consumed(&a) >= 71).then_some(()));
-    let aborted = ["aborted", "renewed"].map(|result| format!("lifecycle_commits_total{{result=\"{result}\"}}"));
+    broker::until("the batch is processed again", || (consumed(&a) >= 71).then_some(()));
+    let aborted = ["aborted", "unknown"].map(|result| format!("lifecycle_commits_total{{result=\"{result}\"}}"));
     assert!(aborted.iter().filter_map(|series| a.metric(series)).sum::<u64>() >= 1);
     let errors = a.scrape().expect("metrics are served");
     assert!(
-        errors
-            .lines()
-            .any(|line| line.starts_with("lifecycle_kafka_errors_total{reaction=\"renew\"") && !line.ends_with(" 0")),
+        errors.lines().any(|line| line.starts_with("lifecycle_kafka_errors_total{reaction=\"reset_producer\"")
+            && !line.ends_with(" 0")),
         "{errors}"
     );
 
@@ -84,25 +84,29 @@ fn a_run_with_all_that_happens_tells_what_operators_need_and_nothing_of_customer
         b.metric("lifecycle_partitions_assigned").filter(|&assigned| assigned > 0)
     });
     broker::produce(&deployment.touchpoints, &(60..90).map(touchpoint).collect::<Vec<_>>());
-    broker::until("everything is read", || (consumed(&a) + consumed(&b) >= 101).then_some(()));
+    broker::until("everything is consumed", || (consumed(&a) + consumed(&b) >= 101).then_some(()));
     for instance in [&a, &b] {
         let page = instance.scrape().expect("metrics are served");
         assert!(!page.contains(NEEDLE), "{page}");
-        assert!(!instance.title().contains(NEEDLE) && instance.title().contains("run"), "{}", instance.title());
+        assert!(
+            !instance.command_line().contains(NEEDLE) && instance.command_line().contains("run"),
+            "{}",
+            instance.command_line()
+        );
     }
     let logs = [b.stop(), a.stop()];
     for log in &logs {
         assert!(!log.contains(NEEDLE), "{log}");
         let messages = messages(log);
         for expected in [
-            "INFO lifecycle starts",
+            "INFO lifecycle starting",
             "INFO models loaded",
-            "INFO partitions gained; their customers are restored",
+            "INFO partitions assigned, restoring state",
             "INFO partition restored",
-            "INFO ready: every partition of this instance is worked on",
-            "INFO signal: stops in order; a second one ends at once",
-            "INFO worker has left the group",
-            "INFO lifecycle has stopped in order",
+            "INFO ready: all assigned partitions are being processed",
+            "INFO shutting down gracefully; a second signal exits immediately",
+            "INFO worker left the group",
+            "INFO lifecycle stopped",
         ] {
             assert!(messages.contains(expected), "{expected} is missing in\n{log}");
         }
@@ -113,32 +117,35 @@ fn a_run_with_all_that_happens_tells_what_operators_need_and_nothing_of_customer
         );
     }
     let warned: Vec<_> = messages(&logs[1]).into_iter().filter(|line| line.starts_with("WARN")).collect();
-    assert!(warned.iter().any(|line| line.contains("the outcome of a transaction has to be looked up")), "{warned:?}");
+    assert!(
+        warned.iter().any(|line| line.contains("transaction outcome unknown, checking committed offsets")),
+        "{warned:?}"
+    );
 }
 
 #[test]
-fn an_instance_under_the_name_of_another_says_so_at_its_start() {
-    const TOLD: &str = "the group has members of these names already members=a-0, a-1";
-    let deployment = Deployment::new(1, &format!("workers: 2\n{QUICK}"));
+fn an_instance_with_the_name_of_another_warns_at_its_start() {
+    const WARNING: &str = "group already has members with these names members=a-0, a-1";
+    let deployment = Deployment::new(1, &format!("workers: 2\n{SHORT_SILENCE}"));
     let a = deployment.start("a");
     broker::until("the first instance is ready", || a.metric("lifecycle_ready").filter(|&ready| ready == 1));
-    assert!(!a.log().contains("of these names"), "{}", a.log());
-    // Both write the same log.
+    assert!(!a.log().contains("members with these names"), "{}", a.log());
+    // Both write to the same log file.
     let twin = deployment.start("a");
-    broker::until("the second instance warns", || twin.log().replace('"', "").contains(TOLD).then_some(()));
+    broker::until("the second instance warns", || twin.log().replace('"', "").contains(WARNING).then_some(()));
 }
 
 #[test]
-fn at_warn_a_healthy_run_says_nothing_that_nobody_can_act_upon() {
-    let deployment = Deployment::new(2, &format!("workers: 1\nlog: {{level: warn}}\n{QUICK}"));
+fn a_healthy_run_logs_no_warnings_except_topic_settings() {
+    let deployment = Deployment::new(2, &format!("workers: 1\nlog: {{level: warn}}\n{SHORT_SILENCE}"));
     let instance = deployment.start("a");
     broker::produce(&deployment.touchpoints, &(0..20).map(touchpoint).collect::<Vec<_>>());
-    broker::produce(&deployment.touchpoints, &rubbish());
-    broker::until("everything is read", || (consumed(&instance) >= 26).then_some(()));
+    broker::produce(&deployment.touchpoints, &invalid_records());
+    broker::until("everything is consumed", || (consumed(&instance) >= 26).then_some(()));
     let log = instance.stop();
     assert!(!log.contains(NEEDLE), "{log}");
-    // The broker of these tests is alone, its topics are of its making, and the service is right to say so.
-    let is_of_topics = |line: &&str| line.contains("it has one replica") || line.contains("max.message.bytes");
-    let others: Vec<_> = log.lines().filter(|line| !is_of_topics(line)).collect();
+    // The test broker has a single replica and default limits; the service warns about both.
+    let is_topic_warning = |line: &&str| line.contains("it has one replica") || line.contains("max.message.bytes");
+    let others: Vec<_> = log.lines().filter(|line| !is_topic_warning(line)).collect();
     assert_eq!(others, Vec::<&str>::new(), "{log}");
 }

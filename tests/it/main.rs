@@ -1,4 +1,4 @@
-//! The integration tests: one binary, one module for each concern.
+//! The integration tests: one binary with one module per subject, so that they link only once.
 
 mod alerts;
 mod api;
@@ -9,6 +9,7 @@ mod cel_agreement;
 mod chaos;
 mod check;
 mod cli;
+mod cluster_faults;
 mod compare;
 mod config;
 mod dashboards;
@@ -17,6 +18,8 @@ mod demo;
 mod docs;
 mod docs_language;
 mod docs_logs;
+mod documented_commands;
+mod documented_commands_kafka;
 mod exactly_once;
 mod explain;
 mod failover;
@@ -38,11 +41,9 @@ mod model_change;
 mod model_document;
 mod model_edit;
 mod model_schema;
-mod newcomer;
-mod newcomer_kafka;
 mod oracle;
 mod oracle_agreement;
-mod plant;
+mod plain_english;
 mod removals;
 mod replay;
 mod run;

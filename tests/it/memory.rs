@@ -1,4 +1,4 @@
-//! How much memory a customer takes.
+//! Tests the memory per customer with all shipped models.
 
 use std::sync::Arc;
 
@@ -8,32 +8,32 @@ use lifecycle_processor::wire::model_file;
 use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
 
 const CUSTOMERS: usize = 20_000;
-const DAY: u64 = 24;
+const DAY_HOURS: u64 = 24;
 
-/// What a customer does from the first visit to the third order.
-const JOURNEY: [(&str, u64); 11] = [
+/// The touchpoints of a customer from the first visit to the third order: type, and hours since the start.
+const TOUCHPOINTS: [(&str, u64); 11] = [
     ("page_viewed", 0),
     ("product_viewed", 0),
     ("checkout_started", 1),
     ("order_completed", 1),
-    ("order_delivered", 4 * DAY),
-    ("product_viewed", 40 * DAY),
-    ("order_completed", 40 * DAY + 1),
-    ("order_delivered", 43 * DAY),
-    ("email_clicked", 90 * DAY),
-    ("checkout_started", 91 * DAY),
-    ("order_completed", 91 * DAY),
+    ("order_delivered", 4 * DAY_HOURS),
+    ("product_viewed", 40 * DAY_HOURS),
+    ("order_completed", 40 * DAY_HOURS + 1),
+    ("order_delivered", 43 * DAY_HOURS),
+    ("email_clicked", 90 * DAY_HOURS),
+    ("checkout_started", 91 * DAY_HOURS),
+    ("order_completed", 91 * DAY_HOURS),
 ];
 
 #[test]
-fn a_customer_with_three_orders_in_all_models_fits_into_a_few_hundred_bytes() {
+fn a_customer_with_three_orders_in_all_models_takes_at_most_500_bytes() {
     let sources: Vec<_> = model_file::shipped_names().iter().filter_map(|name| model_file::shipped(name)).collect();
     let (models, _) = model_file::load(&sources, &model_file::shipped_catalogue(), &[]).expect("shipped models load");
     let decoder = TouchpointDecoder::new(&models.vocabulary, TouchpointOptions { bytes_max: 1 << 16 });
     let mut partition = Partition::new(Arc::new(models), FactOptions::default());
     let mut random = fastrand::Rng::with_seed(1);
     for customer in 0..CUSTOMERS {
-        for (step, (kind, hours)) in JOURNEY.into_iter().enumerate() {
+        for (step, (kind, hours)) in TOUCHPOINTS.into_iter().enumerate() {
             let occurred_at = 1_740_000_000 + hours * 3600 + random.u64(..3600);
             let at = lifecycle_processor::wire::time::format_timestamp(
                 lifecycle_processor::lifecycle::time::Timestamp::from_millis(
@@ -58,6 +58,6 @@ fn a_customer_with_three_orders_in_all_models_fits_into_a_few_hundred_bytes() {
     }
     assert_eq!(partition.len(), CUSTOMERS);
     let (record, memory) = (partition.live_bytes() / CUSTOMERS, partition.bytes() / CUSTOMERS);
-    println!("{record} bytes of record, {memory} bytes of memory for each customer");
-    assert!(memory <= 500, "{memory} bytes for each customer");
+    println!("record: {record} bytes per customer, memory: {memory} bytes per customer");
+    assert!(memory <= 500, "{memory} bytes per customer");
 }

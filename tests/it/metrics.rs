@@ -1,4 +1,5 @@
-//! Metrics of the real service on a real broker: the names of the catalogue and no other, and true numbers.
+//! Metrics of the service on a real broker: a scrape contains exactly the metrics of the catalogue, with correct
+//! values.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -7,13 +8,13 @@ use std::process::{Command, Stdio};
 use jiff::{Timestamp, ToSpan};
 use lifecycle_processor::telemetry::catalogue::METRICS;
 
-use crate::broker::{self, Seen, ToWrite};
-use crate::exactly_once::running::{self, Deployment, Instance};
+use crate::broker::{self, ConsumedRecord, NewRecord};
+use crate::exactly_once::deployment::{Deployment, Instance, now};
 
-/// Silence is soon long enough, and time passes by the wall.
-const QUICK: &str = "clock: {lateness: 500ms}\nparameters: {orders_45d: {silent_after: seconds(2)}}";
+/// Customers become at risk after two seconds without an order, by wall time.
+const SHORT_SILENCE: &str = "clock: {lateness: 500ms}\nparameters: {orders_45d: {silent_after: seconds(2)}}";
 
-/// A page of metrics, by series: the name with its labels.
+/// A scrape: the page, and the values by series (name with labels).
 struct Scrape {
     page: String,
     series: BTreeMap<String, f64>,
@@ -29,8 +30,8 @@ impl Scrape {
         Some(Self { series: series.collect(), page })
     }
 
-    /// The scrape of `instance` once `condition` holds of it.
-    fn once(what: &str, instance: &Instance, condition: impl Fn(&Self) -> bool) -> Self {
+    /// Waits until a scrape of `instance` satisfies `condition`.
+    fn wait_for(what: &str, instance: &Instance, condition: impl Fn(&Self) -> bool) -> Self {
         broker::until(what, || Self::of(instance).filter(&condition))
     }
 
@@ -38,21 +39,21 @@ impl Scrape {
         self.series.get(series).copied().unwrap_or_else(|| panic!("{series} is missing in\n{}", self.page))
     }
 
-    /// The sum of all series that begin so.
+    /// Returns the sum of all series with this prefix.
     fn sum(&self, prefix: &str) -> f64 {
         self.series.iter().filter(|(series, _)| series.starts_with(prefix)).map(|(_, value)| value).sum()
     }
 
-    /// The partitions that any series is about.
+    /// Returns the partitions that appear as a label.
     fn partitions(&self) -> BTreeSet<String> {
         let partition = |series: &String| Some(series.split_once("{partition=\"")?.1.split('"').next()?.to_owned());
         self.series.keys().filter_map(partition).collect()
     }
 }
 
-fn touchpoint(event: &str, customer: &str, occurred_at: Timestamp) -> ToWrite {
+fn touchpoint(event: &str, customer: &str, occurred_at: Timestamp) -> NewRecord {
     let order = format!("order-of-{event}");
-    ToWrite::keyed(
+    NewRecord::keyed(
         customer,
         &format!(
             r#"{{"event_id":"{event}","customer_id":"{customer}","type":"order_completed","occurred_at":"{occurred_at}","order_id":"{order}","amount":10,"currency":"USD"}}"#
@@ -60,27 +61,27 @@ fn touchpoint(event: &str, customer: &str, occurred_at: Timestamp) -> ToWrite {
     )
 }
 
-fn bytes(records: &[Seen]) -> f64 {
+fn bytes(records: &[ConsumedRecord]) -> f64 {
     let length = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
-    size(records.iter().map(|record| length(&record.key) + length(&record.value)).sum())
+    as_f64(records.iter().map(|record| length(&record.key) + length(&record.value)).sum())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn size(count: usize) -> f64 {
+fn as_f64(count: usize) -> f64 {
     count as f64
 }
 
 #[expect(clippy::float_cmp, reason = "whole numbers far below 2^52")]
-fn same(what: &str, found: f64, expected: f64) {
+fn assert_equal(what: &str, found: f64, expected: f64) {
     assert!(found == expected, "{what}: {found} instead of {expected}");
 }
 
-/// What `promtool check metrics` has to say about a page.
-fn lint(page: &str) -> String {
+/// Returns the output of `promtool check metrics`.
+fn promtool_findings(page: &str) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/prometheus");
     let folder = Command::new(script).output().expect("scripts/prometheus can be run");
     let folder = String::from_utf8(folder.stdout).expect("a path");
-    assert!(!folder.trim().is_empty(), "scripts/prometheus found none; its words are above");
+    assert!(!folder.trim().is_empty(), "scripts/prometheus found no Prometheus; its output is above");
     let mut promtool = Command::new(format!("{}/promtool", folder.trim()))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -89,149 +90,149 @@ fn lint(page: &str) -> String {
         .spawn()
         .expect("promtool can be run");
     promtool.stdin.take().expect("it is piped").write_all(page.as_bytes()).expect("promtool reads");
-    let said = promtool.wait_with_output().expect("promtool ends");
-    format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr))
+    let output = promtool.wait_with_output().expect("promtool ends");
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn a_restart_is_told_as_a_restore(deployment: &Deployment) {
+fn check_restore_metrics(deployment: &Deployment) {
     let instance = deployment.start("a");
-    let scrape = Scrape::once("the customers are restored", &instance, |scrape| {
+    let scrape = Scrape::wait_for("the customers are restored", &instance, |scrape| {
         scrape.get("lifecycle_restore_duration_seconds_count") >= 2.0
     });
     assert!(scrape.get("lifecycle_customers_restored_total") >= 20.0);
-    same("restoring", scrape.get("lifecycle_partitions_restoring"), 0.0);
+    assert_equal("restoring", scrape.get("lifecycle_partitions_restoring"), 0.0);
     instance.stop();
 }
 
-fn a_scrape_is_counted_itself(before: &Scrape, instance: &Instance) {
-    // A scrape is counted once it is answered, and so tells of those before it; the one here is the only one who asks.
+fn check_scrape_is_counted(before: &Scrape, instance: &Instance) {
+    // A scrape is counted after its response, so it does not include itself. There is no other client.
     let again = Scrape::of(instance).expect("metrics are served");
     for answers in
         ["requests_total{path=\"/metrics\",code=\"200\"}", "request_duration_seconds_count{path=\"/metrics\"}"]
     {
         let [before, after] = [before, &again].map(|scrape| scrape.get(&format!("lifecycle_http_{answers}")));
-        same(answers, after, before + 1.0);
+        assert_equal(answers, after, before + 1.0);
     }
 }
 
 #[test]
-fn a_scrape_holds_the_catalogue_and_its_numbers_are_those_of_the_topics() {
-    let deployment = Deployment::new(2, &format!("workers: 2\n{QUICK}"));
-    let now = running::now();
+fn a_scrape_matches_the_catalogue_and_the_topics() {
+    let deployment = Deployment::new(2, &format!("workers: 2\n{SHORT_SILENCE}"));
+    let started_at = now();
     let mut records: Vec<_> =
-        (0..20).map(|it| touchpoint(&format!("event-{it}"), &format!("customer-{it}"), now)).collect();
-    records.extend((0..3).map(|it| touchpoint(&format!("event-{it}"), &format!("customer-{it}"), now)));
-    records.push(touchpoint("event-late", "customer-4", now - 30.seconds()));
-    records.push(touchpoint("event-ahead", "customer-5", now + 24.hours()));
-    records.push(ToWrite::keyed("customer-6", "no touchpoint"));
-    // Within a transaction: both partitions end in a record that nobody is ever given.
+        (0..20).map(|it| touchpoint(&format!("event-{it}"), &format!("customer-{it}"), started_at)).collect();
+    records.extend((0..3).map(|it| touchpoint(&format!("event-{it}"), &format!("customer-{it}"), started_at)));
+    records.push(touchpoint("event-late", "customer-4", started_at - 30.seconds()));
+    records.push(touchpoint("event-ahead", "customer-5", started_at + 24.hours()));
+    records.push(NewRecord::keyed("customer-6", "not a touchpoint"));
+    // In a transaction, so that both partitions end with a control record, which consumers never receive.
     broker::produce_committed(&deployment.touchpoints, &records);
     let input = broker::read_committed(&deployment.touchpoints);
     assert_eq!(input.iter().map(|record| record.partition).collect::<BTreeSet<_>>().len(), 2);
 
     let instance = deployment.start("a");
-    let is_through = |scrape: &Scrape| {
+    let is_done = |scrape: &Scrape| {
         scrape.sum("lifecycle_transitions_total{model=\"orders_45d\",kind=\"stage\"") >= 20.0
             && scrape.sum("lifecycle_lag_records{").abs() < 0.5
     };
-    let scrape = Scrape::once("all customers have been silent for long enough", &instance, is_through);
+    let scrape = Scrape::wait_for("all customers are silent long enough", &instance, is_done);
 
     let kinds = scrape.page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let kinds: Vec<_> = kinds.collect();
     let names: BTreeSet<_> = kinds.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names.len(), kinds.len(), "each metric is told once");
+    assert_eq!(names.len(), kinds.len(), "each metric is exported once");
     assert_eq!(names, METRICS.iter().map(|metric| metric.name).collect());
     assert!(kinds.iter().all(|(_, kind)| *kind != "summary"));
     for name in names {
         assert!(scrape.series.keys().any(|series| series.starts_with(name)), "{name} has no series");
     }
-    assert_eq!(lint(&scrape.page), "");
-    for secret in ["customer-1", "event-1", "no touchpoint", deployment.touchpoints.as_str()] {
-        assert!(!scrape.page.contains(secret), "{secret} is told in\n{}", scrape.page);
+    assert_eq!(promtool_findings(&scrape.page), "");
+    for secret in ["customer-1", "event-1", "not a touchpoint", deployment.touchpoints.as_str()] {
+        assert!(!scrape.page.contains(secret), "{secret} appears in\n{}", scrape.page);
     }
 
     let consumed = scrape.get("lifecycle_touchpoints_consumed_total");
-    same("consumed", consumed, size(input.len()));
+    assert_equal("consumed", consumed, as_f64(input.len()));
     let applied = scrape.get("lifecycle_touchpoints_applied_total");
     let duplicates = scrape.get("lifecycle_touchpoints_duplicate_total");
     let dead_letters = scrape.sum("lifecycle_dead_letters_total{");
-    same("applied, duplicates and dead letters", applied + duplicates + dead_letters, consumed);
-    same("duplicates", duplicates, 3.0);
-    same("dead letters in future", scrape.get("lifecycle_dead_letters_total{reason=\"in_future\"}"), 1.0);
-    same("late", scrape.get("lifecycle_touchpoints_late_total"), 1.0);
-    same("bytes read", scrape.get("lifecycle_touchpoint_bytes_total"), bytes(&input));
+    assert_equal("applied, duplicates and dead letters", applied + duplicates + dead_letters, consumed);
+    assert_equal("duplicates", duplicates, 3.0);
+    assert_equal("dead letters in future", scrape.get("lifecycle_dead_letters_total{reason=\"in_future\"}"), 1.0);
+    assert_equal("late", scrape.get("lifecycle_touchpoints_late_total"), 1.0);
+    assert_equal("bytes read", scrape.get("lifecycle_touchpoint_bytes_total"), bytes(&input));
 
     let published = broker::read_committed(&deployment.transitions);
-    assert_eq!(broker::read_committed(&deployment.replay), [], "all of it is news");
-    same("transitions", scrape.sum("lifecycle_transitions_total{"), size(published.len()));
+    assert_eq!(broker::read_committed(&deployment.replay), [], "all of it is live");
+    assert_equal("transitions", scrape.sum("lifecycle_transitions_total{"), as_f64(published.len()));
     let moved = "lifecycle_stage_moves_total{model=\"orders_45d\",from=\"\",to=\"at_risk\"}";
-    same("moves", scrape.get(moved), 20.0);
-    same("customers", scrape.get("lifecycle_customers{model=\"orders_45d\",stage=\"at_risk\"}"), 20.0);
+    assert_equal("moves", scrape.get(moved), 20.0);
+    assert_equal("customers", scrape.get("lifecycle_customers{model=\"orders_45d\",stage=\"at_risk\"}"), 20.0);
     let dead = broker::read_committed(&deployment.dead_letters);
     let changelog = broker::read_committed(&deployment.changelog);
     for (kind, seen) in
         [("transitions", &published), ("replay", &Vec::new()), ("dead_letters", &dead), ("changelog", &changelog)]
     {
         let labels = format!("{{topic_kind=\"{kind}\"}}");
-        same(kind, scrape.get(&format!("lifecycle_records_written_total{labels}")), size(seen.len()));
-        same(kind, scrape.get(&format!("lifecycle_bytes_written_total{labels}")), bytes(seen));
+        assert_equal(kind, scrape.get(&format!("lifecycle_records_written_total{labels}")), as_f64(seen.len()));
+        assert_equal(kind, scrape.get(&format!("lifecycle_bytes_written_total{labels}")), bytes(seen));
     }
 
     let by_time = scrape.get("lifecycle_event_latency_seconds_count{cause=\"time\"}");
     let by_touchpoint = scrape.get("lifecycle_event_latency_seconds_count{cause=\"touchpoint\"}");
-    same("latencies", by_time + by_touchpoint, size(published.len()));
-    same("latencies of what time caused", by_time, 20.0);
-    same("latencies of records", scrape.get("lifecycle_append_latency_seconds_count"), consumed);
-    same("batches", scrape.get("lifecycle_batch_touchpoints_sum"), consumed);
+    assert_equal("latencies", by_time + by_touchpoint, as_f64(published.len()));
+    assert_equal("latencies of transitions caused by time", by_time, 20.0);
+    assert_equal("latencies of records", scrape.get("lifecycle_append_latency_seconds_count"), consumed);
+    assert_equal("batches", scrape.get("lifecycle_batch_touchpoints_sum"), consumed);
     let commits = scrape.get("lifecycle_commits_total{result=\"committed\"}");
-    same("batches", scrape.get("lifecycle_batch_touchpoints_count"), commits);
+    assert_equal("batches", scrape.get("lifecycle_batch_touchpoints_count"), commits);
     let woken = scrape.get("lifecycle_wake_ups_total");
-    same("late wake-ups", scrape.get("lifecycle_wake_up_lateness_seconds_count"), woken);
+    assert_equal("late wake-ups", scrape.get("lifecycle_wake_up_lateness_seconds_count"), woken);
     assert!(scrape.get("lifecycle_wake_up_lateness_seconds_sum") / woken < 10.0);
 
-    same("partitions", scrape.get("lifecycle_topic_partitions"), 2.0);
-    same("partitions", scrape.get("lifecycle_partitions_assigned"), 2.0);
-    let taken_up = scrape.get("lifecycle_rebalance_duration_seconds_count");
+    assert_equal("partitions", scrape.get("lifecycle_topic_partitions"), 2.0);
+    assert_equal("partitions", scrape.get("lifecycle_partitions_assigned"), 2.0);
+    let rebalances = scrape.get("lifecycle_rebalance_duration_seconds_count");
     let gained = scrape.get("lifecycle_partitions_rebalanced_total{event=\"gained\"}");
-    assert!(taken_up >= 2.0 && taken_up <= gained, "{taken_up} of {gained}");
-    same("running", scrape.get("lifecycle_service_state{state=\"running\"}"), 1.0);
-    let mut now_seconds = size(usize::try_from(now.as_second()).expect("after 1970"));
+    assert!(rebalances >= 2.0 && rebalances <= gained, "{rebalances} of {gained}");
+    assert_equal("running", scrape.get("lifecycle_service_state{state=\"running\"}"), 1.0);
+    let mut now_seconds = as_f64(usize::try_from(started_at.as_second()).expect("after 1970"));
     for partition in ["0", "1"] {
         let of = |name: &str| scrape.get(&format!("lifecycle_{name}{{partition=\"{partition}\"}}"));
-        same("lag", of("lag_records"), 0.0);
-        same("lag", of("lag_seconds"), 0.0);
+        assert_equal("lag", of("lag_records"), 0.0);
+        assert_equal("lag", of("lag_seconds"), 0.0);
         let read = input.iter().filter(|it| it.partition.to_string() == partition).map(|it| it.offset).max();
-        same(
+        assert_equal(
             "position",
             of("partition_position"),
-            size(usize::try_from(read.expect("records")).expect("an offset") + 1),
+            as_f64(usize::try_from(read.expect("records")).expect("an offset") + 1),
         );
-        same("remaining", of("restore_remaining_records"), 0.0);
+        assert_equal("remaining", of("restore_remaining_records"), 0.0);
         assert!((of("partition_reached_timestamp_seconds") - now_seconds).abs() < 2.0);
         assert!(of("partition_clock_timestamp_seconds") > now_seconds);
     }
-    now_seconds = size(usize::try_from(running::now().as_second()).expect("after 1970"));
+    now_seconds = as_f64(usize::try_from(now().as_second()).expect("after 1970"));
     let uptime = now_seconds - scrape.get("process_start_time_seconds");
     for worker in ["0", "1"] {
         let spent = scrape.sum(&format!("lifecycle_worker_seconds_total{{worker=\"{worker}\""));
         let idle = scrape.get(&format!("lifecycle_worker_seconds_total{{worker=\"{worker}\",activity=\"idle\"}}"));
         assert!(spent > 1.0 && spent < uptime + 2.0 && idle > 0.0 && idle < spent, "{spent} s of {uptime} s");
     }
-    a_scrape_is_counted_itself(&scrape, &instance);
+    check_scrape_is_counted(&scrape, &instance);
     instance.stop();
-    a_restart_is_told_as_a_restore(&deployment);
+    check_restore_metrics(&deployment);
 }
 
 #[test]
-fn whatever_the_group_does_no_partition_is_told_by_two_instances() {
+fn no_partition_is_exported_by_two_instances_during_rebalances() {
     let deployment = Deployment::new(4, "workers: 1\nclock: {source: touchpoints}");
-    let now = running::now();
-    let records: Vec<_> = (0..40).map(|it| touchpoint(&format!("e{it}"), &format!("c{it}"), now)).collect();
+    let started_at = now();
+    let records: Vec<_> = (0..40).map(|it| touchpoint(&format!("e{it}"), &format!("c{it}"), started_at)).collect();
     broker::produce(&deployment.touchpoints, &records);
     let all: BTreeSet<_> = (0..4).map(|partition: i32| partition.to_string()).collect();
     let has_all = |scrape: &Scrape| scrape.partitions() == all;
     let a = deployment.start("a");
-    let alone = Scrape::once("one instance has all partitions", &a, has_all);
+    let alone = Scrape::wait_for("one instance has all partitions", &a, has_all);
     assert!(alone.get("lifecycle_partitions_rebalanced_total{event=\"gained\"}") >= 4.0);
 
     let b = deployment.start("b");
@@ -248,57 +249,60 @@ fn whatever_the_group_does_no_partition_is_told_by_two_instances() {
         let (of_a, of_b) = scrapes()?;
         Some(customers(&of_a) + customers(&of_b)).filter(|&both| both >= 40.0)
     });
-    same("customers", both, 40.0);
+    assert_equal("customers", both, 40.0);
     assert!(of_b.get("lifecycle_partitions_assigned") >= 1.0);
     b.stop();
-    let alone = Scrape::once("one instance has all partitions again", &a, |scrape| {
+    let alone = Scrape::wait_for("one instance has all partitions again", &a, |scrape| {
         has_all(scrape) && customers(scrape) >= 40.0
     });
-    same("customers", customers(&alone), 40.0);
+    assert_equal("customers", customers(&alone), 40.0);
     a.stop();
 }
 
 #[test]
-fn a_full_memory_stops_every_worker_and_what_waits_unread_is_told() {
+fn the_memory_limit_pauses_every_worker_and_the_lag_stays_visible() {
     let deployment = Deployment::new(2, "workers: 2\nstate: {max_bytes: 1MiB}");
-    let now = running::now();
-    let to = |partition: i32, names: std::ops::Range<i32>| {
-        names.map(move |name| ToWrite {
+    let started_at = now();
+    let records_for = |partition: i32, names: std::ops::Range<i32>| {
+        names.map(move |name| NewRecord {
             partition: Some(partition),
-            ..touchpoint(&format!("e{name}"), &format!("c{partition}-{name}"), now)
+            ..touchpoint(&format!("e{name}"), &format!("c{partition}-{name}"), started_at)
         })
     };
-    // All customers in one partition, and so with one worker: it may have all of the memory, not half.
-    broker::produce(&deployment.touchpoints, &to(0, 0..6_000).collect::<Vec<_>>());
+    // All customers are in one partition and therefore in one worker, which may use the whole limit, not half of it.
+    broker::produce(&deployment.touchpoints, &records_for(0, 0..6_000).collect::<Vec<_>>());
     let instance = deployment.start("a");
     let bytes = |scrape: &Scrape| scrape.sum("lifecycle_partition_state_bytes{");
-    let half = Scrape::once("the customers are there", &instance, |scrape| {
+    let half = Scrape::wait_for("the customers are in memory", &instance, |scrape| {
         scrape.sum("lifecycle_partition_customers{") >= 6_000.0 && scrape.sum("lifecycle_lag_records{").abs() < 0.5
     });
     let limit = half.get("lifecycle_state_limit_bytes");
     assert!(bytes(&half) > 0.5 * limit && bytes(&half) < limit, "{} of {limit} bytes", bytes(&half));
-    same("ready", half.get("lifecycle_ready"), 1.0);
+    assert_equal("ready", half.get("lifecycle_ready"), 1.0);
 
-    broker::produce(&deployment.touchpoints, &to(0, 6_000..20_000).collect::<Vec<_>>());
-    let full = Scrape::once("the memory is full", &instance, |scrape| scrape.get("lifecycle_ready") < 0.5);
+    broker::produce(&deployment.touchpoints, &records_for(0, 6_000..20_000).collect::<Vec<_>>());
+    let full = Scrape::wait_for("the memory is full", &instance, |scrape| scrape.get("lifecycle_ready") < 0.5);
     assert!(bytes(&full) >= limit, "{} of {limit} bytes", bytes(&full));
 
-    // The worker without customers learns of it a moment later.
-    broker::until("both workers have stopped reading", || {
-        let told = instance.get("/v1/partitions")?;
-        (told.matches("\"is_over_limit\":true").count() == 2).then_some(())
+    // The worker without customers updates its memory budget up to a second later.
+    broker::until("both workers have paused", || {
+        let status = instance.get("/v1/partitions")?;
+        (status.matches("\"is_over_limit\":true").count() == 2).then_some(())
     });
 
-    // Nobody reads it, and yet it is told: also of the partition that has no customers.
-    broker::produce(&deployment.touchpoints, &to(1, 0..50).chain(to(0, 20_000..20_500)).collect::<Vec<_>>());
+    // Unread records count as lag, also in the partition without customers.
+    broker::produce(
+        &deployment.touchpoints,
+        &records_for(1, 0..50).chain(records_for(0, 20_000..20_500)).collect::<Vec<_>>(),
+    );
     let lag =
         |scrape: &Scrape, partition: i32| scrape.get(&format!("lifecycle_lag_records{{partition=\"{partition}\"}}"));
-    let later = Scrape::once("what waits is told", &instance, |scrape| {
+    let later = Scrape::wait_for("the lag is exported", &instance, |scrape| {
         lag(scrape, 1) > 0.5 && lag(scrape, 0) > 499.5 && scrape.get("lifecycle_lag_seconds{partition=\"0\"}") > 0.0
     });
-    same("unread of the partition without customers", lag(&later, 1), 50.0);
+    assert_equal("lag of the partition without customers", lag(&later, 1), 50.0);
     let consumed = later.get("lifecycle_touchpoints_consumed_total");
-    same("read and unread", consumed + lag(&later, 0) + lag(&later, 1), 20_550.0);
-    same("ready", later.get("lifecycle_ready"), 0.0);
+    assert_equal("consumed and lag", consumed + lag(&later, 0) + lag(&later, 1), 20_550.0);
+    assert_equal("ready", later.get("lifecycle_ready"), 0.0);
     instance.stop();
 }

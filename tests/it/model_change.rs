@@ -1,4 +1,4 @@
-//! Customers of yesterday's models under today's: what is kept, what starts empty, what is published.
+//! Replaces a model by a new version: checks which facts are kept, which start empty, and what is published.
 
 use std::sync::Arc;
 
@@ -24,7 +24,8 @@ milestones:
   - {milestone: first, when: orders.count >= 1}
 ";
 
-/// Regulars need three orders now, visitors have a stage, the order of facts and stages is another, a milestone is new.
+/// In version 2, `regular` needs three orders, `visitor` is a new stage, facts and stages have a different order, and a
+/// milestone is new.
 const NEW: &str = "
 model: buyers
 version: 2
@@ -41,15 +42,15 @@ milestones:
   - {milestone: first, when: orders.count >= 1}
 ";
 
-/// How far the partition had come when the models changed.
-const TAKEN_OVER: Timestamp = Timestamp::from_millis(1_767_312_000_000);
+/// Stream time of the partition when the models changed.
+const STREAM_TIME: Timestamp = Timestamp::from_millis(1_767_312_000_000);
 
 fn load(texts: &[&str]) -> Arc<ModelSet> {
     let source = |text: &&str| ModelSource { name: "buyers.yaml".into(), text: (*text).into() };
     let sources: Vec<_> = texts.iter().map(source).collect();
     match model_file::load(&sources, &model_file::shipped_catalogue(), &[]) {
         Ok((models, _)) => Arc::new(models),
-        Err(problems) => panic!("the models are refused: {problems:#?}"),
+        Err(problems) => panic!("the models are rejected: {problems:#?}"),
     }
 }
 
@@ -75,8 +76,8 @@ fn order(number: u32) -> String {
     )
 }
 
-/// A partition under `models` that takes over what `old` has written.
-fn take_over(old: &mut Partition, models: &Arc<ModelSet>, publish_reconciled: bool) -> Partition {
+/// Restores a partition under `models` from the changelog of `old`.
+fn restore_with(old: &mut Partition, models: &Arc<ModelSet>, publish_reconciled: bool) -> Partition {
     let records: Vec<_> = old.write_batches(0).iter().map(|batch| changelog::encode(old.layout(), batch)).collect();
     old.commit();
     let options = FactOptions { publish_reconciled, ..FactOptions::default() };
@@ -86,12 +87,12 @@ fn take_over(old: &mut Partition, models: &Arc<ModelSet>, publish_reconciled: bo
         let record = decoder.decode(record).expect("a changelog record");
         new.restore(&record.layout, &record.customers).expect("a layout that can be translated");
     }
-    new.end_restore(Clock::at(Some(TAKEN_OVER)));
+    new.end_restore(Clock::at(Some(STREAM_TIME)));
     new
 }
 
-/// Ann, with two orders under the old models.
-fn ann() -> Partition {
+/// Returns a partition with the customer `ann`, who has two orders under the old models.
+fn partition_with_ann() -> Partition {
     let models = load(&[OLD]);
     let mut partition = Partition::new(Arc::clone(&models), FactOptions::default());
     receive(&mut partition, &models, &order(1));
@@ -102,7 +103,7 @@ fn ann() -> Partition {
 fn view(partition: &mut Partition) -> CustomerView {
     partition.write_batches(0);
     partition.commit();
-    partition.customer("ann").expect("ann is known")
+    partition.customer("ann").expect("ann exists")
 }
 
 fn names(transitions: &[Transition]) -> Vec<(&str, bool)> {
@@ -110,47 +111,47 @@ fn names(transitions: &[Transition]) -> Vec<(&str, bool)> {
 }
 
 #[test]
-fn an_edited_model_is_evaluated_again_and_what_moves_is_marked() {
+fn an_edited_model_is_evaluated_again_and_its_transitions_are_marked() {
     let models = load(&[NEW]);
-    let mut partition = take_over(&mut ann(), &models, true);
+    let mut partition = restore_with(&mut partition_with_ann(), &models, true);
     let moves = pass_time(&mut partition);
     assert_eq!(names(&moves), [("stage_entered", true), ("second", true)]);
-    assert_eq!(moves[0].sequence, 4, "numbers go on after buyer, first and regular");
-    // At the customer's own instant, whenever the machine gets to it.
+    assert_eq!(moves[0].sequence, 4, "sequence numbers continue after buyer, first and regular");
+    // The instant is the customer's clock, independent of when the machine evaluates the customer.
     assert_eq!(moves[0].occurred_at, Timestamp::from_millis(1_767_312_000_000));
-    assert_eq!(partition.population(), [[1, 0, 0, 0]], "what is not committed is not counted");
+    assert_eq!(partition.stage_counts(), [[1, 0, 0, 0]], "uncommitted changes are not counted");
     let ann = view(&mut partition);
     assert_eq!(ann.orders.count, 2);
     assert_eq!(ann.models[0].stage.map(|stage| &*models.models[0].stage(stage).name), Some("buyer"));
-    assert_eq!(ann.models[0].milestones, [0, 1], "first was kept under another number");
-    assert_eq!(partition.population(), [[0, 1, 0, 0]]);
+    assert_eq!(ann.models[0].milestones, [0, 1], "`first` is kept with its new index");
+    assert_eq!(partition.stage_counts(), [[0, 1, 0, 0]]);
     let since = |name: &str| ann.facts.iter().find(|fact| &*fact.name == name).expect("a fact").counts_since;
-    assert_eq!(since("count(page_viewed)"), Some(TAKEN_OVER), "visits before were not counted");
+    assert_eq!(since("count(page_viewed)"), Some(STREAM_TIME), "earlier visits were not counted");
     assert_eq!(since("orders.count"), None);
-    assert_eq!(pass_time(&mut partition), [], "once is enough");
+    assert_eq!(pass_time(&mut partition), [], "customers are evaluated only once");
     assert_eq!(names(&receive(&mut partition, &models, &order(3))), [("stage_entered", false)]);
 }
 
 #[test]
-fn a_muted_edit_moves_customers_in_silence_and_without_numbers() {
+fn an_unpublished_edit_moves_customers_without_sequence_numbers() {
     let models = load(&[NEW]);
-    let mut partition = take_over(&mut ann(), &models, false);
+    let mut partition = restore_with(&mut partition_with_ann(), &models, false);
     assert_eq!(pass_time(&mut partition), []);
     assert_eq!(view(&mut partition).models[0].sequence, 3);
-    assert_eq!(partition.population(), [[0, 1, 0, 0]]);
+    assert_eq!(partition.stage_counts(), [[0, 1, 0, 0]]);
     let moves = receive(&mut partition, &models, &order(3));
     assert_eq!((moves[0].sequence, &*moves[0].name), (4, "stage_entered"));
 }
 
 #[test]
-fn an_added_model_starts_with_what_is_known_and_a_removed_one_leaves_nothing() {
+fn an_added_model_uses_existing_facts_and_a_removed_model_leaves_no_state() {
     let other = OLD.replace("buyers", "others");
     let models = load(&[OLD, &other]);
-    let mut partition = take_over(&mut ann(), &models, true);
+    let mut partition = restore_with(&mut partition_with_ann(), &models, true);
     let moves = pass_time(&mut partition);
     assert_eq!(names(&moves), [("stage_entered", true), ("first", true)]);
     let models = load(&[&other]);
-    let mut partition = take_over(&mut partition, &models, true);
+    let mut partition = restore_with(&mut partition, &models, true);
     assert_eq!(pass_time(&mut partition), []);
     assert_eq!(view(&mut partition).models.len(), 1);
     assert_eq!(view(&mut partition).models[0].sequence, 2);
@@ -160,24 +161,24 @@ fn an_added_model_starts_with_what_is_known_and_a_removed_one_leaves_nothing() {
 #[test]
 fn an_unchanged_model_is_not_evaluated_again() {
     let models = load(&[OLD]);
-    let mut partition = take_over(&mut ann(), &models, true);
+    let mut partition = restore_with(&mut partition_with_ann(), &models, true);
     assert_eq!(partition.next_wake_up(), None);
     assert_eq!(pass_time(&mut partition), []);
 }
 
 #[test]
-fn a_late_touchpoint_is_published_also_when_a_muted_edit_is_still_to_be_followed() {
+fn a_late_touchpoint_is_published_while_an_unpublished_edit_is_pending() {
     let models = load(&[NEW]);
-    let mut partition = take_over(&mut ann(), &models, false);
+    let mut partition = restore_with(&mut partition_with_ann(), &models, false);
     let late = order(3).replace("2026-01-03", "2025-12-31");
     let moves = receive(&mut partition, &models, &late);
-    assert_eq!(names(&moves), [("stage_entered", false)], "a regular by the third order, not by the edit");
+    assert_eq!(names(&moves), [("stage_entered", false)], "the third order makes a regular, not the edit");
     assert!(moves[0].late);
     assert_eq!(moves[0].sequence, 4);
 }
 
 #[test]
-fn what_holds_of_anybody_is_published_by_the_first_touchpoint_whatever_it_is() {
+fn any_first_touchpoint_publishes_conditions_without_facts() {
     let models = load(&["
 model: buyers
 version: 1

@@ -1,4 +1,4 @@
-//! What `lifecycle check --against` says an edit does.
+//! The consequences of edits that `lifecycle check --against` reports.
 
 use lifecycle_processor::lifecycle::model_edit::consequences;
 use lifecycle_processor::lifecycle::model_set::ModelSet;
@@ -28,7 +28,7 @@ fn set(texts: &[&str]) -> ModelSet {
     load(&sources, &shipped_catalogue(), &[]).expect("no problems").0
 }
 
-/// The kinds of consequence when `OLD` becomes what it is with each of `changes` made.
+/// Applies `changes` to `OLD` and returns the kind and text of each consequence.
 fn kinds(changes: &[(&str, &str)]) -> Vec<(&'static str, String)> {
     let mut text = OLD.to_owned();
     for (from, to) in changes {
@@ -43,27 +43,27 @@ fn codes(changes: &[(&str, &str)]) -> Vec<&'static str> {
 }
 
 #[test]
-fn what_people_read_does_not_make_another_model() {
+fn titles_descriptions_and_spaces_do_not_change_a_model() {
     assert_eq!(codes(&[]), ["unchanged"]);
     let words = ("{stage: buyer,", "{stage: buyer, title: Buyer, description: Bought once,");
     assert_eq!(codes(&[words, ("now >= orders.last", "now  >=  orders.last")]), ["unchanged"]);
 }
 
 #[test]
-fn a_changed_parameter_is_told_with_both_values() {
+fn a_changed_parameter_is_reported_with_both_values() {
     let found = kinds(&[("days(60)", "days(45)"), ("version: 1", "version: 2")]);
     assert_eq!(found[0].0, "evaluated-again");
-    assert_eq!(found[1], ("parameter-changed", "parameter `quiet_after`: days(60) becomes days(45)".to_owned()));
+    assert_eq!(found[1], ("parameter-changed", "parameter `quiet_after` changes from days(60) to days(45)".to_owned()));
     assert_eq!(found.len(), 2);
 }
 
 #[test]
-fn an_edit_without_another_version_is_told() {
+fn an_edit_without_a_new_version_is_reported() {
     assert_eq!(codes(&[("days(60)", "days(45)")]), ["evaluated-again", "same-version", "parameter-changed"]);
 }
 
 #[test]
-fn renamed_removed_and_added_parts_are_told_apart() {
+fn renamed_removed_and_added_elements_are_distinguished() {
     let renamed = [("version: 1", "version: 2"), ("curious", "interested")];
     assert_eq!(codes(&renamed), ["evaluated-again", "stage-renamed"]);
     let removed = [
@@ -76,25 +76,25 @@ fn renamed_removed_and_added_parts_are_told_apart() {
 }
 
 #[test]
-fn a_fact_that_starts_empty_is_told_and_one_that_is_kept_is_not() {
+fn only_facts_that_start_empty_are_reported() {
     let edit = [("version: 1", "version: 2"), ("first(interest)", "last(page_viewed)")];
     let found = kinds(&edit);
     let codes: Vec<&str> = found.iter().map(|(kind, _)| *kind).collect();
     assert_eq!(codes, ["evaluated-again", "stage-changed", "fact-starts-empty", "fact-dropped"]);
     assert!(found[2].1.starts_with("`last(page_viewed)`"), "{}", found[2].1);
-    // Orders are in the ledger already, whatever is read from it.
+    // The ledger already contains the orders, so a new field of it does not start empty.
     let reading = [("version: 1", "version: 2"), ("orders.count >= 1 && now", "orders.streak(days(90)) >= 1 && now")];
     assert!(!self::codes(&reading).contains(&"fact-starts-empty"));
 }
 
 #[test]
-fn a_model_beside_the_edited_one_keeps_its_facts() {
+fn adding_a_model_keeps_the_facts_of_the_others() {
     let ladder = shipped("loyalty_ladder").expect("shipped");
     let without = set(&[OLD]);
     let with = set(&[OLD, &ladder.text]);
     let kinds: Vec<&str> = consequences(&without, &with).iter().map(|found| found.kind).collect();
     assert_eq!(kinds[..2], ["unchanged", "model-added"]);
-    // The ledger and `first(interest)` are there; only what the ladder alone reads starts empty.
+    // The ledger and `first(interest)` exist already; only facts that the ladder alone reads start empty.
     assert!(consequences(&without, &with).iter().any(|found| found.text.starts_with("`last(leaving)` starts empty")));
     assert!(!consequences(&without, &with).iter().any(|found| found.text.contains("first(interest)")));
     assert!(consequences(&with, &without).iter().any(|found| found.kind == "model-removed"));

@@ -1,24 +1,25 @@
-//! The JSON Schemas of model files: committed as the program prints them, and with the very keys that are read.
+//! The JSON Schemas of model files: the committed files equal the output of the program, and their keys equal the keys
+//! that the parser accepts.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test it model_schema` writes `docs/schemas` anew. That the shipped files keep to the
-//! schemas is checked by scripts/test, with a validator.
+//! `UPDATE_GOLDEN=1 cargo test --test it model_schema` regenerates `docs/schemas`. scripts/test validates the shipped
+//! files against the schemas.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use lifecycle_processor::wire::model_file::{
-    ModelSource, catalogue_schema, model_schema, read, shipped, shipped_catalogue,
+    ModelSource, catalogue_schema, model_schema, parse_drafts, shipped, shipped_catalogue,
 };
 use serde_json::Value;
 
 use crate::cli::lifecycle;
 
 #[test]
-fn the_committed_schemas_are_what_the_program_prints() {
+fn the_committed_schemas_equal_the_output_of_the_program() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas");
-    for (of, file) in [("models", "model.schema.json"), ("catalogue", "catalogue.schema.json")] {
-        let run = lifecycle(Path::new("."), &["schema", of], b"");
+    for (kind, file) in [("models", "model.schema.json"), ("catalogue", "catalogue.schema.json")] {
+        let run = lifecycle(Path::new("."), &["schema", kind], b"");
         assert_eq!(run.code, 0, "{}", run.errors);
         let path = folder.join(file);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -26,22 +27,22 @@ fn the_committed_schemas_are_what_the_program_prints() {
             fs::write(&path, &run.output).expect("writable");
         } else {
             let committed = fs::read_to_string(&path).unwrap_or_default();
-            assert!(committed == run.output, "docs/schemas/{file} is outdated; UPDATE_GOLDEN=1 writes it anew");
+            assert!(committed == run.output, "docs/schemas/{file} is outdated; UPDATE_GOLDEN=1 regenerates it");
         }
     }
 }
 
-/// The keys that the report on an unknown key lists, for a mapping at `path` of the schema.
-fn keys_read(model: &str) -> BTreeSet<String> {
+/// Returns the keys that the parser accepts: its error about the unknown key in `model` lists them.
+fn accepted_keys(model: &str) -> BTreeSet<String> {
     let source = ModelSource { name: "model".to_owned(), text: model.to_owned() };
-    let (_, _, problems) = read(&[source], &shipped_catalogue());
+    let (_, _, problems) = parse_drafts(&[source], &shipped_catalogue());
     let problem = problems.iter().find(|problem| problem.code == "unknown-key").expect("the key is unknown");
     let help = problem.help.as_deref().expect("the keys are listed");
     help.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 #[test]
-fn the_schema_knows_the_keys_that_are_read() {
+fn the_schema_has_exactly_the_keys_that_the_parser_accepts() {
     let schema = model_schema();
     let mappings = [
         ("", "model: m\nqqqq: 1\n"),
@@ -58,22 +59,25 @@ fn the_schema_knows_the_keys_that_are_read() {
         ),
     ];
     for (path, model) in mappings {
-        let mapping = schema.pointer(path).expect("the schema has it");
+        let mapping = schema.pointer(path).expect("the schema has the mapping");
         assert_eq!(mapping["additionalProperties"], Value::Bool(false), "{path}");
         let described = mapping["properties"].as_object().expect("it is a mapping");
         let known: BTreeSet<String> = described.keys().cloned().collect();
-        assert_eq!(known, keys_read(model), "{path}");
-        assert!(described.values().all(|of| of["description"].as_str().is_some_and(|text| text.len() > 5)), "{path}");
+        assert_eq!(known, accepted_keys(model), "{path}");
+        assert!(
+            described.values().all(|schema| schema["description"].as_str().is_some_and(|text| text.len() > 5)),
+            "{path}"
+        );
     }
     assert_eq!(catalogue_schema()["required"][0], "catalogue");
 }
 
-/// The shipped models use the schema's keys and no others, at the top; deeper down the validator looks.
+/// Checks only the top-level keys of a shipped model; scripts/test validates whole files.
 #[test]
-fn a_misspelled_key_is_no_key_of_the_schema() {
+fn a_misspelled_key_is_not_in_the_schema() {
     let schema = model_schema();
     let known = schema["properties"].as_object().expect("a mapping");
-    let text = shipped("retention").expect("it ships").text;
+    let text = shipped("retention").expect("a shipped model").text;
     let keys = || text.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase()));
     let keys: Vec<&str> = keys().filter_map(|line| line.split(':').next()).collect();
     assert!(keys.len() > 7 && keys.iter().all(|key| known.contains_key(*key)), "{keys:?}");

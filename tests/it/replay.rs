@@ -1,4 +1,4 @@
-//! `lifecycle replay`: files, gzip, standard input, bad lines, and what comes out.
+//! Tests `lifecycle replay`: input from files, gzip and standard input, invalid lines, and the output.
 
 use std::io::Write;
 use std::path::Path;
@@ -23,8 +23,8 @@ fn lines(output: &str) -> Vec<serde_json::Value> {
     output.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
 }
 
-/// Customer, name and time of each transition.
-fn told(output: &str) -> Vec<(String, String, String)> {
+/// Returns customer, name and time of each transition.
+fn transitions(output: &str) -> Vec<(String, String, String)> {
     let text = |line: &serde_json::Value, field: &str| line[field].as_str().unwrap_or_default().to_owned();
     lines(output)
         .iter()
@@ -37,7 +37,7 @@ fn owned(expected: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn transitions_come_in_the_order_in_which_they_would_be_published() {
+fn transitions_are_written_in_the_order_of_publication() {
     let run = replay(&["--model", "retention", "--until", "2026-05-02T07:59:59.999Z", "-"], TOUCHPOINTS);
     assert_eq!(run.code, 0, "{}", run.errors);
     let expected = [
@@ -45,21 +45,21 @@ fn transitions_come_in_the_order_in_which_they_would_be_published() {
         ("ben", "became_active", "2026-01-03T08:00:00Z"),
         ("ben", "at_risk_of_churn", "2026-04-03T08:00:00Z"),
     ];
-    assert_eq!(told(&run.output), owned(&expected));
+    assert_eq!(transitions(&run.output), owned(&expected));
     assert!(lines(&run.output).iter().all(|line| line["mode"] == "replay"), "{}", run.output);
     let run = replay(&["--model", "retention", "--until", "2026-05-02T08:00:00Z", "-"], TOUCHPOINTS);
-    assert_eq!(told(&run.output)[3], owned(&[("anna", "at_risk_of_churn", "2026-05-02T08:00:00Z")])[0]);
+    assert_eq!(transitions(&run.output)[3], owned(&[("anna", "at_risk_of_churn", "2026-05-02T08:00:00Z")])[0]);
 }
 
 #[test]
-fn the_same_touchpoints_give_the_same_bytes_from_files_from_gzip_and_from_standard_input() {
+fn files_gzip_and_standard_input_produce_the_same_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let (first, second) = TOUCHPOINTS.split_at(TOUCHPOINTS.match_indices('\n').nth(1).unwrap().0 + 1);
     std::fs::write(directory.path().join("first.ndjson"), first).unwrap();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     gzip.write_all(second.as_bytes()).unwrap();
     let second = gzip.finish().unwrap();
-    // The magic bytes count, not the name.
+    // Compression is detected by magic bytes, not by the file name.
     std::fs::write(directory.path().join("second.ndjson"), &second).unwrap();
 
     let whole = replay(&["-"], TOUCHPOINTS);
@@ -71,16 +71,16 @@ fn the_same_touchpoints_give_the_same_bytes_from_files_from_gzip_and_from_standa
 }
 
 #[test]
-fn touchpoints_later_than_until_are_left_out_and_counted() {
+fn touchpoints_later_than_until_are_skipped_and_counted() {
     let arguments = ["--model", "retention", "--until", "2026-01-02T12:00:00Z", "--summary", "-"];
     let run = replay(&arguments, TOUCHPOINTS);
-    assert_eq!(told(&run.output), owned(&[("anna", "became_active", "2026-01-02T08:00:00Z")]));
+    assert_eq!(transitions(&run.output), owned(&[("anna", "became_active", "2026-01-02T08:00:00Z")]));
     assert!(run.errors.contains("4 touchpoints: 2 applied"), "{}", run.errors);
     assert!(run.errors.contains("2 later than --until"), "{}", run.errors);
 }
 
 #[test]
-fn standings_are_in_order_of_customer_and_model() {
+fn standings_are_sorted_by_customer_and_model() {
     let arguments = ["--model", "retention", "--model", "loyalty_ladder", "--output", "standings", "-"];
     let run = replay(&arguments, TOUCHPOINTS);
     let expected = r#"{"customer_id":"anna","model":"retention","stage":"active","since":"2026-01-02T08:00:00Z","orders":2,"revenue":"40","next_wake_up":"2026-05-02T08:00:00Z"}
@@ -92,29 +92,29 @@ fn standings_are_in_order_of_customer_and_model() {
 }
 
 #[test]
-fn bad_lines_are_named_counted_and_end_with_1() {
+fn invalid_lines_are_reported_and_counted_and_the_exit_code_is_1() {
     let mut input = String::from("\n{\"customer_id\":\"anna\"}\nnot json\n");
     input.push_str(TOUCHPOINTS);
     input.push_str(&"[]\n".repeat(30));
     let run = replay(&["--model", "retention", "--summary", "-"], &input);
     assert_eq!(run.code, 1);
-    assert_eq!(told(&run.output).len(), 2, "good lines count all the same");
+    assert_eq!(transitions(&run.output).len(), 2, "valid lines are still applied");
     let errors: Vec<&str> = run.errors.lines().collect();
     assert!(errors[0].starts_with("-:2: missing_field: "), "{}", run.errors);
     assert!(errors[1].starts_with("-:3: not_json: "), "{}", run.errors);
-    assert_eq!(errors[20], "and 12 more bad lines; --dead-letters FILE takes them all");
-    assert!(errors[21].ends_with("32 bad lines, 1 blank lines skipped"), "{}", run.errors);
+    assert_eq!(errors[20], "and 12 more invalid lines; --dead-letters FILE writes all of them to a file");
+    assert!(errors[21].ends_with("32 invalid lines, 1 blank lines skipped"), "{}", run.errors);
 }
 
 #[test]
-fn dead_letters_keep_the_bad_lines_as_they_stood() {
+fn dead_letters_contain_the_original_lines() {
     let directory = tempfile::tempdir().unwrap();
     let mut input = b"{\"a\":1}\n\xff\xfe{\n".to_vec();
     input.extend(std::iter::repeat_n(b'x', 3 << 20));
     input.extend(format!("\n{TOUCHPOINTS}").as_bytes());
     let run = replay_in(directory.path(), &["--model", "retention", "--dead-letters", "bad.ndjson", "-"], &input);
     assert_eq!(run.code, 0, "{}", run.errors);
-    assert_eq!(told(&run.output).len(), 2);
+    assert_eq!(transitions(&run.output).len(), 2);
     let letters = lines(&std::fs::read_to_string(directory.path().join("bad.ndjson")).unwrap());
     assert_eq!(letters.len(), 3);
     assert_eq!((&letters[0]["line"], &letters[0]["original"]), (&1.into(), &r#"{"a":1}"#.into()));
@@ -124,33 +124,33 @@ fn dead_letters_keep_the_bad_lines_as_they_stood() {
 }
 
 #[test]
-fn dead_letters_never_take_the_place_of_the_touchpoints() {
+fn dead_letters_never_overwrite_the_input_file() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("touchpoints.ndjson"), TOUCHPOINTS).unwrap();
     for path in ["touchpoints.ndjson", "./touchpoints.ndjson"] {
         let run = replay_in(directory.path(), &["--dead-letters", path, "touchpoints.ndjson"], b"");
         assert_eq!(run.code, 2);
-        assert!(run.errors.contains("dead letters cannot go there"), "{}", run.errors);
+        assert!(run.errors.contains("dead letters cannot be written to an input file"), "{}", run.errors);
     }
     assert_eq!(std::fs::read_to_string(directory.path().join("touchpoints.ndjson")).unwrap(), TOUCHPOINTS);
 }
 
 #[test]
-fn dead_letters_never_stand_among_the_transitions() {
+fn dead_letters_are_never_mixed_with_the_transitions() {
     let directory = tempfile::tempdir().unwrap();
     let run =
         replay_in(directory.path(), &["--dead-letters", "-", "-"], format!("no touchpoint\n{TOUCHPOINTS}").as_bytes());
     assert_eq!((run.code, run.output.as_str()), (2, ""));
     assert!(
-        run.errors.contains("--dead-letters -: standard output is taken by the transitions: name a file"),
+        run.errors.contains("--dead-letters -: standard output is used for transitions: name a file"),
         "{}",
         run.errors
     );
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "no file is called so");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "no file named `-` was created");
 }
 
 #[test]
-fn a_file_that_is_missing_and_a_model_that_nobody_ships_are_refused() {
+fn a_missing_file_an_unknown_model_and_a_bad_instant_are_usage_errors() {
     let run = replay(&["nowhere.ndjson"], "");
     assert_eq!(run.code, 2);
     assert!(run.errors.contains("nowhere.ndjson: cannot be read"), "{}", run.errors);

@@ -1,5 +1,5 @@
-//! The shipped models and the examples do what their scenarios say, the scenarios leave nothing of them out, and a
-//! scenario that is wrong is told so.
+//! `lifecycle test`: the scenarios of the shipped models and of the examples pass and cover the models completely, and
+//! mistakes in scenario files are reported.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::cli::{Run, lifecycle};
 use lifecycle_processor::config::ModelChoice;
 use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
-use lifecycle_processor::scenario::{Coverage, Difference, Failure, Mistake, parse, run, shipped_scenarios};
+use lifecycle_processor::scenario::{Coverage, Difference, Failure, SyntaxError, parse, run, shipped_scenarios};
 use lifecycle_processor::wire::model_file::shipped_names;
 
 const DOCUMENT: &str = include_str!("../../docs/testing-models.md");
@@ -23,10 +23,11 @@ fn shipped(name: &str) -> Arc<ModelSet> {
 }
 
 #[test]
-fn every_shipped_model_does_what_its_scenarios_say_and_they_reach_all_of_it() {
+fn the_scenarios_of_every_shipped_model_pass_and_cover_it_completely() {
     for name in shipped_names() {
         let models = shipped(name);
-        let scenarios = parse(shipped_scenarios(name).expect("every model has some"), &models).expect("they are read");
+        let scenarios = parse(shipped_scenarios(name).expect("every shipped model has scenarios"), &models)
+            .expect("the scenarios parse");
         let mut coverage = Coverage::default();
         for scenario in &scenarios {
             let failures = run(scenario, &models, &FactOptions::default(), &mut coverage);
@@ -37,7 +38,7 @@ fn every_shipped_model_does_what_its_scenarios_say_and_they_reach_all_of_it() {
 }
 
 #[test]
-fn without_arguments_the_program_runs_the_scenarios_of_the_shipped_models() {
+fn without_arguments_the_scenarios_of_the_shipped_models_run() {
     let Run { code, output, errors } = lifecycle(root(), &["test", "--coverage"], b"");
     assert_eq!((code, errors.as_str()), (0, ""), "{output}");
     for name in shipped_names() {
@@ -47,7 +48,7 @@ fn without_arguments_the_program_runs_the_scenarios_of_the_shipped_models() {
 }
 
 #[test]
-fn the_examples_do_what_their_scenarios_say() {
+fn the_scenarios_of_the_examples_pass() {
     let Run { code, output, errors } = lifecycle(root(), &["test", "--coverage", "examples"], b"");
     assert_eq!((code, errors.as_str()), (0, ""), "{output}");
     let one = lifecycle(root(), &["test", "examples/orders_45d.yaml"], b"");
@@ -55,15 +56,15 @@ fn the_examples_do_what_their_scenarios_say() {
     assert!(one.output.contains("orders_45d.scenario"), "{}", one.output);
 }
 
-/// Runs one scenario over `loyalty_ladder`.
+/// Runs one scenario on `loyalty_ladder`.
 fn failures_of(lines: &str) -> Vec<Failure> {
     let models = shipped("loyalty_ladder");
-    let scenarios = parse(&format!("scenario: one\n{lines}"), &models).expect("it is read");
+    let scenarios = parse(&format!("scenario: one\n{lines}"), &models).expect("the scenario parses");
     run(&scenarios[0], &models, &FactOptions::default(), &mut Coverage::default())
 }
 
 #[test]
-fn what_is_not_expected_is_shown_with_its_instant_and_its_reason() {
+fn an_unexpected_transition_is_reported_with_instant_and_reason() {
     let failures = failures_of("2026-01-01 order_completed order_id=A amount=30\n");
     let [Failure { line: 2, differences, .. }] = &failures[..] else { panic!("{failures:?}") };
     let [Difference::Unexpected { got, reason }] = &differences[..] else { panic!("{differences:?}") };
@@ -78,7 +79,7 @@ fn what_is_not_expected_is_shown_with_its_instant_and_its_reason() {
 }
 
 #[test]
-fn what_is_expected_otherwise_fails() {
+fn a_wrong_expectation_fails() {
     let first = "2026-01-01 order_completed order_id=A amount=30 ->";
     for expected in [
         "nothing",
@@ -97,7 +98,7 @@ fn what_is_expected_otherwise_fails() {
     }
     let got = "became_new_customer (no stage to new_customer, forward, skips prospect) at 2026-01-01";
     assert_eq!(failures_of(&format!("{first} {got}\n")), []);
-    for look in [
+    for check in [
         "stage prospect",
         "no stage",
         "2 orders",
@@ -105,18 +106,18 @@ fn what_is_expected_otherwise_fails() {
         "milestone made_repeat_purchase",
         "next wake-up 2026-01-01",
     ] {
-        assert_eq!(failures_of(&format!("{first} {got}\nnow {look}\n")).len(), 1, "{look}");
+        assert_eq!(failures_of(&format!("{first} {got}\nnow {check}\n")).len(), 1, "{check}");
     }
 }
 
 #[test]
-fn moves_are_expected_in_the_order_in_which_they_happen() {
+fn transitions_must_be_expected_in_order() {
     let head = "2026-01-01 order_completed order_id=A amount=30 -> became_new_customer\n\
                 then order_completed order_id=B amount=30 -> moved_to_repeat_purchase, milestone made_repeat_purchase\n\
                 then referral_shared -> became_advocate\n\
                 then partner_joined -> became_partner\n";
     let end = "+365 days account_deleted -> ";
-    // Advocacy lapses under the partnership without a move; the leaving then ends the partnership.
+    // Advocacy lapses without a move while the customer is a partner; leaving then ends the partnership.
     assert_eq!(failures_of(&format!("{head}{end}partnership_lapsed (regular_customer)")), []);
     let head = "2026-01-01 product_viewed -> became_prospect\n365 days later anna: product_viewed -> became_prospect\n";
     assert_eq!(failures_of(head), []);
@@ -125,43 +126,45 @@ fn moves_are_expected_in_the_order_in_which_they_happen() {
                +1 day referral_shared -> became_advocate\n\
                +365 days referral_shared -> became_advocate, advocacy_lapsed\n";
     let failures = failures_of(two);
-    assert!(matches!(&failures[0].differences[..], [Difference::Disordered { got }] if got.len() == 2), "{failures:?}");
+    assert!(matches!(&failures[0].differences[..], [Difference::OutOfOrder { got }] if got.len() == 2), "{failures:?}");
 }
 
 #[test]
-fn mistakes_have_their_lines_and_say_what_to_write() {
+fn mistakes_are_reported_with_line_and_correction() {
     let models = shipped("loyalty_ladder");
     for (lines, line, message) in [
-        ("product_viewed", 2, "begin the line with when it happens"),
-        ("+2 days product_viewed", 2, "the first line must say when"),
+        ("product_viewed", 2, "start the line with a time"),
+        ("+2 days product_viewed", 2, "the first line of a scenario must start with a date"),
         ("2026-01-02 product_viewed\n2026-01-01 product_viewed", 3, "write `3 days ago`"),
         ("2026-01-02 product_veiwed", 2, "did you mean `product_viewed`?"),
         ("2026-01-02 product_viewed -> became_prospekt", 2, "did you mean `became_prospect`?"),
         ("2026-01-02 product_viewed -> became_prospect (prospekt)", 2, "did you mean `prospect`?"),
-        ("2026-01-02 product_viewed -> became_prospect (prospect", 2, "write `)`"),
+        ("2026-01-02 product_viewed -> became_prospect (prospect", 2, "missing `)`"),
         ("2026-01-02 product_viewed -> made_repeat_purchase", 2, "write `milestone made_repeat_purchase`"),
         ("2026-01-02 product_viewed -> counter x", 2, "write the number"),
-        ("2026-01-02 product_viewed -> became_prospect,", 2, "something is missing at a comma"),
-        ("2026-01-02 product_viewed became_prospect", 2, "what is expected stands behind `->`"),
+        ("2026-01-02 product_viewed -> became_prospect,", 2, "an expectation is missing after"),
+        ("2026-01-02 product_viewed became_prospect", 2, "expectations come after `->`"),
         ("2026-01-02 order_completed amount=much", 2, "write a number such as 29.90"),
         ("2026-01-02 order_completed currency=euro", 2, "three capital letters"),
-        ("2026-01-02 order_completed query=\"a\\b\"", 2, "cannot be a value"),
-        ("2026-01-02 product_viewed -> other.became_prospect", 2, "no model here is called `other`"),
+        ("2026-01-02 order_completed query=\"a\\b\"", 2, "is not a valid value"),
+        ("2026-01-02 product_viewed -> other.became_prospect", 2, "this file has no model `other`"),
         ("2026-01-02 product_viewed\n2 months later", 3, "a month has no fixed length"),
-        ("2026-01-02 product_viewed\nnow happy", 3, "nothing that can be looked at"),
+        ("2026-01-02 product_viewed\nnow happy", 3, "is not an assertion"),
         ("2026-01-02 product_viewed\nnow stage x -> became_prospect", 3, "there is no stage `x`"),
-        ("-> became_prospect", 2, "no line before"),
-        ("", 1, "nothing happens in this scenario"),
+        ("-> became_prospect", 2, "expectations must follow a line"),
+        ("", 1, "the scenario has no lines"),
     ] {
         let mistakes = parse(&format!("scenario: one\n{lines}\n"), &models).expect_err(lines);
-        let [Mistake { line: found, message: told }] = &mistakes[..] else { panic!("{lines}: {mistakes:?}") };
-        assert_eq!(*found, line, "{lines}: {told}");
-        assert!(told.contains(message), "{lines}: {told}");
+        let [SyntaxError { line: found, message: found_message }] = &mistakes[..] else {
+            panic!("{lines}: {mistakes:?}")
+        };
+        assert_eq!(*found, line, "{lines}: {found_message}");
+        assert!(found_message.contains(message), "{lines}: {found_message}");
     }
 }
 
 #[test]
-fn exit_codes_tell_failures_from_files_that_cannot_be_used() {
+fn exit_codes_distinguish_failures_from_unusable_files() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
     write("failing.scenario", "model: retention\nscenario: one\n2026-01-01 order_completed\n");
@@ -177,9 +180,9 @@ fn exit_codes_tell_failures_from_files_that_cannot_be_used() {
     for (path, message) in [
         ("broken.scenario", "broken.scenario:3: there is no touchpoint type `order_complete`: did you mean"),
         ("headless.scenario", "headless.scenario:1: before the first scenario"),
-        ("orphan.yaml", "orphan.yaml has no scenarios: write them to orphan.scenario"),
+        ("orphan.yaml", "orphan.yaml has no scenarios: create orphan.scenario"),
         ("nowhere.scenario", "nowhere.scenario: cannot be read"),
-        ("nobody", "`nobody` is no shipped model"),
+        ("nobody", "`nobody` is not a shipped model"),
     ] {
         let run = run(path);
         assert_eq!(run.code, 2, "{path}");
@@ -188,7 +191,7 @@ fn exit_codes_tell_failures_from_files_that_cannot_be_used() {
 }
 
 #[test]
-fn a_model_beside_the_scenarios_goes_before_a_shipped_one() {
+fn a_model_file_next_to_the_scenarios_overrides_a_shipped_model() {
     let directory = tempfile::tempdir().unwrap();
     let model = fs::read_to_string(root().join("models/retention.yaml")).unwrap();
     fs::write(directory.path().join("retention.yaml"), model.replace("risk_after: days(90)", "risk_after: days(30)"))
@@ -225,7 +228,7 @@ fn several_models_and_signals_can_be_tested_together() {
 }
 
 #[test]
-fn the_examples_of_the_document_run() {
+fn the_examples_of_the_document_pass() {
     let blocks: Vec<&str> = DOCUMENT.split("```scenario\n").skip(1).collect();
     assert!(blocks.len() >= 4, "{} blocks", blocks.len());
     let directory = tempfile::tempdir().unwrap();

@@ -1,7 +1,8 @@
-//! The changelog on a real broker: swept and truncated under load, restored in between, and without a trace of the erased.
+//! Sweeps on a real broker: under load, the changelog is swept and truncated, can be restored at any time, and loses
+//! all records of erased customers.
 
-mod cut_while_restoring;
-mod refused;
+mod truncated_during_restore;
+mod truncation_denied;
 
 use std::fs;
 use std::sync::Arc;
@@ -15,23 +16,23 @@ use lifecycle_processor::wire::changelog::ChangelogDecoder;
 use lifecycle_processor::wire::model_file::{self, ModelSource};
 use lifecycle_processor::wire::time::format_timestamp;
 
-use crate::broker::{self, Seen, ToWrite, until};
-use crate::exactly_once::running::{Deployment, Instance, read};
+use crate::broker::{self, ConsumedRecord, NewRecord, until};
+use crate::exactly_once::deployment::{Deployment, Instance, wait_for_records};
 
 const CUSTOMERS: usize = 400;
 const ROUNDS_MAX: usize = 40;
 const BEGIN_MS: i64 = 1_700_000_000_000;
 const DAY_MS: i64 = 86_400_000;
-const SECRET: &str = "anna-whom-nobody-may-remember";
+const SECRET: &str = "anna-to-be-erased";
 
-/// A touchpoint of the round, which is a day.
-fn touchpoint(customer: &str, kind: &str, round: usize) -> ToWrite {
+/// Returns a touchpoint in the given round; a round is one day of event time.
+fn touchpoint(customer: &str, kind: &str, round: usize) -> NewRecord {
     let at = BEGIN_MS + i64::try_from(round).expect("few rounds") * DAY_MS;
     let at = format_timestamp(Timestamp::from_millis(at));
     let line = format!(
         r#"{{"event_id":"{customer}-{kind}-{round}","customer_id":"{customer}","type":"{kind}","occurred_at":"{at}"}}"#
     );
-    ToWrite { partition: Some(0), ..ToWrite::keyed(customer, &line) }
+    NewRecord { partition: Some(0), ..NewRecord::keyed(customer, &line) }
 }
 
 fn models() -> Arc<ModelSet> {
@@ -41,8 +42,8 @@ fn models() -> Arc<ModelSet> {
     Arc::new(models)
 }
 
-/// The customers that the changelog holds now.
-fn restored(records: &[Seen]) -> Partition {
+/// Restores the customers from changelog records.
+fn restored(records: &[ConsumedRecord]) -> Partition {
     let mut partition = Partition::new(models(), FactOptions::default());
     let mut decoder = ChangelogDecoder::default();
     for record in records {
@@ -53,17 +54,17 @@ fn restored(records: &[Seen]) -> Partition {
     partition
 }
 
-fn bytes(records: &[Seen]) -> usize {
+fn bytes(records: &[ConsumedRecord]) -> usize {
     records.iter().map(|record| record.value.as_ref().map_or(0, Vec::len)).sum()
 }
 
-fn knows_the_secret(records: &[Seen]) -> bool {
-    let value = |record: &Seen| record.value.clone().unwrap_or_default();
+fn contains_secret(records: &[ConsumedRecord]) -> bool {
+    let value = |record: &ConsumedRecord| record.value.clone().unwrap_or_default();
     records.iter().any(|record| value(record).windows(SECRET.len()).any(|window| window == SECRET.as_bytes()))
 }
 
 #[test]
-fn under_load_the_changelog_keeps_twice_what_is_alive_and_no_trace_of_the_erased() {
+fn under_load_the_changelog_stays_bounded_and_loses_erased_customers() {
     let settings = "clock: {source: touchpoints}\nworkers: 1\nstate: {sweep_min_bytes: 64KiB}";
     let deployment = Deployment::new(1, settings);
     let mut instance = deployment.start("a");
@@ -72,7 +73,8 @@ fn under_load_the_changelog_keeps_twice_what_is_alive_and_no_trace_of_the_erased
     for round in 0..ROUNDS_MAX {
         let mut records: Vec<_> =
             (0..CUSTOMERS).map(|it| touchpoint(&format!("c-{it}"), "order_completed", round)).collect();
-        // Two milestones of everybody, and one of somebody new in each round, which tells that the round is through.
+        // Each customer reaches a milestone with its first and second order. The marker's milestone shows that the
+        // round is complete.
         published += if round < 2 { CUSTOMERS } else { 0 } + 1;
         if round < 4 {
             records.push(touchpoint(SECRET, "order_completed", round));
@@ -84,50 +86,50 @@ fn under_load_the_changelog_keeps_twice_what_is_alive_and_no_trace_of_the_erased
         records.push(touchpoint(&format!("marker-{round}"), "order_completed", round));
         broker::produce(&deployment.touchpoints, &records);
         if round % 6 == 5 {
-            // Whatever it is about: a sweep, a truncation, a commit.
+            // Interrupts whatever is in progress: a sweep, a truncation or a commit.
             instance.kill();
             instance = deployment.start("a");
         }
-        read(&[&deployment.replay], published, &mut [&mut instance]);
+        wait_for_records(&[&deployment.replay], published, &mut [&mut instance]);
         let log = broker::read_committed(&deployment.changelog);
         match erased_before {
             None if round >= 4 => {
-                assert!(restored(&log).customer(SECRET).is_none(), "erased with the commit");
+                assert!(restored(&log).customer(SECRET).is_none(), "erased by the commit");
                 erased_before = log.last().map(|record| record.offset);
             }
             Some(end) if log.first().is_some_and(|record| record.offset > end) => break,
             _ => {}
         }
-        assert!(round + 1 < ROUNDS_MAX, "no sweep has gone past the erasure in {ROUNDS_MAX} rounds");
+        assert!(round + 1 < ROUNDS_MAX, "no sweep has deleted the erased customer within {ROUNDS_MAX} rounds");
     }
-    let log = at_rest(&deployment, &mut instance);
-    assert!(!knows_the_secret(&log));
+    let log = wait_until_unchanged(&deployment, &mut instance);
+    assert!(!contains_secret(&log));
     let customers = restored(&log);
     assert!(customers.len() > CUSTOMERS);
     let (log_bytes, live_bytes) = (bytes(&log), customers.live_bytes());
-    // A record has its layout before its customers.
+    // A sweep begins when the changelog has twice the live bytes; the rest is layouts and the tolerance of one commit.
     assert!(log_bytes <= live_bytes * 5 / 2, "{log_bytes} bytes of changelog for {live_bytes} of customers");
     println!("{log_bytes} bytes of changelog for {live_bytes} bytes of customers");
     instance.stop();
 
-    // All of it is still there for the next one.
+    // The next instance restores the complete state.
     let mut next = deployment.start("b");
     broker::produce(&deployment.touchpoints, &[touchpoint("c-7", "order_completed", 200)]);
-    let seen = read(&[&deployment.replay], published + CUSTOMERS, &mut [&mut next]);
+    let seen = wait_for_records(&[&deployment.replay], published + CUSTOMERS, &mut [&mut next]);
     assert!(seen.iter().any(|it| it.text().contains("\"reactivated\"") && it.text().contains("\"c-7\"")));
     next.stop();
 }
 
-/// The changelog once nothing happens to it any more.
-fn at_rest(deployment: &Deployment, instance: &mut Instance) -> Vec<Seen> {
+/// Returns the changelog once it no longer changes.
+fn wait_until_unchanged(deployment: &Deployment, instance: &mut Instance) -> Vec<ConsumedRecord> {
     let mut last = Vec::new();
-    until("the changelog comes to rest", || {
+    until("the changelog no longer changes", || {
         std::thread::sleep(Duration::from_secs(2));
         instance.assert_runs();
         let now = broker::read_committed(&deployment.changelog);
-        let rests = now == last;
+        let is_unchanged = now == last;
         last = now;
-        rests.then_some(())
+        is_unchanged.then_some(())
     });
     last
 }

@@ -1,22 +1,22 @@
-//! SVG, written by hand: rectangles, lines, text.
+//! Writes SVG elements: rectangles, lines, text.
 
 use std::fmt::Write;
 
-/// Text.
+/// Color of text.
 pub(super) const INK: &str = "#24292F";
-/// Text of less weight.
+/// Color of secondary text.
 pub(super) const MUTED: &str = "#6A737D";
-/// Lines of axes and grids.
+/// Color of axes and grid lines.
 pub(super) const LINE: &str = "#E6E9EE";
-/// What is taken in turn for series that have no colour of their own.
+/// Colors of series without a configured color, used in rotation.
 const PALETTE: [&str; 10] =
     ["#5B8FF9", "#5AC8A0", "#F6BD16", "#9270CA", "#FF9D4D", "#269A99", "#E8684A", "#6DC8EC", "#B8A038", "#FF99C3"];
-/// About so wide is a letter, as a part of the font's size.
+/// Estimated width of a letter, as a fraction of the font size.
 const LETTER: f64 = 0.56;
 
-/// The colour for the series at `place` that has none.
-pub(super) fn palette(place: usize) -> &'static str {
-    PALETTE[place % PALETTE.len()]
+/// Returns the color of the series number `index` without a configured color.
+pub(super) fn palette(index: usize) -> &'static str {
+    PALETTE[index % PALETTE.len()]
 }
 
 /// A rectangle to draw in.
@@ -28,7 +28,7 @@ pub(super) struct Area {
     pub(super) h: f64,
 }
 
-/// A picture in the making.
+/// An SVG document being written.
 #[derive(Debug)]
 pub(super) struct Canvas {
     svg: String,
@@ -49,7 +49,7 @@ impl Canvas {
         self.svg
     }
 
-    /// The frame of a panel.
+    /// Draws the border and title of a panel.
     pub(super) fn panel(&mut self, area: Area, title: &str) {
         let Area { x, y, w, h } = area;
         _ = writeln!(
@@ -77,7 +77,7 @@ impl Canvas {
         );
     }
 
-    /// A line through points.
+    /// Draws a line through `points`.
     pub(super) fn path(&mut self, points: &[(f64, f64)], stroke: &str, width: f64) {
         if points.is_empty() {
             return;
@@ -85,51 +85,51 @@ impl Canvas {
         _ = writeln!(
             self.svg,
             "<path d=\"{}\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"{width}\" stroke-linejoin=\"round\"/>",
-            way(points)
+            path_data(points)
         );
     }
 
-    /// What lies between a line of points and another.
+    /// Fills the area between two lines.
     pub(super) fn between(&mut self, upper: &[(f64, f64)], lower: &[(f64, f64)], fill: &str, opacity: f64) {
         if upper.is_empty() {
             return;
         }
         let around: Vec<_> = upper.iter().chain(lower.iter().rev()).copied().collect();
-        _ = writeln!(self.svg, "<path d=\"{}Z\" fill=\"{fill}\" fill-opacity=\"{opacity}\"/>", way(&around));
+        _ = writeln!(self.svg, "<path d=\"{}Z\" fill=\"{fill}\" fill-opacity=\"{opacity}\"/>", path_data(&around));
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a text has that many properties")]
-    pub(super) fn text(&mut self, x: f64, y: f64, size: f64, fill: &str, anchor: &str, is_bold: bool, words: &str) {
+    #[expect(clippy::too_many_arguments, reason = "the attributes of a text element")]
+    pub(super) fn text(&mut self, x: f64, y: f64, size: f64, fill: &str, anchor: &str, is_bold: bool, text: &str) {
         let weight = if is_bold { " font-weight=\"600\"" } else { "" };
-        let words = words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         _ = writeln!(
             self.svg,
-            "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" fill=\"{fill}\" text-anchor=\"{anchor}\"{weight}>{words}</text>"
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" fill=\"{fill}\" text-anchor=\"{anchor}\"{weight}>{text}</text>"
         );
     }
 }
 
-fn way(points: &[(f64, f64)]) -> String {
-    let mut way = String::new();
-    for (place, (x, y)) in points.iter().enumerate() {
-        _ = write!(way, "{}{x:.1} {y:.1}", if place == 0 { 'M' } else { 'L' });
+fn path_data(points: &[(f64, f64)]) -> String {
+    let mut data = String::new();
+    for (index, (x, y)) in points.iter().enumerate() {
+        _ = write!(data, "{}{x:.1} {y:.1}", if index == 0 { 'M' } else { 'L' });
     }
-    way
+    data
 }
 
-/// About so wide is a text.
-#[expect(clippy::cast_precision_loss, reason = "a text on a picture is short")]
-pub(super) fn width_of(words: &str, size: f64) -> f64 {
-    words.chars().count() as f64 * size * LETTER
+/// Estimates the width of a text, in pixels.
+#[expect(clippy::cast_precision_loss, reason = "labels are short")]
+pub(super) fn width_of(text: &str, size: f64) -> f64 {
+    text.chars().count() as f64 * size * LETTER
 }
 
-/// The text, cut to fit a width.
-pub(super) fn shorten(words: &str, width: f64, size: f64) -> String {
-    if width_of(words, size) <= width {
-        return words.to_owned();
+/// Cuts a text to `width` pixels; an ellipsis marks the cut.
+pub(super) fn shorten(text: &str, width: f64, size: f64) -> String {
+    if width_of(text, size) <= width {
+        return text.to_owned();
     }
     let mut short = String::new();
-    for letter in words.chars() {
+    for letter in text.chars() {
         if width_of(&short, size) + 2.0 * size * LETTER > width {
             break;
         }

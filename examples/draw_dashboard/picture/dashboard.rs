@@ -1,18 +1,18 @@
-//! A dashboard as its JSON (schema version 1 of Grafana) tells it: panels, queries, variables.
+//! Reads the JSON of a Grafana dashboard (schema version 1): panels, queries and variables.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Frame;
+use super::TimeRange;
 
 /// A dashboard.
 #[derive(Clone, Debug)]
 pub(crate) struct Dashboard {
     pub(crate) title: String,
-    /// Every panel, those within collapsed rows included.
+    /// Every panel, including those in collapsed rows.
     pub(crate) panels: Vec<Panel>,
-    /// Name and label of each variable that a person chooses.
+    /// Name and label of each variable that the user can choose.
     pub(crate) variables: Vec<(String, String)>,
     pub(crate) json: Value,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Panel {
     pub(crate) y: f64,
     pub(crate) w: f64,
     pub(crate) h: f64,
-    /// Whether it lies within a collapsed row.
+    /// Whether the panel is in a collapsed row.
     pub(crate) is_collapsed: bool,
     pub(crate) json: Value,
 }
@@ -41,11 +41,11 @@ pub(crate) struct Target {
 }
 
 impl Dashboard {
-    /// Reads a dashboard.
+    /// Parses the JSON of a dashboard.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         let json: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let mut panels = Vec::new();
-        // A row that is collapsed takes one line, and those within it follow when all is drawn.
+        // A collapsed row contains its panels; otherwise they follow the row in the list.
         for panel in json["panels"].as_array().into_iter().flatten() {
             panels.push(Panel::read(panel, false)?);
             for inner in panel["panels"].as_array().into_iter().flatten() {
@@ -62,29 +62,29 @@ impl Dashboard {
 
 impl Panel {
     fn read(json: &Value, is_collapsed: bool) -> Result<Self, String> {
-        let place = |name: &str| {
-            json["gridPos"][name].as_f64().ok_or_else(|| format!("a panel lacks gridPos.{name}: {}", json["title"]))
+        let coordinate = |name: &str| {
+            json["gridPos"][name].as_f64().ok_or_else(|| format!("panel without gridPos.{name}: {}", json["title"]))
         };
         Ok(Self {
-            id: json["id"].as_u64().ok_or_else(|| format!("a panel lacks its id: {}", json["title"]))?,
+            id: json["id"].as_u64().ok_or_else(|| format!("panel without id: {}", json["title"]))?,
             kind: json["type"].as_str().unwrap_or_default().to_owned(),
             title: json["title"].as_str().unwrap_or_default().to_owned(),
-            x: place("x")?,
-            y: place("y")?,
-            w: place("w")?,
-            h: place("h")?,
+            x: coordinate("x")?,
+            y: coordinate("y")?,
+            w: coordinate("w")?,
+            h: coordinate("h")?,
             is_collapsed,
             json: json.clone(),
         })
     }
 
-    /// Whether a row shows its panels: it is not collapsed, or they are asked for all the same.
-    pub(crate) fn is_open<T>(&self, answers: &BTreeMap<u64, T>) -> bool {
+    /// Returns whether a row is shown expanded: it is not collapsed, or data of its panels was requested.
+    pub(crate) fn is_open<T>(&self, data: &BTreeMap<u64, T>) -> bool {
         let mut inner = self.json["panels"].as_array().into_iter().flatten().filter_map(|panel| panel["id"].as_u64());
-        self.json["collapsed"] != true || inner.any(|id| answers.contains_key(&id))
+        self.json["collapsed"] != true || inner.any(|id| data.contains_key(&id))
     }
 
-    /// Its queries.
+    /// Returns the queries of the panel.
     pub(crate) fn targets(&self) -> Vec<Target> {
         let targets = self.json["targets"].as_array().into_iter().flatten();
         targets
@@ -96,27 +96,27 @@ impl Panel {
             .collect()
     }
 
-    /// The unit of its values.
+    /// Returns the unit of the values; `none` if not configured.
     pub(crate) fn unit(&self) -> &str {
         self.default_text("unit").unwrap_or("none")
     }
 
-    /// How many decimals are shown.
+    /// Returns the configured number of decimals.
     pub(crate) fn decimals(&self) -> Option<usize> {
         usize::try_from(self.default("decimals").as_u64()?).ok()
     }
 
-    /// A default of its fields.
+    /// Returns a field default.
     pub(crate) fn default(&self, name: &str) -> &Value {
         &self.json["fieldConfig"]["defaults"][name]
     }
 
-    /// A default of its fields that is a text.
+    /// Returns a field default that is a string.
     pub(crate) fn default_text(&self, name: &str) -> Option<&str> {
         self.default(name).as_str()
     }
 
-    /// What an override says of the series or field of this name.
+    /// Returns an overridden property of the series or field with this name.
     pub(crate) fn overridden(&self, name: &str, property: &str) -> Option<&Value> {
         let overrides = self.json["fieldConfig"]["overrides"].as_array()?;
         let of_name = overrides
@@ -128,19 +128,19 @@ impl Panel {
             .map(|it| &it["value"])
     }
 
-    /// The colour that is fixed for a series.
+    /// Returns the fixed color of a series.
     pub(crate) fn color_of(&self, name: &str) -> Option<&str> {
         self.overridden(name, "color").or(Some(self.default("color")))?["fixedColor"].as_str()
     }
 
-    /// The colour that the thresholds give to a value.
+    /// Returns the color of a value according to the thresholds.
     pub(crate) fn threshold_color(&self, value: f64) -> Option<&str> {
         let steps = self.default("thresholds")["steps"].as_array()?;
         let reached = steps.iter().rfind(|step| step["value"].as_f64().is_none_or(|least| value >= least))?;
         reached["color"].as_str()
     }
 
-    /// The text and the colour that a mapping gives to a value.
+    /// Returns the text and color of a value according to the value mappings.
     pub(crate) fn mapped(&self, value: f64) -> Option<(&str, &str)> {
         let mappings = self.default("mappings").as_array()?;
         let found = mappings.iter().find_map(|mapping| mapping["options"].get(value.to_string()))?;
@@ -149,7 +149,7 @@ impl Panel {
 }
 
 impl Target {
-    /// The name of a series: the legend with the labels put in.
+    /// Returns the legend of a series, with its labels substituted.
     pub(crate) fn legend_of(&self, labels: &BTreeMap<String, String>) -> String {
         if self.legend.is_empty() || self.legend == "__auto" {
             let values: Vec<&str> = labels.values().map(String::as_str).collect();
@@ -163,20 +163,20 @@ impl Target {
     }
 }
 
-/// What variables stand for.
+/// Values of the dashboard variables and of Grafana's built-in variables.
 #[derive(Clone, Debug)]
-pub(crate) struct Setting {
+pub(crate) struct VariableValues {
     values: BTreeMap<String, String>,
 }
 
-impl Setting {
-    /// Everything for variables that take several values, else what the dashboard begins with.
-    pub(crate) fn of(dashboard: &Dashboard, frame: &Frame) -> Self {
+impl VariableValues {
+    /// Returns the defaults: all values for a multi-value variable, else the current value saved in the dashboard.
+    pub(crate) fn defaults(dashboard: &Dashboard, time_range: &TimeRange) -> Self {
         let length = |seconds: f64| format!("{}s", seconds.ceil());
         let mut values = BTreeMap::from([
-            ("__rate_interval".to_owned(), length(frame.rate_interval())),
-            ("__range".to_owned(), length(frame.end - frame.start)),
-            ("__interval".to_owned(), length(frame.step)),
+            ("__rate_interval".to_owned(), length(time_range.rate_interval())),
+            ("__range".to_owned(), length(time_range.end - time_range.start)),
+            ("__interval".to_owned(), length(time_range.step)),
         ]);
         for variable in dashboard.json["templating"]["list"].as_array().into_iter().flatten() {
             let value = variable["allValue"].as_str().or(variable["current"]["value"].as_str());
@@ -186,14 +186,14 @@ impl Setting {
         Self { values }
     }
 
-    /// Chooses a value.
+    /// Sets the value of a variable.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.values.insert(name.to_owned(), value.to_owned());
     }
 
-    /// The expression with its variables put in.
-    pub(crate) fn fill(&self, expression: &str) -> String {
-        // Longer names first: $model must not be put into $model_version.
+    /// Substitutes the variables of an expression.
+    pub(crate) fn substitute(&self, expression: &str) -> String {
+        // Longer names first: `$model` must not match the start of `$model_version`.
         let mut names: Vec<_> = self.values.iter().collect();
         names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         names.into_iter().fold(expression.to_owned(), |text, (name, value)| {
@@ -201,7 +201,7 @@ impl Setting {
         })
     }
 
-    /// The value as a person reads it.
+    /// Returns the value for display; `All` for a pattern that matches everything.
     pub(crate) fn shown(&self, name: &str) -> Option<&str> {
         let value = self.values.get(name)?;
         Some(if value == ".+" { "All" } else { value })

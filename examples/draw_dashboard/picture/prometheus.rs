@@ -1,4 +1,4 @@
-//! Asks a Prometheus over HTTP: as little as is needed, on the loopback interface or a network that one trusts.
+//! A minimal client of the Prometheus HTTP API, without TLS: for the loopback interface or a trusted network.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,98 +8,99 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Frame;
+use super::TimeRange;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Read timeout of a response.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// One series: its labels and its points, by time.
+/// A time series: labels and points, in order of time.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct Series {
     pub(crate) labels: BTreeMap<String, String>,
-    /// Seconds since 1970, and the value.
+    /// Time in seconds since 1970, and value.
     pub(crate) points: Vec<(f64, f64)>,
 }
 
 impl Series {
-    /// The latest value that is a number.
+    /// Returns the latest finite value.
     pub(crate) fn last(&self) -> Option<f64> {
         self.points.iter().rev().map(|(_, value)| *value).find(|value| value.is_finite())
     }
 }
 
-/// A Prometheus that answers.
+/// A Prometheus server.
 #[derive(Clone, Debug)]
 pub(crate) struct Prometheus {
     address: String,
 }
 
 impl Prometheus {
-    /// The one at `host:port`.
-    pub(crate) fn at(address: &str) -> Self {
+    /// Creates a client for the server at `host:port`.
+    pub(crate) fn new(address: &str) -> Self {
         Self { address: address.trim_end_matches('/').to_owned() }
     }
 
-    /// Its own time.
+    /// Returns the current time of the server, in seconds since 1970.
     pub(crate) fn now(&self) -> Result<f64, String> {
-        let answer = self.api("query", &[("query", "time()")])?;
-        let text = answer["result"][1].as_str().unwrap_or_default();
-        text.parse().map_err(|_| format!("{} does not tell the time: {answer}", self.address))
+        let response = self.api("query", &[("query", "time()")])?;
+        let text = response["result"][1].as_str().unwrap_or_default();
+        text.parse().map_err(|_| format!("{} returned no time: {response}", self.address))
     }
 
-    /// What an expression is at an instant; each series has one point.
+    /// Evaluates an instant query; each series has one point.
     pub(crate) fn query(&self, expression: &str, at: f64) -> Result<Vec<Series>, String> {
-        let answer = self.api("query", &[("query", expression), ("time", &at.to_string())])?;
-        if answer["resultType"] == "scalar" {
-            return Ok(vec![Series { points: point(&answer["result"]).into_iter().collect(), ..Series::default() }]);
+        let response = self.api("query", &[("query", expression), ("time", &at.to_string())])?;
+        if response["resultType"] == "scalar" {
+            return Ok(vec![Series { points: point(&response["result"]).into_iter().collect(), ..Series::default() }]);
         }
-        Ok(series(&answer, |result| point(&result["value"]).into_iter().collect()))
+        Ok(series(&response, |result| point(&result["value"]).into_iter().collect()))
     }
 
-    /// What an expression was over time.
-    pub(crate) fn query_range(&self, expression: &str, frame: &Frame) -> Result<Vec<Series>, String> {
-        // On multiples of the step, as Grafana asks: else the same picture drawn twice would differ.
-        let round = |at: f64| (at / frame.step).floor() * frame.step;
-        let (start, end) = (round(frame.start).to_string(), round(frame.end).to_string());
-        let answer = self.api(
+    /// Evaluates a range query.
+    pub(crate) fn query_range(&self, expression: &str, time_range: &TimeRange) -> Result<Vec<Series>, String> {
+        // Aligns the range to the step, like Grafana, so that repeated renderings are equal.
+        let round = |at: f64| (at / time_range.step).floor() * time_range.step;
+        let (start, end) = (round(time_range.start).to_string(), round(time_range.end).to_string());
+        let response = self.api(
             "query_range",
-            &[("query", expression), ("start", &start), ("end", &end), ("step", &frame.step.to_string())],
+            &[("query", expression), ("start", &start), ("end", &end), ("step", &time_range.step.to_string())],
         )?;
-        Ok(series(&answer, |result| result["values"].as_array().into_iter().flatten().filter_map(point).collect()))
+        Ok(series(&response, |result| result["values"].as_array().into_iter().flatten().filter_map(point).collect()))
     }
 
-    /// The `data` that an endpoint of the API answers with.
+    /// Calls an API endpoint and returns the `data` of its response.
     pub(crate) fn api(&self, endpoint: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
         let mut path = format!("/api/v1/{endpoint}?");
         for (name, value) in parameters {
             _ = write!(path, "{name}={}&", encode(value));
         }
         let body = self.get(path.trim_end_matches(['&', '?']))?;
-        let answer: Value = serde_json::from_str(&body)
-            .map_err(|error| format!("{} answers no JSON: {error}: {body}", self.address))?;
-        if answer["status"] != "success" {
-            return Err(format!("{}: {}", parameters.first().map_or("", |(_, value)| value), answer["error"]));
+        let response: Value = serde_json::from_str(&body)
+            .map_err(|error| format!("{} did not return JSON: {error}: {body}", self.address))?;
+        if response["status"] != "success" {
+            return Err(format!("{}: {}", parameters.first().map_or("", |(_, value)| value), response["error"]));
         }
-        Ok(answer["data"].clone())
+        Ok(response["data"].clone())
     }
 
-    /// The body of an answer.
+    /// Sends a GET request and returns the response body.
     pub(crate) fn get(&self, path: &str) -> Result<String, String> {
         let failed = |error: std::io::Error| format!("prometheus at {} does not answer: {error}", self.address);
         let mut stream = TcpStream::connect(&self.address).map_err(failed)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-        // By HTTP/1.0 an answer comes in one piece and ends with the connection.
+        stream.set_read_timeout(Some(READ_TIMEOUT)).map_err(failed)?;
+        // HTTP/1.0: no chunked encoding, and the server closes the connection after the response.
         let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address);
         stream.write_all(request.as_bytes()).map_err(failed)?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).map_err(failed)?;
-        let (_, body) = answer.split_once("\r\n\r\n").ok_or(format!("no answer from {}", self.address))?;
+        let mut response = String::new();
+        stream.read_to_string(&mut response).map_err(failed)?;
+        let (_, body) = response.split_once("\r\n\r\n").ok_or(format!("no response from {}", self.address))?;
         Ok(body.to_owned())
     }
 }
 
-fn series(answer: &Value, points: impl Fn(&Value) -> Vec<(f64, f64)>) -> Vec<Series> {
+fn series(response: &Value, points: impl Fn(&Value) -> Vec<(f64, f64)>) -> Vec<Series> {
     let label = |(name, value): (&String, &Value)| (name.clone(), value.as_str().unwrap_or_default().to_owned());
-    answer["result"]
+    response["result"]
         .as_array()
         .into_iter()
         .flatten()

@@ -1,10 +1,10 @@
-//! Figures as people read them: units, ticks of an axis, times of day.
+//! Formats values with units, and chooses axis ticks.
 
-/// Round lengths of time, in seconds.
+/// Candidate intervals of time ticks, in seconds.
 const TIMES: [f64; 14] =
     [1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 43_200.0, 86_400.0];
 
-/// A value with its unit, as short as it can be.
+/// Formats a value with its Grafana unit, as short as possible.
 pub(crate) fn format(unit: &str, value: f64, decimals: Option<usize>) -> String {
     if !value.is_finite() {
         return "–".to_owned();
@@ -36,16 +36,16 @@ fn seconds(value: f64) -> String {
 
 fn scaled(value: f64, step: f64, units: &[&str], decimals: Option<usize>) -> String {
     let mut value = value;
-    let mut place = 0;
-    while value.abs() >= step && place + 1 < units.len() {
+    let mut index = 0;
+    while value.abs() >= step && index + 1 < units.len() {
         value /= step;
-        place += 1;
+        index += 1;
     }
-    let decimals = if place == 0 { decimals } else { None };
-    plain(value, decimals) + units[place]
+    let decimals = if index == 0 { decimals } else { None };
+    plain(value, decimals) + units[index]
 }
 
-/// Three figures that matter, no zeros at the end.
+/// Formats a number with three significant digits and without trailing zeros.
 fn plain(value: f64, decimals: Option<usize>) -> String {
     let size = value.abs();
     let places = decimals.unwrap_or(match size {
@@ -57,7 +57,7 @@ fn plain(value: f64, decimals: Option<usize>) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-/// About `count` values from `low` to `high` that are round in this unit.
+/// Returns about `count` ticks from `low` to `high`, at round values of the unit.
 pub(super) fn ticks(low: f64, high: f64, count: f64, unit: &str) -> Vec<f64> {
     const DECIMAL: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
     const BINARY: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0];
@@ -76,7 +76,7 @@ pub(super) fn ticks(low: f64, high: f64, count: f64, unit: &str) -> Vec<f64> {
     found
 }
 
-/// Round times of day from `start` to `end`.
+/// Returns about `count` ticks from `start` to `end`, at round times of day.
 pub(super) fn time_ticks(start: f64, end: f64, count: f64) -> Vec<f64> {
     let raw = (end - start) / count;
     let step = TIMES.into_iter().find(|step| *step >= raw).unwrap_or(86_400.0);
@@ -89,14 +89,14 @@ pub(super) fn time_ticks(start: f64, end: f64, count: f64) -> Vec<f64> {
     found
 }
 
-/// The time of day, with seconds where little time is shown.
+/// Formats the time of day in UTC; with seconds if `range` is shorter than 5 minutes.
 pub(super) fn clock(at: f64, range: f64) -> String {
     let day = at.rem_euclid(86_400.0);
     let (hours, minutes, seconds) = ((day / 3_600.0).floor(), (day / 60.0).floor() % 60.0, day.floor() % 60.0);
     if range < 300.0 { format!("{hours:02}:{minutes:02}:{seconds:02}") } else { format!("{hours:02}:{minutes:02}") }
 }
 
-/// `15m`, `1h`, `10s`, `1d` in seconds.
+/// Parses a duration such as `15m`, `1h`, `10s` or `1d` to seconds.
 pub(crate) fn parse_length(text: &str) -> Option<f64> {
     let split = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
     let count: f64 = text[..split].parse().ok()?;

@@ -1,6 +1,9 @@
-//! `lifecycle demo`: the real service over generated customers and a broker inside the process.
+//! `lifecycle demo`: runs the real service on generated touchpoints, with an in-process mock broker instead of Kafka.
+//!
+//! Everything except the broker is what `lifecycle run` uses: the service, the HTTP API, and the view of `lifecycle
+//! top`.
 
-mod shop;
+mod load_generator;
 
 use std::io::{self, IsTerminal};
 use std::net::TcpListener;
@@ -13,8 +16,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::config::ModelChoice;
-use crate::journeys::JourneyOptions;
-use crate::kafka::mock::MockBroker;
+use crate::kafka::mock_broker::MockBroker;
 use crate::kafka::{self, Cluster};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
@@ -22,21 +24,22 @@ use crate::lifecycle::touchpoint::FactOptions;
 use crate::live::client::Client;
 use crate::live::terminal;
 use crate::runtime::{self, WallClock};
-use crate::service::{Ending, Parts, Service, stop_on_signals};
+use crate::service::{ExitReason, Service, ServiceOptions, stop_on_signals};
 use crate::telemetry::logging::{self, LogFormat};
 use crate::wire::cloud_events::CloudEvents;
+use crate::workload::WorkloadOptions;
 
 use super::Exit;
-use super::number::whole;
-use super::watch::{End, PREFERRED, Watch};
-use shop::{Shop, ShopTime};
+use super::number::whole_number_in;
+use super::watch::{PREFERRED_MODELS, Watch, WatchEnd};
+use load_generator::{LoadGenerator, SimulatedClock};
 
 const TOUCHPOINTS: &str = "touchpoints";
 const TRANSITIONS: &str = "lifecycle.transitions";
 const CHANGELOG: &str = "lifecycle.changelog";
 const DEAD_LETTERS: &str = "lifecycle.dead-letters";
 const PARTITIONS: i32 = 4;
-/// Longer than any demo: nothing in it is too old or too new.
+/// Longer than any demo, so that no touchpoint is too far in the future and no transition is published as a replay.
 const CENTURY: time::Duration = time::Duration::from_days(36_525);
 const STATE_BYTES_MAX: usize = 1 << 30;
 
@@ -46,35 +49,39 @@ Examples:
   lifecycle demo --seconds 60 --days-per-second 10
   lifecycle demo --model ./my-model.yaml
 
-On a terminal it fills the screen; ? shows the keys. Nothing has to be installed: the broker lives inside this process
-and ends with it. Its address, which plain lines begin with, is for consuming only: it is a stand-in that keeps no
-positions and is no proof of exactly-once.";
+On a terminal the demo fills the screen; press ? for the keys. It needs no Kafka: a mock broker runs inside this process.
 
-/// Watch generated customers move through their lifecycle, on the real service.
+With --lines it prints the address of the mock broker first. This broker is for consuming only: it stores no offsets, so \
+the demo does not demonstrate exactly-once.";
+
+/// Watch generated customers move through their lifecycle; needs no Kafka
+///
+/// Runs the real service on touchpoints of a simulated shop, in fast-forward, and shows how many customers are in each
+/// stage and which transitions are published.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DemoArguments {
-    /// Stop after so many seconds [default: at Ctrl-C]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(1, 86_400))]
+    /// Stop after this many seconds [default: run until Ctrl-C]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number_in::<u64>(1, 86_400))]
     seconds: Option<u64>,
-    /// How many days pass in a second
-    #[arg(long, value_name = "N", default_value_t = 5, allow_negative_numbers = true, value_parser = whole::<u32>(1, 100))]
+    /// Simulated days per second
+    #[arg(long, value_name = "N", default_value_t = 5, allow_negative_numbers = true, value_parser = whole_number_in::<u32>(1, 100))]
     days_per_second: u32,
-    /// How many customers appear in a day
-    #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true, value_parser = whole::<u32>(1, 1_000))]
+    /// New customers per simulated day
+    #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true, value_parser = whole_number_in::<u32>(1, 1_000))]
     customers_per_day: u32,
-    /// Decides everything that is left to chance
-    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole::<u64>(0, usize::MAX))]
+    /// Seed of the random generator; the same seed gives the same customers
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole_number_in::<u64>(0, usize::MAX))]
     seed: u64,
-    /// A shipped model, or a model file; may be repeated [default: all shipped models]
+    /// Shipped model or model file to run. Can be repeated [default: all shipped models]
     #[arg(long = "model", value_name = "NAME|FILE")]
     models: Vec<String>,
-    /// Print plain lines, also on a terminal
+    /// Print plain lines instead of filling the terminal
     #[arg(long)]
     lines: bool,
 }
 
-/// Shows the demo.
+/// Loads the models and runs the demo.
 pub(super) fn run(arguments: &DemoArguments) -> ExitCode {
     let models = match ModelChoice::of(&arguments.models).load(io::stderr().is_terminal()) {
         Ok(models) => Arc::new(models),
@@ -83,7 +90,7 @@ pub(super) fn run(arguments: &DemoArguments) -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    match show(arguments, &models) {
+    match run_demo(arguments, &models) {
         Ok(exit) => exit.into(),
         Err(problem) => {
             eprintln!("lifecycle demo: {problem}");
@@ -92,83 +99,83 @@ pub(super) fn run(arguments: &DemoArguments) -> ExitCode {
     }
 }
 
-fn show(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, String> {
-    let fills_screen = Watch::fills_screen(arguments.lines);
-    // On a full screen a line of the log would stand somewhere in the picture.
-    logging::start(LogFormat::Text, if fills_screen { "off" } else { "error" })?;
+fn run_demo(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, String> {
+    let is_full_screen = Watch::is_full_screen(arguments.lines);
+    // Log lines would corrupt the full-screen view.
+    logging::start(LogFormat::Text, if is_full_screen { "off" } else { "error" })?;
     let topics = [(TOUCHPOINTS, PARTITIONS), (CHANGELOG, PARTITIONS), (TRANSITIONS, PARTITIONS), (DEAD_LETTERS, 1)];
     let broker = MockBroker::start(&topics).map_err(|error| error.to_string())?;
     let cluster = broker.cluster();
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| format!("http: {error}"))?;
     let address = listener.local_addr().map_err(|error| format!("http: {error}"))?;
 
-    let over = Arc::new(AtomicBool::new(false));
-    stop_on_signals(Arc::clone(&over), Exit::Stuck as u8, terminal::restore)?;
-    let service = Service::start(parts(models, &cluster, listener), Arc::clone(&over))?;
-    if !fills_screen {
-        welcome(&cluster.bootstrap_servers, &address.to_string(), arguments.days_per_second);
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, terminal::restore)?;
+    let service = Service::start(service_options(models, &cluster, listener), Arc::clone(&stop))?;
+    if !is_full_screen {
+        print_banner(&cluster.bootstrap_servers, &address.to_string(), arguments.days_per_second);
     }
     let watch = Watch {
         client: Client::new(&address.to_string(), None)?,
-        subject: "lifecycle demo",
-        models: shown_first(models),
-        fills_screen,
+        title: "lifecycle demo",
+        models: models_to_show(models),
+        is_full_screen,
     };
-    // A year ago, so that what is shown bears dates that people have a feeling for.
+    // Simulated time starts one year ago, so that the demo shows plausible dates.
     let start = WallClock::start().now().wall - time::Duration::from_days(365);
-    let shop_time = ShopTime::starting(start, arguments.days_per_second);
+    let clock = SimulatedClock::starting(start, arguments.days_per_second);
     let touchpoints = AtomicU64::new(0);
     let customers_per_day = f64::from(arguments.customers_per_day);
-    let shop = Shop {
+    let load = LoadGenerator {
         cluster: &cluster,
         topic: TOUCHPOINTS,
-        options: JourneyOptions { seed: arguments.seed, start, customers_per_day },
-        time: &shop_time,
+        options: WorkloadOptions { seed: arguments.seed, start, customers_per_day },
+        clock: &clock,
         limit: arguments.seconds.map(Duration::from_secs),
         touchpoints: &touchpoints,
     };
     let (end, sent) = thread::scope(|scope| {
-        let open = scope.spawn(|| shop.open(&over));
-        let end = watch.run(&over, || Some(shop_time.pace()), |wish| shop_time.rule(wish));
-        over.store(true, Ordering::Relaxed);
-        (end, open.join())
+        let generator = scope.spawn(|| load.run(&stop));
+        let end = watch.run(&stop, || Some(clock.status()), |action| clock.apply(action));
+        stop.store(true, Ordering::Relaxed);
+        (end, generator.join())
     });
     match service.wait() {
-        Ending::Stopped(_) => {}
-        Ending::Fatal(problem) => return Err(problem),
-        Ending::Stuck(problem) => {
+        ExitReason::Stopped(_) => {}
+        ExitReason::Fatal(problem) => return Err(problem),
+        ExitReason::Stuck(problem) => {
             eprintln!("lifecycle demo: {problem}");
             std::process::exit(Exit::Stuck as i32);
         }
     }
-    sent.map_err(|_| "the shop panicked; this is a bug".to_owned())?.map_err(|error| error.to_string())?;
+    sent.map_err(|_| "the load generator panicked; this is a bug".to_owned())?.map_err(|error| error.to_string())?;
     match end {
-        End::Asked(lines) if !fills_screen => drop(lines.farewell(&mut io::stdout().lock())),
-        End::Asked(_) => println!("{} touchpoints were sent", touchpoints.load(Ordering::Relaxed)),
-        End::Closed => {}
-        End::Terminal(error) => return Err(format!("the terminal cannot be used: {error}; --lines does without")),
+        WatchEnd::Stopped(lines) if !is_full_screen => drop(lines.print_totals(&mut io::stdout().lock())),
+        WatchEnd::Stopped(_) => println!("{} touchpoints were sent", touchpoints.load(Ordering::Relaxed)),
+        WatchEnd::ReaderClosed => {}
+        WatchEnd::Terminal(error) => return Err(format!("cannot use the terminal: {error}; try --lines")),
     }
     Ok(Exit::Success)
 }
 
-fn welcome(servers: &str, address: &str, days_per_second: u32) {
-    eprintln!("generated customers of a shop, {days_per_second} days a second; Ctrl-C ends the demo");
+fn print_banner(servers: &str, address: &str, days_per_second: u32) {
+    eprintln!("generated customers of a simulated shop, {days_per_second} days per second; Ctrl-C ends the demo");
     eprintln!(
         "kafka at {servers} (topic {TRANSITIONS}, for consuming only), http at http://{address}/v1/customers/customer-00001"
     );
 }
 
-/// The models that people understand at once, as far as they run; else all.
-fn shown_first(models: &ModelSet) -> Vec<String> {
+/// Returns the models of `PREFERRED_MODELS` that run, or all models if none of these runs.
+fn models_to_show(models: &ModelSet) -> Vec<String> {
     let running: Vec<&str> = models.models.iter().map(|model| &*model.name).collect();
-    let preferred: Vec<&str> = PREFERRED.into_iter().filter(|name| running.contains(name)).collect();
+    let preferred: Vec<&str> = PREFERRED_MODELS.into_iter().filter(|name| running.contains(name)).collect();
     let shown = if preferred.is_empty() { running } else { preferred };
     shown.into_iter().map(str::to_owned).collect()
 }
 
-fn parts(models: &Arc<ModelSet>, cluster: &Cluster, listener: TcpListener) -> Parts {
+fn service_options(models: &Arc<ModelSet>, cluster: &Cluster, listener: TcpListener) -> ServiceOptions {
     let client = kafka::Options::new(&cluster.bootstrap_servers, "lifecycle", "demo-0", TOUCHPOINTS, CHANGELOG);
-    Parts {
+    ServiceOptions {
         models: Arc::clone(models),
         worker: Arc::new(worker_options()),
         clients: vec![client],
@@ -196,7 +203,7 @@ fn worker_options() -> runtime::Options {
         commit_interval: Duration::from_millis(100),
         touchpoint_bytes_max: 1 << 20,
         state_bytes_max: STATE_BYTES_MAX,
-        // The broker of the demo cannot delete records.
+        // The mock broker cannot delete records, so the changelog is never truncated.
         sweep: runtime::SweepOptions {
             log_bytes_min: u64::MAX,
             period: Duration::MAX,

@@ -1,4 +1,4 @@
-//! Where generated touchpoints go: lines of a file or of standard output, or records of a topic.
+//! Destination of generated touchpoints: lines of a file or of standard output, or records of a Kafka topic.
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -6,40 +6,40 @@ use std::thread;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::journeys::Delivered;
 use crate::kafka::admin::describe_topics;
-use crate::kafka::feed::Feed;
+use crate::kafka::plain_producer::PlainProducer;
 use crate::kafka::{Cluster, Error};
 use crate::service::topics::cluster;
+use crate::workload::GeneratedRecord;
 
 use super::GenerateArguments;
 use crate::cli::Exit;
 
 const WRITE_BYTES: usize = 256 * 1024;
-/// How long what is under way to the cluster may take at the end.
-const FINISH_PATIENCE: Duration = Duration::from_secs(40);
+/// Timeout of the final flush to Kafka.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(40);
 const TOPIC: &str = "touchpoints";
 
-/// Why nothing more is generated.
+/// Why the generation ended early.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Whoever read has seen enough.
-    Closed,
-    /// A file or the command line cannot be used.
+    /// The reader of standard output closed the pipe.
+    ReaderClosed,
+    /// The command line is invalid or the file cannot be written. Holds the message.
     Usage(String),
-    /// Told already.
-    Told(Exit),
-    /// The cluster or its topic cannot be used.
+    /// The error has been printed already.
+    AlreadyReported(Exit),
+    /// The cluster is unreachable or the topic does not exist. Holds the message.
     Kafka(String),
 }
 
 impl Failure {
-    /// The exit code and a sentence.
-    pub(super) fn told(self) -> (Exit, String) {
+    /// Returns the exit code and the message to print; an empty message prints nothing.
+    pub(super) fn exit_and_message(self) -> (Exit, String) {
         match self {
-            Self::Closed => (Exit::Success, String::new()),
+            Self::ReaderClosed => (Exit::Success, String::new()),
             Self::Usage(problem) => (Exit::Usage, problem),
-            Self::Told(exit) => (exit, String::new()),
+            Self::AlreadyReported(exit) => (exit, String::new()),
             Self::Kafka(problem) => (Exit::Refused, problem),
         }
     }
@@ -51,10 +51,10 @@ impl From<Error> for Failure {
     }
 }
 
-/// Where touchpoints go.
+/// The destination of touchpoints.
 pub(super) enum Output {
-    Lines { name: String, lines: BufWriter<Box<dyn Write>>, written: u64, is_watched: bool },
-    Topic { feed: Feed, topic: String },
+    Lines { name: String, lines: BufWriter<Box<dyn Write>>, written: u64, is_terminal: bool },
+    Topic { producer: PlainProducer, topic: String },
 }
 
 impl Output {
@@ -64,9 +64,9 @@ impl Output {
                 (Cluster { bootstrap_servers: servers.clone(), settings: Vec::new() }, TOPIC.to_owned())
             }
             (None, Some(path)) => {
-                let config = Config::load(Some(path)).map_err(|refused| {
-                    eprintln!("{refused}");
-                    Failure::Told(Exit::Usage)
+                let config = Config::load(Some(path)).map_err(|error| {
+                    eprintln!("{error}");
+                    Failure::AlreadyReported(Exit::Usage)
                 })?;
                 (cluster(&config), config.topics.touchpoints)
             }
@@ -75,17 +75,17 @@ impl Output {
         let topic = arguments.topic.clone().unwrap_or(topic);
         if describe_topics(&cluster, &[&topic])?.iter().all(Option::is_none) {
             return Err(Failure::Kafka(format!(
-                "the topic {topic} does not exist: `lifecycle topics --create` makes what the service needs"
+                "the topic {topic} does not exist: create it with `lifecycle topics --create`"
             )));
         }
-        Ok(Self::Topic { feed: Feed::connect(&cluster)?, topic })
+        Ok(Self::Topic { producer: PlainProducer::connect(&cluster)?, topic })
     }
 
     fn lines(arguments: &GenerateArguments) -> Result<Self, Failure> {
         if arguments.topic.is_some() {
             return Err(Failure::Usage("--topic needs --bootstrap-servers or --config".to_owned()));
         }
-        let (name, sink, is_watched): (String, Box<dyn Write>, bool) = match &arguments.output {
+        let (name, sink, is_terminal): (String, Box<dyn Write>, bool) = match &arguments.output {
             Some(path) => {
                 let name = path.display().to_string();
                 let file = File::create(path).map_err(|error| unwritable(&name, &error))?;
@@ -93,60 +93,60 @@ impl Output {
             }
             None => ("standard output".to_owned(), Box::new(io::stdout()), io::stdout().is_terminal()),
         };
-        Ok(Self::Lines { name, lines: BufWriter::with_capacity(WRITE_BYTES, sink), written: 0, is_watched })
+        Ok(Self::Lines { name, lines: BufWriter::with_capacity(WRITE_BYTES, sink), written: 0, is_terminal })
     }
 
-    /// Whether it is a topic.
+    /// Returns whether the destination is a Kafka topic.
     pub(super) fn is_kafka(&self) -> bool {
         matches!(self, Self::Topic { .. })
     }
 
-    /// Whether what is written shows on the terminal, so that nothing else should.
-    pub(super) fn is_watched(&self) -> bool {
-        matches!(self, Self::Lines { is_watched: true, .. })
+    /// Returns whether touchpoints are written to a terminal, where a progress bar would interfere.
+    pub(super) fn is_terminal(&self) -> bool {
+        matches!(self, Self::Lines { is_terminal: true, .. })
     }
 
-    pub(super) fn write(&mut self, record: &Delivered) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, record: &GeneratedRecord) -> Result<(), Failure> {
         match self {
             Self::Lines { name, lines, written, .. } => {
                 *written += 1;
                 let line = lines.write_all(&record.value).and_then(|()| lines.write_all(b"\n"));
                 line.map_err(|error| unwritable(name, &error))
             }
-            Self::Topic { feed, topic } => Ok(feed.send(topic, &record.customer_id, &record.value)?),
+            Self::Topic { producer, topic } => Ok(producer.send(topic, &record.customer_id, &record.value)?),
         }
     }
 
-    /// Lets `length` pass; what was written until now is seen by readers.
-    pub(super) fn rest(&mut self, length: Duration) -> Result<(), Failure> {
+    /// Makes everything written so far visible to readers, then sleeps for `duration`.
+    pub(super) fn pause(&mut self, duration: Duration) -> Result<(), Failure> {
         match self {
             Self::Lines { name, lines, .. } => {
                 lines.flush().map_err(|error| unwritable(name, &error))?;
-                thread::sleep(length);
+                thread::sleep(duration);
             }
-            Self::Topic { feed, .. } => {
-                feed.poll(Duration::ZERO)?;
-                thread::sleep(length);
+            Self::Topic { producer, .. } => {
+                producer.poll(Duration::ZERO)?;
+                thread::sleep(duration);
             }
         }
         Ok(())
     }
 
-    /// Everything is written; returns how many records there were.
+    /// Flushes the output and returns the number of records written.
     pub(super) fn finish(self) -> Result<u64, Failure> {
         match self {
             Self::Lines { name, mut lines, written, .. } => {
                 lines.flush().map_err(|error| unwritable(&name, &error))?;
                 Ok(written)
             }
-            Self::Topic { feed, .. } => Ok(feed.finish(FINISH_PATIENCE)?),
+            Self::Topic { producer, .. } => Ok(producer.finish(FLUSH_TIMEOUT)?),
         }
     }
 }
 
 fn unwritable(name: &str, error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
-        return Failure::Closed;
+        return Failure::ReaderClosed;
     }
     Failure::Usage(format!("{name} cannot be written: {error}"))
 }

@@ -1,32 +1,34 @@
-//! How quickly touchpoints are made: as quickly as it goes, so many a second, or as the customers' time passes.
+//! Pacing of generated touchpoints: as fast as possible, at a fixed rate, or as simulated time passes.
+//!
+//! Pure: the caller passes the elapsed time.
 
 use std::time::Duration;
 
 use crate::lifecycle::time::{self, Timestamp};
 
-use super::NEVER;
+use super::UNLIMITED;
 
-/// How quickly touchpoints are made.
+/// How fast touchpoints are generated.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Pace {
-    /// As quickly as it goes.
+    /// As fast as possible.
     Unbounded,
-    /// So many a second.
+    /// At this many touchpoints per second.
     Rate(f64),
-    /// When they occur, so much of the customers' time passing in a second.
+    /// At their event time, at this much simulated time per second.
     Speed(time::Duration),
 }
 
-/// What may be made now.
+/// What may be generated now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Share {
-    /// So many touchpoints at most.
+pub(super) struct Quota {
+    /// Maximum number of touchpoints.
     pub(super) touchpoints: u64,
-    /// Those that occur by then.
+    /// Maximum event time.
     pub(super) until: Timestamp,
 }
 
-/// Keeps the pace.
+/// Computes what is due at a given pace.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pacer {
     pace: Pace,
@@ -38,28 +40,28 @@ impl Pacer {
         Self { pace, start }
     }
 
-    /// Whether there is anything to wait for.
+    /// Returns whether the pace is limited.
     pub(super) fn is_paced(&self) -> bool {
         self.pace != Pace::Unbounded
     }
 
-    /// What may be made `elapsed` after the beginning, `made` being there already.
+    /// Returns what may be generated at `elapsed` after the start, if `generated` touchpoints exist already.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a rate by a time is neither negative nor past 2^53"
+        reason = "the product of a rate and a time is neither negative nor above 2^53"
     )]
-    pub(super) fn share(&self, elapsed: Duration, made: u64) -> Share {
+    pub(super) fn quota(&self, elapsed: Duration, generated: u64) -> Quota {
         match self.pace {
-            Pace::Unbounded => Share { touchpoints: u64::MAX, until: NEVER },
+            Pace::Unbounded => Quota { touchpoints: u64::MAX, until: UNLIMITED },
             Pace::Rate(rate) => {
                 let due = (elapsed.as_secs_f64() * rate) as u64;
-                Share { touchpoints: due.saturating_sub(made), until: NEVER }
+                Quota { touchpoints: due.saturating_sub(generated), until: UNLIMITED }
             }
             Pace::Speed(speed) => {
                 let millis = i128::from(speed.as_millis()) * elapsed.as_millis().cast_signed() / 1_000;
                 let passed = i64::try_from(millis).unwrap_or(i64::MAX / 8).min(i64::MAX / 8);
-                Share { touchpoints: u64::MAX, until: self.start + time::Duration::from_millis(passed) }
+                Quota { touchpoints: u64::MAX, until: self.start + time::Duration::from_millis(passed) }
             }
         }
     }
@@ -72,17 +74,17 @@ mod tests {
     const START: Timestamp = Timestamp::from_millis(1_000);
 
     #[test]
-    fn a_rate_gives_what_is_not_there_yet() {
+    fn a_rate_limits_the_number_of_touchpoints() {
         let pacer = Pacer::new(Pace::Rate(10.0), START);
-        assert_eq!(pacer.share(Duration::from_millis(1_550), 4).touchpoints, 11);
-        assert_eq!(pacer.share(Duration::from_millis(1_550), 99).touchpoints, 0);
+        assert_eq!(pacer.quota(Duration::from_millis(1_550), 4).touchpoints, 11);
+        assert_eq!(pacer.quota(Duration::from_millis(1_550), 99).touchpoints, 0);
     }
 
     #[test]
-    fn a_speed_gives_the_time_reached() {
+    fn a_speed_limits_the_event_time() {
         let pacer = Pacer::new(Pace::Speed(time::Duration::from_days(2)), START);
-        assert_eq!(pacer.share(Duration::from_millis(500), 0).until, START + time::Duration::from_days(1));
-        let for_ever = pacer.share(Duration::from_secs(u64::MAX / 2), 0).until;
-        assert!(for_ever > START);
+        assert_eq!(pacer.quota(Duration::from_millis(500), 0).until, START + time::Duration::from_days(1));
+        let far_future = pacer.quota(Duration::from_secs(u64::MAX / 2), 0).until;
+        assert!(far_future > START);
     }
 }

@@ -1,4 +1,4 @@
-//! Tells how far the work is, where somebody watches: a bar on a terminal, a line now and then in a log.
+//! Progress of the generation on standard error: a progress bar on a terminal, otherwise a line every ten seconds.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -10,23 +10,24 @@ use crate::wire::time::format_timestamp;
 
 use super::GenerateArguments;
 
-/// How often a log is told.
-const LINE_PERIOD: Duration = Duration::from_secs(10);
+/// Interval of progress lines.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How far the work is.
+/// Prints the progress.
 pub(super) struct Progress {
     bar: ProgressBar,
-    has_lines: bool,
-    line_due: Duration,
-    told: u64,
-    told_at: Duration,
+    prints_lines: bool,
+    next_line_at: Duration,
+    /// Touchpoints and elapsed time at the last line, to compute the rate since then.
+    reported: u64,
+    reported_at: Duration,
 }
 
 impl Progress {
-    pub(super) fn new(arguments: &GenerateArguments, is_watched: bool) -> Self {
+    pub(super) fn new(arguments: &GenerateArguments, output_is_terminal: bool) -> Self {
         let is_terminal = io::stderr().is_terminal();
         let bar = match arguments.touchpoints {
-            _ if !is_terminal || is_watched => ProgressBar::hidden(),
+            _ if !is_terminal || output_is_terminal => ProgressBar::hidden(),
             Some(touchpoints) => ProgressBar::new(touchpoints),
             None => ProgressBar::new_spinner(),
         };
@@ -38,27 +39,30 @@ impl Progress {
             Ok(style) => bar.with_style(style),
             Err(_) => bar,
         };
-        Self { bar, has_lines: !is_terminal, line_due: LINE_PERIOD, told: 0, told_at: Duration::ZERO }
+        Self { bar, prints_lines: !is_terminal, next_line_at: LOG_INTERVAL, reported: 0, reported_at: Duration::ZERO }
     }
 
-    /// So much is made, the customers' time being `now`.
-    pub(super) fn made(&mut self, touchpoints: u64, customers: u64, now: Timestamp, elapsed: Duration) {
+    /// Updates the progress; `now` is the current simulated time.
+    pub(super) fn update(&mut self, touchpoints: u64, customers: u64, now: Timestamp, elapsed: Duration) {
         if !self.bar.is_hidden() {
             self.bar.set_position(touchpoints);
             self.bar.set_message(format!("{customers} customers, {}", date(now)));
         }
-        if self.has_lines && elapsed >= self.line_due {
-            let rate = rate(touchpoints - self.told, elapsed.saturating_sub(self.told_at));
-            eprintln!("{touchpoints} touchpoints of {customers} customers, {rate} a second, now at {}", date(now));
-            (self.told, self.told_at, self.line_due) = (touchpoints, elapsed, elapsed + LINE_PERIOD);
+        if self.prints_lines && elapsed >= self.next_line_at {
+            let rate = rate(touchpoints - self.reported, elapsed.saturating_sub(self.reported_at));
+            eprintln!(
+                "{touchpoints} touchpoints of {customers} customers, {rate} per second, simulated time {}",
+                date(now)
+            );
+            (self.reported, self.reported_at, self.next_line_at) = (touchpoints, elapsed, elapsed + LOG_INTERVAL);
         }
     }
 
-    /// All is made and written.
+    /// Prints the totals.
     pub(super) fn finish(&self, touchpoints: u64, customers: u64, written: u64, elapsed: Duration) {
         self.bar.finish_and_clear();
         eprintln!(
-            "{touchpoints} touchpoints of {customers} customers, {written} records, {} a second",
+            "{touchpoints} touchpoints of {customers} customers, {written} records, {} per second",
             rate(touchpoints, elapsed)
         );
     }
@@ -73,8 +77,8 @@ fn date(time: Timestamp) -> String {
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a rate for people, far below 2^52"
+    reason = "a rate for display, far below 2^52"
 )]
-fn rate(count: u64, length: Duration) -> u64 {
-    (count as f64 / length.as_secs_f64().max(0.001)) as u64
+fn rate(count: u64, duration: Duration) -> u64 {
+    (count as f64 / duration.as_secs_f64().max(0.001)) as u64
 }

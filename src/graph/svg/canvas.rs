@@ -1,24 +1,24 @@
-//! The shapes that a picture is made of, written as SVG.
+//! Writes the shapes of a diagram as SVG elements.
 
 use std::fmt::Write as _;
 
 use super::text::{Style, escaped};
 use crate::lifecycle::model::Direction;
 
-/// How far a corner of an arrow is rounded.
-const CORNER: f64 = 9.0;
-/// How long the head of an arrow is.
-const HEAD: f64 = 9.0;
-/// How much room a clock takes before its text.
-pub(super) const CLOCK: f64 = 18.0;
+/// Radius of the rounded corners of an arrow.
+const CORNER_RADIUS: f64 = 9.0;
+/// Length of an arrowhead.
+const ARROWHEAD: f64 = 9.0;
+/// Width of a clock symbol, including the gap to its text.
+pub(super) const CLOCK_WIDTH: f64 = 18.0;
 
-/// SVG that is being written.
+/// SVG elements written so far.
 #[derive(Debug, Default)]
 pub(super) struct Canvas {
     pub(super) out: String,
 }
 
-/// A point, x before y.
+/// A point: x, y.
 pub(super) type Point = (f64, f64);
 
 impl Canvas {
@@ -34,7 +34,7 @@ impl Canvas {
         );
     }
 
-    pub(super) fn rule(&mut self, from: Point, to: Point) {
+    pub(super) fn separator(&mut self, from: Point, to: Point) {
         let _ = writeln!(
             self.out,
             "<line class=\"rule\" x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\"/>",
@@ -42,17 +42,17 @@ impl Canvas {
         );
     }
 
-    pub(super) fn disc(&mut self, class: &str, (x, y): Point, radius: f64) {
+    pub(super) fn circle(&mut self, class: &str, (x, y): Point, radius: f64) {
         let _ = writeln!(self.out, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\"/>");
     }
 
-    /// A number in a disc.
+    /// Draws a number in a circle.
     pub(super) fn number(&mut self, (x, y): Point, number: usize) {
-        self.disc("forward-fill", (x, y), 13.0);
+        self.circle("forward-fill", (x, y), 13.0);
         let _ = writeln!(self.out, "<text class=\"number\" x=\"{x:.1}\" y=\"{:.1}\">{number}</text>", y + 4.6);
     }
 
-    /// A clock before a text that begins at `x` + [`CLOCK`] with its base line at `y`.
+    /// Draws a clock for a text that starts at `x` + [`CLOCK_WIDTH`] with its baseline at `y`.
     pub(super) fn clock(&mut self, (x, y): Point) {
         let (center, middle) = (x + 6.5, y - 4.3);
         let _ = writeln!(
@@ -63,17 +63,17 @@ impl Canvas {
         );
     }
 
-    /// An arrow along `points`, with rounded corners; its last point is the tip.
+    /// Draws an arrow along `points`, with rounded corners; the last point is the tip.
     pub(super) fn arrow(&mut self, direction: Direction, points: &[Point]) {
         let class = class(direction);
         let [.., before, tip] = points else { return };
         let (dx, dy) = unit(*before, *tip);
-        let neck = (tip.0 - dx * (HEAD - 1.5), tip.1 - dy * (HEAD - 1.5));
+        let shaft_end = (tip.0 - dx * (ARROWHEAD - 1.5), tip.1 - dy * (ARROWHEAD - 1.5));
         let mut path = format!("M{:.1} {:.1}", points[0].0, points[0].1);
         for corner in points.windows(3) {
             let (into, out_of) = (unit(corner[0], corner[1]), unit(corner[1], corner[2]));
             let room = distance(corner[0], corner[1]).min(distance(corner[1], corner[2])) / 2.0;
-            let radius = CORNER.min(room);
+            let radius = CORNER_RADIUS.min(room);
             let (x, y) = corner[1];
             let _ = write!(
                 path,
@@ -84,9 +84,9 @@ impl Canvas {
                 y + out_of.1 * radius
             );
         }
-        let _ = write!(path, "L{:.1} {:.1}", neck.0, neck.1);
+        let _ = write!(path, "L{:.1} {:.1}", shaft_end.0, shaft_end.1);
         let _ = writeln!(self.out, "<path class=\"arrow {class}\" d=\"{path}\"/>");
-        let (back, half) = ((tip.0 - dx * HEAD, tip.1 - dy * HEAD), HEAD / 2.0);
+        let (back, half) = ((tip.0 - dx * ARROWHEAD, tip.1 - dy * ARROWHEAD), ARROWHEAD / 2.0);
         let _ = writeln!(
             self.out,
             "<path class=\"{class}-fill\" d=\"M{:.1} {:.1}L{:.1} {:.1}L{:.1} {:.1}Z\"/>",
@@ -100,7 +100,7 @@ impl Canvas {
     }
 }
 
-/// The class by which an arrow is colored.
+/// CSS class that colors an arrow.
 pub(super) const fn class(direction: Direction) -> &'static str {
     direction.as_str()
 }
@@ -109,7 +109,7 @@ fn distance(from: Point, to: Point) -> f64 {
     (to.0 - from.0).hypot(to.1 - from.1)
 }
 
-/// The direction from one point to another, of length 1.
+/// Returns the unit vector from one point to another.
 fn unit(from: Point, to: Point) -> Point {
     let length = distance(from, to).max(f64::EPSILON);
     ((to.0 - from.0) / length, (to.1 - from.1) / length)

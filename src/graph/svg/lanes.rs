@@ -1,31 +1,33 @@
-//! Arrows that leave a column of boxes and come back to it on the same side: the longer, the farther out.
+//! Routes arrows that leave a column of boxes and return to it on the same side.
+//!
+//! Each arrow gets a vertical lane; longer arrows run farther out, so that lanes do not cross.
 
-use super::block::Block;
 use super::canvas::{Canvas, Point};
-use super::layout::count;
+use super::layout::to_f64;
+use super::text_block::TextBlock;
 use crate::lifecycle::model::Direction;
 
-/// Between a lane and its label.
+/// Gap between a lane and its label.
 const LABEL_GAP: f64 = 11.0;
 
-/// Where an arrow touches the column.
+/// A point where an arrow touches the column.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Anchor {
-    /// Which box; none for the point that stands for no stage.
-    place: Option<usize>,
+    /// Index of the box; `None` for the point that represents no stage.
+    node: Option<usize>,
     top: f64,
     height: f64,
-    /// The height at which it touches.
+    /// Vertical coordinate of the point.
     y: f64,
 }
 
 impl Anchor {
-    pub(super) fn of(place: usize, top: f64, height: f64) -> Self {
-        Self { place: Some(place), top, height, y: top + height / 2.0 }
+    pub(super) fn of(node: usize, top: f64, height: f64) -> Self {
+        Self { node: Some(node), top, height, y: top + height / 2.0 }
     }
 
-    pub(super) fn nothing(y: f64) -> Self {
-        Self { place: None, top: y, height: 0.0, y }
+    pub(super) fn no_stage(y: f64) -> Self {
+        Self { node: None, top: y, height: 0.0, y }
     }
 }
 
@@ -33,16 +35,16 @@ impl Anchor {
 #[derive(Debug)]
 pub(super) struct Lane {
     direction: Direction,
-    label: Block,
+    label: TextBlock,
     from: Vec<Anchor>,
     to: Vec<Anchor>,
-    /// How far out it runs.
+    /// Horizontal distance of the lane from the column.
     offset: f64,
     label_top: f64,
 }
 
 impl Lane {
-    pub(super) fn new(direction: Direction, label: Block, from: Vec<Anchor>, to: Vec<Anchor>) -> Self {
+    pub(super) fn new(direction: Direction, label: TextBlock, from: Vec<Anchor>, to: Vec<Anchor>) -> Self {
         Self { direction, label, from, to, offset: 0.0, label_top: 0.0 }
     }
 
@@ -50,36 +52,37 @@ impl Lane {
         self.from.iter().chain(&self.to)
     }
 
-    fn top(&self) -> f64 {
+    fn anchors_top(&self) -> f64 {
         self.anchors().map(|anchor| anchor.y).fold(f64::MAX, f64::min)
     }
 
-    fn low(&self) -> f64 {
+    fn anchors_bottom(&self) -> f64 {
         self.anchors().map(|anchor| anchor.y).fold(f64::MIN, f64::max)
     }
 
     fn span(&self) -> f64 {
-        self.low() - self.top()
+        self.anchors_bottom() - self.anchors_top()
     }
 
-    /// How far out the lane and its label reach.
+    /// Returns the distance from the column to the outer edge of the label.
     pub(super) fn reach(&self) -> f64 {
         self.offset + LABEL_GAP + self.label.width()
     }
 
-    /// The lower end of the lane and its label.
+    /// Returns the lower end of the lane and its label.
     pub(super) fn bottom(&self) -> f64 {
-        self.low().max(self.label_top + self.label.height())
+        self.anchors_bottom().max(self.label_top + self.label.height())
     }
 
     fn overlaps(&self, other: &Self) -> bool {
-        self.top().min(self.label_top) < other.bottom() + 4.0 && other.top().min(other.label_top) < self.bottom() + 4.0
+        self.anchors_top().min(self.label_top) < other.bottom() + 4.0
+            && other.anchors_top().min(other.label_top) < self.bottom() + 4.0
     }
 
-    /// Draws the lane on the right (`side` 1) or on the left (-1) of the column whose edge is at `edge`.
-    pub(super) fn draw(&self, canvas: &mut Canvas, edge: f64, side: f64, nothing: Point) {
+    /// Draws the lane on the right (`side` 1) or left (`side` -1) of the column, whose edge is at `edge`.
+    pub(super) fn draw(&self, canvas: &mut Canvas, edge: f64, side: f64, no_stage: Point) {
         let x = edge + side * self.offset;
-        let start = |anchor: &Anchor| if anchor.place.is_some() { edge } else { nothing.0 + side * 9.0 };
+        let start = |anchor: &Anchor| if anchor.node.is_some() { edge } else { no_stage.0 + side * 9.0 };
         for from in &self.from {
             for to in &self.to {
                 canvas.arrow(self.direction, &[(start(from), from.y), (x, from.y), (x, to.y), (start(to), to.y)]);
@@ -90,44 +93,44 @@ impl Lane {
     }
 }
 
-/// Gives each lane its place: nearest to the column, `least` away from it, stand the shortest.
-pub(super) fn place_lanes(lanes: &mut [Lane], least: f64) {
+/// Assigns each lane its distance from the column, starting with the shortest lane at distance `min_offset`.
+pub(super) fn place_lanes(lanes: &mut [Lane], min_offset: f64) {
     lanes.sort_by(|one, other| one.span().total_cmp(&other.span()));
     spread_anchors(lanes);
     for index in 0..lanes.len() {
         let (nearer, rest) = lanes.split_at_mut(index);
         let lane = &mut rest[0];
-        lane.label_top = f64::midpoint(lane.top(), lane.low()) - lane.label.height() / 2.0;
+        lane.label_top = f64::midpoint(lane.anchors_top(), lane.anchors_bottom()) - lane.label.height() / 2.0;
         let inner = nearer.iter().filter(|inner| inner.overlaps(lane));
-        lane.offset = inner.map(|inner| inner.reach() + 20.0).fold(least, f64::max);
+        lane.offset = inner.map(|inner| inner.reach() + 20.0).fold(min_offset, f64::max);
     }
 }
 
-/// Shares the edge of each box among the lanes that touch it, so that they do not cross: from the top those that go up, the
-/// shortest first, then those that go down, the longest first.
+/// Distributes the anchors on the edge of each box so that lanes do not cross: from the top, lanes that go up, shortest
+/// first, then lanes that go down, longest first.
 fn spread_anchors(lanes: &mut [Lane]) {
-    let ranges: Vec<(f64, f64)> = lanes.iter().map(|lane| (lane.top(), lane.low())).collect();
-    let mut places: Vec<usize> =
-        lanes.iter().flat_map(|lane| lane.anchors().filter_map(|anchor| anchor.place)).collect();
-    places.sort_unstable();
-    places.dedup();
-    for place in places {
-        let touches = |lane: &Lane| lane.anchors().find(|anchor| anchor.place == Some(place)).copied();
+    let ranges: Vec<(f64, f64)> = lanes.iter().map(|lane| (lane.anchors_top(), lane.anchors_bottom())).collect();
+    let mut nodes: Vec<usize> = lanes.iter().flat_map(|lane| lane.anchors().filter_map(|anchor| anchor.node)).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    for node in nodes {
+        let touches = |lane: &Lane| lane.anchors().find(|anchor| anchor.node == Some(node)).copied();
         let mut touching: Vec<(usize, f64)> = lanes
             .iter()
             .enumerate()
             .filter_map(|(index, lane)| {
-                let (anchor, (top, low)) = (touches(lane)?, ranges[index]);
-                // By how far the lane reaches up less how far it reaches down; short lanes stay nearer to the corner.
-                let (up, down) = (anchor.y - top, low - anchor.y);
+                let (anchor, (top, bottom)) = (touches(lane)?, ranges[index]);
+                // Lanes that go up come before lanes that go down. The shortest ones are next to the corners of the
+                // box.
+                let (up, down) = (anchor.y - top, bottom - anchor.y);
                 Some((index, if up >= down { -1e6 + up } else { 1e6 - down }))
             })
             .collect();
         touching.sort_by(|one, other| one.1.total_cmp(&other.1));
         for (rank, (index, _)) in touching.iter().enumerate() {
-            let share = count(rank + 1) / count(touching.len() + 1);
+            let share = to_f64(rank + 1) / to_f64(touching.len() + 1);
             let lane = &mut lanes[*index];
-            for anchor in lane.from.iter_mut().chain(&mut lane.to).filter(|anchor| anchor.place == Some(place)) {
+            for anchor in lane.from.iter_mut().chain(&mut lane.to).filter(|anchor| anchor.node == Some(node)) {
                 anchor.y = anchor.top + anchor.height * share;
             }
         }

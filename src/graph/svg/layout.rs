@@ -1,97 +1,102 @@
-//! Where everything of a picture stands: the journey as a column, what lies outside to its left, ways back to its right.
+//! Computes the layout of a diagram and draws its stages and arrows.
+//!
+//! The journey is a column. Stages outside the journey are to its left; moves within it are lanes to its right.
 
-use super::block::Block;
 use super::canvas::{Canvas, Point};
 use super::lanes::{Anchor, Lane, place_lanes};
-use crate::graph::picture::{Edge, End, Picture};
-use crate::graph::words::Phrase;
+use super::text_block::TextBlock;
+use crate::graph::diagram::{Diagram, Edge, Endpoint};
+use crate::graph::language::Phrase;
 use crate::lifecycle::model::Direction;
 
-/// How wide a stage of the journey is.
+/// Width of a stage on the journey.
 const STAGE_WIDTH: f64 = 330.0;
-/// How wide a stage outside is.
+/// Width of a stage outside the journey.
 const OUTSIDE_WIDTH: f64 = 236.0;
-/// How wide a label may be.
+/// Limit of the width of a label.
 const LABEL_WIDTH: f64 = 232.0;
-/// Where the column of numbers stands, from the left of a stage.
+/// Horizontal offset of the stage numbers within a stage.
 const RAIL: f64 = 30.0;
-/// How far the frame of the journey stands from its stages.
+/// Gap between the frame of the journey and its stages.
 const FRAME: f64 = 18.0;
-/// Between two lines that run side by side.
+/// Gap between two parallel lines.
 const LANE_GAP: f64 = 16.0;
-/// From the edge of a box to its text.
+/// Gap between the edge of a box and its text.
 const INSET: f64 = 13.0;
 
-/// A box and the text in it.
+/// A box with its coordinates and text.
 #[derive(Debug)]
-struct Placed {
+struct PlacedBox {
     x: f64,
     y: f64,
     width: f64,
     height: f64,
-    text: Block,
+    text: TextBlock,
 }
 
-impl Placed {
+impl PlacedBox {
     fn middle(&self) -> f64 {
         self.y + self.height / 2.0
     }
 }
 
-/// An arrow between a stage outside and the journey.
+/// An arrow between a stage outside the journey and one or more endpoints inside. Its branches share one line at the
+/// stage outside.
 struct Bus<'a> {
     edge: &'a Edge,
-    label: Block,
+    label: TextBlock,
+    /// Index of the stage outside the journey.
     outside: usize,
-    /// The ends on the other side.
-    ends: Vec<End>,
+    /// The ends inside the journey.
+    ends: Vec<Endpoint>,
+    /// Vertical coordinate at which the arrow touches the stage outside.
     port: f64,
 }
 
-/// The body of a picture: everything but its head and its foot.
+/// The body of a diagram, without its title and footer.
 pub(super) struct Body {
-    /// What is drawn, with its upper left corner at 0, 0.
+    /// The drawing, with its upper left corner at 0, 0.
     pub(super) canvas: Canvas,
     pub(super) width: f64,
     pub(super) height: f64,
 }
 
-/// Draws the stages and the arrows.
-pub(super) fn body(picture: &Picture) -> Body {
-    Layout::new(picture).draw()
+/// Lays out and draws the stages and arrows.
+pub(super) fn body(diagram: &Diagram) -> Body {
+    Layout::new(diagram).draw()
 }
 
 struct Layout<'a> {
-    picture: &'a Picture,
-    boxes: Vec<Placed>,
+    diagram: &'a Diagram,
+    boxes: Vec<PlacedBox>,
     journey: usize,
-    /// The point that stands for no stage.
-    nothing: Point,
+    /// The point that represents no stage.
+    no_stage: Point,
 }
 
 impl<'a> Layout<'a> {
-    fn new(picture: &'a Picture) -> Self {
-        let journey = picture.stages.iter().filter(|stage| stage.place.is_some()).count();
-        let boxes = picture.stages.iter().map(|stage| {
+    fn new(diagram: &'a Diagram) -> Self {
+        let journey = diagram.stages.iter().filter(|stage| stage.journey_position.is_some()).count();
+        let boxes = diagram.stages.iter().map(|stage| {
             let (width, indent) =
-                if stage.place.is_some() { (STAGE_WIDTH, 2.0 * RAIL) } else { (OUTSIDE_WIDTH, INSET) };
-            let text = Block::stage(stage, width - indent - INSET);
+                if stage.journey_position.is_some() { (STAGE_WIDTH, 2.0 * RAIL) } else { (OUTSIDE_WIDTH, INSET) };
+            let text = TextBlock::stage(stage, width - indent - INSET);
             let height = (text.height() + 2.0 * INSET - 4.0).max(52.0);
-            Placed { x: 0.0, y: 0.0, width, height, text }
+            PlacedBox { x: 0.0, y: 0.0, width, height, text }
         });
-        Self { picture, boxes: boxes.collect(), journey, nothing: (0.0, 8.0) }
+        Self { diagram, boxes: boxes.collect(), journey, no_stage: (0.0, 8.0) }
     }
 
     fn draw(mut self) -> Body {
-        let (steps, rest): (Vec<&Edge>, Vec<&Edge>) = self.picture.edges.iter().partition(|edge| self.is_step(edge));
-        let steps: Vec<Option<(&Edge, Block)>> = (0..self.journey)
-            .map(|place| {
-                let step = steps.iter().find(|edge| edge.to == [End::Stage(place)])?;
+        let (steps, rest): (Vec<&Edge>, Vec<&Edge>) = self.diagram.edges.iter().partition(|edge| self.is_step(edge));
+        let steps: Vec<Option<(&Edge, TextBlock)>> = (0..self.journey)
+            .map(|node| {
+                let step = steps.iter().find(|edge| edge.to == [Endpoint::Stage(node)])?;
                 Some((*step, self.label(step, STAGE_WIDTH - RAIL)))
             })
             .collect();
-        let uses_nothing = self.picture.touches(End::Nothing);
-        let label_tops = self.place_journey(&steps, uses_nothing);
+        let has_no_stage_point = self.diagram.touches(Endpoint::NoStage);
+        let label_tops = self.place_journey(&steps, has_no_stage_point);
         let (outer, rest): (Vec<&Edge>, Vec<&Edge>) =
             rest.into_iter().partition(|edge| edge.from.iter().chain(&edge.to).all(|end| self.is_outside(*end)));
         let (between, inner): (Vec<&Edge>, Vec<&Edge>) =
@@ -106,12 +111,12 @@ impl<'a> Layout<'a> {
         let gutter = buses.iter().map(|bus| bus.label.width()).fold(0.0, f64::max) + 34.0;
         let outside_right = far_left + OUTSIDE_WIDTH;
         let has_outside = self.journey < self.boxes.len();
-        let frame_left = if has_outside { outside_right + gutter + LANE_GAP * count(buses.len()) } else { 0.0 };
+        let frame_left = if has_outside { outside_right + gutter + LANE_GAP * to_f64(buses.len()) } else { 0.0 };
         let journey_left = if has_outside { frame_left + FRAME } else { 0.0 };
-        for (place, placed) in self.boxes.iter_mut().enumerate() {
-            placed.x = if place < self.journey { journey_left } else { far_left };
+        for (node, placed) in self.boxes.iter_mut().enumerate() {
+            placed.x = if node < self.journey { journey_left } else { far_left };
         }
-        self.nothing.0 = journey_left + RAIL;
+        self.no_stage.0 = journey_left + RAIL;
         let frame = self.frame();
         if has_outside && self.journey > 0 {
             canvas.rectangle("journey", (frame_left, frame.0), STAGE_WIDTH + 2.0 * FRAME, frame.1 - frame.0, 14.0);
@@ -121,26 +126,26 @@ impl<'a> Layout<'a> {
         let mut inner = self.lanes(&inner);
         place_lanes(&mut inner, if has_outside { FRAME + 20.0 } else { 24.0 });
         for lane in &inner {
-            lane.draw(&mut canvas, right, 1.0, self.nothing);
+            lane.draw(&mut canvas, right, 1.0, self.no_stage);
         }
         for lane in &outer {
-            lane.draw(&mut canvas, far_left, -1.0, self.nothing);
+            lane.draw(&mut canvas, far_left, -1.0, self.no_stage);
         }
         self.draw_buses(&mut canvas, &buses, outside_right, frame_left);
         self.draw_boxes(&mut canvas);
-        if uses_nothing {
-            canvas.disc("dot", self.nothing, 6.0);
+        if has_no_stage_point {
+            canvas.circle("dot", self.no_stage, 6.0);
         }
-        for (place, (step, label_top)) in steps.iter().zip(label_tops).enumerate() {
+        for (node, (step, label_top)) in steps.iter().zip(label_tops).enumerate() {
             let Some((edge, label)) = step else { continue };
-            let start = if place == 0 { self.nothing.1 + 9.0 } else { self.bottom(place - 1) };
-            let x = self.nothing.0;
-            canvas.arrow(edge.direction, &[(x, start), (x, self.boxes[place].y)]);
+            let start = if node == 0 { self.no_stage.1 + 9.0 } else { self.bottom(node - 1) };
+            let x = self.no_stage.0;
+            canvas.arrow(edge.direction, &[(x, start), (x, self.boxes[node].y)]);
             label.draw(&mut canvas, (x + 14.0, label_top));
         }
 
         let lanes_right = inner.iter().map(Lane::reach).fold(0.0, f64::max);
-        let labels_right = steps.iter().flatten().map(|(_, label)| self.nothing.0 + 14.0 + label.width());
+        let labels_right = steps.iter().flatten().map(|(_, label)| self.no_stage.0 + 14.0 + label.width());
         let width = labels_right.fold((right + FRAME).max(right + lanes_right), f64::max);
         let bottoms = self.boxes.iter().map(|placed| placed.y + placed.height);
         let bottom = bottoms.chain(inner.iter().chain(&outer).map(Lane::bottom)).fold(frame.1, f64::max);
@@ -149,27 +154,27 @@ impl<'a> Layout<'a> {
 
     fn is_step(&self, edge: &Edge) -> bool {
         match (edge.from.as_slice(), edge.to.as_slice()) {
-            ([End::Nothing], [End::Stage(to)]) => *to == 0 && self.journey > 0,
-            ([End::Stage(from)], [End::Stage(to)]) => {
+            ([Endpoint::NoStage], [Endpoint::Stage(to)]) => *to == 0 && self.journey > 0,
+            ([Endpoint::Stage(from)], [Endpoint::Stage(to)]) => {
                 *to < self.journey && from + 1 == *to && edge.direction == Direction::Forward
             }
             _ => false,
         }
     }
 
-    fn is_outside(&self, end: End) -> bool {
-        matches!(end, End::Stage(place) if place >= self.journey)
+    fn is_outside(&self, end: Endpoint) -> bool {
+        matches!(end, Endpoint::Stage(node) if node >= self.journey)
     }
 
-    fn label(&self, edge: &Edge, width: f64) -> Block {
-        Block::label(edge, self.picture.language.say(Phrase::By), width)
+    fn label(&self, edge: &Edge, width: f64) -> TextBlock {
+        TextBlock::label(edge, self.diagram.language.translate(Phrase::By), width)
     }
 
-    fn bottom(&self, place: usize) -> f64 {
-        self.boxes[place].y + self.boxes[place].height
+    fn bottom(&self, node: usize) -> f64 {
+        self.boxes[node].y + self.boxes[node].height
     }
 
-    /// The upper and the lower edge of the journey's frame.
+    /// Returns the upper and lower edge of the journey's frame.
     fn frame(&self) -> (f64, f64) {
         let last = self.journey.saturating_sub(1);
         (
@@ -178,67 +183,71 @@ impl<'a> Layout<'a> {
         )
     }
 
-    /// Puts the stages of the journey below each other; returns where the labels between them begin.
-    fn place_journey(&mut self, steps: &[Option<(&Edge, Block)>], uses_nothing: bool) -> Vec<f64> {
-        let mut y = if uses_nothing { self.nothing.1 + 6.0 } else { FRAME };
+    /// Stacks the stages of the journey; returns the tops of the labels between them.
+    fn place_journey(&mut self, steps: &[Option<(&Edge, TextBlock)>], has_no_stage_point: bool) -> Vec<f64> {
+        let mut y = if has_no_stage_point { self.no_stage.1 + 6.0 } else { FRAME };
         let mut tops = Vec::with_capacity(steps.len());
-        for (place, step) in steps.iter().enumerate() {
+        for (node, step) in steps.iter().enumerate() {
             let height = step.as_ref().map_or(0.0, |(_, label)| label.height());
-            let frame = if place == 0 && uses_nothing { FRAME } else { 0.0 };
-            let gap = if place == 0 && !uses_nothing { 0.0 } else { (height + 22.0).max(38.0) };
+            let frame = if node == 0 && has_no_stage_point { FRAME } else { 0.0 };
+            let gap = if node == 0 && !has_no_stage_point { 0.0 } else { (height + 22.0).max(38.0) };
             tops.push(y + (gap - height) / 2.0 - 1.0);
             y += gap + frame;
-            self.boxes[place].y = y;
-            y += self.boxes[place].height;
+            self.boxes[node].y = y;
+            y += self.boxes[node].height;
         }
         tops
     }
 
     fn bus<'e>(&self, edge: &'e Edge) -> Bus<'e> {
-        let (outside, ends): (Vec<End>, Vec<End>) =
+        let (outside, ends): (Vec<Endpoint>, Vec<Endpoint>) =
             edge.from.iter().chain(&edge.to).partition(|end| self.is_outside(**end));
         let outside = match outside.first() {
-            Some(End::Stage(place)) => *place,
+            Some(Endpoint::Stage(node)) => *node,
             _ => self.journey,
         };
         Bus { edge, label: self.label(edge, LABEL_WIDTH), outside, ends, port: 0.0 }
     }
 
-    /// Where an end stands, about.
-    fn height_of(&self, end: End) -> f64 {
+    /// Returns the approximate vertical coordinate of an endpoint.
+    fn height_of(&self, end: Endpoint) -> f64 {
         match end {
-            End::Stage(place) => self.boxes[place].middle(),
-            End::Journey => {
+            Endpoint::Stage(node) => self.boxes[node].middle(),
+            Endpoint::Journey => {
                 let (top, bottom) = self.frame();
                 f64::midpoint(top, bottom)
             }
-            End::Nothing => self.nothing.1,
+            Endpoint::NoStage => self.no_stage.1,
         }
     }
 
-    /// Puts the stages outside beside those they have to do with, and gives each arrow a port.
+    /// Places each stage outside the journey at the mean height of its arrows, and assigns each arrow a port.
     fn place_outside(&mut self, buses: &mut Vec<Bus<'_>>) {
-        let mean = |bus: &Bus<'_>| bus.ends.iter().map(|end| self.height_of(*end)).sum::<f64>() / count(bus.ends.len());
+        let mean =
+            |bus: &Bus<'_>| bus.ends.iter().map(|end| self.height_of(*end)).sum::<f64>() / to_f64(bus.ends.len());
         buses.sort_by(|one, other| mean(one).total_cmp(&mean(other)));
         let mut wanted: Vec<(usize, f64)> = (self.journey..self.boxes.len())
-            .map(|place| {
-                let of: Vec<f64> = buses.iter().filter(|bus| bus.outside == place).map(mean).collect();
-                let middle =
-                    if of.is_empty() { self.height_of(End::Journey) } else { of.iter().sum::<f64>() / count(of.len()) };
-                (place, middle)
+            .map(|node| {
+                let means: Vec<f64> = buses.iter().filter(|bus| bus.outside == node).map(mean).collect();
+                let middle = if means.is_empty() {
+                    self.height_of(Endpoint::Journey)
+                } else {
+                    means.iter().sum::<f64>() / to_f64(means.len())
+                };
+                (node, middle)
             })
             .collect();
         wanted.sort_by(|one, other| one.1.total_cmp(&other.1));
         let mut free = self.frame().0;
-        for (place, middle) in wanted {
-            let ports: f64 = buses.iter().filter(|bus| bus.outside == place).map(|bus| bus.label.height() + 16.0).sum();
-            let height = self.boxes[place].height.max(ports + 10.0);
+        for (node, middle) in wanted {
+            let ports: f64 = buses.iter().filter(|bus| bus.outside == node).map(|bus| bus.label.height() + 16.0).sum();
+            let height = self.boxes[node].height.max(ports + 10.0);
             let top = (middle - height / 2.0).max(free);
-            self.boxes[place].y = top;
-            self.boxes[place].height = height;
+            self.boxes[node].y = top;
+            self.boxes[node].height = height;
             free = top + height + 34.0;
             let mut y = top + (height - ports) / 2.0;
-            for bus in buses.iter_mut().filter(|bus| bus.outside == place) {
+            for bus in buses.iter_mut().filter(|bus| bus.outside == node) {
                 y += bus.label.height() + 16.0;
                 bus.port = y - 6.0;
             }
@@ -247,29 +256,30 @@ impl<'a> Layout<'a> {
 
     fn draw_buses(&self, canvas: &mut Canvas, buses: &[Bus<'_>], left: f64, frame_left: f64) {
         let (frame_top, frame_bottom) = self.frame();
-        // Each stage shares its edge among the arrows that touch it.
-        let touching = |end: End| buses.iter().filter(|bus| bus.ends.contains(&end)).count();
-        let rank = |end: End, index: usize| buses[..index].iter().filter(|bus| bus.ends.contains(&end)).count();
-        let tip = |index: usize, end: End| match end {
-            End::Stage(place) => {
-                let placed = &self.boxes[place];
-                let share = count(rank(end, index) + 1) / count(touching(end) + 1);
+        // Distributes the arrows that touch a stage along its edge.
+        let touching = |end: Endpoint| buses.iter().filter(|bus| bus.ends.contains(&end)).count();
+        let rank = |end: Endpoint, index: usize| buses[..index].iter().filter(|bus| bus.ends.contains(&end)).count();
+        let tip = |index: usize, end: Endpoint| match end {
+            Endpoint::Stage(node) => {
+                let placed = &self.boxes[node];
+                let share = to_f64(rank(end, index) + 1) / to_f64(touching(end) + 1);
                 (placed.x, placed.y + placed.height * share)
             }
-            End::Journey => (frame_left, buses[index].port.clamp(frame_top + 14.0, frame_bottom - 14.0)),
-            End::Nothing => (self.nothing.0 - 9.0, self.nothing.1),
+            Endpoint::Journey => (frame_left, buses[index].port.clamp(frame_top + 14.0, frame_bottom - 14.0)),
+            Endpoint::NoStage => (self.no_stage.0 - 9.0, self.no_stage.1),
         };
-        // Those that bend up stand the farther right the lower they begin; those that bend down the other way round.
+        // Orders the vertical segments so that they do not cross: from left to right, arrows that bend up by increasing
+        // port, then arrows that bend down by decreasing port.
         let rises = |index: &usize| {
             let bus = &buses[*index];
-            bus.ends.iter().map(|end| tip(*index, *end).1).sum::<f64>() / count(bus.ends.len()) < bus.port
+            bus.ends.iter().map(|end| tip(*index, *end).1).sum::<f64>() / to_f64(bus.ends.len()) < bus.port
         };
         let (up, mut order): (Vec<usize>, Vec<usize>) = (0..buses.len()).partition(rises);
         order.reverse();
         order.splice(0..0, up);
         for (rank, &index) in order.iter().enumerate() {
             let bus = &buses[index];
-            let x = frame_left - LANE_GAP * count(order.len() - rank);
+            let x = frame_left - LANE_GAP * to_f64(order.len() - rank);
             let leaves = bus.edge.from.iter().any(|end| self.is_outside(*end));
             for &end in &bus.ends {
                 let tip = tip(index, end);
@@ -288,12 +298,18 @@ impl<'a> Layout<'a> {
     }
 
     fn draw_boxes(&self, canvas: &mut Canvas) {
-        for (placed, stage) in self.boxes.iter().zip(&self.picture.stages) {
-            let Placed { x, y, width, height, text } = placed;
+        for (placed, stage) in self.boxes.iter().zip(&self.diagram.stages) {
+            let PlacedBox { x, y, width, height, text } = placed;
             let top = y + (height - text.height()) / 2.0 - 1.0;
-            canvas.rectangle(if stage.place.is_some() { "stage" } else { "outside" }, (*x, *y), *width, *height, 10.0);
-            if let Some(place) = stage.place {
-                canvas.number((x + RAIL, y + height / 2.0), place);
+            canvas.rectangle(
+                if stage.journey_position.is_some() { "stage" } else { "outside" },
+                (*x, *y),
+                *width,
+                *height,
+                10.0,
+            );
+            if let Some(position) = stage.journey_position {
+                canvas.number((x + RAIL, y + height / 2.0), position);
                 text.draw(canvas, (x + 2.0 * RAIL - 4.0, top));
             } else {
                 text.draw(canvas, (x + INSET, top));
@@ -301,12 +317,12 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// The lanes beside a column, for arrows that begin and end there.
+    /// Creates the lanes for arrows that start and end at the same column.
     fn lanes(&self, edges: &[&Edge]) -> Vec<Lane> {
-        let anchor = |end: &End| match *end {
-            End::Stage(place) => Anchor::of(place, self.boxes[place].y, self.boxes[place].height),
-            End::Journey => Anchor::of(0, self.boxes[0].y, self.boxes[0].height),
-            End::Nothing => Anchor::nothing(self.nothing.1),
+        let anchor = |end: &Endpoint| match *end {
+            Endpoint::Stage(node) => Anchor::of(node, self.boxes[node].y, self.boxes[node].height),
+            Endpoint::Journey => Anchor::of(0, self.boxes[0].y, self.boxes[0].height),
+            Endpoint::NoStage => Anchor::no_stage(self.no_stage.1),
         };
         let lane = |edge: &&Edge| {
             let (from, to) = (edge.from.iter().map(anchor).collect(), edge.to.iter().map(anchor).collect());
@@ -316,8 +332,8 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// A small number of things, to reckon with.
-#[expect(clippy::cast_precision_loss, reason = "a picture has few of anything")]
-pub(super) fn count(number: usize) -> f64 {
+/// Converts a small number, for computations with coordinates.
+#[expect(clippy::cast_precision_loss, reason = "a diagram has few elements")]
+pub(super) fn to_f64(number: usize) -> f64 {
     number as f64
 }

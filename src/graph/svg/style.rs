@@ -1,6 +1,6 @@
-//! The colors and fonts of a picture, by day and by night. Fonts are generic: nothing is loaded from anywhere.
+//! The style sheet of a diagram, for light and dark mode. Uses generic font families and loads no external resource.
 
-/// Stands inside `<style>`. Plain classes, since not every program that draws SVG knows variables.
+/// Content of the `<style>` element. Uses plain classes, because not every SVG renderer supports CSS variables.
 pub(super) const STYLE: &str = "
 text { font-family: system-ui, -apple-system, sans-serif; font-size: 12.5px; fill: #59636e; }
 .heading { font-size: 22px; font-weight: 650; fill: #1f2328; }

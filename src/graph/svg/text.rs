@@ -1,19 +1,19 @@
-//! Text in SVG: how wide it is, about, where it is broken, and what must be escaped.
+//! Text in SVG: estimated width, line breaking and escaping.
 
-/// The kinds of text in a picture.
+/// The text styles of a diagram; each is a CSS class.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Style {
-    /// The title of the model.
+    /// Title of the model.
     Heading,
-    /// The title of a stage, and of a list.
+    /// Title of a stage or of a list.
     Title,
-    /// A name as it is published.
+    /// Name of a model or stage in the API.
     Name,
-    /// The name of a move on an arrow.
+    /// Name of a move, on an arrow or in a list.
     Move,
     /// Everything else.
     Plain,
-    /// What time does.
+    /// A deadline.
     Time,
 }
 
@@ -38,42 +38,42 @@ impl Style {
         }
     }
 
-    /// The distance of its lines.
-    pub(super) fn line(self) -> f64 {
+    /// Returns the line height.
+    pub(super) fn line_height(self) -> f64 {
         (self.size() * 1.36).ceil()
     }
 
-    /// About how wide `text` is. Which font is used is known only where the picture is shown, so that this is a wide guess.
+    /// Returns an upper estimate of the width of `text`, because only the viewer knows the actual font.
     pub(super) fn width(self, text: &str) -> f64 {
         let is_mono = matches!(self, Self::Name | Self::Move);
         let is_bold = matches!(self, Self::Heading | Self::Title);
-        let em = |letter: char| match letter {
-            // Chinese, Japanese, Korean.
+        let em = |character: char| match character {
+            // Chinese, Japanese and Korean characters are one em wide.
             '\u{2e80}'.. => 1.0,
             _ if is_mono => 0.61,
             'i' | 'l' | 'j' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | '(' | ')' | ' ' => 0.33,
             'm' | 'w' | 'M' | 'W' | 'ж' | 'ш' | 'щ' | 'ю' | 'м' | 'ы' => 0.88,
-            _ if letter.is_uppercase() => 0.7,
+            _ if character.is_uppercase() => 0.7,
             _ => 0.59,
         };
         let width: f64 = text.chars().map(em).sum();
         width * self.size() * if is_bold { 1.06 } else { 1.0 }
     }
 
-    /// `text` in lines of at most `width`. A word that is wider stands alone, or is broken after `_` and `.`.
+    /// Wraps `text` at `width`. A longer word is broken after `_` and `.`, or gets a line of its own.
     pub(super) fn wrap(self, text: &str, width: f64) -> Vec<String> {
         let mut lines = vec![String::new()];
         for word in text.split_whitespace() {
-            let mut glue = " ";
+            let mut separator = " ";
             for part in self.parts(word, width) {
                 let line = lines.last_mut().expect("there is always a line");
-                let longer = if line.is_empty() { part.to_owned() } else { format!("{line}{glue}{part}") };
-                if line.is_empty() || self.width(&longer) <= width {
-                    *line = longer;
+                let extended = if line.is_empty() { part.to_owned() } else { format!("{line}{separator}{part}") };
+                if line.is_empty() || self.width(&extended) <= width {
+                    *line = extended;
                 } else {
                     lines.push(part.to_owned());
                 }
-                glue = "";
+                separator = "";
             }
         }
         lines
@@ -84,18 +84,18 @@ impl Style {
     }
 }
 
-/// `text` with what means something in XML escaped, and without what may not stand there at all.
+/// Escapes the special characters of XML, and removes or replaces the characters that XML does not allow.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
+    for character in text.chars() {
+        match character {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\u{fffe}' | '\u{ffff}' => {}
-            _ if letter.is_control() => out.push(' '),
-            _ => out.push(letter),
+            _ if character.is_control() => out.push(' '),
+            _ => out.push(character),
         }
     }
     out
@@ -106,12 +106,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markup_in_a_text_is_shown_and_not_obeyed() {
+    fn markup_in_text_is_escaped() {
         assert_eq!(escaped("</text><script>\"&\u{1}\u{ffff}"), "&lt;/text&gt;&lt;script&gt;&quot;&amp; ");
     }
 
     #[test]
-    fn lines_keep_to_their_width_and_lose_no_letter() {
+    fn wrapped_lines_fit_the_width_and_keep_every_letter() {
         let text = "moved_to_repeat_purchase_after_a_very_long_while or when something else happened";
         let lines = Style::Move.wrap(text, 140.0);
         assert!(lines.iter().all(|line| Style::Move.width(line) <= 140.0), "{lines:?}");

@@ -1,59 +1,60 @@
-//! Every code that the client library has, at every kind of call, has one reaction; and those that occur have the right one.
+//! Every error code of the client library has exactly one reaction at every kind of call, and the codes that occur in
+//! practice have the expected one.
 
 use rdkafka::types::RDKafkaRespErr;
 
 use super::*;
 
-const NONE: Flags = Flags { is_fatal: false, is_retriable: false, requires_abort: false };
-const FATAL: Flags = Flags { is_fatal: true, ..NONE };
-const RETRIABLE: Flags = Flags { is_retriable: true, ..NONE };
-const ABORT: Flags = Flags { requires_abort: true, ..NONE };
+const NO_FLAGS: Flags = Flags { is_fatal: false, is_retriable: false, requires_abort: false };
+const FATAL: Flags = Flags { is_fatal: true, ..NO_FLAGS };
+const RETRIABLE: Flags = Flags { is_retriable: true, ..NO_FLAGS };
+const ABORT: Flags = Flags { requires_abort: true, ..NO_FLAGS };
 
-/// What a call ends in: the code, the flags that the library gives it there, and what is done.
-type End = (Code, Flags, Reaction);
+/// An error code, the flags that librdkafka sets with it, and the expected reaction.
+type Case = (Code, Flags, Reaction);
 
-/// What the calls of a transaction end in.
-const TRANSACTION: &[(&str, &[End])] = &[
+/// The errors that each call of the transaction API returns in practice.
+const TRANSACTION_CASES: &[(&str, &[Case])] = &[
     (
         "init_transactions",
         &[
-            (Code::OperationTimedOut, RETRIABLE, Reaction::Renew),
-            (Code::CoordinatorNotAvailable, RETRIABLE, Reaction::Renew),
-            (Code::CoordinatorLoadInProgress, RETRIABLE, Reaction::Renew),
-            (Code::NotCoordinator, RETRIABLE, Reaction::Renew),
-            (Code::ConcurrentTransactions, RETRIABLE, Reaction::Renew),
-            (Code::BrokerTransportFailure, RETRIABLE, Reaction::Renew),
-            (Code::PreviousInProgress, RETRIABLE, Reaction::Renew),
-            (Code::ProducerFenced, FATAL, Reaction::Renew),
-            (Code::Fenced, FATAL, Reaction::Renew),
+            (Code::OperationTimedOut, RETRIABLE, Reaction::ResetProducer),
+            (Code::CoordinatorNotAvailable, RETRIABLE, Reaction::ResetProducer),
+            (Code::CoordinatorLoadInProgress, RETRIABLE, Reaction::ResetProducer),
+            (Code::NotCoordinator, RETRIABLE, Reaction::ResetProducer),
+            (Code::ConcurrentTransactions, RETRIABLE, Reaction::ResetProducer),
+            (Code::BrokerTransportFailure, RETRIABLE, Reaction::ResetProducer),
+            (Code::PreviousInProgress, RETRIABLE, Reaction::ResetProducer),
+            (Code::ProducerFenced, FATAL, Reaction::ResetProducer),
+            (Code::Fenced, FATAL, Reaction::ResetProducer),
             (Code::TransactionalIdAuthorizationFailed, FATAL, Reaction::Fatal),
             (Code::ClusterAuthorizationFailed, FATAL, Reaction::Fatal),
             (Code::InvalidTransactionTimeout, FATAL, Reaction::Fatal),
             (Code::UnsupportedVersion, FATAL, Reaction::Fatal),
-            (Code::UnsupportedFeature, NONE, Reaction::Fatal),
-            (Code::NotConfigured, NONE, Reaction::Fatal),
-            (Code::State, NONE, Reaction::Fatal),
+            (Code::UnsupportedFeature, NO_FLAGS, Reaction::Fatal),
+            (Code::NotConfigured, NO_FLAGS, Reaction::Fatal),
+            (Code::State, NO_FLAGS, Reaction::Fatal),
         ],
     ),
     (
         "begin_transaction",
         &[
-            (Code::State, NONE, Reaction::Fatal),
-            (Code::Fenced, FATAL, Reaction::Renew),
-            (Code::Fatal, FATAL, Reaction::Renew),
+            (Code::State, NO_FLAGS, Reaction::Fatal),
+            (Code::Fenced, FATAL, Reaction::ResetProducer),
+            (Code::Fatal, FATAL, Reaction::ResetProducer),
         ],
     ),
     (
         "send_offsets_to_transaction",
         &[
-            (Code::OperationTimedOut, RETRIABLE, Reaction::Renew),
-            (Code::OperationTimedOut, ABORT, Reaction::Renew),
-            (Code::TimedOutQueue, RETRIABLE, Reaction::Renew),
-            (Code::BrokerTransportFailure, RETRIABLE, Reaction::Renew),
-            (Code::RequestTimedOut, RETRIABLE, Reaction::Renew),
-            (Code::CoordinatorNotAvailable, RETRIABLE, Reaction::Renew),
-            (Code::NotCoordinator, RETRIABLE, Reaction::Renew),
-            (Code::ConcurrentTransactions, RETRIABLE, Reaction::Renew),
+            (Code::OperationTimedOut, RETRIABLE, Reaction::ResetProducer),
+            (Code::OperationTimedOut, ABORT, Reaction::ResetProducer),
+            (Code::TimedOutQueue, RETRIABLE, Reaction::ResetProducer),
+            (Code::BrokerTransportFailure, RETRIABLE, Reaction::ResetProducer),
+            (Code::RequestTimedOut, RETRIABLE, Reaction::ResetProducer),
+            (Code::CoordinatorNotAvailable, RETRIABLE, Reaction::ResetProducer),
+            (Code::NotCoordinator, RETRIABLE, Reaction::ResetProducer),
+            (Code::ConcurrentTransactions, RETRIABLE, Reaction::ResetProducer),
             (Code::IllegalGeneration, ABORT, Reaction::Abort),
             (Code::UnknownMemberId, ABORT, Reaction::Abort),
             (Code::RebalanceInProgress, ABORT, Reaction::Abort),
@@ -61,62 +62,62 @@ const TRANSACTION: &[(&str, &[End])] = &[
             (Code::UnknownTopicOrPartition, ABORT, Reaction::Abort),
             (Code::OffsetMetadataTooLarge, ABORT, Reaction::Abort),
             (Code::InvalidProducerIdMapping, ABORT, Reaction::Abort),
-            (Code::InvalidProducerIdMapping, FATAL, Reaction::Renew),
-            (Code::InvalidProducerEpoch, FATAL, Reaction::Renew),
-            (Code::InvalidProducerEpoch, ABORT, Reaction::Renew),
-            (Code::ProducerFenced, FATAL, Reaction::Renew),
-            (Code::Fenced, FATAL, Reaction::Renew),
-            (Code::InvalidTransactionalState, FATAL, Reaction::Renew),
+            (Code::InvalidProducerIdMapping, FATAL, Reaction::ResetProducer),
+            (Code::InvalidProducerEpoch, FATAL, Reaction::ResetProducer),
+            (Code::InvalidProducerEpoch, ABORT, Reaction::ResetProducer),
+            (Code::ProducerFenced, FATAL, Reaction::ResetProducer),
+            (Code::Fenced, FATAL, Reaction::ResetProducer),
+            (Code::InvalidTransactionalState, FATAL, Reaction::ResetProducer),
             (Code::GroupAuthorizationFailed, ABORT, Reaction::Fatal),
             (Code::TopicAuthorizationFailed, ABORT, Reaction::Fatal),
             (Code::TransactionalIdAuthorizationFailed, FATAL, Reaction::Fatal),
-            (Code::State, NONE, Reaction::Fatal),
+            (Code::State, NO_FLAGS, Reaction::Fatal),
         ],
     ),
     (
         "commit_transaction",
         &[
-            (Code::OperationTimedOut, RETRIABLE, Reaction::Renew),
-            (Code::TimedOutQueue, RETRIABLE, Reaction::Renew),
-            (Code::BrokerTransportFailure, RETRIABLE, Reaction::Renew),
-            (Code::NetworkException, RETRIABLE, Reaction::Renew),
-            (Code::CoordinatorNotAvailable, RETRIABLE, Reaction::Renew),
-            (Code::CoordinatorLoadInProgress, RETRIABLE, Reaction::Renew),
-            (Code::NotCoordinator, RETRIABLE, Reaction::Renew),
-            (Code::ConcurrentTransactions, RETRIABLE, Reaction::Renew),
-            (Code::PreviousInProgress, RETRIABLE, Reaction::Renew),
+            (Code::OperationTimedOut, RETRIABLE, Reaction::ResetProducer),
+            (Code::TimedOutQueue, RETRIABLE, Reaction::ResetProducer),
+            (Code::BrokerTransportFailure, RETRIABLE, Reaction::ResetProducer),
+            (Code::NetworkException, RETRIABLE, Reaction::ResetProducer),
+            (Code::CoordinatorNotAvailable, RETRIABLE, Reaction::ResetProducer),
+            (Code::CoordinatorLoadInProgress, RETRIABLE, Reaction::ResetProducer),
+            (Code::NotCoordinator, RETRIABLE, Reaction::ResetProducer),
+            (Code::ConcurrentTransactions, RETRIABLE, Reaction::ResetProducer),
+            (Code::PreviousInProgress, RETRIABLE, Reaction::ResetProducer),
             (Code::Inconsistent, ABORT, Reaction::Abort),
             (Code::PurgeQueue, ABORT, Reaction::Abort),
             (Code::PurgeInflight, ABORT, Reaction::Abort),
-            (Code::MessageTimedOut, ABORT, Reaction::Renew),
+            (Code::MessageTimedOut, ABORT, Reaction::ResetProducer),
             (Code::TransactionCoordinatorFenced, ABORT, Reaction::Abort),
             (Code::OutOfOrderSequenceNumber, ABORT, Reaction::Abort),
             (Code::UnknownProducerId, ABORT, Reaction::Abort),
-            (Code::InvalidTransactionalState, FATAL, Reaction::Renew),
-            (Code::InvalidProducerIdMapping, FATAL, Reaction::Renew),
-            (Code::InvalidProducerEpoch, FATAL, Reaction::Renew),
-            (Code::ProducerFenced, FATAL, Reaction::Renew),
-            (Code::Fenced, FATAL, Reaction::Renew),
+            (Code::InvalidTransactionalState, FATAL, Reaction::ResetProducer),
+            (Code::InvalidProducerIdMapping, FATAL, Reaction::ResetProducer),
+            (Code::InvalidProducerEpoch, FATAL, Reaction::ResetProducer),
+            (Code::ProducerFenced, FATAL, Reaction::ResetProducer),
+            (Code::Fenced, FATAL, Reaction::ResetProducer),
             (Code::TransactionalIdAuthorizationFailed, FATAL, Reaction::Fatal),
-            (Code::State, NONE, Reaction::Fatal),
+            (Code::State, NO_FLAGS, Reaction::Fatal),
         ],
     ),
     (
         "abort_transaction",
         &[
-            (Code::OperationTimedOut, RETRIABLE, Reaction::Renew),
-            (Code::BrokerTransportFailure, RETRIABLE, Reaction::Renew),
-            (Code::CoordinatorNotAvailable, RETRIABLE, Reaction::Renew),
-            (Code::InvalidTransactionalState, FATAL, Reaction::Renew),
-            (Code::Fenced, FATAL, Reaction::Renew),
+            (Code::OperationTimedOut, RETRIABLE, Reaction::ResetProducer),
+            (Code::BrokerTransportFailure, RETRIABLE, Reaction::ResetProducer),
+            (Code::CoordinatorNotAvailable, RETRIABLE, Reaction::ResetProducer),
+            (Code::InvalidTransactionalState, FATAL, Reaction::ResetProducer),
+            (Code::Fenced, FATAL, Reaction::ResetProducer),
             (Code::TransactionalIdAuthorizationFailed, FATAL, Reaction::Fatal),
-            (Code::State, NONE, Reaction::Fatal),
+            (Code::State, NO_FLAGS, Reaction::Fatal),
         ],
     ),
 ];
 
-/// What a record of a transaction is refused with, and what is done.
-const RECORD: &[(Code, Reaction)] = &[
+/// The errors of delivery reports, and the expected reaction.
+const DELIVERY_CASES: &[(Code, Reaction)] = &[
     (Code::MessageTimedOut, Reaction::Abort),
     (Code::BrokerTransportFailure, Reaction::Abort),
     (Code::NotEnoughReplicas, Reaction::Abort),
@@ -138,8 +139,8 @@ const RECORD: &[(Code, Reaction)] = &[
     (Code::ClusterAuthorizationFailed, Reaction::Fatal),
 ];
 
-/// What reading stops at; everything else the client recovers from by itself.
-const READING: &[Code] = &[
+/// The errors that stop a consumer. The client recovers from all others automatically.
+const STOPS_CONSUMER: &[Code] = &[
     Code::AutoOffsetReset,
     Code::OffsetOutOfRange,
     Code::UnknownTopicOrPartition,
@@ -151,42 +152,42 @@ const READING: &[Code] = &[
     Code::GroupMaxSizeReached,
 ];
 
-/// Every code of the library.
+/// Returns every error code of librdkafka.
 fn every_code() -> Vec<Code> {
     let codes: Vec<_> =
         (-200..=200).filter_map(|number| RDKafkaRespErr::try_from(number).ok()).map(Code::from).collect();
-    assert!(codes.len() > 150, "the library has more codes than these {}", codes.len());
+    assert!(codes.len() > 150, "only {} codes were found", codes.len());
     codes
 }
 
 #[test]
-fn each_error_that_a_call_of_a_transaction_ends_in_has_its_reaction() {
-    for (call, table) in TRANSACTION {
+fn each_error_of_a_transaction_call_has_the_expected_reaction() {
+    for (call, table) in TRANSACTION_CASES {
         for &(code, flags, reaction) in *table {
-            assert_eq!(react(code, flags), reaction, "{call}: {code:?} {flags:?}");
+            assert_eq!(reaction_to(code, flags), reaction, "{call}: {code:?} {flags:?}");
         }
     }
 }
 
 #[test]
-fn each_refusal_of_a_record_has_its_reaction() {
-    for &(code, reaction) in RECORD {
-        let error = Error::of_record(code, "out", None);
+fn each_delivery_error_has_the_expected_reaction() {
+    for &(code, reaction) in DELIVERY_CASES {
+        let error = Error::of_delivery(code, "out", None);
         assert_eq!(error.reaction, reaction, "{code:?}");
         assert_eq!(error.code, format!("{code:?}"));
     }
 }
 
 #[test]
-fn whatever_the_code_a_transaction_is_never_left_open_and_never_simply_tried_again() {
+fn no_code_leaves_a_transaction_open_or_retries_its_call() {
     for code in every_code() {
-        for flags in [NONE, FATAL, RETRIABLE, ABORT, Flags { is_retriable: true, ..ABORT }] {
-            let reaction = react(code, flags);
+        for flags in [NO_FLAGS, FATAL, RETRIABLE, ABORT, Flags { is_retriable: true, ..ABORT }] {
+            let reaction = reaction_to(code, flags);
             assert_ne!(reaction, Reaction::Retry, "{code:?} {flags:?}");
-            if needs_a_person(code) {
+            if needs_operator(code) {
                 assert_eq!(reaction, Reaction::Fatal, "{code:?} {flags:?}");
-            } else if is_fenced(code) || leaves_the_outcome_open(code) || flags.is_fatal {
-                assert_eq!(reaction, Reaction::Renew, "{code:?} {flags:?}");
+            } else if is_fenced(code) || is_indeterminate(code) || flags.is_fatal {
+                assert_eq!(reaction, Reaction::ResetProducer, "{code:?} {flags:?}");
             } else if flags.requires_abort {
                 assert_eq!(reaction, Reaction::Abort, "{code:?} {flags:?}");
             }
@@ -195,42 +196,42 @@ fn whatever_the_code_a_transaction_is_never_left_open_and_never_simply_tried_aga
 }
 
 #[test]
-fn whatever_the_code_a_question_is_asked_again_or_is_for_a_person() {
+fn every_code_of_a_query_is_retried_or_fatal() {
     for code in every_code() {
-        let error = Error::of_question("committed", &KafkaError::OffsetFetch(code));
-        let expected = if needs_a_person(code) { Reaction::Fatal } else { Reaction::Retry };
+        let error = Error::of_query("committed", &KafkaError::OffsetFetch(code));
+        let expected = if needs_operator(code) { Reaction::Fatal } else { Reaction::Retry };
         assert_eq!(error.reaction, expected, "{code:?}");
     }
 }
 
 #[test]
-fn reading_stops_only_at_what_the_client_cannot_mend() {
+fn consuming_stops_only_at_errors_that_the_client_cannot_recover_from() {
     for code in every_code() {
-        let stops = Error::of_reading("poll", &KafkaError::MessageConsumption(code), "in", None);
-        assert_eq!(stops.is_some(), READING.contains(&code) || needs_a_person(code), "{code:?}");
-        let fatal = Error::of_reading("poll", &KafkaError::MessageConsumptionFatal(code), "in", None);
+        let stops = Error::of_consuming("poll", &KafkaError::MessageConsumption(code), "in", None);
+        assert_eq!(stops.is_some(), STOPS_CONSUMER.contains(&code) || needs_operator(code), "{code:?}");
+        let fatal = Error::of_consuming("poll", &KafkaError::MessageConsumptionFatal(code), "in", None);
         assert_eq!(fatal.map(|error| error.reaction), Some(Reaction::Fatal), "{code:?}");
     }
 }
 
 #[test]
-fn a_changelog_cut_while_it_was_read_is_no_matter_for_a_person_yet() {
+fn a_changelog_truncated_while_it_is_read_aborts_the_restore() {
     for code in every_code() {
-        let Some(error) = Error::of_reading("read_changelog", &KafkaError::MessageConsumption(code), "log", None)
+        let Some(error) = Error::of_consuming("read_changelog", &KafkaError::MessageConsumption(code), "log", None)
         else {
             continue;
         };
-        let is_cut = [Code::AutoOffsetReset, Code::OffsetOutOfRange].contains(&code);
-        let expected = if is_cut { Reaction::Abort } else { Reaction::Fatal };
-        assert_eq!(error.of_changelog().reaction, expected, "{code:?}");
+        let is_truncated = [Code::AutoOffsetReset, Code::OffsetOutOfRange].contains(&code);
+        let expected = if is_truncated { Reaction::Abort } else { Reaction::Fatal };
+        assert_eq!(error.reclassify_for_changelog().reaction, expected, "{code:?}");
     }
 }
 
 #[test]
-fn a_refused_record_ends_as_the_error_that_ended_the_producer() {
+fn a_delivery_error_after_a_fatal_error_is_classified_by_the_fatal_error() {
     for code in every_code() {
-        let error = Error::of_record(Code::Fatal, "out", Some((code, "told".to_owned())));
-        let expected = if needs_a_person(code) { Reaction::Fatal } else { Reaction::Renew };
+        let error = Error::of_delivery(Code::Fatal, "out", Some((code, "why".to_owned())));
+        let expected = if needs_operator(code) { Reaction::Fatal } else { Reaction::ResetProducer };
         assert_eq!((error.reaction, error.fenced), (expected, is_fenced(code)), "{code:?}");
     }
 }
@@ -241,42 +242,42 @@ fn flags_decide_the_reaction_to_a_transaction_error() {
     let abort = Flags { requires_abort: true, ..none };
     let retriable = Flags { is_retriable: true, ..none };
     let fatal = Flags { is_fatal: true, ..none };
-    assert_eq!(react(Code::IllegalGeneration, abort), Reaction::Abort);
-    assert_eq!(react(Code::UnknownMemberId, abort), Reaction::Abort);
-    assert_eq!(react(Code::Inconsistent, abort), Reaction::Abort);
-    assert_eq!(react(Code::CoordinatorNotAvailable, retriable), Reaction::Renew);
-    assert_eq!(react(Code::InvalidTransactionalState, fatal), Reaction::Renew);
-    assert_eq!(react(Code::State, none), Reaction::Fatal);
+    assert_eq!(reaction_to(Code::IllegalGeneration, abort), Reaction::Abort);
+    assert_eq!(reaction_to(Code::UnknownMemberId, abort), Reaction::Abort);
+    assert_eq!(reaction_to(Code::Inconsistent, abort), Reaction::Abort);
+    assert_eq!(reaction_to(Code::CoordinatorNotAvailable, retriable), Reaction::ResetProducer);
+    assert_eq!(reaction_to(Code::InvalidTransactionalState, fatal), Reaction::ResetProducer);
+    assert_eq!(reaction_to(Code::State, none), Reaction::Fatal);
 }
 
 #[test]
-fn a_timeout_renews_whatever_its_flags() {
+fn a_timeout_resets_the_producer_regardless_of_flags() {
     for flags in [
         Flags::default(),
         Flags { requires_abort: true, ..Flags::default() },
         Flags { is_retriable: true, ..Flags::default() },
     ] {
-        assert_eq!(react(Code::OperationTimedOut, flags), Reaction::Renew);
-        assert_eq!(react(Code::BrokerTransportFailure, flags), Reaction::Renew);
+        assert_eq!(reaction_to(Code::OperationTimedOut, flags), Reaction::ResetProducer);
+        assert_eq!(reaction_to(Code::BrokerTransportFailure, flags), Reaction::ResetProducer);
     }
 }
 
 #[test]
-fn missing_rights_are_for_a_person_even_when_the_transaction_could_be_aborted() {
+fn missing_permissions_are_fatal_even_when_the_transaction_could_be_aborted() {
     let abort = Flags { requires_abort: true, ..Flags::default() };
-    assert_eq!(react(Code::TopicAuthorizationFailed, abort), Reaction::Fatal);
-    assert_eq!(react(Code::GroupAuthorizationFailed, abort), Reaction::Fatal);
+    assert_eq!(reaction_to(Code::TopicAuthorizationFailed, abort), Reaction::Fatal);
+    assert_eq!(reaction_to(Code::GroupAuthorizationFailed, abort), Reaction::Fatal);
 }
 
 #[test]
-fn a_fenced_producer_is_renewed_and_says_so() {
-    let error = Error::of_record(Code::Fatal, "out", Some((Code::Fenced, "fenced".to_owned())));
-    assert_eq!(error.reaction, Reaction::Renew);
+fn a_fenced_producer_is_reset_and_the_error_says_fenced() {
+    let error = Error::of_delivery(Code::Fatal, "out", Some((Code::Fenced, "fenced".to_owned())));
+    assert_eq!(error.reaction, Reaction::ResetProducer);
     assert!(error.fenced);
 }
 
 #[test]
-fn the_value_of_a_refused_setting_is_not_repeated() {
+fn the_value_of_an_invalid_setting_is_not_in_the_message() {
     let refused = KafkaError::ClientConfig(
         rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_INVALID,
         "invalid".to_owned(),

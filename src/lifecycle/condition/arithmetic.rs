@@ -1,20 +1,21 @@
-//! Operators and functions on values: absent stays absent, and so does what has no result (overflow, division by zero).
+//! Operators and functions on values. An operation on an absent value, or one without a result (overflow, division by
+//! zero), returns the absent value; nothing here panics.
 
 use super::relation::Relation;
-use super::syntax::ArithmeticSign;
+use super::syntax::ArithmeticOperator;
 use super::term::Function;
 use crate::lifecycle::rfc3339::parse_timestamp;
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::value::Value;
 
-/// Whether `left` stands in `relation` to `right`; false when either is absent.
+/// Evaluates `left relation right`; false if either value is absent.
 pub(super) fn compare(relation: Relation, left: Value<'_>, right: Value<'_>) -> bool {
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => relation.holds(left.cmp(&right)),
-        (Value::Double(left), Value::Double(right)) => relation.holds_partly(left.partial_cmp(&right)),
-        // The int becomes a double, which loses digits past 2^53: CEL's conformance suite has it so.
-        (Value::Int(left), Value::Double(right)) => relation.holds_partly(to_double(left).partial_cmp(&right)),
-        (Value::Double(left), Value::Int(right)) => relation.holds_partly(left.partial_cmp(&to_double(right))),
+        (Value::Double(left), Value::Double(right)) => relation.holds_partial(left.partial_cmp(&right)),
+        // Converting the int to a double loses precision above 2^53. CEL's conformance suite requires this.
+        (Value::Int(left), Value::Double(right)) => relation.holds_partial(to_double(left).partial_cmp(&right)),
+        (Value::Double(left), Value::Int(right)) => relation.holds_partial(left.partial_cmp(&to_double(right))),
         (Value::String(left), Value::String(right)) => relation.holds(left.cmp(right)),
         (Value::Bool(left), Value::Bool(right)) => relation.holds(left.cmp(&right)),
         (Value::Timestamp(left), Value::Timestamp(right)) => relation.holds(left.cmp(&right)),
@@ -28,19 +29,19 @@ fn to_int(whole: f64) -> i64 {
     whole as i64
 }
 
-/// The nearest double.
-#[expect(clippy::cast_precision_loss, reason = "what a conversion to double means")]
+/// Returns the nearest double.
+#[expect(clippy::cast_precision_loss, reason = "the conversion rounds to the nearest double by definition")]
 pub(super) fn to_double(number: i64) -> f64 {
     number as f64
 }
 
-/// The number of a whole number, or the milliseconds of a time.
+/// Returns the value of an int, or the milliseconds of a timestamp or duration.
 #[inline]
-pub(super) fn whole(value: Value<'_>) -> Option<i64> {
+pub(super) fn int_or_millis(value: Value<'_>) -> Option<i64> {
     match value {
         Value::Int(number) => Some(number),
         Value::Timestamp(instant) => Some(instant.as_millis()),
-        Value::Duration(length) => Some(length.as_millis()),
+        Value::Duration(duration) => Some(duration.as_millis()),
         _ => None,
     }
 }
@@ -53,15 +54,15 @@ fn double(value: Value<'_>) -> Option<f64> {
     }
 }
 
-/// `left sign right`.
-pub(super) fn apply<'a>(sign: ArithmeticSign, left: Value<'a>, right: Value<'a>) -> Value<'a> {
-    use ArithmeticSign::{Add, Divide, Multiply, Remainder, Subtract};
+/// Evaluates `left operator right`.
+pub(super) fn apply<'a>(operator: ArithmeticOperator, left: Value<'a>, right: Value<'a>) -> Value<'a> {
+    use ArithmeticOperator::{Add, Divide, Multiply, Remainder, Subtract};
     use Value::{Absent, Double, Int};
-    let length = |millis: Option<i64>| millis.map_or(Absent, |millis| Value::Duration(Duration::from_millis(millis)));
+    let duration = |millis: Option<i64>| millis.map_or(Absent, |millis| Value::Duration(Duration::from_millis(millis)));
     let instant =
         |millis: Option<i64>| millis.map_or(Absent, |millis| Value::Timestamp(Timestamp::from_millis(millis)));
     match (left, right) {
-        (Int(left), Int(right)) => match sign {
+        (Int(left), Int(right)) => match operator {
             Add => left.checked_add(right),
             Subtract => left.checked_sub(right),
             Multiply => left.checked_mul(right),
@@ -69,31 +70,31 @@ pub(super) fn apply<'a>(sign: ArithmeticSign, left: Value<'a>, right: Value<'a>)
             Remainder => left.checked_rem(right),
         }
         .map_or(Absent, Int),
-        (Value::Timestamp(left), Value::Timestamp(right)) if sign == Subtract => {
-            length(left.as_millis().checked_sub(right.as_millis()))
+        (Value::Timestamp(left), Value::Timestamp(right)) if operator == Subtract => {
+            duration(left.as_millis().checked_sub(right.as_millis()))
         }
-        (Value::Timestamp(left), Value::Duration(right)) => match sign {
+        (Value::Timestamp(left), Value::Duration(right)) => match operator {
             Add => instant(left.as_millis().checked_add(right.as_millis())),
             Subtract => instant(left.as_millis().checked_sub(right.as_millis())),
             _ => Absent,
         },
-        (Value::Duration(left), Value::Timestamp(right)) if sign == Add => {
+        (Value::Duration(left), Value::Timestamp(right)) if operator == Add => {
             instant(left.as_millis().checked_add(right.as_millis()))
         }
-        (Value::Duration(left), Value::Duration(right)) => match sign {
-            Add => length(left.as_millis().checked_add(right.as_millis())),
-            Subtract => length(left.as_millis().checked_sub(right.as_millis())),
+        (Value::Duration(left), Value::Duration(right)) => match operator {
+            Add => duration(left.as_millis().checked_add(right.as_millis())),
+            Subtract => duration(left.as_millis().checked_sub(right.as_millis())),
             _ => Absent,
         },
-        (Value::Duration(times), Int(factor)) | (Int(factor), Value::Duration(times)) if sign == Multiply => {
-            length(times.as_millis().checked_mul(factor))
+        (Value::Duration(times), Int(factor)) | (Int(factor), Value::Duration(times)) if operator == Multiply => {
+            duration(times.as_millis().checked_mul(factor))
         }
         _ => match (double(left), double(right)) {
-            (Some(left), Some(right)) => match sign {
+            (Some(left), Some(right)) => match operator {
                 Add => Double(left + right),
                 Subtract => Double(left - right),
                 Multiply => Double(left * right),
-                // An average over nothing is not infinite.
+                // Unlike CEL: an average over zero orders is absent, not infinite.
                 Divide if right != 0.0 => Double(left / right),
                 _ => Absent,
             },
@@ -102,25 +103,25 @@ pub(super) fn apply<'a>(sign: ArithmeticSign, left: Value<'a>, right: Value<'a>)
     }
 }
 
-/// `-value`.
+/// Evaluates `-value`.
 pub(super) fn negate(value: Value<'_>) -> Value<'_> {
     match value {
         Value::Int(number) => number.checked_neg().map_or(Value::Absent, Value::Int),
         Value::Double(number) => Value::Double(-number),
-        Value::Duration(length) => {
-            let millis = length.as_millis().checked_neg();
+        Value::Duration(duration) => {
+            let millis = duration.as_millis().checked_neg();
             millis.map_or(Value::Absent, |millis| Value::Duration(Duration::from_millis(millis)))
         }
         _ => Value::Absent,
     }
 }
 
-/// A function of one value.
+/// Evaluates a function of one argument.
 pub(super) fn call(function: Function, value: Value<'_>) -> Value<'_> {
     let call = |function: fn(Value<'_>) -> Option<Value<'_>>| function(value).unwrap_or(Value::Absent);
     match function {
         Function::Has => Value::Bool(value != Value::Absent),
-        Function::Length(millis) => match value {
+        Function::DurationOf(millis) => match value {
             Value::Int(count) => {
                 count.checked_mul(millis).map_or(Value::Absent, |millis| Value::Duration(Duration::from_millis(millis)))
             }
@@ -142,7 +143,7 @@ pub(super) fn call(function: Function, value: Value<'_>) -> Value<'_> {
         Function::Int => call(|value| match value {
             Value::Int(_) => Some(value),
             Value::Double(number) => {
-                // Neither bound is inside, as in CEL.
+                // Both bounds are excluded, as in CEL.
                 let is_inside = number.abs() < 9_223_372_036_854_775_808.0;
                 is_inside.then(|| Value::Int(to_int(number)))
             }
@@ -164,7 +165,7 @@ pub(super) fn call(function: Function, value: Value<'_>) -> Value<'_> {
     }
 }
 
-/// A function of two values.
+/// Evaluates a function of two strings; false if either is absent.
 pub(super) fn call_two<'a>(function: Function, first: Value<'a>, second: Value<'a>) -> Value<'a> {
     let (Value::String(text), Value::String(part)) = (first, second) else { return Value::Bool(false) };
     Value::Bool(match function {

@@ -1,22 +1,23 @@
-//! The code of a program: a flat array of nodes, children before parents, with the common comparisons fused.
+//! The executable form of a program: a flat array of nodes, children before parents, with fused nodes for the common
+//! comparisons.
 //!
-//! Evaluation walks it without allocating. Each truth comes with the horizon until which it holds; `&&` and `||` combine
-//! horizons as tightly as the terms that were looked at allow.
+//! Evaluation does not allocate. Each bool comes with its horizon: the instant until which time alone cannot change it.
+//! `&&` and `||` combine the horizons of their operands as tightly as possible.
 
 use std::cmp::Ordering;
 
 use super::arithmetic::{self, compare};
 use super::relation::Relation;
 use super::scope::Constant;
-use super::syntax::ArithmeticSign;
+use super::syntax::ArithmeticOperator;
 use super::term::Function;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::value::{Horizon, Inputs, Slot, Value};
 
-/// The index of a node.
+/// Index of a node in [`Code::nodes`].
 pub(super) type NodeIndex = u16;
 
-/// Nodes one after another in [`Code::lists`].
+/// A range of [`Code::lists`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct List {
     pub(super) first: u16,
@@ -27,45 +28,45 @@ pub(super) struct List {
 pub(super) enum Node {
     Constant(Constant),
     Slot(Slot),
-    /// A slot of whole numbers or times, against a constant.
-    WholeAgainst(Slot, Relation, i64),
-    /// A slot of numbers, against a constant.
-    DoubleAgainst(Slot, Relation, f64),
-    /// A slot of times, against another one and a constant.
-    SlotAgainst(Slot, Relation, Slot, i64),
-    /// `now`, against a slot of times and a constant.
-    NowAgainst(Relation, Slot, i64),
+    /// Compares an int, timestamp or duration slot with an int or a number of milliseconds.
+    CompareInt(Slot, Relation, i64),
+    /// Compares a number slot with a constant.
+    CompareDouble(Slot, Relation, f64),
+    /// Compares a time slot with another time slot plus a constant.
+    CompareSlots(Slot, Relation, Slot, i64),
+    /// Compares `now` with a time slot plus a constant.
+    CompareNow(Relation, Slot, i64),
     Sum(u16),
     Compare(Relation, NodeIndex, NodeIndex),
     In(NodeIndex, List),
     Not(NodeIndex),
-    All(List),
-    Any(List),
-    Choose(NodeIndex, NodeIndex, NodeIndex),
-    Arithmetic(ArithmeticSign, NodeIndex, NodeIndex),
+    And(List),
+    Or(List),
+    Conditional(NodeIndex, NodeIndex, NodeIndex),
+    Arithmetic(ArithmeticOperator, NodeIndex, NodeIndex),
     Negate(NodeIndex),
     Call(Function, List),
 }
 
-/// A sum of times against zero, as in [`Linear`](super::linear::Linear).
+/// A comparison of a sum of times with zero, see [`Linear`](super::linear::Linear).
 #[derive(Clone, Debug)]
 pub(super) struct Sum {
     pub(super) relation: Relation,
-    pub(super) now: i64,
+    pub(super) now_coefficient: i64,
     pub(super) parts: Box<[(i64, NodeIndex)]>,
     pub(super) constant: i128,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Code {
-    /// The last one is the whole.
+    /// The last node is the root.
     pub(super) nodes: Box<[Node]>,
     pub(super) lists: Box<[NodeIndex]>,
     pub(super) sums: Box<[Sum]>,
 }
 
-/// What a program is evaluated over.
-struct Over<'a, I> {
+/// One evaluation of a program: its code, its inputs and `now`.
+struct Evaluation<'a, I> {
     code: &'a Code,
     inputs: &'a I,
     now: Timestamp,
@@ -74,11 +75,11 @@ struct Over<'a, I> {
 impl Code {
     pub(super) fn evaluate<'a, I: Inputs>(&'a self, inputs: &'a I, now: Timestamp, horizon: &mut Horizon) -> Value<'a> {
         let root = self.nodes.len() - 1;
-        Over { code: self, inputs, now }.value_at(root, horizon)
+        Evaluation { code: self, inputs, now }.value_at(root, horizon)
     }
 }
 
-impl<'a, I: Inputs> Over<'a, I> {
+impl<'a, I: Inputs> Evaluation<'a, I> {
     fn list(&self, list: List) -> &'a [NodeIndex] {
         let first = usize::from(list.first);
         &self.code.lists[first..first + usize::from(list.count)]
@@ -92,18 +93,18 @@ impl<'a, I: Inputs> Over<'a, I> {
         match &self.code.nodes[node] {
             Node::Constant(constant) => constant.value(),
             Node::Slot(slot) => self.inputs.read(*slot, self.now, horizon),
-            Node::Choose(condition, then, otherwise) => {
-                let holds = self.note(*condition, horizon);
+            Node::Conditional(condition, then, otherwise) => {
+                let holds = self.condition(*condition, horizon);
                 self.value(if holds { *then } else { *otherwise }, horizon)
             }
-            Node::Arithmetic(sign, left, right) => {
+            Node::Arithmetic(operator, left, right) => {
                 let left = self.value(*left, horizon);
-                arithmetic::apply(*sign, left, self.value(*right, horizon))
+                arithmetic::apply(*operator, left, self.value(*right, horizon))
             }
             Node::Negate(of) => arithmetic::negate(self.value(*of, horizon)),
             Node::Call(function, arguments) => self.call(*function, self.list(*arguments), horizon),
             _ => {
-                let (holds, until) = self.truth_at(node);
+                let (holds, until) = self.bool_value_at(node);
                 *horizon = horizon.earlier(until);
                 Value::Bool(holds)
             }
@@ -114,10 +115,10 @@ impl<'a, I: Inputs> Over<'a, I> {
         let first = self.value(arguments[0], horizon);
         match function {
             Function::Least | Function::Greatest => {
-                let kept = if function == Function::Least { Relation::LESS } else { Relation::GREATER };
+                let preferred = if function == Function::Least { Relation::LESS } else { Relation::GREATER };
                 arguments[1..].iter().fold(first, |best, &argument| {
                     let other = self.value(argument, horizon);
-                    if best == Value::Absent || compare(kept, other, best) { other } else { best }
+                    if best == Value::Absent || compare(preferred, other, best) { other } else { best }
                 })
             }
             _ => match arguments.get(1) {
@@ -127,44 +128,44 @@ impl<'a, I: Inputs> Over<'a, I> {
         }
     }
 
-    /// Whether `node` holds; notes its horizon.
-    fn note(&self, node: NodeIndex, horizon: &mut Horizon) -> bool {
-        let (holds, until) = self.truth(node);
+    /// Evaluates a condition and lowers `horizon` to its horizon.
+    fn condition(&self, node: NodeIndex, horizon: &mut Horizon) -> bool {
+        let (holds, until) = self.bool_value(node);
         *horizon = horizon.earlier(until);
         holds
     }
 
     #[inline]
-    fn truth(&self, node: NodeIndex) -> (bool, Horizon) {
-        self.truth_at(usize::from(node))
+    fn bool_value(&self, node: NodeIndex) -> (bool, Horizon) {
+        self.bool_value_at(usize::from(node))
     }
 
-    /// Whether the node holds, absent counting as false, and until when that stays so.
-    fn truth_at(&self, node: usize) -> (bool, Horizon) {
+    /// Evaluates a bool node, with absent as false, and returns its horizon.
+    fn bool_value_at(&self, node: usize) -> (bool, Horizon) {
         let mut until = Horizon::NEVER;
         let holds = match &self.code.nodes[node] {
-            Node::WholeAgainst(slot, relation, number) => {
-                self.whole(*slot, &mut until).is_some_and(|value| relation.holds(value.cmp(number)))
+            Node::CompareInt(slot, relation, number) => {
+                self.read_int_or_millis(*slot, &mut until).is_some_and(|value| relation.holds(value.cmp(number)))
             }
-            Node::DoubleAgainst(slot, relation, number) => match self.inputs.read(*slot, self.now, &mut until) {
-                Value::Double(value) => relation.holds_partly(value.partial_cmp(number)),
+            Node::CompareDouble(slot, relation, number) => match self.inputs.read(*slot, self.now, &mut until) {
+                Value::Double(value) => relation.holds_partial(value.partial_cmp(number)),
                 value => compare(*relation, value, Value::Double(*number)),
             },
-            Node::SlotAgainst(left, relation, right, offset) => {
-                let left = self.whole(*left, &mut until);
-                let right = self.whole(*right, &mut until);
+            Node::CompareSlots(left, relation, right, offset) => {
+                let left = self.read_int_or_millis(*left, &mut until);
+                let right = self.read_int_or_millis(*right, &mut until);
                 match (left, right) {
                     (Some(left), Some(right)) => match right.checked_add(*offset) {
                         Some(right) => relation.holds(left.cmp(&right)),
-                        // Beyond 64 bits: the offset's sign tells on which side.
+                        // The sum overflows 64 bits; the operator of the offset decides the comparison.
                         None => relation.holds(0.cmp(offset)),
                     },
                     _ => false,
                 }
             }
-            Node::NowAgainst(relation, slot, offset) => match self.whole(*slot, &mut until) {
+            Node::CompareNow(relation, slot, offset) => match self.read_int_or_millis(*slot, &mut until) {
                 Some(value) => match value.checked_add(*offset) {
-                    Some(instant) => against_instant(*relation, self.now, instant, &mut until),
+                    Some(instant) => compare_now(*relation, self.now, instant, &mut until),
                     None => relation.holds(0.cmp(offset)),
                 },
                 None => false,
@@ -179,15 +180,15 @@ impl<'a, I: Inputs> Over<'a, I> {
                 self.list(*items).iter().any(|&item| compare(Relation::EQUAL, of, self.value(item, &mut until)))
             }
             Node::Not(of) => {
-                let (holds, of_until) = self.truth(*of);
+                let (holds, of_until) = self.bool_value(*of);
                 until = of_until;
                 !holds
             }
-            Node::All(parts) => return self.combined(self.list(*parts), false),
-            Node::Any(parts) => return self.combined(self.list(*parts), true),
-            Node::Choose(condition, then, otherwise) => {
-                let holds = self.note(*condition, &mut until);
-                self.note(if holds { *then } else { *otherwise }, &mut until)
+            Node::And(parts) => return self.and_or(self.list(*parts), false),
+            Node::Or(parts) => return self.and_or(self.list(*parts), true),
+            Node::Conditional(condition, then, otherwise) => {
+                let holds = self.condition(*condition, &mut until);
+                self.condition(if holds { *then } else { *otherwise }, &mut until)
             }
             Node::Constant(_) | Node::Slot(_) | Node::Arithmetic(..) | Node::Negate(_) | Node::Call(..) => {
                 self.value_at(node, &mut until).is_true()
@@ -196,13 +197,16 @@ impl<'a, I: Inputs> Over<'a, I> {
         (holds, until)
     }
 
-    /// `&&` and `||`: one part that is `deciding` decides the whole, and does so as long as any such part stays that way.
-    /// So the latest horizon among the deciding parts counts; without one, the earliest among all.
-    fn combined(&self, parts: &[NodeIndex], deciding: bool) -> (bool, Horizon) {
+    /// Evaluates `&&` (`deciding` is false) and `||` (`deciding` is true).
+    ///
+    /// One operand with the value `deciding` decides the result, and the result holds until the last such operand may
+    /// change. So the horizon is the latest one among the deciding operands, or the earliest of all if no operand
+    /// decides.
+    fn and_or(&self, parts: &[NodeIndex], deciding: bool) -> (bool, Horizon) {
         let mut undecided_until = Horizon::NEVER;
         let mut decided_until: Option<Horizon> = None;
         for &part in parts {
-            let (holds, until) = self.truth(part);
+            let (holds, until) = self.bool_value(part);
             if holds != deciding {
                 undecided_until = undecided_until.earlier(until);
             } else if until == Horizon::NEVER {
@@ -218,45 +222,51 @@ impl<'a, I: Inputs> Over<'a, I> {
     }
 
     #[inline]
-    fn whole(&self, slot: Slot, horizon: &mut Horizon) -> Option<i64> {
-        arithmetic::whole(self.inputs.read(slot, self.now, horizon))
+    fn read_int_or_millis(&self, slot: Slot, horizon: &mut Horizon) -> Option<i64> {
+        arithmetic::int_or_millis(self.inputs.read(slot, self.now, horizon))
     }
 
     fn sum(&self, sum: &Sum, horizon: &mut Horizon) -> bool {
         let mut rest = sum.constant;
-        for &(weight, part) in &sum.parts {
-            let Some(value) = arithmetic::whole(self.value(part, horizon)) else { return false };
-            rest += i128::from(weight) * i128::from(value);
+        for &(coefficient, part) in &sum.parts {
+            let Some(value) = arithmetic::int_or_millis(self.value(part, horizon)) else { return false };
+            rest += i128::from(coefficient) * i128::from(value);
         }
-        if sum.now == 0 {
+        if sum.now_coefficient == 0 {
             return sum.relation.holds(rest.cmp(&0));
         }
-        // `now * multiple` against `-rest`: the first instants at which it is equal or greater, and greater.
-        let multiple = i128::from(sum.now);
-        let whole = (-rest).div_euclid(multiple);
-        let equal_from = if (-rest).rem_euclid(multiple) == 0 { whole } else { whole + 1 };
-        between(sum.relation, self.now, equal_from, whole + 1, horizon)
+        // Solves `now * multiple >= -rest` and `now * multiple > -rest` for the first instant.
+        let multiple = i128::from(sum.now_coefficient);
+        let quotient = (-rest).div_euclid(multiple);
+        let equal_from = if (-rest).rem_euclid(multiple) == 0 { quotient } else { quotient + 1 };
+        compare_now_in_range(sum.relation, self.now, equal_from, quotient + 1, horizon)
     }
 }
 
-/// Whether `now` stands in `relation` to `instant`; notes when that changes.
+/// Evaluates `now relation instant`, and lowers `horizon` to the instant of the next change.
 #[inline]
-fn against_instant(relation: Relation, now: Timestamp, instant: i64, horizon: &mut Horizon) -> bool {
+fn compare_now(relation: Relation, now: Timestamp, instant: i64, horizon: &mut Horizon) -> bool {
     let holds = relation.holds(now.as_millis().cmp(&instant));
     if now.as_millis() < instant {
         if relation.holds(Ordering::Equal) != holds {
-            horizon.note(Timestamp::from_millis(instant));
+            horizon.lower_to(Timestamp::from_millis(instant));
         } else if relation.holds(Ordering::Greater) != holds {
-            horizon.note(Timestamp::from_millis(instant).next());
+            horizon.lower_to(Timestamp::from_millis(instant).next());
         }
     } else if now.as_millis() == instant && relation.holds(Ordering::Greater) != holds {
-        horizon.note(Timestamp::from_millis(instant).next());
+        horizon.lower_to(Timestamp::from_millis(instant).next());
     }
     holds
 }
 
-/// The same where the two sides are equal from `equal_from` until before `greater_from`, which may be never.
-fn between(relation: Relation, now: Timestamp, equal_from: i128, greater_from: i128, horizon: &mut Horizon) -> bool {
+/// Like [`compare_now`], for operands that are equal while `now` is in `equal_from..greater_from`, which may be empty.
+fn compare_now_in_range(
+    relation: Relation,
+    now: Timestamp,
+    equal_from: i128,
+    greater_from: i128,
+    horizon: &mut Horizon,
+) -> bool {
     let at = i128::from(now.as_millis());
     let ordering = if at < equal_from {
         Ordering::Less
@@ -274,9 +284,9 @@ fn between(relation: Relation, now: Timestamp, equal_from: i128, greater_from: i
     } else {
         return holds;
     };
-    // An instant beyond 64 bits never comes.
+    // An instant beyond 64 bits is never reached.
     if let Ok(change) = i64::try_from(change) {
-        horizon.note(Timestamp::from_millis(change));
+        horizon.lower_to(Timestamp::from_millis(change));
     }
     holds
 }

@@ -1,6 +1,7 @@
-//! Compiles expressions: gives names a meaning and everything a type, and reports all problems at once.
+//! Compiles expressions: resolves names, checks types, folds constants, and reports all problems at once.
 //!
-//! A part that has a problem has no term; what stands around it is still checked, without follow-up complaints.
+//! A sub-expression with a problem has no term. The expression around it is still checked, but without follow-up
+//! errors.
 
 use std::ops::Range;
 
@@ -10,24 +11,27 @@ use super::lower::lower;
 use super::parser;
 use super::problem::{ExpressionProblem, codes};
 use super::program::{Condition, Program};
-use super::scope::{Constant, Named, Scope};
+use super::scope::{Binding, Constant, Scope};
 use super::suggest::nearest;
 use super::syntax::{Syntax, SyntaxKind};
 use super::term::{Function, Term, TermKind};
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::value::{Horizon, Inputs, Slot, Type, Value};
 
-/// Compiles `text`, whose value has to be of type `wanted` if that is given.
+/// Compiles `text`. If `expected` is given, the value must have that type; an int is accepted for a
+/// double.
 ///
 /// # Errors
-/// Every problem of the text, in order of appearance.
-pub fn compile(text: &str, wanted: Option<Type>, scope: &mut dyn Scope) -> Result<Condition, Vec<ExpressionProblem>> {
+/// Returns every problem of the text, in order of appearance.
+pub fn compile(text: &str, expected: Option<Type>, scope: &mut dyn Scope) -> Result<Condition, Vec<ExpressionProblem>> {
     let (syntax, problems) = parser::parse(text);
-    let mut compiler = Compiler { text, scope, problems, nodes: 0 };
-    let term = syntax.and_then(|syntax| compiler.whole(&syntax, wanted));
+    let mut compiler = Compiler { text, scope, problems, inlined_nodes: 0 };
+    let term = syntax.and_then(|syntax| compiler.compile_root(&syntax, expected));
     let mut problems = compiler.problems;
     match term {
-        Some(term) if problems.is_empty() => Ok(Condition { text: folded(text).into(), program: Program::new(term) }),
+        Some(term) if problems.is_empty() => {
+            Ok(Condition { text: collapse_whitespace(text).into(), program: Program::new(term) })
+        }
         _ => {
             problems.sort_by_key(|problem| (problem.span.start, problem.span.end));
             problems.dedup();
@@ -36,21 +40,21 @@ pub fn compile(text: &str, wanted: Option<Type>, scope: &mut dyn Scope) -> Resul
     }
 }
 
-/// The value of `syntax` as a constant of type `wanted`.
+/// Evaluates `syntax` to a constant of type `expected`.
 pub(super) fn constant(
     syntax: &Syntax,
-    wanted: Type,
+    expected: Type,
     scope: &mut dyn Scope,
 ) -> Result<Constant, Vec<ExpressionProblem>> {
-    let mut compiler = Compiler { text: "", scope, problems: Vec::new(), nodes: 0 };
-    let term = compiler.whole(syntax, Some(wanted));
+    let mut compiler = Compiler { text: "", scope, problems: Vec::new(), inlined_nodes: 0 };
+    let term = compiler.compile_root(syntax, Some(expected));
     let mut problems = compiler.problems;
     match term {
         Some(Term { kind: TermKind::Constant(constant), .. }) if problems.is_empty() => Ok(constant),
         Some(_) if problems.is_empty() => {
-            let message = "this has to be known beforehand, and it depends on the customer or the time";
+            let message = "this must be a constant, but it depends on the customer or the time";
             let problem = ExpressionProblem::new(codes::NOT_CONSTANT, syntax.span.clone(), message);
-            Err(vec![problem.help(format!("write {} that is always the same", example(wanted)))])
+            Err(vec![problem.help(format!("write a constant: {}", example(expected)))])
         }
         _ => {
             problems.sort_by_key(|problem| problem.span.start);
@@ -59,23 +63,23 @@ pub(super) fn constant(
     }
 }
 
-/// `text` with each run of white space outside of quotes as one space, and none around.
-fn folded(text: &str) -> String {
+/// Replaces each run of white space outside quotes by one space and trims both ends.
+fn collapse_whitespace(text: &str) -> String {
     let (tokens, _) = super::lexer::tokens(text);
-    let mut folded = String::with_capacity(text.len());
+    let mut collapsed = String::with_capacity(text.len());
     let mut end = 0;
     for token in tokens {
-        if token.span.start > end && !folded.is_empty() && !token.span.is_empty() {
-            folded.push(' ');
+        if token.span.start > end && !collapsed.is_empty() && !token.span.is_empty() {
+            collapsed.push(' ');
         }
-        folded.push_str(&text[token.span.clone()]);
+        collapsed.push_str(&text[token.span.clone()]);
         end = token.span.end;
     }
-    folded
+    collapsed
 }
 
-/// A type as messages name it.
-pub(super) fn named(value_type: Type) -> &'static str {
+/// Returns the name of a type as messages use it: "an int", "a string".
+pub(super) fn type_with_article(value_type: Type) -> &'static str {
     match value_type {
         Type::Int => "an int",
         Type::Double => "a double",
@@ -92,12 +96,12 @@ fn example(value_type: Type) -> &'static str {
         Type::Double => "a number such as `2.5`",
         Type::Bool => "`true` or `false`",
         Type::String => "text such as `\"nps\"`",
-        Type::Timestamp => "an instant such as `timestamp(\"2026-01-01T00:00:00Z\")`",
-        Type::Duration => "a length of time such as `days(90)`",
+        Type::Timestamp => "a timestamp such as `timestamp(\"2026-01-01T00:00:00Z\")`",
+        Type::Duration => "a duration such as `days(90)`",
     }
 }
 
-/// The inputs of a term that reads nothing.
+/// Inputs for constant folding, where no slot is read.
 struct NoInputs;
 
 impl Inputs for NoInputs {
@@ -107,12 +111,12 @@ impl Inputs for NoInputs {
 }
 
 pub(super) struct Compiler<'a> {
-    /// The expression's text where it is at hand, for what to write instead.
+    /// The text of the expression if available, quoted in suggestions; otherwise empty.
     text: &'a str,
     pub(super) scope: &'a mut dyn Scope,
     problems: Vec<ExpressionProblem>,
-    /// Terms of the named expressions that have become part of this one.
-    nodes: usize,
+    /// Number of terms inlined from named conditions.
+    inlined_nodes: usize,
 }
 
 impl Compiler<'_> {
@@ -120,26 +124,26 @@ impl Compiler<'_> {
         self.problems.push(problem);
     }
 
-    /// The text of `syntax`, for suggestions; a short one, or a stand-in.
+    /// Returns the text of `syntax` for use in suggestions, or the placeholder `x` if the text is long or unavailable.
     pub(super) fn quoted(&self, syntax: &Syntax) -> &str {
         self.text.get(syntax.span.clone()).filter(|text| text.len() <= 60).unwrap_or("x")
     }
 
-    /// The same, in brackets where an operator beside it would tear it apart.
+    /// Like [`quoted`](Self::quoted), in parentheses if an adjacent operator could change the meaning.
     pub(super) fn operand(&self, syntax: &Syntax) -> String {
         let text = self.quoted(syntax);
         let is_whole = syntax.call().is_some() || syntax.kind.children().next().is_none() || text.starts_with('(');
         if is_whole || matches!(syntax.kind, SyntaxKind::Member(..)) { text.into() } else { format!("({text})") }
     }
 
-    fn whole(&mut self, syntax: &Syntax, wanted: Option<Type>) -> Option<Term> {
+    fn compile_root(&mut self, syntax: &Syntax, expected: Option<Type>) -> Option<Term> {
         let term = self.term(syntax, None)?;
-        let term = match wanted {
-            Some(wanted) => self.wanted(syntax, term, wanted)?,
+        let term = match expected {
+            Some(expected) => self.coerce(syntax, term, expected)?,
             None => term,
         };
-        if term.is_open() {
-            let message = "this changes with every millisecond";
+        if term.varies_with_now() {
+            let message = "this value changes every millisecond";
             let problem = ExpressionProblem::new(codes::UNSOLVABLE_TIME, syntax.span.clone(), message);
             self.report(problem.help("compare it, as in `now >= x + days(90)` or `now - x < days(30)`"));
             return None;
@@ -151,35 +155,35 @@ impl Compiler<'_> {
         Some(term)
     }
 
-    /// `term` as a value of type `wanted`.
-    pub(super) fn wanted(&mut self, syntax: &Syntax, term: Term, wanted: Type) -> Option<Term> {
-        if term.value_type == wanted {
+    /// Checks that `term` has the type `expected`; converts an int to a double.
+    pub(super) fn coerce(&mut self, syntax: &Syntax, term: Term, expected: Type) -> Option<Term> {
+        if term.value_type == expected {
             return Some(term);
         }
-        if wanted == Type::Double && term.value_type == Type::Int {
+        if expected == Type::Double && term.value_type == Type::Int {
             let term = Term { value_type: Type::Double, kind: TermKind::Call(Function::Double, vec![term]) };
-            return self.folded(term, &syntax.span);
+            return self.fold_constant(term, &syntax.span);
         }
-        let message = format!("this has to be {}, and it is {}", named(wanted), named(term.value_type));
+        let message = format!("expected {}, found {}", type_with_article(expected), type_with_article(term.value_type));
         let text = self.operand(syntax);
-        let help = match (wanted, term.value_type) {
+        let help = match (expected, term.value_type) {
             (Type::Bool, Type::Int | Type::Double) => format!("compare it: `{text} > 0`"),
-            (Type::Bool, Type::Timestamp | Type::Duration) if term.is_open() => {
+            (Type::Bool, Type::Timestamp | Type::Duration) if term.varies_with_now() => {
                 "compare it, as in `now >= x + days(90)`".into()
             }
-            (Type::Bool, Type::Timestamp) => format!("ask whether it is set, `has({text})`, or compare it with `now`"),
+            (Type::Bool, Type::Timestamp) => format!("test whether it is set, `has({text})`, or compare it with `now`"),
             (Type::Bool, Type::Duration) => format!("compare it: `{text} > days(30)`"),
             (Type::Bool, Type::String) => format!("compare it: `{text} == \"...\"`"),
             (Type::Duration, Type::Int) => format!("write `days({text})`"),
             (Type::Int | Type::Double, Type::Bool) => format!("write `{text} ? 1 : 0`"),
-            _ => format!("write {}", example(wanted)),
+            _ => format!("write {}", example(expected)),
         };
         self.report(ExpressionProblem::new(codes::TYPE_MISMATCH, syntax.span.clone(), message).help(help));
         None
     }
 
-    /// The term of `syntax`. `beside`: the type of what it is compared with, for what was probably meant.
-    pub(super) fn term(&mut self, syntax: &Syntax, beside: Option<Type>) -> Option<Term> {
+    /// Returns the term of `syntax`. `sibling_type` is the type of the other operand of a comparison, for suggestions.
+    pub(super) fn term(&mut self, syntax: &Syntax, sibling_type: Option<Type>) -> Option<Term> {
         let span = &syntax.span;
         match &syntax.kind {
             SyntaxKind::Int(number) => Some(Term::constant(Constant::Int(*number))),
@@ -189,138 +193,153 @@ impl Compiler<'_> {
             SyntaxKind::Name(name) if **name == *"now" => {
                 Some(Term { value_type: Type::Timestamp, kind: TermKind::Now })
             }
-            SyntaxKind::Name(_) | SyntaxKind::Member(..) => self.name(syntax, beside),
+            SyntaxKind::Name(_) | SyntaxKind::Member(..) => self.name(syntax, sibling_type),
             SyntaxKind::Call(callee, arguments) => self.call(callee, arguments, span),
             SyntaxKind::List(_) => {
-                let message = "a list stands only to the right of `in`";
+                let message = "a list is only allowed to the right of `in`";
                 let problem = ExpressionProblem::new(codes::UNSUPPORTED, span.clone(), message);
                 self.report(problem.help("write `x in [1, 2, 3]`"));
                 None
             }
             SyntaxKind::Not(of) => {
-                let of = self.truth(of)?;
-                self.folded(Term::truth(TermKind::Not(Box::new(of))), span)
+                let of = self.bool_term(of)?;
+                self.fold_constant(Term::boolean(TermKind::Not(Box::new(of))), span)
             }
-            SyntaxKind::All(parts) => self.combined(parts, true),
-            SyntaxKind::Any(parts) => self.combined(parts, false),
-            SyntaxKind::Negate(of) => self.negate(of, span),
-            SyntaxKind::Relation(relation, left, right, sign) => self.relation(*relation, left, right, sign),
-            SyntaxKind::In(of, list) => self.member_of(of, list, span),
-            SyntaxKind::Arithmetic(sign, left, right, at) => self.arithmetic(*sign, left, right, at),
-            SyntaxKind::Choose(condition, then, otherwise) => self.choose(condition, then, otherwise, span),
+            SyntaxKind::And(parts) => self.and_or(parts, true),
+            SyntaxKind::Or(parts) => self.and_or(parts, false),
+            SyntaxKind::Negate(of) => self.negation(of, span),
+            SyntaxKind::Relation(relation, left, right, operator_span) => {
+                self.relation(*relation, left, right, operator_span)
+            }
+            SyntaxKind::In(of, list) => self.list_membership(of, list, span),
+            SyntaxKind::Arithmetic(operator, left, right, operator_span) => {
+                self.arithmetic(*operator, left, right, operator_span)
+            }
+            SyntaxKind::Conditional(condition, then, otherwise) => self.conditional(condition, then, otherwise, span),
         }
     }
 
-    /// The term of `syntax`, a condition.
-    fn truth(&mut self, syntax: &Syntax) -> Option<Term> {
+    /// Returns the term of `syntax`, which must be a bool.
+    fn bool_term(&mut self, syntax: &Syntax) -> Option<Term> {
         let term = self.term(syntax, None)?;
-        self.wanted(syntax, term, Type::Bool)
+        self.coerce(syntax, term, Type::Bool)
     }
 
-    /// `&&` and `||`, with constants and brackets worked in.
-    fn combined(&mut self, parts: &[Syntax], is_all: bool) -> Option<Term> {
-        let terms: Vec<_> = parts.iter().map(|part| self.truth(part)).collect();
+    /// Returns the term of `&&` or `||`, with nested chains flattened and constants folded.
+    fn and_or(&mut self, parts: &[Syntax], is_all: bool) -> Option<Term> {
+        let terms: Vec<_> = parts.iter().map(|part| self.bool_term(part)).collect();
         let mut flat = Vec::new();
         for term in terms.into_iter().collect::<Option<Vec<_>>>()? {
             match term.kind {
-                TermKind::All(inner) if is_all => flat.extend(inner),
-                TermKind::Any(inner) if !is_all => flat.extend(inner),
+                TermKind::And(inner) if is_all => flat.extend(inner),
+                TermKind::Or(inner) if !is_all => flat.extend(inner),
                 TermKind::Constant(Constant::Bool(truth)) if truth == is_all => {}
                 TermKind::Constant(Constant::Bool(_)) => return Some(Term::constant(Constant::Bool(!is_all))),
-                kind => flat.push(Term::truth(kind)),
+                kind => flat.push(Term::boolean(kind)),
             }
         }
         if flat.is_empty() {
             return Some(Term::constant(Constant::Bool(is_all)));
         }
-        // A bare fact stays wrapped: absent, it would be absent and not false.
+        // A bare fact stays wrapped in `&&` or `||`, because an absent operand is false there.
         if flat.len() == 1 && flat[0].is_definite() {
             return flat.pop();
         }
-        Some(Term::truth(if is_all { TermKind::All(flat) } else { TermKind::Any(flat) }))
+        Some(Term::boolean(if is_all { TermKind::And(flat) } else { TermKind::Or(flat) }))
     }
 
-    fn choose(&mut self, condition: &Syntax, then: &Syntax, otherwise: &Syntax, span: &Range<usize>) -> Option<Term> {
-        let condition = self.truth(condition);
-        let (first, second) = (self.closed(then, "`?`"), self.closed(otherwise, "`?`"));
+    fn conditional(
+        &mut self,
+        condition: &Syntax,
+        then: &Syntax,
+        otherwise: &Syntax,
+        span: &Range<usize>,
+    ) -> Option<Term> {
+        let condition = self.bool_term(condition);
+        let (first, second) = (self.term_without_now(then, "`?`"), self.term_without_now(otherwise, "`?`"));
         let (condition, first, second) = (condition?, first?, second?);
         let value_type = match (first.value_type, second.value_type) {
             (one, other) if one == other => one,
             (Type::Int | Type::Double, Type::Int | Type::Double) => Type::Double,
             (one, other) => {
-                let message = format!("the two results differ: one is {}, the other {}", named(one), named(other));
+                let message = format!(
+                    "the two results have different types: {} and {}",
+                    type_with_article(one),
+                    type_with_article(other)
+                );
                 self.report(ExpressionProblem::new(codes::TYPE_MISMATCH, span.clone(), message));
                 return None;
             }
         };
-        let first = self.wanted(then, first, value_type)?;
-        let second = self.wanted(otherwise, second, value_type)?;
+        let first = self.coerce(then, first, value_type)?;
+        let second = self.coerce(otherwise, second, value_type)?;
         match condition.as_constant() {
             Some(Constant::Bool(true)) => Some(first),
             Some(_) => Some(second),
-            None => Some(Term { value_type, kind: TermKind::Choose(Box::new([condition, first, second])) }),
+            None => Some(Term { value_type, kind: TermKind::Conditional(Box::new([condition, first, second])) }),
         }
     }
 
-    /// The term of `syntax` where it must not move with `now`: inside `place`.
-    pub(super) fn closed(&mut self, syntax: &Syntax, place: &str) -> Option<Term> {
+    /// Returns the term of `syntax`, an operand of `construct`. Reports an error if its value varies with `now`.
+    pub(super) fn term_without_now(&mut self, syntax: &Syntax, construct: &str) -> Option<Term> {
         let term = self.term(syntax, None)?;
-        if !term.is_open() {
+        if !term.varies_with_now() {
             return Some(term);
         }
-        let help = match place {
-            "`?`" => "compare inside: `condition ? now >= a : now >= b`",
+        let help = match construct {
+            "`?`" => "move the comparison inside: `condition ? now >= a : now >= b`",
             "`in`" => "write `now == a || now == b`",
             "`max`" => "compare with each: `now >= a && now >= b`",
             "`has`" => "`now` is always set",
             "`min`" => "compare with each: `now >= a || now >= b`",
             _ => "compare `now` with a time: `now >= x + days(90)`, `now - x < days(30)`",
         };
-        let message = format!("`now` inside {place}: when that changes cannot be computed");
+        let message =
+            format!("`now` cannot be used inside {construct}: the instant of the next change cannot be computed");
         self.report(ExpressionProblem::new(codes::UNSOLVABLE_TIME, syntax.span.clone(), message).help(help));
         None
     }
 
-    fn name(&mut self, syntax: &Syntax, beside: Option<Type>) -> Option<Term> {
+    fn name(&mut self, syntax: &Syntax, sibling_type: Option<Type>) -> Option<Term> {
         let span = &syntax.span;
         let Some(path) = syntax.path() else {
-            let message = "this has no parts";
+            let message = "this value has no fields";
             let problem = ExpressionProblem::new(codes::UNSUPPORTED, span.clone(), message);
-            self.report(problem.help("only facts have parts, read by name: `orders.count`"));
+            self.report(problem.help("only facts have fields, read by name: `orders.count`"));
             return None;
         };
-        if let Some(named) = self.scope.name(&path, span.clone()) {
-            return self.resolved(named, span);
+        if let Some(binding) = self.scope.name(&path, span.clone()) {
+            return self.bound_term(binding, span);
         }
-        let problem = self.unknown_name(&path, span, beside);
+        let problem = self.unknown_name(&path, span, sibling_type);
         self.report(problem);
         None
     }
 
-    fn unknown_name(&self, path: &str, span: &Range<usize>, beside: Option<Type>) -> ExpressionProblem {
+    fn unknown_name(&self, path: &str, span: &Range<usize>, sibling_type: Option<Type>) -> ExpressionProblem {
         let problem = ExpressionProblem::new(codes::UNKNOWN_NAME, span.clone(), format!("unknown name `{path}`"));
         let names = self.scope.suggestions();
         let near = nearest(path, names.iter().map(String::as_str).chain(["now", "true", "false"]));
-        match (near, beside) {
+        match (near, sibling_type) {
             (Some(near), _) => problem.help(format!("did you mean `{near}`?")),
-            (None, Some(Type::String)) => problem.help(format!("text stands between quotes: `\"{path}\"`")),
+            (None, Some(Type::String)) => problem.help(format!("write text between quotes: `\"{path}\"`")),
             _ => problem,
         }
     }
 
-    /// The term that a name or a call of the scope stands for.
-    pub(super) fn resolved(
+    /// Returns the term that a name or call of the scope resolves to.
+    pub(super) fn bound_term(
         &mut self,
-        named: Result<Named, Vec<ExpressionProblem>>,
+        binding: Result<Binding, Vec<ExpressionProblem>>,
         span: &Range<usize>,
     ) -> Option<Term> {
-        match named {
-            Ok(Named::Slot { slot, value_type, name }) => Some(Term { value_type, kind: TermKind::Slot(slot, name) }),
-            Ok(Named::Constant(constant)) => Some(Term::constant(constant)),
-            Ok(Named::Expression(program)) => {
-                // Counted before it is copied: names that use names can double at each step.
-                self.nodes += program.term.size();
-                if self.nodes > NODES_MAX {
+        match binding {
+            Ok(Binding::Slot { slot, value_type, name }) => Some(Term { value_type, kind: TermKind::Slot(slot, name) }),
+            Ok(Binding::Constant(constant)) => Some(Term::constant(constant)),
+            Ok(Binding::Expression(program)) => {
+                // Checked before the copy, because conditions that use conditions can double in size at each level.
+                self.inlined_nodes += program.term.size();
+                if self.inlined_nodes > NODES_MAX {
                     self.report(too_large(span.clone()));
                     return None;
                 }
@@ -333,12 +352,12 @@ impl Compiler<'_> {
         }
     }
 
-    /// `term`, or the constant that it always is.
-    pub(super) fn folded(&mut self, term: Term, span: &Range<usize>) -> Option<Term> {
-        if !term.children().all(|child| child.as_constant().is_some()) || term.is_open() {
+    /// Folds `term` to a constant if all its operands are constants.
+    pub(super) fn fold_constant(&mut self, term: Term, span: &Range<usize>) -> Option<Term> {
+        if !term.children().all(|child| child.as_constant().is_some()) || term.varies_with_now() {
             return Some(term);
         }
-        if matches!(&term.kind, TermKind::CompareTimes(_, sum) if sum.now != 0) {
+        if matches!(&term.kind, TermKind::CompareTimes(_, sum) if sum.now_coefficient != 0) {
             return Some(term);
         }
         let code: Code = lower(&term);
@@ -346,14 +365,16 @@ impl Compiler<'_> {
         if let Some(constant) = Constant::of(value) {
             return Some(Term::constant(constant));
         }
-        let message = "this has no result: it divides by zero or is too large";
+        let message = "this expression has no result: it divides by zero or overflows";
         self.report(ExpressionProblem::new(codes::NO_RESULT, span.clone(), message));
         None
     }
 }
 
 fn too_large(span: Range<usize>) -> ExpressionProblem {
-    let message = format!("with the conditions that it names, the expression has more than {NODES_MAX} parts");
-    ExpressionProblem::new(codes::TOO_LARGE, span, format!("{message} or {DEPTH_MAX} levels"))
-        .help("split it, or compare fewer things")
+    let message = format!(
+        "including the named conditions it uses, the expression has more than {NODES_MAX} operators, names and literals"
+    );
+    ExpressionProblem::new(codes::TOO_LARGE, span, format!("{message}, or is nested deeper than {DEPTH_MAX} levels"))
+        .help("split it into several stages or signals, or compare fewer values")
 }

@@ -1,13 +1,13 @@
-//! Reads off a condition at which instants time alone may change it: "90 days after `orders.last`".
+//! Derives from a condition the instants at which time alone may change it: "90 days after `orders.last`".
 //!
-//! For people who look at a model; evaluation finds its instants by itself. What is told is possible as far as can be seen,
-//! not certain: whether it happens is up to the facts.
+//! Diagrams and explanations of models use deadlines; evaluation computes horizons instead. A deadline
+//! means that a change is possible; whether it happens depends on the facts of the customer.
 
 use super::covers::implies;
 use super::program::Program;
 use super::relation::Relation;
 use super::scope::Constant;
-use super::syntax::ArithmeticSign;
+use super::syntax::ArithmeticOperator;
 use super::term::{Function, Term, TermKind};
 use crate::lifecycle::time::Duration;
 use crate::lifecycle::value::{Slot, Type};
@@ -15,123 +15,132 @@ use crate::lifecycle::value::{Slot, Type};
 /// An instant at which time alone may change a condition.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Deadline {
-    /// The time or the number from which it is counted.
+    /// The fact from which the deadline is counted.
     pub slot: Slot,
-    /// How long after that time; `None` where a number is compared, which may or may not change with time.
+    /// Time after the fact; `None` if the fact is a number: the condition does not determine whether and when
+    /// it changes.
     pub after: Option<Duration>,
-    /// Whether the condition may begin to hold then; otherwise it may cease to.
-    pub begins: bool,
+    /// Whether the condition may become true at the deadline; otherwise it may become false.
+    pub turns_true: bool,
     guards: Guards,
 }
 
-/// What must hold at the instant, or the change would make no difference.
+/// Conditions that must hold at the deadline; otherwise the change has no effect.
 #[derive(Clone, PartialEq, Debug, Default)]
 struct Guards {
-    /// Without these the condition does not hold on the side of the deadline on which it may.
-    needed: Vec<Term>,
-    /// Without these it holds on both sides.
-    others: Vec<Term>,
+    /// If one of these does not hold, the condition is false both before and after the deadline.
+    false_without: Vec<Term>,
+    /// If one of these does not hold, the condition is true both before and after the deadline.
+    true_without: Vec<Term>,
 }
 
 impl Deadline {
-    /// Whether `condition` is sure to hold right after the instant.
+    /// Whether `condition` provably holds right after the deadline.
     #[must_use]
     pub fn implies(&self, condition: &Program) -> bool {
-        implies(&Term::truth(TermKind::All(self.guards().cloned().collect())), &condition.term)
+        implies(&Term::boolean(TermKind::And(self.guards().cloned().collect())), &condition.term)
     }
 
-    /// Whether what must hold beside the deadline reads only facts that are `known`.
+    /// Whether the guards without which the condition is false read only slots for which `known` returns true.
     #[must_use]
-    pub fn holds_by(&self, known: impl Fn(Slot) -> bool) -> bool {
-        let mut readings = Vec::new();
-        self.guards.needed.iter().for_each(|guard| guard.read_into(&mut readings));
-        readings.into_iter().all(|reading| known(reading.slot))
+    pub fn guards_read_only(&self, known: impl Fn(Slot) -> bool) -> bool {
+        let mut references = Vec::new();
+        self.guards.false_without.iter().for_each(|guard| guard.collect_references(&mut references));
+        references.into_iter().all(|reference| known(reference.slot))
     }
 
     fn guards(&self) -> impl Iterator<Item = &Term> {
-        self.guards.needed.iter().chain(&self.guards.others)
+        self.guards.false_without.iter().chain(&self.guards.true_without)
     }
 
-    /// Whether two things that must hold exclude each other.
+    /// Whether two guards contradict each other.
     fn is_impossible(&self) -> bool {
-        let together = Term::truth(TermKind::All(self.guards().cloned().collect()));
+        let together = Term::boolean(TermKind::And(self.guards().cloned().collect()));
         self.guards().any(|guard| matches!(&guard.kind, TermKind::Not(of) if implies(&together, of)))
     }
 }
 
-/// The instants at which time alone may change `program`, in order of appearance.
+/// Returns the deadlines at which time alone may change `program`, in order of appearance.
 #[must_use]
 pub fn deadlines(program: &Program) -> Vec<Deadline> {
     let mut found = Vec::new();
-    walk(&program.term, true, &mut Guards::default(), &mut found);
+    collect_deadlines(&program.term, true, &mut Guards::default(), &mut found);
     found.retain(|deadline| !deadline.is_impossible());
     found
 }
 
-/// Adds the deadlines of `term`, which counts as it stands when `is_plain` and negated otherwise.
-fn walk(term: &Term, is_plain: bool, guards: &mut Guards, found: &mut Vec<Deadline>) {
+/// Adds the deadlines of `term`, which is negated unless `is_positive`.
+fn collect_deadlines(term: &Term, is_positive: bool, guards: &mut Guards, found: &mut Vec<Deadline>) {
     match &term.kind {
-        TermKind::Not(of) => walk(of, !is_plain, guards, found),
-        TermKind::All(parts) => {
+        TermKind::Not(of) => collect_deadlines(of, !is_positive, guards, found),
+        TermKind::And(parts) => {
             for (index, part) in parts.iter().enumerate() {
-                // A part makes a difference only while the others hold.
+                // An operand of `&&` matters only while the others hold.
                 let others = parts[..index].iter().chain(&parts[index + 1..]).cloned();
-                within(others.collect(), is_plain, guards, |guards| walk(part, is_plain, guards, found));
+                with_guards(others.collect(), is_positive, guards, |guards| {
+                    collect_deadlines(part, is_positive, guards, found);
+                });
             }
         }
-        TermKind::Any(parts) => {
+        TermKind::Or(parts) => {
             for (index, part) in parts.iter().enumerate() {
                 let others = parts[..index].iter().chain(&parts[index + 1..]);
-                let others = others.map(|other| Term::truth(TermKind::Not(Box::new(other.clone()))));
-                within(others.collect(), !is_plain, guards, |guards| walk(part, is_plain, guards, found));
+                let others = others.map(|other| Term::boolean(TermKind::Not(Box::new(other.clone()))));
+                with_guards(others.collect(), !is_positive, guards, |guards| {
+                    collect_deadlines(part, is_positive, guards, found);
+                });
             }
         }
-        TermKind::Choose(parts) => {
+        TermKind::Conditional(parts) => {
             let [condition, then, otherwise] = parts.as_ref();
-            within(vec![condition.clone()], true, guards, |guards| walk(then, is_plain, guards, found));
-            let not = Term::truth(TermKind::Not(Box::new(condition.clone())));
-            within(vec![not], true, guards, |guards| walk(otherwise, is_plain, guards, found));
+            with_guards(vec![condition.clone()], true, guards, |guards| {
+                collect_deadlines(then, is_positive, guards, found);
+            });
+            let not = Term::boolean(TermKind::Not(Box::new(condition.clone())));
+            with_guards(vec![not], true, guards, |guards| collect_deadlines(otherwise, is_positive, guards, found));
         }
-        TermKind::CompareTimes(relation, sum) if sum.now == 1 => {
+        TermKind::CompareTimes(relation, sum) if sum.now_coefficient == 1 => {
             let [(-1, since)] = sum.parts.as_slice() else { return };
-            let Some(becomes_true) = side(*relation) else { return };
+            let Some(becomes_true) = is_lower_bound(*relation) else { return };
             let mut after = guards.clone();
-            after.needed.push(if becomes_true {
+            after.false_without.push(if becomes_true {
                 term.clone()
             } else {
-                Term::truth(TermKind::Not(Box::new(term.clone())))
+                Term::boolean(TermKind::Not(Box::new(term.clone())))
             });
             let mut times = Vec::new();
-            starts(since, -sum.constant, &mut times);
+            collect_start_times(since, -sum.constant, &mut times);
             found.extend(times.into_iter().filter(|&(_, millis)| millis > 0).map(|(slot, millis)| Deadline {
                 slot,
                 after: Some(Duration::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))),
-                begins: becomes_true == is_plain,
+                turns_true: becomes_true == is_positive,
                 guards: after.clone(),
             }));
         }
         TermKind::Compare(relation, left, _) => {
             let TermKind::Slot(slot, _) = left.kind else { return };
-            // A number that time changes only falls: what is left of a window or of a streak.
-            let Some(is_lower_bound) = side(*relation).filter(|_| left.value_type == Type::Int) else { return };
+            // Time can only decrease a number: touchpoints leave a window, or a streak ends.
+            let Some(is_lower_bound) = is_lower_bound(*relation).filter(|_| left.value_type == Type::Int) else {
+                return;
+            };
             let guards = guards.clone();
-            found.push(Deadline { slot, after: None, begins: is_lower_bound != is_plain, guards });
+            found.push(Deadline { slot, after: None, turns_true: is_lower_bound != is_positive, guards });
         }
         _ => {}
     }
 }
 
-/// Runs `act` with `more` among the guards.
-fn within(more: Vec<Term>, are_needed: bool, guards: &mut Guards, act: impl FnOnce(&mut Guards)) {
-    let (needed, others) = (guards.needed.len(), guards.others.len());
-    if are_needed { &mut guards.needed } else { &mut guards.others }.extend(more);
+/// Runs `act` with `more` added to the guards.
+fn with_guards(more: Vec<Term>, is_false_without: bool, guards: &mut Guards, act: impl FnOnce(&mut Guards)) {
+    let (false_count, true_count) = (guards.false_without.len(), guards.true_without.len());
+    if is_false_without { &mut guards.false_without } else { &mut guards.true_without }.extend(more);
     act(guards);
-    guards.needed.truncate(needed);
-    guards.others.truncate(others);
+    guards.false_without.truncate(false_count);
+    guards.true_without.truncate(true_count);
 }
 
-/// Whether the relation holds above (`true`) or below (`false`) the bound; neither for `==` and `!=`.
-fn side(relation: Relation) -> Option<bool> {
+/// Whether the relation is a lower bound (`true`) or an upper bound (`false`); `None` for `==` and `!=`.
+fn is_lower_bound(relation: Relation) -> Option<bool> {
     match relation {
         Relation::GREATER | Relation::GREATER_OR_EQUAL => Some(true),
         Relation::LESS | Relation::LESS_OR_EQUAL => Some(false),
@@ -139,30 +148,30 @@ fn side(relation: Relation) -> Option<bool> {
     }
 }
 
-/// The times that `term` may be, each a fact and a length after it, moved by `millis`.
-fn starts(term: &Term, millis: i128, found: &mut Vec<(Slot, i128)>) {
+/// Collects the times that `term` may evaluate to, each as a fact and an offset, shifted by `millis`.
+fn collect_start_times(term: &Term, millis: i128, found: &mut Vec<(Slot, i128)>) {
     match &term.kind {
         TermKind::Slot(slot, _) if !found.contains(&(*slot, millis)) => found.push((*slot, millis)),
-        TermKind::Arithmetic(sign @ (ArithmeticSign::Add | ArithmeticSign::Subtract), left, right) => {
-            let sign = if *sign == ArithmeticSign::Add { 1 } else { -1 };
+        TermKind::Arithmetic(operator @ (ArithmeticOperator::Add | ArithmeticOperator::Subtract), left, right) => {
+            let factor = if *operator == ArithmeticOperator::Add { 1 } else { -1 };
             match (left.as_constant(), right.as_constant()) {
-                (_, Some(Constant::Duration(length))) => {
-                    starts(left, millis + sign * i128::from(length.as_millis()), found);
+                (_, Some(Constant::Duration(duration))) => {
+                    collect_start_times(left, millis + factor * i128::from(duration.as_millis()), found);
                 }
-                (Some(Constant::Duration(length)), _) if sign == 1 => {
-                    starts(right, millis + i128::from(length.as_millis()), found);
+                (Some(Constant::Duration(duration)), _) if factor == 1 => {
+                    collect_start_times(right, millis + i128::from(duration.as_millis()), found);
                 }
                 _ => {}
             }
         }
-        TermKind::Choose(parts) => {
+        TermKind::Conditional(parts) => {
             for part in &parts[1..] {
-                starts(part, millis, found);
+                collect_start_times(part, millis, found);
             }
         }
         TermKind::Call(Function::Least | Function::Greatest, parts) => {
             for part in parts {
-                starts(part, millis, found);
+                collect_start_times(part, millis, found);
             }
         }
         _ => {}
@@ -181,45 +190,45 @@ mod tests {
         {
             facts.set_absent(name, value_type);
         }
-        compile(text, Some(Type::Bool), &mut facts).expect("it is sound").program
+        compile(text, Some(Type::Bool), &mut facts).expect("it compiles").program
     }
 
-    /// Each deadline as the fact, the days after it, and whether the condition begins.
-    fn told(text: &str) -> Vec<(u16, Option<i64>, bool)> {
-        let days = |length: Duration| length.as_millis() / 86_400_000;
+    /// Returns each deadline as fact, days after it, and whether the condition becomes true.
+    fn found_in(text: &str) -> Vec<(u16, Option<i64>, bool)> {
+        let days = |duration: Duration| duration.as_millis() / 86_400_000;
         let found = deadlines(&program(text));
-        found.into_iter().map(|deadline| (deadline.slot.0, deadline.after.map(days), deadline.begins)).collect()
+        found.into_iter().map(|deadline| (deadline.slot.0, deadline.after.map(days), deadline.turns_true)).collect()
     }
 
     #[test]
-    fn a_comparison_with_now_begins_or_ceases_to_hold() {
-        assert_eq!(told("now >= bought + days(90)"), [(0, Some(90), true)]);
-        assert_eq!(told("now - bought < days(7)"), [(0, Some(7), false)]);
-        assert_eq!(told("!(now > bought + days(7))"), [(0, Some(7), false)]);
-        assert_eq!(told("bought > used"), []);
-        assert_eq!(told("orders >= 2"), [(2, None, false)]);
+    fn a_comparison_with_now_becomes_true_or_false() {
+        assert_eq!(found_in("now >= bought + days(90)"), [(0, Some(90), true)]);
+        assert_eq!(found_in("now - bought < days(7)"), [(0, Some(7), false)]);
+        assert_eq!(found_in("!(now > bought + days(7))"), [(0, Some(7), false)]);
+        assert_eq!(found_in("bought > used"), []);
+        assert_eq!(found_in("orders >= 2"), [(2, None, false)]);
     }
 
     #[test]
-    fn every_branch_of_a_choice_is_told() {
+    fn every_branch_of_a_conditional_has_a_deadline() {
         let choice = "now < (used < bought + days(14) ? used : bought + days(14)) + days(1)";
-        assert_eq!(told(choice), [(1, Some(1), false), (0, Some(15), false)]);
+        assert_eq!(found_in(choice), [(1, Some(1), false), (0, Some(15), false)]);
     }
 
     #[test]
-    fn what_can_make_no_difference_is_not_told() {
+    fn deadlines_without_effect_are_omitted() {
         let excluded = "!unhappy && !(now >= bought + days(180) || unhappy && now >= bought + days(90))";
-        assert_eq!(told(excluded), [(0, Some(180), false)]);
+        assert_eq!(found_in(excluded), [(0, Some(180), false)]);
     }
 
     #[test]
-    fn what_holds_at_the_instant_is_known() {
+    fn a_deadline_implies_what_holds_at_its_instant() {
         let found = deadlines(&program("orders >= 1 && now >= bought + days(90)"));
-        let deadline = found.iter().find(|deadline| deadline.after.is_some()).expect("it is told");
+        let deadline = found.iter().find(|deadline| deadline.after.is_some()).expect("there is a deadline");
         assert!(deadline.implies(&program("orders >= 1")));
         assert!(deadline.implies(&program("now >= bought + days(30)")));
         assert!(!deadline.implies(&program("orders >= 2")));
-        assert!(deadline.holds_by(|slot| slot.0 == 0 || slot.0 == 2));
-        assert!(!deadline.holds_by(|slot| slot.0 == 0));
+        assert!(deadline.guards_read_only(|slot| slot.0 == 0 || slot.0 == 2));
+        assert!(!deadline.guards_read_only(|slot| slot.0 == 0));
     }
 }

@@ -1,13 +1,14 @@
 //! Splits an expression's text into tokens.
 //!
-//! What other languages write (`=`, `<>`, `&`) is reported and read as what was meant, so that one slip hides no other.
+//! Symbols of other languages (`=`, `<>`, `&`) are reported and then read as the CEL symbol that the author meant, so
+//! that one mistake does not hide the next.
 
 use std::ops::Range;
 
 use super::literal;
 use super::problem::{ExpressionProblem, codes};
 
-/// A piece of the text, and where it stands.
+/// A token and its byte range in the text.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Token {
     pub(super) span: Range<usize>,
@@ -16,23 +17,23 @@ pub(super) struct Token {
 
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum TokenKind {
-    /// Without a sign; 2^63 is a number only behind a minus.
+    /// An unsigned literal. 2^63 is accepted here because it is valid after a minus.
     Int(u64),
     Double(f64),
     String(Box<str>),
-    Word,
-    /// An operator or a bracket.
-    Sign(&'static str),
+    Identifier,
+    /// An operator, a bracket, a comma or a dot.
+    Symbol(&'static str),
     End,
 }
 
-/// Longest first, so that `<=` is not read as `<`.
-const SIGNS: [&str; 22] = [
+/// The symbols of the grammar, longest first, so that `<=` is not read as `<`.
+const SYMBOLS: [&str; 22] = [
     "&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "+", "-", "*", "/", "%", "?", ":", "(", ")", "[", "]", ",", ".",
 ];
 
-/// What other languages write, and what is meant.
-const SLIPS: [(&str, &str); 12] = [
+/// Symbols of other languages, each with the CEL symbol that the author meant.
+const FOREIGN_SYMBOLS: [(&str, &str); 12] = [
     ("===", "=="),
     ("!==", "!="),
     ("<>", "!="),
@@ -47,10 +48,10 @@ const SLIPS: [(&str, &str); 12] = [
     ("−", "-"),
 ];
 
-/// Quotes that word processors write, opening and closing.
+/// Typographic quotes that word processors insert, as pairs of opening and closing quote.
 const CURLY_QUOTES: [(char, char); 5] = [('“', '”'), ('„', '“'), ('«', '»'), ('‘', '’'), ('”', '”')];
 
-/// The tokens of `text`, the last one being [`TokenKind::End`], and what is no token.
+/// Splits `text` into tokens, the last one being [`TokenKind::End`], and reports the parts that are not tokens.
 pub(super) fn tokens(text: &str) -> (Vec<Token>, Vec<ExpressionProblem>) {
     let mut lexer = Lexer { text, at: 0, problems: Vec::new() };
     let mut tokens = Vec::new();
@@ -79,7 +80,7 @@ impl<'a> Lexer<'a> {
         self.at += rest.find(|character| !keep(character)).unwrap_or(rest.len());
     }
 
-    /// The start of the next token; `None` at the end.
+    /// Skips white space and comments and returns the start of the next token; `None` at the end of the text.
     fn skip_space(&mut self) -> Option<usize> {
         loop {
             self.take_while(|character| matches!(character, ' ' | '\t' | '\n' | '\r' | '\x0c'));
@@ -103,17 +104,24 @@ impl<'a> Lexer<'a> {
         if first.is_alphabetic() || first == '_' {
             return self.word(start);
         }
-        for (slip, meant) in SLIPS {
-            // `==` and `=>` begin with a slip of one character too.
-            if rest.starts_with(slip) && !SIGNS.iter().any(|sign| rest.starts_with(sign) && sign.len() >= slip.len()) {
-                self.at += slip.len();
-                self.problem(start, codes::SYNTAX, format!("`{slip}` is no operator"), format!("write `{meant}`"));
-                return Some(TokenKind::Sign(meant));
+        for (foreign, meant) in FOREIGN_SYMBOLS {
+            // `==` and `=>` also start with `=`, so the longest match wins.
+            if rest.starts_with(foreign)
+                && !SYMBOLS.iter().any(|symbol| rest.starts_with(symbol) && symbol.len() >= foreign.len())
+            {
+                self.at += foreign.len();
+                self.report(
+                    start,
+                    codes::SYNTAX,
+                    format!("`{foreign}` is not an operator"),
+                    format!("write `{meant}`"),
+                );
+                return Some(TokenKind::Symbol(meant));
             }
         }
-        if let Some(sign) = SIGNS.iter().find(|sign| rest.starts_with(**sign)) {
-            self.at += sign.len();
-            return Some(TokenKind::Sign(sign));
+        if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
+            self.at += symbol.len();
+            return Some(TokenKind::Symbol(symbol));
         }
         self.at += first.len_utf8();
         if let Some((_, close)) = CURLY_QUOTES.iter().find(|(open, _)| *open == first)
@@ -121,26 +129,26 @@ impl<'a> Lexer<'a> {
         {
             let inside = &self.rest()[..length];
             self.at += length + close.len_utf8();
-            let help = format!("text stands between straight quotes: \"{inside}\"");
-            self.problem(start, codes::SYNTAX, "text between curly quotes".into(), help);
+            let help = format!("write text between straight quotes: \"{inside}\"");
+            self.report(start, codes::SYNTAX, "text between curly quotes".into(), help);
             return Some(TokenKind::String(inside.into()));
         }
         let (code, help) = match first {
             '“' | '”' | '„' | '«' | '»' | '‘' | '’' | '`' => {
-                (codes::SYNTAX, "text stands between straight quotes: \"like this\"")
+                (codes::SYNTAX, "write text between straight quotes: \"like this\"")
             }
             '}' if self.problems.iter().any(|problem| problem.code == codes::UNSUPPORTED) => return None,
-            '{' | '}' => (codes::UNSUPPORTED, "a condition has no maps or messages"),
-            '\u{a0}' => (codes::SYNTAX, "this is a non-breaking space; type a plain one"),
+            '{' | '}' => (codes::UNSUPPORTED, "maps and messages are not supported in conditions"),
+            '\u{a0}' => (codes::SYNTAX, "this is a non-breaking space; type an ordinary space"),
             ';' => (codes::SYNTAX, "a condition is one expression, without a semicolon"),
-            '#' => (codes::SYNTAX, "a comment inside an expression begins with `//`"),
+            '#' => (codes::SYNTAX, "a comment inside an expression starts with `//`"),
             _ => (codes::SYNTAX, "remove it"),
         };
-        self.problem(start, code, format!("unexpected character `{first}`"), help.into());
+        self.report(start, code, format!("unexpected character `{first}`"), help.into());
         None
     }
 
-    fn problem(&mut self, start: usize, code: &'static str, message: String, help: String) {
+    fn report(&mut self, start: usize, code: &'static str, message: String, help: String) {
         self.problems.push(ExpressionProblem::new(code, start..self.at, message).help(help));
     }
 
@@ -152,7 +160,7 @@ impl<'a> Lexer<'a> {
                 "r" | "R" => return self.string(start, "r"),
                 "b" | "B" | "br" | "rb" | "bR" | "Rb" | "Br" | "rB" | "BR" | "RB" => {
                     let help = "write the text without the `b`".into();
-                    self.problem(start, codes::UNSUPPORTED, "a condition has no bytes".into(), help);
+                    self.report(start, codes::UNSUPPORTED, "bytes are not supported in conditions".into(), help);
                     return self.string(self.at, if word.len() == 2 { "r" } else { "" });
                 }
                 _ => {}
@@ -160,10 +168,10 @@ impl<'a> Lexer<'a> {
         }
         if !word.is_ascii() {
             let message = format!("the name `{word}` is not in Latin letters");
-            let help = "names are made of a-z, A-Z, 0-9 and _; text stands between quotes".into();
-            self.problem(start, codes::SYNTAX, message, help);
+            let help = "names consist of a-z, A-Z, 0-9 and _; write text between quotes".into();
+            self.report(start, codes::SYNTAX, message, help);
         }
-        Some(TokenKind::Word)
+        Some(TokenKind::Identifier)
     }
 
     fn string(&mut self, start: usize, prefix: &str) -> Option<TokenKind> {
@@ -176,7 +184,7 @@ impl<'a> Lexer<'a> {
         let Some(end) = literal::string_end(&self.text[body..], mark, prefix.is_empty()) else {
             self.at = self.text.len();
             let message = "the text has no closing quote".to_owned();
-            self.problem(start, codes::SYNTAX, message, format!("close it with {mark}"));
+            self.report(start, codes::SYNTAX, message, format!("close it with {mark}"));
             return None;
         };
         self.at = body + end + mark.len();
@@ -188,7 +196,7 @@ impl<'a> Lexer<'a> {
             Ok(text) => Some(TokenKind::String(text.into())),
             Err((range, message)) => {
                 let span = body + range.start..body + range.end;
-                let help = r"a backslash is written \\, or put r before the quotes";
+                let help = r"write a backslash as \\, or put r before the quotes";
                 self.problems.push(ExpressionProblem::new(codes::BAD_LITERAL, span, message).help(help));
                 Some(TokenKind::String(inside.into()))
             }
@@ -199,7 +207,7 @@ impl<'a> Lexer<'a> {
         if self.rest().starts_with("0x") || self.rest().starts_with("0X") {
             self.at += 2;
             self.take_while(|character| character.is_ascii_alphanumeric());
-            return self.whole(start, &self.text[start + 2..self.at], 16);
+            return self.integer(start, &self.text[start + 2..self.at], 16);
         }
         self.take_while(|character| character.is_ascii_digit());
         let mut is_double = false;
@@ -228,40 +236,40 @@ impl<'a> Lexer<'a> {
                 ("h", false) => (codes::BAD_LITERAL, format!("write `hours({digits})`")),
                 ("m" | "min", false) => (codes::BAD_LITERAL, format!("write `minutes({digits})`")),
                 ("s", false) => (codes::BAD_LITERAL, format!("write `seconds({digits})`")),
-                ("u" | "U", _) => (codes::UNSUPPORTED, format!("write `{digits}`: numbers have no unsigned kind")),
+                ("u" | "U", _) => (codes::UNSUPPORTED, format!("write `{digits}`: there is no unsigned number type")),
                 (tail, _) if tail.contains('_') => (codes::BAD_LITERAL, "write the digits without `_`".into()),
-                _ => (codes::BAD_LITERAL, "a name begins with a letter; text stands between quotes".into()),
+                _ => (codes::BAD_LITERAL, "a name starts with a letter; write text between quotes".into()),
             };
-            let message = format!("`{digits}{tail}` is no number");
-            self.problem(start, code, message, help);
+            let message = format!("`{digits}{tail}` is not a number");
+            self.report(start, code, message, help);
         }
         if !is_double {
-            return self.whole(start, &digits, 10);
+            return self.integer(start, &digits, 10);
         }
         match digits.parse::<f64>() {
             Ok(number) if number.is_finite() => TokenKind::Double(number),
             _ => {
                 let message = format!("the number `{digits}` is too large");
-                self.problem(start, codes::BAD_LITERAL, message, "the largest is about 1.8e308".into());
+                self.report(start, codes::BAD_LITERAL, message, "the largest is about 1.8e308".into());
                 TokenKind::Double(0.0)
             }
         }
     }
 
-    fn whole(&mut self, start: usize, digits: &str, radix: u32) -> TokenKind {
+    fn integer(&mut self, start: usize, digits: &str, radix: u32) -> TokenKind {
         match u64::from_str_radix(digits, radix) {
             Ok(number) if number <= 1 << 63 => return TokenKind::Int(number),
             Err(error) if *error.kind() == std::num::IntErrorKind::InvalidDigit => {
-                let message = format!("`{}` is no number", &self.text[start..self.at]);
-                self.problem(start, codes::BAD_LITERAL, message, "after 0x stand the digits 0-9 and a-f".into());
+                let message = format!("`{}` is not a number", &self.text[start..self.at]);
+                self.report(start, codes::BAD_LITERAL, message, "the digits after 0x are 0-9 and a-f".into());
             }
             Err(error) if *error.kind() == std::num::IntErrorKind::Empty => {
-                let help = "after 0x stand the digits 0-9 and a-f".into();
-                self.problem(start, codes::BAD_LITERAL, "`0x` is no number".into(), help);
+                let help = "the digits after 0x are 0-9 and a-f".into();
+                self.report(start, codes::BAD_LITERAL, "`0x` is not a number".into(), help);
             }
             _ => {
                 let message = format!("the number `{}` is too large", &self.text[start..self.at]);
-                self.problem(start, codes::BAD_LITERAL, message, "the largest is 9223372036854775807".into());
+                self.report(start, codes::BAD_LITERAL, message, "the largest is 9223372036854775807".into());
             }
         }
         TokenKind::Int(0)
@@ -322,25 +330,25 @@ mod tests {
     }
 
     #[test]
-    fn slips_of_other_languages_are_reported_and_read_on() {
-        for (text, sign) in [("=", "=="), ("===", "=="), ("<>", "!="), ("=>", ">="), ("&", "&&"), ("≥", ">=")] {
+    fn symbols_of_other_languages_are_reported_and_corrected() {
+        for (text, symbol) in [("=", "=="), ("===", "=="), ("<>", "!="), ("=>", ">="), ("&", "&&"), ("≥", ">=")] {
             let (tokens, problems) = tokens(text);
-            assert_eq!(tokens[0].kind, TokenKind::Sign(sign));
-            assert_eq!(problems[0].help, Some(format!("write `{sign}`")));
+            assert_eq!(tokens[0].kind, TokenKind::Symbol(symbol));
+            assert_eq!(problems[0].help, Some(format!("write `{symbol}`")));
         }
     }
 
     #[test]
-    fn what_is_no_token_says_what_to_write() {
+    fn invalid_tokens_are_reported_with_a_correction() {
         for (text, message, help) in [
-            ("90d", "`90d` is no number", "write `days(90)`"),
-            ("5u", "`5u` is no number", "write `5`: numbers have no unsigned kind"),
-            ("1_000", "`1_000` is no number", "write the digits without `_`"),
-            ("0xz", "`0xz` is no number", "after 0x stand the digits 0-9 and a-f"),
+            ("90d", "`90d` is not a number", "write `days(90)`"),
+            ("5u", "`5u` is not a number", "write `5`: there is no unsigned number type"),
+            ("1_000", "`1_000` is not a number", "write the digits without `_`"),
+            ("0xz", "`0xz` is not a number", "the digits after 0x are 0-9 and a-f"),
             ("1e999", "the number `1e999` is too large", "the largest is about 1.8e308"),
-            ("“x", "unexpected character `“`", "text stands between straight quotes: \"like this\""),
+            ("“x", "unexpected character `“`", "write text between straight quotes: \"like this\""),
             ("\"x", "the text has no closing quote", "close it with \""),
-            (r#""\q""#, r"`\q` means nothing", r"a backslash is written \\, or put r before the quotes"),
+            (r#""\q""#, r"`\q` is not a valid escape sequence", r"write a backslash as \\, or put r before the quotes"),
         ] {
             let (_, problems) = tokens(text);
             assert_eq!((problems[0].message.as_str(), problems[0].help.as_deref()), (message, Some(help)), "{text}");

@@ -1,10 +1,11 @@
-//! How large an expression may be: nobody writes more by hand, and a machine must not make us run out of stack.
+//! Size limits of an expression. They protect the recursive compiler from stack overflow on generated expressions;
+//! hand-written ones are far smaller.
 
-/// Bytes of an expression's text.
+/// Maximum length of an expression's text in bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 4096;
-/// How deep an expression may nest, named conditions followed.
+/// Maximum nesting depth of an expression, including inlined named conditions.
 pub const DEPTH_MAX: usize = 64;
-/// Operators, names and literals of an expression, named conditions followed.
+/// Maximum number of operators, names and literals of an expression, including inlined named conditions.
 pub const NODES_MAX: usize = 1024;
-/// Items of one list.
+/// Maximum number of items of one list.
 pub const LIST_ITEMS_MAX: usize = 256;

@@ -1,10 +1,10 @@
-//! The inside of literals: escapes of text, lengths of time such as `2h30m`.
+//! Decodes the inside of literals: escape sequences in text, and durations such as `2h30m`.
 
 use std::ops::Range;
 
 use crate::lifecycle::time::Duration;
 
-/// Where the closing `mark` begins in `body`; a backslash hides it unless the text is raw.
+/// Finds the closing quote `mark` in `body`. With `has_escapes`, a backslash escapes the next character.
 pub(super) fn string_end(body: &str, mark: &str, has_escapes: bool) -> Option<usize> {
     let mut at = 0;
     while at < body.len() {
@@ -14,7 +14,7 @@ pub(super) fn string_end(body: &str, mark: &str, has_escapes: bool) -> Option<us
         }
         let mut characters = rest.chars();
         let first = characters.next()?;
-        // Text between single marks ends with its line.
+        // Only triple-quoted text may span lines.
         if mark.len() == 1 && (first == '\n' || first == '\r') {
             return None;
         }
@@ -26,7 +26,7 @@ pub(super) fn string_end(body: &str, mark: &str, has_escapes: bool) -> Option<us
     None
 }
 
-/// `body` with its escapes replaced, or which of them means nothing and why.
+/// Replaces the escape sequences of `body`, or returns the range of the first invalid one and the message.
 pub(super) fn unescape(body: &str) -> Result<String, (Range<usize>, String)> {
     let mut text = String::with_capacity(body.len());
     let mut at = 0;
@@ -44,7 +44,7 @@ pub(super) fn unescape(body: &str) -> Result<String, (Range<usize>, String)> {
         let (character, length) = match digits {
             Some((skip, count, radix)) => {
                 let code = body.get(start + skip..start + skip + count).filter(|digits| digits.is_ascii());
-                // `from_str_radix` takes a sign.
+                // `from_str_radix` would accept a leading sign.
                 let code = code.filter(|digits| !digits.starts_with('+'));
                 let code = code.and_then(|digits| u32::from_str_radix(digits, radix).ok());
                 (code.and_then(char::from_u32), skip + count)
@@ -54,7 +54,7 @@ pub(super) fn unescape(body: &str) -> Result<String, (Range<usize>, String)> {
         let Some(character) = character else {
             let end = start + 1 + letter.len_utf8();
             let end = end.min(body.len());
-            return Err((start..end, format!("`{}` means nothing", &body[start..end])));
+            return Err((start..end, format!("`{}` is not a valid escape sequence", &body[start..end])));
         };
         text.push(character);
         at = start + length;
@@ -77,7 +77,7 @@ fn simple_escape(letter: char) -> Option<char> {
     })
 }
 
-/// Units of a length of time in milliseconds; `None` for those below one. `ms` before `m`.
+/// The units of a duration in milliseconds; `None` for units below one millisecond. `ms` comes before `m`.
 const UNITS: [(&str, Option<i64>); 9] = [
     ("ms", Some(1)),
     ("us", None),
@@ -90,9 +90,9 @@ const UNITS: [(&str, Option<i64>); 9] = [
     ("s", Some(1_000)),
 ];
 
-/// The length that `text` writes as in CEL (`2h30m`, `1.5h`, `-90s`), with `d` and `w` added.
+/// Parses a duration as CEL writes it (`2h30m`, `1.5h`, `-90s`), with the additional units `d` and `w`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let wanted = || "a length of time is a number and a unit: \"90d\", \"2h30m\"".to_owned();
+    let expected_format = || "a duration is a number with a unit: \"90d\", \"2h30m\"".to_owned();
     let (is_negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -101,7 +101,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         return Ok(Duration::ZERO);
     }
     if rest.is_empty() {
-        return Err(wanted());
+        return Err(expected_format());
     }
     let mut total = 0_i128;
     while !rest.is_empty() {
@@ -109,7 +109,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         let (number, tail) = rest.split_at(end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
-            return Err(wanted());
+            return Err(expected_format());
         }
         let unit_end = tail.find(|character: char| character.is_ascii_digit() || character == '.');
         let unit = &tail[..unit_end.unwrap_or(tail.len())];
@@ -122,22 +122,22 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
             });
         };
         let Some(millis) = millis else {
-            return Err("times are in whole milliseconds".into());
+            return Err("the smallest unit is one millisecond".into());
         };
         let digits = format!("{whole}{fraction}");
         let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).unwrap_or(u32::MAX));
         let part = digits.parse::<i128>().ok().and_then(|number| number.checked_mul(millis.into()));
         let (Some(scale), Some(part)) = (scale, part) else {
-            return Err("the length is too large".into());
+            return Err("the duration is too large".into());
         };
         if part % scale != 0 {
-            return Err("times are in whole milliseconds".into());
+            return Err("the smallest unit is one millisecond".into());
         }
-        total = total.checked_add(part / scale).ok_or("the length is too large")?;
+        total = total.checked_add(part / scale).ok_or("the duration is too large")?;
         rest = &tail[unit.len()..];
     }
     let total = if is_negative { -total } else { total };
-    i64::try_from(total).map(Duration::from_millis).map_err(|_| "the length is too large".into())
+    i64::try_from(total).map(Duration::from_millis).map_err(|_| "the duration is too large".into())
 }
 
 #[cfg(test)]
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_numbers_with_units() {
+    fn durations_are_numbers_with_units() {
         for (text, millis) in [
             ("2160h", 7_776_000_000),
             ("90d", 7_776_000_000),

@@ -1,4 +1,4 @@
-//! Lowers typed terms to code, fusing the comparisons that models are made of.
+//! Lowers typed terms to executable code, with fused nodes for the comparisons that are frequent in models.
 
 use super::code::{Code, List, Node, NodeIndex, Sum};
 use super::linear::Linear;
@@ -7,7 +7,7 @@ use super::scope::Constant;
 use super::term::{Term, TermKind};
 use crate::lifecycle::value::{Slot, Type};
 
-/// The code of `term`, whose size is within the limits.
+/// Lowers `term`, whose size must be within the limits.
 pub(super) fn lower(term: &Term) -> Code {
     let mut lowering = Lowering::default();
     lowering.term(term);
@@ -22,7 +22,7 @@ struct Lowering {
 }
 
 fn index(length: usize) -> u16 {
-    u16::try_from(length).expect("the size of an expression is limited")
+    u16::try_from(length).expect("an expression has at most NODES_MAX nodes")
 }
 
 impl Lowering {
@@ -42,18 +42,20 @@ impl Lowering {
         let node = match &term.kind {
             TermKind::Constant(constant) => Node::Constant(constant.clone()),
             TermKind::Slot(slot, _) => Node::Slot(*slot),
-            TermKind::Now => unreachable!("`now` stands in comparisons only"),
+            TermKind::Now => unreachable!("`now` occurs only in comparisons of times"),
             TermKind::Not(of) => Node::Not(self.term(of)),
-            TermKind::All(parts) => Node::All(self.list(parts)),
-            TermKind::Any(parts) => Node::Any(self.list(parts)),
+            TermKind::And(parts) => Node::And(self.list(parts)),
+            TermKind::Or(parts) => Node::Or(self.list(parts)),
             TermKind::Compare(relation, left, right) => self.compare(*relation, left, right),
             TermKind::CompareTimes(relation, sum) => self.compare_times(*relation, sum),
             TermKind::In(of, items) => Node::In(self.term(of), self.list(items)),
-            TermKind::Choose(parts) => {
+            TermKind::Conditional(parts) => {
                 let [condition, then, otherwise] = parts.as_ref();
-                Node::Choose(self.term(condition), self.term(then), self.term(otherwise))
+                Node::Conditional(self.term(condition), self.term(then), self.term(otherwise))
             }
-            TermKind::Arithmetic(sign, left, right) => Node::Arithmetic(*sign, self.term(left), self.term(right)),
+            TermKind::Arithmetic(operator, left, right) => {
+                Node::Arithmetic(*operator, self.term(left), self.term(right))
+            }
             TermKind::Negate(of) => Node::Negate(self.term(of)),
             TermKind::Call(function, arguments) => Node::Call(*function, self.list(arguments)),
         };
@@ -63,16 +65,16 @@ impl Lowering {
     fn compare(&mut self, relation: Relation, left: &Term, right: &Term) -> Node {
         match (&left.kind, &right.kind) {
             (TermKind::Slot(slot, _), TermKind::Constant(Constant::Int(number))) if left.value_type == Type::Int => {
-                Node::WholeAgainst(*slot, relation, *number)
+                Node::CompareInt(*slot, relation, *number)
             }
             (TermKind::Constant(Constant::Int(number)), TermKind::Slot(slot, _)) if right.value_type == Type::Int => {
-                Node::WholeAgainst(*slot, relation.swapped(), *number)
+                Node::CompareInt(*slot, relation.swapped(), *number)
             }
             (TermKind::Slot(slot, _), TermKind::Constant(Constant::Double(number))) => {
-                Node::DoubleAgainst(*slot, relation, *number)
+                Node::CompareDouble(*slot, relation, *number)
             }
             (TermKind::Constant(Constant::Double(number)), TermKind::Slot(slot, _)) => {
-                Node::DoubleAgainst(*slot, relation.swapped(), *number)
+                Node::CompareDouble(*slot, relation.swapped(), *number)
             }
             _ => Node::Compare(relation, self.term(left), self.term(right)),
         }
@@ -86,25 +88,27 @@ impl Lowering {
             }
         };
         if let Ok(offset) = i64::try_from(-sum.constant) {
-            match (sum.now, sum.parts.as_slice()) {
+            match (sum.now_coefficient, sum.parts.as_slice()) {
                 (1, [(-1, at)]) if slot(at).is_some() => {
-                    return slot(at).map(|slot| Node::NowAgainst(relation, slot, offset)).expect("just seen");
+                    return slot(at)
+                        .map(|slot| Node::CompareNow(relation, slot, offset))
+                        .expect("the guard checked that it is a slot");
                 }
                 (0, [(1, left)]) => {
                     if let Some(left) = slot(left) {
-                        return Node::WholeAgainst(left, relation, offset);
+                        return Node::CompareInt(left, relation, offset);
                     }
                 }
                 (0, [(1, left), (-1, right)]) => {
                     if let (Some(left), Some(right)) = (slot(left), slot(right)) {
-                        return Node::SlotAgainst(left, relation, right, offset);
+                        return Node::CompareSlots(left, relation, right, offset);
                     }
                 }
                 _ => {}
             }
         }
-        let parts = sum.parts.iter().map(|(weight, part)| (*weight, self.term(part))).collect();
-        self.sums.push(Sum { relation, now: sum.now, parts, constant: sum.constant });
+        let parts = sum.parts.iter().map(|(coefficient, part)| (*coefficient, self.term(part))).collect();
+        self.sums.push(Sum { relation, now_coefficient: sum.now_coefficient, parts, constant: sum.constant });
         Node::Sum(index(self.sums.len() - 1))
     }
 }

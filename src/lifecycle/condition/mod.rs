@@ -1,12 +1,15 @@
-//! Conditions: expressions in CEL syntax, typed when a model is checked, compiled to a program over slots.
+//! Conditions: expressions in CEL syntax, type-checked with their model and compiled to a program over fact slots.
 //!
-//! Time enters only as `now`. A program that is evaluated also says until when its value holds.
+//! The stages are the usual ones: lexer, parser ([`Syntax`]), type check and constant folding (`compile`), lowering to
+//! a flat program ([`Program`]). Time enters only as `now`. An evaluation returns the value and its horizon, the
+//! earliest instant at which time alone may change that value.
 
 mod arithmetic;
 mod code;
 mod compile;
 mod covers;
 mod deadline;
+mod fact_table;
 mod functions;
 mod lexer;
 mod limits;
@@ -21,20 +24,19 @@ mod relation;
 mod scope;
 mod suggest;
 mod syntax;
-mod table;
 mod term;
 
 pub use compile::compile;
 pub use covers::covers;
 pub use deadline::{Deadline, deadlines};
+pub use fact_table::FactTable;
 pub use limits::{DEPTH_MAX, EXPRESSION_BYTES_MAX, LIST_ITEMS_MAX, NODES_MAX};
 pub use parser::is_reserved;
 pub use problem::{ExpressionProblem, codes};
-pub use program::{Condition, Program, Reading};
-pub use scope::{Argument, Constant, Named, Scope};
+pub use program::{Condition, FactReference, Program};
+pub use scope::{Argument, Binding, Constant, Scope};
 pub use suggest::nearest;
 pub use syntax::Syntax;
-pub use table::FactTable;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
-//! Parses CEL syntax into a tree by operator precedence.
+//! Operator-precedence parser for CEL syntax.
 //!
-//! Depth and size are limited while parsing, so that no text can exhaust the stack. Words of SQL (`and`, `not`) are
-//! reported and read as what was meant; what breaks the grammar ends the parse.
+//! The parser enforces the limits on depth and size, so that no text can overflow the stack. SQL keywords (`and`,
+//! `not`) are reported and then read as the CEL operator that the author meant. Any other violation of the grammar ends
+//! the parse.
 
 use std::ops::Range;
 
@@ -9,10 +10,10 @@ use super::lexer::{self, Token, TokenKind};
 use super::limits::{DEPTH_MAX, EXPRESSION_BYTES_MAX, LIST_ITEMS_MAX, NODES_MAX};
 use super::problem::{ExpressionProblem, codes};
 use super::relation::Relation;
-use super::syntax::{ArithmeticSign, Syntax, SyntaxKind};
+use super::syntax::{ArithmeticOperator, Syntax, SyntaxKind};
 
-/// Words that CEL keeps for itself and the languages that it is embedded in.
-const RESERVED: [&str; 22] = [
+/// Words that CEL reserves for itself and for host languages, and `now`.
+const RESERVED_WORDS: [&str; 22] = [
     "true",
     "false",
     "null",
@@ -37,13 +38,13 @@ const RESERVED: [&str; 22] = [
     "now",
 ];
 
-/// Whether `name` means something else in an expression, so that no fact or condition may bear it.
+/// Whether `name` is reserved in expressions, so that a fact or condition cannot have this name.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name)
+    RESERVED_WORDS.contains(&name)
 }
 
-/// The tree of `text` as far as there is one, and everything that breaks the grammar.
+/// Parses `text` and returns the tree, if there is one, and all violations of the grammar.
 pub(super) fn parse(text: &str) -> (Option<Syntax>, Vec<ExpressionProblem>) {
     if text.len() > EXPRESSION_BYTES_MAX {
         let message = format!("the expression is longer than {EXPRESSION_BYTES_MAX} bytes");
@@ -53,11 +54,11 @@ pub(super) fn parse(text: &str) -> (Option<Syntax>, Vec<ExpressionProblem>) {
     let (tokens, problems) = lexer::tokens(text);
     let had_lexer_problems = !problems.is_empty();
     let mut parser = Parser { text, tokens, at: 0, depth: 0, nodes: 0, problems };
-    let tree = parser.whole();
+    let tree = parser.parse_all();
     match tree {
         Ok(tree) => (Some(tree), parser.problems),
         Err(problem) => {
-            // A token that was no token leaves a hole: what the parser says about the hole is noise.
+            // The lexer dropped an invalid token, which may be the only cause of this error.
             if !had_lexer_problems {
                 parser.problems.push(problem);
             }
@@ -77,9 +78,9 @@ struct Parser<'a> {
 
 type Parsed<T = Syntax> = Result<T, ExpressionProblem>;
 
-/// Operators between two operands by how tightly they bind; CEL's order.
+/// Precedence of binary operators, from lowest to highest, as in CEL.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Tightness {
+enum Precedence {
     Or,
     And,
     Relation,
@@ -89,42 +90,42 @@ enum Tightness {
 
 #[derive(Clone, Copy)]
 enum Operator {
-    Any,
-    All,
+    Or,
+    And,
     Relation(Relation),
     In,
-    Arithmetic(ArithmeticSign),
+    Arithmetic(ArithmeticOperator),
 }
 
 impl Operator {
-    fn of(sign: &str) -> Option<(Self, Tightness)> {
-        Some(match sign {
-            "||" => (Self::Any, Tightness::Or),
-            "&&" => (Self::All, Tightness::And),
-            "==" => (Self::Relation(Relation::EQUAL), Tightness::Relation),
-            "!=" => (Self::Relation(Relation::NOT_EQUAL), Tightness::Relation),
-            "<" => (Self::Relation(Relation::LESS), Tightness::Relation),
-            "<=" => (Self::Relation(Relation::LESS_OR_EQUAL), Tightness::Relation),
-            ">" => (Self::Relation(Relation::GREATER), Tightness::Relation),
-            ">=" => (Self::Relation(Relation::GREATER_OR_EQUAL), Tightness::Relation),
-            "in" => (Self::In, Tightness::Relation),
-            "+" => (Self::Arithmetic(ArithmeticSign::Add), Tightness::Sum),
-            "-" => (Self::Arithmetic(ArithmeticSign::Subtract), Tightness::Sum),
-            "*" => (Self::Arithmetic(ArithmeticSign::Multiply), Tightness::Product),
-            "/" => (Self::Arithmetic(ArithmeticSign::Divide), Tightness::Product),
-            "%" => (Self::Arithmetic(ArithmeticSign::Remainder), Tightness::Product),
+    fn of(symbol: &str) -> Option<(Self, Precedence)> {
+        Some(match symbol {
+            "||" => (Self::Or, Precedence::Or),
+            "&&" => (Self::And, Precedence::And),
+            "==" => (Self::Relation(Relation::EQUAL), Precedence::Relation),
+            "!=" => (Self::Relation(Relation::NOT_EQUAL), Precedence::Relation),
+            "<" => (Self::Relation(Relation::LESS), Precedence::Relation),
+            "<=" => (Self::Relation(Relation::LESS_OR_EQUAL), Precedence::Relation),
+            ">" => (Self::Relation(Relation::GREATER), Precedence::Relation),
+            ">=" => (Self::Relation(Relation::GREATER_OR_EQUAL), Precedence::Relation),
+            "in" => (Self::In, Precedence::Relation),
+            "+" => (Self::Arithmetic(ArithmeticOperator::Add), Precedence::Sum),
+            "-" => (Self::Arithmetic(ArithmeticOperator::Subtract), Precedence::Sum),
+            "*" => (Self::Arithmetic(ArithmeticOperator::Multiply), Precedence::Product),
+            "/" => (Self::Arithmetic(ArithmeticOperator::Divide), Precedence::Product),
+            "%" => (Self::Arithmetic(ArithmeticOperator::Remainder), Precedence::Product),
             _ => return None,
         })
     }
 }
 
 impl<'a> Parser<'a> {
-    fn whole(&mut self) -> Parsed {
+    fn parse_all(&mut self) -> Parsed {
         if self.tokens.len() == 1 {
             return Err(ExpressionProblem::new(codes::SYNTAX, 0..self.text.len(), "the expression is empty"));
         }
         let tree = self.expression()?;
-        if self.peek().kind == TokenKind::End { Ok(tree) } else { Err(self.stray()) }
+        if self.peek().kind == TokenKind::End { Ok(tree) } else { Err(self.unexpected()) }
     }
 
     fn peek(&self) -> &Token {
@@ -139,18 +140,18 @@ impl<'a> Parser<'a> {
         token
     }
 
-    /// The word that stands at `index`, if it is one.
-    fn word(&self, index: usize) -> Option<&'a str> {
+    /// Returns the text of the token at `index` if it is an identifier.
+    fn identifier(&self, index: usize) -> Option<&'a str> {
         let token = self.tokens.get(index)?;
-        (token.kind == TokenKind::Word).then(|| &self.text[token.span.clone()])
+        (token.kind == TokenKind::Identifier).then(|| &self.text[token.span.clone()])
     }
 
-    fn is_sign(&self, sign: &str) -> bool {
-        matches!(self.peek().kind, TokenKind::Sign(found) if found == sign)
+    fn is_symbol(&self, symbol: &str) -> bool {
+        matches!(self.peek().kind, TokenKind::Symbol(found) if found == symbol)
     }
 
-    fn take_sign(&mut self, sign: &str) -> bool {
-        let is_there = self.is_sign(sign);
+    fn take_symbol(&mut self, symbol: &str) -> bool {
+        let is_there = self.is_symbol(symbol);
         if is_there {
             self.next();
         }
@@ -172,8 +173,8 @@ impl<'a> Parser<'a> {
         Ok(Syntax { span, height, kind })
     }
 
-    /// Runs `parse` one level deeper.
-    fn deeper(&mut self, parse: impl FnOnce(&mut Self) -> Parsed) -> Parsed {
+    /// Runs `parse` one nesting level deeper.
+    fn nested(&mut self, parse: impl FnOnce(&mut Self) -> Parsed) -> Parsed {
         if self.depth >= DEPTH_MAX {
             return Err(too_deep(self.peek().span.clone()));
         }
@@ -184,44 +185,44 @@ impl<'a> Parser<'a> {
     }
 
     fn expression(&mut self) -> Parsed {
-        self.deeper(|parser| {
-            let condition = parser.operation(Tightness::Or)?;
-            if !parser.take_sign("?") {
+        self.nested(|parser| {
+            let condition = parser.operator_chain(Precedence::Or)?;
+            if !parser.take_symbol("?") {
                 return Ok(condition);
             }
-            let then = parser.deeper(|parser| parser.operation(Tightness::Or))?;
+            let then = parser.nested(|parser| parser.operator_chain(Precedence::Or))?;
             parser.expect(":", "between the two results of `?`")?;
             let otherwise = parser.expression()?;
             let span = condition.span.start..otherwise.span.end;
-            parser.node(span, SyntaxKind::Choose(Box::new(condition), Box::new(then), Box::new(otherwise)))
+            parser.node(span, SyntaxKind::Conditional(Box::new(condition), Box::new(then), Box::new(otherwise)))
         })
     }
 
-    fn operation(&mut self, loosest: Tightness) -> Parsed {
+    fn operator_chain(&mut self, lowest: Precedence) -> Parsed {
         let mut left = self.unary()?;
-        while let Some((operator, tightness)) = self.operator() {
-            if tightness < loosest {
+        while let Some((operator, precedence)) = self.operator() {
+            if precedence < lowest {
                 break;
             }
-            let sign = self.next();
-            let right = match tightness {
-                Tightness::Or => self.operation(Tightness::And)?,
-                Tightness::And => self.operation(Tightness::Relation)?,
-                Tightness::Relation => self.operation(Tightness::Sum)?,
-                Tightness::Sum => self.operation(Tightness::Product)?,
-                Tightness::Product => self.unary()?,
+            let token = self.next();
+            let right = match precedence {
+                Precedence::Or => self.operator_chain(Precedence::And)?,
+                Precedence::And => self.operator_chain(Precedence::Relation)?,
+                Precedence::Relation => self.operator_chain(Precedence::Sum)?,
+                Precedence::Sum => self.operator_chain(Precedence::Product)?,
+                Precedence::Product => self.unary()?,
             };
-            left = self.joined(operator, sign.span, left, right)?;
+            left = self.binary(operator, token.span, left, right)?;
         }
         Ok(left)
     }
 
-    /// The operator that stands here; words of SQL are reported and read as operators.
-    fn operator(&mut self) -> Option<(Operator, Tightness)> {
-        if let TokenKind::Sign(sign) = self.peek().kind {
-            return Operator::of(sign);
+    /// Returns the operator at the current token. SQL keywords are reported and accepted as operators.
+    fn operator(&mut self) -> Option<(Operator, Precedence)> {
+        if let TokenKind::Symbol(symbol) = self.peek().kind {
+            return Operator::of(symbol);
         }
-        let word = self.word(self.at)?;
+        let word = self.identifier(self.at)?;
         if word == "in" {
             return Operator::of("in");
         }
@@ -232,74 +233,76 @@ impl<'a> Parser<'a> {
             "mod" => "%",
             _ => return None,
         };
-        // The caller looks twice when the operator binds too loosely: reported once.
+        // The caller may look at the same token again at a lower precedence; report it once.
         let span = self.peek().span.clone();
         if self.problems.iter().all(|problem| problem.span != span) {
-            let problem = ExpressionProblem::new(codes::SYNTAX, span, format!("`{word}` is no operator"));
-            let is_is = word.eq_ignore_ascii_case("is");
-            let more = if is_is { "; `has(x)` asks whether a fact is set" } else { "" };
+            let problem = ExpressionProblem::new(codes::SYNTAX, span, format!("`{word}` is not an operator"));
+            let is_sql_is = word.eq_ignore_ascii_case("is");
+            let more = if is_sql_is { "; `has(x)` tests whether a fact is set" } else { "" };
             self.problems.push(problem.help(format!("write `{meant}`{more}")));
         }
         Operator::of(meant)
     }
 
-    fn joined(&mut self, operator: Operator, sign: Range<usize>, left: Syntax, right: Syntax) -> Parsed {
+    fn binary(&mut self, operator: Operator, operator_span: Range<usize>, left: Syntax, right: Syntax) -> Parsed {
         let span = left.span.start..right.span.end;
         let (left, right) = match (operator, left, right) {
-            (Operator::All, Syntax { kind: SyntaxKind::All(mut parts), .. }, right) => {
+            (Operator::And, Syntax { kind: SyntaxKind::And(mut parts), .. }, right) => {
                 parts.push(right);
-                return self.node(span, SyntaxKind::All(parts));
+                return self.node(span, SyntaxKind::And(parts));
             }
-            (Operator::Any, Syntax { kind: SyntaxKind::Any(mut parts), .. }, right) => {
+            (Operator::Or, Syntax { kind: SyntaxKind::Or(mut parts), .. }, right) => {
                 parts.push(right);
-                return self.node(span, SyntaxKind::Any(parts));
+                return self.node(span, SyntaxKind::Or(parts));
             }
             (_, left, right) => (left, right),
         };
         let kind = match operator {
-            Operator::All => SyntaxKind::All(vec![left, right]),
-            Operator::Any => SyntaxKind::Any(vec![left, right]),
+            Operator::And => SyntaxKind::And(vec![left, right]),
+            Operator::Or => SyntaxKind::Or(vec![left, right]),
             Operator::In => SyntaxKind::In(Box::new(left), Box::new(right)),
-            Operator::Relation(relation) => SyntaxKind::Relation(relation, Box::new(left), Box::new(right), sign),
-            Operator::Arithmetic(of) => SyntaxKind::Arithmetic(of, Box::new(left), Box::new(right), sign),
+            Operator::Relation(relation) => {
+                SyntaxKind::Relation(relation, Box::new(left), Box::new(right), operator_span)
+            }
+            Operator::Arithmetic(of) => SyntaxKind::Arithmetic(of, Box::new(left), Box::new(right), operator_span),
         };
         self.node(span, kind)
     }
 
     fn unary(&mut self) -> Parsed {
         let start = self.peek().span.start;
-        if self.take_sign("!") {
-            let operand = self.deeper(Self::unary)?;
+        if self.take_symbol("!") {
+            let operand = self.nested(Self::unary)?;
             return self.node(start..operand.span.end, SyntaxKind::Not(Box::new(operand)));
         }
-        if self.is_not_word() {
+        if self.is_sql_not() {
             let span = self.next().span;
-            let problem = ExpressionProblem::new(codes::SYNTAX, span, "`not` is no operator");
-            self.problems.push(problem.help("write `!x`, or with brackets `!(x > 1)`"));
-            let operand = self.deeper(|parser| parser.operation(Tightness::Relation))?;
+            let problem = ExpressionProblem::new(codes::SYNTAX, span, "`not` is not an operator");
+            self.problems.push(problem.help("write `!x`, or with parentheses `!(x > 1)`"));
+            let operand = self.nested(|parser| parser.operator_chain(Precedence::Relation))?;
             return self.node(start..operand.span.end, SyntaxKind::Not(Box::new(operand)));
         }
-        if self.take_sign("-") {
+        if self.take_symbol("-") {
             if let TokenKind::Int(number) = self.peek().kind {
                 let end = self.next().span.end;
-                let number = 0_i64.checked_sub_unsigned(number).expect("the lexer lets no larger number through");
+                let number = 0_i64.checked_sub_unsigned(number).expect("the lexer rejects numbers above 2^63");
                 let literal = self.node(start..end, SyntaxKind::Int(number))?;
-                return self.members(literal);
+                return self.postfix(literal);
             }
-            let operand = self.deeper(Self::unary)?;
+            let operand = self.nested(Self::unary)?;
             return self.node(start..operand.span.end, SyntaxKind::Negate(Box::new(operand)));
         }
         let primary = self.primary()?;
-        self.members(primary)
+        self.postfix(primary)
     }
 
-    /// Whether `not` stands here as SQL has it, before an operand.
-    fn is_not_word(&self) -> bool {
-        let is_not = self.word(self.at).is_some_and(|word| word.eq_ignore_ascii_case("not"));
+    /// Whether the current token is SQL's `not` before an operand.
+    fn is_sql_not(&self) -> bool {
+        let is_not = self.identifier(self.at).is_some_and(|word| word.eq_ignore_ascii_case("not"));
         is_not
             && match self.tokens.get(self.at + 1).map(|token| &token.kind) {
-                Some(TokenKind::Word | TokenKind::Int(_) | TokenKind::Double(_) | TokenKind::String(_)) => true,
-                Some(TokenKind::Sign(sign)) => *sign == "(" || *sign == "!",
+                Some(TokenKind::Identifier | TokenKind::Int(_) | TokenKind::Double(_) | TokenKind::String(_)) => true,
+                Some(TokenKind::Symbol(symbol)) => *symbol == "(" || *symbol == "!",
                 _ => false,
             }
     }
@@ -318,29 +321,29 @@ impl<'a> Parser<'a> {
             }
             TokenKind::Double(number) => SyntaxKind::Double(number),
             TokenKind::String(text) => SyntaxKind::String(text),
-            TokenKind::Word => return self.name(span),
-            TokenKind::Sign("(") => {
+            TokenKind::Identifier => return self.name(span),
+            TokenKind::Symbol("(") => {
                 let mut inner = self.expression()?;
-                let end = self.expect(")", "to close the bracket")?;
+                let end = self.expect(")", "to close the parenthesis")?;
                 inner.span = span.start..end;
                 return Ok(inner);
             }
-            TokenKind::Sign("[") => {
+            TokenKind::Symbol("[") => {
                 let (items, end) = self.list("]", "to close the list")?;
                 if items.len() > LIST_ITEMS_MAX {
                     let message = format!("the list has more than {LIST_ITEMS_MAX} items");
                     let problem = ExpressionProblem::new(codes::TOO_LARGE, span.start..end, message);
-                    return Err(problem.help("make a group of them, or split the list with `||`"));
+                    return Err(problem.help("declare a group instead, or split the list with `||`"));
                 }
                 return self.node(span.start..end, SyntaxKind::List(items));
             }
             TokenKind::End => {
-                let message = "the expression ends where a value should stand";
+                let message = "the expression ends where a value is expected";
                 return Err(ExpressionProblem::new(codes::SYNTAX, self.last_span(), message)
-                    .label("a value should follow here"));
+                    .label("expected a value after this"));
             }
-            TokenKind::Sign(sign) => {
-                let message = format!("`{sign}` stands where a value should");
+            TokenKind::Symbol(symbol) => {
+                let message = format!("expected a value, found `{symbol}`");
                 return Err(ExpressionProblem::new(codes::SYNTAX, span, message));
             }
         };
@@ -353,8 +356,8 @@ impl<'a> Parser<'a> {
             "true" => SyntaxKind::Bool(true),
             "false" => SyntaxKind::Bool(false),
             "null" => {
-                let problem = ExpressionProblem::new(codes::UNSUPPORTED, span, "a condition has no null");
-                return Err(problem.help("`has(x)` asks whether a fact is set, `!has(x)` whether it is not"));
+                let problem = ExpressionProblem::new(codes::UNSUPPORTED, span, "null is not supported in conditions");
+                return Err(problem.help("write `has(x)` for \"is set\" and `!has(x)` for \"is not set\""));
             }
             "now" => SyntaxKind::Name(word.into()),
             _ if is_reserved(word) => {
@@ -371,39 +374,40 @@ impl<'a> Parser<'a> {
         self.node(span, kind)
     }
 
-    /// What follows a value: `.name`, `(arguments)`.
-    fn members(&mut self, mut of: Syntax) -> Parsed {
+    /// Parses the postfix operators of a value: `.name`, `(arguments)`.
+    fn postfix(&mut self, mut of: Syntax) -> Parsed {
         loop {
-            if self.take_sign(".") {
+            if self.take_symbol(".") {
                 let token = self.next();
-                if token.kind != TokenKind::Word {
-                    let message = "after `.` the name of a part should stand";
+                if token.kind != TokenKind::Identifier {
+                    let message = "expected a name after `.`";
                     return Err(ExpressionProblem::new(codes::SYNTAX, token.span, message));
                 }
                 let name = self.text[token.span.clone()].into();
                 let span = of.span.start..token.span.end;
                 of = self.node(span, SyntaxKind::Member(Box::new(of), name, token.span))?;
-            } else if self.is_sign("(") && matches!(of.kind, SyntaxKind::Name(_) | SyntaxKind::Member(..)) {
+            } else if self.is_symbol("(") && matches!(of.kind, SyntaxKind::Name(_) | SyntaxKind::Member(..)) {
                 self.next();
                 let (arguments, end) = self.list(")", "to close the call")?;
                 let span = of.span.start..end;
                 of = self.node(span, SyntaxKind::Call(Box::new(of), arguments))?;
-            } else if self.is_sign("[") {
+            } else if self.is_symbol("[") {
                 let problem =
-                    ExpressionProblem::new(codes::UNSUPPORTED, self.peek().span.clone(), "nothing has an index");
-                return Err(problem.help("read a part by its name: `orders.count`"));
+                    ExpressionProblem::new(codes::UNSUPPORTED, self.peek().span.clone(), "values cannot be indexed");
+                return Err(problem.help("read a field by its name: `orders.count`"));
             } else {
                 return Ok(of);
             }
         }
     }
 
-    /// Items up to the closing sign, and the end of that sign. A comma may stand before it, as in CEL.
+    /// Parses items up to the closing symbol and returns them with the end of that symbol. A trailing comma is allowed,
+    /// as in CEL.
     fn list(&mut self, close: &str, why: &str) -> Parsed<(Vec<Syntax>, usize)> {
         let mut items = Vec::new();
-        while !self.is_sign(close) {
+        while !self.is_symbol(close) {
             items.push(self.expression()?);
-            if !self.take_sign(",") {
+            if !self.take_symbol(",") {
                 break;
             }
         }
@@ -411,28 +415,28 @@ impl<'a> Parser<'a> {
         Ok((items, end))
     }
 
-    /// Takes `sign` and returns its end.
-    fn expect(&mut self, sign: &str, why: &str) -> Parsed<usize> {
-        if self.is_sign(sign) {
+    /// Consumes `symbol` and returns its end.
+    fn expect(&mut self, symbol: &str, why: &str) -> Parsed<usize> {
+        if self.is_symbol(symbol) {
             return Ok(self.next().span.end);
         }
         if self.peek().kind == TokenKind::End {
-            let message = format!("`{sign}` is missing {why}");
+            let message = format!("`{symbol}` is missing {why}");
             return Err(ExpressionProblem::new(codes::SYNTAX, self.last_span(), message)
-                .label(format!("`{sign}` should follow here")));
+                .label(format!("expected `{symbol}` after this")));
         }
-        let problem = self.stray();
-        let help = problem.help.clone().unwrap_or_else(|| format!("or `{sign}` is missing {why}"));
+        let problem = self.unexpected();
+        let help = problem.help.clone().unwrap_or_else(|| format!("or `{symbol}` is missing {why}"));
         Err(problem.help(help))
     }
 
-    /// The last token before the end, for arrows that would point behind the text.
+    /// Returns the range of the last token, for problems at the end of the text.
     fn last_span(&self) -> Range<usize> {
         self.tokens.iter().rev().nth(1).map_or(0..0, |token| token.span.clone())
     }
 
-    /// What stands where an operator should.
-    fn stray(&self) -> ExpressionProblem {
+    /// Reports the current token, found where an operator is expected.
+    fn unexpected(&self) -> ExpressionProblem {
         let token = self.peek();
         let text = &self.text[token.span.clone()];
         let problem = ExpressionProblem::new(codes::SYNTAX, token.span.clone(), format!("unexpected `{text}`"));
@@ -445,9 +449,9 @@ impl<'a> Parser<'a> {
             ("between", _) => "write `x >= 1 && x <= 5`".into(),
             ("like", _) => "write `x.startsWith(\"...\")` or `x.contains(\"...\")`".into(),
             ("not", _) => "write `!(x in [...])`".into(),
-            ("?", _) => "put brackets around the inner choice".into(),
-            (")" | "]", _) => "nothing is open that it could close".into(),
-            _ => "an operator such as `&&` or `==` should stand before it".into(),
+            ("?", _) => "put parentheses around the inner `? :`".into(),
+            (")" | "]", _) => "there is no matching opening bracket".into(),
+            _ => "expected an operator such as `&&` or `==` before it".into(),
         };
         problem.help(help)
     }

@@ -1,36 +1,36 @@
-//! What is wrong with an expression: where in its text, what, and what to write instead.
+//! Problems of an expression: where in its text, what is wrong, and what to write instead.
 
 use std::ops::Range;
 
-/// One problem in one expression. Text is lower-case without a full stop.
+/// One problem in one expression. Its texts are lower-case and have no full stop.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExpressionProblem {
-    /// A stable short name for the kind of problem, one of [`codes`].
+    /// Stable identifier of the kind of problem, one of [`codes`].
     pub code: &'static str,
-    /// Bytes of the expression's text which the arrow points at.
+    /// Byte range of the expression's text that the report underlines.
     pub span: Range<usize>,
     /// What is wrong: ``unknown name `ordrs` ``.
     pub message: String,
-    /// What the arrow says, if more than the message.
+    /// Text beside the underline, if it adds to the message; otherwise empty.
     pub label: String,
     /// What to write instead: ``did you mean `orders`?``.
     pub help: Option<String>,
 }
 
 impl ExpressionProblem {
-    /// A problem at `span`, without a label or help.
+    /// Returns a problem at `span` without a label or help.
     pub fn new(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
         Self { code, span, message: message.into(), label: String::new(), help: None }
     }
 
-    /// The same problem, with words beside the arrow.
+    /// Adds text beside the underline.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
-    /// The same problem, with what to write instead.
+    /// Adds what to write instead.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -38,28 +38,28 @@ impl ExpressionProblem {
     }
 }
 
-/// The kinds of problem in an expression; stable, so that tools may match on them.
+/// Identifiers of the kinds of problem in an expression. They are stable, so that tools can match on them.
 pub mod codes {
-    /// The text does not follow the grammar.
+    /// The text violates the grammar.
     pub const SYNTAX: &str = "syntax";
-    /// A part of CEL that conditions do not have.
+    /// A feature of CEL that conditions do not support.
     pub const UNSUPPORTED: &str = "unsupported";
-    /// The text is longer, deeper or larger than the limits.
+    /// The expression exceeds a limit on length, nesting depth or size.
     pub const TOO_LARGE: &str = "too-large";
-    /// A literal that does not mean anything, such as `duration("3 weeks")`.
+    /// An invalid literal, such as `duration("3 weeks")`.
     pub const BAD_LITERAL: &str = "bad-literal";
-    /// A name that nothing bears.
+    /// A name that is not defined.
     pub const UNKNOWN_NAME: &str = "unknown-name";
     /// A function that does not exist.
     pub const UNKNOWN_FUNCTION: &str = "unknown-function";
-    /// A function called with too many, too few or wrong arguments.
+    /// A call with the wrong number or kind of arguments.
     pub const BAD_ARGUMENTS: &str = "bad-arguments";
-    /// An operator or a place that wants another type.
+    /// An operand whose type does not fit the operator or the context.
     pub const TYPE_MISMATCH: &str = "type-mismatch";
     /// A use of `now` whose next change cannot be computed.
     pub const UNSOLVABLE_TIME: &str = "unsolvable-time";
-    /// Arithmetic on constants that has no result.
+    /// Constant arithmetic that overflows or divides by zero.
     pub const NO_RESULT: &str = "no-result";
-    /// A constant is wanted, and the expression reads facts or the time.
+    /// An expression that reads facts or the time where a constant is required.
     pub const NOT_CONSTANT: &str = "not-constant";
 }

@@ -1,4 +1,5 @@
-//! A compiled expression: evaluates without allocating, and says until when the value holds.
+//! A compiled expression. Evaluation does not allocate. It returns the value, and the horizon until which time alone
+//! cannot change it.
 
 use std::sync::Arc;
 
@@ -9,59 +10,60 @@ use super::term::Term;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::value::{Horizon, Inputs, Slot, Type, Value};
 
-/// An expression as it stands in a model, compiled.
+/// A compiled expression of a model, with its source text.
 #[derive(Clone, Debug)]
 pub struct Condition {
-    /// As the author wrote it, white space folded.
+    /// The source text with white space collapsed.
     pub text: Box<str>,
-    /// What is evaluated.
+    /// The compiled form.
     pub program: Program,
 }
 
-/// Something that a program reads, named conditions followed down to facts.
+/// A fact or property that a program reads, directly or through a named condition.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Reading {
-    /// As explanations name it: `orders.count`, `recommended_at`, `last(leaving)`.
+pub struct FactReference {
+    /// The name that explanations show: `orders.count`, `recommended_at`, `last(leaving)`.
     pub name: Box<str>,
-    /// Where it is read.
+    /// The slot that holds the value.
     pub slot: Slot,
 }
 
 /// A compiled expression.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// Everything that it reads, each once, in order of appearance.
-    pub readings: Box<[Reading]>,
+    /// The facts and properties that the program reads, each once, in order of appearance.
+    pub references: Box<[FactReference]>,
     code: Code,
-    /// What the code was made of, for expressions that this one becomes part of.
+    /// The term from which `code` was lowered. Other expressions inline it.
     pub(super) term: Arc<Term>,
 }
 
 impl Program {
     pub(super) fn new(term: Term) -> Self {
-        let mut readings = Vec::new();
-        term.read_into(&mut readings);
-        Self { readings: readings.into(), code: lower(&term), term: Arc::new(term) }
+        let mut references = Vec::new();
+        term.collect_references(&mut references);
+        Self { references: references.into(), code: lower(&term), term: Arc::new(term) }
     }
 
-    /// The value at `now` over `inputs`; notes in `horizon` the earliest instant after `now` at which time alone may change it.
+    /// Evaluates the program at `now` over `inputs`, and lowers `horizon` to the earliest instant after `now` at which
+    /// time alone may change the value.
     pub fn evaluate<'a>(&'a self, inputs: &'a impl Inputs, now: Timestamp, horizon: &mut Horizon) -> Value<'a> {
         self.code.evaluate(inputs, now, horizon)
     }
 
-    /// The type of the value.
+    /// Returns the type of the value.
     #[must_use]
     pub fn value_type(&self) -> Type {
         self.term.value_type
     }
 
-    /// Whether the value may change with `now` itself, facts aside.
+    /// Whether the program reads `now` directly. If it does not, its facts may still change with time.
     #[must_use]
     pub fn reads_now(&self) -> bool {
         self.term.reads_now()
     }
 
-    /// The value, when it depends neither on facts nor on the time.
+    /// Returns the value if it depends neither on facts nor on the time.
     #[must_use]
     pub fn constant(&self) -> Option<Constant> {
         self.term.as_constant().cloned()

@@ -1,4 +1,4 @@
-//! The six relations, as sets of orderings: `>=` holds for "equal" and for "greater".
+//! The six comparison operators, each as a set of orderings: `>=` is the set of "equal" and "greater".
 
 use std::cmp::Ordering;
 
@@ -14,19 +14,19 @@ impl Relation {
     pub(super) const GREATER_OR_EQUAL: Self = Self(0b110);
     pub(super) const NOT_EQUAL: Self = Self(0b101);
 
-    /// Whether the relation holds between two values that compare so.
+    /// Whether the relation holds for two values with this ordering.
     #[inline]
     pub(super) const fn holds(self, ordering: Ordering) -> bool {
         self.0 & 1 << (ordering as i8 + 1) != 0
     }
 
-    /// Whether the relation holds between numbers of which one may be "not a number": only `!=` does then, as in CEL.
+    /// Like [`holds`](Self::holds), for doubles. `None` means that one of them is NaN: only `!=` holds, as in CEL.
     #[inline]
-    pub(super) fn holds_partly(self, ordering: Option<Ordering>) -> bool {
+    pub(super) fn holds_partial(self, ordering: Option<Ordering>) -> bool {
         ordering.map_or(self == Self::NOT_EQUAL, |ordering| self.holds(ordering))
     }
 
-    /// The relation of the same operands the other way round: `a < b` is `b > a`.
+    /// Returns the relation for swapped operands: `a < b` is `b > a`.
     pub(super) const fn swapped(self) -> Self {
         Self(self.0 & 0b010 | self.0 >> 2 | (self.0 & 1) << 2)
     }
@@ -64,7 +64,7 @@ mod tests {
                 assert_eq!(relation.holds(ordering), plain(ordering as i32, 0), "{} {ordering:?}", relation.as_str());
                 assert_eq!(relation.swapped().holds(ordering.reverse()), relation.holds(ordering));
             }
-            assert_eq!(relation.holds_partly(None), relation == Relation::NOT_EQUAL);
+            assert_eq!(relation.holds_partial(None), relation == Relation::NOT_EQUAL);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What names mean where an expression stands: facts, properties, parameters, named conditions.
+//! Name resolution for the compiler: the [`Scope`] of an expression maps names to facts, properties, parameters and
+//! named conditions. `model_check` and [`FactTable`](super::FactTable) implement it.
 
 use std::ops::Range;
 
@@ -8,46 +9,46 @@ use super::syntax::Syntax;
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::value::{Slot, Type, Value};
 
-/// Resolves the names of an expression while it is compiled.
+/// Resolves the names of an expression during compilation.
 pub trait Scope {
-    /// The meaning of a plain or dotted name as it is written: `recommended_at`, `orders.count`.
+    /// Resolves a plain or dotted name as written: `recommended_at`, `orders.count`.
     ///
-    /// `None` is reported as an unknown name, with a suggestion out of [`suggestions`](Self::suggestions).
-    fn name(&mut self, path: &str, span: Range<usize>) -> Option<Result<Named, Vec<ExpressionProblem>>>;
+    /// The compiler reports `None` as an unknown name, with a suggestion from [`suggestions`](Self::suggestions).
+    fn name(&mut self, path: &str, span: Range<usize>) -> Option<Result<Binding, Vec<ExpressionProblem>>>;
 
-    /// The fact that a call makes: `function` is the callee as it is written, `last` or `orders.streak`.
+    /// Resolves a call that constructs a fact; `function` is the callee as written: `last`, `orders.streak`.
     ///
-    /// `None` when it makes none, so that the built-in functions are tried.
+    /// `None` if the call does not construct a fact; the compiler then tries the built-in functions.
     fn call(
         &mut self,
         function: &str,
         arguments: &[Argument<'_>],
         span: Range<usize>,
-    ) -> Option<Result<Named, Vec<ExpressionProblem>>>;
+    ) -> Option<Result<Binding, Vec<ExpressionProblem>>>;
 
-    /// Every name and every function that this scope knows, for "did you mean".
+    /// Returns every name and function of this scope, for "did you mean" suggestions.
     fn suggestions(&self) -> Vec<String>;
 }
 
-/// What a name means.
+/// The definition that a name resolves to.
 #[derive(Clone, Debug)]
-pub enum Named {
+pub enum Binding {
     /// A fact or property, read when the expression is evaluated.
     Slot {
-        /// Where it is read.
+        /// The slot that holds the value.
         slot: Slot,
-        /// The type of its value when it is not absent.
+        /// The type of the value, if it is not absent.
         value_type: Type,
-        /// As explanations name it.
+        /// The name that explanations show.
         name: Box<str>,
     },
-    /// A parameter whose value is fixed.
+    /// A parameter, whose value is fixed at compile time.
     Constant(Constant),
-    /// A named condition or a computed parameter; becomes part of the expression.
+    /// A named condition, which is inlined into the expression.
     Expression(Program),
 }
 
-/// A value known when an expression is compiled.
+/// A value known at compile time.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Constant {
     /// A whole number.
@@ -58,14 +59,14 @@ pub enum Constant {
     Bool(bool),
     /// Text.
     String(Box<str>),
-    /// An instant.
+    /// An instant with millisecond precision.
     Timestamp(Timestamp),
-    /// A length of time.
+    /// A duration with millisecond precision.
     Duration(Duration),
 }
 
 impl Constant {
-    /// The type of the value.
+    /// Returns the type of the value.
     #[must_use]
     pub fn value_type(&self) -> Type {
         match self {
@@ -78,7 +79,7 @@ impl Constant {
         }
     }
 
-    /// The value, borrowed.
+    /// Borrows the value.
     #[must_use]
     pub fn value(&self) -> Value<'_> {
         match self {
@@ -87,11 +88,11 @@ impl Constant {
             Self::Bool(truth) => Value::Bool(*truth),
             Self::String(text) => Value::String(text),
             Self::Timestamp(instant) => Value::Timestamp(*instant),
-            Self::Duration(length) => Value::Duration(*length),
+            Self::Duration(duration) => Value::Duration(*duration),
         }
     }
 
-    /// The constant that holds `value`; `None` for an absent one.
+    /// Converts a value into a constant; `None` if the value is absent.
     #[must_use]
     pub fn of(value: Value<'_>) -> Option<Self> {
         Some(match value {
@@ -101,41 +102,41 @@ impl Constant {
             Value::Bool(truth) => Self::Bool(truth),
             Value::String(text) => Self::String(text.into()),
             Value::Timestamp(instant) => Self::Timestamp(instant),
-            Value::Duration(length) => Self::Duration(length),
+            Value::Duration(duration) => Self::Duration(duration),
         })
     }
 }
 
-/// An argument of a call, parsed but not yet given a meaning: a group's name is no name of the scope.
+/// An argument of a call, parsed but not resolved. Some arguments are not names of the scope, such as groups.
 #[derive(Clone, Copy, Debug)]
 pub struct Argument<'a> {
     pub(super) syntax: &'a Syntax,
 }
 
 impl Argument<'_> {
-    /// Where it stands in the expression's text.
+    /// Returns the byte range in the expression's text.
     #[must_use]
     pub fn span(&self) -> Range<usize> {
         self.syntax.span.clone()
     }
 
-    /// The plain or dotted name that the argument is, such as the name of a group; `None` when it is something else.
+    /// Returns the argument as a plain or dotted name, such as the name of a group; `None` if it is anything else.
     #[must_use]
     pub fn name(&self) -> Option<String> {
         self.syntax.path()
     }
 
-    /// The text that the argument is when it is a string literal.
+    /// Returns the text of a string literal; `None` if the argument is anything else.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         self.syntax.text()
     }
 
-    /// The argument's value as a constant of type `wanted`, its names resolved by `scope`.
+    /// Evaluates the argument to a constant of type `wanted`, resolving names with `scope`.
     ///
     /// # Errors
-    /// Every problem of the argument, also when it is no constant or of another type.
-    pub fn constant(&self, wanted: Type, scope: &mut dyn Scope) -> Result<Constant, Vec<ExpressionProblem>> {
-        super::compile::constant(self.syntax, wanted, scope)
+    /// Returns every problem of the argument, including that it is not a constant or has another type.
+    pub fn constant(&self, expected: Type, scope: &mut dyn Scope) -> Result<Constant, Vec<ExpressionProblem>> {
+        super::compile::constant(self.syntax, expected, scope)
     }
 }

@@ -1,16 +1,16 @@
-//! Finds the name that was probably meant.
+//! "Did you mean": finds the known name closest to a misspelled one.
 
-use crate::lifecycle::problem::slips;
+use crate::lifecycle::problem::edit_distance;
 
-/// The candidate nearest to `word`, when it is near enough to be a slip of the keys.
+/// Returns the candidate with the smallest edit distance to `word`, if it is close enough to be a typing error.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let slips_max = (word.chars().count() / 3).max(1);
+    let distance_max = (word.chars().count() / 3).max(1);
     let word = word.to_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| (slips(&word, &candidate.to_lowercase()), candidate))
-        .filter(|&(distance, candidate)| distance <= slips_max && distance < candidate.chars().count())
+        .map(|candidate| (edit_distance(&word, &candidate.to_lowercase()), candidate))
+        .filter(|&(distance, candidate)| distance <= distance_max && distance < candidate.chars().count())
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
 }
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_of_the_keys_are_found_and_other_words_are_not() {
+    fn typing_errors_are_corrected_and_other_words_are_not() {
         let names = ["orders", "recommended_at", "orders.count", "score"];
         assert_eq!(nearest("ordrs", names), Some("orders"));
         assert_eq!(nearest("oredrs", names), Some("orders"));

@@ -1,4 +1,4 @@
-//! The tree that the parser makes of an expression's text, before any name has a meaning.
+//! The syntax tree of an expression, before names are resolved and types are checked.
 
 use std::ops::Range;
 
@@ -10,14 +10,14 @@ use super::scope::Argument;
 /// A parsed expression.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Syntax {
-    /// Where it stands in the text, in bytes.
+    /// Byte range in the text.
     pub(super) span: Range<usize>,
-    /// How many levels it has, itself included.
+    /// Number of levels, including this one.
     pub(super) height: usize,
     pub(super) kind: SyntaxKind,
 }
 
-/// What an expression is made of.
+/// The node of a syntax tree, with its operands.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum SyntaxKind {
     Int(i64),
@@ -25,45 +25,45 @@ pub(super) enum SyntaxKind {
     String(Box<str>),
     Bool(bool),
     Name(Box<str>),
-    /// `of.name`; the range is that of the name.
+    /// `of.name`, with the byte range of the name.
     Member(Box<Syntax>, Box<str>, Range<usize>),
     /// The callee is a name or a member.
     Call(Box<Syntax>, Vec<Syntax>),
     List(Vec<Syntax>),
     Not(Box<Syntax>),
     Negate(Box<Syntax>),
-    /// `a && b && c`, flat, so that a long chain is not deep.
-    All(Vec<Syntax>),
-    /// `a || b || c`, flat.
-    Any(Vec<Syntax>),
-    /// The range is that of the operator.
+    /// `a && b && c`. One flat node, so that a long chain is not deeply nested.
+    And(Vec<Syntax>),
+    /// `a || b || c`. One flat node.
+    Or(Vec<Syntax>),
+    /// The range is the byte range of the operator.
     Relation(Relation, Box<Syntax>, Box<Syntax>, Range<usize>),
     In(Box<Syntax>, Box<Syntax>),
-    /// The range is that of the operator.
-    Arithmetic(ArithmeticSign, Box<Syntax>, Box<Syntax>, Range<usize>),
-    Choose(Box<Syntax>, Box<Syntax>, Box<Syntax>),
+    /// The range is the byte range of the operator.
+    Arithmetic(ArithmeticOperator, Box<Syntax>, Box<Syntax>, Range<usize>),
+    Conditional(Box<Syntax>, Box<Syntax>, Box<Syntax>),
 }
 
 impl SyntaxKind {
-    /// The parts one level below.
+    /// Returns the direct children.
     pub(super) fn children(&self) -> impl Iterator<Item = &Syntax> {
         let (single, list): ([Option<&Syntax>; 3], &[Syntax]) = match self {
             Self::Int(_) | Self::Double(_) | Self::String(_) | Self::Bool(_) | Self::Name(_) => ([None; 3], &[]),
             Self::Member(of, ..) | Self::Not(of) | Self::Negate(of) => ([Some(of), None, None], &[]),
             Self::Call(callee, arguments) => ([Some(callee), None, None], arguments),
-            Self::List(parts) | Self::All(parts) | Self::Any(parts) => ([None; 3], parts),
+            Self::List(parts) | Self::And(parts) | Self::Or(parts) => ([None; 3], parts),
             Self::Relation(_, left, right, _) | Self::In(left, right) | Self::Arithmetic(_, left, right, _) => {
                 ([Some(left), Some(right), None], &[])
             }
-            Self::Choose(condition, then, otherwise) => ([Some(condition), Some(then), Some(otherwise)], &[]),
+            Self::Conditional(condition, then, otherwise) => ([Some(condition), Some(then), Some(otherwise)], &[]),
         };
         single.into_iter().flatten().chain(list)
     }
 }
 
-/// An operator between two numbers or times.
+/// An arithmetic operator between two numbers, timestamps or durations.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum ArithmeticSign {
+pub(super) enum ArithmeticOperator {
     Add,
     Subtract,
     Multiply,
@@ -71,7 +71,7 @@ pub(super) enum ArithmeticSign {
     Remainder,
 }
 
-impl ArithmeticSign {
+impl ArithmeticOperator {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Add => "+",
@@ -87,7 +87,7 @@ impl Syntax {
     /// Parses `text`.
     ///
     /// # Errors
-    /// What breaks the grammar or the limits.
+    /// Returns every violation of the grammar or of the size limits.
     pub fn parse(text: &str) -> Result<Self, Vec<ExpressionProblem>> {
         match parser::parse(text) {
             (Some(syntax), problems) if problems.is_empty() => Ok(syntax),
@@ -95,7 +95,7 @@ impl Syntax {
         }
     }
 
-    /// The plain or dotted name that the whole expression is.
+    /// Returns the plain or dotted name, if the whole expression is one.
     #[must_use]
     pub fn path(&self) -> Option<String> {
         match &self.kind {
@@ -105,7 +105,7 @@ impl Syntax {
         }
     }
 
-    /// The text that the whole expression is, when it is a string literal.
+    /// Returns the text, if the whole expression is a string literal.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         match &self.kind {
@@ -114,7 +114,7 @@ impl Syntax {
         }
     }
 
-    /// The callee as it is written and the arguments, when the whole expression is one call.
+    /// Returns the callee as written and the arguments, if the whole expression is a single call.
     #[must_use]
     pub fn call(&self) -> Option<(String, Vec<Argument<'_>>)> {
         match &self.kind {

@@ -1,13 +1,15 @@
-//! Typed terms: what an expression means once its names are resolved and its types agree.
+//! Typed terms: an expression with resolved names and checked types, the input of lowering and of the proofs in
+//! `covers`.
 //!
-//! Invariant: a term that moves with `now` ([`Term::is_open`]) is a sum of times; it never stands below anything else.
+//! Invariant: a term that varies continuously with `now` ([`Term::varies_with_now`]) is a sum of times. It occurs only
+//! as an operand of such a sum or of a comparison.
 
 use super::limits::NODES_MAX;
 use super::linear::Linear;
-use super::program::Reading;
+use super::program::FactReference;
 use super::relation::Relation;
 use super::scope::Constant;
-use super::syntax::ArithmeticSign;
+use super::syntax::ArithmeticOperator;
 use crate::lifecycle::value::{Slot, Type};
 
 /// A typed expression.
@@ -23,29 +25,29 @@ pub(super) enum TermKind {
     Slot(Slot, Box<str>),
     Now,
     Not(Box<Term>),
-    All(Vec<Term>),
-    Any(Vec<Term>),
-    /// Of numbers, of texts or of truths.
+    And(Vec<Term>),
+    Or(Vec<Term>),
+    /// A comparison of two numbers, two texts or two bools.
     Compare(Relation, Box<Term>, Box<Term>),
-    /// A sum of times, compared with zero.
+    /// A comparison of a sum of times with zero.
     CompareTimes(Relation, Linear),
     In(Box<Term>, Vec<Term>),
-    Choose(Box<[Term; 3]>),
-    Arithmetic(ArithmeticSign, Box<Term>, Box<Term>),
+    Conditional(Box<[Term; 3]>),
+    Arithmetic(ArithmeticOperator, Box<Term>, Box<Term>),
     Negate(Box<Term>),
     Call(Function, Vec<Term>),
 }
 
-/// A built-in function on values.
+/// A built-in function.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Function {
-    /// Whether the value is not absent.
+    /// Tests whether a value is present.
     Has,
-    /// A whole number of units of this many milliseconds, as a length of time.
-    Length(i64),
-    /// An instant out of text, or out of seconds since 1970.
+    /// Multiplies an int by a unit in milliseconds and returns a duration (`days`, `hours`, ...).
+    DurationOf(i64),
+    /// Converts RFC 3339 text or seconds since 1970 to a timestamp.
     Timestamp,
-    /// Characters of a text.
+    /// Counts the characters of a text.
     Size,
     StartsWith,
     EndsWith,
@@ -61,7 +63,7 @@ impl Term {
         Self { value_type: constant.value_type(), kind: TermKind::Constant(constant) }
     }
 
-    pub(super) fn truth(kind: TermKind) -> Self {
+    pub(super) fn boolean(kind: TermKind) -> Self {
         Self { value_type: Type::Bool, kind }
     }
 
@@ -72,22 +74,22 @@ impl Term {
         }
     }
 
-    /// Whether the value moves with `now`, rather than changing at single instants.
-    pub(super) fn is_open(&self) -> bool {
+    /// Whether the value varies continuously with `now`, rather than changing at single instants.
+    pub(super) fn varies_with_now(&self) -> bool {
         match &self.kind {
             TermKind::Now => true,
-            TermKind::Arithmetic(_, left, right) => left.is_open() || right.is_open(),
-            TermKind::Negate(of) => of.is_open(),
+            TermKind::Arithmetic(_, left, right) => left.varies_with_now() || right.varies_with_now(),
+            TermKind::Negate(of) => of.varies_with_now(),
             _ => false,
         }
     }
 
-    /// Whether the value is true or false and never absent.
+    /// Whether the value is a bool that is never absent.
     pub(super) fn is_definite(&self) -> bool {
         match &self.kind {
             TermKind::Not(_)
-            | TermKind::All(_)
-            | TermKind::Any(_)
+            | TermKind::And(_)
+            | TermKind::Or(_)
             | TermKind::Compare(..)
             | TermKind::CompareTimes(..)
             | TermKind::In(..) => true,
@@ -100,7 +102,7 @@ impl Term {
         }
     }
 
-    /// The terms one level below.
+    /// Returns the direct children.
     pub(super) fn children(&self) -> impl Iterator<Item = &Self> {
         let mut pair: [Option<&Self>; 2] = [None, None];
         let mut list: &[Self] = &[];
@@ -108,7 +110,7 @@ impl Term {
         match &self.kind {
             TermKind::Constant(_) | TermKind::Slot(..) | TermKind::Now => {}
             TermKind::Not(of) | TermKind::Negate(of) => pair = [Some(of), None],
-            TermKind::All(parts) | TermKind::Any(parts) | TermKind::Call(_, parts) => list = parts,
+            TermKind::And(parts) | TermKind::Or(parts) | TermKind::Call(_, parts) => list = parts,
             TermKind::Compare(_, left, right) | TermKind::Arithmetic(_, left, right) => {
                 pair = [Some(left), Some(right)];
             }
@@ -117,38 +119,38 @@ impl Term {
                 pair = [Some(of), None];
                 list = items;
             }
-            TermKind::Choose(parts) => list = parts.as_slice(),
+            TermKind::Conditional(parts) => list = parts.as_slice(),
         }
         pair.into_iter().flatten().chain(list).chain(times.iter().map(|(_, term)| term))
     }
 
-    /// Whether `now` stands anywhere in it, and does not cancel out.
+    /// Whether the term depends on `now`. In a comparison such as `now - a < now - b`, the two cancel out.
     pub(super) fn reads_now(&self) -> bool {
-        matches!(&self.kind, TermKind::CompareTimes(_, sum) if sum.now != 0)
+        matches!(&self.kind, TermKind::CompareTimes(_, sum) if sum.now_coefficient != 0)
             || self.kind == TermKind::Now
             || self.children().any(Self::reads_now)
     }
 
-    /// How many terms it is made of.
+    /// Returns the number of nodes.
     pub(super) fn size(&self) -> usize {
         1 + self.children().map(Self::size).sum::<usize>()
     }
 
-    /// How many levels it has.
+    /// Returns the number of levels.
     pub(super) fn height(&self) -> usize {
         1 + self.children().map(Self::height).max().unwrap_or(0)
     }
 
-    /// Adds what the term reads to `readings`, each slot once, in order of appearance.
-    pub(super) fn read_into(&self, readings: &mut Vec<Reading>) {
+    /// Adds the slots that the term reads to `references`, each once, in order of appearance.
+    pub(super) fn collect_references(&self, references: &mut Vec<FactReference>) {
         if let TermKind::Slot(slot, name) = &self.kind
-            && readings.iter().all(|reading| reading.slot != *slot)
+            && references.iter().all(|reference| reference.slot != *slot)
         {
-            debug_assert!(readings.len() < NODES_MAX, "each reading is a node");
-            readings.push(Reading { name: name.clone(), slot: *slot });
+            debug_assert!(references.len() < NODES_MAX, "each reference is a node");
+            references.push(FactReference { name: name.clone(), slot: *slot });
         }
         for child in self.children() {
-            child.read_into(readings);
+            child.collect_references(references);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The facts of one customer, and how a touchpoint changes them.
+//! The facts of one customer: updates them from touchpoints, and provides them to conditions.
 
 use crate::lifecycle::money::Amount;
 use crate::lifecycle::time::{Duration, Timestamp};
@@ -7,34 +7,35 @@ use crate::lifecycle::transition::{OrdersSummary, OwnedValue};
 use crate::lifecycle::value::{Horizon, Inputs, Slot, Value};
 use crate::lifecycle::vocabulary::GroupSet;
 
-use super::layout::{Layout, Operand, Readers, Update};
+use super::layout::{FactLocation, FactUpdate, Layout, Readers};
 use super::orders::{ABSENT, OrderLedger};
 use super::times::RecentTimes;
 
 /// The facts of one customer, shaped by a [`Layout`].
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Facts {
-    /// Counts, times in milliseconds ([`i64::MIN`] is absent), sums in millionths.
+    /// Numeric facts: counts, times in milliseconds ([`i64::MIN`] means absent), and sums in millionths.
     pub numbers: Vec<i64>,
     /// Latest values of properties.
-    pub latest: Vec<Option<Latest>>,
-    /// Times of windowed facts.
+    pub latest: Vec<Option<LatestValue>>,
+    /// Times of the touchpoints in each window.
     pub windows: Vec<RecentTimes>,
-    /// The orders.
+    /// The order ledger.
     pub orders: OrderLedger,
 }
 
-/// The value of a property at the latest touchpoint that had it.
+/// The value of a property in the latest touchpoint that has it.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Latest {
-    /// When.
+pub struct LatestValue {
+    /// The event time of that touchpoint, in milliseconds.
     pub at: i64,
-    /// What; at equal times the greater value, so that the order of arrival does not matter.
+    /// The value. If two touchpoints have the same time, the greater value is kept, so that the order of arrival does
+    /// not matter.
     pub value: OwnedValue,
 }
 
 impl Facts {
-    /// The facts of a customer without touchpoints.
+    /// Creates the facts of a customer without touchpoints.
     #[must_use]
     pub fn new(layout: &Layout) -> Self {
         let mut facts = Self::default();
@@ -42,7 +43,7 @@ impl Facts {
         facts
     }
 
-    /// Makes these the facts of a customer without touchpoints; keeps the memory.
+    /// Resets to the state of [`new`](Self::new), and reuses the allocations.
     pub fn reset(&mut self, layout: &Layout) {
         self.numbers.clear();
         self.numbers.extend(layout.number_is_time.iter().map(|&is_time| if is_time { ABSENT } else { 0 }));
@@ -50,19 +51,19 @@ impl Facts {
         self.latest.resize(layout.latest_ids.len(), None);
         self.windows.resize(layout.window_ids.len(), RecentTimes::default());
         self.windows.iter_mut().for_each(RecentTimes::clear);
-        self.orders.recent.resize(layout.followed.len(), RecentTimes::default());
+        self.orders.recent.resize(layout.follow_ups.len(), RecentTimes::default());
         self.orders.clear();
-        self.read_orders(layout, &FactOptions::default());
+        self.derive_order_aggregates(layout, &FactOptions::default());
     }
 
-    /// Derives what conditions read of the orders; after the ledger was filled from a record.
-    pub fn read_orders(&mut self, layout: &Layout, options: &FactOptions) {
-        self.orders.read(&layout.gaps, layout.followed.len(), options.currency);
+    /// Recomputes the aggregates of the order ledger, which records do not contain. Call it after decoding a record.
+    pub fn derive_order_aggregates(&mut self, layout: &Layout, options: &FactOptions) {
+        self.orders.derive_aggregates(&layout.gaps, layout.follow_ups.len(), options.currency);
     }
 
-    /// Folds a touchpoint that stands in `groups`; `now` is the customer's clock, at or after it.
-    /// Returns the models that read something that changed, a bit for each.
-    pub fn fold(
+    /// Updates the facts from a touchpoint that belongs to `groups`. `now` is the customer's clock, at or after the
+    /// touchpoint. Returns the models that read a changed fact, one bit per model.
+    pub fn apply(
         &mut self,
         layout: &Layout,
         options: &FactOptions,
@@ -70,26 +71,26 @@ impl Facts {
         groups: GroupSet,
         now: Timestamp,
     ) -> u64 {
-        let mut outdated = 0;
-        if layout.reads_orders && self.orders.add(touchpoint, &layout.gaps, layout.followed.len(), options) {
-            outdated |= layout.readers.orders;
+        let mut affected = 0;
+        if layout.reads_orders && self.orders.add(touchpoint, &layout.gaps, layout.follow_ups.len(), options) {
+            affected |= layout.readers.orders;
         }
         let at = touchpoint.occurred_at.as_millis();
         for group in groups.iter() {
             for &update in layout.updates.get(usize::from(group.0)).map_or(&[][..], Vec::as_slice) {
-                outdated |= self.update(update, &layout.readers, touchpoint, at, now.as_millis());
+                affected |= self.update(update, &layout.readers, touchpoint, at, now.as_millis());
             }
         }
-        outdated
+        affected
     }
 
-    fn update(&mut self, update: Update, readers: &Readers, touchpoint: &Touchpoint<'_>, at: i64, now: i64) -> u64 {
+    fn update(&mut self, update: FactUpdate, readers: &Readers, touchpoint: &Touchpoint<'_>, at: i64, now: i64) -> u64 {
         let (has_changed, readers) = match update {
-            Update::Count(index) => {
+            FactUpdate::Count(index) => {
                 self.numbers[usize::from(index)] += 1;
                 (true, &readers.numbers[usize::from(index)])
             }
-            Update::First(index) => {
+            FactUpdate::First(index) => {
                 let first = &mut self.numbers[usize::from(index)];
                 let is_earlier = *first == ABSENT || at < *first;
                 if is_earlier {
@@ -97,16 +98,16 @@ impl Facts {
                 }
                 (is_earlier, &readers.numbers[usize::from(index)])
             }
-            Update::Last(index) => {
+            FactUpdate::Last(index) => {
                 let last = &mut self.numbers[usize::from(index)];
-                // An absent time is less than any other.
+                // `ABSENT` is less than any time.
                 let is_later = at > *last;
                 if is_later {
                     *last = at;
                 }
                 (is_later, &readers.numbers[usize::from(index)])
             }
-            Update::Sum(index, property) => {
+            FactUpdate::Sum(index, property) => {
                 let micros = match touchpoint.property(property) {
                     Value::Int(number) => number.wrapping_mul(Amount::MICROS),
                     Value::Double(number) => to_micros(number),
@@ -116,7 +117,7 @@ impl Facts {
                 *sum = sum.wrapping_add(micros);
                 (micros != 0, &readers.numbers[usize::from(index)])
             }
-            Update::Latest(index, property) => {
+            FactUpdate::Latest(index, property) => {
                 let value = touchpoint.property(property);
                 let latest = &mut self.latest[usize::from(index)];
                 let is_later = value != Value::Absent
@@ -124,90 +125,91 @@ impl Facts {
                         at > known.at || at == known.at && is_greater(value, known.value.as_value())
                     });
                 if is_later {
-                    *latest = Some(Latest { at, value: OwnedValue::from(value) });
+                    *latest = Some(LatestValue { at, value: OwnedValue::from(value) });
                 }
                 (is_later, &readers.latest[usize::from(index)])
             }
-            Update::Window(index, length) => {
+            FactUpdate::Window(index, length) => {
                 let window = &mut self.windows[usize::from(index)];
                 let end = now.saturating_sub(length.as_millis());
-                window.forget_until(end);
+                window.remove_until(end);
                 if at > end {
                     window.insert(at, RecentTimes::WINDOW_MAX);
                 }
                 (at > end, &readers.windows[usize::from(index)])
             }
-            Update::Follow(index) => {
-                (self.orders.follow(usize::from(index), at), &readers.followed[usize::from(index)])
+            FactUpdate::FollowUp(index) => {
+                (self.orders.add_follow_up(usize::from(index), at), &readers.follow_ups[usize::from(index)])
             }
         };
         if has_changed { *readers } else { 0 }
     }
 
-    /// What campaigns want to know of the orders.
+    /// Returns the aggregates over the orders that are published with each transition.
     #[must_use]
     pub fn orders_summary(&self) -> OrdersSummary {
-        let readings = &self.orders.readings;
-        OrdersSummary { count: readings.count, revenue: readings.revenue, last: time_of(readings.last) }
+        let aggregates = &self.orders.aggregates;
+        OrdersSummary { count: aggregates.count, revenue: aggregates.revenue, last: time_of(aggregates.last) }
     }
 }
 
 /// The facts of one customer as the inputs of conditions.
 #[derive(Clone, Copy, Debug)]
-pub struct FactsAt<'a> {
-    /// Which facts there are.
+pub struct FactInputs<'a> {
+    /// The definitions of the facts.
     pub layout: &'a Layout,
-    /// What they are.
+    /// Their values.
     pub facts: &'a Facts,
 }
 
-impl Inputs for FactsAt<'_> {
+impl Inputs for FactInputs<'_> {
     fn read(&self, slot: Slot, now: Timestamp, horizon: &mut Horizon) -> Value<'_> {
         let Facts { numbers, latest, windows, orders } = self.facts;
-        let readings = &orders.readings;
-        match self.layout.operands[usize::from(slot.0)] {
-            Operand::Count(index) => Value::Int(numbers[usize::from(index)]),
-            Operand::Time(index) => time_value(numbers[usize::from(index)]),
-            Operand::Sum(index) => Value::Double(from_micros(numbers[usize::from(index)])),
-            Operand::Latest(index) => {
+        let aggregates = &orders.aggregates;
+        match self.layout.locations[usize::from(slot.0)] {
+            FactLocation::Count(index) => Value::Int(numbers[usize::from(index)]),
+            FactLocation::Time(index) => time_value(numbers[usize::from(index)]),
+            FactLocation::Sum(index) => Value::Double(from_micros(numbers[usize::from(index)])),
+            FactLocation::Latest(index) => {
                 latest[usize::from(index)].as_ref().map_or(Value::Absent, |known| known.value.as_value())
             }
-            Operand::CountWithin(index, length) => {
+            FactLocation::CountWithin(index, length) => {
                 let inside = windows[usize::from(index)].after(now.as_millis().saturating_sub(length.as_millis()));
                 if let Some(&oldest) = inside.first() {
-                    horizon.note(Timestamp::from_millis(oldest) + length);
+                    horizon.lower_to(Timestamp::from_millis(oldest) + length);
                 }
                 Value::Int(i64::try_from(inside.len()).unwrap_or(i64::MAX))
             }
-            Operand::OrdersCount => Value::Int(i64::try_from(readings.count).unwrap_or(i64::MAX)),
-            Operand::OrdersFirst => time_value(readings.first),
-            Operand::OrdersLast => time_value(readings.last),
-            Operand::OrdersRevenue => Value::Double(from_micros(readings.revenue.as_micros())),
-            Operand::Streak(index) => match self.streak(index, now, horizon) {
+            FactLocation::OrdersCount => Value::Int(i64::try_from(aggregates.count).unwrap_or(i64::MAX)),
+            FactLocation::OrdersFirst => time_value(aggregates.first),
+            FactLocation::OrdersLast => time_value(aggregates.last),
+            FactLocation::OrdersRevenue => Value::Double(from_micros(aggregates.revenue.as_micros())),
+            FactLocation::Streak(index) => match self.streak(index, now, horizon) {
                 Some((count, _)) => Value::Int(i64::try_from(count).unwrap_or(i64::MAX)),
                 None => Value::Int(0),
             },
-            Operand::StreakStart(index) => match self.streak(index, now, horizon) {
+            FactLocation::StreakStart(index) => match self.streak(index, now, horizon) {
                 Some((_, start)) => time_value(start),
                 None => Value::Absent,
             },
-            Operand::FirstSinceLast(index) => time_value(readings.first_since_last[usize::from(index)]),
+            FactLocation::FirstSinceLast(index) => time_value(aggregates.first_since_last[usize::from(index)]),
         }
     }
 }
 
-impl FactsAt<'_> {
-    /// The streak of the gap `index` while it lasts: how many orders, and the time of the first of them.
+impl FactInputs<'_> {
+    /// Returns the current streak for the gap `index`: the number of orders and the time of the first. `None` if the
+    /// streak has ended.
     fn streak(&self, index: u16, now: Timestamp, horizon: &mut Horizon) -> Option<(u64, i64)> {
         let index = usize::from(index);
         let gap: Duration = self.layout.gaps[index];
-        let readings = &self.facts.orders.readings;
-        let ends_at = time_of(readings.last)? + gap;
+        let aggregates = &self.facts.orders.aggregates;
+        let ends_at = time_of(aggregates.last)? + gap;
         if now >= ends_at {
             return None;
         }
-        horizon.note(ends_at);
-        Some(readings.streaks[index])
+        horizon.lower_to(ends_at);
+        Some(aggregates.streaks[index])
     }
 }
 
@@ -219,21 +221,18 @@ fn time_value(millis: i64) -> Value<'static> {
     time_of(millis).map_or(Value::Absent, Value::Timestamp)
 }
 
-/// Millionths, the nearest; a number beyond the range of a sum is cut to it.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a float that does not fit is cut to the nearest integer that does"
-)]
+/// Converts to millionths, rounded to the nearest. Saturates at the limits of `i64`.
+#[expect(clippy::cast_possible_truncation, reason = "a cast from float to integer saturates")]
 fn to_micros(number: f64) -> i64 {
     (number * 1e6).round() as i64
 }
 
-#[expect(clippy::cast_precision_loss, reason = "sums are read as doubles; past 2^53 millionths the last digits go")]
+#[expect(clippy::cast_precision_loss, reason = "sums are read as doubles, which are exact up to 2^53 millionths")]
 fn from_micros(micros: i64) -> f64 {
     micros as f64 / 1e6
 }
 
-/// A total order of the values of one property.
+/// Whether `value` is greater than `known`, in a total order of the values of one property.
 fn is_greater(value: Value<'_>, known: Value<'_>) -> bool {
     match (value, known) {
         (Value::Int(value), Value::Int(known)) => value > known,

@@ -1,7 +1,8 @@
-//! The order ledger: a customer's latest orders one by one, older ones folded into exact counts and sums.
+//! The order ledger of a customer: keeps the latest orders individually, and folds older ones into exact counts and
+//! sums.
 //!
-//! Reports, cancellations and refunds of an order may arrive in any order and any number of times; the ledger is the same.
-//! That holds for as long as the order is kept: one that is reported again after it was folded counts again.
+//! While an order is kept individually, the touchpoints that complete, cancel or refund it may arrive in any order and
+//! more than once, with the same result. An order that is completed again after it was folded is counted twice.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -11,77 +12,79 @@ use crate::lifecycle::touchpoint::{FactOptions, Touchpoint};
 
 use super::times::RecentTimes;
 
-/// A time that was never set.
+/// The value of a time that is not set.
 pub(crate) const ABSENT: i64 = i64::MIN;
 
-/// The types that the ledger reads, as the touchpoint catalogue names them.
+/// The touchpoint types that the ledger reads, as in the touchpoint catalogue.
 const COMPLETED: &str = "order_completed";
 const CANCELLED: &str = "order_cancelled";
 const REFUNDED: &str = "order_refunded";
 
-/// Whether `touchpoint` is about an order, whatever became of it.
+/// Whether `touchpoint` completes, cancels or refunds an order.
 pub(crate) fn is_about_order(touchpoint: &Touchpoint<'_>) -> bool {
     matches!(touchpoint.type_name, COMPLETED | CANCELLED | REFUNDED)
 }
 
-/// An order, or what is known of one that was not reported yet.
+/// An order. It may exist before it is completed, if a cancellation or refund arrives first.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OrderEntry {
-    /// Hash of the order's id (of its event's id where it has none).
+    /// Hash of the order id, or of the `event_id` if there is no order id.
     pub id: u64,
-    /// The time of the earliest report; [`i64::MIN`] while only a cancellation or refund is known.
+    /// The earliest time of a completion; [`i64::MIN`] while only a cancellation or refund is known.
     pub time: i64,
-    /// The earliest time of anything that named the order: the place of an unreported one among the others.
-    pub named_at: i64,
-    /// What the earliest report that gives an amount says.
+    /// The earliest time of any touchpoint about the order. It determines the position of an order that is not
+    /// completed.
+    pub first_mentioned_at: i64,
+    /// The amount, from the earliest completion that has one.
     pub amount: Option<OrderAmount>,
-    /// Cancelled, or refunded in full.
+    /// Whether it was cancelled, or refunded without an amount, that is, in full.
     pub is_void: bool,
-    /// Refunds with an amount, each event once.
+    /// Refunds with an amount, each `event_id` once.
     pub refunds: Vec<Refund>,
-    /// By followed group: the time of the earliest touchpoint at or after the order; [`i64::MIN`] if there is none.
-    pub followed: Vec<i64>,
+    /// The time of the earliest touchpoint at or after the order, by follow-up group; [`i64::MIN`] if there is none.
+    pub follow_ups: Vec<i64>,
 }
 
-/// An amount that a report gave.
+/// The amount of an order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OrderAmount {
-    /// How much.
+    /// The amount, in `currency`.
     pub amount: Amount,
-    /// Of what.
+    /// The currency of `amount`.
     pub currency: Currency,
-    /// When the report occurred.
+    /// The event time of the completion that it comes from, in milliseconds.
     pub at: i64,
-    /// The report's event: of two at one time the lesser id wins.
+    /// The `event_id` of that completion; the smaller one if two completions have the same time.
     pub event_id: Box<str>,
 }
 
-/// A refund that says how much.
+/// A refund with an amount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Refund {
-    /// Hash of the refund's event id.
+    /// Hash of its `event_id`.
     pub event: u64,
-    /// How much, without a sign.
+    /// The absolute amount, in `currency`.
     pub amount: Amount,
-    /// Of what.
+    /// The currency of `amount`.
     pub currency: Currency,
 }
 
-/// The orders that are no longer kept one by one.
+/// Aggregates over the orders that are no longer kept individually.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FoldedOrders {
-    /// How many valid ones.
+    /// The number of valid folded orders.
     pub count: u64,
-    /// Their revenue in the configured currency.
+    /// Their revenue, in the configured currency.
     pub revenue: Amount,
-    /// The time of the earliest; [`i64::MIN`] when there is none.
+    /// The time of the earliest order; [`i64::MIN`] if there is none.
     pub first: i64,
-    /// The time of the latest; [`i64::MIN`] when there is none.
+    /// The time of the latest order; [`i64::MIN`] if there is none.
     pub last: i64,
-    /// By gap: how many of the latest follow one another, and the time of the first of those.
-    pub chains: Vec<(u64, i64)>,
-    /// By followed group: the time of the earliest touchpoint at or after the latest of them.
-    pub followed: Vec<i64>,
+    /// The streak that ends with the latest folded order, by gap: the number of orders and the time of the first.
+    pub streaks: Vec<(u64, i64)>,
+    /// The time of the earliest touchpoint at or after the latest folded order, by follow-up group; [`i64::MIN`] if
+    /// there is none.
+    pub follow_ups: Vec<i64>,
 }
 
 impl Default for FoldedOrders {
@@ -91,15 +94,15 @@ impl Default for FoldedOrders {
             revenue: Amount::default(),
             first: ABSENT,
             last: ABSENT,
-            chains: Vec::new(),
-            followed: Vec::new(),
+            streaks: Vec::new(),
+            follow_ups: Vec::new(),
         }
     }
 }
 
-/// What conditions read of the ledger, over valid orders. Derived, never stored.
+/// Aggregates over all valid orders, folded or not, which conditions read. Recomputed, never persisted.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct OrderReadings {
+pub(crate) struct OrderAggregates {
     pub(crate) count: u64,
     pub(crate) revenue: Amount,
     pub(crate) first: i64,
@@ -108,7 +111,7 @@ pub(crate) struct OrderReadings {
     pub(crate) first_since_last: Vec<i64>,
 }
 
-impl Default for OrderReadings {
+impl Default for OrderAggregates {
     fn default() -> Self {
         Self {
             count: 0,
@@ -121,46 +124,47 @@ impl Default for OrderReadings {
     }
 }
 
-/// A customer's orders.
+/// The orders of a customer.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct OrderLedger {
-    /// By time, the earliest first.
+    /// The latest orders, sorted by time.
     pub entries: Vec<OrderEntry>,
-    /// The orders before those.
+    /// Aggregates over older orders.
     pub folded: FoldedOrders,
-    /// By followed group: its latest times, for orders that arrive after what followed them.
+    /// The latest times of each follow-up group, for orders that arrive after a touchpoint that follows them.
     pub recent: Vec<RecentTimes>,
-    pub(crate) readings: OrderReadings,
+    pub(crate) aggregates: OrderAggregates,
 }
 
 impl OrderEntry {
-    /// How many refunds of one order are told apart; the amounts of further ones are added to the last.
+    /// The limit of refunds per order that are kept individually. Further amounts are added to the last refund in the
+    /// same currency.
     pub const REFUNDS_MAX: usize = 32;
 
-    fn new(id: u64, named_at: i64, followed_groups: usize) -> Self {
+    fn new(id: u64, first_mentioned_at: i64, follow_up_groups: usize) -> Self {
         Self {
             id,
             time: ABSENT,
-            named_at,
+            first_mentioned_at,
             amount: None,
             is_void: false,
             refunds: Vec::new(),
-            followed: vec![ABSENT; followed_groups],
+            follow_ups: vec![ABSENT; follow_up_groups],
         }
     }
 
-    /// The order's place in time among the others.
-    fn place(&self) -> i64 {
-        if self.time == ABSENT { self.named_at } else { self.time }
+    /// Returns the time by which orders are sorted.
+    fn sort_time(&self) -> i64 {
+        if self.time == ABSENT { self.first_mentioned_at } else { self.time }
     }
 
-    /// What was refunded in the order's own currency.
+    /// Returns the sum of refunds in `currency`.
     fn refunded(&self, currency: Currency) -> Amount {
         let refunds = self.refunds.iter().filter(|refund| refund.currency == currency);
         refunds.fold(Amount::default(), |sum, refund| sum.plus(refund.amount))
     }
 
-    /// Whether the order counts.
+    /// Whether the order is valid: completed, not void, with a positive amount that is not fully refunded.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         let is_paid = self
@@ -170,7 +174,7 @@ impl OrderEntry {
         self.time != ABSENT && !self.is_void && is_paid
     }
 
-    /// What the order, if valid, adds to the revenue in `currency`.
+    /// Returns the contribution of a valid order to the revenue in `currency`.
     fn revenue(&self, currency: Currency) -> Amount {
         match &self.amount {
             Some(known) if known.currency == currency => known.amount.minus(self.refunded(currency)),
@@ -178,7 +182,7 @@ impl OrderEntry {
         }
     }
 
-    fn add_report(&mut self, touchpoint: &Touchpoint<'_>, options: &FactOptions) {
+    fn add_completion(&mut self, touchpoint: &Touchpoint<'_>, options: &FactOptions) {
         let at = touchpoint.occurred_at.as_millis();
         if self.time == ABSENT || at < self.time {
             self.time = at;
@@ -197,9 +201,9 @@ impl OrderEntry {
             return;
         }
         if self.refunds.len() < Self::REFUNDS_MAX {
-            // Sorted, so that the ledger does not depend on the order of arrival.
-            let place = self.refunds.partition_point(|known| known.event < refund.event);
-            self.refunds.insert(place, refund);
+            // Sorted by event, so that the ledger does not depend on the order of arrival.
+            let index = self.refunds.partition_point(|known| known.event < refund.event);
+            self.refunds.insert(index, refund);
         } else if let Some(last) = self.refunds.iter_mut().rfind(|known| known.currency == refund.currency) {
             last.amount = last.amount.plus(refund.amount);
         }
@@ -207,12 +211,12 @@ impl OrderEntry {
 }
 
 impl OrderLedger {
-    /// Folds a touchpoint that may report, cancel or refund an order. Returns whether it named one.
+    /// Applies a touchpoint if it completes, cancels or refunds an order. Returns whether it does.
     pub fn add(
         &mut self,
         touchpoint: &Touchpoint<'_>,
         gaps: &[Duration],
-        followed_groups: usize,
+        follow_up_groups: usize,
         options: &FactOptions,
     ) -> bool {
         let id = match (touchpoint.type_name, touchpoint.order_id) {
@@ -225,14 +229,14 @@ impl OrderLedger {
         let index = self.entries.iter().position(|entry| entry.id == id);
         let mut entry = match index {
             Some(index) => self.entries.remove(index),
-            None => OrderEntry::new(id, at, followed_groups),
+            None => OrderEntry::new(id, at, follow_up_groups),
         };
-        entry.named_at = entry.named_at.min(at);
+        entry.first_mentioned_at = entry.first_mentioned_at.min(at);
         match touchpoint.type_name {
             COMPLETED => {
-                entry.add_report(touchpoint, options);
-                for group in 0..followed_groups {
-                    entry.followed[group] = self.first_followed(group, entry.time, entry.followed[group]);
+                entry.add_completion(touchpoint, options);
+                for group in 0..follow_up_groups {
+                    entry.follow_ups[group] = self.first_follow_up(group, entry.time, entry.follow_ups[group]);
                 }
             }
             CANCELLED => entry.is_void = true,
@@ -245,43 +249,44 @@ impl OrderLedger {
                 }),
             },
         }
-        let place = self.entries.partition_point(|other| (other.place(), other.id) < (entry.place(), entry.id));
-        self.entries.insert(place, entry);
+        let index = self.entries.partition_point(|other| (other.sort_time(), other.id) < (entry.sort_time(), entry.id));
+        self.entries.insert(index, entry);
         while self.entries.len() > options.orders_kept_max {
             let oldest = self.entries.remove(0);
             self.fold(&oldest, gaps, options.currency);
         }
-        self.read(gaps, followed_groups, options.currency);
+        self.derive_aggregates(gaps, follow_up_groups, options.currency);
         true
     }
 
-    /// Notes a touchpoint of the followed group `group`. Returns whether a reading changed.
-    pub fn follow(&mut self, group: usize, at: i64) -> bool {
+    /// Applies a touchpoint of the follow-up group `group`. Returns whether an aggregate changed.
+    pub fn add_follow_up(&mut self, group: usize, at: i64) -> bool {
         if self.recent.len() <= group {
             self.recent.resize(group + 1, RecentTimes::default());
         }
         if !self.recent[group].contains(at) {
-            self.recent[group].insert(at, RecentTimes::FOLLOWED_MAX);
+            self.recent[group].insert(at, RecentTimes::FOLLOW_UPS_MAX);
         }
         for entry in self.entries.iter_mut().filter(|entry| entry.time != ABSENT) {
-            lower(&mut entry.followed[group], entry.time, at);
+            lower(&mut entry.follow_ups[group], entry.time, at);
         }
-        if let Some(followed) = self.folded.followed.get_mut(group) {
-            lower(followed, self.folded.last, at);
+        if let Some(follow_ups) = self.folded.follow_ups.get_mut(group) {
+            lower(follow_ups, self.folded.last, at);
         }
-        let last = self.readings.last;
-        self.readings.first_since_last.get_mut(group).is_some_and(|first| last != ABSENT && lower(first, last, at))
+        let last = self.aggregates.last;
+        self.aggregates.first_since_last.get_mut(group).is_some_and(|first| last != ABSENT && lower(first, last, at))
     }
 
-    /// The earliest known touchpoint of `group` at or after `start`; `known` is one of them, if set.
-    fn first_followed(&self, group: usize, start: i64, known: i64) -> i64 {
-        let of_entries = self.entries.iter().map(|entry| entry.followed[group]);
-        let of_folded = self.folded.followed.get(group).copied();
+    /// Returns the time of the earliest known touchpoint of `group` at or after `start`, or `known` if that is earlier.
+    fn first_follow_up(&self, group: usize, start: i64, known: i64) -> i64 {
+        let of_entries = self.entries.iter().map(|entry| entry.follow_ups[group]);
+        let of_folded = self.folded.follow_ups.get(group).copied();
         let recent = self.recent.get(group).and_then(|times| times.first_from(start));
         let candidates = of_entries.chain(of_folded).chain(recent).chain([known]);
         candidates.filter(|&time| time != ABSENT && time >= start).min().unwrap_or(ABSENT)
     }
 
+    /// Adds the oldest order to the aggregates of folded orders, if it is valid.
     fn fold(&mut self, oldest: &OrderEntry, gaps: &[Duration], currency: Currency) {
         if !oldest.is_valid() {
             return;
@@ -290,59 +295,60 @@ impl OrderLedger {
         folded.count += 1;
         folded.revenue = folded.revenue.plus(oldest.revenue(currency));
         folded.first = if folded.first == ABSENT { oldest.time } else { folded.first.min(oldest.time) };
-        // An order that comes after later ones were folded counts, but can no longer be put between them.
+        // An order that is older than the latest folded one is counted, but no longer changes the streaks.
         if oldest.time >= folded.last {
-            folded.chains.resize(gaps.len(), (0, ABSENT));
-            for (chain, gap) in folded.chains.iter_mut().zip(gaps) {
-                let goes_on = chain.0 > 0 && oldest.time.saturating_sub(folded.last) < gap.as_millis();
-                *chain = if goes_on { (chain.0 + 1, chain.1) } else { (1, oldest.time) };
+            folded.streaks.resize(gaps.len(), (0, ABSENT));
+            for (streak, gap) in folded.streaks.iter_mut().zip(gaps) {
+                let continues = streak.0 > 0 && oldest.time.saturating_sub(folded.last) < gap.as_millis();
+                *streak = if continues { (streak.0 + 1, streak.1) } else { (1, oldest.time) };
             }
             folded.last = oldest.time;
-            folded.followed.clone_from(&oldest.followed);
+            folded.follow_ups.clone_from(&oldest.follow_ups);
         }
     }
 
-    /// Derives the readings. Linear in the orders kept.
-    pub fn read(&mut self, gaps: &[Duration], followed_groups: usize, currency: Currency) {
+    /// Recomputes the aggregates, in time linear in the number of orders kept.
+    pub fn derive_aggregates(&mut self, gaps: &[Duration], follow_up_groups: usize, currency: Currency) {
         let folded = &self.folded;
-        let mut readings = std::mem::take(&mut self.readings);
-        (readings.count, readings.revenue) = (folded.count, folded.revenue);
-        (readings.first, readings.last) = (folded.first, folded.last);
-        readings.streaks.clear();
-        readings.streaks.extend((0..gaps.len()).map(|gap| folded.chains.get(gap).copied().unwrap_or((0, ABSENT))));
-        readings.first_since_last.clear();
-        let followed = |group| folded.followed.get(group).copied().unwrap_or(ABSENT);
-        readings.first_since_last.extend((0..followed_groups).map(followed));
+        let mut aggregates = std::mem::take(&mut self.aggregates);
+        (aggregates.count, aggregates.revenue) = (folded.count, folded.revenue);
+        (aggregates.first, aggregates.last) = (folded.first, folded.last);
+        aggregates.streaks.clear();
+        aggregates.streaks.extend((0..gaps.len()).map(|gap| folded.streaks.get(gap).copied().unwrap_or((0, ABSENT))));
+        aggregates.first_since_last.clear();
+        let follow_ups = |group| folded.follow_ups.get(group).copied().unwrap_or(ABSENT);
+        aggregates.first_since_last.extend((0..follow_up_groups).map(follow_ups));
         for order in self.entries.iter().filter(|entry| entry.is_valid()) {
-            for (streak, gap) in readings.streaks.iter_mut().zip(gaps) {
-                let goes_on = streak.0 > 0 && order.time.saturating_sub(readings.last) < gap.as_millis();
-                *streak = if goes_on { (streak.0 + 1, streak.1) } else { (1, order.time) };
+            for (streak, gap) in aggregates.streaks.iter_mut().zip(gaps) {
+                let continues = streak.0 > 0 && order.time.saturating_sub(aggregates.last) < gap.as_millis();
+                *streak = if continues { (streak.0 + 1, streak.1) } else { (1, order.time) };
             }
-            readings.count += 1;
-            readings.revenue = readings.revenue.plus(order.revenue(currency));
-            readings.first = if readings.first == ABSENT { order.time } else { readings.first.min(order.time) };
-            // An order earlier than folded ones must not pull the last one back.
-            if order.time >= readings.last {
-                readings.last = order.time;
-                readings.first_since_last.clone_from(&order.followed);
+            aggregates.count += 1;
+            aggregates.revenue = aggregates.revenue.plus(order.revenue(currency));
+            aggregates.first = if aggregates.first == ABSENT { order.time } else { aggregates.first.min(order.time) };
+            // An order that is older than folded ones must not move the latest time back.
+            if order.time >= aggregates.last {
+                aggregates.last = order.time;
+                aggregates.first_since_last.clone_from(&order.follow_ups);
             }
         }
-        self.readings = readings;
+        self.aggregates = aggregates;
     }
 
-    /// Forgets everything, and keeps the memory for another customer.
+    /// Removes everything, and keeps the allocations for another customer.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.folded = FoldedOrders::default();
         self.recent.iter_mut().for_each(RecentTimes::clear);
-        let readings = &mut self.readings;
-        (readings.count, readings.revenue, readings.first, readings.last) = (0, Amount::default(), ABSENT, ABSENT);
-        readings.streaks.clear();
-        readings.first_since_last.clear();
+        let aggregates = &mut self.aggregates;
+        (aggregates.count, aggregates.revenue, aggregates.first, aggregates.last) =
+            (0, Amount::default(), ABSENT, ABSENT);
+        aggregates.streaks.clear();
+        aggregates.first_since_last.clear();
     }
 }
 
-/// Lowers `first`, the earliest time at or after `start`, to `at` where that is earlier. Returns whether it changed.
+/// Lowers `first`, the earliest time at or after `start`, to `at` if that is earlier. Returns whether it changed.
 fn lower(first: &mut i64, start: i64, at: i64) -> bool {
     let is_earlier = at >= start && (*first == ABSENT || at < *first);
     if is_earlier {

@@ -1,36 +1,38 @@
-//! One draft becomes a model: its stages and their places, what is published beside them, and its hash.
+//! Builds a model from its draft: the stages and their positions in the journey, the naming rules, signals, milestones
+//! and counters, and the hash.
 
 use std::fmt::Write as _;
 
-use super::facts::spell;
-use super::moves::RESERVED;
+use super::facts::constant_text;
+use super::moves::RESERVED_STAGE_NAMES;
 use super::scope::ModelScope;
 use crate::lifecycle::condition::{Condition, Constant, covers};
 use crate::lifecycle::id::StableId;
-use crate::lifecycle::model::{Counter, Milestone, Model, MoveRule, Place, Signal, Stage};
-use crate::lifecycle::model_draft::{About, NamedExpression, Word};
+use crate::lifecycle::model::{Counter, JourneyPosition, Milestone, Model, MoveRule, Signal, Stage};
+use crate::lifecycle::model_draft::{About, NamedExpression, SpannedString};
 use crate::lifecycle::problem::Problem;
 use crate::lifecycle::value::Type;
 
-/// How many stages, signals and milestones a model may have, each.
+/// Maximum number of stages, of signals and of milestones in a model.
 const STAGES_MAX: usize = 64;
-/// How many counters a model may have.
+/// Maximum number of counters in a model.
 const COUNTERS_MAX: usize = 16;
-/// How many parameters a model may have.
+/// Maximum number of parameters in a model.
 const PARAMETERS_MAX: usize = 128;
-/// How many named facts, and how many named conditions, a model may have.
+/// Maximum number of named facts and of named conditions in a model.
 const NAMED_MAX: usize = 512;
 
 impl ModelScope<'_> {
-    /// The model, complete only when nothing wrong was noted.
+    /// Builds the model. It is complete only if no error was reported.
     pub(super) fn build(&mut self) -> Model {
         self.check_names();
         let draft = self.draft;
         let stages = self.stages();
         let names: Vec<&str> = draft.stages.iter().map(|stage| stage.name.value.as_str()).collect();
         let moves = self.moves(&names);
-        let signals = self.published(&draft.signals, "signal", |name, id, when| Signal { name, id, when });
-        let milestones = self.published(&draft.milestones, "milestone", |name, id, when| Milestone { name, id, when });
+        let signals = self.published_conditions(&draft.signals, "signal", |name, id, when| Signal { name, id, when });
+        let milestones =
+            self.published_conditions(&draft.milestones, "milestone", |name, id, when| Milestone { name, id, when });
         let counters = self.counters();
         let mut model = Model {
             name: draft.name.value.as_str().into(),
@@ -45,7 +47,7 @@ impl ModelScope<'_> {
             milestones,
             counters,
         };
-        self.check_unread();
+        self.check_unused();
         model.parameters = self.parameter_values();
         model.hash = StableId::of(&self.definition(&model));
         model
@@ -87,8 +89,8 @@ impl ModelScope<'_> {
             );
         }
         if draft.journey.is_empty() && !draft.stages.is_empty() {
-            let message = format!("model `{}` has stages and no `journey`", draft.name.value);
-            let help = "write `journey: [first_stage, second_stage]` in the order in which customers pass them; stages left out lie outside";
+            let message = format!("model `{}` has stages but no `journey`", draft.name.value);
+            let help = "write `journey: [first_stage, second_stage]` in the order in which customers pass them; stages that are not listed are outside the journey";
             problems.push(Problem::error("missing-key", file, draft.name.span.clone(), message).help(help));
         }
         for stage in &draft.journey {
@@ -111,43 +113,45 @@ impl ModelScope<'_> {
         for stage in draft.stages.iter().take(STAGES_MAX) {
             let name = stage.name.value.as_str();
             self.problems.check_published(draft.file, &stage.name, "a stage");
-            if RESERVED.contains(&name) {
+            if RESERVED_STAGE_NAMES.contains(&name) {
                 let message = format!("`{name}` cannot be the name of a stage");
                 self.problems.push(
                     Problem::error("bad-name", draft.file, stage.name.span.clone(), message)
-                        .help("transitions mean something else by it"),
+                        .help("the word has a special meaning in transitions"),
                 );
             }
             let Some(when) = stage.when.as_ref().and_then(|when| self.expression(when, Some(Type::Bool))) else {
                 continue;
             };
             self.check_reachable(&stages, &stage.name, &when);
-            let place = draft.journey.iter().position(|place| place.value == name);
+            let position = draft.journey.iter().position(|entry| entry.value == name);
             stages.push(Stage {
                 name: name.into(),
                 id: self.id("stage", name),
                 titles: titles(&stage.about),
                 description: stage.about.description.as_str().into(),
                 when,
-                place: place.and_then(|place| u8::try_from(place).ok()).map_or(Place::Outside, Place::Journey),
+                journey_position: position
+                    .and_then(|position| u8::try_from(position).ok())
+                    .map_or(JourneyPosition::Outside, JourneyPosition::At),
             });
         }
         stages
     }
 
-    fn check_reachable(&mut self, above: &[Stage], name: &Word, when: &Condition) {
+    fn check_reachable(&mut self, above: &[Stage], name: &SpannedString, when: &Condition) {
         let unreachable =
             |message: String| Problem::error("unreachable-stage", self.draft.file, name.span.clone(), message);
         let problem = if when.program.constant() == Some(Constant::Bool(false)) {
             unreachable(format!("no customer can be in stage `{}`: its condition never holds", name.value))
         } else if let Some(above) = above.iter().find(|above| covers(&above.when.program, &when.program)) {
             let problem = unreachable(format!(
-                "no customer can be in stage `{}`: `{}` above it always holds as well",
+                "no customer can be in stage `{}`: whenever it holds, `{}` above it holds too",
                 name.value, above.name
             ));
             problem.help(format!(
-                "the stage is the first from the top that holds: move `{}` above `{}`, or narrow that one",
-                name.value, above.name
+                "a customer is in the first stage from the top that holds: move `{}` above `{}`, or narrow `{}`",
+                name.value, above.name, above.name
             ))
         } else {
             return;
@@ -155,7 +159,7 @@ impl ModelScope<'_> {
         self.problems.push(problem);
     }
 
-    fn published<T>(
+    fn published_conditions<T>(
         &mut self,
         drafts: &[NamedExpression],
         kind: &str,
@@ -187,19 +191,20 @@ impl ModelScope<'_> {
 
     fn parameter_values(&mut self) -> Vec<(Box<str>, Box<str>)> {
         let draft = self.draft;
-        let value = |scope: &mut Self, index| scope.parameter(index).map(|value| spell(&value)).unwrap_or_default();
+        let value =
+            |scope: &mut Self, index| scope.parameter(index).map(|value| constant_text(&value)).unwrap_or_default();
         (0..)
             .zip(&draft.parameters)
             .map(|(index, named)| (named.name.value.as_str().into(), value(self, index).into()))
             .collect()
     }
 
-    /// The same for as long as the model and the thing keep their names.
+    /// Returns an id that is stable while the names of the model and of the element stay the same.
     fn id(&self, kind: &str, name: &str) -> StableId {
         StableId::of(&format!("{kind} {}/{name}", self.draft.name.value))
     }
 
-    /// Everything that decides what the model publishes, as text: two models with one definition publish the same.
+    /// Returns everything that determines what the model publishes, as text for the hash. The format must not change.
     fn definition(&self, model: &Model) -> String {
         let draft = self.draft;
         let mut text = format!("model {} {}\n", model.name, model.version);
@@ -208,23 +213,23 @@ impl ModelScope<'_> {
         }
         for (what, list) in [("fact", &draft.facts), ("condition", &draft.conditions)] {
             for named in list {
-                let _ = writeln!(text, "{what} {} {}", named.name.value, folded(&named.expression.text));
+                let _ = writeln!(text, "{what} {} {}", named.name.value, collapse_whitespace(&named.expression.text));
             }
         }
         let mut line = |what: &str, name: &str, condition: &Condition, rest: &str| {
-            let _ = write!(text, "{what} {name} {rest} when {}", folded(&condition.text));
-            for reading in &condition.program.readings {
-                let fact = &self.shared.layout.definitions[usize::from(reading.slot.0)];
-                let _ = write!(text, " {}={:016x}", reading.name, fact.id.0);
+            let _ = write!(text, "{what} {name} {rest} when {}", collapse_whitespace(&condition.text));
+            for reference in &condition.program.references {
+                let fact = &self.shared.layout.definitions[usize::from(reference.slot.0)];
+                let _ = write!(text, " {}={:016x}", reference.name, fact.id.0);
             }
             text.push('\n');
         };
         for stage in &model.stages {
-            let place = match stage.place {
-                Place::Journey(place) => place.to_string(),
-                Place::Outside => "outside".to_owned(),
+            let position = match stage.journey_position {
+                JourneyPosition::At(position) => position.to_string(),
+                JourneyPosition::Outside => "outside".to_owned(),
             };
-            line("stage", &stage.name, &stage.when, &place);
+            line("stage", &stage.name, &stage.when, &position);
         }
         for signal in &model.signals {
             line("signal", &signal.name, &signal.when, "");
@@ -237,7 +242,7 @@ impl ModelScope<'_> {
         }
         for (rule, draft) in model.moves.iter().zip(&draft.transitions) {
             let rest = self.move_definition(rule);
-            let when = draft.when.as_ref().map(|when| folded(&when.text)).unwrap_or_default();
+            let when = draft.when.as_ref().map(|when| collapse_whitespace(&when.text)).unwrap_or_default();
             let _ = writeln!(text, "move {} {rest} when {when}", rule.name);
         }
         text
@@ -261,6 +266,6 @@ fn titles(about: &About) -> Vec<(Box<str>, Box<str>)> {
     about.titles.iter().map(|(language, title)| (language.value.as_str().into(), title.value.as_str().into())).collect()
 }
 
-fn folded(text: &str) -> String {
+fn collapse_whitespace(text: &str) -> String {
     text.split_whitespace().collect::<Vec<&str>>().join(" ")
 }

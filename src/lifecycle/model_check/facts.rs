@@ -1,30 +1,33 @@
-//! The fact constructors: what `count(...)`, `last(...)` or `orders.streak(...)` make, and what identifies it.
+//! Resolves the fact constructors (`count(...)`, `last(...)`, `orders.streak(...)`) to slots of the fact layout.
+//!
+//! A fact is identified by its canonical text, so that models share facts and edits keep them. The canonical text must
+//! not change between releases.
 
 use std::ops::Range;
 
-use super::scope::{Found, ModelScope};
-use crate::lifecycle::condition::{Argument, Constant, ExpressionProblem, Named, codes};
-use crate::lifecycle::fact::{FactKind, OrdersReading};
+use super::scope::{Checked, ModelScope};
+use crate::lifecycle::condition::{Argument, Binding, Constant, ExpressionProblem, codes};
+use crate::lifecycle::fact::{FactKind, OrderFact};
 use crate::lifecycle::id::{GroupIndex, PropertyIndex, StableId};
 use crate::lifecycle::model_draft::ModelDraft;
 use crate::lifecycle::problem::closest;
 use crate::lifecycle::time::Duration;
 use crate::lifecycle::value::{Slot, Type};
 
-/// A fact that an expression reads.
-pub(super) struct Made {
+/// A fact that an expression reads, with its slot.
+pub(super) struct FactSlot {
     pub(super) slot: Slot,
     pub(super) value_type: Type,
     name: Box<str>,
 }
 
-impl Made {
-    pub(super) fn named(self) -> Named {
-        Named::Slot { slot: self.slot, value_type: self.value_type, name: self.name }
+impl FactSlot {
+    pub(super) fn binding(self) -> Binding {
+        Binding::Slot { slot: self.slot, value_type: self.value_type, name: self.name }
     }
 }
 
-/// The constructors, with the arguments that they take.
+/// The constructors, each with an example call.
 const CONSTRUCTORS: [(&str, &str); 6] = [
     ("count", "count(group)"),
     ("count_within", "count_within(group, days(30))"),
@@ -33,8 +36,8 @@ const CONSTRUCTORS: [(&str, &str); 6] = [
     ("latest", "latest(group, \"property\")"),
     ("sum", "sum(group, \"property\")"),
 ];
-/// The readings of the ledger, with the arguments that they take.
-const READINGS: [(&str, &str); 7] = [
+/// The fields of the order ledger, each with an example.
+const LEDGER_FIELDS: [(&str, &str); 7] = [
     ("count", "count"),
     ("first", "first"),
     ("last", "last"),
@@ -44,27 +47,28 @@ const READINGS: [(&str, &str); 7] = [
     ("first_since_last", "first_since_last(group)"),
 ];
 
-/// What the constructors and the readings of the model's ledger are called.
+/// Returns the names of the constructors and of the fields of the model's ledger, for suggestions.
 pub(super) fn suggestions(draft: &ModelDraft) -> impl Iterator<Item = String> {
     let is_ledger = |text: &str| text.split_whitespace().collect::<String>() == "orders()";
     let ledgers = draft.facts.iter().filter(move |fact| is_ledger(&fact.expression.text));
-    let readings = ledgers.flat_map(|ledger| READINGS.iter().map(|(name, _)| format!("{}.{name}", ledger.name.value)));
-    CONSTRUCTORS.iter().map(|(name, _)| (*name).to_owned()).chain(readings)
+    let field_names =
+        ledgers.flat_map(|ledger| LEDGER_FIELDS.iter().map(|(name, _)| format!("{}.{name}", ledger.name.value)));
+    CONSTRUCTORS.iter().map(|(name, _)| (*name).to_owned()).chain(field_names)
 }
 
 impl ModelScope<'_> {
-    /// The fact that the call makes; `None` when it makes none.
-    pub(super) fn make_fact(
+    /// Resolves a call to a fact; `None` if the function is not a constructor.
+    pub(super) fn fact_call(
         &mut self,
         function: &str,
         arguments: &[Argument<'_>],
         span: Range<usize>,
-    ) -> Option<Found<Made>> {
-        if let Some((ledger, reading)) = function.split_once('.') {
+    ) -> Option<Checked<FactSlot>> {
+        if let Some((ledger, field)) = function.split_once('.') {
             if !self.is_ledger(ledger) {
                 return None;
             }
-            return Some(self.reading_call(ledger, reading, arguments, span));
+            return Some(self.ledger_call(ledger, field, arguments, span));
         }
         if function == "orders" {
             let problem = ExpressionProblem::new("ledger-value", span, "the order ledger has no value of its own");
@@ -80,9 +84,9 @@ impl ModelScope<'_> {
         usage: &str,
         arguments: &[Argument<'_>],
         span: Range<usize>,
-    ) -> Found<Made> {
-        let wanted = if matches!(function, "count" | "first" | "last") { 1 } else { 2 };
-        expect_arguments(arguments, wanted, usage, &span)?;
+    ) -> Checked<FactSlot> {
+        let expected = if matches!(function, "count" | "first" | "last") { 1 } else { 2 };
+        expect_arguments(arguments, expected, usage, &span)?;
         let group = self.group_argument(arguments[0], usage)?;
         let name = self.shared.name(group).to_owned();
         let of = self.shared.canonical(group).to_owned();
@@ -91,13 +95,13 @@ impl ModelScope<'_> {
             "first" => (FactKind::First(group), Type::Timestamp, format!("first({name})"), format!("first {of}")),
             "last" => (FactKind::Last(group), Type::Timestamp, format!("last({name})"), format!("last {of}")),
             "count_within" => {
-                let length = self.length(arguments[1])?;
-                let text = format!("count_within({name}, {})", spell_length(length));
+                let duration = self.duration_argument(arguments[1])?;
+                let text = format!("count_within({name}, {})", duration_text(duration));
                 (
-                    FactKind::CountWithin(group, length),
+                    FactKind::CountWithin(group, duration),
                     Type::Int,
                     text,
-                    format!("count_within {}ms {of}", length.as_millis()),
+                    format!("count_within {}ms {of}", duration.as_millis()),
                 )
             }
             _ => {
@@ -111,68 +115,68 @@ impl ModelScope<'_> {
                     (FactKind::Sum(group, property), Type::Double, text, canonical)
                 } else {
                     let message =
-                        format!("property `{property_name}` is a {} and cannot be added up", value_type.name());
+                        format!("property `{property_name}` has type {} and cannot be summed", value_type.name());
                     return Err(vec![ExpressionProblem::new(codes::TYPE_MISMATCH, arguments[1].span(), message)]);
                 }
             }
         };
-        self.slot(kind, value_type, &text, &canonical, span)
+        self.fact_slot(kind, value_type, &text, &canonical, span)
     }
 
-    /// The reading of the ledger that `path` names; `None` when it names none.
-    pub(super) fn ledger_reading(&mut self, path: &str, span: Range<usize>) -> Option<Found<Made>> {
-        let (ledger, reading) = path.split_once('.')?;
+    /// Resolves a path such as `orders.count`; `None` if it does not start with the name of a ledger.
+    pub(super) fn ledger_field(&mut self, path: &str, span: Range<usize>) -> Option<Checked<FactSlot>> {
+        let (ledger, field) = path.split_once('.')?;
         if !self.is_ledger(ledger) {
             return None;
         }
-        let (kind, value_type) = match reading {
-            "count" => (OrdersReading::Count, Type::Int),
-            "first" => (OrdersReading::First, Type::Timestamp),
-            "last" => (OrdersReading::Last, Type::Timestamp),
-            "revenue" => (OrdersReading::Revenue, Type::Double),
+        let (kind, value_type) = match field {
+            "count" => (OrderFact::Count, Type::Int),
+            "first" => (OrderFact::First, Type::Timestamp),
+            "last" => (OrderFact::Last, Type::Timestamp),
+            "revenue" => (OrderFact::Revenue, Type::Double),
             _ => {
-                let usage = READINGS.iter().find(|(name, _)| *name == reading).map(|(_, usage)| *usage);
-                let problem = unknown_reading(ledger, reading, &span);
+                let usage = LEDGER_FIELDS.iter().find(|(name, _)| *name == field).map(|(_, usage)| *usage);
+                let problem = unknown_field(ledger, field, &span);
                 return Some(Err(vec![match usage {
                     Some(usage) => problem.help(format!("write `{ledger}.{usage}`")),
                     None => problem,
                 }]));
             }
         };
-        let text = format!("orders.{reading}");
-        Some(self.slot(FactKind::Orders(kind), value_type, &text, &text, span))
+        let text = format!("orders.{field}");
+        Some(self.fact_slot(FactKind::Orders(kind), value_type, &text, &text, span))
     }
 
-    fn reading_call(
+    fn ledger_call(
         &mut self,
         ledger: &str,
-        reading: &str,
+        field: &str,
         arguments: &[Argument<'_>],
         span: Range<usize>,
-    ) -> Found<Made> {
+    ) -> Checked<FactSlot> {
         let usage = format!(
             "{ledger}.{}",
-            READINGS.iter().find(|(name, _)| *name == reading).map_or("count", |(_, usage)| usage)
+            LEDGER_FIELDS.iter().find(|(name, _)| *name == field).map_or("count", |(_, usage)| usage)
         );
-        match reading {
+        match field {
             "streak" | "streak_start" => {
                 expect_arguments(arguments, 1, &usage, &span)?;
-                let gap = self.length(arguments[0])?;
-                let (kind, value_type) = match reading {
-                    "streak" => (OrdersReading::Streak(gap), Type::Int),
-                    _ => (OrdersReading::StreakStart(gap), Type::Timestamp),
+                let gap = self.duration_argument(arguments[0])?;
+                let (kind, value_type) = match field {
+                    "streak" => (OrderFact::Streak(gap), Type::Int),
+                    _ => (OrderFact::StreakStart(gap), Type::Timestamp),
                 };
-                let text = format!("orders.{reading}({})", spell_length(gap));
-                let canonical = format!("orders.{reading} {}ms", gap.as_millis());
-                self.slot(FactKind::Orders(kind), value_type, &text, &canonical, span)
+                let text = format!("orders.{field}({})", duration_text(gap));
+                let canonical = format!("orders.{field} {}ms", gap.as_millis());
+                self.fact_slot(FactKind::Orders(kind), value_type, &text, &canonical, span)
             }
             "first_since_last" => {
                 expect_arguments(arguments, 1, &usage, &span)?;
                 let group = self.group_argument(arguments[0], &usage)?;
                 let text = format!("orders.first_since_last({})", self.shared.name(group));
                 let canonical = format!("orders.first_since_last {}", self.shared.canonical(group));
-                self.slot(
-                    FactKind::Orders(OrdersReading::FirstSinceLast(group)),
+                self.fact_slot(
+                    FactKind::Orders(OrderFact::FirstSinceLast(group)),
                     Type::Timestamp,
                     &text,
                     &canonical,
@@ -183,35 +187,32 @@ impl ModelScope<'_> {
                 let problem = ExpressionProblem::new(
                     codes::BAD_ARGUMENTS,
                     span,
-                    format!("`{ledger}.{reading}` takes no arguments"),
+                    format!("`{ledger}.{field}` takes no arguments"),
                 );
                 Err(vec![problem.help(format!("write `{usage}`"))])
             }
-            _ => Err(vec![unknown_reading(ledger, reading, &span)]),
+            _ => Err(vec![unknown_field(ledger, field, &span)]),
         }
     }
 
-    fn slot(
+    fn fact_slot(
         &mut self,
         kind: FactKind,
         value_type: Type,
         text: &str,
         canonical: &str,
         span: Range<usize>,
-    ) -> Found<Made> {
-        match self.shared.layout.slot(kind, text, value_type, StableId::of(canonical)) {
-            Some(slot) => Ok(Made { slot, value_type, name: text.into() }),
+    ) -> Checked<FactSlot> {
+        match self.shared.layout.intern(kind, text, value_type, StableId::of(canonical)) {
+            Some(slot) => Ok(FactSlot { slot, value_type, name: text.into() }),
             None => Err(vec![ExpressionProblem::new(codes::TOO_LARGE, span, "the models read more than 512 facts")]),
         }
     }
 
-    fn group_argument(&mut self, argument: Argument<'_>, usage: &str) -> Found<GroupIndex> {
+    fn group_argument(&mut self, argument: Argument<'_>, usage: &str) -> Checked<GroupIndex> {
         let Some(name) = argument.name() else {
-            let problem = ExpressionProblem::new(
-                codes::BAD_ARGUMENTS,
-                argument.span(),
-                "a touchpoint type or group belongs here",
-            );
+            let problem =
+                ExpressionProblem::new(codes::BAD_ARGUMENTS, argument.span(), "expected a touchpoint type or group");
             return Err(vec![problem.help(format!("write `{usage}`"))]);
         };
         self.group(&name, &argument.span())
@@ -222,20 +223,18 @@ impl ModelScope<'_> {
         group: Argument<'_>,
         argument: Argument<'_>,
         usage: &str,
-    ) -> Found<(PropertyIndex, Type, String)> {
+    ) -> Checked<(PropertyIndex, Type, String)> {
         let Some(name) = argument.text() else {
-            let problem = ExpressionProblem::new(
-                codes::BAD_ARGUMENTS,
-                argument.span(),
-                "the name of a property belongs here, in quotes",
-            );
+            let problem =
+                ExpressionProblem::new(codes::BAD_ARGUMENTS, argument.span(), "expected a property name in quotes");
             return Err(vec![problem.help(format!("write `{usage}`"))]);
         };
         let group = group.name().unwrap_or_default();
-        let declared = self.shared.words.group(self.model, &group).map(|word| word.properties).unwrap_or_default();
+        let declared =
+            self.shared.declarations.group(self.model, &group).map(|group| group.properties).unwrap_or_default();
         let known = if declared.contains(name) { self.shared.property(name) } else { None };
         known.map(|(index, value_type)| (index, value_type, name.to_owned())).ok_or_else(|| {
-            let message = format!("no touchpoint of `{group}` declares a property `{name}`");
+            let message = format!("no touchpoint type of `{group}` declares the property `{name}`");
             let problem = ExpressionProblem::new(codes::UNKNOWN_NAME, argument.span(), message);
             let help = closest(name, declared.iter().map(AsRef::as_ref)).map_or_else(
                 || "declare it under `properties` of the group or type".to_owned(),
@@ -245,14 +244,14 @@ impl ModelScope<'_> {
         })
     }
 
-    fn length(&mut self, argument: Argument<'_>) -> Found<Duration> {
+    fn duration_argument(&mut self, argument: Argument<'_>) -> Checked<Duration> {
         match argument.constant(Type::Duration, self)? {
-            Constant::Duration(length) if length > Duration::ZERO => Ok(length),
+            Constant::Duration(duration) if duration > Duration::ZERO => Ok(duration),
             _ => {
                 let problem = ExpressionProblem::new(
                     codes::BAD_ARGUMENTS,
                     argument.span(),
-                    "a length of time above zero belongs here",
+                    "expected a duration greater than zero",
                 );
                 Err(vec![problem.help("write `days(30)`")])
             }
@@ -260,30 +259,28 @@ impl ModelScope<'_> {
     }
 }
 
-fn expect_arguments(arguments: &[Argument<'_>], wanted: usize, usage: &str, span: &Range<usize>) -> Found<()> {
-    if arguments.len() == wanted {
+fn expect_arguments(arguments: &[Argument<'_>], expected: usize, usage: &str, span: &Range<usize>) -> Checked<()> {
+    if arguments.len() == expected {
         return Ok(());
     }
-    let message = format!("{wanted} argument{} wanted, {} given", if wanted == 1 { "" } else { "s" }, arguments.len());
+    let message =
+        format!("expected {expected} argument{}, found {}", if expected == 1 { "" } else { "s" }, arguments.len());
     Err(vec![ExpressionProblem::new(codes::BAD_ARGUMENTS, span.clone(), message).help(format!("write `{usage}`"))])
 }
 
-fn unknown_reading(ledger: &str, reading: &str, span: &Range<usize>) -> ExpressionProblem {
-    let problem = ExpressionProblem::new(
-        codes::UNKNOWN_NAME,
-        span.clone(),
-        format!("the order ledger has no reading `{reading}`"),
-    );
-    let names = READINGS.map(|(name, _)| name);
-    problem.help(closest(reading, names).map_or_else(
-        || format!("its readings are {}", names.join(", ")),
+fn unknown_field(ledger: &str, field: &str, span: &Range<usize>) -> ExpressionProblem {
+    let problem =
+        ExpressionProblem::new(codes::UNKNOWN_NAME, span.clone(), format!("the order ledger has no field `{field}`"));
+    let names = LEDGER_FIELDS.map(|(name, _)| name);
+    problem.help(closest(field, names).map_or_else(
+        || format!("its fields are {}", names.join(", ")),
         |meant| format!("did you mean `{ledger}.{meant}`?"),
     ))
 }
 
-/// `days(180)`, `hours(36)`: the largest unit that divides it.
-pub(super) fn spell_length(length: Duration) -> String {
-    let millis = length.as_millis();
+/// Formats a duration in the largest unit that divides it: `days(180)`, `hours(36)`.
+pub(super) fn duration_text(duration: Duration) -> String {
+    let millis = duration.as_millis();
     let units = [("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000), ("seconds", 1000)];
     match units.iter().find(|(_, unit)| millis % unit == 0) {
         Some((name, unit)) => format!("{name}({})", millis / unit),
@@ -291,14 +288,14 @@ pub(super) fn spell_length(length: Duration) -> String {
     }
 }
 
-/// A constant as text, the same for the same value.
-pub(super) fn spell(constant: &Constant) -> String {
+/// Formats a constant. Equal values have equal texts, which are part of the model hash.
+pub(super) fn constant_text(constant: &Constant) -> String {
     match constant {
         Constant::Int(number) => number.to_string(),
         Constant::Double(number) => format!("{number:?}"),
         Constant::Bool(truth) => truth.to_string(),
         Constant::String(text) => format!("{text:?}"),
         Constant::Timestamp(instant) => format!("timestamp {}ms", instant.as_millis()),
-        Constant::Duration(length) => spell_length(*length),
+        Constant::Duration(duration) => duration_text(*duration),
     }
 }

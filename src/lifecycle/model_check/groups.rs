@@ -1,50 +1,51 @@
-//! Groups as a model reads them: found by name, their conditions compiled over properties of the touchpoint.
+//! Resolves the groups that a model reads, and compiles their conditions over the properties of a touchpoint.
 
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use super::scope::{Found, ModelScope};
-use super::words::GroupWord;
-use crate::lifecycle::condition::{Argument, Condition, ExpressionProblem, Named, Scope, codes, compile};
+use super::declarations::ResolvedGroup;
+use super::scope::{Checked, ModelScope};
+use crate::lifecycle::condition::{Argument, Binding, Condition, ExpressionProblem, Scope, codes, compile};
 use crate::lifecycle::id::GroupIndex;
 use crate::lifecycle::model_draft::ExpressionDraft;
 use crate::lifecycle::problem::{Problem, closest};
 use crate::lifecycle::value::{Slot, Type};
 
 impl ModelScope<'_> {
-    /// The group called `name`, where `span` names it.
-    pub(super) fn group(&mut self, name: &str, span: &Range<usize>) -> Found<GroupIndex> {
-        let Some(word) = self.shared.words.group(self.model, name) else {
+    /// Returns the index of the group `name`, referenced at `span`.
+    pub(super) fn group(&mut self, name: &str, span: &Range<usize>) -> Checked<GroupIndex> {
+        let Some(group) = self.shared.declarations.group(self.model, name) else {
             let message = format!("unknown touchpoint type or group `{name}`");
             let problem = ExpressionProblem::new(codes::UNKNOWN_NAME, span.clone(), message);
-            let meant = closest(name, self.shared.words.names(self.model));
+            let meant = closest(name, self.shared.declarations.names(self.model));
             let help = meant.map_or_else(
                 || "declare a new type under `types`, a group under `touchpoints`".to_owned(),
                 |meant| format!("did you mean `{meant}`?"),
             );
             return Err(vec![problem.help(help)]);
         };
-        if word.model.is_some() && !self.groups_read.contains(&word.name) {
-            self.groups_read.push(word.name.clone());
+        if group.model.is_some() && !self.referenced_groups.contains(&group.name) {
+            self.referenced_groups.push(group.name.clone());
         }
-        let mut canonical = self.shared.words.spell(&word.members);
-        let condition = match &word.condition {
+        let mut canonical = self.shared.declarations.canonical_members(&group.members);
+        let condition = match &group.condition {
             None => None,
             Some(expression) => {
-                let (condition, constants) = self.group_condition(&word, expression).ok_or_else(Vec::new)?;
-                canonical = format!("{canonical} where {}{constants}", normal(&condition.text));
+                let (condition, constants) = self.group_condition(&group, expression).ok_or_else(Vec::new)?;
+                canonical = format!("{canonical} where {}{constants}", normalize_spaces(&condition.text));
                 Some(condition)
             }
         };
-        self.shared.group(canonical, &word.name, &word.members, condition).ok_or_else(|| {
+        self.shared.group(canonical, &group.name, &group.members, condition).ok_or_else(|| {
             vec![ExpressionProblem::new(codes::TOO_LARGE, span.clone(), "the models read more than 128 groups")]
         })
     }
 
-    /// The condition of a group, and the parameters that it reads with their values. What is wrong is noted.
+    /// Compiles the condition of a group. Returns it with the values of the parameters that it reads, as text. Problems
+    /// are reported.
     pub(super) fn group_condition(
         &mut self,
-        group: &GroupWord,
+        group: &ResolvedGroup,
         expression: &ExpressionDraft,
     ) -> Option<(Condition, String)> {
         let mut scope = PropertyScope { outer: self, group, constants: String::new() };
@@ -52,7 +53,7 @@ impl ModelScope<'_> {
         let constants = scope.constants;
         match compiled {
             Ok(_) if reads_now(&expression.text) => {
-                let message = format!("the condition of group `{}` reads the time", group.name);
+                let message = format!("the condition of group `{}` uses `now`", group.name);
                 let problem = Problem::error("time-in-group", group.file, expression.span.clone(), message);
                 self.problems
                     .push(problem.help("compare `last(...)` of the group with `now` in a condition of the model"));
@@ -67,35 +68,38 @@ impl ModelScope<'_> {
     }
 }
 
-/// What names mean in the condition of a group: properties of the touchpoint, and parameters of the model.
+/// The scope of a group condition: properties of the touchpoint and parameters of the model.
 struct PropertyScope<'s, 'a> {
     outer: &'s mut ModelScope<'a>,
-    group: &'s GroupWord,
-    /// The parameters that were read, with their values.
+    group: &'s ResolvedGroup,
+    /// The parameters read so far with their values, as text.
     constants: String,
 }
 
 impl Scope for PropertyScope<'_, '_> {
-    fn name(&mut self, path: &str, span: Range<usize>) -> Option<Found<Named>> {
+    fn name(&mut self, path: &str, span: Range<usize>) -> Option<Checked<Binding>> {
         if self.group.properties.contains(path) {
             let property = self.outer.shared.property(path);
             let too_many =
                 || vec![ExpressionProblem::new(codes::TOO_LARGE, span, "the models read too many properties")];
-            let named =
-                property.map(|(index, value_type)| Named::Slot { slot: Slot(index.0), value_type, name: path.into() });
+            let named = property.map(|(index, value_type)| Binding::Slot {
+                slot: Slot(index.0),
+                value_type,
+                name: path.into(),
+            });
             return Some(named.ok_or_else(too_many));
         }
-        // A group of the catalogue belongs to no model.
+        // Groups of the catalogue are shared by all models and cannot read the parameters of one.
         self.group.model?;
         let index = ModelScope::find(&self.outer.draft.parameters, path)?;
         let constant = self.outer.parameter(index);
         if let Some(constant) = &constant {
-            let _ = write!(self.constants, " {path}={}", super::facts::spell(constant));
+            let _ = write!(self.constants, " {path}={}", super::facts::constant_text(constant));
         }
-        Some(constant.map(Named::Constant).ok_or_else(Vec::new))
+        Some(constant.map(Binding::Constant).ok_or_else(Vec::new))
     }
 
-    fn call(&mut self, _function: &str, _arguments: &[Argument<'_>], _span: Range<usize>) -> Option<Found<Named>> {
+    fn call(&mut self, _function: &str, _arguments: &[Argument<'_>], _span: Range<usize>) -> Option<Checked<Binding>> {
         None
     }
 
@@ -104,8 +108,8 @@ impl Scope for PropertyScope<'_, '_> {
     }
 }
 
-/// `text` without the spaces that mean nothing, so that the same condition is the same text.
-fn normal(text: &str) -> String {
+/// Removes insignificant spaces, so that the same condition always has the same text.
+fn normalize_spaces(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
     let mut quote = None;
     let is_word = |character: char| character.is_alphanumeric() || character == '_';
@@ -128,7 +132,7 @@ fn normal(text: &str) -> String {
     normal
 }
 
-/// Whether `text` reads the time: the word `now` outside of quotes.
+/// Whether `text` contains the word `now` outside quotes.
 fn reads_now(text: &str) -> bool {
     let mut quote = None;
     let outside: String = text
@@ -148,17 +152,17 @@ fn reads_now(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{normal, reads_now};
+    use super::{normalize_spaces, reads_now};
 
     #[test]
-    fn spaces_do_not_make_another_condition() {
-        assert_eq!(normal("a  &&   b == \"x  y\""), normal("a&&b==\"x  y\""));
-        assert_ne!(normal("a == \"x y\""), normal("a == \"xy\""));
-        assert_eq!(normal("a  in [b ]"), "a in[b]");
+    fn spaces_do_not_change_the_identity_of_a_condition() {
+        assert_eq!(normalize_spaces("a  &&   b == \"x  y\""), normalize_spaces("a&&b==\"x  y\""));
+        assert_ne!(normalize_spaces("a == \"x y\""), normalize_spaces("a == \"xy\""));
+        assert_eq!(normalize_spaces("a  in [b ]"), "a in[b]");
     }
 
     #[test]
-    fn only_the_word_itself_reads_the_time() {
+    fn only_the_unquoted_word_now_reads_the_time() {
         assert!(reads_now("score > 1 && now < x"));
         assert!(!reads_now("knows == 'now'"));
     }

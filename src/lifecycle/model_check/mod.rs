@@ -1,50 +1,50 @@
-//! Drafts become a checked set of models, or every problem found.
+//! The model check: turns drafts into a checked [`ModelSet`], or returns every problem found.
 //!
-//! All files are looked at to the end, so that one run tells everything. What only an unread name would need is checked
-//! and then forgotten: the set holds the groups, properties and facts that some condition reads, and no others.
+//! A check does not stop at the first problem, so that one run reports all of them. Unused definitions are checked too,
+//! but the model set contains only the groups, properties and facts that some condition reads.
 
 mod build;
+mod declarations;
 mod facts;
 mod groups;
 mod moves;
 mod problems;
 mod scope;
-mod shared;
-mod words;
+mod shared_state;
 
 use std::fmt::Write as _;
 
+use declarations::Declarations;
 pub use problems::NAME_BYTES_MAX;
 use problems::Problems;
 use scope::ModelScope;
-use shared::Shared;
-use words::Words;
+use shared_state::SharedState;
 
 use super::id::StableId;
 use super::model_draft::{CatalogueDraft, ExpressionDraft, ModelDraft};
 use super::model_set::ModelSet;
 use super::problem::Problem;
 
-/// How many models may run side by side.
+/// Maximum number of models in a set.
 const MODELS_MAX: usize = 64;
-/// The types that the order ledger is made of.
+/// The touchpoint types that the order ledger reads.
 const ORDER_TYPES: [&str; 3] = ["order_completed", "order_cancelled", "order_refunded"];
 
-/// A value for a parameter of a model, from outside of its file.
+/// A parameter value from the configuration, which replaces the value in the model file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Override {
     /// The model's name.
     pub model: String,
     /// The parameter's name.
     pub parameter: String,
-    /// The value as it would stand in the file: `days(120)`.
+    /// The value as it would be written in the file: `days(120)`.
     pub value: String,
 }
 
-/// The set that `drafts` describe over `catalogue`, and what their authors should know.
+/// Checks `drafts` against `catalogue` and returns the model set with the warnings.
 ///
 /// # Errors
-/// Every problem found, warnings included.
+/// Returns every problem found, including warnings.
 pub fn check(
     drafts: &[ModelDraft],
     catalogue: &CatalogueDraft,
@@ -62,12 +62,12 @@ pub fn check(
             let message = format!("there is already a model `{}`", draft.name.value);
             problems.push(
                 Problem::error("duplicate-name", draft.file, draft.name.span.clone(), message)
-                    .help("give one of them another name"),
+                    .help("rename one of them"),
             );
         }
     }
-    let values = place_overrides(drafts, overrides, &mut problems);
-    let mut shared = Shared::new(Words::new(drafts, catalogue, &mut problems));
+    let values = resolve_overrides(drafts, overrides, &mut problems);
+    let mut shared = SharedState::new(Declarations::new(drafts, catalogue, &mut problems));
     let mut models = Vec::with_capacity(drafts.len());
     let drafts = &drafts[..drafts.len().min(MODELS_MAX)];
     for (index, (draft, values)) in drafts.iter().zip(&values).enumerate() {
@@ -85,8 +85,8 @@ pub fn check(
     Ok((ModelSet::new(vocabulary, layout, models, StableId::of(&definition)), problems.into_vec()))
 }
 
-/// For each draft, the values for its parameters by index.
-fn place_overrides(
+/// Returns, for each draft, the overrides by parameter index.
+fn resolve_overrides(
     drafts: &[ModelDraft],
     overrides: &[Override],
     problems: &mut Problems,
@@ -98,13 +98,13 @@ fn place_overrides(
                 "unknown-name",
                 usize::MAX,
                 0..0,
-                format!("a value is given for a parameter of the unknown model `{model}`"),
+                format!("unknown model `{model}` in a parameter override"),
             );
             problems.push(problem.did_you_mean(model, drafts.iter().map(|draft| draft.name.value.as_str()), ""));
             continue;
         };
         let known = || drafts[index].parameters.iter().map(|named| named.name.value.as_str());
-        let Some(place) = known().position(|name| name == parameter) else {
+        let Some(parameter_index) = known().position(|name| name == parameter) else {
             let problem = Problem::error(
                 "unknown-name",
                 usize::MAX,
@@ -114,27 +114,34 @@ fn place_overrides(
             problems.push(problem.did_you_mean(parameter, known(), ""));
             continue;
         };
-        values[index].push((place, ExpressionDraft { text: value.clone(), span: 0..0, places: Vec::new() }));
+        values[index]
+            .push((parameter_index, ExpressionDraft { text: value.clone(), span: 0..0, source_offsets: Vec::new() }));
     }
     values
 }
 
-/// Checks what no model has looked at: the conditions of unread groups, and whether the ledger can be kept.
-fn check_catalogue(shared: &mut Shared, problems: &mut Problems, catalogue: &CatalogueDraft, drafts: &[ModelDraft]) {
-    let missing = ORDER_TYPES.iter().find(|name| !shared.words.type_indices.contains_key(**name));
+/// Checks the conditions of catalogue groups, including unused ones, and whether the catalogue has the touchpoint types
+/// that the order ledger reads.
+fn check_catalogue(
+    shared: &mut SharedState,
+    problems: &mut Problems,
+    catalogue: &CatalogueDraft,
+    drafts: &[ModelDraft],
+) {
+    let missing = ORDER_TYPES.iter().find(|name| !shared.declarations.type_indices.contains_key(**name));
     if let (true, Some(name)) = (shared.layout.reads_orders, missing) {
-        let message = format!("the order ledger needs the touchpoint type `{name}`, which the catalogue lacks");
+        let message = format!("the order ledger needs the touchpoint type `{name}`, which is not in the catalogue");
         problems.push(Problem::error("unknown-name", catalogue.file, 0..0, message).help("add it under `types`"));
     }
     let Some(draft) = drafts.first() else { return };
-    let kept = shared.clone();
-    let groups: Vec<_> = shared.words.catalogue_groups().cloned().collect();
+    let snapshot = shared.clone();
+    let groups: Vec<_> = shared.declarations.catalogue_groups().cloned().collect();
     let mut scope = ModelScope::new(shared, problems, 0, draft, &[]);
     for group in groups {
         if let Some(condition) = &group.condition {
-            // What is wrong with it is noted on the way.
+            // `group_condition` reports the problems.
             let _ = scope.group_condition(&group, condition);
         }
     }
-    *shared = kept;
+    *shared = snapshot;
 }

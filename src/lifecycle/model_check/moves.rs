@@ -1,12 +1,12 @@
-//! The names of moves: what each rule fits, and whether any move is left for it.
+//! Checks the rules that name moves: what each rule matches, and whether an earlier rule hides it completely.
 
 use std::collections::BTreeSet;
 
+use super::declarations::TIME;
 use super::scope::ModelScope;
-use super::words::TIME;
 use crate::lifecycle::id::TypeIndex;
 use crate::lifecycle::model::{Causes, MoveRule, StageMatch};
-use crate::lifecycle::model_draft::{TransitionDraft, Word};
+use crate::lifecycle::model_draft::{SpannedString, TransitionDraft};
 use crate::lifecycle::problem::Problem;
 use crate::lifecycle::value::Type;
 use crate::lifecycle::vocabulary::GroupSet;
@@ -15,14 +15,14 @@ use crate::lifecycle::vocabulary::GroupSet;
 const ANY: &str = "any";
 /// No stage.
 const NONE: &str = "none";
-/// How many rules a model may have.
+/// Maximum number of rules in a model.
 const MOVES_MAX: usize = 256;
 
-/// Names that a stage cannot bear, since rules mean something else by them.
-pub(super) const RESERVED: [&str; 2] = [ANY, NONE];
+/// Names that a stage cannot have, because rules give them a special meaning.
+pub(super) const RESERVED_STAGE_NAMES: [&str; 2] = [ANY, NONE];
 
 impl ModelScope<'_> {
-    /// The rules of the model, which has `stages`.
+    /// Builds the rules of the model; `stages` are the names of its stages.
     pub(super) fn moves(&mut self, stages: &[&str]) -> Vec<MoveRule> {
         let draft = self.draft;
         self.problems.check_count(
@@ -34,7 +34,7 @@ impl ModelScope<'_> {
         let rules: Vec<MoveRule> =
             draft.transitions.iter().take(MOVES_MAX).map(|rule| self.rule(rule, stages)).collect();
         if !self.problems.has_errors() {
-            self.warn_of_idle_rules(&rules, stages.len());
+            self.warn_unreachable_rules(&rules, stages.len());
         }
         rules
     }
@@ -49,8 +49,8 @@ impl ModelScope<'_> {
         MoveRule { name: rule.name.value.as_str().into(), from, to, causes, when, direction }
     }
 
-    fn side(&mut self, words: Option<&[Word]>, stages: &[&str]) -> StageMatch {
-        let Some(words) = words else { return StageMatch::ANYTHING };
+    fn side(&mut self, words: Option<&[SpannedString]>, stages: &[&str]) -> StageMatch {
+        let Some(words) = words else { return StageMatch::ANY };
         let mut side = StageMatch { stages: 0, none: false };
         for word in words {
             match word.value.as_str() {
@@ -61,7 +61,7 @@ impl ModelScope<'_> {
                         side.stages |= 1 << (index % 64);
                         continue;
                     }
-                    let known = stages.iter().copied().chain(RESERVED);
+                    let known = stages.iter().copied().chain(RESERVED_STAGE_NAMES);
                     let message = format!("unknown stage `{name}`");
                     let problem = Problem::error("unknown-name", self.draft.file, word.span.clone(), message);
                     let otherwise = "write a stage, `any` for any stage, or `none` for no stage";
@@ -72,7 +72,7 @@ impl ModelScope<'_> {
         side
     }
 
-    fn causes(&mut self, words: &[Word]) -> Causes {
+    fn causes(&mut self, words: &[SpannedString]) -> Causes {
         let mut causes = Causes { time: false, groups: GroupSet::default() };
         for word in words {
             if word.value == TIME {
@@ -83,8 +83,8 @@ impl ModelScope<'_> {
                 Ok(group) => causes.groups.insert(group),
                 Err(found) => {
                     for problem in found {
-                        let at = Problem::error(problem.code, self.draft.file, word.span.clone(), problem.message);
-                        self.problems.push(Problem { help: problem.help, ..at });
+                        let located = Problem::error(problem.code, self.draft.file, word.span.clone(), problem.message);
+                        self.problems.push(Problem { help: problem.help, ..located });
                     }
                 }
             }
@@ -92,70 +92,72 @@ impl ModelScope<'_> {
         causes
     }
 
-    /// Warns of each rule to which the rules above it leave no move.
-    fn warn_of_idle_rules(&mut self, rules: &[MoveRule], stages: usize) {
-        let mut taken = Taken::new(stages, self.shared.words.types.len());
+    /// Warns about each rule that never applies because the rules above it match all of its moves.
+    fn warn_unreachable_rules(&mut self, rules: &[MoveRule], stages: usize) {
+        let mut coverage = RuleCoverage::new(stages, self.shared.declarations.types.len());
         for (rule, draft) in rules.iter().zip(&self.draft.transitions) {
             let possible = self.causes_of(rule, false);
-            if !taken.leaves_one(rule, &possible) {
-                let message = format!("no move is left for this rule, so nothing is ever named `{}` by it", rule.name);
+            if !coverage.leaves_unmatched(rule, &possible) {
+                let message = format!("this rule never applies, so no move gets the name `{}` from it", rule.name);
                 let problem = Problem::warning("idle-transition", self.draft.file, draft.span.clone(), message);
                 self.problems
-                    .push(problem.help("the rules above take every move that fits it; move it up, or leave it out"));
+                    .push(problem.help("the rules above match every move that it matches; move it up, or remove it"));
             }
             if rule.when.is_none() {
                 let certain = self.causes_of(rule, true);
-                taken.take(rule, &certain);
+                coverage.add(rule, &certain);
             }
         }
     }
 
-    /// The causes that `rule` fits: types by index, and one more for the passing of time. Of a group with a condition only
-    /// some touchpoints fit; `certain` leaves those out.
+    /// Returns the causes that `rule` matches: type indices, and one index past them for the passing of time.
+    ///
+    /// A group with a condition matches only some touchpoints of its types; `certain` excludes such groups.
     fn causes_of(&self, rule: &MoveRule, certain: bool) -> BTreeSet<usize> {
-        let types = self.shared.words.types.len();
+        let types = self.shared.declarations.types.len();
         let Some(causes) = rule.causes else { return (0..=types).collect() };
         let groups = causes.groups.iter().filter(|&group| !(certain && self.shared.is_conditional(group)));
-        let mut fitting: BTreeSet<usize> = groups
+        let mut matching: BTreeSet<usize> = groups
             .flat_map(|group| self.shared.members(group))
             .map(|&member| usize::from(TypeIndex(member).0))
             .collect();
         if causes.time {
-            fitting.insert(types);
+            matching.insert(types);
         }
-        fitting
+        matching
     }
 }
 
-/// Which causes are already named, for each pair of sides; the last side is having no stage.
-struct Taken {
-    sides: usize,
+/// The causes that earlier rules match, for each pair of a stage left and a stage entered. The index after the last
+/// stage is "no stage".
+struct RuleCoverage {
+    endpoints: usize,
     causes: usize,
     by_pair: Vec<BTreeSet<usize>>,
 }
 
-impl Taken {
+impl RuleCoverage {
     fn new(stages: usize, types: usize) -> Self {
-        let sides = stages + 1;
-        Self { sides, causes: types + 1, by_pair: vec![BTreeSet::new(); sides * sides] }
+        let endpoints = stages + 1;
+        Self { endpoints, causes: types + 1, by_pair: vec![BTreeSet::new(); endpoints * endpoints] }
     }
 
     fn pairs(&self, rule: &MoveRule) -> impl Iterator<Item = usize> + use<> {
-        let (sides, from, to) = (self.sides, rule.from, rule.to);
-        let fits = move |side: StageMatch, index: usize| {
-            if index + 1 == sides { side.none } else { side.stages >> (index % 64) & 1 == 1 }
+        let (endpoints, from, to) = (self.endpoints, rule.from, rule.to);
+        let matches = move |side: StageMatch, index: usize| {
+            if index + 1 == endpoints { side.none } else { side.stages >> (index % 64) & 1 == 1 }
         };
-        (0..sides * sides).filter(move |pair| {
-            let (left, entered) = (pair / sides, pair % sides);
-            left != entered && fits(from, left) && fits(to, entered)
+        (0..endpoints * endpoints).filter(move |pair| {
+            let (left, entered) = (pair / endpoints, pair % endpoints);
+            left != entered && matches(from, left) && matches(to, entered)
         })
     }
 
-    fn leaves_one(&self, rule: &MoveRule, causes: &BTreeSet<usize>) -> bool {
+    fn leaves_unmatched(&self, rule: &MoveRule, causes: &BTreeSet<usize>) -> bool {
         self.pairs(rule).any(|pair| self.by_pair[pair].len() < self.causes && !causes.is_subset(&self.by_pair[pair]))
     }
 
-    fn take(&mut self, rule: &MoveRule, causes: &BTreeSet<usize>) {
+    fn add(&mut self, rule: &MoveRule, causes: &BTreeSet<usize>) {
         for pair in self.pairs(rule) {
             self.by_pair[pair].extend(causes);
         }

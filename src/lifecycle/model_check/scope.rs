@@ -1,22 +1,22 @@
-//! What names mean inside one model: its parameters, facts and conditions, each resolved when it is first read.
+//! Name resolution inside one model: its parameters, facts and conditions, each compiled on first use.
 
 use std::ops::Range;
 
 use super::problems::Problems;
-use super::shared::Shared;
+use super::shared_state::SharedState;
 use crate::lifecycle::condition::{
-    Argument, Condition, Constant, ExpressionProblem, Named, Program, Scope, Syntax, codes, compile,
+    Argument, Binding, Condition, Constant, ExpressionProblem, Program, Scope, Syntax, codes, compile,
 };
 use crate::lifecycle::model_draft::{ExpressionDraft, ModelDraft, NamedExpression};
 use crate::lifecycle::problem::Problem;
 use crate::lifecycle::value::{Slot, Type};
 
-/// Nothing, or everything that is wrong with it.
-pub(super) type Found<T> = Result<T, Vec<ExpressionProblem>>;
+/// A resolved name, or every problem with it. An empty list means that the problems are already reported.
+pub(super) type Checked<T> = Result<T, Vec<ExpressionProblem>>;
 
 /// The names of one model.
 pub(super) struct ModelScope<'a> {
-    pub(super) shared: &'a mut Shared,
+    pub(super) shared: &'a mut SharedState,
     pub(super) problems: &'a mut Problems,
     pub(super) model: usize,
     pub(super) draft: &'a ModelDraft,
@@ -24,32 +24,32 @@ pub(super) struct ModelScope<'a> {
     parameters: Vec<Lazy<Constant>>,
     facts: Vec<Lazy<Fact>>,
     conditions: Vec<Lazy<Program>>,
-    pub(super) groups_read: Vec<Box<str>>,
+    pub(super) referenced_groups: Vec<Box<str>>,
 }
 
-/// Something that is worked out when it is first asked for.
+/// A definition that is compiled on first use.
 #[derive(Clone, Debug)]
 enum Lazy<T> {
-    Untouched,
-    Underway,
-    /// It is wrong, and that has been said.
+    NotStarted,
+    InProgress,
+    /// It has problems, which are already reported.
     Failed,
     Done(T),
 }
 
-/// What the name of a fact stands for.
+/// The definition of a named fact.
 #[derive(Clone, Debug)]
 pub(super) enum Fact {
-    /// The order ledger, whose readings are facts.
+    /// The order ledger. It has no value; its fields are facts.
     Ledger,
     /// A value kept in a slot.
     Value { slot: Slot, value_type: Type },
 }
 
 impl<'a> ModelScope<'a> {
-    /// The names of `draft`, the `model`-th; `overrides` are values for its parameters, by index.
+    /// Creates the scope of `draft`, which has the index `model`; `overrides` are parameter values by parameter index.
     pub(super) fn new(
-        shared: &'a mut Shared,
+        shared: &'a mut SharedState,
         problems: &'a mut Problems,
         model: usize,
         draft: &'a ModelDraft,
@@ -61,16 +61,16 @@ impl<'a> ModelScope<'a> {
             model,
             draft,
             overrides,
-            parameters: vec![Lazy::Untouched; draft.parameters.len()],
-            facts: vec![Lazy::Untouched; draft.facts.len()],
-            conditions: vec![Lazy::Untouched; draft.conditions.len()],
-            groups_read: Vec::new(),
+            parameters: vec![Lazy::NotStarted; draft.parameters.len()],
+            facts: vec![Lazy::NotStarted; draft.facts.len()],
+            conditions: vec![Lazy::NotStarted; draft.conditions.len()],
+            referenced_groups: Vec::new(),
         }
     }
 
-    /// Compiles `expression`; what is wrong with it is noted.
-    pub(super) fn expression(&mut self, expression: &ExpressionDraft, wanted: Option<Type>) -> Option<Condition> {
-        match compile(&expression.text, wanted, self) {
+    /// Compiles `expression` and reports its problems.
+    pub(super) fn expression(&mut self, expression: &ExpressionDraft, expected: Option<Type>) -> Option<Condition> {
+        match compile(&expression.text, expected, self) {
             Ok(condition) => Some(condition),
             Err(found) => {
                 self.problems.expression(self.draft.file, expression, found);
@@ -79,20 +79,20 @@ impl<'a> ModelScope<'a> {
         }
     }
 
-    /// The value of the parameter at `index`; `None` when it is wrong, which is noted.
+    /// Returns the value of the parameter at `index`; `None` if it has problems, which are reported.
     pub(super) fn parameter(&mut self, index: usize) -> Option<Constant> {
         match &self.parameters[index] {
             Lazy::Done(constant) => return Some(constant.clone()),
             Lazy::Failed => return None,
-            Lazy::Underway => {
-                self.cycle(&self.draft.parameters[index], "parameter");
+            Lazy::InProgress => {
+                self.report_cycle(&self.draft.parameters[index], "parameter");
                 return None;
             }
-            Lazy::Untouched => {}
+            Lazy::NotStarted => {}
         }
-        self.parameters[index] = Lazy::Underway;
+        self.parameters[index] = Lazy::InProgress;
         let draft = self.draft;
-        let value = self.constant(&draft.parameters[index]).and_then(|value| self.overridden(index, value));
+        let value = self.constant(&draft.parameters[index]).and_then(|value| self.apply_override(index, value));
         self.parameters[index] = value.clone().map_or(Lazy::Failed, Lazy::Done);
         value
     }
@@ -108,8 +108,8 @@ impl<'a> ModelScope<'a> {
         constant
     }
 
-    /// `value`, or what the configuration gives instead of it.
-    fn overridden(&mut self, index: usize, value: Constant) -> Option<Constant> {
+    /// Replaces `value` by the override of the configuration, if there is one.
+    fn apply_override(&mut self, index: usize, value: Constant) -> Option<Constant> {
         let Some((_, expression)) = self.overrides.iter().find(|(parameter, _)| *parameter == index) else {
             return Some(value);
         };
@@ -125,28 +125,28 @@ impl<'a> ModelScope<'a> {
                 for problem in found {
                     let message =
                         format!("the value `{}` for parameter `{name}`: {}", expression.text, problem.message);
-                    let placeless = Problem::error(problem.code, usize::MAX, 0..0, message);
-                    self.problems.push(Problem { help: problem.help, ..placeless });
+                    let without_span = Problem::error(problem.code, usize::MAX, 0..0, message);
+                    self.problems.push(Problem { help: problem.help, ..without_span });
                 }
             })
             .ok()
     }
 
-    /// What the fact at `index` stands for; `None` when it is wrong, which is noted.
+    /// Returns the definition of the fact at `index`; `None` if it has problems, which are reported.
     pub(super) fn fact(&mut self, index: usize) -> Option<Fact> {
         match &self.facts[index] {
             Lazy::Done(fact) => return Some(fact.clone()),
             Lazy::Failed => return None,
-            Lazy::Underway => {
-                self.cycle(&self.draft.facts[index], "fact");
+            Lazy::InProgress => {
+                self.report_cycle(&self.draft.facts[index], "fact");
                 return None;
             }
-            Lazy::Untouched => {}
+            Lazy::NotStarted => {}
         }
-        self.facts[index] = Lazy::Underway;
+        self.facts[index] = Lazy::InProgress;
         let draft = self.draft;
         let expression = &draft.facts[index].expression;
-        let fact = match self.construct(&expression.text) {
+        let fact = match self.fact_definition(&expression.text) {
             Ok(fact) => Some(fact),
             Err(found) => {
                 self.problems.expression(draft.file, expression, found);
@@ -157,63 +157,63 @@ impl<'a> ModelScope<'a> {
         fact
     }
 
-    /// The fact that `text` defines: a call, or a reading of the ledger.
-    fn construct(&mut self, text: &str) -> Found<Fact> {
+    /// Resolves the definition of a fact: a constructor call or a field of the ledger.
+    fn fact_definition(&mut self, text: &str) -> Checked<Fact> {
         let syntax = Syntax::parse(text)?;
         if let Some((function, arguments)) = syntax.call() {
             if function == "orders" && arguments.is_empty() {
                 return Ok(Fact::Ledger);
             }
-            if let Some(made) = self.make_fact(&function, &arguments, 0..text.len()) {
-                return made.map(|made| Fact::Value { slot: made.slot, value_type: made.value_type });
+            if let Some(resolved) = self.fact_call(&function, &arguments, 0..text.len()) {
+                return resolved.map(|resolved| Fact::Value { slot: resolved.slot, value_type: resolved.value_type });
             }
         } else if let Some(path) = syntax.path()
-            && let Some(made) = self.ledger_reading(&path, 0..text.len())
+            && let Some(resolved) = self.ledger_field(&path, 0..text.len())
         {
-            return made.map(|made| Fact::Value { slot: made.slot, value_type: made.value_type });
+            return resolved.map(|resolved| Fact::Value { slot: resolved.slot, value_type: resolved.value_type });
         }
-        let problem = ExpressionProblem::new("not-a-fact", 0..text.len(), "this defines no fact");
-        Err(vec![problem.help("write one of count, count_within, first, last, latest, sum or orders(); other expressions go to `conditions`")])
+        let problem = ExpressionProblem::new("not-a-fact", 0..text.len(), "this is not a fact definition");
+        Err(vec![problem.help("write one of count, count_within, first, last, latest, sum or orders(); put other expressions under `conditions`")])
     }
 
-    /// The program of the condition at `index`; `None` when it is wrong, which is noted.
+    /// Returns the program of the condition at `index`; `None` if it has problems, which are reported.
     pub(super) fn condition(&mut self, index: usize) -> Option<Program> {
         match &self.conditions[index] {
             Lazy::Done(program) => return Some(program.clone()),
             Lazy::Failed => return None,
-            Lazy::Underway => {
-                self.cycle(&self.draft.conditions[index], "condition");
+            Lazy::InProgress => {
+                self.report_cycle(&self.draft.conditions[index], "condition");
                 return None;
             }
-            Lazy::Untouched => {}
+            Lazy::NotStarted => {}
         }
-        self.conditions[index] = Lazy::Underway;
+        self.conditions[index] = Lazy::InProgress;
         let draft = self.draft;
         let program = self.expression(&draft.conditions[index].expression, None).map(|condition| condition.program);
         self.conditions[index] = program.clone().map_or(Lazy::Failed, Lazy::Done);
         program
     }
 
-    fn cycle(&mut self, named: &NamedExpression, what: &str) {
-        let message = format!("{what} `{}` reads itself", named.name.value);
+    fn report_cycle(&mut self, named: &NamedExpression, what: &str) {
+        let message = format!("{what} `{}` refers to itself", named.name.value);
         let problem = Problem::error("cycle", self.draft.file, named.name.span.clone(), message);
         self.problems.push(problem.help("follow the names in its expression: one of them leads back to it"));
     }
 
-    /// Warns of what nothing reads; checks it all the same, without keeping the facts that only it reads.
-    pub(super) fn check_unread(&mut self) {
+    /// Warns about unused definitions. Checks them too, but discards the facts that only they read.
+    pub(super) fn check_unused(&mut self) {
         let draft = self.draft;
-        let untouched = |list: &[NamedExpression], is_untouched: &dyn Fn(usize) -> bool| {
-            (0..list.len()).filter(|&index| is_untouched(index)).collect::<Vec<usize>>()
+        let unused = |list: &[NamedExpression], is_unused: &dyn Fn(usize) -> bool| {
+            (0..list.len()).filter(|&index| is_unused(index)).collect::<Vec<usize>>()
         };
-        let parameters = untouched(&draft.parameters, &|index| matches!(self.parameters[index], Lazy::Untouched));
-        let facts = untouched(&draft.facts, &|index| matches!(self.facts[index], Lazy::Untouched));
-        let conditions = untouched(&draft.conditions, &|index| matches!(self.conditions[index], Lazy::Untouched));
+        let parameters = unused(&draft.parameters, &|index| matches!(self.parameters[index], Lazy::NotStarted));
+        let facts = unused(&draft.facts, &|index| matches!(self.facts[index], Lazy::NotStarted));
+        let conditions = unused(&draft.conditions, &|index| matches!(self.conditions[index], Lazy::NotStarted));
         let groups: Vec<usize> = (0..draft.groups.len())
-            .filter(|&index| !self.groups_read.iter().any(|read| **read == *draft.groups[index].name.value))
+            .filter(|&index| !self.referenced_groups.iter().any(|read| **read == *draft.groups[index].name.value))
             .collect();
 
-        let kept = self.shared.clone();
+        let snapshot = self.shared.clone();
         for &index in &conditions {
             self.condition(index);
         }
@@ -226,20 +226,20 @@ impl<'a> ModelScope<'a> {
         for &index in &parameters {
             self.parameter(index);
         }
-        *self.shared = kept;
+        *self.shared = snapshot;
 
-        let unread = (parameters.iter().map(|&index| ("parameter", &draft.parameters[index].name)))
+        let unused = (parameters.iter().map(|&index| ("parameter", &draft.parameters[index].name)))
             .chain(facts.iter().map(|&index| ("fact", &draft.facts[index].name)))
             .chain(conditions.iter().map(|&index| ("condition", &draft.conditions[index].name)))
             .chain(groups.iter().map(|&index| ("group", &draft.groups[index].name)));
-        for (what, name) in unread {
-            let message = format!("nothing reads the {what} `{}`", name.value);
-            self.problems.push(Problem::warning("unused", draft.file, name.span.clone(), message).help("leave it out"));
+        for (what, name) in unused {
+            let message = format!("the {what} `{}` is never used", name.value);
+            self.problems.push(Problem::warning("unused", draft.file, name.span.clone(), message).help("remove it"));
         }
     }
 
     fn check_group(&mut self, name: &str) {
-        // An unknown name cannot be here; what is wrong with a condition is noted on the way.
+        // The name is known, and `group` reports the problems of its condition.
         let _ = self.group(name, &(0..0));
     }
 
@@ -253,23 +253,23 @@ impl<'a> ModelScope<'a> {
         index.is_some_and(|index| matches!(self.fact(index), Some(Fact::Ledger)))
     }
 
-    fn named(&mut self, path: &str, span: &Range<usize>) -> Option<Found<Named>> {
+    fn binding(&mut self, path: &str, span: &Range<usize>) -> Option<Checked<Binding>> {
         let draft = self.draft;
         if let Some(index) = Self::find(&draft.parameters, path) {
-            return Some(self.parameter(index).map(Named::Constant).ok_or_else(Vec::new));
+            return Some(self.parameter(index).map(Binding::Constant).ok_or_else(Vec::new));
         }
         if let Some(index) = Self::find(&draft.conditions, path) {
-            return Some(self.condition(index).map(Named::Expression).ok_or_else(Vec::new));
+            return Some(self.condition(index).map(Binding::Expression).ok_or_else(Vec::new));
         }
         let Some(index) = Self::find(&draft.facts, path) else {
-            return self.ledger_reading(path, span.clone()).map(|made| made.map(super::facts::Made::named));
+            return self.ledger_field(path, span.clone()).map(|resolved| resolved.map(super::facts::FactSlot::binding));
         };
         Some(match self.fact(index) {
-            Some(Fact::Value { slot, value_type }) => Ok(Named::Slot { slot, value_type, name: path.into() }),
+            Some(Fact::Value { slot, value_type }) => Ok(Binding::Slot { slot, value_type, name: path.into() }),
             Some(Fact::Ledger) => {
                 let message = format!("`{path}` is the order ledger and has no value of its own");
                 let problem = ExpressionProblem::new("ledger-value", span.clone(), message);
-                Err(vec![problem.help(format!("write `{path}.count`, `{path}.last` or another of its readings"))])
+                Err(vec![problem.help(format!("write `{path}.count`, `{path}.last` or another of its fields"))])
             }
             None => Err(Vec::new()),
         })
@@ -277,20 +277,20 @@ impl<'a> ModelScope<'a> {
 }
 
 impl Scope for ModelScope<'_> {
-    fn name(&mut self, path: &str, span: Range<usize>) -> Option<Found<Named>> {
-        let named = self.named(path, &span);
-        if named.is_none() && self.shared.words.group(self.model, path).is_some() {
+    fn name(&mut self, path: &str, span: Range<usize>) -> Option<Checked<Binding>> {
+        let binding = self.binding(path, &span);
+        if binding.is_none() && self.shared.declarations.group(self.model, path).is_some() {
             let message = format!("`{path}` is a group of touchpoints and has no value");
             let problem = ExpressionProblem::new(codes::UNKNOWN_NAME, span, message);
             return Some(Err(vec![
-                problem.help(format!("write `count({path})`, `last({path})` or another fact of it")),
+                problem.help(format!("write `count({path})`, `last({path})` or another fact constructor")),
             ]));
         }
-        named
+        binding
     }
 
-    fn call(&mut self, function: &str, arguments: &[Argument<'_>], span: Range<usize>) -> Option<Found<Named>> {
-        self.make_fact(function, arguments, span).map(|made| made.map(super::facts::Made::named))
+    fn call(&mut self, function: &str, arguments: &[Argument<'_>], span: Range<usize>) -> Option<Checked<Binding>> {
+        self.fact_call(function, arguments, span).map(|resolved| resolved.map(super::facts::FactSlot::binding))
     }
 
     fn suggestions(&self) -> Vec<String> {

@@ -1,10 +1,10 @@
-//! Draws the view: the same view and the same size give the same picture. Knows no terminal.
+//! Draws the view into a frame. The same view at the same size gives the same frame, independent of the terminal.
 //!
-//! What does not fit is left out, the least important first; nothing wraps, nothing panics at any size.
+//! At small sizes, the least important content is left out. Lines do not wrap, and no size causes a panic.
 
 mod customer;
-mod flow;
-mod look;
+mod model;
+mod theme;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -12,90 +12,93 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph};
 
-use super::state::{Page, View};
-use super::words::{minute_of, speed};
+use super::format::{format_to_minute, speed};
+use super::view::{Page, View};
 use crate::lifecycle::time::Timestamp;
-pub use look::Look;
+pub use theme::Theme;
 
-/// Below this nothing is drawn that anybody could read.
+/// Minimum width in columns; a smaller frame shows only a message.
 const WIDTH_MIN: u16 = 40;
+/// Minimum height in lines; a smaller frame shows only a message.
 const HEIGHT_MIN: u16 = 10;
 
 /// Draws `view`.
-pub fn draw(view: &View, look: Look, frame: &mut Frame<'_>) {
+pub fn draw(view: &View, theme: Theme, frame: &mut Frame<'_>) {
     let area = frame.area();
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
-        let sentence = format!("too small: {WIDTH_MIN} by {HEIGHT_MIN} are needed, q quits");
+        let sentence = format!("terminal too small: at least {WIDTH_MIN}x{HEIGHT_MIN}; q quits");
         let wrapped = Paragraph::new(sentence).wrap(ratatui::widgets::Wrap { trim: true });
         frame.render_widget(wrapped, area);
         return;
     }
     let [top, body, bottom] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)]).areas(area);
-    frame.render_widget(Paragraph::new(title(view, look, top.width.into())).style(look.bar()), top);
+    frame.render_widget(Paragraph::new(title(view, theme, top.width.into())).style(theme.title_bar()), top);
     match &view.page {
-        Page::Flow => flow::draw(view, look, frame, body),
-        Page::Customer { id, known, scrolled } => customer::draw(id, known, *scrolled, look, frame, body),
+        Page::Model => model::draw(view, theme, frame, body),
+        Page::Customer { id, state, scroll } => customer::draw(id, state, *scroll, theme, frame, body),
     }
-    frame.render_widget(Paragraph::new(footer(view, look, bottom.width.into())), bottom);
-    if view.has_help {
-        help(view, look, frame, area);
+    frame.render_widget(Paragraph::new(footer(view, theme, bottom.width.into())), bottom);
+    if view.shows_help {
+        help(view, theme, frame, area);
     }
-    look.plain(frame.buffer_mut());
+    theme.replace_unicode(frame.buffer_mut());
 }
 
-/// The line at the top: what is viewed, the model, the customers' time.
-fn title(view: &View, look: Look, width: usize) -> Line<'static> {
-    let model = match view.shown() {
+/// Returns the title bar: the model, the title of the view, and the clock.
+fn title(view: &View, theme: Theme, width: usize) -> Line<'static> {
+    let model = match view.current_model() {
         Some((model, _)) => format!("{}  {}/{} · ", model.title, view.model + 1, view.models.len()),
         None => String::new(),
     };
     let right = time(view);
     let left_width = width.saturating_sub(columns(&right) + 2);
-    let left = fitted(&format!(" {model}{}", view.subject), left_width);
-    let style = look.bar();
+    let left = fit_to_width(&format!(" {model}{}", view.title), left_width);
+    let style = theme.title_bar();
     Line::from(vec![
         Span::styled(left, style.add_modifier(ratatui::style::Modifier::BOLD)),
         Span::styled(format!(" {right} "), style),
     ])
 }
 
-/// The customers' time and how it runs.
-#[expect(clippy::cast_possible_truncation, reason = "seconds since 1970 by a thousand are far below 2^63")]
+/// Returns the simulated clock or the watermark, and its speed.
+#[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 are far below 2^63")]
 fn time(view: &View) -> String {
-    if let Some(pace) = view.pace {
-        let speed = if pace.is_paused { "paused".to_owned() } else { speed(pace.speed) };
-        return format!("{} · {speed}", minute_of(pace.now));
+    if let Some(clock_status) = view.clock_status {
+        let speed = if clock_status.is_paused { "paused".to_owned() } else { speed(clock_status.speed) };
+        return format!("{} · {speed}", format_to_minute(clock_status.now));
     }
-    let clock = view.pulse.latest().and_then(|figures| figures.clock);
-    let now = clock.map(|seconds| minute_of(Timestamp::from_millis((seconds * 1_000.0) as i64))).unwrap_or_default();
-    match view.pulse.speed() {
+    let watermark = view.metrics.latest().and_then(|snapshot| snapshot.watermark);
+    let now = watermark
+        .map(|seconds| format_to_minute(Timestamp::from_millis((seconds * 1_000.0) as i64)))
+        .unwrap_or_default();
+    match view.metrics.speed() {
         _ if view.is_frozen => format!("{now} · frozen"),
-        Some(passing) if clock.is_some() && passing > 0.0 => format!("{now} · {}", speed(passing)),
+        Some(advance) if watermark.is_some() && advance > 0.0 => format!("{now} · {}", speed(advance)),
         _ => now,
     }
 }
 
-/// The keys that do something now.
-fn footer(view: &View, look: Look, width: usize) -> Line<'static> {
-    if let Some(written) = &view.writing {
+/// Returns the keys available on the current page, or the prompt for a customer id.
+fn footer(view: &View, theme: Theme, width: usize) -> Line<'static> {
+    if let Some(input) = &view.id_input {
         let prompt = " customer id: ";
         let room = width.saturating_sub(prompt.len() + 1);
         let tail: String = {
-            let skipped = written.chars().count().saturating_sub(room);
-            written.chars().skip(skipped).collect()
+            let skipped = input.chars().count().saturating_sub(room);
+            input.chars().skip(skipped).collect()
         };
         return Line::from(vec![
-            Span::styled(prompt, look.heading()),
-            Span::styled(tail, Look::strong()),
-            Span::styled("_", look.faint()),
+            Span::styled(prompt, theme.heading()),
+            Span::styled(tail, Theme::strong()),
+            Span::styled("_", theme.muted()),
         ]);
     }
-    let keys: &[(&str, &str)] = match (&view.page, view.pace) {
+    let keys: &[(&str, &str)] = match (&view.page, view.clock_status) {
         (Page::Customer { .. }, _) => {
             &[("esc", "back"), ("↑↓", "scroll"), ("/", "another"), ("?", "help"), ("q", "quit")]
         }
-        (Page::Flow, Some(_)) => &[
+        (Page::Model, Some(_)) => &[
             ("q", "quit"),
             ("←→", "model"),
             ("space", "pause"),
@@ -104,7 +107,7 @@ fn footer(view: &View, look: Look, width: usize) -> Line<'static> {
             ("/", "by id"),
             ("?", "help"),
         ],
-        (Page::Flow, None) => &[
+        (Page::Model, None) => &[
             ("q", "quit"),
             ("←→", "model"),
             ("space", "freeze"),
@@ -114,76 +117,76 @@ fn footer(view: &View, look: Look, width: usize) -> Line<'static> {
         ],
     };
     let mut line = Line::default();
-    for (key, act) in keys {
-        let key = if look.is_unicode {
+    for (key, description) in keys {
+        let key = if theme.is_unicode {
             (*key).to_owned()
         } else {
             key.replace("←→", "left/right").replace("↑↓", "up/down")
         };
-        let next = columns(&key) + act.len() + 3;
+        let next = columns(&key) + description.len() + 3;
         if line.width() + next > width {
             break;
         }
-        line.push_span(Span::styled(format!(" {key}"), look.heading()));
-        line.push_span(Span::styled(format!(" {act} "), look.faint()));
+        line.push_span(Span::styled(format!(" {key}"), theme.heading()));
+        line.push_span(Span::styled(format!(" {description} "), theme.muted()));
     }
     line
 }
 
-fn help(view: &View, look: Look, frame: &mut Frame<'_>, area: Rect) {
+fn help(view: &View, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     let mut keys = vec![
-        ("left, right, tab", "the model before, after"),
-        ("1 to 9", "a model by its number"),
-        ("up, down", "choose a transition"),
-        ("page up, page down", "ten at once"),
-        ("enter", "the customer of that transition"),
-        ("/", "a customer by id"),
-        ("esc", "back; follow what comes"),
+        ("left, right, tab", "previous or next model"),
+        ("1 to 9", "select a model by number"),
+        ("up, down", "select a transition"),
+        ("page up, page down", "move by ten"),
+        ("enter", "open the customer of the transition"),
+        ("/", "open a customer by id"),
+        ("esc", "back; follow new transitions"),
     ];
-    if view.pace.is_some() {
-        keys.extend([("space", "let time stand, or run"), ("+ -", "let it run quicker, slower")]);
+    if view.clock_status.is_some() {
+        keys.extend([("space", "pause or resume time"), ("+ -", "speed time up or down")]);
     } else {
-        keys.push(("space", "freeze what is shown, or go on"));
+        keys.push(("space", "freeze or unfreeze the view"));
     }
     keys.push(("q, ctrl-c", "quit"));
-    let signs = "→ forward   ← backward   ↓ out   ↑ back in   • beside stages";
+    let symbols = "→ forward   ← backward   ↓ exit   ↑ re-entry   • not a stage";
     let mut lines: Vec<Line<'_>> = keys
         .iter()
-        .map(|(key, act)| {
-            Line::from(vec![Span::styled(format!(" {key:<20}"), look.heading()), Span::raw(format!("{act} "))])
+        .map(|(key, description)| {
+            Line::from(vec![Span::styled(format!(" {key:<20}"), theme.heading()), Span::raw(format!("{description} "))])
         })
         .collect();
     lines.push(Line::default());
-    lines.push(Line::styled(format!(" {signs}"), look.faint()));
-    lines.push(Line::styled(" Of the transitions only as many scroll by as can be read.", look.faint()));
+    lines.push(Line::styled(format!(" {symbols}"), theme.muted()));
+    lines.push(Line::styled(" Only a sample of the transitions is shown.", theme.muted()));
     let width = area.width.min(66);
     let height = area.height.min(u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2));
-    let place = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
-    frame.render_widget(Clear, place);
-    frame.render_widget(Paragraph::new(lines).block(block("Keys", look)), place);
+    let popup = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
+    frame.render_widget(Clear, popup);
+    frame.render_widget(Paragraph::new(lines).block(block("Keys", theme)), popup);
 }
 
-/// A frame with a title.
-fn block(title: &str, look: Look) -> Block<'static> {
+/// Returns a bordered block with a title.
+fn block(title: &str, theme: Theme) -> Block<'static> {
     Block::bordered()
-        .border_set(look.border())
-        .border_style(look.frame())
-        .title(Span::styled(format!(" {title} "), look.heading()))
+        .border_set(theme.border())
+        .border_style(theme.border_style())
+        .title(Span::styled(format!(" {title} "), theme.heading()))
 }
 
-/// How many columns a text takes.
+/// Returns the display width of `text` in columns.
 fn columns(text: &str) -> usize {
     Span::raw(text).width()
 }
 
-/// `text` cut or filled up to `width` columns.
-fn fitted(text: &str, width: usize) -> String {
-    let mut fitted = cut(text, width);
-    fitted.push_str(&" ".repeat(width.saturating_sub(columns(&fitted))));
-    fitted
+/// Cuts or pads `text` to `width` columns.
+fn fit_to_width(text: &str, width: usize) -> String {
+    let mut text = cut(text, width);
+    text.push_str(&" ".repeat(width.saturating_sub(columns(&text))));
+    text
 }
 
-/// `text` cut to `width` columns, with a sign where something was cut off.
+/// Cuts `text` to `width` columns; an ellipsis marks the cut.
 fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
@@ -201,7 +204,7 @@ fn cut(text: &str, width: usize) -> String {
     cut
 }
 
-/// `text` in `style`, cut or filled up to `width` columns.
+/// Cuts or pads `text` to `width` columns, in `style`.
 fn cell(text: &str, width: usize, style: Style) -> Span<'static> {
-    Span::styled(fitted(text, width), style)
+    Span::styled(fit_to_width(text, width), style)
 }

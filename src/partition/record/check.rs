@@ -1,40 +1,42 @@
-//! Checks that a record is what `read` takes for one, without making a customer of it: a restore looks at every record of a
-//! changelog, and most customers are needed much later or never. A test holds the two to the same answer.
+//! Validates a record without decoding it into a customer.
+//!
+//! A restore validates every record of the changelog, but decodes a customer only when it is next needed. `check`
+//! accepts removals and exactly the records that `read` accepts; a test compares the two.
 
 use crate::lifecycle::id::StageIndex;
 use crate::lifecycle::time::Timestamp;
 
 use super::read::read_currency;
-use super::reader::{Content, Reader, back, unzigzag};
+use super::reader::{FieldValue, Reader, time_before, unzigzag};
 use super::{Shape, field};
 
-/// How many numbers of a standing stand between its stage and its counters.
+/// The number of varints after the stage and before the counters of a standing.
 const BEFORE_COUNTERS: usize = 5;
 
-/// What a restore has to know of a record.
+/// The fields of a valid record that a restore needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Checked<'a> {
+pub(crate) struct CheckedRecord<'a> {
     pub(crate) customer_id: &'a str,
-    /// That the customer is gone; then the record says nothing else.
+    /// Whether the record marks the customer as removed. Such a record has no further content.
     pub(crate) is_removed: bool,
     pub(crate) wake_up: Option<Timestamp>,
-    pub(crate) heard_at: Option<Timestamp>,
+    pub(crate) last_active_at: Option<Timestamp>,
     standings: &'a [u8],
 }
 
-impl<'a> Checked<'a> {
-    /// By model: the stage that was published last.
+impl<'a> CheckedRecord<'a> {
+    /// Returns the last published stage of each model.
     pub(crate) fn stages(self, shape: &'a Shape) -> impl Iterator<Item = Option<StageIndex>> + 'a {
         stages(self.standings, shape)
     }
 }
 
-/// By model: the stage that was published last, of a record that was checked.
+/// Returns the last published stage of each model from a valid record.
 pub(crate) fn stages_of<'a>(record: &'a [u8], shape: &'a Shape) -> impl Iterator<Item = Option<StageIndex>> + 'a {
     let mut reader = Reader(record);
     let mut standings: &[u8] = &[];
     while let Some(Some(found)) = reader.field() {
-        if let (field::STANDINGS, Content::Bytes(bytes)) = found {
+        if let (field::STANDINGS, FieldValue::Bytes(bytes)) = found {
             standings = bytes;
         }
     }
@@ -50,29 +52,30 @@ fn stages<'a>(standings: &'a [u8], shape: &'a Shape) -> impl Iterator<Item = Opt
     })
 }
 
-/// What `record` says, written with `shape`. `None` when the bytes are no record of that shape.
-pub(crate) fn check<'a>(record: &'a [u8], shape: &Shape) -> Option<Checked<'a>> {
-    let mut checked = Checked { customer_id: "", is_removed: false, wake_up: None, heard_at: None, standings: &[] };
+/// Validates `record` against `shape`. Returns `None` if it is not a valid record of that shape.
+pub(crate) fn check<'a>(record: &'a [u8], shape: &Shape) -> Option<CheckedRecord<'a>> {
+    let mut checked =
+        CheckedRecord { customer_id: "", is_removed: false, wake_up: None, last_active_at: None, standings: &[] };
     let mut clock = 0;
     let mut has_standings = shape.models.is_empty();
     let mut reader = Reader(record);
     while let Some(found) = reader.field()? {
         match found {
-            (field::CUSTOMER_ID, Content::Bytes(id)) => checked.customer_id = std::str::from_utf8(id).ok()?,
-            (field::REMOVED, Content::Number(removed)) => checked.is_removed = removed != 0,
-            (field::CLOCK, Content::Number(value)) => clock = unzigzag(value),
-            (field::WAKE_UP_IN, Content::Number(value)) => {
+            (field::CUSTOMER_ID, FieldValue::Bytes(id)) => checked.customer_id = std::str::from_utf8(id).ok()?,
+            (field::REMOVED, FieldValue::Number(removed)) => checked.is_removed = removed != 0,
+            (field::CLOCK, FieldValue::Number(value)) => clock = unzigzag(value),
+            (field::WAKE_UP_IN, FieldValue::Number(value)) => {
                 checked.wake_up = Some(Timestamp::from_millis(clock.wrapping_add(value.cast_signed())));
             }
-            (field::HEARD_AGE, Content::Number(age)) => {
-                checked.heard_at = Some(Timestamp::from_millis(back(clock, age)));
+            (field::HEARD_AGE, FieldValue::Number(age)) => {
+                checked.last_active_at = Some(Timestamp::from_millis(time_before(clock, age)));
             }
-            (field::STANDINGS, Content::Bytes(bytes)) => {
+            (field::STANDINGS, FieldValue::Bytes(bytes)) => {
                 check_standings(bytes, shape)?;
                 checked.standings = bytes;
                 has_standings = true;
             }
-            (field::NUMBERS, Content::Bytes(bytes)) => {
+            (field::NUMBERS, FieldValue::Bytes(bytes)) => {
                 let mut reader = Reader(bytes);
                 while !reader.0.is_empty() {
                     let index = usize::try_from(reader.varint()?).ok()?;
@@ -80,11 +83,11 @@ pub(crate) fn check<'a>(record: &'a [u8], shape: &Shape) -> Option<Checked<'a>> 
                     reader.varint()?;
                 }
             }
-            (field::ORDERS, Content::Bytes(bytes)) => check_order(bytes, shape.followed)?,
-            (field::LATEST, Content::Bytes(bytes)) => check_latest(bytes, shape.latest)?,
-            (field::WINDOWS, Content::Bytes(bytes)) => check_times(bytes, clock, shape.windows)?,
-            (field::FOLLOWED, Content::Bytes(bytes)) => check_times(bytes, clock, shape.followed)?,
-            (field::FOLDED, Content::Bytes(bytes)) => check_folded(bytes, shape.followed)?,
+            (field::ORDERS, FieldValue::Bytes(bytes)) => check_order(bytes, shape.follow_ups)?,
+            (field::LATEST, FieldValue::Bytes(bytes)) => check_latest(bytes, shape.latest)?,
+            (field::WINDOWS, FieldValue::Bytes(bytes)) => check_times(bytes, clock, shape.windows)?,
+            (field::FOLLOWED, FieldValue::Bytes(bytes)) => check_times(bytes, clock, shape.follow_ups)?,
+            (field::FOLDED, FieldValue::Bytes(bytes)) => check_folded(bytes, shape.follow_ups)?,
             _ => {}
         }
     }
@@ -104,21 +107,21 @@ fn check_standings(bytes: &[u8], shape: &Shape) -> Option<()> {
     Some(())
 }
 
-fn check_order(bytes: &[u8], followed_groups: usize) -> Option<()> {
+fn check_order(bytes: &[u8], follow_up_groups: usize) -> Option<()> {
     let mut reader = Reader(bytes);
     while let Some(found) = reader.field()? {
         match found {
-            (field::order::CURRENCY, Content::Number(code)) => _ = read_currency(code)?,
-            (field::order::AMOUNT_EVENT_ID, Content::Bytes(id)) => _ = std::str::from_utf8(id).ok()?,
-            (field::order::AMOUNT_EVENT_UUID, Content::Bytes(id)) => (id.len() == 16).then_some(())?,
-            (field::order::REFUNDS, Content::Bytes(bytes)) => {
+            (field::order::CURRENCY, FieldValue::Number(code)) => _ = read_currency(code)?,
+            (field::order::AMOUNT_EVENT_ID, FieldValue::Bytes(id)) => _ = std::str::from_utf8(id).ok()?,
+            (field::order::AMOUNT_EVENT_UUID, FieldValue::Bytes(id)) => (id.len() == 16).then_some(())?,
+            (field::order::REFUNDS, FieldValue::Bytes(bytes)) => {
                 let mut reader = Reader(bytes);
                 while !reader.0.is_empty() {
                     reader.skip_varints(2)?;
                     read_currency(reader.varint()?)?;
                 }
             }
-            (field::order::FOLLOWED, Content::Bytes(bytes)) => check_optional_ages(bytes, followed_groups)?,
+            (field::order::FOLLOWED, FieldValue::Bytes(bytes)) => check_optional_ages(bytes, follow_up_groups)?,
             _ => {}
         }
     }
@@ -130,25 +133,25 @@ fn check_latest(bytes: &[u8], values: usize) -> Option<()> {
     let mut reader = Reader(bytes);
     while let Some(found) = reader.field()? {
         match found {
-            (field::latest::INDEX, Content::Number(number)) => index = usize::try_from(number).ok()?,
-            (field::latest::STRING, Content::Bytes(text)) => _ = std::str::from_utf8(text).ok()?,
+            (field::latest::INDEX, FieldValue::Number(number)) => index = usize::try_from(number).ok()?,
+            (field::latest::STRING, FieldValue::Bytes(text)) => _ = std::str::from_utf8(text).ok()?,
             _ => {}
         }
     }
     (index < values).then_some(())
 }
 
-fn check_folded(bytes: &[u8], followed_groups: usize) -> Option<()> {
+fn check_folded(bytes: &[u8], follow_up_groups: usize) -> Option<()> {
     let mut reader = Reader(bytes);
     while let Some(found) = reader.field()? {
         match found {
-            (field::folded::CHAINS, Content::Bytes(bytes)) => {
+            (field::folded::CHAINS, FieldValue::Bytes(bytes)) => {
                 let mut reader = Reader(bytes);
                 while !reader.0.is_empty() {
                     reader.skip_varints(2)?;
                 }
             }
-            (field::folded::FOLLOWED, Content::Bytes(bytes)) => check_optional_ages(bytes, followed_groups)?,
+            (field::folded::FOLLOWED, FieldValue::Bytes(bytes)) => check_optional_ages(bytes, follow_up_groups)?,
             _ => {}
         }
     }
@@ -171,14 +174,15 @@ fn check_times(bytes: &[u8], clock: i64, lists: usize) -> Option<()> {
     while !reader.0.is_empty() {
         let index = usize::try_from(reader.varint()?).ok()?;
         let count = usize::try_from(reader.varint()?).ok().filter(|&count| count <= reader.0.len())?;
-        let mut earlier = None;
-        let mut later = clock;
+        // The newest time comes first; each age is relative to the previous time.
+        let mut time = clock;
+        let mut previous = None;
         for _ in 0..count {
-            later = back(later, reader.varint()?);
-            if earlier.is_some_and(|time| later > time) {
+            time = time_before(time, reader.varint()?);
+            if previous.is_some_and(|previous| time > previous) {
                 return None;
             }
-            earlier = Some(later);
+            previous = Some(time);
         }
         (index < lists).then_some(())?;
     }

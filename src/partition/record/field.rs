@@ -1,4 +1,5 @@
-//! The field numbers of `lifecycle.v1.Customer` and its parts; see `proto/lifecycle/v1/changelog.proto`.
+//! Field numbers and wire types of `lifecycle.v1.Customer` and its nested messages; see
+//! `proto/lifecycle/v1/changelog.proto`.
 
 pub(crate) const CUSTOMER_ID: u32 = 1;
 pub(crate) const REMOVED: u32 = 2;

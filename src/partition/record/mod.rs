@@ -1,8 +1,8 @@
-//! A customer as bytes: the Protobuf message `lifecycle.v1.Customer`, written and read by hand.
+//! The encoding of a customer: the Protobuf message `lifecycle.v1.Customer`, encoded and decoded by hand.
 //!
-//! By hand, since every touchpoint pays for it: no intermediate message, no allocation beyond the customer's own. Times are
-//! stored as ages, counted back from the customer's clock, since those are short. Unknown fields are skipped. A test
-//! reads the bytes through the code generated from `proto/`.
+//! Generated code would build an intermediate message for every touchpoint; this code allocates only what the customer
+//! itself needs. Times are stored as ages before the customer's clock, which makes short varints. Unknown fields are
+//! skipped. A test decodes the bytes with the code generated from `proto/`.
 
 mod check;
 mod field;
@@ -11,38 +11,40 @@ mod reader;
 mod write;
 
 pub(crate) use check::{check, stages_of};
-pub(crate) use read::{customer_id, is_of, read, read_head};
+pub(crate) use read::{belongs_to, customer_id, read, read_head};
 pub(crate) use write::{write, write_entry, write_removal};
 
 use crate::lifecycle::time::Timestamp;
 
-/// How many of each kind of fact a record was written with, and how many stages and counters each model had.
+/// The dimensions of a record: the number of facts of each kind, and the numbers of stages and counters of each model.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Shape {
     pub(crate) number_is_time: Vec<bool>,
     pub(crate) latest: usize,
     pub(crate) windows: usize,
-    pub(crate) followed: usize,
+    pub(crate) follow_ups: usize,
     pub(crate) models: Vec<(usize, usize)>,
 }
 
-/// The field number of a customer in a `ChangelogBatch`.
+/// The number of the field `customers` in the message `ChangelogBatch`.
 pub(crate) const ENTRY_FIELD: u32 = 15;
 
-/// What a record says without being read to its end.
+/// The leading fields of a record, which can be read without decoding the rest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Head<'a> {
+pub(crate) struct RecordHead<'a> {
     pub(crate) customer_id: &'a str,
     pub(crate) is_removed: bool,
     pub(crate) wake_up: Option<Timestamp>,
-    pub(crate) heard_at: Option<Timestamp>,
+    pub(crate) last_active_at: Option<Timestamp>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lifecycle::customer::{Customer, Published};
-    use crate::lifecycle::fact::{ABSENT, Facts, FoldedOrders, Latest, OrderAmount, OrderEntry, RecentTimes, Refund};
+    use crate::lifecycle::fact::{
+        ABSENT, Facts, FoldedOrders, LatestValue, OrderAmount, OrderEntry, RecentTimes, Refund,
+    };
     use crate::lifecycle::id::StageIndex;
     use crate::lifecycle::money::{Amount, Currency};
     use crate::lifecycle::transition::OwnedValue;
@@ -58,17 +60,17 @@ mod tests {
             number_is_time: vec![true, false, true, false],
             latest: 6,
             windows: 2,
-            followed: 2,
+            follow_ups: 2,
             models: vec![(1, 0), (2, 1)],
         }
     }
 
-    /// A customer with something in every field.
+    /// A customer with a value in every field.
     fn customer() -> Customer {
         let order = |id: u64, event_id: &str| OrderEntry {
             id,
             time: NOW - 5_000,
-            named_at: NOW - 9_000,
+            first_mentioned_at: NOW - 9_000,
             amount: Some(OrderAmount {
                 amount: Amount::from_micros(6_790_000),
                 currency: Currency::parse("USD").expect("a currency"),
@@ -77,7 +79,7 @@ mod tests {
             }),
             is_void: id == 7,
             refunds: vec![Refund { event: u64::MAX, amount: Amount::from_micros(1), currency: euro() }],
-            followed: vec![ABSENT, NOW],
+            follow_ups: vec![ABSENT, NOW],
         };
         let unreported = OrderEntry { time: ABSENT, amount: None, refunds: Vec::new(), ..order(7, "") };
         let mut facts = Facts { numbers: vec![NOW - 1, 41, ABSENT, -3], ..Facts::default() };
@@ -88,7 +90,7 @@ mod tests {
             OwnedValue::String("ü".into()),
             OwnedValue::Timestamp(Timestamp::from_millis(-1)),
         ];
-        facts.latest = values.into_iter().map(|value| Some(Latest { at: NOW - 4, value })).collect();
+        facts.latest = values.into_iter().map(|value| Some(LatestValue { at: NOW - 4, value })).collect();
         facts.latest.push(None);
         facts.windows = vec![RecentTimes::from_sorted(vec![NOW - 9, NOW - 9, NOW]), RecentTimes::default()];
         facts.orders.recent = vec![RecentTimes::default(), RecentTimes::from_sorted(vec![1, NOW])];
@@ -103,8 +105,8 @@ mod tests {
             revenue: Amount::from_micros(-1),
             first: 1,
             last: NOW - 90_000,
-            chains: vec![(3, NOW - 100_000), (0, ABSENT)],
-            followed: vec![NOW - 80_000, ABSENT],
+            streaks: vec![(3, NOW - 100_000), (0, ABSENT)],
+            follow_ups: vec![NOW - 80_000, ABSENT],
         };
         let active = Published {
             stage: Some(StageIndex(0)),
@@ -119,7 +121,7 @@ mod tests {
             id: "Zoë".into(),
             clock: Timestamp::from_millis(NOW),
             wake_up: Some(Timestamp::from_millis(NOW + 86_400_000)),
-            heard_at: Some(Timestamp::from_millis(NOW - 70_000)),
+            last_active_at: Some(Timestamp::from_millis(NOW - 70_000)),
             facts,
             recent_events: vec![1, (1 << 48) - 1],
             published: vec![active, Published { counters: vec![i64::MIN], ..Published::default() }],
@@ -138,26 +140,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_record_is_read_back() {
         let mut read_back = blank();
         assert_eq!(read(&written(&customer()), &shape(), euro(), &mut read_back), Some(()));
         assert_eq!(read_back, customer());
     }
 
     #[test]
-    fn the_head_tells_the_customer_and_its_wake_up() {
+    fn the_head_contains_the_customer_id_and_the_wake_up() {
         let record = written(&customer());
         let head = read_head(&record).expect("a record");
-        let Customer { wake_up, heard_at, .. } = customer();
-        assert_eq!(head, Head { customer_id: "Zoë", is_removed: false, wake_up, heard_at });
+        let Customer { wake_up, last_active_at, .. } = customer();
+        assert_eq!(head, RecordHead { customer_id: "Zoë", is_removed: false, wake_up, last_active_at });
     }
 
     #[test]
-    fn a_removal_tells_whose_it_is_and_no_more() {
+    fn a_removal_contains_the_customer_id_only() {
         let mut record = Vec::new();
         write_removal("Zoë", &mut record);
         let head = read_head(&record).expect("a record");
-        assert_eq!(head, Head { customer_id: "Zoë", is_removed: true, wake_up: None, heard_at: None });
+        assert_eq!(head, RecordHead { customer_id: "Zoë", is_removed: true, wake_up: None, last_active_at: None });
         let checked = check(&record, &shape()).expect("a removal");
         assert_eq!((checked.customer_id, checked.is_removed), ("Zoë", true));
         assert_eq!(record.len(), 8);
@@ -176,25 +178,25 @@ mod tests {
     }
 
     #[test]
-    fn a_record_from_before_silence_was_noted_is_of_somebody_who_is_never_forgotten() {
+    fn a_customer_of_a_record_without_an_activity_time_is_never_forgotten() {
         use crate::wire::proto::lifecycle::v1 as proto;
         use prost::Message as _;
         let mut message = proto::Customer::decode(written(&customer()).as_slice()).expect("a message");
         message.heard_age = None;
         let mut read_back = blank();
         assert_eq!(read(&message.encode_to_vec(), &shape(), euro(), &mut read_back), Some(()));
-        assert_eq!(read_back, Customer { heard_at: None, ..customer() });
+        assert_eq!(read_back, Customer { last_active_at: None, ..customer() });
     }
 
     #[test]
-    fn a_stage_that_the_model_does_not_have_is_refused() {
+    fn an_unknown_stage_index_is_rejected() {
         let mut broken = customer();
         broken.published[0].stage = Some(StageIndex(1));
         assert_eq!(read(&written(&broken), &shape(), euro(), &mut blank()), None);
     }
 
     #[test]
-    fn a_record_that_says_nothing_of_the_models_is_refused_rather_than_given_what_was_read_before() {
+    fn a_record_without_standings_is_rejected_instead_of_keeping_those_of_the_previous_record() {
         use crate::wire::proto::lifecycle::v1 as proto;
         use prost::Message as _;
         let mut message = proto::Customer::decode(written(&customer()).as_slice()).expect("a message");
@@ -203,36 +205,36 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_make_reading_panic_and_the_check_knows_which_can_be_read() {
+    fn no_input_makes_read_panic_and_check_agrees_with_read() {
         let record = written(&customer());
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..40_000 {
             let mut broken = record.clone();
             for _ in 0..random.usize(1..4) {
-                let place = random.usize(..broken.len());
-                broken[place] = random.u8(..);
+                let index = random.usize(..broken.len());
+                broken[index] = random.u8(..);
             }
             broken.truncate(random.usize(..=broken.len()));
             let mut read_back = blank();
             let checked = check(&broken, &shape());
             if read(&broken, &shape(), euro(), &mut read_back).is_some() {
-                let checked = checked.expect("what can be read passes the check");
+                let checked = checked.expect("a record that `read` accepts passes `check`");
                 assert_eq!((checked.customer_id, checked.wake_up), (&*read_back.id, read_back.wake_up));
-                assert_eq!(checked.heard_at, read_back.heard_at);
+                assert_eq!(checked.last_active_at, read_back.last_active_at);
                 let stages: Vec<_> = read_back.published.iter().map(|published| published.stage).collect();
                 assert_eq!(checked.stages(&shape()).collect::<Vec<_>>(), stages);
                 assert_eq!(stages_of(&broken, &shape()).collect::<Vec<_>>(), stages);
             } else {
-                // A removal says nothing that could be read.
+                // `read` does not accept removals.
                 let checked = checked.filter(|checked| !checked.is_removed);
-                assert_eq!(checked, None, "what cannot be read does not pass the check: {broken:?}");
+                assert_eq!(checked, None, "`check` rejects what `read` rejects: {broken:?}");
             }
             read_head(&broken);
         }
     }
 
     #[test]
-    fn a_record_is_the_message_that_the_contract_describes() {
+    fn a_record_is_the_message_that_the_proto_file_defines() {
         use crate::wire::proto::lifecycle::v1 as proto;
         use prost::Message as _;
         let message = proto::Customer::decode(written(&customer()).as_slice()).expect("a message");
@@ -249,7 +251,7 @@ mod tests {
         assert_eq!(message.latest.len(), 5);
         assert_eq!(message.folded.as_ref().map(|folded| folded.chains.clone()), Some(vec![3, 100_000, 0, 0]));
         assert_eq!(message.outdated_models, 2);
-        // Nothing was left over: what the generated code writes says the same.
+        // The message has all fields: encoded by the generated code, it decodes to the same customer.
         let mut read_back = blank();
         assert_eq!(read(&message.encode_to_vec(), &shape(), euro(), &mut read_back), Some(()));
         assert_eq!(read_back, customer());

@@ -1,36 +1,40 @@
-//! Reads records. `None` everywhere means that the bytes are no record; nothing here panics, whatever they are.
+//! Decodes records.
+//!
+//! Every function returns `None` for invalid bytes and never panics on any input.
 
 use std::sync::Arc;
 
 use crate::lifecycle::customer::{Customer, Published};
-use crate::lifecycle::fact::{ABSENT, FoldedOrders, Latest, OrderAmount, OrderEntry, RecentTimes, Refund};
+use crate::lifecycle::fact::{ABSENT, FoldedOrders, LatestValue, OrderAmount, OrderEntry, RecentTimes, Refund};
 use crate::lifecycle::id::StageIndex;
 use crate::lifecycle::money::{Amount, Currency};
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::transition::OwnedValue;
 
 use super::field;
-use super::reader::{Content, Reader, back, unzigzag};
-use super::{Head, Shape};
+use super::reader::{FieldValue, Reader, time_before, unzigzag};
+use super::{RecordHead, Shape};
 
-/// The tag of the id.
+/// The tag of the field `customer_id`.
 const ID_TAG: u8 = 0x0a;
 
-/// The id and wake-up of a record. `None` when the bytes are no record.
-pub(crate) fn read_head(record: &[u8]) -> Option<Head<'_>> {
-    let mut head = Head { customer_id: "", is_removed: false, wake_up: None, heard_at: None };
+/// Reads the leading fields of a record. Returns `None` if the bytes are not a valid record.
+pub(crate) fn read_head(record: &[u8]) -> Option<RecordHead<'_>> {
+    let mut head = RecordHead { customer_id: "", is_removed: false, wake_up: None, last_active_at: None };
     let mut clock = 0;
     let mut reader = Reader(record);
     while let Some(found) = reader.field()? {
         match found {
-            (field::CUSTOMER_ID, Content::Bytes(id)) => head.customer_id = std::str::from_utf8(id).ok()?,
-            (field::REMOVED, Content::Number(removed)) => head.is_removed = removed != 0,
-            (field::CLOCK, Content::Number(value)) => clock = unzigzag(value),
-            (field::WAKE_UP_IN, Content::Number(value)) => {
+            (field::CUSTOMER_ID, FieldValue::Bytes(id)) => head.customer_id = std::str::from_utf8(id).ok()?,
+            (field::REMOVED, FieldValue::Number(removed)) => head.is_removed = removed != 0,
+            (field::CLOCK, FieldValue::Number(value)) => clock = unzigzag(value),
+            (field::WAKE_UP_IN, FieldValue::Number(value)) => {
                 head.wake_up = Some(Timestamp::from_millis(clock.wrapping_add(value.cast_signed())));
             }
-            (field::HEARD_AGE, Content::Number(age)) => head.heard_at = Some(Timestamp::from_millis(back(clock, age))),
-            // Written in this order: nothing of the head follows.
+            (field::HEARD_AGE, FieldValue::Number(age)) => {
+                head.last_active_at = Some(Timestamp::from_millis(time_before(clock, age)));
+            }
+            // The fields of the head are written before `standings`.
             (field::STANDINGS.., _) => break,
             _ => {}
         }
@@ -38,74 +42,74 @@ pub(crate) fn read_head(record: &[u8]) -> Option<Head<'_>> {
     (!head.customer_id.is_empty()).then_some(head)
 }
 
-/// The id of a record that this process wrote.
+/// Returns the customer id of a record that this process wrote.
 pub(crate) fn customer_id(record: &[u8]) -> &str {
     read_head(record).map_or("", |head| head.customer_id)
 }
 
-/// Whether a record that this process wrote or took over is of the customer `id`.
-pub(crate) fn is_of(record: &[u8], id: &str) -> bool {
-    // As nearly all begin: the tag of the id, a length of one byte, the id.
+/// Whether a record that this process wrote or restored belongs to the customer `id`.
+pub(crate) fn belongs_to(record: &[u8], id: &str) -> bool {
+    // Fast path for nearly all records: the tag of the id, a length of one byte, the id.
     if let [ID_TAG, length @ ..0x80, rest @ ..] = record {
         return rest.get(..usize::from(*length)) == Some(id.as_bytes());
     }
     customer_id(record) == id
 }
 
-/// Reads `record`, written with `shape`, into `customer`. Orders are left to be read out by the caller.
-/// `None` when the bytes are no record of that shape.
-pub(crate) fn read(record: &[u8], shape: &Shape, home: Currency, customer: &mut Customer) -> Option<()> {
+/// Decodes `record` into `customer`. The caller must then derive the order aggregates. Returns `None` if the bytes are
+/// not a valid record of `shape`.
+pub(crate) fn read(record: &[u8], shape: &Shape, default_currency: Currency, customer: &mut Customer) -> Option<()> {
     clear(customer, shape);
     let mut clock = 0;
-    // `published` is not cleared, since this says all of it.
+    // `clear` does not reset `published`; the field `standings` overwrites it completely and is therefore required.
     let mut has_standings = shape.models.is_empty();
     let mut reader = Reader(record);
     while let Some(found) = reader.field()? {
         match found {
-            (field::CUSTOMER_ID, Content::Bytes(id)) => customer.id = Arc::from(std::str::from_utf8(id).ok()?),
-            (field::CLOCK, Content::Number(value)) => {
+            (field::CUSTOMER_ID, FieldValue::Bytes(id)) => customer.id = Arc::from(std::str::from_utf8(id).ok()?),
+            (field::CLOCK, FieldValue::Number(value)) => {
                 clock = unzigzag(value);
                 customer.clock = Timestamp::from_millis(clock);
             }
-            (field::WAKE_UP_IN, Content::Number(value)) => {
+            (field::WAKE_UP_IN, FieldValue::Number(value)) => {
                 customer.wake_up = Some(Timestamp::from_millis(clock.wrapping_add(value.cast_signed())));
             }
-            (field::HEARD_AGE, Content::Number(age)) => {
-                customer.heard_at = Some(Timestamp::from_millis(back(clock, age)));
+            (field::HEARD_AGE, FieldValue::Number(age)) => {
+                customer.last_active_at = Some(Timestamp::from_millis(time_before(clock, age)));
             }
-            (field::STANDINGS, Content::Bytes(bytes)) => {
+            (field::STANDINGS, FieldValue::Bytes(bytes)) => {
                 read_standings(bytes, shape, clock, customer)?;
                 has_standings = true;
             }
-            (field::NUMBERS, Content::Bytes(bytes)) => {
+            (field::NUMBERS, FieldValue::Bytes(bytes)) => {
                 let mut reader = Reader(bytes);
                 while !reader.0.is_empty() {
                     let index = usize::try_from(reader.varint()?).ok()?;
                     let value = reader.varint()?;
                     let is_time = *shape.number_is_time.get(index)?;
-                    customer.facts.numbers[index] = if is_time { back(clock, value) } else { unzigzag(value) };
+                    customer.facts.numbers[index] = if is_time { time_before(clock, value) } else { unzigzag(value) };
                 }
             }
-            (field::RECENT_EVENTS, Content::Bytes(bytes)) => {
+            (field::RECENT_EVENTS, FieldValue::Bytes(bytes)) => {
                 customer.recent_events.extend(bytes.chunks_exact(6).map(|event| {
                     let mut hash = [0; 8];
                     hash[..6].copy_from_slice(event);
                     u64::from_le_bytes(hash)
                 }));
             }
-            (field::ORDERS, Content::Bytes(bytes)) => {
-                customer.facts.orders.entries.push(read_order(bytes, shape.followed, clock, home)?);
+            (field::ORDERS, FieldValue::Bytes(bytes)) => {
+                customer.facts.orders.entries.push(read_order(bytes, shape.follow_ups, clock, default_currency)?);
             }
-            (field::LATEST, Content::Bytes(bytes)) => {
+            (field::LATEST, FieldValue::Bytes(bytes)) => {
                 let (index, latest) = read_latest(bytes, clock)?;
                 *customer.facts.latest.get_mut(index)? = Some(latest);
             }
-            (field::WINDOWS, Content::Bytes(bytes)) => read_times(bytes, clock, &mut customer.facts.windows)?,
-            (field::FOLLOWED, Content::Bytes(bytes)) => read_times(bytes, clock, &mut customer.facts.orders.recent)?,
-            (field::FOLDED, Content::Bytes(bytes)) => {
-                customer.facts.orders.folded = read_folded(bytes, clock, shape.followed)?;
+            (field::WINDOWS, FieldValue::Bytes(bytes)) => read_times(bytes, clock, &mut customer.facts.windows)?,
+            (field::FOLLOWED, FieldValue::Bytes(bytes)) => read_times(bytes, clock, &mut customer.facts.orders.recent)?,
+            (field::FOLDED, FieldValue::Bytes(bytes)) => {
+                customer.facts.orders.folded = read_folded(bytes, clock, shape.follow_ups)?;
             }
-            (field::OUTDATED_MODELS, Content::Number(models)) => customer.outdated_models = models,
+            (field::OUTDATED_MODELS, FieldValue::Number(models)) => customer.outdated_models = models,
             _ => {}
         }
     }
@@ -115,7 +119,7 @@ pub(crate) fn read(record: &[u8], shape: &Shape, home: Currency, customer: &mut 
 fn clear(customer: &mut Customer, shape: &Shape) {
     customer.clock = Timestamp::MIN;
     customer.wake_up = None;
-    customer.heard_at = None;
+    customer.last_active_at = None;
     customer.recent_events.clear();
     customer.outdated_models = 0;
     let facts = &mut customer.facts;
@@ -125,7 +129,7 @@ fn clear(customer: &mut Customer, shape: &Shape) {
     facts.latest.resize(shape.latest, None);
     facts.windows.resize(shape.windows, RecentTimes::default());
     facts.windows.iter_mut().for_each(RecentTimes::clear);
-    facts.orders.recent.resize(shape.followed, RecentTimes::default());
+    facts.orders.recent.resize(shape.follow_ups, RecentTimes::default());
     facts.orders.clear();
     customer.published.resize(shape.models.len(), Published::default());
 }
@@ -139,7 +143,7 @@ fn read_standings(bytes: &[u8], shape: &Shape, clock: i64, customer: &mut Custom
         };
         published.since = match reader.varint()? {
             0 => None,
-            since => Some(Timestamp::from_millis(back(clock, since - 1))),
+            since => Some(Timestamp::from_millis(time_before(clock, since - 1))),
         };
         published.sequence = reader.varint()?;
         published.ordinal = u32::try_from(reader.varint()?).ok()?;
@@ -153,34 +157,34 @@ fn read_standings(bytes: &[u8], shape: &Shape, clock: i64, customer: &mut Custom
     Some(())
 }
 
-fn read_order(bytes: &[u8], followed_groups: usize, clock: i64, home: Currency) -> Option<OrderEntry> {
+fn read_order(bytes: &[u8], follow_up_groups: usize, clock: i64, default_currency: Currency) -> Option<OrderEntry> {
     let mut order = OrderEntry {
         id: 0,
         time: ABSENT,
-        named_at: ABSENT,
+        first_mentioned_at: ABSENT,
         amount: None,
         is_void: false,
         refunds: Vec::new(),
-        followed: vec![ABSENT; followed_groups],
+        follow_ups: vec![ABSENT; follow_up_groups],
     };
-    let (mut amount, mut currency, mut amount_at, mut event_id) = (None, home, None, String::new());
+    let (mut amount, mut currency, mut amount_at, mut event_id) = (None, default_currency, None, String::new());
     let mut reader = Reader(bytes);
     while let Some(found) = reader.field()? {
         match found {
-            (field::order::ID, Content::Number(id)) => order.id = id,
-            (field::order::AGE, Content::Number(age)) => order.time = back(clock, age),
-            (field::order::NAMED_AGE, Content::Number(age)) => order.named_at = back(clock, age),
-            (field::order::AMOUNT, Content::Number(value)) => amount = Some(Amount::from_micros(unzigzag(value))),
-            (field::order::CURRENCY, Content::Number(code)) => currency = read_currency(code)?,
-            (field::order::AMOUNT_AGE, Content::Number(age)) => amount_at = Some(back(clock, age)),
-            (field::order::AMOUNT_EVENT_ID, Content::Bytes(id)) => {
+            (field::order::ID, FieldValue::Number(id)) => order.id = id,
+            (field::order::AGE, FieldValue::Number(age)) => order.time = time_before(clock, age),
+            (field::order::NAMED_AGE, FieldValue::Number(age)) => order.first_mentioned_at = time_before(clock, age),
+            (field::order::AMOUNT, FieldValue::Number(value)) => amount = Some(Amount::from_micros(unzigzag(value))),
+            (field::order::CURRENCY, FieldValue::Number(code)) => currency = read_currency(code)?,
+            (field::order::AMOUNT_AGE, FieldValue::Number(age)) => amount_at = Some(time_before(clock, age)),
+            (field::order::AMOUNT_EVENT_ID, FieldValue::Bytes(id)) => {
                 std::str::from_utf8(id).ok()?.clone_into(&mut event_id);
             }
-            (field::order::AMOUNT_EVENT_UUID, Content::Bytes(id)) => {
+            (field::order::AMOUNT_EVENT_UUID, FieldValue::Bytes(id)) => {
                 event_id = uuid::Uuid::from_slice(id).ok()?.hyphenated().to_string();
             }
-            (field::order::VOID, Content::Number(void)) => order.is_void = void != 0,
-            (field::order::REFUNDS, Content::Bytes(bytes)) => {
+            (field::order::VOID, FieldValue::Number(void)) => order.is_void = void != 0,
+            (field::order::REFUNDS, FieldValue::Bytes(bytes)) => {
                 let mut reader = Reader(bytes);
                 while !reader.0.is_empty() {
                     let event = reader.varint()?;
@@ -188,36 +192,40 @@ fn read_order(bytes: &[u8], followed_groups: usize, clock: i64, home: Currency) 
                     order.refunds.push(Refund { event, amount, currency: read_currency(reader.varint()?)? });
                 }
             }
-            (field::order::FOLLOWED, Content::Bytes(bytes)) => read_optional_ages(bytes, clock, &mut order.followed)?,
+            (field::order::FOLLOWED, FieldValue::Bytes(bytes)) => {
+                read_optional_ages(bytes, clock, &mut order.follow_ups)?;
+            }
             _ => {}
         }
     }
-    if order.named_at == ABSENT {
-        order.named_at = order.time;
+    if order.first_mentioned_at == ABSENT {
+        order.first_mentioned_at = order.time;
     }
     let at = amount_at.unwrap_or(order.time);
     order.amount = amount.map(|amount| OrderAmount { amount, currency, at, event_id: event_id.into() });
     Some(order)
 }
 
-fn read_latest(bytes: &[u8], clock: i64) -> Option<(usize, Latest)> {
+fn read_latest(bytes: &[u8], clock: i64) -> Option<(usize, LatestValue)> {
     let mut index = 0;
-    let mut latest = Latest { at: ABSENT, value: OwnedValue::Absent };
+    let mut latest = LatestValue { at: ABSENT, value: OwnedValue::Absent };
     let mut reader = Reader(bytes);
     while let Some(found) = reader.field()? {
         match found {
-            (field::latest::INDEX, Content::Number(number)) => index = usize::try_from(number).ok()?,
-            (field::latest::AGE, Content::Number(age)) => latest.at = back(clock, age),
-            (field::latest::INT, Content::Number(number)) => latest.value = OwnedValue::Int(unzigzag(number)),
-            (field::latest::DOUBLE, Content::Number(bits)) => latest.value = OwnedValue::Double(f64::from_bits(bits)),
-            (field::latest::BOOL, Content::Number(truth)) => latest.value = OwnedValue::Bool(truth != 0),
-            (field::latest::STRING, Content::Bytes(text)) => {
+            (field::latest::INDEX, FieldValue::Number(number)) => index = usize::try_from(number).ok()?,
+            (field::latest::AGE, FieldValue::Number(age)) => latest.at = time_before(clock, age),
+            (field::latest::INT, FieldValue::Number(number)) => latest.value = OwnedValue::Int(unzigzag(number)),
+            (field::latest::DOUBLE, FieldValue::Number(bits)) => {
+                latest.value = OwnedValue::Double(f64::from_bits(bits));
+            }
+            (field::latest::BOOL, FieldValue::Number(truth)) => latest.value = OwnedValue::Bool(truth != 0),
+            (field::latest::STRING, FieldValue::Bytes(text)) => {
                 latest.value = OwnedValue::String(std::str::from_utf8(text).ok()?.into());
             }
-            (field::latest::TIMESTAMP, Content::Number(number)) => {
+            (field::latest::TIMESTAMP, FieldValue::Number(number)) => {
                 latest.value = OwnedValue::Timestamp(Timestamp::from_millis(unzigzag(number)));
             }
-            (field::latest::DURATION, Content::Number(number)) => {
+            (field::latest::DURATION, FieldValue::Number(number)) => {
                 latest.value = OwnedValue::Duration(Duration::from_millis(unzigzag(number)));
             }
             _ => {}
@@ -226,26 +234,28 @@ fn read_latest(bytes: &[u8], clock: i64) -> Option<(usize, Latest)> {
     Some((index, latest))
 }
 
-fn read_folded(bytes: &[u8], clock: i64, followed_groups: usize) -> Option<FoldedOrders> {
-    let mut folded = FoldedOrders { followed: vec![ABSENT; followed_groups], ..FoldedOrders::default() };
+fn read_folded(bytes: &[u8], clock: i64, follow_up_groups: usize) -> Option<FoldedOrders> {
+    let mut folded = FoldedOrders { follow_ups: vec![ABSENT; follow_up_groups], ..FoldedOrders::default() };
     let mut reader = Reader(bytes);
     while let Some(found) = reader.field()? {
         match found {
-            (field::folded::COUNT, Content::Number(count)) => folded.count = count,
-            (field::folded::REVENUE, Content::Number(revenue)) => {
+            (field::folded::COUNT, FieldValue::Number(count)) => folded.count = count,
+            (field::folded::REVENUE, FieldValue::Number(revenue)) => {
                 folded.revenue = Amount::from_micros(unzigzag(revenue));
             }
-            (field::folded::FIRST_AGE, Content::Number(age)) => folded.first = back(clock, age),
-            (field::folded::LAST_AGE, Content::Number(age)) => folded.last = back(clock, age),
-            (field::folded::CHAINS, Content::Bytes(bytes)) => {
+            (field::folded::FIRST_AGE, FieldValue::Number(age)) => folded.first = time_before(clock, age),
+            (field::folded::LAST_AGE, FieldValue::Number(age)) => folded.last = time_before(clock, age),
+            (field::folded::CHAINS, FieldValue::Bytes(bytes)) => {
                 let mut reader = Reader(bytes);
                 while !reader.0.is_empty() {
                     let count = reader.varint()?;
                     let age = reader.varint()?;
-                    folded.chains.push((count, if count == 0 { ABSENT } else { back(clock, age) }));
+                    folded.streaks.push((count, if count == 0 { ABSENT } else { time_before(clock, age) }));
                 }
             }
-            (field::folded::FOLLOWED, Content::Bytes(bytes)) => read_optional_ages(bytes, clock, &mut folded.followed)?,
+            (field::folded::FOLLOWED, FieldValue::Bytes(bytes)) => {
+                read_optional_ages(bytes, clock, &mut folded.follow_ups)?;
+            }
             _ => {}
         }
     }
@@ -264,7 +274,7 @@ fn read_optional_ages(bytes: &[u8], clock: i64, times: &mut [i64]) -> Option<()>
         }
         *time = match reader.varint()? {
             0 => ABSENT,
-            age => back(clock, age - 1),
+            age => time_before(clock, age - 1),
         };
     }
     Some(())
@@ -276,10 +286,10 @@ fn read_times(bytes: &[u8], clock: i64, lists: &mut [RecentTimes]) -> Option<()>
         let index = usize::try_from(reader.varint()?).ok()?;
         let count = usize::try_from(reader.varint()?).ok().filter(|&count| count <= reader.0.len())?;
         let mut times = Vec::with_capacity(count);
-        let mut later = clock;
+        let mut time = clock;
         for _ in 0..count {
-            later = back(later, reader.varint()?);
-            times.push(later);
+            time = time_before(time, reader.varint()?);
+            times.push(time);
         }
         times.reverse();
         if !times.is_sorted() {

@@ -1,24 +1,26 @@
-//! Takes Protobuf apart: fields and numbers, nothing of what they mean. `None` everywhere means that the bytes are no message.
+//! A minimal Protobuf reader: splits bytes into fields and varints, without a schema.
+//!
+//! Every function returns `None` for invalid bytes.
 
 use super::field::{FIXED32, FIXED64, LENGTH_DELIMITED, VARINT};
 
-/// The instant `age` before `clock`.
-pub(super) fn back(clock: i64, age: u64) -> i64 {
+/// Returns the instant `age` before `clock`, in milliseconds.
+pub(super) fn time_before(clock: i64, age: u64) -> i64 {
     clock.wrapping_sub(age.cast_signed())
 }
 
-/// The number that zigzag made `number` of.
+/// Decodes a zigzag-encoded number.
 pub(super) fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
-/// The content of a field.
-pub(super) enum Content<'a> {
+/// The value of a field.
+pub(super) enum FieldValue<'a> {
     Number(u64),
     Bytes(&'a [u8]),
 }
 
-/// Bytes that are still to be read.
+/// A cursor over the remaining bytes.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -35,7 +37,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// Passes over `count` varints.
+    /// Skips `count` varints.
     pub(super) fn skip_varints(&mut self, count: usize) -> Option<()> {
         (0..count).try_for_each(|_| self.varint().map(|_| ()))
     }
@@ -46,21 +48,24 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
-    /// The next field; `Some(None)` at the end.
-    #[expect(clippy::option_option, reason = "broken, at the end and found are three things, and `?` takes the first")]
-    pub(super) fn field(&mut self) -> Option<Option<(u32, Content<'a>)>> {
+    /// Reads the next field. Returns `Some(None)` at the end of the input.
+    #[expect(
+        clippy::option_option,
+        reason = "invalid, end of input and found are three cases; `?` propagates the first"
+    )]
+    pub(super) fn field(&mut self) -> Option<Option<(u32, FieldValue<'a>)>> {
         if self.0.is_empty() {
             return Some(None);
         }
         let tag = u32::try_from(self.varint()?).ok()?;
         let content = match tag & 7 {
-            VARINT => Content::Number(self.varint()?),
-            FIXED64 => Content::Number(u64::from_le_bytes(self.take(8)?.try_into().ok()?)),
+            VARINT => FieldValue::Number(self.varint()?),
+            FIXED64 => FieldValue::Number(u64::from_le_bytes(self.take(8)?.try_into().ok()?)),
             LENGTH_DELIMITED => {
                 let length = usize::try_from(self.varint()?).ok()?;
-                Content::Bytes(self.take(length)?)
+                FieldValue::Bytes(self.take(length)?)
             }
-            FIXED32 => Content::Number(u64::from(u32::from_le_bytes(self.take(4)?.try_into().ok()?))),
+            FIXED32 => FieldValue::Number(u64::from(u32::from_le_bytes(self.take(4)?.try_into().ok()?))),
             _ => return None,
         };
         Some(Some((tag >> 3, content)))

@@ -1,23 +1,25 @@
-//! Writes customers as records.
+//! Encodes customers as records.
+//!
+//! `read_head` and `belongs_to` read only the leading fields, so the order of the fields must not change.
 
 use crate::lifecycle::customer::Customer;
-use crate::lifecycle::fact::{ABSENT, FoldedOrders, Latest, OrderEntry, RecentTimes};
+use crate::lifecycle::fact::{ABSENT, FoldedOrders, LatestValue, OrderEntry, RecentTimes};
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::transition::OwnedValue;
 
 use super::ENTRY_FIELD;
 use super::field::{self, FIXED64, LENGTH_DELIMITED, VARINT};
 
-/// Appends the record of `customer` to `out`.
-pub(crate) fn write(customer: &Customer, number_is_time: &[bool], home: Currency, out: &mut Vec<u8>) {
+/// Appends the record of `customer` to `out`. Amounts in `default_currency` are stored without their currency.
+pub(crate) fn write(customer: &Customer, number_is_time: &[bool], default_currency: Currency, out: &mut Vec<u8>) {
     let clock = customer.clock.as_millis();
     put_bytes(out, field::CUSTOMER_ID, customer.id.as_bytes());
     put_signed(out, field::CLOCK, clock);
     if let Some(wake_up) = customer.wake_up {
         put_number(out, field::WAKE_UP_IN, wake_up.as_millis().wrapping_sub(clock).cast_unsigned());
     }
-    if let Some(heard_at) = customer.heard_at {
-        put_number(out, field::HEARD_AGE, age(clock, heard_at.as_millis()));
+    if let Some(last_active_at) = customer.last_active_at {
+        put_number(out, field::HEARD_AGE, age(clock, last_active_at.as_millis()));
     }
     put_packed(out, field::STANDINGS, |out| {
         for published in &customer.published {
@@ -50,7 +52,7 @@ pub(crate) fn write(customer: &Customer, number_is_time: &[bool], home: Currency
     }
     let orders = &customer.facts.orders;
     for order in &orders.entries {
-        put_message(out, field::ORDERS, |out| write_order(order, clock, home, out));
+        put_message(out, field::ORDERS, |out| write_order(order, clock, default_currency, out));
     }
     for (index, latest) in (0..).zip(&customer.facts.latest) {
         if let Some(latest) = latest {
@@ -67,29 +69,29 @@ pub(crate) fn write(customer: &Customer, number_is_time: &[bool], home: Currency
     }
 }
 
-/// Appends the record that says that the customer `id` is gone to `out`.
+/// Appends the record that marks the customer `id` as removed to `out`.
 pub(crate) fn write_removal(id: &str, out: &mut Vec<u8>) {
     put_bytes(out, field::CUSTOMER_ID, id.as_bytes());
     put_number(out, field::REMOVED, 1);
 }
 
-/// Appends a record to a batch, as its entry.
+/// Appends `record` to a changelog batch as an element of `customers`.
 pub(crate) fn write_entry(record: &[u8], out: &mut Vec<u8>) {
     put_bytes(out, ENTRY_FIELD, record);
 }
 
-fn write_order(order: &OrderEntry, clock: i64, home: Currency, out: &mut Vec<u8>) {
+fn write_order(order: &OrderEntry, clock: i64, default_currency: Currency, out: &mut Vec<u8>) {
     tag(out, field::order::ID, FIXED64);
     out.extend_from_slice(&order.id.to_le_bytes());
     if order.time != ABSENT {
         put_number(out, field::order::AGE, age(clock, order.time));
     }
-    if order.named_at != order.time {
-        put_number(out, field::order::NAMED_AGE, age(clock, order.named_at));
+    if order.first_mentioned_at != order.time {
+        put_number(out, field::order::NAMED_AGE, age(clock, order.first_mentioned_at));
     }
     if let Some(known) = &order.amount {
         put_signed(out, field::order::AMOUNT, known.amount.as_micros());
-        if known.currency != home {
+        if known.currency != default_currency {
             put_number(out, field::order::CURRENCY, u64::from(known.currency.to_number()));
         }
         if known.at != order.time {
@@ -112,10 +114,10 @@ fn write_order(order: &OrderEntry, clock: i64, home: Currency, out: &mut Vec<u8>
             }
         });
     }
-    put_optional_ages(out, field::order::FOLLOWED, &order.followed, clock);
+    put_optional_ages(out, field::order::FOLLOWED, &order.follow_ups, clock);
 }
 
-fn write_latest(index: u64, latest: &Latest, clock: i64, out: &mut Vec<u8>) {
+fn write_latest(index: u64, latest: &LatestValue, clock: i64, out: &mut Vec<u8>) {
     put_number(out, field::latest::INDEX, index);
     put_number(out, field::latest::AGE, age(clock, latest.at));
     match &latest.value {
@@ -138,15 +140,15 @@ fn write_folded(folded: &FoldedOrders, clock: i64, out: &mut Vec<u8>) {
     put_number(out, field::folded::FIRST_AGE, age(clock, folded.first));
     put_number(out, field::folded::LAST_AGE, age(clock, folded.last));
     put_packed(out, field::folded::CHAINS, |out| {
-        for &(count, start) in &folded.chains {
+        for &(count, start) in &folded.streaks {
             varint(out, count);
             varint(out, if count == 0 { 0 } else { age(clock, start) });
         }
     });
-    put_optional_ages(out, field::folded::FOLLOWED, &folded.followed, clock);
+    put_optional_ages(out, field::folded::FOLLOWED, &folded.follow_ups, clock);
 }
 
-/// Ages raised by one, so that 0 says that there is none. Left out when there is none at all.
+/// Writes each age plus one, or 0 for an absent time. Omits the field if all times are absent.
 fn put_optional_ages(out: &mut Vec<u8>, number: u32, times: &[i64], clock: i64) {
     if times.iter().any(|&time| time != ABSENT) {
         put_packed(out, number, |out| {
@@ -157,7 +159,8 @@ fn put_optional_ages(out: &mut Vec<u8>, number: u32, times: &[i64], clock: i64) 
     }
 }
 
-/// For each list with times: its index, how many, and their ages, each counted back from the one after it.
+/// Writes, for each list that is not empty: its index, the number of times, and their ages, newest first and each
+/// relative to the previous one.
 fn put_times(out: &mut Vec<u8>, number: u32, lists: &[RecentTimes], clock: i64) {
     if lists.iter().all(|times| times.as_slice().is_empty()) {
         return;
@@ -179,12 +182,12 @@ fn put_times(out: &mut Vec<u8>, number: u32, lists: &[RecentTimes], clock: i64) 
     });
 }
 
-/// How long before `clock`. Touchpoints are never later than their customer's clock.
+/// Returns how long `time` is before `clock`, in milliseconds. No touchpoint is later than its customer's clock.
 fn age(clock: i64, time: i64) -> u64 {
     clock.wrapping_sub(time).cast_unsigned()
 }
 
-/// The number of a UUID written in the one canonical way, so that it can be written back letter by letter.
+/// Returns the UUID in `text`, if it is written in the canonical form and can therefore be restored exactly.
 fn canonical_uuid(text: &str) -> Option<u128> {
     let uuid = uuid::Uuid::try_parse(text).ok()?;
     let mut buffer = [0; uuid::fmt::Hyphenated::LENGTH];
@@ -222,7 +225,7 @@ fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// A length-delimited field whose length is known only when it is written.
+/// Writes a length-delimited field. Its length is only known after `write`.
 fn put_message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
     tag(out, number, LENGTH_DELIMITED);
     let start = out.len();
@@ -238,7 +241,7 @@ fn put_message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>))
     }
 }
 
-/// A packed field of numbers; left out when it is empty.
+/// Writes a packed field of varints; omits it if it is empty.
 fn put_packed(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     put_message(out, number, write);

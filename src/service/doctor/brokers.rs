@@ -1,10 +1,12 @@
-//! Brokers: that each answers, speaks what is needed, and allows the timeouts that are configured. Pure: compares what they said.
+//! Checks that every broker responds, supports the required API versions and accepts the configured timeouts.
+//!
+//! Pure: evaluates responses that the caller has collected.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::kafka::inspect::{Broker, PartitionLayout, Settings};
-use crate::kafka::versions::{PRODUCE, Spoken, TXN_OFFSET_COMMIT};
+use crate::kafka::api_versions::{ApiVersions, PRODUCE, TXN_OFFSET_COMMIT};
+use crate::kafka::inspector::{Broker, BrokerConfigs, PartitionReplication};
 
 use super::check::{Check, Verdict};
 
@@ -12,24 +14,26 @@ const ABOUT: &str = "brokers";
 const VERSIONS: &str = "versions";
 const LIMITS: &str = "broker limits";
 
-/// From this version of its request on, a broker refuses offsets of a generation that is over.
+/// From this version of `TxnOffsetCommit` on, a broker rejects offsets of a stale group generation (KIP-447).
 const TXN_OFFSET_COMMIT_MIN: i16 = 3;
-/// The shortest time for which a broker should remember the offsets of a group that is stopped.
+/// Shortest acceptable retention of the offsets of a stopped group.
 const OFFSETS_RETENTION_MIN: Duration = Duration::from_hours(24);
 
-/// Looks at whether each broker answers, and with what.
-pub(super) fn reachable(brokers: &[(Broker, Settings)]) -> Vec<Check> {
+/// Checks that every broker responds.
+pub(super) fn reachable(brokers: &[(Broker, BrokerConfigs)]) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut answering = Vec::new();
     for (broker, settings) in brokers {
         match settings {
-            Settings::Known(_) | Settings::Denied => answering.push(format!("{} at {}", broker.id, broker.address)),
-            Settings::Unanswered(why) => checks.push(Check::new(
+            BrokerConfigs::Known(_) | BrokerConfigs::Denied => {
+                answering.push(format!("{} at {}", broker.id, broker.address));
+            }
+            BrokerConfigs::Unavailable(why) => checks.push(Check::new(
                 Verdict::Problem,
                 ABOUT,
                 format!("broker {} at {}", broker.id, broker.address),
                 format!("it does not answer: {why}"),
-                "start it, or mend the way there: its advertised.listeners must be reachable from here",
+                "start it, or fix the network: its advertised.listeners must be reachable from here",
             )),
         }
     }
@@ -42,50 +46,53 @@ pub(super) fn reachable(brokers: &[(Broker, Settings)]) -> Vec<Check> {
             Verdict::Warning,
             ABOUT,
             "cluster",
-            "it has one broker",
-            "run three or more where it matters: when the one is away the service waits, and when its disk is lost all is lost",
+            "the cluster has a single broker",
+            "run three or more in production: while the broker is down the service waits, and a lost disk loses all data",
         ));
     }
     checks
 }
 
-/// Looks at which versions the brokers speak.
-pub(super) fn versions(brokers: &[(Broker, Settings)], spoken: &BTreeMap<String, Spoken>) -> Vec<Check> {
+/// Checks the API versions of the brokers.
+pub(super) fn versions(
+    brokers: &[(Broker, BrokerConfigs)],
+    api_versions: &BTreeMap<String, ApiVersions>,
+) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut releases = Vec::new();
     for (broker, _) in brokers {
         let place = format!("broker {} at {}", broker.id, broker.address);
-        let Some(spoken) = spoken.get(&broker.address) else {
+        let Some(api_versions) = api_versions.get(&broker.address) else {
             checks.push(Check::new(
                 Verdict::Unknown,
                 VERSIONS,
                 place,
-                "it was not heard to say what it speaks",
-                "ask it: kafka-broker-api-versions.sh --bootstrap-server ...",
+                "its API versions are unknown",
+                "run kafka-broker-api-versions.sh --bootstrap-server ...",
             ));
             continue;
         };
-        if spoken.get(&TXN_OFFSET_COMMIT).is_some_and(|&it| it < TXN_OFFSET_COMMIT_MIN) {
+        if api_versions.get(&TXN_OFFSET_COMMIT).is_some_and(|&it| it < TXN_OFFSET_COMMIT_MIN) {
             checks.push(Check::new(
                 Verdict::Problem,
                 VERSIONS,
                 place,
-                "it is older than Kafka 2.5 and does not refuse positions committed by a member that has lost its partitions",
-                "upgrade it: exactly-once rests on that",
+                "it is older than Kafka 2.5 and accepts offsets from members that have lost their partitions",
+                "upgrade it: exactly-once depends on rejecting them",
             ));
         } else {
-            releases.push(format!("{}: {}", broker.id, release(spoken)));
+            releases.push(format!("{}: {}", broker.id, release(api_versions)));
         }
     }
     if !releases.is_empty() {
-        checks.push(Check::passed(VERSIONS, "cluster", format!("Kafka of {}", releases.join(", "))));
+        checks.push(Check::passed(VERSIONS, "cluster", format!("Kafka releases by broker: {}", releases.join(", "))));
     }
     checks
 }
 
-/// The releases that speak so; told from the versions of one request.
-fn release(spoken: &Spoken) -> &'static str {
-    match spoken.get(&PRODUCE) {
+/// Returns the Kafka releases whose Produce request has this highest version.
+fn release(api_versions: &ApiVersions) -> &'static str {
+    match api_versions.get(&PRODUCE) {
         Some(13..) => "4.1 or newer",
         Some(12) => "4.0",
         Some(11) => "3.8 or 3.9",
@@ -95,14 +102,14 @@ fn release(spoken: &Spoken) -> &'static str {
     }
 }
 
-/// Looks at whether the brokers allow the timeouts of the service, and how long they remember.
-pub(super) fn limits(brokers: &[(Broker, Settings)], transaction: Duration, session: Duration) -> Vec<Check> {
+/// Checks that the brokers accept the timeouts of the service, and how long they retain committed offsets.
+pub(super) fn limits(brokers: &[(Broker, BrokerConfigs)], transaction: Duration, session: Duration) -> Vec<Check> {
     let mut checks = Vec::new();
     let known: Vec<_> = brokers
         .iter()
         .filter_map(|(broker, settings)| match settings {
-            Settings::Known(settings) => Some((broker, settings)),
-            Settings::Denied | Settings::Unanswered(_) => None,
+            BrokerConfigs::Known(settings) => Some((broker, settings)),
+            BrokerConfigs::Denied | BrokerConfigs::Unavailable(_) => None,
         })
         .collect();
     if known.is_empty() {
@@ -110,10 +117,10 @@ pub(super) fn limits(brokers: &[(Broker, Settings)], transaction: Duration, sess
             Verdict::Unknown,
             LIMITS,
             "cluster",
-            "the brokers' settings cannot be seen",
+            "the broker settings cannot be read",
             format!(
-                "grant DESCRIBE_CONFIGS on the cluster, or make sure yourself that transaction.max.timeout.ms is {} or more, \
-                 and that group.min.session.timeout.ms and group.max.session.timeout.ms have {} between them",
+                "grant DESCRIBE_CONFIGS on the cluster, or check by hand that transaction.max.timeout.ms is at least {}, and \
+                 that {} is between group.min.session.timeout.ms and group.max.session.timeout.ms",
                 transaction.as_millis(),
                 session.as_millis()
             ),
@@ -125,25 +132,25 @@ pub(super) fn limits(brokers: &[(Broker, Settings)], transaction: Duration, sess
         let mut add = |verdict, what: String, to_do: String| {
             checks.push(Check::new(verdict, LIMITS, format!("broker {}", broker.id), what, to_do));
         };
-        if let Some(most) = millis("transaction.max.timeout.ms").filter(|&most| most < transaction) {
+        if let Some(max) = millis("transaction.max.timeout.ms").filter(|&max| max < transaction) {
             add(
                 Verdict::Problem,
-                format!("transaction.max.timeout.ms is {}", most.as_millis()),
+                format!("transaction.max.timeout.ms is {}", max.as_millis()),
                 format!(
-                    "raise it, or lower kafka.transaction_timeout (now {} ms): the broker refuses longer transactions",
+                    "raise it, or lower kafka.transaction_timeout (now {} ms): the broker rejects longer transaction timeouts",
                     transaction.as_millis()
                 ),
             );
         }
-        let most = millis("group.max.session.timeout.ms").filter(|&most| most < session);
-        let least = millis("group.min.session.timeout.ms").filter(|&least| least > session);
-        for (name, bound) in [("group.max.session.timeout.ms", most), ("group.min.session.timeout.ms", least)] {
+        let max = millis("group.max.session.timeout.ms").filter(|&max| max < session);
+        let min = millis("group.min.session.timeout.ms").filter(|&min| min > session);
+        for (name, bound) in [("group.max.session.timeout.ms", max), ("group.min.session.timeout.ms", min)] {
             if let Some(bound) = bound {
                 add(
                     Verdict::Problem,
                     format!("{name} is {}", bound.as_millis()),
                     format!(
-                        "change it, or kafka.session_timeout (now {} ms): the broker refuses such a member",
+                        "change it, or kafka.session_timeout (now {} ms): the broker rejects members with this timeout",
                         session.as_millis()
                     ),
                 );
@@ -155,23 +162,23 @@ pub(super) fn limits(brokers: &[(Broker, Settings)], transaction: Duration, sess
             add(
                 Verdict::Warning,
                 format!("offsets.retention.minutes is {}", short.as_secs() / 60),
-                "raise it to days: a service that is stopped for longer loses its position, and refuses to start"
+                "raise it to several days: a service that is stopped for longer loses its committed offsets and cannot start"
                     .to_owned(),
             );
         }
     }
     if checks.is_empty() {
-        let remembered = retention
-            .map(|minutes| format!("; a stopped service's position is remembered for {} days", minutes / (60 * 24)));
-        let what = format!("they allow the configured timeouts{}", remembered.unwrap_or_default());
+        let retained = retention
+            .map(|minutes| format!("; offsets of a stopped service are retained for {} days", minutes / (60 * 24)));
+        let what = format!("they accept the configured timeouts{}", retained.unwrap_or_default());
         checks.push(Check::passed(LIMITS, "cluster", what));
     }
     checks
 }
 
-/// Looks at how the partitions of a topic are kept just now.
-pub(super) fn partitions(topic: &str, layout: &[PartitionLayout]) -> Vec<Check> {
-    let numbers = |wanted: fn(&PartitionLayout) -> bool| -> Vec<usize> {
+/// Checks the leaders and the in-sync replicas of the partitions of a topic.
+pub(super) fn partitions(topic: &str, layout: &[PartitionReplication]) -> Vec<Check> {
+    let numbers = |wanted: fn(&PartitionReplication) -> bool| -> Vec<usize> {
         (0..layout.len()).filter(|&it| wanted(&layout[it])).collect()
     };
     let without_leader = numbers(|it| !it.has_leader);
@@ -183,7 +190,7 @@ pub(super) fn partitions(topic: &str, layout: &[PartitionLayout]) -> Vec<Check> 
             "partitions",
             topic,
             format!("partitions {without_leader:?} have no leader"),
-            "start the brokers that hold them: nothing can be read or written there",
+            "start the brokers that host them: they cannot be read or written until then",
         ));
     }
     if !behind.is_empty() {
@@ -192,7 +199,7 @@ pub(super) fn partitions(topic: &str, layout: &[PartitionLayout]) -> Vec<Check> 
             "partitions",
             topic,
             format!("partitions {behind:?} have replicas that are not in sync"),
-            "start the brokers that hold them, or wait until they have caught up: below min.insync.replicas nothing can be written",
+            "start the brokers that host them, or wait until they have caught up: below min.insync.replicas writes fail",
         ));
     }
     checks
@@ -202,9 +209,9 @@ pub(super) fn partitions(topic: &str, layout: &[PartitionLayout]) -> Vec<Check> 
 mod tests {
     use super::*;
 
-    fn broker(settings: &[(&str, &str)]) -> (Broker, Settings) {
+    fn broker(settings: &[(&str, &str)]) -> (Broker, BrokerConfigs) {
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        (Broker { id: 1, address: "a:9092".to_owned() }, Settings::Known(settings))
+        (Broker { id: 1, address: "a:9092".to_owned() }, BrokerConfigs::Known(settings))
     }
 
     fn limits_of(settings: &[(&str, &str)]) -> Vec<(Verdict, String)> {
@@ -213,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_that_the_brokers_refuse_are_problems() {
+    fn timeouts_that_the_brokers_reject_are_problems() {
         assert_eq!(limits_of(&[("transaction.max.timeout.ms", "30000")])[0].0, Verdict::Passed);
         for (name, value) in [
             ("transaction.max.timeout.ms", "29999"),
@@ -226,8 +233,8 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_nobody_may_see_are_no_problem_and_no_pass() {
-        let denied = [(Broker { id: 1, address: "a:9092".to_owned() }, Settings::Denied)];
+    fn unreadable_settings_are_unknown() {
+        let denied = [(Broker { id: 1, address: "a:9092".to_owned() }, BrokerConfigs::Denied)];
         let checks = limits(&denied, Duration::from_secs(30), Duration::from_secs(20));
         assert_eq!(checks.len(), 1);
         assert_eq!(checks[0].verdict, Verdict::Unknown);
@@ -235,19 +242,21 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_cannot_fence_is_a_problem() {
+    fn a_broker_that_accepts_stale_generations_is_a_problem() {
         let brokers = [broker(&[])];
-        let spoken = |version| BTreeMap::from([("a:9092".to_owned(), Spoken::from([(TXN_OFFSET_COMMIT, version)]))]);
-        assert_eq!(versions(&brokers, &spoken(2))[0].verdict, Verdict::Problem);
-        assert_eq!(versions(&brokers, &spoken(3))[0].verdict, Verdict::Passed);
+        let api_versions =
+            |version| BTreeMap::from([("a:9092".to_owned(), ApiVersions::from([(TXN_OFFSET_COMMIT, version)]))]);
+        assert_eq!(versions(&brokers, &api_versions(2))[0].verdict, Verdict::Problem);
+        assert_eq!(versions(&brokers, &api_versions(3))[0].verdict, Verdict::Passed);
         assert_eq!(versions(&brokers, &BTreeMap::new())[0].verdict, Verdict::Unknown);
     }
 
     #[test]
-    fn partitions_that_nobody_leads_are_worse_than_those_that_few_follow() {
-        let good = PartitionLayout { has_leader: true, replicas: 3, in_sync: 3 };
+    fn a_missing_leader_is_a_problem_and_a_lagging_replica_a_warning() {
+        let good = PartitionReplication { has_leader: true, replicas: 3, in_sync: 3 };
         assert_eq!(partitions("t", &[good]), []);
-        let layout = [good, PartitionLayout { has_leader: false, ..good }, PartitionLayout { in_sync: 2, ..good }];
+        let layout =
+            [good, PartitionReplication { has_leader: false, ..good }, PartitionReplication { in_sync: 2, ..good }];
         let checks = partitions("t", &layout);
         assert_eq!(checks.iter().map(|it| it.verdict).collect::<Vec<_>>(), [Verdict::Problem, Verdict::Warning]);
         assert!(checks[0].what.contains("[1]") && checks[1].what.contains("[2]"), "{checks:?}");

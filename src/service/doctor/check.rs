@@ -1,22 +1,24 @@
-//! What the doctor says: one check, its verdict, and all of them together.
+//! The doctor's report: checks and their verdicts.
+//!
+//! The fields and the words of the verdicts appear in the JSON report, so they are a contract.
 
-/// How a check came out.
+/// Result of a check.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Verdict {
-    /// As it should be.
+    /// No problem was found.
     Passed,
-    /// It cannot be told from here; what to do says who can.
+    /// The check could not run; `to_do` says how to check by other means.
     Unknown,
-    /// The service runs, but not as well or as safely as it should.
+    /// The service runs, but with less safety or performance than it should.
     Warning,
-    /// The service does not start, stops, or does not do what it promises.
+    /// The service does not start, stops, or loses its exactly-once guarantee.
     Problem,
 }
 
 impl Verdict {
-    /// The word for it.
+    /// Returns the name that the report shows.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "passed",
             Self::Unknown => "unknown",
@@ -26,18 +28,18 @@ impl Verdict {
     }
 }
 
-/// One thing that was looked at.
+/// One finding about one part of the cluster.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Check {
-    /// How it came out.
+    /// The result.
     pub verdict: Verdict,
-    /// What was looked at: `brokers`, `topics`, `offsets`. A fixed set of words.
+    /// The subject, from a fixed set of words: `brokers`, `topics`, `offsets` and so on.
     pub about: &'static str,
-    /// Where: a broker, a topic, a partition of it.
+    /// The broker, topic, partition or group concerned.
     pub place: String,
-    /// What was found.
+    /// What the check found.
     pub what: String,
-    /// What to do about it; empty when there is nothing to do.
+    /// What the operator should do; empty if nothing.
     pub to_do: String,
 }
 
@@ -57,15 +59,15 @@ impl Check {
     }
 }
 
-/// Everything that was looked at.
+/// All checks of one run.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Examination {
-    /// In the order in which it was looked at.
+pub struct DoctorReport {
+    /// The checks in the order in which they ran.
     pub checks: Vec<Check>,
 }
 
-impl Examination {
-    /// How many checks came out so.
+impl DoctorReport {
+    /// Returns the number of checks with this verdict.
     #[must_use]
     pub fn count(&self, verdict: Verdict) -> usize {
         self.checks.iter().filter(|it| it.verdict == verdict).count()

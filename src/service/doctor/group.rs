@@ -1,4 +1,6 @@
-//! The consumer group: who is in it, and whether somebody is who should not be. Pure: compares what the cluster said.
+//! Checks the consumer group: foreign members, duplicate names, the assignor, unassigned partitions, idle members.
+//!
+//! Pure: evaluates a group description that the caller has fetched.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,52 +10,53 @@ use super::check::{Check, Verdict};
 
 const ABOUT: &str = "group";
 
-/// Looks at the members of the group that shares out `partitions` partitions.
+/// Checks the members of the group that consumes a topic with `partitions` partitions.
 pub(super) fn members(name: &str, group: &Group, partitions: i32) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut add = |verdict, what: String, to_do: &str| checks.push(Check::new(verdict, ABOUT, name, what, to_do));
     if group.members.is_empty() {
-        return vec![Check::passed(ABOUT, name, "nobody is a member: the service does not run")];
+        return vec![Check::passed(ABOUT, name, "the group has no members: the service is not running")];
     }
     let mut counts = BTreeMap::<&str, usize>::new();
     for member in &group.members {
-        // Behind `@` stands where the instance answers questions, which twins on two machines do not share.
+        // Ignore the suffix after `@`, the advertised HTTP address: it differs between two machines that wrongly have
+        // the same instance id.
         let name = member.client_id.split_once('@').map_or(&*member.client_id, |(name, _)| name);
         *counts.entry(name).or_default() += 1;
     }
-    let strangers: Vec<_> = counts.keys().filter(|it| !it.starts_with("lifecycle-")).collect();
-    if !strangers.is_empty() {
+    let foreign: Vec<_> = counts.keys().filter(|it| !it.starts_with("lifecycle-")).collect();
+    if !foreign.is_empty() {
         add(
             Verdict::Problem,
-            format!("another program is in the group: its members are called {strangers:?}"),
-            "give the service a kafka.group_id of its own: what others read of the group's share is never counted",
+            format!("another program is in the group, with members {foreign:?}"),
+            "use a kafka.group_id that no other program uses: the service never receives touchpoints of partitions that are assigned to another program",
         );
     }
-    let twins: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).map(|(name, _)| name).collect();
-    if !twins.is_empty() {
+    let duplicates: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).map(|(name, _)| name).collect();
+    if !duplicates.is_empty() {
         add(
             Verdict::Problem,
-            format!("several members are called {twins:?}"),
-            "give each instance a kafka.instance_id of its own: two of one name shut each other out; a member that was just \
-             killed and started again stays listed until its session ends",
+            format!("several members have the names {duplicates:?}"),
+            "give each instance its own kafka.instance_id: instances with the same id fence each other; after a crash and a \
+             restart the old member stays listed until its session times out",
         );
     }
     if !group.protocol.is_empty() && group.protocol != "cooperative-sticky" {
         add(
             Verdict::Problem,
-            format!("partitions are shared out by {}", group.protocol),
-            "stop the other program that uses this group, or give the service a kafka.group_id of its own",
+            format!("the group uses the assignor {} instead of cooperative-sticky", group.protocol),
+            "stop the other program that uses this group, or use a kafka.group_id that no other program uses",
         );
     }
     if group.state == "Stable" {
-        let held: BTreeSet<i32> =
+        let assigned: BTreeSet<i32> =
             group.members.iter().filter_map(|it| it.partitions.as_ref()).flatten().copied().collect();
-        let free: Vec<i32> = (0..partitions).filter(|it| !held.contains(it)).collect();
-        if !free.is_empty() {
+        let unassigned: Vec<i32> = (0..partitions).filter(|it| !assigned.contains(it)).collect();
+        if !unassigned.is_empty() {
             add(
                 Verdict::Warning,
-                format!("nobody has the partitions {free:?}"),
-                "ask again in a minute: members learn of new partitions with a delay",
+                format!("partitions {unassigned:?} are not assigned to any member"),
+                "run `lifecycle doctor` again in a minute: members discover new partitions with a delay",
             );
         }
         let idle = group.members.iter().filter(|it| it.partitions.as_ref().is_none_or(Vec::is_empty)).count();
@@ -61,21 +64,21 @@ pub(super) fn members(name: &str, group: &Group, partitions: i32) -> Vec<Check> 
             add(
                 Verdict::Warning,
                 format!("{idle} of {} members have no partition", group.members.len()),
-                "run fewer instances or workers, or be content with spare ones: a partition has one worker",
+                "run fewer instances or workers, or keep them as standby: each partition is processed by one worker",
             );
         }
     } else {
         add(
             Verdict::Warning,
-            format!("it is sharing out its partitions just now ({})", group.state),
-            "ask again in a minute; when it never ends, some member does not answer: look into the instances' logs",
+            format!("the group is rebalancing ({})", group.state),
+            "run `lifecycle doctor` again in a minute; if the rebalance does not end, a member does not respond: check the logs of the instances",
         );
     }
     if checks.is_empty() {
-        let who = |it: &crate::kafka::group::GroupMember| {
+        let describe = |it: &crate::kafka::group::GroupMember| {
             format!("{} on {} has {}", it.client_id, it.host, it.partitions.as_ref().map_or(0, Vec::len))
         };
-        let members: Vec<String> = group.members.iter().map(who).collect();
+        let members: Vec<String> = group.members.iter().map(describe).collect();
         checks.push(Check::passed(ABOUT, name, format!("{} members: {}", members.len(), members.join(", "))));
     }
     checks
@@ -101,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_at_work_is_described() {
+    fn the_members_of_a_stable_group_are_listed() {
         let members = vec![member("lifecycle-a-0", &[0, 1]), member("lifecycle-b-0", &[2, 3])];
         let found = found("Stable", "cooperative-sticky", members);
         assert_eq!(found.len(), 1);
@@ -110,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn strangers_twins_and_another_protocol_are_problems() {
+    fn foreign_members_duplicate_names_and_another_assignor_are_problems() {
         let members = vec![member("lifecycle-a-0", &[0, 1]), member("lifecycle-a-0", &[2]), member("rdkafka", &[3])];
         let found = found("Stable", "range", members);
         assert_eq!(found.iter().filter(|it| it.0 == Verdict::Problem).count(), 3, "{found:?}");
     }
 
     #[test]
-    fn free_partitions_and_idle_members_are_warnings() {
+    fn unassigned_partitions_and_idle_members_are_warnings() {
         let found = found(
             "Stable",
             "cooperative-sticky",

@@ -1,13 +1,13 @@
-//! Examines a cluster for the service: everything that keeps it from starting, from going on, or from keeping its promise.
+//! Checks a Kafka cluster for problems that prevent the service from starting, stop it, or break exactly-once.
 //!
-//! Nothing is changed, and no group is joined; only a probe that is asked for writes, in transactions that it aborts. Here the
-//! cluster is asked; what follows from its answers is said by the other files of the folder.
+//! This file queries the cluster. The other files of the folder are pure: they turn the answers into checks.
+//! The doctor changes nothing and joins no group. Only the optional probe writes, in transactions that it aborts.
 
 mod brokers;
 mod check;
 mod group;
 mod offsets;
-mod rights;
+mod permissions;
 mod transactions;
 
 use std::time::Duration;
@@ -15,9 +15,9 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::kafka::admin::{self, Severity};
 use crate::kafka::group::describe_group;
-use crate::kafka::inspect::{Broker, Inspector, LogRange, Settings};
-use crate::kafka::probe::probe;
-use crate::kafka::{Cluster, Error, PartitionOffset, versions};
+use crate::kafka::inspector::{Broker, BrokerConfigs, Inspector, LogOffsets};
+use crate::kafka::permission_probe::probe_permissions;
+use crate::kafka::{Cluster, Error, PartitionOffset, api_versions};
 use crate::lifecycle::time::Timestamp;
 use crate::runtime::WallClock;
 use crate::wire::changelog::{ChangelogDecoder, ChangelogError};
@@ -26,71 +26,76 @@ use crate::wire::time::format_timestamp;
 
 use super::options::{kafka_options, member_name};
 use super::topics::{cluster, topics};
-pub use check::{Check, Examination, Verdict};
-use offsets::{Expected, Position};
+pub use check::{Check, DoctorReport, Verdict};
+use offsets::{Expected, PartitionSnapshot};
 
-/// How far ahead of us a record may be before it is said so.
-const AHEAD_MAX: i64 = 1_000;
-/// The name of the member under which a probe writes. No instance is called so: their members end in a number.
-const PROBE: &str = "doctor";
+/// Milliseconds by which a record timestamp may be ahead of the local clock without a warning.
+const AHEAD_MS_MAX: i64 = 1_000;
+/// Member name of the probe. It cannot collide with a worker, whose member name ends in a number.
+const PROBE_MEMBER: &str = "doctor";
 
-/// The report on a cluster that cannot be examined: one check, and what came of it.
+/// Returns the report for a cluster that cannot be reached: a single failed check.
 #[must_use]
-pub fn unexamined(config: &Config, error: &Error) -> Examination {
-    let to_do =
-        error.to_do.unwrap_or("see that the settings below `kafka` are those that this cluster wants, then ask again");
+pub fn unreachable(config: &Config, error: &Error) -> DoctorReport {
+    let to_do = error
+        .to_do
+        .unwrap_or("check that the settings under `kafka` match this cluster, then run `lifecycle doctor` again");
     let servers = config.kafka.bootstrap_servers.as_str();
-    Examination { checks: vec![Check::new(Verdict::Problem, "brokers", servers, error.message.as_str(), to_do)] }
+    DoctorReport { checks: vec![Check::new(Verdict::Problem, "brokers", servers, error.message.as_str(), to_do)] }
 }
 
-/// Looks at everything. With `is_probing`, also tries what only an attempt can tell.
+/// Runs all checks. With `with_probe`, also tests the permissions that can only be tested by writing.
 ///
 /// # Errors
-/// When the cluster does not answer at all, or refuses to.
-pub fn examine(config: &Config, is_probing: bool) -> Result<Examination, Error> {
+/// If the cluster is unreachable or denies the first requests.
+pub fn run_checks(config: &Config, with_probe: bool) -> Result<DoctorReport, Error> {
     let cluster = cluster(config);
     let inspector = Inspector::new(&cluster, &config.kafka.group_id)?;
     let settings = |it: Broker| {
-        let settings = inspector.broker_settings(it.id);
+        let settings = inspector.broker_configs(it.id);
         (it, settings)
     };
-    let brokers: Vec<(Broker, Settings)> = inspector.brokers()?.into_iter().map(settings).collect();
+    let brokers: Vec<(Broker, BrokerConfigs)> = inspector.brokers()?.into_iter().map(settings).collect();
     let mut checks = brokers::reachable(&brokers);
-    checks.extend(brokers::versions(&brokers, &versions::spoken(&cluster, brokers.len())?));
+    checks.extend(brokers::versions(&brokers, &api_versions::api_versions(&cluster, brokers.len())?));
     checks.extend(brokers::limits(&brokers, config.kafka.transaction_timeout, config.kafka.session_timeout));
     let doctor = Doctor { config, cluster: &cluster, inspector: &inspector };
     let partitions = doctor.topics(&mut checks)?;
     if let Some(partitions) = partitions {
         doctor.group(partitions, &mut checks);
-        let positions = doctor.offsets(partitions, &mut checks);
-        doctor.changelog_formats(&positions, &mut checks);
-        doctor.transactions(partitions, &longest(&brokers), &mut checks);
-        doctor.rights(is_probing, &positions, &mut checks);
+        let snapshots = doctor.offsets(partitions, &mut checks);
+        doctor.changelog_formats(&snapshots, &mut checks);
+        doctor.transactions(partitions, &transaction_timeout_max(&brokers), &mut checks);
+        doctor.permissions(with_probe, &snapshots, &mut checks);
         doctor.clock(partitions, &mut checks);
     }
-    Ok(Examination { checks })
+    Ok(DoctorReport { checks })
 }
 
-/// What keeps the service from starting though its topics are good: positions that are gone, another number of partitions, a
-/// newer format. An answer that does not come is no refusal, since the workers ask again.
+/// Returns the problems of committed state that prevent the service from starting even if its topics are correct:
+/// offsets that are no longer in the log, a changed partition count, a newer changelog format.
+///
+/// A failed query is not reported, because the workers retry it.
 ///
 /// # Errors
-/// When a setting of the client is refused.
-pub fn refusals(config: &Config, partitions: i32) -> Result<Vec<Check>, Error> {
+/// If librdkafka rejects a client setting.
+pub fn startup_problems(config: &Config, partitions: i32) -> Result<Vec<Check>, Error> {
     let cluster = cluster(config);
     let inspector = Inspector::new(&cluster, &config.kafka.group_id)?;
     let doctor = Doctor { config, cluster: &cluster, inspector: &inspector };
-    let positions = doctor.positions(partitions).map(|(positions, _)| positions).unwrap_or_default();
-    let mut checks = offsets::refusals(&positions, doctor.expected(partitions));
-    doctor.changelog_formats(&positions, &mut checks);
+    let snapshots = doctor.snapshots(partitions).map(|(snapshots, _)| snapshots).unwrap_or_default();
+    let mut checks = offsets::mismatches(&snapshots, doctor.expected(partitions));
+    doctor.changelog_formats(&snapshots, &mut checks);
     checks.retain(|it| it.verdict == Verdict::Problem);
     Ok(checks)
 }
 
-/// The names of this instance's members that the group has already, before they join: of another instance, or of this one as
-/// long as the group does not know that it has ended. None while the group cannot be asked.
+/// Returns the member names of this instance that are in the group already, before it has joined.
+///
+/// They belong to another instance with the same `kafka.instance_id`, or to a previous run of this one whose session
+/// has not timed out yet. Returns an empty list if the group cannot be described.
 #[must_use]
-pub fn namesakes(config: &Config) -> Vec<String> {
+pub fn duplicate_members(config: &Config) -> Vec<String> {
     let Ok(group) = describe_group(&cluster(config), &config.kafka.group_id, &config.topics.touchpoints) else {
         return Vec::new();
     };
@@ -104,13 +109,14 @@ struct Doctor<'a> {
 }
 
 impl Doctor<'_> {
-    /// Returns how many partitions the topic of touchpoints has, if what else is to be looked at is there.
+    /// Checks the topics. Returns the partition count of the touchpoint topic, or `None` if the remaining checks cannot
+    /// run: they need this topic, and a changelog with at least as many partitions.
     fn topics(&self, checks: &mut Vec<Check>) -> Result<Option<i32>, Error> {
         let topics = topics(self.config);
         let findings = match admin::verify(self.cluster, &topics) {
             Ok(findings) => findings,
             Err(error) if error.is_denied() => {
-                let to_do = "grant what is missing; the rest is looked at once the topics can be seen";
+                let to_do = "grant the missing permission; the remaining checks run once the topics are visible";
                 checks.push(Check::new(Verdict::Problem, "rights", "topics", error.message, to_do));
                 return Ok(None);
             }
@@ -121,18 +127,18 @@ impl Doctor<'_> {
             for finding in findings.iter().filter(|it| it.topic == name) {
                 let verdict = match finding.severity {
                     Severity::Warning => Verdict::Warning,
-                    Severity::Refusal => Verdict::Problem,
+                    Severity::Error => Verdict::Problem,
                 };
                 checks.push(Check::new(verdict, "topics", name, finding.what.clone(), finding.to_do.clone()));
             }
-            let Some(layout) = self.inspector.layout(name)? else { continue };
+            let Some(layout) = self.inspector.replication(name)? else { continue };
             if checks.len() == before {
-                let what = format!("{} partitions, its settings are good", layout.len());
+                let what = format!("{} partitions, all settings are correct", layout.len());
                 checks.push(Check::passed("topics", name, what));
             }
             checks.extend(brokers::partitions(name, &layout));
         }
-        let partitions = |name: &str| self.inspector.layout(name).map(|it| it.map(|it| it.len()));
+        let partitions = |name: &str| self.inspector.replication(name).map(|it| it.map(|it| it.len()));
         let (input, changelog) = (partitions(&topics.input)?, partitions(&topics.changelog)?);
         Ok(input.filter(|input| changelog.is_some_and(|it| it >= *input)).and_then(|it| i32::try_from(it).ok()))
     }
@@ -141,7 +147,7 @@ impl Doctor<'_> {
         let name = &self.config.kafka.group_id;
         match self.inspector.group(&self.config.topics.touchpoints) {
             Ok(group) => checks.extend(group::members(name, &group, partitions)),
-            Err(error) => checks.push(unanswered("group", name, &error)),
+            Err(error) => checks.push(query_failed("group", name, &error)),
         }
     }
 
@@ -151,57 +157,62 @@ impl Doctor<'_> {
         Expected { topic: &topics.touchpoints, changelog: &topics.changelog, partitions, models }
     }
 
-    fn offsets(&self, partitions: i32, checks: &mut Vec<Check>) -> Vec<Position> {
+    fn offsets(&self, partitions: i32, checks: &mut Vec<Check>) -> Vec<PartitionSnapshot> {
         let expected = self.expected(partitions);
-        let ours = self.config.kafka.transaction_timeout;
-        let (mut positions, is_settled) = match self.positions(partitions) {
-            Ok(found) => found,
+        let service_timeout = self.config.kafka.transaction_timeout;
+        let (mut snapshots, is_stable) = match self.snapshots(partitions) {
+            Ok(snapshots) => snapshots,
             Err(error) => {
-                checks.push(unanswered("offsets", expected.topic, &error));
+                checks.push(query_failed("offsets", expected.topic, &error));
                 return Vec::new();
             }
         };
         let before = checks.len();
-        checks.extend(offsets::refusals(&positions, expected));
-        // What was asked for before the offsets may be older than they are.
-        for position in &mut positions {
-            let partition = position.committed.partition;
+        checks.extend(offsets::mismatches(&snapshots, expected));
+        // The log ranges were read before the committed offsets and may be stale, so read them again.
+        for snapshot in &mut snapshots {
+            let partition = snapshot.committed.partition;
             if let Ok(range) = self.inspector.range(expected.topic, partition) {
-                position.input = range;
+                snapshot.input = range;
             }
             if let Ok(range) = self.inspector.range(expected.changelog, partition) {
-                position.changelog = range;
+                snapshot.changelog = range;
             }
         }
-        checks.extend(offsets::shrunk(&positions, expected));
+        checks.extend(offsets::shrunk_logs(&snapshots, expected));
         if checks.len() == before {
-            checks.extend(offsets::summary(&positions, expected));
+            checks.extend(offsets::summary(&snapshots, expected));
         }
-        checks.extend(transactions::offsets(&self.config.kafka.group_id, is_settled, ours));
-        positions
+        checks.extend(transactions::offsets(&self.config.kafka.group_id, is_stable, service_timeout));
+        snapshots
     }
 
-    fn positions(&self, partitions: i32) -> Result<(Vec<Position>, bool), Error> {
+    /// Returns a snapshot of every partition, and whether the committed offsets are stable (no pending transaction).
+    ///
+    /// Reads the log ranges first: a running service advances offsets and truncates logs, so a range that is read later
+    /// may no longer contain the offset.
+    fn snapshots(&self, partitions: i32) -> Result<(Vec<PartitionSnapshot>, bool), Error> {
         let topics = &self.config.topics;
-        let ranges = |topic: &str| -> Result<Vec<LogRange>, Error> {
+        let ranges = |topic: &str| -> Result<Vec<LogOffsets>, Error> {
             (0..partitions).map(|partition| self.inspector.range(topic, partition)).collect()
         };
         let (inputs, changelogs) = (ranges(&topics.touchpoints)?, ranges(&topics.changelog)?);
         let committed = self.inspector.committed(&topics.touchpoints, partitions)?;
         let logs = inputs.into_iter().zip(changelogs);
-        let position = |(committed, (input, changelog))| Position { committed, input, changelog };
-        Ok((committed.offsets.into_iter().zip(logs).map(position).collect(), committed.is_settled))
+        let snapshot = |(committed, (input, changelog))| PartitionSnapshot { committed, input, changelog };
+        Ok((committed.offsets.into_iter().zip(logs).map(snapshot).collect(), committed.is_stable))
     }
 
-    /// Reads the last committed changelog record of each partition.
-    fn changelog_formats(&self, positions: &[Position], checks: &mut Vec<Check>) {
+    /// Checks that this release can decode the last committed changelog record of each partition.
+    fn changelog_formats(&self, snapshots: &[PartitionSnapshot], checks: &mut Vec<Check>) {
         let changelog = &self.config.topics.changelog;
         let mut read = 0;
         let before = checks.len();
-        for Position { committed, changelog: range, .. } in positions {
+        for PartitionSnapshot { committed, changelog: range, .. } in snapshots {
             let Ok(Some(metadata)) = OffsetMetadata::decode(&committed.metadata) else { continue };
             let last = metadata.changelog_end - 1;
-            if metadata.changelog_end <= metadata.changelog_start || last < range.start || last >= range.end {
+            if metadata.changelog_end <= metadata.changelog_start || last < range.start || last >= range.high_watermark
+            {
                 continue;
             }
             let place = format!("partition {} of {changelog}", committed.partition);
@@ -220,117 +231,130 @@ impl Doctor<'_> {
                         "changelog",
                         place,
                         format!("the record at offset {} cannot be read: {error}", record.offset),
-                        "find out who else writes to the topic, and restore it from a copy",
+                        "find out which other program writes to the topic, and restore the topic from a backup",
                     )),
                 },
                 Ok(None) => {}
-                Err(error) => checks.push(unanswered("changelog", &place, &error)),
+                Err(error) => checks.push(query_failed("changelog", &place, &error)),
             }
         }
         if checks.len() == before && read > 0 {
             checks.push(Check::passed(
                 "changelog",
                 changelog,
-                format!("the last records of {read} partitions can be read"),
+                format!("the last changelog records of {read} partitions can be read"),
             ));
         }
     }
 
-    fn transactions(&self, partitions: i32, longest: &Duration, checks: &mut Vec<Check>) {
-        let names = topics(self.config);
+    fn transactions(&self, partitions: i32, broker_max: &Duration, checks: &mut Vec<Check>) {
+        let topics = topics(self.config);
         let now = WallClock::start().now().wall;
         let mut open = Vec::new();
-        let mut logs = 0;
-        for name in names.names() {
-            let count = match self.inspector.layout(name) {
+        let mut partitions_read = 0;
+        for name in topics.names() {
+            let count = match self.inspector.replication(name) {
                 Ok(layout) => layout.map_or(0, |it| i32::try_from(it.len()).unwrap_or(partitions)),
                 Err(error) => {
-                    checks.push(unanswered("transactions", name, &error));
+                    checks.push(query_failed("transactions", name, &error));
                     continue;
                 }
             };
             for partition in 0..count {
                 let Ok(range) = self.inspector.range(name, partition) else { continue };
-                logs += 1;
-                if range.stable_end < range.end {
-                    let first = self.inspector.record_at(name, partition, range.stable_end).ok().flatten();
+                partitions_read += 1;
+                if range.last_stable < range.high_watermark {
+                    let first = self.inspector.record_at(name, partition, range.last_stable).ok().flatten();
                     let age = first
                         .and_then(|it| u64::try_from(now.as_millis() - it.timestamp_ms?).ok())
                         .map(Duration::from_millis);
-                    let waiting = range.end - range.stable_end;
-                    open.push(transactions::Open { topic: name.to_owned(), partition, waiting, age });
+                    let blocked_offsets = range.high_watermark - range.last_stable;
+                    open.push(transactions::OpenTransaction {
+                        topic: name.to_owned(),
+                        partition,
+                        blocked_offsets,
+                        age,
+                    });
                 }
             }
         }
-        checks.extend(transactions::open(&open, logs, self.config.kafka.transaction_timeout, *longest));
+        checks.extend(transactions::open_too_long(
+            &open,
+            partitions_read,
+            self.config.kafka.transaction_timeout,
+            *broker_max,
+        ));
     }
 
-    fn rights(&self, is_probing: bool, positions: &[Position], checks: &mut Vec<Check>) {
+    fn permissions(&self, with_probe: bool, snapshots: &[PartitionSnapshot], checks: &mut Vec<Check>) {
         let topics = &self.config.topics;
         let (input, changelog) = (topics.touchpoints.as_str(), topics.changelog.as_str());
         for (topic, range) in
-            [(input, positions.first().map(|it| it.input)), (changelog, positions.first().map(|it| it.changelog))]
+            [(input, snapshots.first().map(|it| it.input)), (changelog, snapshots.first().map(|it| it.changelog))]
         {
             let Some(range) = range else { continue };
             let read = self.inspector.record_at(topic, 0, range.start).map(drop);
-            checks.push(rights::tried(topic, "READ", &read));
+            checks.push(permissions::permission_check(topic, "READ", &read));
         }
-        checks.push(rights::deletion(changelog, self.inspector.may_delete(changelog, 0)));
+        checks.push(permissions::delete_permission(changelog, self.inspector.may_delete(changelog, 0)));
         let mut written: Vec<&str> = vec![&topics.transitions, &topics.replay, &topics.dead_letters];
         written.dedup();
         let group = &self.config.kafka.group_id;
-        if !is_probing {
+        if !with_probe {
             written.push(changelog);
-            checks.push(rights::untried(&written, group));
+            checks.push(permissions::untested_permissions(&written, group));
             return;
         }
-        let committed = positions.iter().map(|it| &it.committed).find(|it| it.offset.is_some());
-        // Before the first commit a changelog that holds anything, if only a marker, stands for offsets that were lost.
+        let committed = snapshots.iter().map(|it| &it.committed).find(|it| it.offset.is_some());
+        // Before the first commit, do not write to the changelog: the service treats a changelog with records or
+        // markers, but without committed offsets, as a loss of these offsets.
         if committed.is_some() {
             written.push(changelog);
         }
         let Some(mut options) = kafka_options(self.config, |_| ()).pop() else { return };
-        PROBE.clone_into(&mut options.member);
+        PROBE_MEMBER.clone_into(&mut options.member);
         options.group_instance_id = None;
         let offset = committed.and_then(|it| {
-            let position = PartitionOffset { partition: it.partition, offset: it.offset? };
-            Some((position, it.metadata.clone()))
+            let offset = PartitionOffset { partition: it.partition, offset: it.offset? };
+            Some((offset, it.metadata.clone()))
         });
         let now = WallClock::start().now().wall;
-        checks.extend(rights::probed(&probe(&options, &written, offset, now.as_millis()), group));
+        checks
+            .extend(permissions::probe_results(&probe_permissions(&options, &written, offset, now.as_millis()), group));
     }
 
-    /// A record from the future proves that a clock is ahead of ours; nothing that is there proves that one is behind.
+    /// Compares the newest record timestamp with the local clock. This detects a clock that is ahead of the local one,
+    /// but not one that is behind.
     fn clock(&self, partitions: i32, checks: &mut Vec<Check>) {
         let topic = &self.config.topics.touchpoints;
         let mut newest = None;
         for partition in 0..partitions {
             let Ok(range) = self.inspector.range(topic, partition) else { continue };
-            if range.end == range.start {
+            if range.high_watermark == range.start {
                 continue;
             }
-            // The last offset may be that of a marker.
-            let from = (range.end - 2).max(range.start);
+            // The last offset may be a transaction marker, which consumers do not receive.
+            let from = (range.high_watermark - 2).max(range.start);
             let Ok(Some(record)) = self.inspector.record_at(topic, partition, from) else { continue };
             newest = newest.max(record.timestamp_ms.map(|at| (at, record.is_append_time)));
         }
         let now = WallClock::start().now().wall;
         let place = topic.as_str();
-        let to_do = "compare the clocks of the brokers, of the writers and of this machine, and have all of them set by NTP: \
-                     wake-ups of silent customers and the age of news go by them";
+        let to_do = "synchronize the clocks of the brokers, the producers and this machine with NTP: wake-ups of silent \
+                     customers and `publish.fresh_for` depend on them";
         checks.push(match newest {
-            None => Check::new(Verdict::Unknown, "clock", place, "no record tells of any other clock", to_do),
+            None => Check::new(Verdict::Unknown, "clock", place, "no record to compare clocks with", to_do),
             Some((at, is_append_time)) => {
-                let whose = if is_append_time { "the broker's clock" } else { "the writer's clock" };
+                let clock_owner = if is_append_time { "the broker's clock" } else { "the producer's clock" };
                 let ahead = at - now.as_millis();
                 let when = format_timestamp(Timestamp::from_millis(at));
-                if ahead > AHEAD_MAX {
-                    let what = format!("the newest touchpoint is of {when} by {whose}: {ahead} ms ahead of this machine");
+                if ahead > AHEAD_MS_MAX {
+                    let what = format!("the newest touchpoint is from {when} by {clock_owner}, {ahead} ms ahead of this machine");
                     Check::new(Verdict::Warning, "clock", place, what, to_do)
                 } else {
                     let what = format!(
-                        "the newest touchpoint is of {when} by {whose}: none is ahead of this machine; one that is behind \
-                         cannot be told without writing"
+                        "the newest touchpoint is from {when} by {clock_owner}, not ahead of this machine; a clock that is behind \
+                         cannot be detected without writing"
                     );
                     Check::passed("clock", place, what)
                 }
@@ -339,26 +363,37 @@ impl Doctor<'_> {
     }
 }
 
-/// The longest transaction that the brokers allow.
-fn longest(brokers: &[(Broker, Settings)]) -> Duration {
-    let of = |settings: &Settings| match settings {
-        Settings::Known(settings) => {
+/// Returns the highest `transaction.max.timeout.ms` of the brokers, or Kafka's default if none of them reports it.
+fn transaction_timeout_max(brokers: &[(Broker, BrokerConfigs)]) -> Duration {
+    let of = |settings: &BrokerConfigs| match settings {
+        BrokerConfigs::Known(settings) => {
             Some(Duration::from_millis(settings.get("transaction.max.timeout.ms")?.parse().ok()?))
         }
-        Settings::Denied | Settings::Unanswered(_) => None,
+        BrokerConfigs::Denied | BrokerConfigs::Unavailable(_) => None,
     };
-    brokers.iter().filter_map(|(_, settings)| of(settings)).max().unwrap_or(transactions::TRANSACTION_MAX)
+    brokers
+        .iter()
+        .filter_map(|(_, settings)| of(settings))
+        .max()
+        .unwrap_or(transactions::TRANSACTION_TIMEOUT_MAX_DEFAULT)
 }
 
-fn unanswered(about: &'static str, place: &str, error: &Error) -> Check {
+/// Returns the check for a failed query: a problem if permission is denied, otherwise unknown.
+fn query_failed(about: &'static str, place: &str, error: &Error) -> Check {
     if error.is_denied() {
         return Check::new(
             Verdict::Problem,
             about,
             place,
             error.to_string(),
-            "grant what is missing: see docs/reliability.md",
+            "grant the missing permission: see docs/reliability.md",
         );
     }
-    Check::new(Verdict::Unknown, about, place, format!("the cluster did not say: {error}"), "ask again once it answers")
+    Check::new(
+        Verdict::Unknown,
+        about,
+        place,
+        format!("the query failed: {error}"),
+        "run `lifecycle doctor` again once the cluster answers",
+    )
 }

@@ -1,99 +1,109 @@
-//! Committed positions against what the logs hold: everything that would stop the service or lose something. Pure: compares what
-//! the cluster said, as a worker does when it takes a partition up.
+//! Checks the committed offsets against the offset ranges of the logs.
+//!
+//! Uses the same comparison as a worker that is assigned a partition, so the doctor predicts what would stop it.
+//! Pure: evaluates offsets that the caller has fetched.
 
 use crate::kafka::CommittedOffset;
-use crate::kafka::inspect::LogRange;
+use crate::kafka::inspector::LogOffsets;
 use crate::lifecycle::id::StableId;
-use crate::runtime::{self, Found, Log, Logs, Mismatch};
+use crate::runtime::{self, LogRanges, Mismatch, PartitionLog, StartingPoint};
 use crate::wire::offset_metadata::OffsetMetadata;
 
 use super::check::{Check, Verdict};
 
 const ABOUT: &str = "offsets";
 
-/// A partition of the touchpoints: what is committed for it, and how far its logs reach.
+/// One partition number: its committed offset, and the offset ranges of its touchpoint and changelog partitions.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Position {
-    /// What the group has committed.
+pub(super) struct PartitionSnapshot {
+    /// Committed offset of the group, with metadata.
     pub(super) committed: CommittedOffset,
-    /// The touchpoints.
-    pub(super) input: LogRange,
-    /// The customers.
-    pub(super) changelog: LogRange,
+    /// Offset range of the touchpoint partition.
+    pub(super) input: LogOffsets,
+    /// Offset range of the changelog partition.
+    pub(super) changelog: LogOffsets,
 }
 
-impl Position {
-    fn compare(&self, expected: Expected<'_>) -> Result<Found, Mismatch> {
+impl PartitionSnapshot {
+    fn compare(&self, expected: Expected<'_>) -> Result<StartingPoint, Mismatch> {
         let Self { committed, input, changelog } = self;
-        // A touchpoint within an open transaction is no sign of a topic that is shorter than it was.
-        let logs = Logs { input: (input.start, input.end), changelog: (changelog.start, changelog.stable_end) };
-        runtime::compare(committed, logs, Some(expected.partitions))
+        // The input is compared with its end, not its last stable offset: an open transaction of a producer must not
+        // look like a topic that has lost records.
+        let logs = LogRanges {
+            input: (input.start, input.high_watermark),
+            changelog: (changelog.start, changelog.last_stable),
+        };
+        runtime::find_starting_point(committed, logs, Some(expected.partitions))
     }
 }
 
-/// What the service is made for.
+/// The configuration that the committed offsets are compared with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Expected<'a> {
-    /// The topic of touchpoints.
+    /// Name of the touchpoint topic.
     pub(super) topic: &'a str,
-    /// The topic of the changelog.
+    /// Name of the changelog topic.
     pub(super) changelog: &'a str,
-    /// How many partitions the topic of touchpoints has.
+    /// Partition count of the touchpoint topic.
     pub(super) partitions: i32,
-    /// The hash of the configured models; `None` leaves them out.
+    /// Hash of the configured models; `None` skips their comparison.
     pub(super) models: Option<StableId>,
 }
 
-/// Everything that keeps the service from going on, partition by partition. The ranges must have been asked for before the offsets:
-/// a service at work moves both.
-pub(super) fn refusals(positions: &[Position], expected: Expected<'_>) -> Vec<Check> {
-    positions.iter().filter_map(|position| refusal(position, expected)).collect()
+/// Returns the problems that prevent the service from processing a partition, except shrunk logs (see `shrunk_logs`).
+///
+/// The log ranges must be older than the committed offsets: a running service advances both.
+pub(super) fn mismatches(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -> Vec<Check> {
+    snapshots.iter().filter_map(|snapshot| mismatch(snapshot, expected)).collect()
 }
 
-fn refusal(position: &Position, expected: Expected<'_>) -> Option<Check> {
-    let mismatch = position.compare(expected).err().filter(|it| !matches!(it, Mismatch::InputShrunk { .. }))?;
-    Some(refused(position, &mismatch, expected))
+fn mismatch(snapshot: &PartitionSnapshot, expected: Expected<'_>) -> Option<Check> {
+    let mismatch = snapshot.compare(expected).err().filter(|it| !matches!(it, Mismatch::InputShrunk { .. }))?;
+    Some(problem(snapshot, &mismatch, expected))
 }
 
-/// The refusals that a broker which has just become leader may feign: ends that lie before what was committed.
-pub(super) fn shrunk(positions: &[Position], expected: Expected<'_>) -> Vec<Check> {
+/// Returns the logs that end before a committed offset.
+///
+/// The log ranges must be newer than the committed offsets: a broker that has just become leader may briefly report an
+/// end offset that is too low.
+pub(super) fn shrunk_logs(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
-    for position in positions {
-        if let Err(mismatch @ Mismatch::InputShrunk { .. }) = position.compare(expected) {
-            checks.push(refused(position, &mismatch, expected));
+    for snapshot in snapshots {
+        if let Err(mismatch @ Mismatch::InputShrunk { .. }) = snapshot.compare(expected) {
+            checks.push(problem(snapshot, &mismatch, expected));
         }
         let (metadata, end) =
-            (OffsetMetadata::decode(&position.committed.metadata).ok().flatten(), position.changelog.end);
+            (OffsetMetadata::decode(&snapshot.committed.metadata).ok().flatten(), snapshot.changelog.high_watermark);
         if let Some(metadata) = metadata.filter(|it| it.changelog_end > end) {
             let mismatch = Mismatch::ChangelogShrunk { expected: metadata.changelog_end, end };
-            checks.push(refused(position, &mismatch, expected));
+            checks.push(problem(snapshot, &mismatch, expected));
         }
     }
     checks
 }
 
-fn refused(position: &Position, mismatch: &Mismatch, expected: Expected<'_>) -> Check {
+fn problem(snapshot: &PartitionSnapshot, mismatch: &Mismatch, expected: Expected<'_>) -> Check {
     let topic = match mismatch.log() {
-        Log::Input => expected.topic,
-        Log::Changelog => expected.changelog,
+        PartitionLog::Input => expected.topic,
+        PartitionLog::Changelog => expected.changelog,
     };
-    let place = format!("partition {} of {topic}", position.committed.partition);
-    Check::new(Verdict::Problem, ABOUT, place, mismatch.to_string(), mismatch.to_do())
+    let place = format!("partition {} of {topic}", snapshot.committed.partition);
+    Check::new(Verdict::Problem, ABOUT, place, mismatch.to_string(), mismatch.advice())
 }
 
-/// What is worth knowing of positions that are in order.
-pub(super) fn summary(positions: &[Position], expected: Expected<'_>) -> Vec<Check> {
-    let committed = || positions.iter().filter(|it| it.committed.offset.is_some());
+/// Summarizes committed offsets without problems: lag, offsets set by hand, changed models.
+pub(super) fn summary(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -> Vec<Check> {
+    let committed = || snapshots.iter().filter(|it| it.committed.offset.is_some());
     if committed().count() == 0 {
-        let what = "nothing is committed yet: the service begins with the first touchpoint";
+        let what = "nothing is committed yet: the service starts at the first touchpoint";
         return vec![Check::passed(ABOUT, expected.topic, what)];
     }
     let mut checks = Vec::new();
-    let lag: i64 = committed().map(|it| (it.input.stable_end - it.committed.offset.unwrap_or_default()).max(0)).sum();
+    let lag: i64 = committed().map(|it| (it.input.last_stable - it.committed.offset.unwrap_or_default()).max(0)).sum();
     let what = format!(
-        "{} of {} partitions have a position, {lag} records or markers lie behind it",
+        "{} of {} partitions have a committed offset; lag: {lag} offsets",
         committed().count(),
-        positions.len()
+        snapshots.len()
     );
     checks.push(Check::passed(ABOUT, expected.topic, what));
     let by_hand: Vec<i32> =
@@ -103,16 +113,16 @@ pub(super) fn summary(positions: &[Position], expected: Expected<'_>) -> Vec<Che
             Verdict::Warning,
             ABOUT,
             expected.topic,
-            format!("the offsets of the partitions {by_hand:?} were set by hand"),
-            "nothing, when that was meant: the whole changelog is restored, and touchpoints are read again from there",
+            format!("the offsets of partitions {by_hand:?} were set by hand"),
+            "nothing, if this was intended: the whole changelog is restored, and touchpoints are consumed again from these offsets",
         ));
     }
-    let metadata = |it: &Position| OffsetMetadata::decode(&it.committed.metadata).ok().flatten();
+    let metadata = |it: &PartitionSnapshot| OffsetMetadata::decode(&it.committed.metadata).ok().flatten();
     if let Some(models) = expected.models {
         let changed = committed().filter_map(metadata).filter(|it| it.models != models).count();
         if changed > 0 {
             let what = format!(
-                "the models have changed since {changed} partitions were last committed; what differs is published with mode `reconcile`"
+                "the models have changed since the last commit of {changed} partitions; the differences are published with mode `reconcile`"
             );
             checks.push(Check::passed("models", expected.topic, what));
         }
@@ -134,51 +144,53 @@ mod tests {
             clock: Clock::default(),
             models: StableId(1),
             partitions: Some(4),
-            by: None,
+            member: None,
         }
     }
 
-    fn position(metadata: &str) -> Position {
-        let range = |start, end| LogRange { start, stable_end: end, end };
-        Position {
+    fn snapshot(metadata: &str) -> PartitionSnapshot {
+        let range = |start, end| LogOffsets { start, last_stable: end, high_watermark: end };
+        PartitionSnapshot {
             committed: CommittedOffset { partition: 3, offset: Some(7), metadata: metadata.to_owned() },
             input: range(5, 9),
             changelog: range(10, 20),
         }
     }
 
-    fn all(position: &Position) -> Vec<Check> {
-        let positions = std::slice::from_ref(position);
-        [refusals(positions, EXPECTED), shrunk(positions, EXPECTED)].concat()
+    fn all(snapshot: &PartitionSnapshot) -> Vec<Check> {
+        let snapshots = std::slice::from_ref(snapshot);
+        [mismatches(snapshots, EXPECTED), shrunk_logs(snapshots, EXPECTED)].concat()
     }
 
     #[test]
-    fn a_position_within_its_logs_is_good() {
-        let good = position(&metadata().encode());
+    fn an_offset_within_its_logs_has_no_problem() {
+        let good = snapshot(&metadata().encode());
         assert_eq!(all(&good), []);
-        let new =
-            Position { committed: CommittedOffset { partition: 3, offset: None, metadata: String::new() }, ..good };
-        let empty = LogRange { start: 20, stable_end: 20, end: 20 };
-        assert_eq!(all(&Position { changelog: empty, ..new }), []);
+        let new = PartitionSnapshot {
+            committed: CommittedOffset { partition: 3, offset: None, metadata: String::new() },
+            ..good
+        };
+        let empty = LogOffsets { start: 20, last_stable: 20, high_watermark: 20 };
+        assert_eq!(all(&PartitionSnapshot { changelog: empty, ..new }), []);
     }
 
     #[test]
-    fn every_refusal_says_what_where_and_what_to_do() {
-        let good = position(&metadata().encode());
-        let with = |metadata: OffsetMetadata| position(&metadata.encode());
+    fn every_problem_says_what_where_and_what_to_do() {
+        let good = snapshot(&metadata().encode());
+        let with = |metadata: OffsetMetadata| snapshot(&metadata.encode());
         let committed =
             |offset, metadata: &str| CommittedOffset { partition: 3, offset, metadata: metadata.to_owned() };
-        for (position, what) in [
-            (Position { committed: committed(None, ""), ..good.clone() }, "has no committed offset"),
-            (Position { committed: committed(Some(4), ""), ..good.clone() }, "below the first offset 5"),
-            (Position { committed: committed(Some(10), ""), ..good.clone() }, "past the end 9"),
-            (Position { committed: committed(Some(7), "lifecycle=9"), ..good.clone() }, "newer release"),
-            (Position { committed: committed(Some(7), "spark"), ..good.clone() }, "not written by lifecycle"),
+        for (snapshot, what) in [
+            (PartitionSnapshot { committed: committed(None, ""), ..good.clone() }, "has no committed offset"),
+            (PartitionSnapshot { committed: committed(Some(4), ""), ..good.clone() }, "below the first offset 5"),
+            (PartitionSnapshot { committed: committed(Some(10), ""), ..good.clone() }, "past the end 9"),
+            (PartitionSnapshot { committed: committed(Some(7), "lifecycle=9"), ..good.clone() }, "newer release"),
+            (PartitionSnapshot { committed: committed(Some(7), "spark"), ..good.clone() }, "not written by lifecycle"),
             (with(OffsetMetadata { partitions: Some(6), ..metadata() }), "has 4 partitions, but had 6"),
             (with(OffsetMetadata { changelog_start: 9, ..metadata() }), "records from 9 on are needed"),
             (with(OffsetMetadata { changelog_end: 21, ..metadata() }), "was committed up to 21"),
         ] {
-            let checks = all(&position);
+            let checks = all(&snapshot);
             assert_eq!(checks.len(), 1, "{what}: {checks:?}");
             assert_eq!(checks[0].verdict, Verdict::Problem);
             assert!(checks[0].what.contains(what), "{what}: {}", checks[0].what);
@@ -188,10 +200,10 @@ mod tests {
     }
 
     #[test]
-    fn offsets_set_by_hand_and_other_models_are_told() {
-        let by_hand = summary(&[position("")], EXPECTED);
+    fn offsets_set_by_hand_and_changed_models_are_reported() {
+        let by_hand = summary(&[snapshot("")], EXPECTED);
         assert!(by_hand.iter().any(|it| it.verdict == Verdict::Warning && it.what.contains("[3]")), "{by_hand:?}");
-        let changed = summary(&[position(&OffsetMetadata { models: StableId(2), ..metadata() }.encode())], EXPECTED);
+        let changed = summary(&[snapshot(&OffsetMetadata { models: StableId(2), ..metadata() }.encode())], EXPECTED);
         assert!(changed.iter().any(|it| it.about == "models"), "{changed:?}");
     }
 }

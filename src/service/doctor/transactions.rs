@@ -1,7 +1,8 @@
-//! Transactions that are open, or hang: readers of committed records wait behind the first one. Pure: compares what was found.
+//! Checks for long-running and hanging transactions, which block consumers with isolation level `read_committed`.
 //!
-//! The client library cannot list transactions. What can be told: where the stable end of a log lies before its end, the record
-//! there is the first one of the oldest open transaction, and its timestamp says since when it is open.
+//! librdkafka cannot list transactions. But if the last stable offset (LSO) of a partition is below its end, the record
+//! at the LSO is the first record of the oldest open transaction, and its timestamp is the start time of that
+//! transaction. Pure: evaluates offsets and timestamps that the caller has read.
 
 use std::time::Duration;
 
@@ -9,36 +10,45 @@ use super::check::{Check, Verdict};
 
 const ABOUT: &str = "transactions";
 
-/// What the brokers take for the longest transaction when they do not say.
-pub(super) const TRANSACTION_MAX: Duration = Duration::from_mins(15);
+/// Kafka's default of `transaction.max.timeout.ms`, used if the brokers do not report their setting.
+pub(super) const TRANSACTION_TIMEOUT_MAX_DEFAULT: Duration = Duration::from_mins(15);
 
-/// A log behind whose stable end records wait.
+/// A partition with an open transaction: its last stable offset is below its end.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Open {
-    /// The topic.
+pub(super) struct OpenTransaction {
     pub(super) topic: String,
-    /// The partition.
     pub(super) partition: i32,
-    /// How many offsets wait.
-    pub(super) waiting: i64,
-    /// For how long the oldest transaction is open; `None` when it ended meanwhile, or its record has no time.
+    /// Number of offsets from the last stable offset to the end of the log.
+    pub(super) blocked_offsets: i64,
+    /// Age of the oldest open transaction; `None` if it ended in the meantime or its record has no timestamp.
     pub(super) age: Option<Duration>,
 }
 
-/// Looks at the open transactions of all logs, where the service's last for `ours` at most and anybody's for `longest`.
-pub(super) fn open(open: &[Open], logs: usize, ours: Duration, longest: Duration) -> Vec<Check> {
+/// Checks the open transactions of `partitions` partitions.
+///
+/// A transaction older than `service_timeout` cannot be the service's own. One older than `broker_max` should have been
+/// aborted by the broker, so it hangs.
+pub(super) fn open_too_long(
+    open: &[OpenTransaction],
+    partitions: usize,
+    service_timeout: Duration,
+    broker_max: Duration,
+) -> Vec<Check> {
     let mut checks = Vec::new();
     for it in open {
-        let Some(age) = it.age.filter(|&age| age > ours) else { continue };
+        let Some(age) = it.age.filter(|&age| age > service_timeout) else { continue };
         let seconds = age.as_secs();
-        let hangs = age > longest + Duration::from_mins(1);
-        let what = format!("a transaction is open for {seconds} s; {} offsets behind it are not read", it.waiting);
+        let hangs = age > broker_max + Duration::from_mins(1);
+        let what = format!(
+            "a transaction has been open for {seconds} s; read_committed consumers cannot read the {} offsets after its start",
+            it.blocked_offsets
+        );
         let to_do = if hangs {
-            "it hangs, since the brokers should have ended it: find it with `kafka-transactions.sh --bootstrap-server ... \
-             find-hanging --broker-id N` and end it with `kafka-transactions.sh ... abort`"
+            "the transaction hangs, since the broker should have aborted it: find it with `kafka-transactions.sh --bootstrap-server ... \
+             find-hanging --broker-id N` and abort it with `kafka-transactions.sh ... abort`"
         } else {
-            "look for the program that writes it: `kafka-transactions.sh --bootstrap-server ... list`; the brokers end it \
-             after its own timeout"
+            "find the program that opened it with `kafka-transactions.sh --bootstrap-server ... list`; the broker aborts it \
+             after its transaction timeout"
         };
         let verdict = if hangs { Verdict::Problem } else { Verdict::Warning };
         checks.push(Check::new(verdict, ABOUT, format!("partition {} of {}", it.partition, it.topic), what, to_do));
@@ -46,27 +56,30 @@ pub(super) fn open(open: &[Open], logs: usize, ours: Duration, longest: Duration
     if checks.is_empty() {
         let oldest = open.iter().filter_map(|it| it.age).max().unwrap_or_default().as_millis();
         let what = if open.is_empty() {
-            format!("none is open in {logs} logs")
+            format!("no transaction is open in {partitions} partitions")
         } else {
-            format!("{} of {logs} logs have an open one, the oldest for {oldest} ms: as it is at work", open.len())
+            format!(
+                "{} of {partitions} partitions have an open transaction, the oldest for {oldest} ms, which is normal while a producer runs",
+                open.len()
+            )
         };
         checks.push(Check::passed(ABOUT, "topics", what));
     }
     checks
 }
 
-/// Looks at whether the group's offsets wait for the end of a transaction.
-pub(super) fn offsets(group: &str, is_settled: bool, ours: Duration) -> Option<Check> {
-    (!is_settled).then(|| {
+/// Checks that the committed offsets of the group are stable, that is, not part of an open transaction.
+pub(super) fn offsets(group: &str, is_stable: bool, service_timeout: Duration) -> Option<Check> {
+    (!is_stable).then(|| {
         Check::new(
             Verdict::Warning,
             ABOUT,
             format!("group {group}"),
-            "a transaction that holds offsets of the group has been open for seconds: no owner of these partitions can go on",
+            "a transaction that contains offsets of the group has been open for several seconds: the workers that own its partitions cannot continue",
             format!(
-                "wait {} s, the service's own transaction timeout; if it is open still, find it with `kafka-transactions.sh \
-                 --bootstrap-server ... list` and end it with `... abort`",
-                ours.as_secs()
+                "wait {} s, the transaction timeout of the service; if it is still open, find it with `kafka-transactions.sh \
+                 --bootstrap-server ... list` and abort it with `... abort`",
+                service_timeout.as_secs()
             ),
         )
     })
@@ -77,18 +90,26 @@ mod tests {
     use super::*;
 
     fn found(age: u64) -> Vec<Check> {
-        let it = Open { topic: "out".to_owned(), partition: 2, waiting: 5, age: Some(Duration::from_secs(age)) };
-        open(&[it], 8, Duration::from_secs(30), TRANSACTION_MAX)
+        let it = OpenTransaction {
+            topic: "out".to_owned(),
+            partition: 2,
+            blocked_offsets: 5,
+            age: Some(Duration::from_secs(age)),
+        };
+        open_too_long(&[it], 8, Duration::from_secs(30), TRANSACTION_TIMEOUT_MAX_DEFAULT)
     }
 
     #[test]
-    fn a_transaction_at_work_is_good_a_long_one_suspect_and_one_past_every_timeout_hangs() {
+    fn a_short_transaction_passes_a_long_one_is_a_warning_and_one_past_the_broker_timeout_hangs() {
         assert_eq!(found(29)[0].verdict, Verdict::Passed);
         assert_eq!(found(31)[0].verdict, Verdict::Warning);
         let hanging = found(17 * 60);
         assert_eq!(hanging[0].verdict, Verdict::Problem);
         assert!(hanging[0].to_do.contains("find-hanging"), "{}", hanging[0].to_do);
         assert_eq!(hanging[0].place, "partition 2 of out");
-        assert_eq!(open(&[], 8, Duration::ZERO, TRANSACTION_MAX)[0].what, "none is open in 8 logs");
+        assert_eq!(
+            open_too_long(&[], 8, Duration::ZERO, TRANSACTION_TIMEOUT_MAX_DEFAULT)[0].what,
+            "no transaction is open in 8 partitions"
+        );
     }
 }

@@ -1,93 +1,93 @@
-//! What a worker tells about itself: what it has done since it started, and what it has now.
+//! Counters and gauges of one worker, as it publishes them for the next scrape.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::partition::{Reason, Tally};
-use crate::telemetry::distribution::Measured;
+use crate::partition::{DeadLetterReason, Tally};
+use crate::telemetry::histogram::Measurements;
 
-/// What a worker has done since it started.
+/// Counters of a worker since its start.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Counts {
     /// Touchpoints and wake-ups.
     pub tally: Tally,
     /// Dead letters, by reason.
-    pub dead_letters: BTreeMap<Reason, u64>,
-    /// Bytes of the records consumed.
+    pub dead_letters: BTreeMap<DeadLetterReason, u64>,
+    /// Bytes of the consumed records.
     pub touchpoint_bytes: u64,
-    /// Transitions published.
-    pub transitions: BTreeMap<TransitionSort, u64>,
-    /// Those of kind stage.
+    /// Published transitions.
+    pub transitions: BTreeMap<TransitionLabels, u64>,
+    /// Published stage transitions.
     pub moves: BTreeMap<StageMove, u64>,
     /// Records and bytes written, in the order of [`TOPIC_KINDS`].
     pub written: [Volume; TOPIC_KINDS.len()],
     /// Transactions committed.
     pub committed: u64,
-    /// Transactions that came to nothing.
+    /// Transactions aborted.
     pub aborted: u64,
-    /// Transactions whose outcome had to be looked up.
-    pub renewed: u64,
-    /// Partitions gained.
-    pub gained: u64,
+    /// Transactions with an unknown outcome.
+    pub unknown_outcomes: u64,
+    /// Partitions assigned.
+    pub assigned: u64,
     /// Partitions revoked.
     pub revoked: u64,
     /// Partitions lost.
     pub lost: u64,
-    /// Customers read back from the changelog.
+    /// Customers restored from the changelog.
     pub restored: u64,
     /// Sweeps begun.
     pub sweeps: u64,
-    /// Heads of the changelog deleted.
+    /// Changelogs truncated.
     pub truncated: u64,
-    /// Heads of the changelog that could not be deleted.
+    /// Failed truncations.
     pub truncations_failed: u64,
-    /// Latencies, durations, sizes.
-    pub measured: Measured,
+    /// Latencies, durations and sizes.
+    pub measured: Measurements,
 }
 
-/// The kinds of topics that are written, as the label has them.
+/// Values of the `topic_kind` label.
 pub const TOPIC_KINDS: [&str; 4] = ["transitions", "replay", "changelog", "dead_letters"];
 
-/// Where a worker's time may go, as the label has it.
+/// Values of the `activity` label.
 pub const ACTIVITIES: [&str; 5] = ["poll", "apply", "commit", "restore", "idle"];
 
-/// How much was written.
+/// Number and size of written records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Volume {
-    /// Records.
+    /// Number of records.
     pub records: u64,
     /// Bytes of their keys and values.
     pub bytes: u64,
 }
 
-/// What transitions that are counted together have in common.
+/// Labels of a transition counter.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct TransitionSort {
-    /// Which model's, by index.
+pub struct TransitionLabels {
+    /// Index of the model.
     pub model: usize,
-    /// As published: `stage`.
+    /// Kind as published, for example `stage`.
     pub kind: &'static str,
-    /// As published: `at_risk_of_churn`.
+    /// Name as published, for example `at_risk_of_churn`.
     pub name: Box<str>,
-    /// What caused them: `touchpoint` or `time`.
+    /// `touchpoint` or `time`.
     pub cause: &'static str,
-    /// On which occasion: `live`.
+    /// Publication mode, for example `live`.
     pub mode: &'static str,
 }
 
-/// A move from one stage of a model to another; `None` is no stage.
+/// Labels of a stage move counter; `None` means no stage.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct StageMove {
-    /// Which model's, by index.
+    /// Index of the model.
     pub model: usize,
-    /// The stage left, by index.
+    /// Index of the previous stage.
     pub from: Option<usize>,
-    /// The stage entered, by index.
+    /// Index of the new stage.
     pub to: Option<usize>,
 }
 
 impl Counts {
-    /// Adds what another worker has done.
+    /// Adds the counters of another worker.
     pub(super) fn add(&mut self, other: &Self) {
         self.tally += other.tally;
         add_each(&mut self.dead_letters, &other.dead_letters);
@@ -100,8 +100,8 @@ impl Counts {
         }
         self.committed += other.committed;
         self.aborted += other.aborted;
-        self.renewed += other.renewed;
-        self.gained += other.gained;
+        self.unknown_outcomes += other.unknown_outcomes;
+        self.assigned += other.assigned;
         self.revoked += other.revoked;
         self.lost += other.lost;
         self.restored += other.restored;
@@ -121,52 +121,52 @@ fn add_each<K: Ord + Clone>(counts: &mut BTreeMap<K, u64>, others: &BTreeMap<K, 
     }
 }
 
-/// What a worker has now.
+/// Gauges of a worker.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct WorkerGauges {
-    /// Wall time of the last commit, in seconds since the epoch; `None` before the first.
+    /// Wall time of the last commit, in seconds since the epoch; `None` before the first one.
     pub last_commit_seconds: Option<f64>,
-    /// Transactions that failed since the last one that was committed.
-    pub aborts_in_a_row: u32,
-    /// How long it has done what, in the order of [`ACTIVITIES`].
+    /// Number of failed transactions since the last committed one.
+    pub consecutive_failures: u32,
+    /// Time spent per activity, in the order of [`ACTIVITIES`].
     pub activities: [Duration; ACTIVITIES.len()],
-    /// How many partitions the topic of touchpoints has, if it has heard.
+    /// Partition count of the touchpoint topic; `None` while unknown.
     pub topic_partitions: Option<usize>,
-    /// Its partitions.
+    /// The assigned partitions.
     pub partitions: Vec<PartitionGauges>,
 }
 
-/// What is known of an assigned partition. Instants in seconds since the epoch.
+/// Gauges of an assigned partition. Instants are in seconds since the epoch.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct PartitionGauges {
-    /// Which one.
+    /// The partition.
     pub partition: i32,
-    /// Whether its customers are still being read back.
+    /// Whether the partition is still being restored.
     pub is_restoring: bool,
-    /// Changelog records still to be read back.
+    /// Changelog records still to be restored.
     pub restore_remaining: u64,
-    /// In how many seconds that is done, if it can be said.
+    /// Estimated remaining time of the restore, in seconds; `None` while unknown.
     pub restore_eta_seconds: Option<f64>,
-    /// The next record to read.
+    /// Offset of the next record to read.
     pub position: i64,
-    /// Records not yet read, if known.
+    /// Lag in records; `None` while unknown.
     pub lag_records: Option<u64>,
-    /// How far the latest touchpoint read lies behind wall time, if known.
+    /// How far stream time is behind wall time, in seconds; `None` while unknown.
     pub lag_seconds: Option<f64>,
-    /// The event time of the latest touchpoint read.
-    pub reached_seconds: Option<f64>,
-    /// Up to when wake-ups may fire.
-    pub clock_seconds: Option<f64>,
-    /// For how long a wake-up has been due.
+    /// Stream time: the highest event time read.
+    pub stream_time_seconds: Option<f64>,
+    /// The instant up to which wake-ups may fire.
+    pub watermark_seconds: Option<f64>,
+    /// How long the earliest wake-up has been overdue, in seconds.
     pub overdue_seconds: f64,
-    /// Customers kept.
+    /// Number of customers.
     pub customers: usize,
-    /// Memory that they take.
+    /// Memory used by the customers, in bytes.
     pub bytes: usize,
-    /// Customers that wait for time.
+    /// Number of pending wake-ups.
     pub wake_ups: usize,
-    /// Customers by model and stage; the last number of a model counts those in no stage.
-    pub population: Vec<Vec<u64>>,
+    /// Customers per model and stage; the last element of a model counts the customers without a stage.
+    pub stage_counts: Vec<Vec<u64>>,
 }
 
 #[cfg(test)]
@@ -174,11 +174,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_workers_have_done_adds_up() {
+    fn counters_of_workers_add_up() {
         let one = |name: &str| {
-            let sort = TransitionSort { model: 0, kind: "stage", name: name.into(), cause: "time", mode: "live" };
+            let labels = TransitionLabels { model: 0, kind: "stage", name: name.into(), cause: "time", mode: "live" };
             let mut counts = Counts { committed: 2, ..Counts::default() };
-            counts.transitions.insert(sort, 3);
+            counts.transitions.insert(labels, 3);
             counts.written[2] = Volume { records: 1, bytes: 10 };
             counts
         };

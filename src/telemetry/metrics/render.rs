@@ -1,38 +1,39 @@
-//! What a scrape says.
+//! Renders all metrics for a scrape, in the groups of the catalogue.
 
 use std::sync::atomic::Ordering;
 
-use crate::lifecycle::author::UNNAMED_MOVE;
 use crate::lifecycle::model::Model;
-use crate::partition::Reason;
+use crate::lifecycle::transition_builder::UNNAMED_MOVE;
+use crate::partition::DeadLetterReason;
 use crate::telemetry::{catalogue, process};
 
-use super::page::Page;
+use super::exposition::Exposition;
 use super::{
     ACTIVITIES, Counts, Metrics, ModelNames, PartitionGauges, REACTIONS, STATES, StageMove, TOPIC_KINDS,
-    TransitionSort, WorkerGauges, lock,
+    TransitionLabels, WorkerGauges, lock,
 };
 
-/// A model of at most so many stages has all its moves at zero from the start; of a larger one those that happened.
-const STAGES_BEGUN_MAX: usize = 16;
+/// Maximum number of stages for which all moves of a model are exported from the start, at zero. A model with more
+/// stages exports only the moves that have happened.
+const INITIALIZED_STAGES_MAX: usize = 16;
 
 impl Metrics {
-    /// Everything, in the Prometheus text format.
+    /// Renders all metrics in the Prometheus text format.
     #[must_use]
     pub fn render(&self, is_ready: bool) -> String {
-        let told = lock(&self.workers).clone();
+        let snapshots = lock(&self.workers).clone();
         let (mut counts, mut workers) = (Counts::default(), Vec::new());
-        for (worker, (of_worker, gauges)) in told {
+        for (worker, (of_worker, gauges)) in snapshots {
             counts.add(&of_worker);
             workers.push((worker.to_string(), gauges));
         }
         let mut partitions: Vec<_> = workers.iter().flat_map(|(_, gauges)| &gauges.partitions).collect();
         partitions.sort_by_key(|partition| partition.partition);
-        let mut page = Page::default();
+        let mut page = Exposition::default();
         self.instance(is_ready, &partitions, &mut page);
         input(&counts, &workers, &partitions, &mut page);
         self.output(&mut counts, &partitions, &mut page);
-        waiting(&counts, &partitions, &mut page);
+        wake_ups(&counts, &partitions, &mut page);
         self.commits(&counts, &workers, &mut page);
         self.state(&counts, &partitions, &mut page);
         group(&counts, &partitions, &mut page);
@@ -40,9 +41,9 @@ impl Metrics {
         page.finish()
     }
 
-    fn instance(&self, is_ready: bool, partitions: &[&PartitionGauges], page: &mut Page) {
-        page.open(catalogue::BUILD_INFO).series(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-        page.open(catalogue::MODEL_INFO);
+    fn instance(&self, is_ready: bool, partitions: &[&PartitionGauges], page: &mut Exposition) {
+        page.metric(catalogue::BUILD_INFO).series(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+        page.metric(catalogue::MODEL_INFO);
         for model in &self.models {
             page.series(&[("model", &model.name), ("version", &model.version)], 1);
         }
@@ -55,177 +56,177 @@ impl Metrics {
         } else {
             "starting"
         };
-        page.open(catalogue::STATE);
+        page.metric(catalogue::STATE);
         for name in STATES {
             page.series(&[("state", name)], u8::from(name == state));
         }
-        page.open(catalogue::READY).series(&[], u8::from(is_ready));
-        if let Some(figures) = process::figures() {
-            page.open(catalogue::RESIDENT).series(&[], figures.resident_bytes);
-            page.open(catalogue::CPU).series(&[], figures.processor_seconds);
-            page.open(catalogue::STARTED).series(&[], figures.started_at_seconds);
+        page.metric(catalogue::READY).series(&[], u8::from(is_ready));
+        if let Some(stats) = process::read_stats() {
+            page.metric(catalogue::RESIDENT).series(&[], stats.resident_bytes);
+            page.metric(catalogue::CPU).series(&[], stats.processor_seconds);
+            page.metric(catalogue::STARTED).series(&[], stats.started_at_seconds);
         }
     }
 
-    fn output(&self, counts: &mut Counts, partitions: &[&PartitionGauges], page: &mut Page) {
+    fn output(&self, counts: &mut Counts, partitions: &[&PartitionGauges], page: &mut Exposition) {
         for (index, model) in self.models.iter().enumerate() {
-            model.begin(index, counts);
+            model.init_series(index, counts);
         }
         let name = |model: usize| self.models.get(model).map_or("", |model| &*model.name);
-        page.open(catalogue::TRANSITIONS);
-        for (sort, count) in &counts.transitions {
+        page.metric(catalogue::TRANSITIONS);
+        for (group, count) in &counts.transitions {
             let labels = [
-                ("model", name(sort.model)),
-                ("kind", sort.kind),
-                ("name", &*sort.name),
-                ("cause", sort.cause),
-                ("mode", sort.mode),
+                ("model", name(group.model)),
+                ("kind", group.kind),
+                ("name", &*group.name),
+                ("cause", group.cause),
+                ("mode", group.mode),
             ];
             page.series(&labels, count);
         }
-        page.open(catalogue::STAGE_MOVES);
+        page.metric(catalogue::STAGE_MOVES);
         for (of, count) in &counts.moves {
             let stage = |stage: Option<usize>| {
                 stage.and_then(|stage| self.models.get(of.model)?.stages.get(stage)).map_or("", |name| &**name)
             };
             page.series(&[("model", name(of.model)), ("from", stage(of.from)), ("to", stage(of.to))], count);
         }
-        page.open(catalogue::CUSTOMERS);
+        page.metric(catalogue::CUSTOMERS);
         for (index, model) in self.models.iter().enumerate() {
-            for (place, stage) in model.stages.iter().map(String::as_str).chain([""]).enumerate() {
-                let count = |of: &&PartitionGauges| of.population.get(index)?.get(place).copied();
+            for (stage_index, stage) in model.stages.iter().map(String::as_str).chain([""]).enumerate() {
+                let count = |of: &&PartitionGauges| of.stage_counts.get(index)?.get(stage_index).copied();
                 let total: u64 = partitions.iter().filter_map(count).sum();
                 page.series(&[("model", &model.name), ("stage", stage)], total);
             }
         }
-        page.open(catalogue::RECORDS_WRITTEN);
+        page.metric(catalogue::RECORDS_WRITTEN);
         for (kind, volume) in TOPIC_KINDS.iter().zip(counts.written) {
             page.series(&[("topic_kind", kind)], volume.records);
         }
-        page.open(catalogue::BYTES_WRITTEN);
+        page.metric(catalogue::BYTES_WRITTEN);
         for (kind, volume) in TOPIC_KINDS.iter().zip(counts.written) {
             page.series(&[("topic_kind", kind)], volume.bytes);
         }
-        page.open(catalogue::EVENT_LATENCY)
-            .distribution(&[("cause", "touchpoint")], &counts.measured.touchpoint_latency)
-            .distribution(&[("cause", "time")], &counts.measured.time_latency);
-        page.open(catalogue::APPEND_LATENCY).distribution(&[], &counts.measured.append_latency);
+        page.metric(catalogue::EVENT_LATENCY)
+            .histogram(&[("cause", "touchpoint")], &counts.measured.touchpoint_latency)
+            .histogram(&[("cause", "time")], &counts.measured.time_latency);
+        page.metric(catalogue::APPEND_LATENCY).histogram(&[], &counts.measured.append_latency);
     }
 
-    fn commits(&self, counts: &Counts, workers: &[(String, WorkerGauges)], page: &mut Page) {
-        page.open(catalogue::COMMITS)
+    fn commits(&self, counts: &Counts, workers: &[(String, WorkerGauges)], page: &mut Exposition) {
+        page.metric(catalogue::COMMITS)
             .series(&[("result", "committed")], counts.committed)
             .series(&[("result", "aborted")], counts.aborted)
-            .series(&[("result", "renewed")], counts.renewed);
-        page.open(catalogue::COMMIT_DURATION).distribution(&[], &lock(&self.commit_duration));
-        page.open(catalogue::BATCH_TOUCHPOINTS).distribution(&[], &counts.measured.batch_touchpoints);
-        page.open(catalogue::LAST_COMMIT);
+            .series(&[("result", "unknown")], counts.unknown_outcomes);
+        page.metric(catalogue::COMMIT_DURATION).histogram(&[], &lock(&self.commit_duration));
+        page.metric(catalogue::BATCH_TOUCHPOINTS).histogram(&[], &counts.measured.batch_touchpoints);
+        page.metric(catalogue::LAST_COMMIT);
         for (worker, gauges) in workers {
             if let Some(seconds) = gauges.last_commit_seconds {
                 page.series(&[("worker", worker)], seconds);
             }
         }
-        page.open(catalogue::ABORTS_IN_A_ROW);
+        page.metric(catalogue::ABORTS_IN_A_ROW);
         for (worker, gauges) in workers {
-            page.series(&[("worker", worker)], gauges.aborts_in_a_row);
+            page.series(&[("worker", worker)], gauges.consecutive_failures);
         }
-        page.open(catalogue::KAFKA_ERRORS);
+        page.metric(catalogue::KAFKA_ERRORS);
         let errors = lock(&self.kafka_errors).clone();
         for reaction in REACTIONS {
-            // The code of the first error is not known before it; one that never comes keeps the reaction at zero.
+            // Error codes are not known in advance; a series without code exports each reaction at zero.
             page.series(&[("reaction", reaction), ("code", "")], 0);
         }
         for ((reaction, code), count) in &errors {
             page.series(&[("reaction", reaction), ("code", code)], count);
         }
-        page.open(catalogue::WORKER_SECONDS);
+        page.metric(catalogue::WORKER_SECONDS);
         for (worker, gauges) in workers {
-            for (activity, length) in ACTIVITIES.iter().zip(gauges.activities) {
-                page.series(&[("worker", worker), ("activity", activity)], length.as_secs_f64());
+            for (activity, duration) in ACTIVITIES.iter().zip(gauges.activities) {
+                page.series(&[("worker", worker), ("activity", activity)], duration.as_secs_f64());
             }
         }
     }
 
-    fn state(&self, counts: &Counts, partitions: &[&PartitionGauges], page: &mut Page) {
+    fn state(&self, counts: &Counts, partitions: &[&PartitionGauges], page: &mut Exposition) {
         by_partition(catalogue::PARTITION_CUSTOMERS, partitions, page, |of| Some(of.customers));
         by_partition(catalogue::PARTITION_BYTES, partitions, page, |of| Some(of.bytes));
-        page.open(catalogue::STATE_LIMIT).series(&[], self.state_limit_bytes);
-        page.open(catalogue::REMOVED)
+        page.metric(catalogue::STATE_LIMIT).series(&[], self.state_limit_bytes);
+        page.metric(catalogue::REMOVED)
             .series(&[("reason", "silence")], counts.tally.forgotten)
             .series(&[("reason", "erasure")], counts.tally.erased);
-        page.open(catalogue::SWEEPS).series(&[], counts.sweeps);
-        page.open(catalogue::TRUNCATIONS)
+        page.metric(catalogue::SWEEPS).series(&[], counts.sweeps);
+        page.metric(catalogue::TRUNCATIONS)
             .series(&[("result", "done")], counts.truncated)
             .series(&[("result", "failed")], counts.truncations_failed);
     }
 
-    fn http(&self, page: &mut Page) {
+    fn http(&self, page: &mut Exposition) {
         let http = lock(&self.http);
-        page.open(catalogue::HTTP_REQUESTS);
-        for ((path, status), count) in &http.answers {
+        page.metric(catalogue::HTTP_REQUESTS);
+        for ((path, status), count) in &http.responses {
             page.series(&[("path", path), ("code", &status.to_string())], count);
         }
-        page.open(catalogue::HTTP_DURATION);
+        page.metric(catalogue::HTTP_DURATION);
         for (path, durations) in &http.durations {
-            page.distribution(&[("path", path)], durations);
+            page.histogram(&[("path", path)], durations);
         }
     }
 }
 
-fn input(counts: &Counts, workers: &[(String, WorkerGauges)], partitions: &[&PartitionGauges], page: &mut Page) {
-    page.open(catalogue::CONSUMED).series(&[], counts.tally.consumed);
-    page.open(catalogue::APPLIED).series(&[], counts.tally.applied);
-    page.open(catalogue::DUPLICATES).series(&[], counts.tally.duplicates);
-    page.open(catalogue::LATE).series(&[], counts.tally.late);
-    page.open(catalogue::UNKNOWN_TYPES).series(&[], counts.tally.unknown_types);
-    page.open(catalogue::DEAD_LETTERS);
-    for reason in Reason::ALL {
+fn input(counts: &Counts, workers: &[(String, WorkerGauges)], partitions: &[&PartitionGauges], page: &mut Exposition) {
+    page.metric(catalogue::CONSUMED).series(&[], counts.tally.consumed);
+    page.metric(catalogue::APPLIED).series(&[], counts.tally.applied);
+    page.metric(catalogue::DUPLICATES).series(&[], counts.tally.duplicates);
+    page.metric(catalogue::LATE).series(&[], counts.tally.late);
+    page.metric(catalogue::UNKNOWN_TYPES).series(&[], counts.tally.unknown_types);
+    page.metric(catalogue::DEAD_LETTERS);
+    for reason in DeadLetterReason::ALL {
         let count = counts.dead_letters.get(&reason).copied().unwrap_or_default();
         page.series(&[("reason", reason.as_str())], count);
     }
-    page.open(catalogue::TOUCHPOINT_BYTES).series(&[], counts.touchpoint_bytes);
-    page.open(catalogue::TOPIC_PARTITIONS);
+    page.metric(catalogue::TOUCHPOINT_BYTES).series(&[], counts.touchpoint_bytes);
+    page.metric(catalogue::TOPIC_PARTITIONS);
     if let Some(topic_partitions) = workers.iter().filter_map(|(_, gauges)| gauges.topic_partitions).max() {
         page.series(&[], topic_partitions);
     }
-    page.open(catalogue::PARTITIONS).series(&[], partitions.len());
+    page.metric(catalogue::PARTITIONS).series(&[], partitions.len());
     by_partition(catalogue::POSITION, partitions, page, |of| (!of.is_restoring).then_some(of.position));
     by_partition(catalogue::LAG_RECORDS, partitions, page, |of| of.lag_records);
     by_partition(catalogue::LAG_SECONDS, partitions, page, |of| of.lag_seconds);
-    by_partition(catalogue::REACHED, partitions, page, |of| of.reached_seconds);
-    by_partition(catalogue::CLOCK, partitions, page, |of| of.clock_seconds);
+    by_partition(catalogue::STREAM_TIME, partitions, page, |of| of.stream_time_seconds);
+    by_partition(catalogue::WATERMARK, partitions, page, |of| of.watermark_seconds);
 }
 
-fn waiting(counts: &Counts, partitions: &[&PartitionGauges], page: &mut Page) {
-    page.open(catalogue::WAKE_UPS).series(&[], counts.tally.wake_ups);
-    page.open(catalogue::WAKE_UP_LATENESS).distribution(&[], &counts.measured.wake_up_lateness);
+fn wake_ups(counts: &Counts, partitions: &[&PartitionGauges], page: &mut Exposition) {
+    page.metric(catalogue::WAKE_UPS).series(&[], counts.tally.wake_ups);
+    page.metric(catalogue::WAKE_UP_LATENESS).histogram(&[], &counts.measured.wake_up_lateness);
     let overdue = partitions.iter().map(|partition| partition.overdue_seconds).fold(0.0, f64::max);
-    page.open(catalogue::WAKE_UP_OVERDUE).series(&[], overdue);
+    page.metric(catalogue::WAKE_UP_OVERDUE).series(&[], overdue);
     by_partition(catalogue::PARTITION_WAKE_UPS, partitions, page, |of| Some(of.wake_ups));
 }
 
-fn group(counts: &Counts, partitions: &[&PartitionGauges], page: &mut Page) {
-    page.open(catalogue::REBALANCED)
-        .series(&[("event", "gained")], counts.gained)
+fn group(counts: &Counts, partitions: &[&PartitionGauges], page: &mut Exposition) {
+    page.metric(catalogue::REBALANCED)
+        .series(&[("event", "gained")], counts.assigned)
         .series(&[("event", "revoked")], counts.revoked)
         .series(&[("event", "lost")], counts.lost);
-    page.open(catalogue::REBALANCE_DURATION).distribution(&[], &counts.measured.rebalance_duration);
+    page.metric(catalogue::REBALANCE_DURATION).histogram(&[], &counts.measured.rebalance_duration);
     let restoring = || partitions.iter().filter(|partition| partition.is_restoring);
-    page.open(catalogue::PARTITIONS_RESTORING).series(&[], restoring().count());
-    page.open(catalogue::RESTORED).series(&[], counts.restored);
+    page.metric(catalogue::PARTITIONS_RESTORING).series(&[], restoring().count());
+    page.metric(catalogue::RESTORED).series(&[], counts.restored);
     by_partition(catalogue::RESTORE_REMAINING, partitions, page, |of| Some(of.restore_remaining));
     let etas = restoring().filter_map(|partition| partition.restore_eta_seconds);
-    page.open(catalogue::RESTORE_ETA).series(&[], etas.fold(0.0, f64::max));
-    page.open(catalogue::RESTORE_DURATION).distribution(&[], &counts.measured.restore_duration);
+    page.metric(catalogue::RESTORE_ETA).series(&[], etas.fold(0.0, f64::max));
+    page.metric(catalogue::RESTORE_DURATION).histogram(&[], &counts.measured.restore_duration);
 }
 
 fn by_partition<T: std::fmt::Display>(
     name: &'static str,
     partitions: &[&PartitionGauges],
-    page: &mut Page,
+    page: &mut Exposition,
     value: impl Fn(&PartitionGauges) -> Option<T>,
 ) {
-    page.open(name);
+    page.metric(name);
     for partition in partitions {
         if let Some(value) = value(partition) {
             page.series(&[("partition", &partition.partition.to_string())], value);
@@ -248,8 +249,9 @@ impl ModelNames {
         }
     }
 
-    /// Puts what the model may publish at zero, so that the first of each is an increase.
-    fn begin(&self, model: usize, counts: &mut Counts) {
+    /// Initialises the series of all transitions that the model can publish to zero, so that `increase()` includes the
+    /// first transition.
+    fn init_series(&self, model: usize, counts: &mut Counts) {
         for (kind, name) in &self.published {
             for (cause, mode) in [
                 ("touchpoint", "live"),
@@ -258,11 +260,11 @@ impl ModelNames {
                 ("time", "replay"),
                 ("time", "reconcile"),
             ] {
-                let sort = TransitionSort { model, kind, name: name.clone(), cause, mode };
-                counts.transitions.entry(sort).or_default();
+                let labels = TransitionLabels { model, kind, name: name.clone(), cause, mode };
+                counts.transitions.entry(labels).or_default();
             }
         }
-        if self.stages.len() <= STAGES_BEGUN_MAX {
+        if self.stages.len() <= INITIALIZED_STAGES_MAX {
             let stages = || (0..self.stages.len()).map(Some).chain([None]);
             for (from, to) in stages().flat_map(|from| stages().map(move |to| (from, to))) {
                 if from != to {
@@ -310,10 +312,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_adds_up_over_workers() {
+    fn counters_are_summed_over_workers() {
         let metrics = metrics();
         let tally = Tally { consumed: 3, applied: 2, duplicates: 0, ..Tally::default() };
-        let dead_letters = [(Reason::NotJson, 1)].into();
+        let dead_letters = [(DeadLetterReason::NotJson, 1)].into();
         let counts = Counts { tally, dead_letters, committed: 1, ..Counts::default() };
         metrics.set_worker(0, counts.clone(), WorkerGauges::default());
         metrics.set_worker(1, counts.clone(), WorkerGauges::default());
@@ -326,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn series_of_a_partition_vanish_with_it() {
+    fn series_of_a_partition_disappear_with_it() {
         let metrics = metrics();
         let of = |partition, customers| PartitionGauges { partition, customers, ..PartitionGauges::default() };
         metrics.set_worker(0, Counts::default(), with(vec![of(3, 10), of(1, 20)]));
@@ -353,12 +355,12 @@ mod tests {
         assert!(state(false).contains("restoring"));
         metrics.set_worker(0, Counts::default(), with(vec![of(false)]));
         assert!(state(true).contains("running"));
-        metrics.begin_stopping();
+        metrics.set_stopping();
         assert_eq!(state(true), "lifecycle_service_state{state=\"stopping\"} 1");
     }
 
     #[test]
-    fn the_longest_wait_counts() {
+    fn the_maximum_over_partitions_is_exported() {
         let metrics = metrics();
         let of = |overdue_seconds, restore_eta_seconds| PartitionGauges {
             overdue_seconds,
@@ -373,14 +375,14 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_counted_by_route_and_status() {
+    fn responses_are_counted_by_route_and_status() {
         let metrics = metrics();
-        metrics.begin_routes(["/livez"]);
+        metrics.init_routes(["/livez"]);
         assert_eq!(
             value(&metrics.render(true), "lifecycle_http_requests_total{path=\"/livez\",code=\"200\"} "),
             Some(0.0)
         );
-        metrics.answered("/livez", 503, Duration::from_millis(3));
+        metrics.observe_response("/livez", 503, Duration::from_millis(3));
         let page = metrics.render(true);
         assert_eq!(value(&page, "lifecycle_http_requests_total{path=\"/livez\",code=\"503\"} "), Some(1.0));
         let bucket = "lifecycle_http_request_duration_seconds_bucket{path=\"/livez\",le=\"0.005\"} ";
@@ -388,10 +390,10 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_the_client_are_counted_by_what_was_done_about_them() {
+    fn client_errors_are_counted_by_reaction() {
         let metrics = metrics();
-        metrics.kafka_failed("abort", "IllegalGeneration");
-        metrics.kafka_failed("abort", "IllegalGeneration");
+        metrics.count_kafka_error("abort", "IllegalGeneration");
+        metrics.count_kafka_error("abort", "IllegalGeneration");
         let series = "lifecycle_kafka_errors_total{reaction=\"abort\",code=\"IllegalGeneration\"} ";
         assert_eq!(value(&metrics.render(true), series), Some(2.0));
     }

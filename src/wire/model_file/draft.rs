@@ -1,38 +1,38 @@
-//! A YAML tree becomes the draft of a model or of the catalogue.
+//! Converts a YAML tree into the draft of a model or of the catalogue.
 
 use std::ops::Range;
 
-use super::fields::{Fields, Reader, list};
+use super::fields::{Fields, Reader, join_quoted};
 use super::keys::{
     CATALOGUE, COUNTER, DIRECTIONS, GROUP, Keys, MILESTONE, MODEL, PROPERTY, SIGNAL, STAGE, TRANSITION, TYPE, TYPES,
 };
 use super::yaml::{Content, Node, parse};
 use crate::lifecycle::model::Direction;
 use crate::lifecycle::model_draft::{
-    CatalogueDraft, CounterDraft, ExpressionDraft, GroupDraft, ModelDraft, NamedExpression, Placed, PropertyDraft,
-    StageDraft, TransitionDraft, TypeDraft, Word,
+    CatalogueDraft, CounterDraft, ExpressionDraft, GroupDraft, ModelDraft, NamedExpression, PropertyDraft, Spanned,
+    SpannedString, StageDraft, TransitionDraft, TypeDraft,
 };
 use crate::lifecycle::problem::Problem;
 use crate::lifecycle::value::Type;
 
-/// How large a model file may be.
+/// Maximum size of a model file, in bytes.
 pub const FILE_BYTES_MAX: usize = 256 * 1024;
 
-/// The draft of the model in `text`, as far as it can be read, and what is wrong with it.
+/// Returns the draft of the model in `text`, as far as it can be read, and all problems found.
 pub(super) fn model(file: usize, text: &str) -> (Option<ModelDraft>, Vec<Problem>) {
     let mut reader = Reader { file, text, problems: Vec::new() };
-    let draft = tree(&mut reader).and_then(|tree| reader.model(&tree));
+    let draft = parse_tree(&mut reader).and_then(|tree| reader.model(&tree));
     (draft, reader.problems)
 }
 
-/// The draft of the catalogue in `text`, as far as it can be read, and what is wrong with it.
+/// Returns the draft of the catalogue in `text`, as far as it can be read, and all problems found.
 pub(super) fn catalogue(file: usize, text: &str) -> (Option<CatalogueDraft>, Vec<Problem>) {
     let mut reader = Reader { file, text, problems: Vec::new() };
-    let draft = tree(&mut reader).and_then(|tree| reader.catalogue(&tree));
+    let draft = parse_tree(&mut reader).and_then(|tree| reader.catalogue(&tree));
     (draft, reader.problems)
 }
 
-fn tree(reader: &mut Reader<'_>) -> Option<Node> {
+fn parse_tree(reader: &mut Reader<'_>) -> Option<Node> {
     if reader.text.len() > FILE_BYTES_MAX {
         reader.error(
             "too-large",
@@ -54,21 +54,23 @@ fn tree(reader: &mut Reader<'_>) -> Option<Node> {
 impl Reader<'_> {
     fn model(&mut self, tree: &Node) -> Option<ModelDraft> {
         let fields = self.fields(tree, &MODEL)?;
-        let name = self.required_word(&fields, "model", "the file");
+        let name = self.required_scalar(&fields, "model", "the file");
         let version = u32::try_from(self.number(&fields, "version", 1, 1)).unwrap_or(u32::MAX);
         let about = self.about(&fields);
-        let journey = fields.get("journey").map(|node| self.words(node, "a stage of the journey")).unwrap_or_default();
+        let journey =
+            fields.get("journey").map(|node| self.scalars(node, "a stage of the journey")).unwrap_or_default();
         let parameters = self.named_expressions(fields.get("parameters"), "`parameters`");
         let types = self.types(fields.get("types"));
         let groups = self.groups(fields.get("touchpoints"), "`touchpoints`");
         let facts = self.named_expressions(fields.get("facts"), "`facts`");
         let conditions = self.named_expressions(fields.get("conditions"), "`conditions`");
-        let stages = self.each(&fields, "stages", Self::stage);
-        let transitions = self.each(&fields, "transitions", Self::transition);
-        let signals = self.each(&fields, "signals", |reader, node| reader.published(node, "signal", &SIGNAL));
-        let milestones =
-            self.each(&fields, "milestones", |reader, node| reader.published(node, "milestone", &MILESTONE));
-        let counters = self.each(&fields, "counters", Self::counter);
+        let stages = self.read_items(&fields, "stages", Self::stage);
+        let transitions = self.read_items(&fields, "transitions", Self::transition);
+        let signals =
+            self.read_items(&fields, "signals", |reader, node| reader.named_condition(node, "signal", &SIGNAL));
+        let milestones = self
+            .read_items(&fields, "milestones", |reader, node| reader.named_condition(node, "milestone", &MILESTONE));
+        let counters = self.read_items(&fields, "counters", Self::counter);
         Some(ModelDraft {
             file: self.file,
             name: name?,
@@ -90,13 +92,13 @@ impl Reader<'_> {
 
     fn catalogue(&mut self, tree: &Node) -> Option<CatalogueDraft> {
         let fields = self.fields(tree, &CATALOGUE)?;
-        self.required_word(&fields, "catalogue", "the file")?;
+        self.required_scalar(&fields, "catalogue", "the file")?;
         let types = self.types(fields.get("types"));
         let groups = self.groups(fields.get("groups"), "`groups`");
         Some(CatalogueDraft { file: self.file, types, groups })
     }
 
-    fn each<T>(
+    fn read_items<T>(
         &mut self,
         fields: &Fields<'_>,
         key: &str,
@@ -108,57 +110,57 @@ impl Reader<'_> {
 
     fn stage(&mut self, node: &Node) -> Option<StageDraft> {
         let fields = self.fields(node, &STAGE)?;
-        let name = self.required_word(&fields, "stage", "the stage");
+        let name = self.required_scalar(&fields, "stage", "the stage");
         let about = self.about(&fields);
-        let what = named("the stage", name.as_ref());
+        let what = label("the stage", name.as_ref());
         let when = self.required_expression(&fields, "when", &what);
         Some(StageDraft { name: name?, about, when })
     }
 
-    fn published(&mut self, node: &Node, key: &str, keys: &Keys) -> Option<NamedExpression> {
+    fn named_condition(&mut self, node: &Node, key: &str, keys: &Keys) -> Option<NamedExpression> {
         let fields = self.fields(node, keys)?;
-        let name = self.required_word(&fields, key, &format!("the {key}"));
-        let expression = self.required_expression(&fields, "when", &named(&format!("the {key}"), name.as_ref()));
+        let name = self.required_scalar(&fields, key, &format!("the {key}"));
+        let expression = self.required_expression(&fields, "when", &label(&format!("the {key}"), name.as_ref()));
         Some(NamedExpression { name: name?, expression: expression? })
     }
 
     fn counter(&mut self, node: &Node) -> Option<CounterDraft> {
         let fields = self.fields(node, &COUNTER)?;
-        let name = self.required_word(&fields, "counter", "the counter");
-        let of = self.required_expression(&fields, "of", &named("the counter", name.as_ref()));
+        let name = self.required_scalar(&fields, "counter", "the counter");
+        let of = self.required_expression(&fields, "of", &label("the counter", name.as_ref()));
         let from = self.number(&fields, "from", 1, 1);
         Some(CounterDraft { name: name?, of: of?, from })
     }
 
     fn transition(&mut self, node: &Node) -> Option<TransitionDraft> {
         let fields = self.fields(node, &TRANSITION)?;
-        let name = self.required_word(&fields, "name", "the transition");
-        let from = fields.get("from").map(|node| self.words(node, "`from`"));
-        let to = fields.get("to").map(|node| self.words(node, "`to`"));
-        let cause = fields.get("cause").map(|node| self.words(node, "`cause`"));
+        let name = self.required_scalar(&fields, "name", "the transition");
+        let from = fields.get("from").map(|node| self.scalars(node, "`from`"));
+        let to = fields.get("to").map(|node| self.scalars(node, "`to`"));
+        let cause = fields.get("cause").map(|node| self.scalars(node, "`cause`"));
         let when = fields.get("when").and_then(|node| self.expression(node, "`when`"));
         let direction = fields.get("direction").and_then(|node| self.direction(node));
         Some(TransitionDraft { name: name?, span: node.span.clone(), from, to, cause, when, direction })
     }
 
-    fn direction(&mut self, node: &Node) -> Option<Placed<Direction>> {
-        let word = self.word(node, "`direction`")?;
+    fn direction(&mut self, node: &Node) -> Option<Spanned<Direction>> {
+        let word = self.scalar(node, "`direction`")?;
         let direction = DIRECTIONS.into_iter().find(|direction| direction.as_str() == word.value);
         if direction.is_none() {
             let known = DIRECTIONS.map(Direction::as_str);
-            self.unknown(&word, "direction", &known);
+            self.report_unknown(&word, "direction", &known);
         }
-        direction.map(|value| Placed { value, span: word.span })
+        direction.map(|value| Spanned { value, span: word.span })
     }
 
     fn types(&mut self, node: Option<&Node>) -> Vec<TypeDraft> {
         let Some(entries) = node.and_then(|node| self.entries(node, "`types`")) else { return Vec::new() };
         let mut types = Vec::with_capacity(entries.len());
         for (name, value) in entries {
-            if value.is_nothing() {
+            if value.is_null() {
                 types.push(TypeDraft { name, description: String::new(), properties: Vec::new() });
             } else if let Some(fields) = self.fields(value, &TYPE) {
-                let description = self.text(&fields, "description");
+                let description = self.optional_text(&fields, "description");
                 let properties = self.properties(fields.get("properties"));
                 types.push(TypeDraft { name, description, properties });
             }
@@ -175,10 +177,10 @@ impl Reader<'_> {
         groups
     }
 
-    fn group(&mut self, name: Word, node: &Node) -> Option<GroupDraft> {
-        // A group without anything else may be written as the list of its types.
+    fn group(&mut self, name: SpannedString, node: &Node) -> Option<GroupDraft> {
+        // The short form: a list of touchpoint types instead of a mapping.
         if let Content::Sequence(_) = node.content {
-            let types = self.words(node, "a touchpoint type");
+            let types = self.scalars(node, "a touchpoint type");
             let (groups, except, properties) = (Vec::new(), Vec::new(), Vec::new());
             return Some(GroupDraft {
                 name,
@@ -192,11 +194,11 @@ impl Reader<'_> {
         }
         let fields = self.fields(node, &GROUP)?;
         let mut words =
-            |key: &str| fields.get(key).map(|node| self.words(node, &format!("`{key}`"))).unwrap_or_default();
+            |key: &str| fields.get(key).map(|node| self.scalars(node, &format!("`{key}`"))).unwrap_or_default();
         let (types, groups, except) = (words("types"), words("groups"), words("except"));
         Some(GroupDraft {
             name,
-            description: self.text(&fields, "description"),
+            description: self.optional_text(&fields, "description"),
             types,
             groups,
             except,
@@ -215,10 +217,10 @@ impl Reader<'_> {
         for (name, value) in entries {
             let (value_type, unit, description) = if let Content::Mapping(_) = value.content {
                 let Some(fields) = self.fields(value, &PROPERTY) else { continue };
-                let value_type = self.required_word(&fields, "type", &named("the property", Some(&name)));
-                (value_type, self.text(&fields, "unit"), self.text(&fields, "description"))
+                let value_type = self.required_scalar(&fields, "type", &label("the property", Some(&name)));
+                (value_type, self.optional_text(&fields, "unit"), self.optional_text(&fields, "description"))
             } else {
-                (self.word(value, "a property's type"), String::new(), String::new())
+                (self.scalar(value, "a property's type"), String::new(), String::new())
             };
             let Some(value_type) = value_type.and_then(|word| self.value_type(&word)) else { continue };
             properties.push(PropertyDraft { name, value_type, unit, description });
@@ -226,23 +228,23 @@ impl Reader<'_> {
         properties
     }
 
-    fn value_type(&mut self, word: &Word) -> Option<Type> {
+    fn value_type(&mut self, word: &SpannedString) -> Option<Type> {
         let found = TYPES.into_iter().find(|value_type| value_type.name() == word.value);
         if found.is_none() {
-            self.unknown(word, "type", &TYPES.map(Type::name));
+            self.report_unknown(word, "type", &TYPES.map(Type::name));
         }
         found
     }
 
-    fn unknown(&mut self, word: &Word, what: &str, known: &[&str]) {
+    fn report_unknown(&mut self, word: &SpannedString, what: &str, known: &[&str]) {
         let span: Range<usize> = word.span.clone();
         let problem = Problem::error("bad-value", self.file, span, format!("unknown {what} `{}`", word.value));
-        let otherwise = format!("write one of {}", list(known));
+        let otherwise = format!("write one of {}", join_quoted(known));
         self.problems.push(problem.did_you_mean(&word.value, known.iter().copied(), &otherwise));
     }
 }
 
-/// ``the stage `loyal` `` when the name is known.
-fn named(what: &str, name: Option<&Word>) -> String {
+/// Returns how messages refer to an entry: ``the stage `loyal` ``, or `the stage` if the name is missing.
+fn label(what: &str, name: Option<&SpannedString>) -> String {
     name.map_or_else(|| what.to_owned(), |name| format!("{what} `{}`", name.value))
 }

@@ -1,44 +1,44 @@
-//! Reads the parts of a YAML tree, and notes everything that is not as it should be.
+//! Reads typed fields from a YAML tree. Collects all problems instead of stopping at the first one.
 
 use std::ops::Range;
 
 use super::keys::Keys;
 use super::yaml::{Content, Node};
-use crate::lifecycle::model_draft::{About, ExpressionDraft, NamedExpression, Placed, Word};
+use crate::lifecycle::model_draft::{About, ExpressionDraft, NamedExpression, Spanned, SpannedString};
 use crate::lifecycle::problem::{Problem, closest};
 
-/// Reads one file; the problems add up while the reading goes on.
+/// Reads one file and collects its problems.
 pub(super) struct Reader<'a> {
-    /// Which of the files that are checked together.
+    /// Index of the file in the list of files that are checked together.
     pub(super) file: usize,
-    /// All of it.
+    /// The whole text of the file.
     pub(super) text: &'a str,
-    /// What was found so far.
+    /// The problems found so far.
     pub(super) problems: Vec<Problem>,
 }
 
-/// The entries of a mapping whose keys are known.
+/// The entries of a mapping with known keys.
 pub(super) struct Fields<'a> {
-    /// The mapping in the file.
+    /// The byte range of the mapping in the file.
     pub(super) span: Range<usize>,
     entries: Vec<(String, &'a Node)>,
 }
 
 impl<'a> Fields<'a> {
-    /// The value of `key`, unless it is missing or nothing is written there.
+    /// Returns the value of `key`, unless it is missing or null.
     pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
-        self.entries.iter().find(|(name, node)| name == key && !node.is_nothing()).map(|&(_, node)| node)
+        self.entries.iter().find(|(name, node)| name == key && !node.is_null()).map(|&(_, node)| node)
     }
 }
 
 impl Reader<'_> {
-    /// Notes an error.
+    /// Adds an error.
     pub(super) fn error(&mut self, code: &'static str, span: &Range<usize>, message: impl Into<String>, help: &str) {
         let problem = Problem::error(code, self.file, span.clone(), message);
         self.problems.push(if help.is_empty() { problem } else { problem.help(help) });
     }
 
-    /// The entries of the mapping `node`, which may bear these keys.
+    /// Returns the entries of the mapping `node`; a key that is not in `keys` is a problem.
     pub(super) fn fields<'n>(&mut self, node: &'n Node, keys: &Keys) -> Option<Fields<'n>> {
         let Keys { what, known, .. } = *keys;
         let entries = self.entries(node, what)?;
@@ -50,17 +50,17 @@ impl Reader<'_> {
                 continue;
             }
             let message = format!("unknown key `{}` in {what}", key.value);
-            let otherwise = if value.is_nothing() {
-                // What `{a: one, two}` makes of the second word.
-                "put a text that has a comma in it in quotes".to_owned()
+            let hint = if value.is_null() {
+                // `{a: one, two}` has a second key, `two`, without a value.
+                "a value that contains a comma must be in quotes".to_owned()
             } else {
-                format!("the keys of {what} are {}", list(known))
+                format!("the keys of {what} are {}", join_quoted(known))
             };
             let problem = Problem::error("unknown-key", self.file, key.span, message);
-            self.problems.push(problem.did_you_mean(&key.value, known.iter().copied(), &otherwise));
+            self.problems.push(problem.did_you_mean(&key.value, known.iter().copied(), &hint));
             misspelled.extend(closest(&key.value, known.iter().copied()).map(|meant| (meant.to_owned(), value)));
         }
-        // What was meant is read all the same, so that one slip is not told as two mistakes.
+        // Reads the value under the key that was probably meant, so that a typo is not also reported as a missing key.
         for (meant, value) in misspelled {
             if fields.get(&meant).is_none() {
                 fields.entries.push((meant, value));
@@ -69,8 +69,8 @@ impl Reader<'_> {
         Some(fields)
     }
 
-    /// The entries of the mapping `node`, each key once.
-    pub(super) fn entries<'n>(&mut self, node: &'n Node, what: &str) -> Option<Vec<(Word, &'n Node)>> {
+    /// Returns the entries of the mapping `node`; a repeated key is a problem.
+    pub(super) fn entries<'n>(&mut self, node: &'n Node, what: &str) -> Option<Vec<(SpannedString, &'n Node)>> {
         let Content::Mapping(pairs) = &node.content else {
             self.error(
                 "wrong-shape",
@@ -80,15 +80,15 @@ impl Reader<'_> {
             );
             return None;
         };
-        let mut entries: Vec<(Word, &Node)> = Vec::with_capacity(pairs.len());
+        let mut entries: Vec<(SpannedString, &Node)> = Vec::with_capacity(pairs.len());
         for (key, value) in pairs {
-            let Some(name) = self.word(key, "a key") else { continue };
+            let Some(name) = self.scalar(key, "a key") else { continue };
             if entries.iter().any(|(earlier, _)| earlier.value == name.value) {
                 self.error(
                     "duplicate-key",
                     &name.span,
-                    format!("`{}` stands twice in {what}", name.value),
-                    "leave one of them out",
+                    format!("duplicate key `{}` in {what}", name.value),
+                    "remove one of them",
                 );
             } else {
                 entries.push((name, value));
@@ -97,7 +97,7 @@ impl Reader<'_> {
         Some(entries)
     }
 
-    /// The items of the list `node`; nothing at all is an empty list.
+    /// Returns the items of the list `node`; a missing node counts as an empty list.
     pub(super) fn items<'n>(&mut self, node: Option<&'n Node>, what: &str) -> &'n [Node] {
         match node {
             None => &[],
@@ -114,19 +114,19 @@ impl Reader<'_> {
         }
     }
 
-    /// A list of words, or one word alone.
-    pub(super) fn words(&mut self, node: &Node, what: &str) -> Vec<Word> {
+    /// Reads a list of scalars, or a single one.
+    pub(super) fn scalars(&mut self, node: &Node, what: &str) -> Vec<SpannedString> {
         match &node.content {
-            Content::Sequence(items) => items.iter().filter_map(|item| self.word(item, what)).collect(),
-            _ => self.word(node, what).into_iter().collect(),
+            Content::Sequence(items) => items.iter().filter_map(|item| self.scalar(item, what)).collect(),
+            _ => self.scalar(node, what).into_iter().collect(),
         }
     }
 
-    /// A scalar that is not empty.
-    pub(super) fn word(&mut self, node: &Node, what: &str) -> Option<Word> {
+    /// Reads a scalar that is not empty.
+    pub(super) fn scalar(&mut self, node: &Node, what: &str) -> Option<SpannedString> {
         match &node.content {
             Content::Scalar { text, .. } if !text.trim().is_empty() => {
-                Some(Placed { value: text.clone(), span: node.span.clone() })
+                Some(Spanned { value: text.clone(), span: node.span.clone() })
             }
             Content::Scalar { .. } => {
                 self.error("missing-value", &node.span, format!("{what} is empty"), "");
@@ -139,13 +139,13 @@ impl Reader<'_> {
         }
     }
 
-    /// The word under `key`, without which `what` is nothing.
-    pub(super) fn required_word(&mut self, fields: &Fields<'_>, key: &str, what: &str) -> Option<Word> {
+    /// Reads the scalar under `key`; if it is missing, reports that `what` lacks it.
+    pub(super) fn required_scalar(&mut self, fields: &Fields<'_>, key: &str, what: &str) -> Option<SpannedString> {
         let node = self.required(fields, key, what)?;
-        self.word(node, &format!("`{key}`"))
+        self.scalar(node, &format!("`{key}`"))
     }
 
-    /// The expression under `key`, without which `what` is nothing.
+    /// Reads the expression under `key`; if it is missing, reports that `what` lacks it.
     pub(super) fn required_expression(
         &mut self,
         fields: &Fields<'_>,
@@ -167,13 +167,13 @@ impl Reader<'_> {
         node
     }
 
-    /// An expression, its bytes traced back into the file.
+    /// Reads an expression, with the offset in the file of each of its bytes.
     pub(super) fn expression(&mut self, node: &Node, what: &str) -> Option<ExpressionDraft> {
-        let word = self.word(node, what)?;
-        Some(ExpressionDraft { text: word.value, span: word.span, places: node.places(self.text) })
+        let word = self.scalar(node, what)?;
+        Some(ExpressionDraft { text: word.value, span: word.span, source_offsets: node.source_offsets(self.text) })
     }
 
-    /// Names with an expression each: `name: expression`.
+    /// Reads a mapping of names to expressions.
     pub(super) fn named_expressions(&mut self, node: Option<&Node>, what: &str) -> Vec<NamedExpression> {
         let Some(entries) = node.and_then(|node| self.entries(node, what)) else { return Vec::new() };
         let mut named = Vec::with_capacity(entries.len());
@@ -185,13 +185,13 @@ impl Reader<'_> {
         named
     }
 
-    /// The text under `key`, or none.
-    pub(super) fn text(&mut self, fields: &Fields<'_>, key: &str) -> String {
-        let word = fields.get(key).and_then(|node| self.word(node, &format!("`{key}`")));
+    /// Reads the text under `key`; empty if it is missing.
+    pub(super) fn optional_text(&mut self, fields: &Fields<'_>, key: &str) -> String {
+        let word = fields.get(key).and_then(|node| self.scalar(node, &format!("`{key}`")));
         word.map(|word| word.value.trim().to_owned()).unwrap_or_default()
     }
 
-    /// `title` and `description`. A title without languages is English.
+    /// Reads `title` and `description`. A title without a language code is English.
     pub(super) fn about(&mut self, fields: &Fields<'_>) -> About {
         let mut titles = Vec::new();
         match fields.get("title") {
@@ -201,40 +201,40 @@ impl Reader<'_> {
                         self.error(
                             "bad-name",
                             &language.span,
-                            format!("`{}` is no language code", language.value),
-                            "write `en`, `ru`, `pt-BR`",
+                            format!("`{}` is not a language code", language.value),
+                            "write a code such as `en`, `ru` or `pt-BR`",
                         );
-                    } else if let Some(title) = self.word(value, "a title") {
+                    } else if let Some(title) = self.scalar(value, "a title") {
                         titles.push((language, title));
                     }
                 }
             }
             Some(node) => {
-                if let Some(title) = self.word(node, "a title") {
-                    titles.push((Placed { value: "en".to_owned(), span: title.span.clone() }, title));
+                if let Some(title) = self.scalar(node, "a title") {
+                    titles.push((Spanned { value: "en".to_owned(), span: title.span.clone() }, title));
                 }
             }
             None => {}
         }
-        About { titles, description: self.text(fields, "description") }
+        About { titles, description: self.optional_text(fields, "description") }
     }
 
-    /// The whole number under `key`, at least `least`; `otherwise` where it is not given.
-    pub(super) fn number(&mut self, fields: &Fields<'_>, key: &str, least: i64, otherwise: i64) -> i64 {
-        let Some(node) = fields.get(key) else { return otherwise };
-        let Some(word) = self.word(node, &format!("`{key}`")) else { return otherwise };
+    /// Reads the integer under `key`, at least `min`. Returns `default` if it is missing or invalid.
+    pub(super) fn number(&mut self, fields: &Fields<'_>, key: &str, min: i64, default: i64) -> i64 {
+        let Some(node) = fields.get(key) else { return default };
+        let Some(word) = self.scalar(node, &format!("`{key}`")) else { return default };
         match word.value.parse() {
-            Ok(number) if number >= least => number,
+            Ok(number) if number >= min => number,
             _ => {
-                self.error("bad-value", &word.span, format!("`{key}` must be a whole number, at least {least}"), "");
-                otherwise
+                self.error("bad-value", &word.span, format!("`{key}` must be a whole number, at least {min}"), "");
+                default
             }
         }
     }
 }
 
-/// `one`, `two` and `three`, in backticks.
-pub(super) fn list(words: &[&str]) -> String {
+/// Joins words in backticks: `one`, `two` and `three`.
+pub(super) fn join_quoted(words: &[&str]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.as_slice() {
         [] => String::new(),
@@ -243,7 +243,7 @@ pub(super) fn list(words: &[&str]) -> String {
     }
 }
 
-/// A language tag as in RFC 5646, roughly: `en`, `pt-BR`.
+/// Whether `code` looks like a language tag of RFC 5646: `en`, `pt-BR`.
 fn is_language(code: &str) -> bool {
     let mut parts = code.split('-');
     let language = parts.next().unwrap_or_default();

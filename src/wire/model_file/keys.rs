@@ -1,16 +1,16 @@
-//! The keys that model files and catalogues are made of. What is read and what the JSON Schema tells come from these tables.
+//! The keys of model files and catalogues. Both the reader and the JSON Schema are built from these tables.
 
 use crate::lifecycle::model::Direction;
 use crate::lifecycle::value::Type;
 
-/// Keys of one kind of mapping.
+/// The keys of one kind of mapping.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys {
-    /// What such a mapping is: `a stage`.
+    /// What the mapping describes, for messages: `a stage`.
     pub(super) what: &'static str,
-    /// Every key that it may have.
+    /// All allowed keys.
     pub(super) known: &'static [&'static str],
-    /// Those that must be there.
+    /// The keys that must be present.
     pub(super) required: &'static [&'static str],
 }
 
@@ -59,9 +59,9 @@ pub(super) const GROUP: Keys = Keys {
 pub(super) const PROPERTY: Keys =
     Keys { what: "a property", known: &["type", "unit", "description"], required: &["type"] };
 
-/// The types of properties.
+/// The types that a property can have.
 pub(super) const TYPES: [Type; 6] =
     [Type::Int, Type::Double, Type::Bool, Type::String, Type::Timestamp, Type::Duration];
-/// What `direction` may say.
+/// The values of `direction`.
 pub(super) const DIRECTIONS: [Direction; 4] =
     [Direction::Forward, Direction::Backward, Direction::Exit, Direction::Reentry];

@@ -1,6 +1,7 @@
-//! Model files: YAML text becomes drafts, drafts a checked set of models, and problems a readable report.
+//! Model files: parses YAML into drafts, calls the model check, and renders problems as a report.
 //!
-//! What the words mean is the model check's business; here they only get out of YAML, each with its place.
+//! Handles only the syntax and keeps the position of every value. `lifecycle::model_check` resolves names and checks
+//! conditions.
 
 mod draft;
 mod fields;
@@ -11,7 +12,7 @@ mod shipped;
 mod yaml;
 
 pub use draft::FILE_BYTES_MAX;
-pub use report::{position, render};
+pub use report::{line_and_column, render};
 pub use schema::{catalogue_schema, model_schema};
 pub use shipped::{shipped, shipped_catalogue, shipped_names};
 
@@ -21,31 +22,31 @@ use crate::lifecycle::model_draft::{CatalogueDraft, ModelDraft};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::problem::{Problem, Severity};
 
-/// A model or catalogue as text.
+/// A model file or catalogue: its name and its text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ModelSource {
     /// The file's path, or the name of a shipped model.
     pub name: String,
-    /// What stands in it.
+    /// The content of the file.
     pub text: String,
 }
 
-/// Checks `models` over `catalogue`: the set and what its authors should know, or every problem found.
+/// Parses and checks `models` with `catalogue`. Returns the model set and the warnings.
 ///
-/// In a problem, file i is `models[i]`, and file `models.len()` the catalogue.
+/// The `file` of a problem is an index into `models`; `models.len()` means the catalogue.
 ///
 /// # Errors
-/// Every problem found, warnings included.
+/// All problems found, warnings included.
 pub fn load(
     models: &[ModelSource],
     catalogue: &ModelSource,
     overrides: &[Override],
 ) -> Result<(ModelSet, Vec<Problem>), Vec<Problem>> {
-    let (drafts, catalogue, mut problems) = read(models, catalogue);
+    let (drafts, catalogue, mut problems) = parse_drafts(models, catalogue);
     let Some(catalogue) = catalogue else { return Err(problems) };
-    let is_readable = problems.iter().all(|problem| problem.severity == Severity::Warning);
+    let is_parsed = problems.iter().all(|problem| problem.severity == Severity::Warning);
     match check(&drafts, &catalogue, overrides) {
-        Ok((set, mut found)) if is_readable => {
+        Ok((set, mut found)) if is_parsed => {
             problems.append(&mut found);
             Ok((set, problems))
         }
@@ -56,9 +57,9 @@ pub fn load(
     }
 }
 
-/// The drafts of those files that can be read at all, and what is wrong with them.
+/// Parses the files. Returns the drafts of the files that are readable, and all problems found.
 #[must_use]
-pub fn read(
+pub fn parse_drafts(
     models: &[ModelSource],
     catalogue: &ModelSource,
 ) -> (Vec<ModelDraft>, Option<CatalogueDraft>, Vec<Problem>) {
@@ -80,7 +81,7 @@ mod tests {
     fn every_shipped_file_can_be_read() {
         let models: Vec<ModelSource> = shipped_names().iter().filter_map(|name| shipped(name)).collect();
         assert_eq!(models.len(), 6);
-        let (drafts, catalogue, problems) = read(&models, &shipped_catalogue());
+        let (drafts, catalogue, problems) = parse_drafts(&models, &shipped_catalogue());
         assert_eq!(render(&problems, &models, false), "");
         assert_eq!(drafts.len(), 6);
         let catalogue = catalogue.expect("it was read");

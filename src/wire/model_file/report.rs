@@ -1,4 +1,5 @@
-//! Problems as people read them: file, line and column, the lines with an arrow under the text, and what to write instead.
+//! Renders problems as text for terminals: file, line and column, an excerpt in which the text is underlined, and what
+//! to write instead.
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -6,16 +7,17 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use super::ModelSource;
 use crate::lifecycle::problem::{Problem, Severity};
 
-/// The report on `problems`, in the order of the files and of the lines in them.
+/// Renders `problems` as a report, ordered by file and position.
 ///
-/// `sources` are those that were checked, the catalogue last. A problem of no file (an override) has no excerpt.
+/// `sources` are the files that were checked, the catalogue last. A problem outside any file (an override) has no
+/// excerpt.
 #[must_use]
 pub fn render(problems: &[Problem], sources: &[ModelSource], color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
-    let mut in_order: Vec<&Problem> = problems.iter().collect();
-    in_order.sort_by_key(|problem| (problem.file, problem.span.start, problem.span.end));
+    let mut sorted: Vec<&Problem> = problems.iter().collect();
+    sorted.sort_by_key(|problem| (problem.file, problem.span.start, problem.span.end));
     let mut report = String::new();
-    for problem in in_order {
+    for problem in sorted {
         report.push_str(&renderer.render(&[group(problem, sources.get(problem.file))]));
         report.push_str("\n\n");
     }
@@ -30,11 +32,11 @@ fn group<'a>(problem: &'a Problem, source: Option<&'a ModelSource>) -> Group<'a>
     let title = level.primary_title(problem.message.as_str()).id(problem.code);
     let mut group = match source {
         Some(source) => {
-            let mut arrow = AnnotationKind::Primary.span(inside(problem, &source.text));
+            let mut underline = AnnotationKind::Primary.span(clamped_span(problem, &source.text));
             if !problem.label.is_empty() {
-                arrow = arrow.label(problem.label.as_str());
+                underline = underline.label(problem.label.as_str());
             }
-            title.element(Snippet::source(source.text.as_str()).path(source.name.as_str()).annotation(arrow))
+            title.element(Snippet::source(source.text.as_str()).path(source.name.as_str()).annotation(underline))
         }
         None => Group::with_title(title),
     };
@@ -44,8 +46,8 @@ fn group<'a>(problem: &'a Problem, source: Option<&'a ModelSource>) -> Group<'a>
     group
 }
 
-/// The problem's bytes, moved onto character boundaries of `text`, so that a wrong span never ends the program.
-fn inside(problem: &Problem, text: &str) -> std::ops::Range<usize> {
+/// Returns the problem's span, clamped to character boundaries of `text` so that a wrong span cannot panic.
+fn clamped_span(problem: &Problem, text: &str) -> std::ops::Range<usize> {
     let boundary = |mut at: usize| {
         at = at.min(text.len());
         while !text.is_char_boundary(at) {
@@ -57,9 +59,9 @@ fn inside(problem: &Problem, text: &str) -> std::ops::Range<usize> {
     start..boundary(problem.span.end).max(start)
 }
 
-/// The line and column, both from 1, of byte `at`; columns count characters.
+/// Returns the line and the column of byte `at`, both starting at 1. Columns count characters.
 #[must_use]
-pub fn position(text: &str, at: usize) -> (usize, usize) {
+pub fn line_and_column(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at.min(text.len())).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)

@@ -1,6 +1,6 @@
-//! JSON Schemas of model files and catalogues, for editors: completion, explanations, and slips told while one types.
+//! JSON Schemas of model files and catalogues, for completion, hover text and validation in editors.
 //!
-//! A schema knows the shape of a file. Whether names exist and conditions make sense is told by `lifecycle check` alone.
+//! A schema covers only the shape of a file. `lifecycle check` also verifies names and conditions.
 
 use serde_json::{Map, Value, json};
 
@@ -13,20 +13,16 @@ use crate::lifecycle::value::Type;
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// The JSON Schema of model files.
+/// Returns the JSON Schema of model files.
 #[must_use]
 pub fn model_schema() -> Value {
-    document(
-        &MODEL,
-        "Model of a customer lifecycle",
-        "A model for lifecycle. The guide and the reference of the language tell more.",
-    )
+    document(&MODEL, "Model of a customer lifecycle", "A lifecycle model. See docs/guide.md and docs/language.md.")
 }
 
-/// The JSON Schema of catalogues of touchpoints.
+/// Returns the JSON Schema of touchpoint catalogues.
 #[must_use]
 pub fn catalogue_schema() -> Value {
-    document(&CATALOGUE, "Catalogue of touchpoints", "The touchpoints that the models of lifecycle share.")
+    document(&CATALOGUE, "Catalogue of touchpoints", "Touchpoint types and groups that all models share.")
 }
 
 fn document(keys: &Keys, title: &str, description: &str) -> Value {
@@ -34,13 +30,13 @@ fn document(keys: &Keys, title: &str, description: &str) -> Value {
     schema.insert("$schema".into(), DIALECT.into());
     schema.insert("title".into(), title.into());
     schema.insert("description".into(), description.into());
-    if let Value::Object(of) = mapping(keys) {
-        schema.extend(of);
+    if let Value::Object(keywords) = mapping(keys) {
+        schema.extend(keywords);
     }
     schema.into()
 }
 
-/// A mapping with these keys and no others.
+/// Returns the schema of a mapping that allows exactly these keys.
 fn mapping(keys: &Keys) -> Value {
     let describe = |key: &&str| ((*key).to_owned(), value_of(keys.what, key));
     let properties: Map<String, Value> = keys.known.iter().map(describe).collect();
@@ -48,85 +44,86 @@ fn mapping(keys: &Keys) -> Value {
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 
-/// What may stand under `key` in `what`.
+/// Returns the schema of the value under `key` in `what`.
 fn value_of(what: &str, key: &str) -> Value {
     match (what, key) {
         (_, "title") => title(),
-        (_, "description") => text("A sentence for people; not published."),
-        ("a model", "model") => published("The model's name, as it is published.", "loyalty_ladder"),
+        (_, "description") => text("Description for readers; not published."),
+        ("a model", "model") => published("Name of the model, as published.", "loyalty_ladder"),
         ("a model", "version") => json!({"type": "integer", "minimum": 1, "maximum": u32::MAX, "default": 1,
-            "description": "Published with each transition; raise it with each change."}),
+            "description": "Published with each transition; increase it with each change."}),
         ("a model", "journey") => words(
-            "The stages that a customer passes, in this order. It gives direction and skipped stages; a stage left out lies outside: entering it is an exit, leaving it a re-entry.",
+            "Stages that a customer passes through, in this order. The order determines the direction of a move and the skipped stages. A stage that is not listed is outside the journey: entering it is an `exit`, leaving it a `reentry`.",
             &json!(["newcomer", "regular"]),
         ),
         ("a model", "parameters") => {
-            named("Named constants; the configuration may give them other values.", &json!({"risk_after": "days(90)"}))
+            named("Named constants; the configuration can override their values.", &json!({"risk_after": "days(90)"}))
         }
         ("a model", "facts") => named(
-            "Names for what is known of a customer, made of touchpoints: count, count_within, first, last, latest, sum, orders.",
+            "Named facts, derived from a customer's touchpoints: count, count_within, first, last, latest, sum, orders.",
             &json!({"orders": "orders()", "recommended_at": "last(advocacy)"}),
         ),
         ("a model", "conditions") => named(
-            "Names for parts of conditions, which several stages may share.",
+            "Named conditions, which stages and other conditions can use by name.",
             &json!({"silent": "now >= orders.last + days(90)"}),
         ),
-        ("a model", "stages") => list(&STAGE, "From the top: the customer's stage is the first whose condition holds."),
+        ("a model", "stages") => {
+            list(&STAGE, "Stages in order of evaluation: a customer is in the first stage whose condition holds.")
+        }
         ("a model", "transitions") => list(
             &TRANSITION,
-            "Names of moves between stages, the first that fits; a move without one is published as stage_entered.",
+            "Names of moves between stages; the first matching entry applies. A move without a match is published as `stage_entered`.",
         ),
-        ("a model", "signals") => list(&SIGNAL, "Conditions published when they start and when they stop to hold."),
-        ("a model", "milestones") => {
-            list(&MILESTONE, "Conditions published once in a customer's life, when they first hold.")
-        }
+        ("a model", "signals") => list(&SIGNAL, "Conditions published when they start and when they stop holding."),
+        ("a model", "milestones") => list(&MILESTONE, "Conditions published once per customer, when they first hold."),
         ("a model", "counters") => {
-            list(&COUNTER, "Numbers published each time they exceed the highest published so far.")
+            list(&COUNTER, "Numbers published each time they exceed the highest number published so far.")
         }
         (_, "types") if what != "a group" => types(),
-        ("a model", "touchpoints") => groups("Groups of touchpoint types beside those of the catalogue."),
+        ("a model", "touchpoints") => groups("Groups of touchpoint types, in addition to those of the catalogue."),
         ("a catalogue", "groups") => groups("Groups of touchpoint types."),
-        ("a catalogue", "catalogue") => text("What the catalogue is called."),
-        ("a stage", "stage") => {
-            published("The stage's name, as it is published; `any` and `none` mean something else.", "regular")
-        }
-        ("a signal", "signal") => published("The signal's name, as it is published.", "high_value"),
-        ("a milestone", "milestone") => published("The milestone's name, as it is published.", "made_first_purchase"),
-        ("a counter", "counter") => published("The counter's name, as it is published.", "reentered_cycle"),
-        ("a counter", "of") => expression("The number; a whole one.", "orders.count"),
+        ("a catalogue", "catalogue") => text("Name of the catalogue."),
+        ("a stage", "stage") => published("Name of the stage, as published; `any` and `none` are reserved.", "regular"),
+        ("a signal", "signal") => published("Name of the signal, as published.", "high_value"),
+        ("a milestone", "milestone") => published("Name of the milestone, as published.", "made_first_purchase"),
+        ("a counter", "counter") => published("Name of the counter, as published.", "reentered_cycle"),
+        ("a counter", "of") => expression("The number to publish; an integer.", "orders.count"),
         ("a counter", "from") => {
-            json!({"type": "integer", "minimum": 1, "default": 1, "description": "The least number that is published."})
+            json!({"type": "integer", "minimum": 1, "default": 1, "description": "Lowest number that is published."})
         }
-        ("a transition", "name") => published("What such a move is called, as it is published.", "became_regular"),
+        ("a transition", "name") => published("Name of the move, as published.", "became_regular"),
         ("a transition", "from") => words(
-            "The stages that are left: names, `any` for any stage, `none` for no stage. Left out, everything fits.",
+            "Stages that the move leaves: names, `any` for any stage, `none` for no stage. If omitted, anything matches.",
             &json!("lapsed"),
         ),
         ("a transition", "to") => words(
-            "The stages that are entered: names, `any` for any stage, `none` for no stage. Left out, everything fits.",
+            "Stages that the move enters: names, `any` for any stage, `none` for no stage. If omitted, anything matches.",
             &json!("regular"),
         ),
         ("a transition", "cause") => words(
-            "What may have caused the move: types and groups of touchpoints, `time` for the passing of time.",
+            "Possible causes of the move: touchpoint types and groups, or `time` for the passing of time.",
             &json!(["time", "order_refunded"]),
         ),
-        ("a transition", "when") => {
-            expression("What must hold at the instant of the move, after it.", "orders.count >= 2")
-        }
+        ("a transition", "when") => expression("Condition that must hold right after the move.", "orders.count >= 2"),
         ("a transition", "direction") => json!({"enum": DIRECTIONS.map(Direction::as_str),
-            "description": "Published instead of the direction that the journey gives."}),
+            "description": "Overrides the direction derived from the journey."}),
         (_, "when") => expression("The condition.", "orders.count >= 1 && now < orders.last + days(90)"),
-        ("a group", "types") => words("Members: touchpoint types.", &json!(["order_completed"])),
-        ("a group", "groups") => words("Members: all types of these groups.", &json!(["research", "decision"])),
-        ("a group", "except") => words("Types and groups that are taken out again.", &json!(["email_opened"])),
+        ("a group", "types") => words("Touchpoint types in the group.", &json!(["order_completed"])),
+        ("a group", "groups") => {
+            words("Groups whose touchpoint types are all in this group.", &json!(["research", "decision"]))
+        }
+        ("a group", "except") => words(
+            "Touchpoint types and groups to exclude from those of `types` and `groups`.",
+            &json!(["email_opened"]),
+        ),
         ("a group", "where") => expression(
-            "Holds for the touchpoints that count; reads their properties.",
+            "Condition on a touchpoint's properties; only touchpoints for which it holds are in the group.",
             "scale == \"nps\" && score >= 9",
         ),
         ("a property", "type") => property_type(),
-        ("a property", "unit") => text("What a number is measured in."),
+        ("a property", "unit") => text("Unit of the number."),
         (_, "properties") => {
-            json!({"type": "object", "description": "Properties of touchpoints by name: a type, or type, unit and description.",
+            json!({"type": "object", "description": "Touchpoint properties by name: a type, or a mapping with type, unit and description.",
             "additionalProperties": {"anyOf": [property_type(), mapping(&PROPERTY)]}, "examples": [{"score": "double"}]})
         }
         _ => unreachable!("`{key}` of {what} is not described"),
@@ -137,20 +134,20 @@ fn text(description: &str) -> Value {
     json!({"type": "string", "description": description})
 }
 
-/// A name that is published.
+/// Returns the schema of a published name.
 fn published(description: &str, example: &str) -> Value {
     json!({"type": "string", "description": description, "pattern": "^[A-Za-z][A-Za-z0-9_.-]*$",
         "maxLength": NAME_BYTES_MAX, "examples": [example]})
 }
 
-/// An expression. What YAML takes for a number or a truth is one as well.
+/// Returns the schema of an expression. YAML parses some expressions as numbers or booleans.
 fn expression(description: &str, example: &str) -> Value {
     json!({"type": ["string", "number", "boolean"], "description": description, "examples": [example]})
 }
 
 fn title() -> Value {
     json!({
-        "description": "The title: in English, or by language.",
+        "description": "The title: in English, or by language code.",
         "examples": [{"en": "Regular customer", "ru": "Постоянный покупатель"}],
         "anyOf": [
             {"type": "string"},
@@ -160,13 +157,13 @@ fn title() -> Value {
     })
 }
 
-/// One word or several.
+/// Returns the schema of one word or a list of words.
 fn words(description: &str, example: &Value) -> Value {
     let word = json!({"type": "string", "minLength": 1});
     json!({"description": description, "anyOf": [word, {"type": "array", "items": word}], "examples": [example]})
 }
 
-/// Expressions by name.
+/// Returns the schema of a mapping of names to expressions.
 fn named(description: &str, example: &Value) -> Value {
     json!({"type": "object", "description": description, "examples": [example],
         "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": NAME_BYTES_MAX},
@@ -179,7 +176,7 @@ fn list(keys: &Keys, description: &str) -> Value {
 
 fn types() -> Value {
     let one = json!({"anyOf": [{"type": "null"}, mapping(&TYPE)]});
-    json!({"type": "object", "description": "Touchpoint types by name, with what they may bear.",
+    json!({"type": "object", "description": "Touchpoint types by name, with their properties.",
         "examples": [{"subscription_started": {"description": "a subscription began"}}], "additionalProperties": one})
 }
 
@@ -190,5 +187,5 @@ fn groups(description: &str) -> Value {
 }
 
 fn property_type() -> Value {
-    json!({"enum": TYPES.map(Type::name), "description": "Values of another type count as absent."})
+    json!({"enum": TYPES.map(Type::name), "description": "Type of the property. Values of another type count as absent."})
 }

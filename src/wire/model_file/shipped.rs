@@ -1,17 +1,17 @@
-//! The models and the catalogue that ship inside the program.
+//! The models and the catalogue that are compiled into the program.
 
 use super::ModelSource;
 
 const NAMES: [&str; 6] =
     ["retention", "classic_seven", "reach_to_advocacy", "engagement_cycle", "awareness_to_loyalty", "loyalty_ladder"];
 
-/// The names of the models that ship with the program.
+/// Returns the names of the shipped models.
 #[must_use]
 pub fn shipped_names() -> &'static [&'static str] {
     &NAMES
 }
 
-/// The shipped model called `name`.
+/// Returns the shipped model named `name`.
 #[must_use]
 pub fn shipped(name: &str) -> Option<ModelSource> {
     let text = match name {
@@ -26,7 +26,7 @@ pub fn shipped(name: &str) -> Option<ModelSource> {
     Some(ModelSource { name: name.to_owned(), text: text.to_owned() })
 }
 
-/// The shipped catalogue of touchpoints.
+/// Returns the shipped catalogue of touchpoints.
 #[must_use]
 pub fn shipped_catalogue() -> ModelSource {
     ModelSource { name: "catalogue".to_owned(), text: include_str!("../../../models/catalogue.yaml").to_owned() }

@@ -1,7 +1,8 @@
-//! The tree is the diagram: these tests keep it true.
+//! Enforces the architecture: the import rules between the folders of `src/`, where external crates may be used, file
+//! sizes.
 //!
-//! Floors (`rules.rs`) are read from the sources themselves (`source.rs`), and every rule is shown to fail on a
-//! file that breaks it, so that a rule which stopped working is noticed.
+//! `source.rs` extracts the paths that a file names, and `rules.rs` checks them. Every rule is also tested with a file
+//! that violates it, to detect a rule that no longer works.
 
 mod rules;
 mod source;
@@ -10,7 +11,7 @@ use std::path::Path;
 
 use rules::File;
 
-/// Every `*.rs` file below `src/`, in order of path.
+/// Returns every `*.rs` file under `src/`, sorted by path.
 fn files() -> Vec<File> {
     fn collect(folder: &Path, root: &Path, files: &mut Vec<File>) {
         for entry in std::fs::read_dir(folder).expect("a folder of sources") {
@@ -36,22 +37,22 @@ fn read(path: &str) -> String {
 }
 
 #[test]
-fn every_source_keeps_the_rules_of_its_floor() {
+fn every_source_file_follows_the_rules() {
     let files = files();
-    assert!(files.len() > 30, "only {} sources were found", files.len());
-    let breaches = rules::breaches(&files);
-    assert!(breaches.is_empty(), "{} breaches:\n{}", breaches.len(), breaches.join("\n"));
+    assert!(files.len() > 30, "only {} source files found", files.len());
+    let violations = rules::violations(&files);
+    assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), violations.join("\n"));
 }
 
 #[test]
-fn every_module_of_the_crate_stands_on_a_floor() {
+fn every_module_of_the_crate_belongs_to_a_floor() {
     assert_eq!(rules::unknown_modules(&read("src/lib.rs")), Vec::<String>::new());
     let changed = rules::unknown_modules("pub mod lifecycle;\npub mod utils;");
-    assert_eq!(changed[..2], ["utils stands on no floor", "partition is not declared"]);
+    assert_eq!(changed[..2], ["utils belongs to no floor", "partition is not declared"]);
 }
 
 #[test]
-fn every_dependency_is_known_to_the_rules() {
+fn the_rules_list_every_dependency() {
     assert_eq!(rules::unknown_crates(&read("Cargo.toml")), Vec::<String>::new());
     let changed = "\n[dependencies]\nleft-pad = \"1\"\nserde = \"1\"\n[dev-dependencies]\nproptest = \"1\"\n";
     let unknown = rules::unknown_crates(changed);
@@ -62,26 +63,26 @@ fn every_dependency_is_known_to_the_rules() {
     assert!(!unknown.iter().any(|line| line.contains("proptest") || line.contains("serde is")), "{unknown:?}");
 }
 
-/// A file that breaks one rule, and what the check must say about it.
 #[test]
-fn every_rule_is_broken_by_a_file_that_breaks_it() {
+fn every_rule_detects_a_file_that_violates_it() {
+    // Path, source text, and a part of the expected message.
     let broken = [
-        ("src/lifecycle/a.rs", "use crate::partition::Input;", "a floor above"),
-        ("src/lifecycle/a.rs", "fn f() { crate::wire::g() }", "a floor above"),
-        ("src/lifecycle/a.rs", "use super::super::kafka::Member;", "a floor above"),
-        ("src/runtime/mod.rs", "use super::{lifecycle::id, api::Routes};", "a floor above"),
-        ("src/kafka/a.rs", "use crate::wire::touchpoint;", "beside it"),
-        ("src/wire/a/b.rs", "use crate::{lifecycle::id, telemetry::Metrics};", "beside it"),
-        ("src/kafka/mod.rs", "use super::*;", "everything at the root"),
-        ("src/utils.rs", "use crate::lifecycle::id;", "stands on no floor"),
-        ("src/runtime/a.rs", "use rdkafka::Message;", "whose home is kafka"),
-        ("src/runtime/a.rs", "fn f(x: rdkafka::Offset) {}", "whose home is kafka"),
-        ("src/runtime/a.rs", "#[tokio::main] async fn f() {}", "whose home is api"),
-        ("src/cli/a.rs", "use axum::Router;", "whose home is api"),
+        ("src/lifecycle/a.rs", "use crate::partition::Input;", "a higher floor"),
+        ("src/lifecycle/a.rs", "fn f() { crate::wire::g() }", "a higher floor"),
+        ("src/lifecycle/a.rs", "use super::super::kafka::Member;", "a higher floor"),
+        ("src/runtime/mod.rs", "use super::{lifecycle::id, api::Routes};", "a higher floor"),
+        ("src/kafka/a.rs", "use crate::wire::touchpoint;", "the same floor"),
+        ("src/wire/a/b.rs", "use crate::{lifecycle::id, telemetry::Metrics};", "the same floor"),
+        ("src/kafka/mod.rs", "use super::*;", "the whole crate root"),
+        ("src/utils.rs", "use crate::lifecycle::id;", "belongs to no floor"),
+        ("src/runtime/a.rs", "use rdkafka::Message;", "which is allowed only in kafka"),
+        ("src/runtime/a.rs", "fn f(x: rdkafka::Offset) {}", "which is allowed only in kafka"),
+        ("src/runtime/a.rs", "#[tokio::main] async fn f() {}", "which is allowed only in api"),
+        ("src/cli/a.rs", "use axum::Router;", "which is allowed only in api"),
         ("src/partition/record.rs", "use prost::Message;", "pure"),
-        ("src/runtime/a.rs", "use prost::Message;", "whose home is wire"),
-        ("src/kafka/a.rs", "#[derive(serde::Deserialize)] struct A;", "whose home is wire"),
-        ("src/kafka/listener_b.rs", "use serde_json::Value;", "whose home is wire"),
+        ("src/runtime/a.rs", "use prost::Message;", "which is allowed only in wire"),
+        ("src/kafka/a.rs", "#[derive(serde::Deserialize)] struct A;", "which is allowed only in wire"),
+        ("src/kafka/context_b.rs", "use serde_json::Value;", "which is allowed only in wire"),
         ("src/lifecycle/a.rs", "use std::time::Instant;", "pure"),
         ("src/lifecycle/a.rs", "use std::sync::{Arc, Mutex};", "std::sync::Mutex"),
         ("src/partition/a.rs", "fn f() { std::fs::read(\"x\"); }", "pure"),
@@ -94,30 +95,30 @@ fn every_rule_is_broken_by_a_file_that_breaks_it() {
     ];
     for (path, text, expected) in broken {
         let file = File { path: path.to_owned(), text: format!("//! A file.\n{text}\n") };
-        let breaches = rules::breaches(&[file]);
-        assert!(breaches.iter().any(|breach| breach.contains(expected)), "{path}: {text}: {breaches:?}");
-        assert!(breaches.iter().all(|breach| breach.starts_with(&format!("{path}:2: "))), "{breaches:?}");
+        let violations = rules::violations(&[file]);
+        assert!(violations.iter().any(|violation| violation.contains(expected)), "{path}: {text}: {violations:?}");
+        assert!(violations.iter().all(|violation| violation.starts_with(&format!("{path}:2: "))), "{violations:?}");
     }
 
     let bare = File { path: "src/cli/a.rs".to_owned(), text: "fn f() {}\n".to_owned() };
-    assert!(rules::breaches(&[bare])[0].contains("does not say at its top"));
+    assert!(rules::violations(&[bare])[0].contains("no `//!` header"));
     let long = File { path: "src/cli/a.rs".to_owned(), text: format!("//! A file.\n{}", "\n".repeat(500)) };
-    assert!(rules::breaches(&[long])[0].contains("longer than 500 lines"));
+    assert!(rules::violations(&[long])[0].contains("longer than 500 lines"));
 }
 
 #[test]
-fn what_the_rules_allow_is_let_through() {
-    let sound = [
+fn permitted_code_passes() {
+    let permitted = [
         ("src/partition/a.rs", "use crate::lifecycle::time::Timestamp; use super::input::Input; use std::sync::Arc;"),
         ("src/runtime/wall_clock.rs", "fn now() { std::time::SystemTime::now(); }"),
         ("src/kafka/client.rs", "use rdkafka::Message; use std::time::{Duration, Instant};"),
-        ("src/kafka/listener/a.rs", "use serde_json::Value;"),
+        ("src/kafka/context/a.rs", "use serde_json::Value;"),
         ("src/cli/run.rs", "use crate::service; use crate::config::Config;"),
         ("src/wire/a.rs", "// unsafe, crate::api::X\nconst A: &str = \"use rdkafka::X\";"),
         ("src/partition/b.rs", "#[cfg(test)]\nmod tests { use crate::wire::model_file; }"),
     ];
-    for (path, text) in sound {
+    for (path, text) in permitted {
         let file = File { path: path.to_owned(), text: format!("//! A file.\n{text}\n") };
-        assert_eq!(rules::breaches(&[file]), Vec::<String>::new(), "{path}: {text}");
+        assert_eq!(rules::violations(&[file]), Vec::<String>::new(), "{path}: {text}");
     }
 }

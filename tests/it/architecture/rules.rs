@@ -1,22 +1,22 @@
-//! The rules of the tree: what a file of each floor may name, and how long it may be.
+//! The architecture rules: what the files of each floor may import, and how long a file may be.
 
 use super::source::{self, NamedPath, Start, Token};
 
-/// The entries of `src/`, from the ground up. An entry names those of lower floors and itself, nothing else.
+/// The entries of `src/` by floor, the lowest first. An entry may import itself and lower floors, nothing else.
 const FLOORS: [&[&str]; 6] = [
     &["lifecycle"],
     &["partition"],
     &["wire", "kafka", "telemetry"],
-    &["runtime", "replay", "scenario", "journeys", "graph", "live"],
+    &["runtime", "replay", "scenario", "workload", "graph", "live"],
     &["api"],
     &["service", "config", "cli"],
 ];
 
-/// Entries of `src/` that wire the others together: they name each other as well as everything below.
+/// Entries that connect the others. They may also import each other.
 const ROOTS: &[&str] = &["service", "config", "cli"];
 
-/// Crates that have a home: the folders or files (from `src/`, without `.rs`) where they may be named.
-const HOMES: &[(&str, &[&str])] = &[
+/// Crates with a restricted use: the folders or files (relative to `src/`, without `.rs`) that may name them.
+const ALLOWED_PLACES: &[(&str, &[&str])] = &[
     ("annotate_snippets", &["wire"]),
     ("anstream", &["cli"]),
     ("axum", &["api", "service"]),
@@ -29,9 +29,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prost", &["wire"]),
     ("ratatui", &["live"]),
     ("rdkafka", &["kafka"]),
-    // The client tells its statistics as JSON.
-    ("serde", &["wire", "config", "api", "kafka/listener"]),
-    ("serde_json", &["wire", "live", "api", "cli", "kafka/listener"]),
+    // librdkafka reports its statistics as JSON.
+    ("serde", &["wire", "config", "api", "kafka/context"]),
+    ("serde_json", &["wire", "live", "api", "cli", "kafka/context"]),
     ("schemars", &["wire", "api"]),
     ("serde_saphyr", &["wire", "config"]),
     ("tokio", &["api", "service"]),
@@ -39,10 +39,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ureq", &["live/client"]),
 ];
 
-/// Beside `std`, `core` and `alloc`: all that the pure floors may name.
+/// Crates that the pure floors may use besides `std`, `core` and `alloc`.
 const PURE_CRATES: &[&str] = &["foldhash", "hashbrown", "sha1", "thiserror", "uuid", "xxhash_rust"];
 
-/// Every crate that is a direct dependency and could be named.
+/// All direct dependencies.
 const CRATES: &[&str] = &[
     "annotate_snippets",
     "anstream",
@@ -74,19 +74,19 @@ const CRATES: &[&str] = &[
     "xxhash_rust",
 ];
 
-/// Parts of `std` that reach out of a pure function.
+/// Modules of `std` with side effects, which pure floors may not use.
 const IMPURE_STD: &[&str] = &["env", "fs", "io", "net", "os", "process", "sync", "thread", "time"];
 
-/// The only part of `std::sync` that a pure floor needs: shared, never changed.
+/// Items of `std::sync` that pure floors may use: shared ownership of immutable data.
 const PURE_SYNC: &[&str] = &["Arc"];
 
-/// The one file that reads wall time.
+/// The only file that may read wall time.
 const WALL_CLOCK: &str = "src/runtime/wall_clock.rs";
 
-/// Past this many lines a file has two halves with names of their own.
+/// Maximum number of lines of a file.
 const LINES_MAX: usize = 500;
 
-/// A file of `src/`: its path from the package's root, and its text.
+/// A source file: its path relative to the package root, and its text.
 #[derive(Clone, Debug)]
 pub(super) struct File {
     pub(super) path: String,
@@ -94,7 +94,8 @@ pub(super) struct File {
 }
 
 impl File {
-    /// `src/kafka/client.rs` -> `kafka`, `client`; a `mod.rs` is its folder, `lib.rs` and `main.rs` the root.
+    /// Returns the module path: `kafka`, `client` for `src/kafka/client.rs`. A `mod.rs` is its folder; `lib.rs` and
+    /// `main.rs` are the root.
     fn module(&self) -> Vec<String> {
         let path = self.path.trim_start_matches("src/").trim_end_matches(".rs");
         let mut module: Vec<String> = path.split('/').map(str::to_owned).collect();
@@ -104,18 +105,18 @@ impl File {
         module
     }
 
-    /// A file of tests only, included under `#[cfg(test)]`.
+    /// Returns whether the file contains only tests, included under `#[cfg(test)]`.
     fn is_test(&self) -> bool {
         self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
     }
 }
 
-/// Every breach of a rule in `files`, as `path:line: what is wrong`.
-pub(super) fn breaches(files: &[File]) -> Vec<String> {
-    files.iter().flat_map(breaches_of).collect()
+/// Returns every violation of a rule in `files`, as `path:line: message`.
+pub(super) fn violations(files: &[File]) -> Vec<String> {
+    files.iter().flat_map(violations_of).collect()
 }
 
-/// The modules that `lib.rs` declares and no floor knows, and those that a floor knows and `lib.rs` does not declare.
+/// Returns the differences between the modules that `lib.rs` declares and those in `FLOORS`.
 pub(super) fn unknown_modules(lib: &str) -> Vec<String> {
     let tokens = source::tokens(lib);
     let declared: Vec<&str> =
@@ -123,12 +124,12 @@ pub(super) fn unknown_modules(lib: &str) -> Vec<String> {
     let unknown = declared.iter().filter(|name| floor_of(name).is_none());
     let gone = FLOORS.iter().copied().flatten().filter(|name| !declared.contains(name));
     unknown
-        .map(|name| format!("{name} stands on no floor"))
+        .map(|name| format!("{name} belongs to no floor"))
         .chain(gone.map(|name| format!("{name} is not declared")))
         .collect()
 }
 
-/// Direct dependencies in `manifest` (the text of `Cargo.toml`) that the rules do not know, or know in vain.
+/// Returns the differences between the direct dependencies in `manifest` (the text of `Cargo.toml`) and `CRATES`.
 pub(super) fn unknown_crates(manifest: &str) -> Vec<String> {
     let section = manifest.split("\n[dependencies]\n").nth(1).unwrap_or_default();
     let section = section.split("\n[").next().unwrap_or_default();
@@ -140,22 +141,22 @@ pub(super) fn unknown_crates(manifest: &str) -> Vec<String> {
     unknown.chain(gone).collect()
 }
 
-fn breaches_of(file: &File) -> Vec<String> {
+fn violations_of(file: &File) -> Vec<String> {
     let mut found = Vec::new();
     let mut report = |line: usize, what: String| found.push(format!("{}:{line}: {what}", file.path));
 
     let first = file.text.lines().next().unwrap_or_default();
     if !first.starts_with("//! ") && !first.starts_with("#![doc = include_str!(") {
-        report(1, "does not say at its top what it is for (`//!`)".to_owned());
+        report(1, "has no `//!` header that says what the file is for".to_owned());
     }
     let lines = file.text.lines().count();
     if lines > LINES_MAX {
-        report(lines, format!("is longer than {LINES_MAX} lines: what are its two halves called?"));
+        report(lines, format!("is longer than {LINES_MAX} lines: split it"));
     }
 
     let all = source::tokens(&file.text);
     for token in all.iter().filter(|token| token.is("unsafe")) {
-        report(token.line, "says `unsafe`".to_owned());
+        report(token.line, "uses `unsafe`".to_owned());
     }
     if file.is_test() {
         return found;
@@ -165,16 +166,16 @@ fn breaches_of(file: &File) -> Vec<String> {
     let entry = module.first().map_or("", String::as_str);
     for path in source::paths(&tokens, &module) {
         let what = match path.start {
-            Start::Root => floor_breach(entry, &path),
-            Start::Name => crate_breach(&module.join("/"), entry, &path),
+            Start::Root => floor_violation(entry, &path),
+            Start::Name => crate_violation(&module.join("/"), entry, &path),
         };
         if let Some(what) = what {
             report(path.line, what);
         }
     }
-    wall_clock_breaches(file, &tokens, &mut report);
+    wall_clock_violations(file, &tokens, &mut report);
     if is_pure(entry) {
-        pure_breaches(&tokens, &mut report);
+        pure_violations(&tokens, &mut report);
     }
     found
 }
@@ -187,27 +188,31 @@ fn is_pure(entry: &str) -> bool {
     matches!(floor_of(entry), Some(0 | 1))
 }
 
-/// A path from the root must lead to the own entry or to a lower floor.
-fn floor_breach(entry: &str, path: &NamedPath) -> Option<String> {
-    // `lib.rs` and `main.rs` stand above all floors.
+/// Checks that a path from the crate root leads to the same entry or to a lower floor.
+fn floor_violation(entry: &str, path: &NamedPath) -> Option<String> {
+    // `lib.rs` and `main.rs` are above all floors.
     let from = if entry.is_empty() { return None } else { floor_of(entry) };
     let Some(target) = path.segments.first().filter(|&target| target != "*") else {
-        return Some("names everything at the root of the crate".to_owned());
+        return Some("imports the whole crate root".to_owned());
     };
     if target == entry || (ROOTS.contains(&entry) && ROOTS.contains(&target.as_str())) {
         return None;
     }
     match (from, floor_of(target)) {
-        (None, _) => Some(format!("`{entry}` stands on no floor")),
-        (Some(_), None) => Some(format!("names `{target}`, which stands on no floor")),
-        (Some(from), Some(to)) if to > from => Some(format!("`{entry}` names `{target}`, which is a floor above it")),
-        (Some(from), Some(to)) if to == from => Some(format!("`{entry}` names `{target}`, which is beside it")),
+        (None, _) => Some(format!("`{entry}` belongs to no floor")),
+        (Some(_), None) => Some(format!("imports `{target}`, which belongs to no floor")),
+        (Some(from), Some(to)) if to > from => {
+            Some(format!("`{entry}` imports `{target}`, which is on a higher floor"))
+        }
+        (Some(from), Some(to)) if to == from => {
+            Some(format!("`{entry}` imports `{target}`, which is on the same floor"))
+        }
         _ => None,
     }
 }
 
-/// A crate may be named in its home only, and on the pure floors only if it is pure.
-fn crate_breach(place: &str, entry: &str, path: &NamedPath) -> Option<String> {
+/// Checks that a crate is used only where `ALLOWED_PLACES` permits it, and on the pure floors only if it is pure.
+fn crate_violation(place: &str, entry: &str, path: &NamedPath) -> Option<String> {
     let name = path.segments[0].as_str();
     if is_pure(entry) {
         let is_impure_std = matches!(name, "std" | "core")
@@ -217,16 +222,17 @@ fn crate_breach(place: &str, entry: &str, path: &NamedPath) -> Option<String> {
                 .get(2)
                 .is_some_and(|item| path.segments[1] == "sync" && PURE_SYNC.contains(&item.as_str()));
         if is_impure_std || (CRATES.contains(&name) && !PURE_CRATES.contains(&name)) {
-            return Some(format!("`{entry}` is pure and names `{}`", path.segments.join("::")));
+            return Some(format!("`{entry}` is pure and uses `{}`", path.segments.join("::")));
         }
     }
-    let (_, homes) = HOMES.iter().find(|(named, _)| *named == name)?;
-    let is_home = |home: &&str| place.strip_prefix(*home).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    (!homes.iter().any(is_home)).then(|| format!("names `{name}`, whose home is {}", homes.join(", ")))
+    let (_, places) = ALLOWED_PLACES.iter().find(|(named, _)| *named == name)?;
+    let is_allowed =
+        |allowed: &&str| place.strip_prefix(*allowed).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    (!places.iter().any(is_allowed)).then(|| format!("uses `{name}`, which is allowed only in {}", places.join(", ")))
 }
 
-/// Only one file reads wall time.
-fn wall_clock_breaches(file: &File, tokens: &[Token], report: &mut impl FnMut(usize, String)) {
+/// Checks that only `WALL_CLOCK` reads wall time.
+fn wall_clock_violations(file: &File, tokens: &[Token], report: &mut impl FnMut(usize, String)) {
     if file.path == WALL_CLOCK {
         return;
     }
@@ -239,15 +245,15 @@ fn wall_clock_breaches(file: &File, tokens: &[Token], report: &mut impl FnMut(us
     }
 }
 
-/// No printing, no async on the pure floors.
-fn pure_breaches(tokens: &[Token], report: &mut impl FnMut(usize, String)) {
+/// Checks that pure floors neither print nor use async.
+fn pure_violations(tokens: &[Token], report: &mut impl FnMut(usize, String)) {
     for (at, token) in tokens.iter().enumerate() {
         let is_macro = tokens.get(at + 1).is_some_and(|sign| sign.is("!"));
         if is_macro && matches!(token.text.as_str(), "println" | "print" | "eprintln" | "eprint" | "dbg" | "env") {
-            report(token.line, format!("is pure and says `{}!`", token.text));
+            report(token.line, format!("is pure and uses `{}!`", token.text));
         }
         if matches!(token.text.as_str(), "async" | "await") {
-            report(token.line, format!("is pure and says `{}`", token.text));
+            report(token.line, format!("is pure and uses `{}`", token.text));
         }
     }
 }

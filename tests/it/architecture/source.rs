@@ -1,8 +1,8 @@
-//! Reads a Rust source just far enough to see what it names: words, paths, macros, without comments and literals.
+//! Extracts from Rust source code which paths and macros it uses, ignoring comments and literals.
 //!
-//! No parser of the whole language: tokens, `use` trees, paths, inline modules, and what stands under `#[cfg(test)]`.
+//! This is not a full parser. It recognizes tokens, `use` trees, paths, inline modules and items under `#[cfg(test)]`.
 
-/// A word or a sign, and the line it stands on (from 1).
+/// A word or punctuation sign, and its line number, starting at 1.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Token {
     pub(super) text: String,
@@ -19,7 +19,7 @@ impl Token {
     }
 }
 
-/// A path as it was written, resolved from the crate's root where it begins with `crate`, `self` or `super`.
+/// A path in the source. Paths that begin with `crate`, `self` or `super` are resolved relative to the crate root.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct NamedPath {
     pub(super) start: Start,
@@ -27,16 +27,16 @@ pub(super) struct NamedPath {
     pub(super) line: usize,
 }
 
-/// Where a path starts.
+/// What the first segment of a path refers to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Start {
-    /// At the root of this crate.
+    /// The root of this crate.
     Root,
-    /// At a name in scope: another crate, or something local.
+    /// A name in scope: another crate or a local item.
     Name,
 }
 
-/// The words and signs of `text`; comments are left out, a literal is the one sign `"`.
+/// Splits `text` into tokens. Omits comments and replaces each literal by the single token `"`.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let chars: Vec<char> = text.chars().collect();
     let mut tokens = Vec::new();
@@ -116,7 +116,7 @@ fn end_of_string(chars: &[char], quote: usize) -> usize {
     chars.len()
 }
 
-/// A lifetime has no closing quote after its first character.
+/// Distinguishes a character literal from a lifetime, which has no closing quote after its first character.
 fn is_char_literal(chars: &[char], quote: usize) -> bool {
     chars.get(quote + 1) == Some(&'\\') || chars.get(quote + 2) == Some(&'\'')
 }
@@ -127,7 +127,8 @@ fn end_of_char(chars: &[char], quote: usize) -> usize {
     closing.map_or(chars.len(), |closing| closing + 1)
 }
 
-/// The end of `b"..."`, `r"..."`, `br#"..."#`, `c"..."`, `b'.'`; `None` when a word begins here instead.
+/// Returns the end of a prefixed literal (`b"..."`, `r"..."`, `br#"..."#`, `c"..."`, `b'.'`), or `None` if a word
+/// starts here.
 fn end_of_prefixed_literal(chars: &[char], begin: usize) -> Option<usize> {
     let mut at = begin;
     while matches!(chars.get(at), Some('b' | 'c' | 'r')) && at < begin + 2 {
@@ -151,7 +152,7 @@ fn end_of_prefixed_literal(chars: &[char], begin: usize) -> Option<usize> {
     }
 }
 
-/// The tokens that are compiled into the product: every item under `#[cfg(test)]` is left out.
+/// Removes the items under `#[cfg(test)]`.
 pub(super) fn without_tests(tokens: &[Token]) -> Vec<Token> {
     let mut kept = Vec::new();
     let mut at = 0;
@@ -170,7 +171,7 @@ fn starts_with(tokens: &[Token], texts: &[&str]) -> bool {
     tokens.len() >= texts.len() && tokens.iter().zip(texts).all(|(token, text)| token.is(text))
 }
 
-/// Past the `;` or the closing brace that ends the item at `begin`.
+/// Returns the index after the `;` or the closing brace that ends the item at `begin`.
 fn end_of_item(tokens: &[Token], begin: usize) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(begin) {
@@ -189,10 +190,10 @@ fn end_of_item(tokens: &[Token], begin: usize) -> usize {
     tokens.len()
 }
 
-/// Every path of at least two segments and everything that `use` brings in, in a file that is the module `module`.
+/// Returns every import and every path of at least two segments in a file that is the module `module`.
 pub(super) fn paths(tokens: &[Token], module: &[String]) -> Vec<NamedPath> {
     let mut module = module.to_vec();
-    // The depths at which inline modules end.
+    // Brace depths at which the open inline modules end.
     let mut inline = Vec::new();
     let (mut depth, mut at) = (0_usize, 0);
     let mut found = Vec::new();
@@ -210,9 +211,9 @@ pub(super) fn paths(tokens: &[Token], module: &[String]) -> Vec<NamedPath> {
             module.push(rest[1].text.clone());
             inline.push(depth);
         } else if rest[0].is("use") && !rest.get(1).is_some_and(|next| next.is("<")) {
-            let mut brought = Vec::new();
-            at = use_tree(tokens, at + 1, &mut Vec::new(), &mut brought);
-            found.extend(brought.into_iter().filter_map(|(path, line)| resolve(&path, line, &module)));
+            let mut imported = Vec::new();
+            at = use_tree(tokens, at + 1, &mut Vec::new(), &mut imported);
+            found.extend(imported.into_iter().filter_map(|(path, line)| resolve(&path, line, &module)));
             continue;
         } else if rest[0].is_word() && rest.get(1).is_some_and(|next| next.is("::")) {
             let mut segments = vec![rest[0].text.clone()];
@@ -230,12 +231,12 @@ pub(super) fn paths(tokens: &[Token], module: &[String]) -> Vec<NamedPath> {
     found
 }
 
-/// Reads one branch of a `use` tree; returns past it.
+/// Parses one branch of a `use` tree and returns the index after it.
 fn use_tree(
     tokens: &[Token],
     begin: usize,
     prefix: &mut Vec<String>,
-    brought: &mut Vec<(Vec<String>, usize)>,
+    imported: &mut Vec<(Vec<String>, usize)>,
 ) -> usize {
     let (mut at, length) = (begin, prefix.len());
     while let Some(token) = tokens.get(at) {
@@ -244,7 +245,7 @@ fn use_tree(
             "{" => {
                 at += 1;
                 while !tokens[at].is("}") {
-                    at = use_tree(tokens, at, prefix, brought);
+                    at = use_tree(tokens, at, prefix, imported);
                     at += usize::from(tokens[at].is(","));
                 }
                 prefix.truncate(length);
@@ -258,7 +259,7 @@ fn use_tree(
             }
         }
     }
-    brought.push((prefix.clone(), tokens[begin].line));
+    imported.push((prefix.clone(), tokens[begin].line));
     prefix.truncate(length);
     at
 }
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_literals_name_nothing() {
+    fn comments_and_literals_contain_no_paths() {
         let text = r##"
             // crate::kafka::A
             /* crate::kafka::B /* crate::kafka::C */ crate::kafka::D */
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn use_trees_are_taken_apart() {
+    fn use_trees_are_expanded() {
         let text = "use crate::{lifecycle::{self, time as t, id::{A, B}}, wire::*}; use std::fmt;";
         assert_eq!(
             written(text, &["api"]),
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn items_under_cfg_test_are_left_out() {
+    fn items_under_cfg_test_are_removed() {
         let text = "use crate::a::B; #[cfg(test)] mod tests { use crate::c::D; } #[cfg(test)] use crate::e::F; use crate::g::H;";
         let kept = without_tests(&tokens(text));
         let names: Vec<_> = paths(&kept, &[]).into_iter().map(|path| path.segments.join("::")).collect();
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_know_their_line() {
+    fn tokens_have_line_numbers() {
         let lines: Vec<_> =
             tokens("a\n/* \n */ b\n\"x\ny\"\nc").into_iter().map(|token| (token.text, token.line)).collect();
         let expected = [("a", 1), ("b", 3), ("\"", 4), ("c", 6)].map(|(text, line)| (text.to_owned(), line));

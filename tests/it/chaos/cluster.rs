@@ -1,4 +1,4 @@
-//! Three real brokers that can be killed, stopped and started again, and the questions that the run asks them.
+//! A cluster of three real brokers that can be killed, stopped and restarted, and the queries that a chaos run needs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,18 +21,18 @@ use rdkafka::producer::{BaseProducer, DeliveryResult, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::json;
 
-use crate::broker::PATIENCE;
+use crate::broker::TIMEOUT;
 
 /// The topics of the run.
 pub(super) const TOPICS: [&str; 5] = ["touchpoints", "transitions", "transitions-replay", "dead-letters", "changelog"];
-/// How many nodes there are.
+/// The number of nodes.
 pub(super) const NODES: usize = 3;
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
 
-/// When the cluster had a record, by partition and offset.
+/// The time of each record's acknowledgement, by partition and offset.
 pub(super) type Acknowledged = BTreeMap<(i32, i64), Timestamp>;
 
-/// Notes when the cluster has each record: enough replicas, so that it is there for readers.
+/// A producer context that stores when each record was acknowledged, which is when consumers can see it.
 #[derive(Clone)]
 pub(super) struct Deliveries {
     clock: WallClock,
@@ -45,7 +45,7 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
-        // A record that is refused is missed by whoever compares; one whose place is not told is acknowledged at no time.
+        // A failed record needs no time: it is not in the topic, or its missing acknowledgement makes it count as late.
         let Ok(record) = result else { return };
         let mut acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
         acknowledged.insert((record.partition(), record.offset()), self.clock.now().wall);
@@ -62,13 +62,14 @@ impl Deliveries {
     }
 }
 
-/// A running cluster; it ends with this value, and with this process.
+/// A running cluster. It stops when this value is dropped, or when this process ends.
 pub(super) struct Cluster {
     directory: PathBuf,
-    hold: Child,
-    /// Where clients find it.
+    /// The process of `scripts/kafka-cluster hold`; closing its standard input stops the nodes.
+    script: Child,
+    /// The bootstrap servers.
     pub(super) bootstrap: String,
-    /// For each node the port that clients behind the proxy are told, and the port that it is to pass on to.
+    /// For each node, the port advertised to clients behind the proxy and the port that the proxy forwards to.
     pub(super) proxied: Vec<(u16, u16)>,
 }
 
@@ -76,34 +77,34 @@ impl Cluster {
     pub(super) fn start() -> Self {
         let directory =
             tempfile::Builder::new().prefix("lifecycle-chaos-").tempdir().expect("a temporary folder").keep();
-        let mut hold = Command::new(format!("{SCRIPTS}/kafka-cluster"))
+        let mut script = Command::new(format!("{SCRIPTS}/kafka-cluster"))
             .arg("hold")
             .arg(&directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("scripts/kafka-cluster can be run");
-        let mut lines = BufReader::new(hold.stdout.take().expect("standard output is piped")).lines();
+        let mut lines = BufReader::new(script.stdout.take().expect("standard output is piped")).lines();
         let mut line = || lines.next().expect("the cluster starts").expect("a line of text");
         let (bootstrap, ports) = (line(), line());
         let port = |text: &str| text.parse().expect("a port");
-        let pair = |pair: &str| pair.split_once('=').map(|(told, real)| (port(told), port(real)));
+        let pair = |pair: &str| pair.split_once('=').map(|(advertised, real)| (port(advertised), port(real)));
         let proxied = ports.split(' ').map(|it| pair(it).expect("a pair of ports")).collect();
-        Self { directory, hold, bootstrap, proxied }
+        Self { directory, script, bootstrap, proxied }
     }
 
-    /// Whether every replica of every partition has every record; `false` also while nobody can tell.
-    pub(super) fn is_whole(&self) -> bool {
+    /// Returns whether all replicas of all partitions are in sync; `false` also while the cluster does not answer.
+    pub(super) fn is_in_sync(&self) -> bool {
         let consumer: BaseConsumer = self.config().create().expect("a consumer");
         let Ok(metadata) = consumer.fetch_metadata(None, Duration::from_secs(2)) else { return false };
         let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
         partitions.all(|partition| partition.error().is_none() && partition.isr().len() == NODES)
     }
 
-    /// Has scripts/kafka do `act` with a node, beside the run.
-    pub(super) fn node(&self, act: &str, node: usize) -> Child {
+    /// Starts `scripts/kafka COMMAND` for a node, without waiting for it.
+    pub(super) fn node(&self, command: &str, node: usize) -> Child {
         Command::new(format!("{SCRIPTS}/kafka"))
-            .arg(act)
+            .arg(command)
             .arg(self.directory.join((node + 1).to_string()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -112,7 +113,8 @@ impl Cluster {
             .expect("scripts/kafka can be run")
     }
 
-    /// Gives every partition of `topics` another preferred leader and has it elected, beside the run.
+    /// Starts moving the leader of every partition to another broker, without waiting: reassigns the replicas in
+    /// another order, then runs a preferred leader election.
     pub(super) fn move_leaders(&self, node: usize, shift: usize) -> Child {
         let replicas = |partition: i32| -> Vec<usize> {
             let first = usize::try_from(partition).expect("a partition") + shift;
@@ -141,15 +143,15 @@ impl Cluster {
             .expect("the tools run")
     }
 
-    /// A Kafka tool that talks to `node`.
-    pub(super) fn tool(&self, node: usize, words: &[&str]) -> Command {
+    /// Returns the command for a Kafka tool that connects to `node`.
+    pub(super) fn tool(&self, node: usize, arguments: &[&str]) -> Command {
         let mut command = Command::new(format!("{SCRIPTS}/kafka"));
-        command.arg("tool").arg(self.directory.join((node + 1).to_string())).args(words).stdin(Stdio::null());
+        command.arg("tool").arg(self.directory.join((node + 1).to_string())).args(arguments).stdin(Stdio::null());
         command
     }
 
-    /// Copies what the nodes have written to `directory`.
-    pub(super) fn keep(&self, directory: &Path) {
+    /// Copies the data and logs of the nodes to `directory`.
+    pub(super) fn copy_data(&self, directory: &Path) {
         drop(Command::new("cp").arg("-r").arg(&self.directory).arg(directory.join("nodes")).status());
     }
 
@@ -159,17 +161,17 @@ impl Cluster {
         config
     }
 
-    /// Makes a topic with three replicas.
+    /// Creates a topic with three replicas.
     pub(super) fn create_topic(&self, name: &str, partitions: i32) {
         let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(3)).set("retention.ms", "-1");
-        let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
+        let options = AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
         for result in block_on(admin.create_topics([&topic], &options)).expect("the cluster answers") {
             result.expect("the topic is created");
         }
     }
 
-    /// A producer that loses nothing, doubles nothing and keeps the order, whichever node dies.
+    /// Creates an idempotent producer whose timeout exceeds any broker outage of a run.
     pub(super) fn producer(&self, deliveries: &Deliveries) -> BaseProducer<Deliveries> {
         self.config()
             .set("enable.idempotence", "true")
@@ -179,50 +181,55 @@ impl Cluster {
             .expect("a producer")
     }
 
-    /// The position of `group` and the end of each partition; `None` while the cluster cannot tell.
-    pub(super) fn positions(&self, group: &str, topic: &str, partitions: i32) -> Option<Vec<(Option<i64>, i64)>> {
+    /// Returns the committed offset of `group` and the end of each partition; `None` while the cluster does not answer.
+    pub(super) fn committed_and_end_offsets(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: i32,
+    ) -> Option<Vec<(Option<i64>, i64)>> {
         let consumer: BaseConsumer = self.config().set("group.id", group).create().expect("a consumer");
         let mut list = TopicPartitionList::new();
         for partition in 0..partitions {
             list.add_partition(topic, partition);
         }
-        let committed = consumer.committed_offsets(list, PATIENCE).ok()?;
+        let committed = consumer.committed_offsets(list, TIMEOUT).ok()?;
         committed
             .elements()
             .iter()
             .map(|it| {
-                let position = match it.offset() {
+                let committed = match it.offset() {
                     Offset::Offset(offset) => Some(offset),
                     _ => None,
                 };
-                let (_, end) = consumer.fetch_watermarks(topic, it.partition(), PATIENCE).ok()?;
-                Some((position, end))
+                let (_, end) = consumer.fetch_watermarks(topic, it.partition(), TIMEOUT).ok()?;
+                Some((committed, end))
             })
             .collect()
     }
 
-    /// How many offsets at the heads of the partitions are gone.
-    pub(super) fn deleted(&self, topic: &str, partitions: i32) -> i64 {
+    /// Returns the sum of the partitions' log start offsets: the number of offsets deleted so far.
+    pub(super) fn deleted_offsets(&self, topic: &str, partitions: i32) -> i64 {
         let consumer: BaseConsumer = self.config().create().expect("a consumer");
-        let start = |partition| consumer.fetch_watermarks(topic, partition, PATIENCE).expect("the cluster answers").0;
+        let start = |partition| consumer.fetch_watermarks(topic, partition, TIMEOUT).expect("the cluster answers").0;
         (0..partitions).map(start).sum()
     }
 
-    /// The transactions that are not over, as the brokers list them.
+    /// Returns the transactions that are not complete, as listed by the brokers.
     pub(super) fn open_transactions(&self) -> Vec<String> {
         let listed = self.tool(0, &["TransactionsCommand", "list"]).output().expect("the tool runs");
         assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
-        let is_over =
+        let is_complete =
             |line: &str| ["Empty", "CompleteCommit", "CompleteAbort"].iter().any(|state| line.contains(state));
         let lines = String::from_utf8_lossy(&listed.stdout).into_owned();
         let (_, transactions) = lines.split_once('\n').expect("a heading");
-        transactions.lines().filter(|line| !line.trim().is_empty() && !is_over(line)).map(str::to_owned).collect()
+        transactions.lines().filter(|line| !line.trim().is_empty() && !is_complete(line)).map(str::to_owned).collect()
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        drop(self.hold.stdin.take());
-        drop(self.hold.wait());
+        drop(self.script.stdin.take());
+        drop(self.script.wait());
     }
 }

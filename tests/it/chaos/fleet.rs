@@ -1,4 +1,4 @@
-//! The instances, and a supervisor that starts again what ends without being told.
+//! The instances of the service, with a supervisor that restarts those that exit unexpectedly.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// How long the supervisor waits before it starts an instance again.
+/// How long the supervisor waits before it restarts an instance.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a process may take until it hears signals.
-const DEAF: Duration = Duration::from_secs(2);
+/// How long a process may take after its start to install its signal handlers.
+const SIGNAL_HANDLER_SETUP: Duration = Duration::from_secs(2);
 
-/// What instances are told.
+/// The configuration of the instances.
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) group: String,
@@ -33,47 +33,47 @@ pub(super) struct Settings {
     pub(super) is_static_member: bool,
 }
 
-/// What an instance is meant to do.
+/// The state that the nemesis wants an instance to be in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Meant {
-    /// Not to be.
-    Absent,
+pub(super) enum DesiredState {
+    Stopped,
     Running,
-    Frozen,
-    /// Told to stop.
+    /// Suspended with SIGSTOP.
+    Suspended,
+    /// Stopping after SIGTERM.
     Stopping,
 }
 
-/// One instance, with the same name through all its processes.
+/// One instance. Its name stays the same across restarts.
 pub(super) struct Instance {
     pub(super) name: &'static str,
     bootstrap: String,
-    pub(super) meant: Meant,
+    pub(super) desired: DesiredState,
     child: Option<Child>,
     started: Instant,
     http: Option<SocketAddr>,
     restart_at: Option<Instant>,
 }
 
-/// All instances.
+/// All instances, with their supervisor.
 pub(super) struct Fleet {
     settings: Settings,
     program: OsString,
     directory: PathBuf,
     pub(super) instances: Vec<Instance>,
-    /// Ends that nobody asked for, by exit status and last words.
-    pub(super) exits: BTreeMap<String, u32>,
-    /// Ends that were asked for and came with a failure.
-    pub(super) bad_stops: BTreeMap<String, u32>,
+    /// Exits that the nemesis did not cause, counted by exit status and last log line.
+    pub(super) unexpected_exits: BTreeMap<String, u32>,
+    /// Requested stops with a nonzero exit code, counted by exit status and last log line.
+    pub(super) failed_stops: BTreeMap<String, u32>,
 }
 
 impl Fleet {
-    /// No instance runs yet; each has the address at which it finds the brokers.
+    /// Creates a fleet without running instances from their names and bootstrap servers.
     pub(super) fn new(settings: Settings, directory: &Path, instances: Vec<(&'static str, String)>) -> Self {
         let instance = |(name, bootstrap)| Instance {
             name,
             bootstrap,
-            meant: Meant::Absent,
+            desired: DesiredState::Stopped,
             child: None,
             started: Instant::now(),
             http: None,
@@ -84,28 +84,29 @@ impl Fleet {
             program: env::var_os("LIFECYCLE_CHAOS_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_lifecycle").into()),
             directory: directory.to_owned(),
             instances: instances.into_iter().map(instance).collect(),
-            exits: BTreeMap::new(),
-            bad_stops: BTreeMap::new(),
+            unexpected_exits: BTreeMap::new(),
+            failed_stops: BTreeMap::new(),
         }
     }
 
-    /// The instances that are meant to be as `meant` says and are.
-    pub(super) fn those(&self, meant: Meant) -> Vec<usize> {
-        let is = |it: &Instance| it.meant == meant && (it.child.is_some() || meant == Meant::Absent);
+    /// Returns the indices of the instances whose desired state is `desired`. An instance whose process has exited
+    /// counts only as stopped.
+    pub(super) fn in_state(&self, desired: DesiredState) -> Vec<usize> {
+        let is = |it: &Instance| it.desired == desired && (it.child.is_some() || desired == DesiredState::Stopped);
         (0..self.instances.len()).filter(|&index| is(&self.instances[index])).collect()
     }
 
-    /// Whether the instance can be told to stop in order.
-    pub(super) fn hears(&self, index: usize) -> bool {
-        self.instances[index].started.elapsed() >= DEAF
+    /// Returns whether the instance has been running long enough to handle signals.
+    pub(super) fn accepts_signals(&self, index: usize) -> bool {
+        self.instances[index].started.elapsed() >= SIGNAL_HANDLER_SETUP
     }
 
-    /// Starts an instance; `false` while its last process has not ended.
+    /// Starts an instance. Returns `false` while its previous process is still running.
     pub(super) fn start(&mut self, index: usize) -> bool {
         if self.instances[index].child.is_some() {
             return false;
         }
-        // Free a moment ago, and so in all likelihood a moment later.
+        // The port is free now, and very probably still is when the instance binds it.
         let http = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
         let name = self.instances[index].name;
         let log = File::options().create(true).append(true).open(self.log(name)).expect("the log is opened");
@@ -134,44 +135,45 @@ impl Fleet {
         instance.http = Some(http);
         instance.child = Some(command.spawn().expect("the program starts"));
         instance.started = Instant::now();
-        instance.meant = Meant::Running;
+        instance.desired = DesiredState::Running;
         instance.restart_at = None;
         true
     }
 
-    /// Ends an instance as a power cut would.
+    /// Kills an instance with SIGKILL.
     pub(super) fn kill(&mut self, index: usize) {
         let instance = &mut self.instances[index];
         if let Some(mut child) = instance.child.take() {
             child.kill().expect("the process is killed");
             child.wait().expect("the process has ended");
         }
-        instance.meant = Meant::Absent;
+        instance.desired = DesiredState::Stopped;
     }
 
-    /// Has the instance do or not do as `meant` says, by a signal.
-    pub(super) fn signal(&mut self, index: usize, signal: &str, meant: Meant) {
+    /// Sends a signal that brings the instance to the desired state.
+    pub(super) fn signal(&mut self, index: usize, signal: &str, desired: DesiredState) {
         let instance = &mut self.instances[index];
         let Some(child) = &instance.child else { return };
-        // A process that has just ended is seen to by the supervisor.
+        // If the process has just exited, the signal fails and the supervisor handles the exit.
         drop(Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status());
-        instance.meant = meant;
+        instance.desired = desired;
     }
 
-    /// Sees to processes that have ended.
+    /// Counts the exits of processes, and restarts the instances that were not requested to stop.
     pub(super) fn supervise(&mut self) {
         for index in 0..self.instances.len() {
             let instance = &mut self.instances[index];
-            if let Some(status) = instance.child.as_mut().and_then(|it| it.try_wait().expect("a process can be asked"))
+            if let Some(status) =
+                instance.child.as_mut().and_then(|it| it.try_wait().expect("the process status is readable"))
             {
                 instance.child = None;
                 let name = instance.name;
-                let was_meant = std::mem::replace(&mut instance.meant, Meant::Absent);
-                if was_meant != Meant::Stopping {
+                let was_desired = std::mem::replace(&mut instance.desired, DesiredState::Stopped);
+                if was_desired != DesiredState::Stopping {
                     instance.restart_at = Some(Instant::now() + RESTART_AFTER);
-                    *self.exits.entry(self.last_words(name, status)).or_default() += 1;
+                    *self.unexpected_exits.entry(self.last_log_line(name, status)).or_default() += 1;
                 } else if !status.success() {
-                    *self.bad_stops.entry(self.last_words(name, status)).or_default() += 1;
+                    *self.failed_stops.entry(self.last_log_line(name, status)).or_default() += 1;
                 }
             }
             if self.instances[index].restart_at.is_some_and(|at| Instant::now() >= at) {
@@ -180,18 +182,18 @@ impl Fleet {
         }
     }
 
-    /// The customer as the instance that has it shows it; `None` while none does.
+    /// Returns the customer from the instance that owns it; `None` while no instance does.
     pub(super) fn customer(&self, customer_id: &str) -> Option<Value> {
-        self.those(Meant::Running).into_iter().find_map(|index| {
+        self.in_state(DesiredState::Running).into_iter().find_map(|index| {
             let address = self.instances[index].http?;
             let mut stream = TcpStream::connect(address).ok()?;
             stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
             let request =
                 format!("GET /v1/customers/{customer_id} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).ok()?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).ok()?;
-            let body = answer.strip_prefix("HTTP/1.1 200")?.split_once("\r\n\r\n")?.1;
+            let mut response = String::new();
+            stream.read_to_string(&mut response).ok()?;
+            let body = response.strip_prefix("HTTP/1.1 200")?.split_once("\r\n\r\n")?.1;
             serde_json::from_str(body).ok()
         })
     }
@@ -200,11 +202,11 @@ impl Fleet {
         self.directory.join(format!("{name}.log"))
     }
 
-    fn last_words(&self, name: &str, status: ExitStatus) -> String {
+    fn last_log_line(&self, name: &str, status: ExitStatus) -> String {
         let log = fs::read_to_string(self.log(name)).unwrap_or_default();
-        let words = log.lines().last().unwrap_or_default().to_owned();
-        eprintln!("chaos: {name} ended with {status}: {words}");
-        format!("{status}: {words}")
+        let line = log.lines().last().unwrap_or_default().to_owned();
+        eprintln!("chaos: {name} exited with {status}: {line}");
+        format!("{status}: {line}")
     }
 }
 

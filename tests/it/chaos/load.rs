@@ -1,59 +1,60 @@
-//! What is written while harm is done, and what may be expected of it.
+//! The load of a chaos run: the touchpoints to write, and the parameters for comparing the result with `replay`.
 
 use std::collections::BTreeSet;
 
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 
 use super::cluster::Acknowledged;
-use super::history::History;
-use super::present::Present;
-use crate::broker::{Seen, ToWrite};
+use super::historical_load::HistoricalLoad;
+use super::live_load::LiveLoad;
+use crate::broker::{ConsumedRecord, NewRecord};
 
-/// How many touchpoints are written in a second.
+/// Touchpoints written per second.
 pub(super) const RATE: usize = 300;
-/// Ids of touchpoints from the future begin so.
-pub(super) const FUTURE: &str = "future-";
+/// Prefix of the event ids of touchpoints too far in the future.
+pub(super) const FUTURE_PREFIX: &str = "future-";
 
-/// Customers whose devices' clocks are ahead are called so.
-pub(super) const AHEAD: &str = "ahead-";
+/// Prefix of the ids of customers whose device clocks are ahead.
+pub(super) const CLOCK_AHEAD_PREFIX: &str = "ahead-";
 
-/// Touchpoints to write, and by which clock time passes.
+/// A generated load for one `clock.source`.
 pub(super) trait Load: Send {
-    /// `clock.source`.
+    /// Returns the value of `clock.source`.
     fn clock_source(&self) -> &'static str;
 
-    /// `clock.lateness`.
+    /// Returns the value of `clock.lateness`.
     fn lateness(&self) -> Duration;
 
-    /// How late a touchpoint may seem to those of customers whose clocks are ahead.
-    fn lateness_of_ahead(&self) -> Duration {
+    /// Returns the lateness for replaying the customers whose clocks are ahead.
+    fn clock_ahead_lateness(&self) -> Duration {
         self.lateness()
     }
 
-    /// The models, as the configuration names them.
+    /// Returns the models as listed in the configuration: built-in names or file paths.
     fn models(&self) -> Vec<String>;
 
-    /// What is to be written by now, this long after the beginning, and has not been given before.
-    fn due(&mut self, elapsed: std::time::Duration) -> Vec<ToWrite>;
+    /// Returns the records that are due `elapsed` after the start and were not returned before.
+    fn due(&mut self, elapsed: std::time::Duration) -> Vec<NewRecord>;
 
-    /// What is to be written at the end.
-    fn rest(&mut self) -> Vec<ToWrite>;
+    /// Returns the remaining records, to write after the last fault.
+    fn rest(&mut self) -> Vec<NewRecord>;
 
-    /// Up to when `replay` is to run.
+    /// Returns the event time up to which `replay` fires wake-ups (`--until`).
     fn end(&self) -> Timestamp;
 
-    /// How long it takes until time has brought about everything up to the end, if the service works.
-    fn wait(&self) -> std::time::Duration;
+    /// Returns the time from now until the clock of a caught-up service reaches [`Load::end`], so that all wake-ups
+    /// before it are due.
+    fn time_until_last_wake_up(&self) -> std::time::Duration;
 
-    /// The customers of whom a record came later than allowed.
-    fn unpunctual(&self, records: &[Seen], acknowledged: &Acknowledged) -> BTreeSet<String>;
+    /// Returns the customers with a record that was later than allowed.
+    fn late_customers(&self, records: &[ConsumedRecord], acknowledged: &Acknowledged) -> BTreeSet<String>;
 }
 
-/// The load that a run of `seconds` writes.
+/// Creates the load for a run of `seconds`.
 pub(super) fn load(clock_source: &str, seed: u64, seconds: u64) -> Box<dyn Load> {
     match clock_source {
-        "touchpoints" => Box::new(History::generate(seed, seconds)),
-        "wall" => Box::new(Present::begin(seed)),
-        other => panic!("LIFECYCLE_CHAOS_CLOCK is touchpoints or wall, not {other}"),
+        "touchpoints" => Box::new(HistoricalLoad::generate(seed, seconds)),
+        "wall" => Box::new(LiveLoad::new(seed)),
+        other => panic!("LIFECYCLE_CHAOS_CLOCK must be touchpoints or wall, not {other}"),
     }
 }

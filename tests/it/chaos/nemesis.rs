@@ -1,4 +1,4 @@
-//! What goes wrong, when, and how it ends: decided by a seed, as far as real time allows.
+//! Injects faults and ends them. A seed determines the faults, as far as real time allows.
 
 use std::collections::BTreeMap;
 use std::process::Child;
@@ -7,101 +7,104 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::cluster::{Cluster, NODES};
-use super::fleet::{Fleet, Meant};
+use super::fleet::{DesiredState, Fleet};
 use super::proxy::{Network, Proxy};
 
-/// How long after its start a node is left alone at least. Afterwards it is until every replica has every record: a cluster that is
-/// down to one replica may lose what it has acknowledged, and then nobody can promise anything.
-const NODE_REST: Duration = Duration::from_secs(6);
-/// How long after it was not whole the cluster is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Longer than the session timeout and the transaction timeout.
-const FREEZE: std::ops::Range<u64> = 8_000..14_000;
+/// The minimum time without broker faults after a node's start. Broker faults resume only once all replicas are in
+/// sync, because a cluster with one in-sync replica may lose acknowledged records, and then exactly-once cannot hold.
+const NODE_RECOVERY: Duration = Duration::from_secs(6);
+/// How often the replicas are checked until all are in sync.
+const ISR_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long an instance is suspended, in milliseconds: longer than the session timeout and the transaction timeout.
+const SUSPENSION: std::ops::Range<u64> = 8_000..14_000;
 
-/// How long the nemesis waits between two faults, in milliseconds.
-const WAIT: std::ops::Range<u64> = 800..3_500;
-/// How long it waits when what it drew was not possible.
-const TRY_AGAIN: Duration = Duration::from_millis(200);
+/// The time between two faults in milliseconds.
+const FAULT_INTERVAL: std::ops::Range<u64> = 800..3_500;
+/// The time until the next attempt when the chosen fault was not possible.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
 
-/// Longer than any fault lasts.
-const FAULT_MAX: Duration = Duration::from_mins(1);
+/// An upper bound of the duration of every fault.
+const FAULT_DURATION_MAX: Duration = Duration::from_mins(1);
 
-const LEADERS: &str = "leaders moved";
-const ALL_SILENT: &str = "instance cut from all brokers, silently";
-const ALL_REFUSING: &str = "instance cut from all brokers, connections refused";
-const ONE_SILENT: &str = "instance cut from one broker, silently";
-const ONE_REFUSING: &str = "instance cut from one broker, connections refused";
+const LEADERS: &str = "partition leaders moved";
+const ALL_SILENT: &str = "instance cut off from all brokers, silently";
+const ALL_REFUSING: &str = "instance cut off from all brokers, connections refused";
+const ONE_SILENT: &str = "instance cut off from one broker, silently";
+const ONE_REFUSING: &str = "instance cut off from one broker, connections refused";
 
-/// What ends a fault.
+/// The action that ends a fault, with the index of the instance or node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Undo {
     Start(usize),
-    Thaw(usize),
+    Resume(usize),
     Stop(usize),
     StartNode(usize),
-    Rested,
-    JoinNetwork,
+    MarkNodesInSync,
+    RestoreNetwork,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Node {
-    /// All run.
-    Up,
-    /// This one is down, or has just come back.
-    Down,
+enum NodesState {
+    /// All nodes are running and in sync.
+    AllInSync,
+    /// A node is down, or is catching up after its restart.
+    Degraded,
 }
 
-/// Does harm.
+/// The fault injector.
 pub(super) struct Nemesis {
     rng: Rng,
+    /// When the next fault is due.
     next_at: Instant,
+    /// The actions that end the active faults, with their times.
     undo: Vec<(Instant, Undo)>,
-    nodes: Node,
-    /// Scripts under way beside the run.
+    nodes: NodesState,
+    /// Script processes that the nemesis has started without waiting for them.
     scripts: Vec<Child>,
-    is_cut: bool,
-    /// The instance that has no place of its own: it comes and goes.
-    guest: usize,
+    /// Whether the proxy interrupts connections.
+    is_network_cut: bool,
+    /// The instance that is started and stopped temporarily.
+    temporary: usize,
     /// The instance behind the proxy.
     behind_proxy: usize,
-    /// How often what was done.
+    /// The number of faults of each kind.
     pub(super) faults: BTreeMap<&'static str, u32>,
     started: Instant,
 }
 
 impl Nemesis {
-    pub(super) fn new(seed: u64, guest: usize, behind_proxy: usize) -> Self {
+    pub(super) fn new(seed: u64, temporary: usize, behind_proxy: usize) -> Self {
         let now = Instant::now();
         Self {
             rng: Rng::with_seed(seed),
             next_at: now + Duration::from_secs(3),
             undo: Vec::new(),
-            nodes: Node::Up,
+            nodes: NodesState::AllInSync,
             scripts: Vec::new(),
-            is_cut: false,
-            guest,
+            is_network_cut: false,
+            temporary,
             behind_proxy,
             faults: BTreeMap::new(),
             started: now,
         }
     }
 
-    /// Ends what is due to end, and does the next harm when its time has come.
+    /// Ends the faults that are due to end, and injects the next fault when it is due.
     pub(super) fn step(&mut self, cluster: &Cluster, proxy: &Proxy, fleet: &mut Fleet) {
         self.undo_due(Instant::now(), cluster, proxy, fleet);
         if Instant::now() >= self.next_at {
-            // What cannot be done now makes room for something else.
-            let wait = if self.harm(cluster, proxy, fleet) { self.length(WAIT) } else { TRY_AGAIN };
+            // If the chosen fault is not possible now, another one is chosen soon.
+            let wait = if self.inject(cluster, proxy, fleet) { self.duration(FAULT_INTERVAL) } else { RETRY_AFTER };
             self.next_at = Instant::now() + wait;
         }
     }
 
-    /// Ends everything.
+    /// Ends all faults.
     pub(super) fn heal(&mut self, cluster: &Cluster, proxy: &Proxy, fleet: &mut Fleet) {
-        while self.undo.iter().any(|(_, undo)| *undo != Undo::Rested) {
-            // Stops of the guest and starts of others may wait for processes to end.
+        while self.undo.iter().any(|(_, undo)| *undo != Undo::MarkNodesInSync) {
+            // Stopping the temporary instance and starting other instances may have to wait for processes to exit.
             fleet.supervise();
-            self.undo_due(Instant::now() + FAULT_MAX, cluster, proxy, fleet);
+            self.undo_due(Instant::now() + FAULT_DURATION_MAX, cluster, proxy, fleet);
             std::thread::sleep(Duration::from_millis(100));
         }
         for mut script in self.scripts.drain(..) {
@@ -109,11 +112,11 @@ impl Nemesis {
         }
     }
 
-    fn length(&mut self, millis: std::ops::Range<u64>) -> Duration {
+    fn duration(&mut self, millis: std::ops::Range<u64>) -> Duration {
         Duration::from_millis(self.rng.u64(millis))
     }
 
-    fn later(&mut self, after: Duration, undo: Undo) {
+    fn schedule(&mut self, after: Duration, undo: Undo) {
         self.undo.push((Instant::now() + after, undo));
     }
 
@@ -124,89 +127,92 @@ impl Nemesis {
             match undo {
                 Undo::Start(index) => {
                     if !fleet.start(index) {
-                        self.later(Duration::from_millis(200), undo);
+                        self.schedule(Duration::from_millis(200), undo);
                         continue;
                     }
                 }
-                Undo::Thaw(index) => fleet.signal(index, "-CONT", Meant::Running),
-                Undo::Stop(index) => fleet.signal(index, "-TERM", Meant::Stopping),
+                Undo::Resume(index) => fleet.signal(index, "-CONT", DesiredState::Running),
+                Undo::Stop(index) => fleet.signal(index, "-TERM", DesiredState::Stopping),
                 Undo::StartNode(node) => {
                     self.scripts.push(cluster.node("start", node));
-                    self.later(NODE_REST, Undo::Rested);
+                    self.schedule(NODE_RECOVERY, Undo::MarkNodesInSync);
                 }
-                Undo::Rested if cluster.is_whole() => self.nodes = Node::Up,
-                Undo::Rested => {
-                    self.later(LOOK_AGAIN, Undo::Rested);
+                Undo::MarkNodesInSync if cluster.is_in_sync() => self.nodes = NodesState::AllInSync,
+                Undo::MarkNodesInSync => {
+                    self.schedule(ISR_CHECK_INTERVAL, Undo::MarkNodesInSync);
                     continue;
                 }
-                Undo::JoinNetwork => {
-                    proxy.set(Network::Whole);
-                    self.is_cut = false;
+                Undo::RestoreNetwork => {
+                    proxy.set_all(Network::Connected);
+                    self.is_network_cut = false;
                 }
             }
-            self.tell(&format!("undo {undo:?}"));
+            self.log(&format!("undo {undo:?}"));
         }
     }
 
-    /// Does one harm; `false` when that was not possible.
-    fn harm(&mut self, cluster: &Cluster, proxy: &Proxy, fleet: &mut Fleet) -> bool {
-        let running = fleet.those(Meant::Running);
-        let residents: Vec<_> = running.iter().copied().filter(|&index| index != self.guest).collect();
-        let resident = |rng: &mut Rng| rng.choice(&residents).copied();
+    /// Injects one fault. Returns `false` when it was not possible.
+    fn inject(&mut self, cluster: &Cluster, proxy: &Proxy, fleet: &mut Fleet) -> bool {
+        let running = fleet.in_state(DesiredState::Running);
+        let permanent: Vec<_> = running.iter().copied().filter(|&index| index != self.temporary).collect();
+        let permanent_instance = |rng: &mut Rng| rng.choice(&permanent).copied();
         let (kind, target) = match self.rng.u32(..100) {
-            0..22 => ("instance killed", resident(&mut self.rng)),
-            22..36 => ("instance frozen past its session", resident(&mut self.rng)),
-            36..48 => ("instance stopped", resident(&mut self.rng).filter(|&index| fleet.hears(index))),
-            48..58 => {
-                ("instance added for a while", fleet.those(Meant::Absent).into_iter().find(|&it| it == self.guest))
+            0..22 => ("instance killed", permanent_instance(&mut self.rng)),
+            22..36 => ("instance suspended past its session timeout", permanent_instance(&mut self.rng)),
+            36..48 => {
+                ("instance stopped", permanent_instance(&mut self.rng).filter(|&index| fleet.accepts_signals(index)))
             }
-            58..62 => ("two brokers killed", (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
-            62..72 => ("broker killed", (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
-            72..78 => ("broker stopped", (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
-            // While a node is away, the tools may not get through.
-            78..84 => (LEADERS, (self.nodes == Node::Up).then_some(self.rng.usize(..NODES))),
-            84..89 => (ALL_SILENT, (!self.is_cut).then_some(self.behind_proxy)),
-            89..92 => (ALL_REFUSING, (!self.is_cut).then_some(self.behind_proxy)),
-            92..97 => (ONE_SILENT, (!self.is_cut).then_some(self.rng.usize(..NODES))),
-            _ => (ONE_REFUSING, (!self.is_cut).then_some(self.rng.usize(..NODES))),
+            48..58 => (
+                "instance added for a while",
+                fleet.in_state(DesiredState::Stopped).into_iter().find(|&it| it == self.temporary),
+            ),
+            58..62 => ("two brokers killed", (self.nodes == NodesState::AllInSync).then_some(self.rng.usize(..NODES))),
+            62..72 => ("broker killed", (self.nodes == NodesState::AllInSync).then_some(self.rng.usize(..NODES))),
+            72..78 => ("broker stopped", (self.nodes == NodesState::AllInSync).then_some(self.rng.usize(..NODES))),
+            // While a node is down, the admin tools may fail.
+            78..84 => (LEADERS, (self.nodes == NodesState::AllInSync).then_some(self.rng.usize(..NODES))),
+            84..89 => (ALL_SILENT, (!self.is_network_cut).then_some(self.behind_proxy)),
+            89..92 => (ALL_REFUSING, (!self.is_network_cut).then_some(self.behind_proxy)),
+            92..97 => (ONE_SILENT, (!self.is_network_cut).then_some(self.rng.usize(..NODES))),
+            _ => (ONE_REFUSING, (!self.is_network_cut).then_some(self.rng.usize(..NODES))),
         };
         let Some(target) = target else { return false };
         match kind {
             "instance killed" => {
                 fleet.kill(target);
-                let after = self.length(0..4_000);
-                self.later(after, Undo::Start(target));
+                let after = self.duration(0..4_000);
+                self.schedule(after, Undo::Start(target));
             }
-            "instance frozen past its session" => {
-                fleet.signal(target, "-STOP", Meant::Frozen);
-                let after = self.length(FREEZE);
-                self.later(after, Undo::Thaw(target));
+            "instance suspended past its session timeout" => {
+                fleet.signal(target, "-STOP", DesiredState::Suspended);
+                let after = self.duration(SUSPENSION);
+                self.schedule(after, Undo::Resume(target));
             }
             "instance stopped" => {
-                fleet.signal(target, "-TERM", Meant::Stopping);
-                let after = self.length(500..10_000);
-                self.later(after, Undo::Start(target));
+                fleet.signal(target, "-TERM", DesiredState::Stopping);
+                let after = self.duration(500..10_000);
+                self.schedule(after, Undo::Start(target));
             }
             "instance added for a while" => {
                 fleet.start(target);
-                let after = self.length(5_000..15_000);
-                self.later(after, Undo::Stop(target));
+                let after = self.duration(5_000..15_000);
+                self.schedule(after, Undo::Stop(target));
             }
             "broker killed" | "broker stopped" => {
-                self.nodes = Node::Down;
-                let act = if kind == "broker killed" { "kill" } else { "stop" };
-                drop(cluster.node(act, target).wait());
-                let after = self.length(1_000..9_000);
-                self.later(after, Undo::StartNode(target));
+                self.nodes = NodesState::Degraded;
+                let command = if kind == "broker killed" { "kill" } else { "stop" };
+                drop(cluster.node(command, target).wait());
+                let after = self.duration(1_000..9_000);
+                self.schedule(after, Undo::StartNode(target));
             }
             "two brokers killed" => {
-                self.nodes = Node::Down;
+                self.nodes = NodesState::Degraded;
                 let (first, second) = (target, (target + 1) % NODES);
                 drop(cluster.node("kill", first).wait());
                 drop(cluster.node("kill", second).wait());
-                let after = self.length(1_000..9_000);
-                self.later(after, Undo::StartNode(first));
-                self.later(after + Duration::from_secs(1), Undo::StartNode(second));
+                let after = self.duration(1_000..9_000);
+                self.schedule(after, Undo::StartNode(first));
+                self.schedule(after + Duration::from_secs(1), Undo::StartNode(second));
             }
             LEADERS => self.scripts.push(cluster.move_leaders(target, self.rng.usize(1..NODES))),
             _ => {
@@ -215,20 +221,20 @@ impl Nemesis {
                 if [ONE_SILENT, ONE_REFUSING].contains(&kind) {
                     proxy.set_one(target, network);
                 } else {
-                    proxy.set(network);
+                    proxy.set_all(network);
                 }
-                self.is_cut = true;
-                // Some cuts end before the transaction does, and what was held up comes late.
-                let after = self.length(2_000..16_000);
-                self.later(after, Undo::JoinNetwork);
+                self.is_network_cut = true;
+                // Some cuts end before the transaction times out, and then the delayed requests arrive late.
+                let after = self.duration(2_000..16_000);
+                self.schedule(after, Undo::RestoreNetwork);
             }
         }
         *self.faults.entry(kind).or_default() += 1;
-        self.tell(&format!("{kind}: {target}"));
+        self.log(&format!("{kind}: {target}"));
         true
     }
 
-    fn tell(&self, what: &str) {
+    fn log(&self, what: &str) {
         eprintln!("chaos: {:6.2} s {what}", self.started.elapsed().as_secs_f64());
     }
 }

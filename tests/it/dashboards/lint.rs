@@ -1,18 +1,20 @@
-//! The rules of Grafana's dashboard-linter, by their names there. It is a program in Go; written again here, the tests need no Go.
+//! The rules of Grafana's dashboard-linter, under the names that it gives them.
+//!
+//! The original is a Go program; reimplementing its rules keeps Go out of the tests' dependencies.
 
 use serde_json::Value;
 
-use super::picture::{Dashboard, Frame, Panel, Setting};
+use super::picture::{Dashboard, Panel, TimeRange, VariableValues};
 use super::promql;
 
-/// Units of Grafana that the dashboards use.
+/// Grafana units that the dashboards may use.
 const UNITS: [&str; 8] = ["none", "short", "s", "bytes", "Bps", "cps", "reqps", "percentunit"];
-/// A `$__rate_interval` that no query writes out.
+/// Value in seconds that replaces `$__rate_interval`; no query contains it literally.
 const RATE_INTERVAL: &str = "4321";
-/// What the linter wants where a panel shows data.
+/// Kinds of panels that must have targets.
 const WITH_TARGETS: [&str; 5] = ["stat", "timeseries", "table", "bargauge", "state-timeline"];
 
-/// A breach of a rule.
+/// A violation of a rule.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Finding {
     pub(super) rule: &'static str,
@@ -21,13 +23,13 @@ pub(super) struct Finding {
     pub(super) what: String,
 }
 
-/// Breaches that are meant.
+/// Intended violations.
 #[derive(Default, Debug)]
 pub(super) struct Exclusions {
     pub(super) entries: Vec<Exclusion>,
 }
 
-/// One breach that is meant.
+/// One intended violation.
 #[derive(Debug)]
 pub(super) struct Exclusion {
     rule: String,
@@ -42,14 +44,14 @@ impl Exclusion {
 }
 
 impl Exclusions {
-    /// Reads a `.lint` file.
+    /// Parses a `.lint` file. Panics when an exclusion has no reason.
     pub(super) fn read(text: &str) -> Self {
         let file: Value = serde_saphyr::from_str(text).expect("YAML");
         let mut entries = Vec::new();
         for (rule, exclusion) in file["exclusions"].as_object().expect("exclusions by rule") {
             assert!(exclusion["reason"].as_str().is_some_and(|reason| reason.len() > 20), "{rule} lacks a reason");
             for entry in exclusion["entries"].as_array().expect("entries") {
-                let text = |name: &str| entry[name].as_str().expect("a text").to_owned();
+                let text = |name: &str| entry[name].as_str().expect("a string").to_owned();
                 entries.push(Exclusion { rule: rule.clone(), dashboard: text("dashboard"), panel: text("panel") });
             }
         }
@@ -57,19 +59,19 @@ impl Exclusions {
     }
 }
 
-/// A query of a dashboard: of a panel, or of an annotation.
+/// A query of a panel or of an annotation.
 pub(super) struct Query {
     pub(super) panel: String,
-    /// With variables put in, so that Prometheus can read it.
+    /// `PromQL` with the dashboard variables replaced by values.
     pub(super) filled: String,
 }
 
-/// Every query of panels and annotations.
+/// Returns the queries of all panels and annotations.
 pub(super) fn queries(dashboard: &Dashboard) -> Vec<Query> {
-    let mut setting = Setting::of(dashboard, &Frame::new(0.0, 3_600.0, 15.0));
-    setting.set("__rate_interval", &format!("{RATE_INTERVAL}s"));
+    let mut values = VariableValues::defaults(dashboard, &TimeRange::new(0.0, 3_600.0, 15.0));
+    values.set("__rate_interval", &format!("{RATE_INTERVAL}s"));
     for name in ["job", "instance"] {
-        setting.set(name, &format!("any-{name}"));
+        values.set(name, &format!("any-{name}"));
     }
     let of_panels = dashboard
         .panels
@@ -79,10 +81,10 @@ pub(super) fn queries(dashboard: &Dashboard) -> Vec<Query> {
     let of_annotations = annotations.filter_map(|annotation| {
         Some((format!("annotation {}", annotation["name"]), annotation["expr"].as_str()?.to_owned()))
     });
-    of_panels.chain(of_annotations).map(|(panel, query)| Query { panel, filled: setting.fill(&query) }).collect()
+    of_panels.chain(of_annotations).map(|(panel, query)| Query { panel, filled: values.substitute(&query) }).collect()
 }
 
-/// Everything in `dashboard` that breaks a rule and is not meant to.
+/// Returns the violations in `dashboard` that `exclusions` does not cover.
 pub(super) fn findings(dashboard: &Dashboard, exclusions: &Exclusions) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut report = |rule: &'static str, panel: &str, what: String| {
@@ -92,9 +94,9 @@ pub(super) fn findings(dashboard: &Dashboard, exclusions: &Exclusions) -> Vec<Fi
         }
     };
     if dashboard.json["editable"] != false {
-        report("uneditable-dashboard-rule", "", "it can be edited".to_owned());
+        report("uneditable-dashboard-rule", "", "the dashboard is editable".to_owned());
     }
-    templates(dashboard, &mut report);
+    check_variables(dashboard, &mut report);
     for panel in dashboard.panels.iter().filter(|panel| panel.kind != "row") {
         check_panel(panel, &mut report);
     }
@@ -104,7 +106,7 @@ pub(super) fn findings(dashboard: &Dashboard, exclusions: &Exclusions) -> Vec<Fi
     found
 }
 
-fn templates(dashboard: &Dashboard, report: &mut impl FnMut(&'static str, &str, String)) {
+fn check_variables(dashboard: &Dashboard, report: &mut impl FnMut(&'static str, &str, String)) {
     let variables: Vec<&Value> = dashboard.json["templating"]["list"].as_array().into_iter().flatten().collect();
     let named =
         |name: &str| variables.iter().find(|variable| variable["name"] == name).copied().unwrap_or(&Value::Null);
@@ -115,12 +117,12 @@ fn templates(dashboard: &Dashboard, report: &mut impl FnMut(&'static str, &str, 
     for (rule, name, label) in [("template-job-rule", "job", "Job"), ("template-instance-rule", "instance", "Instance")]
     {
         let it = named(name);
-        let is_right = it["type"] == "query"
+        let is_valid = it["type"] == "query"
             && it["datasource"]["uid"] == "${datasource}"
             && it["label"] == label
             && it["multi"] == true
             && it["allValue"] == ".+";
-        if !is_right {
+        if !is_valid {
             report(rule, "", format!("{it}"));
         }
     }
@@ -137,7 +139,7 @@ fn templates(dashboard: &Dashboard, report: &mut impl FnMut(&'static str, &str, 
     }
 }
 
-/// Selector and label of `label_values(selector, label)`.
+/// Returns the selector and the label of `label_values(selector, label)`.
 pub(super) fn label_values(query: &str) -> Option<(&str, &str)> {
     let (selector, label) = query.strip_prefix("label_values(")?.strip_suffix(')')?.rsplit_once(',')?;
     Some((selector.trim(), label.trim()))
@@ -156,9 +158,9 @@ fn check_panel(panel: &Panel, report: &mut impl FnMut(&'static str, &str, String
         report("panel-units-rule", &panel.title, panel.unit().to_owned());
     }
     if !WITH_TARGETS.contains(&panel.kind.as_str()) {
-        report("panel-no-targets-rule", &panel.title, format!("a {} is unknown here", panel.kind));
+        report("panel-no-targets-rule", &panel.title, format!("unknown panel kind {}", panel.kind));
     } else if panel.targets().is_empty() || panel.targets().iter().any(|target| target.expression.is_empty()) {
-        report("panel-no-targets-rule", &panel.title, "it asks for nothing".to_owned());
+        report("panel-no-targets-rule", &panel.title, "the panel has no query".to_owned());
     }
 }
 

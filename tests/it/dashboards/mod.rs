@@ -1,6 +1,7 @@
-//! The dashboards of deploy/grafana, held to the rules of Grafana's dashboard-linter and to the catalogue of metrics.
+//! Checks the dashboards of deploy/grafana against the rules of Grafana's dashboard-linter and against the catalogue of
+//! metrics.
 //!
-//! `lint` has the rules, `promql` reads queries. That the queries bring data is shown by `dashboards_live`.
+//! `lint` implements the rules, `promql` parses queries. `dashboards_live` checks that the queries return data.
 
 mod lint;
 mod picture_of;
@@ -18,18 +19,18 @@ pub(crate) mod picture;
 
 pub(crate) use picture::Dashboard;
 
-/// The folder with the dashboards.
+/// Returns the folder that contains the dashboards.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/grafana/dashboards")
 }
 
-/// The text of a dashboard.
+/// Returns the JSON text of a dashboard.
 pub(crate) fn text_of(name: &str) -> String {
     let path = folder().join(name).with_extension("json");
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The dashboards by name.
+/// Returns every dashboard with its name.
 pub(crate) fn all() -> Vec<(&'static str, Dashboard)> {
     let read = |name| (name, Dashboard::read(&text_of(name)).unwrap_or_else(|problem| panic!("{name}: {problem}")));
     ["operations", "lifecycle"].map(read).into()
@@ -40,7 +41,7 @@ fn findings_of(text: &str) -> Vec<Finding> {
 }
 
 #[test]
-fn the_dashboards_keep_the_rules_of_the_linter() {
+fn the_dashboards_follow_the_rules_of_the_linter() {
     let text = std::fs::read_to_string(folder().join(".lint")).expect("the exclusions");
     let exclusions = Exclusions::read(&text);
     let mut used = Vec::new();
@@ -49,12 +50,12 @@ fn the_dashboards_keep_the_rules_of_the_linter() {
         assert!(findings.is_empty(), "{name}: {findings:#?}");
         used.extend(lint::findings(&dashboard, &Exclusions::default()));
     }
-    let needless: Vec<_> = exclusions.entries.iter().filter(|entry| !used.iter().any(|it| entry.covers(it))).collect();
-    assert!(needless.is_empty(), "{needless:?} could be taken out of .lint");
+    let unused: Vec<_> = exclusions.entries.iter().filter(|entry| !used.iter().any(|it| entry.covers(it))).collect();
+    assert!(unused.is_empty(), ".lint has exclusions that are not needed: {unused:?}");
 }
 
 #[test]
-fn each_rule_of_the_linter_finds_a_breach_of_it() {
+fn each_rule_of_the_linter_finds_a_planted_violation() {
     let good = text_of("operations");
     for (rule, right, wrong) in [
         ("template-datasource-rule", r#""label": "Data source""#, r#""label": "Source""#),
@@ -69,7 +70,7 @@ fn each_rule_of_the_linter_finds_a_breach_of_it() {
         ("panel-datasource-rule", r#""uid": "${datasource}""#, r#""uid": "prometheus""#),
         (
             "panel-title-description-rule",
-            r#""description": "How the partitions are shared out.""#,
+            r#""description": "Number of partitions assigned to each instance.""#,
             r#""description": """#,
         ),
         ("panel-units-rule", r#""unit": "percentunit""#, r#""unit": "percents""#),
@@ -87,48 +88,48 @@ fn each_rule_of_the_linter_finds_a_breach_of_it() {
         let bad = good.replace(right, wrong);
         assert_ne!(good, bad, "{right} is not in the dashboard");
         let findings = findings_of(&bad);
-        assert!(findings.iter().any(|finding| finding.rule == rule), "{rule} does not see {wrong}: {findings:#?}");
+        assert!(findings.iter().any(|finding| finding.rule == rule), "{rule} does not report {wrong}: {findings:#?}");
     }
     let emptied = good.replace(r#""expr": ""#, r#""nothing": ""#);
     assert!(findings_of(&emptied).iter().any(|finding| finding.rule == "panel-no-targets-rule"));
 }
 
 #[test]
-fn every_query_names_metrics_that_there_are() {
-    let strangers = |dashboard: &Dashboard| -> Vec<String> {
+fn every_query_refers_to_known_metrics() {
+    let unknown = |dashboard: &Dashboard| -> Vec<String> {
         let queries = lint::queries(dashboard);
         assert!(queries.len() > 20, "{} queries", queries.len());
-        queries.iter().flat_map(|query| promql::strangers(&query.filled)).collect()
+        queries.iter().flat_map(|query| promql::unknown_metrics(&query.filled)).collect()
     };
     for (name, dashboard) in all() {
-        assert_eq!(strangers(&dashboard), Vec::<String>::new(), "{name}");
+        assert_eq!(unknown(&dashboard), Vec::<String>::new(), "{name}");
     }
-    let slip = text_of("operations").replace("lifecycle_lag_seconds", "lifecycle_lag_second");
-    let slip = Dashboard::read(&slip).expect("a dashboard");
-    assert!(strangers(&slip).contains(&"lifecycle_lag_second".to_owned()));
+    let misspelled = text_of("operations").replace("lifecycle_lag_seconds", "lifecycle_lag_second");
+    let misspelled = Dashboard::read(&misspelled).expect("a dashboard");
+    assert!(unknown(&misspelled).contains(&"lifecycle_lag_second".to_owned()));
 }
 
 #[test]
-fn panels_have_places_and_ids_of_their_own() {
+fn panels_have_unique_ids_and_do_not_overlap() {
     for (name, dashboard) in all() {
         assert_eq!(dashboard.json["schemaVersion"], 42, "{name}");
         assert!(dashboard.json["id"].is_null() && dashboard.json["__inputs"].is_null(), "{name} is an export");
         let mut ids: Vec<u64> = dashboard.panels.iter().map(|panel| panel.id).collect();
         ids.sort_unstable();
         assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "{name}: {ids:?}");
-        for (place, one) in dashboard.panels.iter().enumerate() {
-            assert!(one.x + one.w <= 24.0, "{name}: {} reaches over the edge", one.title);
-            for other in &dashboard.panels[place + 1..] {
-                let apart = one.x + one.w <= other.x || other.x + other.w <= one.x;
-                let above = one.y + one.h <= other.y || other.y + other.h <= one.y;
-                assert!(apart || above, "{name}: {} lies upon {}", one.title, other.title);
+        for (index, panel) in dashboard.panels.iter().enumerate() {
+            assert!(panel.x + panel.w <= 24.0, "{name}: {} exceeds the width of the dashboard", panel.title);
+            for other in &dashboard.panels[index + 1..] {
+                let is_beside = panel.x + panel.w <= other.x || other.x + other.w <= panel.x;
+                let is_above_or_below = panel.y + panel.h <= other.y || other.y + other.h <= panel.y;
+                assert!(is_beside || is_above_or_below, "{name}: {} overlaps {}", panel.title, other.title);
             }
         }
     }
 }
 
 #[test]
-fn the_dashboards_are_provisioned_and_lead_to_each_other() {
+fn the_dashboards_are_provisioned_and_link_to_each_other() {
     let read = |path: &str| -> Value {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/grafana/provisioning").join(path);
         serde_saphyr::from_str(&std::fs::read_to_string(&path).expect("a file")).expect("YAML")

@@ -1,33 +1,33 @@
-//! The renderer of `examples/draw_dashboard`: what it draws from given data.
+//! Tests of the renderer of `examples/draw_dashboard`: the SVG that it draws from given query results.
 
 use std::collections::BTreeMap;
 
-use super::picture::{Dashboard, Frame, Series, Setting, paint, parse_length};
+use super::picture::{Dashboard, Series, TimeRange, VariableValues, parse_length, render};
 use super::text_of;
 
 fn series(labels: &[(&str, &str)], values: &[f64]) -> Series {
     let labels = labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let points = values.iter().zip(0_u32..).map(|(value, place)| (f64::from(place) * 10.0, *value)).collect();
+    let points = values.iter().zip(0_u32..).map(|(value, index)| (f64::from(index) * 10.0, *value)).collect();
     Series { labels, points }
 }
 
-/// The picture of the dashboard with these answers; panels without one are left out.
+/// Draws the dashboard from these query results, given by panel id. Panels that are not in `answers` are left out.
 fn drawn(name: &str, answers: &[(u64, Vec<(&str, Series)>)]) -> String {
     let dashboard = Dashboard::read(&text_of(name)).expect("a dashboard");
-    let frame = Frame { start: 0.0, end: 100.0, step: 10.0, scrape: 5.0 };
-    let setting = Setting::of(&dashboard, &frame);
+    let time_range = TimeRange { start: 0.0, end: 100.0, step: 10.0, scrape: 5.0 };
+    let values = VariableValues::defaults(&dashboard, &time_range);
     let named = |(id, of): &(u64, Vec<(&str, Series)>)| {
         (*id, of.iter().map(|(name, series)| ((*name).to_owned(), series.clone())).collect())
     };
     let answers: BTreeMap<_, _> = answers.iter().map(named).collect();
-    paint(&dashboard, &setting, &frame, &answers)
+    render(&dashboard, &values, &time_range, &answers)
 }
 
 #[test]
-fn a_figure_bears_its_unit_and_the_colour_of_its_threshold() {
+fn a_stat_panel_shows_the_unit_and_the_colour_of_the_threshold() {
     let picture = drawn("operations", &[(4, vec![("", series(&[], &[1.0, 400.0]))])]);
     assert!(picture.contains(">6.67 min</text>"), "{picture}");
-    assert!(picture.contains("fill=\"#E8684A\""), "red past 300 s: {picture}");
+    assert!(picture.contains("fill=\"#E8684A\""), "red above 300 s: {picture}");
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_chart_has_a_line_and_a_legend_for_each_series() {
     let picture = drawn("operations", &[(10, lines)]);
     assert!(picture.contains(">touchpoints</text>") && picture.contains(">transitions</text>"));
     let of = |color: &str| picture.matches(&format!("fill=\"none\" stroke=\"{color}\"")).count();
-    assert_eq!((of("#5B8FF9"), of("#5AD8A6")), (2, 1), "a gap parts a line in two");
+    assert_eq!((of("#5B8FF9"), of("#5AD8A6")), (2, 1), "a gap splits a line in two");
 }
 
 #[test]
@@ -48,13 +48,13 @@ fn a_matrix_has_rows_and_columns_in_the_order_of_the_journey() {
     let cells =
         vec![cell("interest", "purchase", 12.0), cell("awareness", "interest", 30.0), cell("loyalty", "churn", 2.0)];
     let picture = drawn("lifecycle", &[(21, cells)]);
-    let place = |word: &str| picture.find(&format!(">{word}</text>")).unwrap_or_else(|| panic!("{word}: {picture}"));
-    assert!(place("awareness") < place("loyalty") && place("purchase") < place("churn"));
-    assert!(place("30") > 0 && place("2") > 0);
+    let position = |word: &str| picture.find(&format!(">{word}</text>")).unwrap_or_else(|| panic!("{word}: {picture}"));
+    assert!(position("awareness") < position("loyalty") && position("purchase") < position("churn"));
+    assert!(position("30") > 0 && position("2") > 0);
 }
 
 #[test]
-fn a_timeline_names_the_states_and_words_are_escaped() {
+fn a_timeline_names_the_states_and_escapes_text() {
     let states = vec![("a<b&c", series(&[], &[1.0, 2.0, 3.0, 3.0]))];
     let picture = drawn("operations", &[(11, states)]);
     assert!(picture.contains(">a&lt;b&amp;c</text>"), "{picture}");
@@ -63,7 +63,7 @@ fn a_timeline_names_the_states_and_words_are_escaped() {
 }
 
 #[test]
-fn lengths_of_time_are_read_as_prometheus_writes_them() {
+fn durations_are_parsed_in_the_format_of_prometheus() {
     assert_eq!(["15m", "1d", "500ms", "90s"].map(parse_length), [Some(900.0), Some(86_400.0), Some(0.5), Some(90.0)]);
     assert_eq!(["15", "m", "15y", ""].map(parse_length), [None; 4]);
 }

@@ -1,24 +1,24 @@
-//! What an expression of Prometheus names: metrics with their matchers, and under which function.
+//! Finds the selectors of a `PromQL` expression: metric, regular-expression matchers, enclosing function and range.
 
 use lifecycle_processor::telemetry::catalogue::{Kind, METRICS};
 use promql_parser::parser::{self, Expr, VectorSelector};
 
-/// Series that Prometheus itself makes.
+/// Series that Prometheus itself creates.
 const OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
 
-/// A selector within an expression.
+/// A vector or matrix selector of an expression.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Selected {
     pub(crate) metric: String,
-    /// Label and pattern, of those that match by `=~`.
+    /// Label and pattern of each `=~` matcher.
     pub(crate) patterns: Vec<(String, String)>,
-    /// The function that it is the argument of, if a function's.
+    /// The function that takes the selector as an argument, if any.
     pub(crate) function: Option<String>,
-    /// The range in seconds, if it has one.
+    /// Range of a matrix selector in seconds.
     pub(crate) range: Option<u64>,
 }
 
-/// Everything that `expression` selects.
+/// Returns every selector of `expression`, or the parser's error.
 pub(crate) fn selected(expression: &str) -> Result<Vec<Selected>, String> {
     let parsed = parser::parse(expression)?;
     let mut found = Vec::new();
@@ -26,8 +26,8 @@ pub(crate) fn selected(expression: &str) -> Result<Vec<Selected>, String> {
     Ok(found)
 }
 
-/// The metrics in `expression` that nobody exposes: neither the service, nor Prometheus, nor a recording rule.
-pub(crate) fn strangers(expression: &str) -> Vec<String> {
+/// Returns the metrics of `expression` that neither the service nor Prometheus nor a recording rule exports.
+pub(crate) fn unknown_metrics(expression: &str) -> Vec<String> {
     let selected = selected(expression).unwrap_or_else(|problem| panic!("{expression}: {problem}"));
     selected.into_iter().map(|it| it.metric).filter(|name| !is_known(name)).collect()
 }
@@ -63,7 +63,7 @@ fn walk(expression: &Expr, function: Option<&str>, found: &mut Vec<Selected>) {
 }
 
 fn of(selector: &VectorSelector, function: Option<&str>, range: Option<u64>) -> Selected {
-    // A regular expression is shown as it is written; the parser keeps it compiled.
+    // The parser stores the compiled regular expression in `op`; `value` has the text.
     let patterns = selector.matchers.matchers.iter().filter(|matcher| matcher.op.to_string() == "=~");
     Selected {
         metric: selector.name.clone().unwrap_or_default(),

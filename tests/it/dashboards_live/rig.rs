@@ -1,5 +1,5 @@
-//! What the live test runs: a broker of its own, a Prometheus with hurried rules, services and loads. All of it ends with
-//! the rig, however the test ends.
+//! Environment of the live test: a broker, a Prometheus with shortened rules, services and load generators. Dropping
+//! the rig stops all of them, also when the test panics.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -12,14 +12,14 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tempfile::TempDir;
 
 use crate::alerts;
-use crate::broker::PATIENCE;
+use crate::broker::TIMEOUT;
 use crate::cli::lifecycle;
 use crate::dashboards::picture::{Prometheus, Series};
 
-/// How long the test waits for an alert; the machine may be busy with other things.
-const ALERT_PATIENCE: Duration = Duration::from_secs(90);
+/// How long the test waits for an alert, with a margin for a busy machine.
+const ALERT_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// A process that ends with its owner.
+/// A child process that is killed on drop.
 pub(super) struct Running(Child);
 
 impl Running {
@@ -32,7 +32,7 @@ impl Running {
         assert!(Command::new("kill").args([signal, &process]).status().expect("kill can be run").success());
     }
 
-    /// Ends it in good order.
+    /// Sends SIGTERM and waits for the process to exit.
     pub(super) fn stop(mut self) {
         self.signal("-TERM");
         self.0.wait().expect("the process ends");
@@ -46,17 +46,17 @@ impl Drop for Running {
     }
 }
 
-/// Kafka, Prometheus, and the folder of their files.
+/// Kafka, Prometheus and the folder with their files.
 pub(super) struct Rig {
     directory: TempDir,
     bootstrap: String,
     pub(super) prometheus: Prometheus,
     _server: Running,
-    // Holds the broker by its standard input.
+    // The broker stops when its standard input is closed.
     _broker: Child,
 }
 
-/// The address of a service, chosen when its configuration is written.
+/// Configuration file and HTTP address of a service.
 #[derive(Clone)]
 pub(super) struct Service {
     configuration: PathBuf,
@@ -64,7 +64,7 @@ pub(super) struct Service {
 }
 
 fn free_address() -> String {
-    // Free a moment ago, and so in all likelihood a moment later.
+    // The port is released here and could be taken before the service binds it; that is unlikely.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").to_string()
 }
@@ -80,11 +80,11 @@ impl Rig {
             .spawn()
             .expect("scripts/kafka can be run");
         let mut bootstrap = String::new();
-        let output = broker.stdout.take().expect("it is piped");
+        let output = broker.stdout.take().expect("stdout is piped");
         BufReader::new(output).read_line(&mut bootstrap).expect("scripts/kafka writes a line");
         assert!(bootstrap.contains(':'), "no broker");
         let path = |name: &str| directory.path().join(name);
-        std::fs::write(path("rules.yml"), super::hurried::rules(&alerts::text())).expect("the rules are written");
+        std::fs::write(path("rules.yml"), super::short_rules::shorten(&alerts::text())).expect("the rules are written");
         std::fs::write(
             path("prometheus.yml"),
             "global: {scrape_interval: 1s, scrape_timeout: 900ms, evaluation_interval: 1s}\nrule_files: [rules.yml]\n\
@@ -100,14 +100,14 @@ impl Rig {
                 .arg(format!("--web.listen-address={address}"))
                 .arg("--log.level=warn"),
         );
-        let prometheus = Prometheus::at(&address);
+        let prometheus = Prometheus::new(&address);
         let bootstrap = bootstrap.trim().to_owned();
         let rig = Self { directory, bootstrap, prometheus, _server: server, _broker: broker };
-        rig.wait("prometheus answers", || rig.prometheus.now().is_ok());
+        rig.wait("prometheus responds", || rig.prometheus.now().is_ok());
         rig
     }
 
-    /// Writes the configuration of an instance of `group`, which `more` completes.
+    /// Writes the configuration of an instance of `group`. `more` is appended as YAML.
     pub(super) fn service(&self, group: &str, instance: &str, file: &str, more: &str) -> Service {
         let address = free_address();
         let text = format!(
@@ -121,26 +121,27 @@ impl Rig {
         Service { configuration, address }
     }
 
-    /// Makes the topics of a service.
-    pub(super) fn make_topics(&self, service: &Service, partitions: u32) {
+    /// Creates the topics of a service.
+    pub(super) fn create_topics(&self, service: &Service, partitions: u32) {
         let arguments = ["topics", "--create", "--partitions", &partitions.to_string(), "--config", service.path()];
         let run = lifecycle(self.directory.path(), &arguments, b"");
         assert_eq!(run.code, 0, "{}{}", run.output, run.errors);
     }
 
-    /// Tells Prometheus what to scrape: address and job.
+    /// Sets the scrape targets of Prometheus: services with their jobs.
     pub(super) fn scrape(&self, targets: &[(&Service, &str)]) {
         let target = |(service, job): &(&Service, &str)| {
             format!(r#"{{"targets":["{}"],"labels":{{"job":"{job}"}}}}"#, service.address)
         };
         let text = format!("[{}]", targets.iter().map(target).collect::<Vec<_>>().join(","));
-        // In one step: half a file would be no JSON.
+        // Renaming is atomic, so Prometheus never reads an incomplete file.
         let path = self.directory.path().join("targets.json");
         std::fs::write(path.with_extension("new"), text).expect("the targets are written");
         std::fs::rename(path.with_extension("new"), path).expect("the targets are renamed");
     }
 
-    /// Starts the program with these arguments and the configuration of `service`.
+    /// Starts `lifecycle COMMAND` with the configuration of `service` and the arguments `more`. All processes append
+    /// to one log file.
     pub(super) fn run(&self, command: &str, service: &Service, more: &[&str]) -> Running {
         let log = self.directory.path().join("log");
         let log = std::fs::File::options().create(true).append(true).open(log).expect("a log");
@@ -154,17 +155,17 @@ impl Rig {
         )
     }
 
-    /// Sends records with this value.
+    /// Produces one record per value.
     pub(super) fn send(&self, topic: &str, values: impl Iterator<Item = String>) {
         let mut config = ClientConfig::new();
         let producer: BaseProducer = config.set("bootstrap.servers", &self.bootstrap).create().expect("a producer");
         for value in values {
             producer.send(BaseRecord::to(topic).key("any").payload(&value)).expect("the queue has room");
         }
-        producer.flush(PATIENCE).expect("the broker takes the records");
+        producer.flush(TIMEOUT).expect("the broker acknowledges the records");
     }
 
-    /// Stops the broker for a while, as a long pause of its machine would.
+    /// Suspends the broker process for this time, like a long pause of its machine.
     pub(super) fn freeze_broker(&self, length: Duration) {
         let process = std::fs::read_to_string(self.directory.path().join("kafka/pid")).expect("the broker's id");
         let signal = |signal| Command::new("kill").args([signal, process.trim()]).status().expect("kill can be run");
@@ -173,29 +174,32 @@ impl Rig {
         assert!(signal("-CONT").success());
     }
 
-    /// Waits until `condition` holds.
+    /// Waits until `condition` holds. Panics after `ALERT_TIMEOUT`.
     pub(super) fn wait(&self, what: &str, mut condition: impl FnMut() -> bool) {
-        let deadline = Instant::now() + ALERT_PATIENCE;
+        let deadline = Instant::now() + ALERT_TIMEOUT;
         while !condition() {
             let log = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
             let tail: Vec<&str> = log.lines().rev().take(20).collect();
-            assert!(Instant::now() < deadline, "waited {ALERT_PATIENCE:?} in vain: {what}; the log ends {tail:#?}");
+            assert!(
+                Instant::now() < deadline,
+                "timed out after {ALERT_TIMEOUT:?}: {what}; the log ends with {tail:#?}"
+            );
             std::thread::sleep(Duration::from_millis(300));
         }
     }
 
-    /// The latest value of an expression, the largest of its series.
+    /// Evaluates an expression now and returns the largest value of its series.
     pub(super) fn value(&self, expression: &str) -> Option<f64> {
         let now = self.prometheus.now().ok()?;
         let series = self.prometheus.query(expression, now).expect("the expression is evaluated");
         series.iter().filter_map(Series::last).max_by(f64::total_cmp)
     }
 
-    /// The alerts that have fired within the last `seconds` for `job`.
+    /// Returns the alerts that fired within the last `seconds` for `job`, a regular expression.
     pub(super) fn fired(&self, job: &str, seconds: u32) -> Vec<String> {
         let expression =
             format!("max by (alertname) (max_over_time(ALERTS{{alertstate=\"firing\", job=~\"{job}\"}}[{seconds}s]))");
-        let now = self.prometheus.now().expect("prometheus answers");
+        let now = self.prometheus.now().expect("prometheus responds");
         let found = self.prometheus.query(&expression, now).expect("the expression is evaluated");
         let mut names: Vec<String> =
             found.iter().filter_map(|series| series.labels.get("alertname").cloned()).collect();
@@ -203,8 +207,8 @@ impl Rig {
         names
     }
 
-    /// Waits until all of these have fired.
-    pub(super) fn wait_for(&self, job: &str, names: &[&str]) {
+    /// Waits until each of these alerts has fired for `job`.
+    pub(super) fn wait_for_alerts(&self, job: &str, names: &[&str]) {
         for name in names {
             self.wait(&format!("{name} fires for {job}"), || self.fired(job, 900).iter().any(|fired| fired == name));
         }

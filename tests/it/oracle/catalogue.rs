@@ -1,4 +1,4 @@
-//! The catalogue of touchpoint types: one predicate for each group.
+//! The catalogue of touchpoint types as constants, with one predicate per group.
 
 use super::touchpoint::Touchpoint;
 
@@ -59,7 +59,7 @@ pub(crate) const ADVOCACY: &[&str] = &[
 ];
 pub(crate) const LEAVING: &[&str] = &["account_deleted", "subscription_cancelled", "churn_declared"];
 
-/// Names of groups, and of what is no type at all: a touchpoint of such a type is of an unknown one.
+/// Names of groups and names outside the catalogue: touchpoints with such a type have an unknown type.
 pub(crate) const UNKNOWN: &[&str] = &[
     "exposure",
     "contact",
@@ -106,8 +106,8 @@ pub(crate) fn engagement(touchpoint: &Touchpoint) -> bool {
     touchpoint.is_one_of(ENGAGEMENT)
 }
 
-/// Mail programs open mail by themselves.
-fn engagement_but_opened_mail(touchpoint: &Touchpoint) -> bool {
+/// Excludes opened mail, because mail programs open mail automatically.
+fn engagement_without_opened_mail(touchpoint: &Touchpoint) -> bool {
     engagement(touchpoint) && !touchpoint.is("email_opened")
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn interest(touchpoint: &Touchpoint) -> bool {
     research(touchpoint)
         || decision(touchpoint)
         || lead(touchpoint)
-        || engagement_but_opened_mail(touchpoint)
+        || engagement_without_opened_mail(touchpoint)
         || touchpoint.is_one_of(&["ad_clicked", "referral_visited", "order_completed"])
 }
 
@@ -157,11 +157,11 @@ pub(crate) fn in_touch(touchpoint: &Touchpoint) -> bool {
         || lead(touchpoint)
         || research(touchpoint)
         || decision(touchpoint)
-        || engagement_but_opened_mail(touchpoint)
+        || engagement_without_opened_mail(touchpoint)
         || touchpoint.is("product_used")
 }
 
-/// The scale and the score, when the score counts.
+/// Returns scale and score if the score is valid.
 fn scored(touchpoint: &Touchpoint) -> Option<(&str, f64)> {
     let (scale, score) = (touchpoint.scale.as_deref()?, touchpoint.score?);
     let within = match scale {
@@ -188,7 +188,7 @@ pub(crate) fn promoter(touchpoint: &Touchpoint) -> bool {
     scored(touchpoint).is_some_and(|(scale, score)| scale == "nps" && score >= 9.0)
 }
 
-/// Whether the catalogue names its type.
+/// Whether the type is in the catalogue.
 pub(crate) fn is_known(touchpoint: &Touchpoint) -> bool {
     interest(touchpoint)
         || in_touch(touchpoint)

@@ -1,4 +1,4 @@
-//! Every stage and every name of the definitions is reached, and so are the ways into each stage under each name.
+//! Checks that the generated histories reach every stage under each of the names that the definitions allow for it.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::models::MODELS;
 use super::process::World;
 use super::touchpoint::Touchpoint;
 
-/// Model, stage entered (or kind, of what is no stage), names: as the tables say.
+/// Model, stage entered (or the kind of publication, if it is not a stage), names: as in the tables of the definitions.
 const TABLES: &[(&str, &str, &[&str])] = &[
     ("retention", "churned", &["churned"]),
     ("retention", "at_risk", &["reconciled", "at_risk_of_churn"]),
@@ -65,29 +65,44 @@ const TABLES: &[(&str, &str, &[&str])] = &[
     ("loyalty_ladder", "milestone", &["made_repeat_purchase"]),
 ];
 
-/// Model, stage, name: what the tables allow and no history reaches, and why not.
+/// Model, stage, name and reason: combinations that the tables allow but that no history can reach.
 const UNREACHABLE: &[(&str, &str, &str, &str)] = &[
     (
         "retention",
         "active",
         "purchase_reversed",
-        "voiding an order makes the last one older, which never lessens a risk",
+        "voiding an order makes the last order older, which never reduces a risk",
     ),
     (
         "classic_seven",
         "satisfaction",
         "reactivated",
-        "only a new order ends a churn without feedback, and makes two of one",
+        "without feedback only a new order ends churn, and then there are two orders",
     ),
-    ("classic_seven", "loyalty", "purchase_reversed", "three in a row are loyal already, and two lose by losing one"),
+    (
+        "classic_seven",
+        "loyalty",
+        "purchase_reversed",
+        "three in a row are loyal anyway, and a streak of two that loses one order is no longer loyal",
+    ),
     (
         "reach_to_advocacy",
         "advocate",
         "purchase_reversed",
-        "voiding makes the first order newer, and advocacy no newer",
+        "voiding can make the first order newer, but not the advocacy",
     ),
-    ("engagement_cycle", "purchase", "purchase_reversed", "the experience of an earlier order began no later"),
-    ("loyalty_ladder", "partner", "purchase_reversed", "voiding makes the last order older, and leaving no older"),
+    (
+        "engagement_cycle",
+        "purchase",
+        "purchase_reversed",
+        "the experience of an earlier order cannot begin later than that of the voided order",
+    ),
+    (
+        "loyalty_ladder",
+        "partner",
+        "purchase_reversed",
+        "voiding makes the last order older, but does not change when the customer left",
+    ),
 ];
 
 #[test]
@@ -99,31 +114,31 @@ fn every_stage_and_every_name_is_reached() {
             world.receive(&touchpoint);
             world.catch_up(60_000);
         }
-        world.pass_time(world.passed().unwrap_or(0) + 400 * super::picture::DAY);
+        world.pass_time(world.advanced_to().unwrap_or(0) + 400 * super::summary::DAY);
         for publication in world.customers.values().flat_map(|customer| &customer.publications) {
-            let place = match publication.kind {
+            let target = match publication.kind {
                 "stage" => publication.to.clone().unwrap_or_else(|| "none".to_owned()),
                 kind => kind.to_owned(),
             };
-            seen.insert((publication.model.clone(), place, publication.name.clone()));
+            seen.insert((publication.model.clone(), target, publication.name.clone()));
         }
     }
     let named: BTreeSet<(String, String, String)> = TABLES
         .iter()
-        .flat_map(|(model, place, names)| {
-            names.iter().map(|name| ((*model).to_owned(), (*place).to_owned(), (*name).to_owned()))
+        .flat_map(|(model, target, names)| {
+            names.iter().map(|name| ((*model).to_owned(), (*target).to_owned(), (*name).to_owned()))
         })
         .collect();
     let missing: Vec<_> = named.difference(&seen).collect();
     let unnamed: Vec<_> = seen.difference(&named).collect();
     assert!(missing.is_empty() && unnamed.is_empty(), "never reached: {missing:#?}\nnot in the tables: {unnamed:#?}");
-    for &(model, place, name, reason) in UNREACHABLE {
-        let unreachable = (model.to_owned(), place.to_owned(), name.to_owned());
+    for &(model, target, name, reason) in UNREACHABLE {
+        let unreachable = (model.to_owned(), target.to_owned(), name.to_owned());
         assert!(!named.contains(&unreachable), "{unreachable:?} is not reached: {reason}");
     }
     for model in &MODELS {
-        for stage in model.journey.iter().chain(model.brackets) {
-            assert!(named.iter().any(|(of, place, _)| of == model.name && place == stage), "{}: {stage}", model.name);
+        for stage in model.journey.iter().chain(model.outside) {
+            assert!(named.iter().any(|(of, target, _)| of == model.name && target == stage), "{}: {stage}", model.name);
         }
     }
 }

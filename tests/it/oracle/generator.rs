@@ -1,28 +1,28 @@
-//! Makes histories: believable journeys and chance mixed, with every unpleasantness that a topic can bring.
+//! Generates customer histories from scripts and random touchpoints, with duplicates, late arrivals and unusual values.
 //!
-//! The same seed gives the same lines, for ever. No history has more lines than the customers' duplicate window, nor
-//! more orders than the ledger keeps one by one.
+//! The same seed always gives the same lines. A history never has more lines than the duplicate window of a customer,
+//! nor more orders than the ledger keeps individually.
 
 use std::collections::BTreeSet;
 
 use fastrand::Rng;
 
-use super::chance::{ORDERS, TASTES};
-use super::journeys::{JOURNEYS, Step};
-use super::picture::{DAY, HOUR};
+use super::random_touchpoints::{ORDERS, TYPE_LISTS};
+use super::scripts::{SCRIPTS, Step};
+use super::summary::{DAY, HOUR};
 use super::touchpoint::Millis;
-use super::writing::Draft;
+use super::touchpoint_draft::TouchpointDraft;
 
-/// The most touchpoints of a customer, repetitions not counted.
+/// Maximum number of touchpoints per customer, without duplicates.
 pub(super) const TOUCHPOINTS_MAX: usize = 44;
-/// The most repetitions.
-const REPETITIONS_MAX: usize = 12;
-/// The most different order ids that the touchpoints of a customer name.
+/// Maximum number of duplicates per customer.
+const DUPLICATES_MAX: usize = 12;
+/// Maximum number of different order ids per customer.
 pub(super) const ORDERS_MAX: usize = 24;
-/// A little less than the lateness that is allowed by default.
+/// Slightly less than the default allowed lateness.
 const SLIGHT_DELAY: Millis = 59_000;
 
-/// The histories of `count` customers as lines of JSON, in the order in which they arrive.
+/// Generates the histories of `count` customers as JSON lines, in order of arrival.
 pub(crate) fn histories(seed: u64, count: usize) -> Vec<String> {
     let mut rng = Rng::with_seed(seed);
     let base = match rng.u8(..20) {
@@ -33,7 +33,7 @@ pub(crate) fn histories(seed: u64, count: usize) -> Vec<String> {
     let mut arrivals = Vec::new();
     let mut ids = BTreeSet::new();
     for _ in 0..count {
-        let id = unused(&mut ids, "c", &mut rng);
+        let id = unused_id(&mut ids, "c", &mut rng);
         let start = base + [0, rng.i64(0..200 * DAY), rng.i64(0..200) * DAY][rng.usize(..3)];
         for (arrives_at, draft) in History::generate(start, &mut rng) {
             arrivals.push((arrives_at, draft.write(&id, &mut rng)));
@@ -43,8 +43,9 @@ pub(crate) fn histories(seed: u64, count: usize) -> Vec<String> {
     arrivals.into_iter().map(|(_, line)| line).collect()
 }
 
-/// The history of one customer who stays for long: a hundred touchpoints and more, with more orders than the ledger keeps
-/// one by one. What concerns an order, by its id, comes while the order is one of the latest; all arrives in time.
+/// Generates one long history: 60 to 220 touchpoints, with more orders than the ledger keeps individually.
+///
+/// Touchpoints refer only to recent orders, and all arrive in order.
 pub(crate) fn long_history(seed: u64) -> Vec<String> {
     let mut rng = Rng::with_seed(seed);
     let mut drafts = History::generate_long(1_704_067_200_000, &mut rng);
@@ -52,8 +53,8 @@ pub(crate) fn long_history(seed: u64) -> Vec<String> {
     drafts.into_iter().map(|draft| draft.write("c", &mut rng)).collect()
 }
 
-/// An id that is in none of `taken`, but often like one that is.
-pub(super) fn unused(taken: &mut BTreeSet<String>, prefix: &str, rng: &mut Rng) -> String {
+/// Returns an id that is not in `taken`, but often similar to one that is.
+pub(super) fn unused_id(taken: &mut BTreeSet<String>, prefix: &str, rng: &mut Rng) -> String {
     loop {
         let number = taken.len();
         let id = match (rng.u8(..12), taken.iter().nth(rng.usize(..=number))) {
@@ -74,9 +75,9 @@ pub(super) fn unused(taken: &mut BTreeSet<String>, prefix: &str, rng: &mut Rng) 
     }
 }
 
-/// An order as the generator remembers it.
+/// An order that the generator has created.
 #[derive(Clone, Debug)]
-pub(super) struct Sold {
+pub(super) struct GeneratedOrder {
     pub(super) id: String,
     pub(super) at: Millis,
     pub(super) amount: Option<i64>,
@@ -84,109 +85,109 @@ pub(super) struct Sold {
     pub(super) refunded: i64,
 }
 
-/// The history of one customer in the making.
+/// The history of one customer under construction.
 pub(super) struct History<'r> {
     pub(super) rng: &'r mut Rng,
     pub(super) now: Millis,
-    pub(super) drafts: Vec<Draft>,
+    pub(super) drafts: Vec<TouchpointDraft>,
     pub(super) event_ids: BTreeSet<String>,
     pub(super) order_ids: BTreeSet<String>,
-    pub(super) sold: Vec<Sold>,
-    /// Ids that were voided before they were ordered.
-    pub(super) awaited: Vec<String>,
-    /// What chance prefers.
-    pub(super) tastes: Vec<&'static [&'static str]>,
-    pub(super) stay: Stay,
+    pub(super) orders: Vec<GeneratedOrder>,
+    /// Ids of orders that were cancelled or refunded before they were reported.
+    pub(super) voided_in_advance: Vec<String>,
+    /// The type lists from which random touchpoints are mostly drawn.
+    pub(super) preferred_types: Vec<&'static [&'static str]>,
+    pub(super) length: HistoryLength,
 }
 
-/// How long a customer stays.
+/// The length of a history.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Stay {
-    /// Within what is remembered of a customer one by one.
+pub(super) enum HistoryLength {
+    /// Within the limits that the program keeps individually per customer.
     Short,
-    /// Past it; so only the latest orders are spoken of, and nothing is made out of order.
+    /// Beyond these limits. Touchpoints refer only to the latest orders, and none is generated out of order.
     Long,
 }
 
 impl<'r> History<'r> {
-    /// The touchpoints, with the instants at which they arrive.
-    fn generate(start: Millis, rng: &'r mut Rng) -> Vec<(Millis, Draft)> {
-        let mut history = Self::begin(start, Stay::Short, rng);
+    /// Generates a short history: the touchpoints with their times of arrival.
+    fn generate(start: Millis, rng: &'r mut Rng) -> Vec<(Millis, TouchpointDraft)> {
+        let mut history = Self::new(start, HistoryLength::Short, rng);
         let length = match history.rng.u8(..10) {
             0..3 => history.rng.usize(1..=5),
             3..8 => history.rng.usize(6..=18),
             _ => history.rng.usize(19..=40),
         };
-        let has_journey = history.rng.u8(..10) < 6;
-        let chances_first = if has_journey && history.rng.bool() { history.rng.usize(..4) } else { 0 };
-        for _ in 0..chances_first {
-            history.chance();
+        let is_scripted = history.rng.u8(..10) < 6;
+        let random_first = if is_scripted && history.rng.bool() { history.rng.usize(..4) } else { 0 };
+        for _ in 0..random_first {
+            history.add_random();
         }
-        if has_journey {
-            let journey = JOURNEYS[history.rng.usize(..JOURNEYS.len())];
+        if is_scripted {
+            let script = SCRIPTS[history.rng.usize(..SCRIPTS.len())];
             let noise = if history.rng.bool() { 0 } else { history.rng.u8(..5) };
-            for &step in journey {
-                history.take(step);
+            for &step in script {
+                history.run_step(step);
                 if history.rng.u8(..10) < noise {
-                    history.chance();
+                    history.add_random();
                 }
             }
         }
         while history.drafts.len() < length || history.drafts.is_empty() {
-            history.chance();
+            history.add_random();
         }
         history.drafts.truncate(TOUCHPOINTS_MAX);
-        history.arrive()
+        history.into_arrivals()
     }
 
-    /// The touchpoints of a customer who stays for long.
-    fn generate_long(start: Millis, rng: &'r mut Rng) -> Vec<Draft> {
-        let mut history = Self::begin(start, Stay::Long, rng);
-        history.tastes.push(ORDERS);
+    /// Generates a long history.
+    fn generate_long(start: Millis, rng: &'r mut Rng) -> Vec<TouchpointDraft> {
+        let mut history = Self::new(start, HistoryLength::Long, rng);
+        history.preferred_types.push(ORDERS);
         let length = history.rng.usize(60..220);
         while history.drafts.len() < length {
-            history.chance();
+            history.add_random();
         }
         history.drafts
     }
 
-    fn begin(start: Millis, stay: Stay, rng: &'r mut Rng) -> Self {
-        let tastes = (0..rng.usize(1..8)).map(|_| TASTES[rng.usize(..TASTES.len())]).collect();
+    fn new(start: Millis, length: HistoryLength, rng: &'r mut Rng) -> Self {
+        let preferred_types = (0..rng.usize(1..8)).map(|_| TYPE_LISTS[rng.usize(..TYPE_LISTS.len())]).collect();
         Self {
             rng,
             now: start,
             drafts: Vec::new(),
             event_ids: BTreeSet::new(),
             order_ids: BTreeSet::new(),
-            sold: Vec::new(),
-            awaited: Vec::new(),
-            tastes,
-            stay,
+            orders: Vec::new(),
+            voided_in_advance: Vec::new(),
+            preferred_types,
+            length,
         }
     }
 
-    fn take(&mut self, step: Step) {
+    fn run_step(&mut self, step: Step) {
         match step {
-            Step::Meets(type_name) => self.add(type_name),
-            Step::MeetsEach(types) => {
+            Step::Touchpoint(type_name) => self.add(type_name),
+            Step::Touchpoints(types) => {
                 for type_name in types {
                     self.now += 60_000;
                     self.add(type_name);
                 }
             }
-            Step::Orders => self.order(Some(50_000_000), None, None),
-            Step::Scores(scale, score) => self.score(&format!("\"{scale}\""), score),
-            Step::Cancels(back) => self.void("order_cancelled", back),
-            Step::Refunds(back) => self.void("order_refunded", back),
-            Step::TurnsOutFree(back) => {
-                if let Some(sold) = self.sold_before_last(back) {
-                    let at = self.sold.iter().map(|sold| sold.at).min().unwrap_or(sold.at) - DAY;
+            Step::Order => self.order(Some(50_000_000), None, None),
+            Step::Feedback(scale, score) => self.score(&format!("\"{scale}\""), score),
+            Step::Cancel(back) => self.add_reversal("order_cancelled", back),
+            Step::Refund(back) => self.add_reversal("order_refunded", back),
+            Step::LateZeroAmount(back) => {
+                if let Some(order) = self.order_from_end(back) {
+                    let at = self.orders.iter().map(|order| order.at).min().unwrap_or(order.at) - DAY;
                     let draft = self.draft("order_completed", at);
-                    self.drafts.push(Draft { order_id: Some(sold.id), amount: Some(0), ..draft });
+                    self.drafts.push(TouchpointDraft { order_id: Some(order.id), amount: Some(0), ..draft });
                 }
             }
-            Step::Waits(hours) => self.now += hours * HOUR + self.jitter(),
-            Step::Chance => self.chance(),
+            Step::Wait(hours) => self.now += hours * HOUR + self.jitter(),
+            Step::Random => self.add_random(),
         }
     }
 
@@ -194,40 +195,40 @@ impl<'r> History<'r> {
         [0, 0, 0, 1, -1][self.rng.usize(..5)]
     }
 
-    fn sold_before_last(&self, back: usize) -> Option<Sold> {
-        self.sold.len().checked_sub(back + 1).map(|index| self.sold[index].clone())
+    fn order_from_end(&self, back: usize) -> Option<GeneratedOrder> {
+        self.orders.len().checked_sub(back + 1).map(|index| self.orders[index].clone())
     }
 
-    fn void(&mut self, type_name: &str, back: usize) {
-        if let Some(sold) = self.sold_before_last(back) {
+    fn add_reversal(&mut self, type_name: &str, back: usize) {
+        if let Some(order) = self.order_from_end(back) {
             let draft = self.draft(type_name, self.now);
-            self.drafts.push(Draft { order_id: Some(sold.id), ..draft });
+            self.drafts.push(TouchpointDraft { order_id: Some(order.id), ..draft });
         }
     }
 
-    /// Sees to it that no touchpoint of one who stays for long means an order of long ago by chance: an order without
-    /// `order_id` would, when its event bears the id of another.
-    fn keep_apart(&mut self, id: &str) {
-        if self.stay == Stay::Long {
+    /// Reserves `id` in long histories for both order ids and event ids. Otherwise an order without `order_id`, whose
+    /// event id equals the id of an old order, would refer to that order by accident.
+    fn reserve_id(&mut self, id: &str) {
+        if self.length == HistoryLength::Long {
             self.order_ids.insert(id.to_owned());
             self.event_ids.insert(id.to_owned());
         }
     }
 
-    /// A touchpoint with an id of its own and nothing else.
-    pub(super) fn draft(&mut self, type_name: &str, at: Millis) -> Draft {
-        // Now and then the id of an order, so that ids of orders and of touchpoints meet.
+    /// Returns a touchpoint with a new event id and no optional fields.
+    pub(super) fn draft(&mut self, type_name: &str, at: Millis) -> TouchpointDraft {
+        // Sometimes reuses the id of an order, so that order ids and event ids collide.
         let like_order = self.order_ids.iter().nth(self.rng.usize(..40)).filter(|id| !self.event_ids.contains(*id));
-        let like_order = like_order.filter(|_| self.stay == Stay::Short);
+        let like_order = like_order.filter(|_| self.length == HistoryLength::Short);
         let event_id = match like_order.cloned() {
             Some(id) if self.rng.u8(..4) == 0 => {
                 self.event_ids.insert(id.clone());
                 id
             }
-            _ => unused(&mut self.event_ids, "e", self.rng),
+            _ => unused_id(&mut self.event_ids, "e", self.rng),
         };
-        self.keep_apart(&event_id);
-        Draft {
+        self.reserve_id(&event_id);
+        TouchpointDraft {
             event_id,
             type_name: type_name.to_owned(),
             at,
@@ -243,20 +244,20 @@ impl<'r> History<'r> {
         self.drafts.push(draft);
     }
 
-    /// A new order; without `order_id` it is known by its event.
+    /// Adds a new order. An order without `order_id` is identified by its event id.
     pub(super) fn order(&mut self, amount: Option<i64>, currency: Option<&'static str>, order_id: Option<String>) {
         let draft = self.draft("order_completed", self.now);
         let order_id = order_id.or_else(|| {
             let named = self.rng.u8(..10) < 7;
-            named.then(|| unused(&mut self.order_ids, "o", self.rng))
+            named.then(|| unused_id(&mut self.order_ids, "o", self.rng))
         });
         let id = order_id.clone().unwrap_or_else(|| draft.event_id.clone());
-        self.keep_apart(&id);
+        self.reserve_id(&id);
         self.order_ids.insert(id.clone());
-        self.sold.push(Sold { id, at: self.now, amount, currency, refunded: 0 });
-        // An empty id is none.
+        self.orders.push(GeneratedOrder { id, at: self.now, amount, currency, refunded: 0 });
+        // An empty id is equivalent to a missing one.
         let order_id = order_id.or_else(|| (self.rng.u8(..3) == 0).then(String::new));
-        self.drafts.push(Draft { order_id, amount, currency, ..draft });
+        self.drafts.push(TouchpointDraft { order_id, amount, currency, ..draft });
     }
 
     pub(super) fn score(&mut self, scale: &str, score: &str) {
@@ -266,17 +267,17 @@ impl<'r> History<'r> {
         self.drafts.push(draft);
     }
 
-    /// When each touchpoint arrives, repetitions included.
-    fn arrive(self) -> Vec<(Millis, Draft)> {
+    /// Returns the touchpoints, with duplicates, and their times of arrival.
+    fn into_arrivals(self) -> Vec<(Millis, TouchpointDraft)> {
         let Self { rng, mut drafts, .. } = self;
         let latest = drafts.iter().map(|draft| draft.at).max().unwrap_or(0);
         let earliest = drafts.iter().map(|draft| draft.at).min().unwrap_or(0);
-        // By time, which most topics come near to; touchpoints of equal times stay as they were made.
+        // By event time, as in most topics. The sort is stable, so equal times keep their order of creation.
         drafts.sort_by_key(|draft| draft.at);
-        let manner = rng.u8(..10);
+        let arrival_pattern = rng.u8(..10);
         let mut arrivals = Vec::new();
         for draft in drafts {
-            let delay = match manner {
+            let delay = match arrival_pattern {
                 5 => rng.i64(0..SLIGHT_DELAY),
                 6..8 if rng.u8(..4) == 0 => {
                     [rng.i64(0..2 * HOUR), rng.i64(0..20 * DAY), rng.i64(0..200 * DAY)][rng.usize(..3)]
@@ -288,7 +289,7 @@ impl<'r> History<'r> {
             arrivals.push((draft.at + delay, draft));
         }
         if rng.u8(..3) == 0 {
-            for _ in 0..rng.usize(1..=REPETITIONS_MAX) {
+            for _ in 0..rng.usize(1..=DUPLICATES_MAX) {
                 let (arrives_at, draft) = arrivals[rng.usize(..arrivals.len())].clone();
                 let delay = [0, rng.i64(0..HOUR), rng.i64(0..300 * DAY)][rng.usize(..3)];
                 arrivals.push((arrives_at + delay, draft));
@@ -299,13 +300,13 @@ impl<'r> History<'r> {
 }
 
 #[test]
-fn a_seed_gives_the_same_histories_for_ever() {
+fn a_seed_always_gives_the_same_histories() {
     assert_eq!(histories(7, 20), histories(7, 20));
     assert_ne!(histories(7, 20), histories(8, 20));
 }
 
 #[test]
-fn no_history_outgrows_what_a_customer_remembers() {
+fn histories_stay_within_the_limits_per_customer() {
     use super::touchpoint::Touchpoint;
     use std::collections::BTreeMap;
     let mut lines: BTreeMap<String, usize> = BTreeMap::new();
@@ -317,6 +318,6 @@ fn no_history_outgrows_what_a_customer_remembers() {
         orders.entry(touchpoint.customer_id).or_default().extend(named);
     }
     assert_eq!(lines.len(), 2_000);
-    assert!(lines.values().all(|&count| count <= TOUCHPOINTS_MAX + REPETITIONS_MAX), "at most 56 lines a customer");
+    assert!(lines.values().all(|&count| count <= TOUCHPOINTS_MAX + DUPLICATES_MAX), "at most 56 lines a customer");
     assert!(orders.values().all(|ids| ids.len() <= 32), "at most 32 orders a customer");
 }

@@ -1,8 +1,8 @@
-//! What a move between stages is called, which way it leads, and what it skips.
+//! The name, direction and skipped stages of a move between stages.
 
 use super::catalogue;
 use super::models::Model;
-use super::picture::{Picture, at_or_after};
+use super::summary::{Summary, at_or_after};
 use super::touchpoint::Touchpoint;
 
 /// A move as it is published.
@@ -15,32 +15,33 @@ pub(crate) struct Move {
 
 type Stage = Option<&'static str>;
 
-/// Names the move of `model` from `from` to `to`; `cause` is `None` for time.
-pub(crate) fn describe(model: &Model, from: Stage, to: Stage, cause: Option<&Touchpoint>, picture: &Picture) -> Move {
-    let name = name(model, from, to, cause, picture);
+/// Returns name and direction of the move of `model` from `from` to `to`; `cause` is `None` for time.
+pub(crate) fn describe(model: &Model, from: Stage, to: Stage, cause: Option<&Touchpoint>, summary: &Summary) -> Move {
+    let name = name(model, from, to, cause, summary);
     let plain = |direction| Move { name, direction, skipped: Vec::new() };
-    let is_bracket = |stage: Stage| stage.is_some_and(|stage| model.brackets.contains(&stage));
-    let place = |stage: &str| model.journey.iter().position(|known| *known == stage).expect("a stage has a place");
+    let is_outside = |stage: Stage| stage.is_some_and(|stage| model.outside.contains(&stage));
+    let index_of =
+        |stage: &str| model.journey.iter().position(|known| *known == stage).expect("the stage is in the journey");
     match (name, from, to) {
-        ("purchase_reversed", _, Some(_)) if is_bracket(from) => plain("reentry"),
+        ("purchase_reversed", _, Some(_)) if is_outside(from) => plain("reentry"),
         ("purchase_reversed", ..) | (_, _, None) => plain("backward"),
         ("repurchase_started", ..) => plain("reentry"),
         ("checkout_abandoned", ..) if model.name == "engagement_cycle" => plain("backward"),
-        _ if is_bracket(to) => plain("exit"),
-        _ if is_bracket(from) => plain("reentry"),
-        (_, None, Some(to)) => Move { name, direction: "forward", skipped: model.journey[..place(to)].to_vec() },
-        (_, Some(from), Some(to)) if place(from) < place(to) => {
-            Move { name, direction: "forward", skipped: model.journey[place(from) + 1..place(to)].to_vec() }
+        _ if is_outside(to) => plain("exit"),
+        _ if is_outside(from) => plain("reentry"),
+        (_, None, Some(to)) => Move { name, direction: "forward", skipped: model.journey[..index_of(to)].to_vec() },
+        (_, Some(from), Some(to)) if index_of(from) < index_of(to) => {
+            Move { name, direction: "forward", skipped: model.journey[index_of(from) + 1..index_of(to)].to_vec() }
         }
         _ => plain("backward"),
     }
 }
 
-fn name(model: &Model, from: Stage, to: Stage, cause: Option<&Touchpoint>, picture: &Picture) -> &'static str {
+fn name(model: &Model, from: Stage, to: Stage, cause: Option<&Touchpoint>, summary: &Summary) -> &'static str {
     let Some(entered) = to else { return "purchase_reversed" };
-    let is_exempt =
-        from.is_none() || (model.name == "retention" && entered == "at_risk") || model.brackets.contains(&entered);
-    if cause.is_some_and(Touchpoint::is_reversal) && !is_exempt {
+    let keeps_its_own_name =
+        from.is_none() || (model.name == "retention" && entered == "at_risk") || model.outside.contains(&entered);
+    if cause.is_some_and(Touchpoint::is_reversal) && !keeps_its_own_name {
         return "purchase_reversed";
     }
     let from = from.unwrap_or("");
@@ -48,9 +49,9 @@ fn name(model: &Model, from: Stage, to: Stage, cause: Option<&Touchpoint>, pictu
         "retention" => name_in_retention(from, entered, cause),
         "classic_seven" => name_in_classic_seven(from, entered, cause),
         "reach_to_advocacy" => name_in_reach_to_advocacy(from, entered),
-        "engagement_cycle" => name_in_engagement_cycle(from, entered, cause, picture),
+        "engagement_cycle" => name_in_engagement_cycle(from, entered, cause, summary),
         "awareness_to_loyalty" => name_in_awareness_to_loyalty(from, entered, cause),
-        _ => name_in_loyalty_ladder(from, entered, picture),
+        _ => name_in_loyalty_ladder(from, entered, summary),
     }
 }
 
@@ -96,8 +97,8 @@ fn name_in_reach_to_advocacy(from: &str, entered: &str) -> &'static str {
     }
 }
 
-fn name_in_engagement_cycle(from: &str, entered: &str, cause: Option<&Touchpoint>, picture: &Picture) -> &'static str {
-    let checkout_followed_experience = at_or_after(picture.last_checkout, picture.experience_began());
+fn name_in_engagement_cycle(from: &str, entered: &str, cause: Option<&Touchpoint>, summary: &Summary) -> &'static str {
+    let checkout_followed_experience = at_or_after(summary.last_checkout, summary.experience_began());
     match (entered, from) {
         ("purchase", "experience" | "bonding") => "repurchase_started",
         ("purchase", _) => "started_purchase",
@@ -105,7 +106,7 @@ fn name_in_engagement_cycle(from: &str, entered: &str, cause: Option<&Touchpoint
             "checkout_abandoned"
         }
         ("bonding", _) => "bonded",
-        ("experience", "bonding") if picture.unhappy_since(picture.last_order()) => "bond_broken",
+        ("experience", "bonding") if summary.unhappy_since(summary.last_order()) => "bond_broken",
         ("experience", "bonding") if cause.is_none_or(catalogue::leaving) => "bond_lapsed",
         ("experience", _) => "entered_experience",
         ("evaluation", "purchase") if !is_caused_by(cause, "order_completed") => "checkout_abandoned",
@@ -128,8 +129,8 @@ fn name_in_awareness_to_loyalty(from: &str, entered: &str, cause: Option<&Touchp
     }
 }
 
-fn name_in_loyalty_ladder(from: &str, entered: &str, picture: &Picture) -> &'static str {
-    let has_left = at_or_after(picture.last_left, picture.last_joined);
+fn name_in_loyalty_ladder(from: &str, entered: &str, summary: &Summary) -> &'static str {
+    let has_left = at_or_after(summary.last_left, summary.last_joined);
     match (entered, from) {
         ("partner", _) => "became_partner",
         ("brand_advocate" | "regular_customer", "partner") if has_left => "partner_left",

@@ -1,21 +1,21 @@
-//! The orders of a customer, worked out anew from the whole history.
+//! The valid orders of a customer, computed from the whole history.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::touchpoint::{Micros, Millis, Touchpoint};
 
-/// The currency of amounts without one, and the one that revenue is counted in.
+/// The configured currency: of amounts without a currency, and of the revenue.
 const CONFIGURED: &str = "USD";
 
 /// A valid order.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Order {
     pub(crate) at: Millis,
-    /// What it adds to the revenue.
+    /// Contribution to the revenue.
     pub(crate) revenue: Micros,
 }
 
-/// The valid orders, by time.
+/// Returns the valid orders by time.
 pub(crate) fn valid_orders(history: &[Touchpoint]) -> Vec<Order> {
     let mut reports: BTreeMap<&str, Vec<&Touchpoint>> = BTreeMap::new();
     for report in history.iter().filter(|touchpoint| touchpoint.is("order_completed")) {
@@ -26,7 +26,7 @@ pub(crate) fn valid_orders(history: &[Touchpoint]) -> Vec<Order> {
     orders
 }
 
-/// The order `id` as its reports and the whole history make it; `None` when it is not valid.
+/// Computes the order `id` from its reports and the whole history; `None` if it is not valid.
 fn valid_order(id: &str, reports: &[&Touchpoint], history: &[Touchpoint]) -> Option<Order> {
     let naming = |type_name: &'static str| {
         history.iter().filter(move |touchpoint| touchpoint.is(type_name) && touchpoint.order_id.as_deref() == Some(id))

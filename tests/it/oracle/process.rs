@@ -1,13 +1,13 @@
-//! How a history becomes publications: touchpoint by touchpoint, time catching up before each.
+//! Turns histories into publications, touchpoint by touchpoint. Before each touchpoint, time advances to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::models::{MODELS, Model};
 use super::names;
-use super::picture::{Picture, THRESHOLDS};
+use super::summary::{Summary, THRESHOLDS};
 use super::touchpoint::{Micros, Millis, Touchpoint};
 
-/// One published change.
+/// One published transition.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Publication {
     pub(crate) model: String,
@@ -22,15 +22,15 @@ pub(crate) struct Publication {
     /// The touchpoint's event id and type; `None` for time.
     pub(crate) cause: Option<(String, String)>,
     pub(crate) late: bool,
-    /// The how-manieth publication of this customer and model.
+    /// Sequence number of the publication for this customer and model, starting at 1.
     pub(crate) sequence: u64,
-    /// Since when the customer had been in `from`.
+    /// When the customer entered `from`.
     pub(crate) previous_since: Option<Millis>,
-    /// Count, revenue and time of the last of the valid orders.
+    /// The valid orders: count, revenue, time of the last one.
     pub(crate) orders: (u64, Micros, Option<Millis>),
 }
 
-/// What was published last of a customer in one model.
+/// The last published state of a customer in one model.
 #[derive(Clone, Default, Debug)]
 struct Published {
     stage: Option<&'static str>,
@@ -40,13 +40,13 @@ struct Published {
     sequence: u64,
 }
 
-/// A customer: everything received, and what was published of it.
+/// A customer: the received touchpoints and the publications.
 #[derive(Debug)]
 pub(crate) struct Customer {
     pub(crate) history: Vec<Touchpoint>,
-    picture: Picture,
+    summary: Summary,
     pub(crate) clock: Option<Millis>,
-    /// The instants ahead at which time alone may change something, and then some; ascending.
+    /// All future instants at which time alone may change something, ascending, and some at which nothing changes.
     upcoming: Vec<Millis>,
     published: [Published; MODELS.len()],
     pub(crate) publications: Vec<Publication>,
@@ -56,7 +56,7 @@ impl Customer {
     pub(crate) fn new() -> Self {
         Self {
             history: Vec::new(),
-            picture: Picture::of(&[]),
+            summary: Summary::of(&[]),
             clock: None,
             upcoming: Vec::new(),
             published: std::array::from_fn(|_| Published::default()),
@@ -64,7 +64,7 @@ impl Customer {
         }
     }
 
-    /// Receives a touchpoint; `order` is in which order models are published.
+    /// Receives a touchpoint; `order` is the publication order of the models, as indices of [`MODELS`].
     pub(crate) fn receive(&mut self, touchpoint: &Touchpoint, order: &[usize]) {
         if self.history.iter().any(|known| known.event_id == touchpoint.event_id) {
             return;
@@ -74,12 +74,12 @@ impl Customer {
         let now = self.clock.map_or(touchpoint.at, |clock| clock.max(touchpoint.at));
         self.clock = Some(now);
         self.history.push(touchpoint.clone());
-        self.picture = Picture::of(&self.history);
+        self.summary = Summary::of(&self.history);
         self.publish(now, Some((touchpoint, is_late)), order);
         self.upcoming = self.instants_after(now);
     }
 
-    /// Works off the instants up to `until`, each on its own.
+    /// Evaluates each upcoming instant up to `until`.
     pub(crate) fn pass_time(&mut self, until: Millis, order: &[usize]) {
         let due = self.upcoming.partition_point(|&instant| instant <= until);
         for instant in self.upcoming.drain(..due).collect::<Vec<_>>() {
@@ -89,22 +89,22 @@ impl Customer {
         }
     }
 
-    /// The stage in each model at an instant that nothing received is later than.
+    /// Returns the stage in each model at `now`, which must not be before any received touchpoint.
     pub(crate) fn stages_at(&self, now: Millis) -> [Option<&'static str>; MODELS.len()] {
-        assert!(self.history.iter().all(|touchpoint| touchpoint.at <= now), "a history never reaches beyond now");
-        MODELS.each_ref().map(|model| (model.stage)(&self.picture, now))
+        assert!(self.history.iter().all(|touchpoint| touchpoint.at <= now), "no touchpoint is later than now");
+        MODELS.each_ref().map(|model| (model.stage)(&self.summary, now))
     }
 
     pub(crate) fn published_stages(&self) -> [Option<&'static str>; MODELS.len()] {
         self.published.each_ref().map(|published| published.stage)
     }
 
-    /// Count, revenue and time of the last of the valid orders.
+    /// Returns count, revenue and last time of the valid orders.
     pub(crate) fn orders(&self) -> (u64, Micros, Option<Millis>) {
-        (self.picture.order_count() as u64, self.picture.revenue(), self.picture.last_order())
+        (self.summary.order_count() as u64, self.summary.revenue(), self.summary.last_order())
     }
 
-    /// Every touchpoint's time, every threshold past it, and a millisecond more.
+    /// Returns every touchpoint time plus every threshold, each also one millisecond later.
     fn instants_after(&self, now: Millis) -> Vec<Millis> {
         let mut instants: Vec<Millis> = self
             .history
@@ -118,7 +118,7 @@ impl Customer {
         instants
     }
 
-    /// Publishes what differs at `now`; says whether anything did.
+    /// Publishes the differences at `now`; returns whether there were any.
     fn publish(&mut self, now: Millis, cause: Option<(&Touchpoint, bool)>, order: &[usize]) -> bool {
         let before = self.publications.len();
         for &index in order {
@@ -132,20 +132,20 @@ impl Customer {
         let orders = self.orders();
         let published = &mut self.published[index];
         let mut found = Vec::new();
-        let stage = (model.stage)(&self.picture, now);
+        let stage = (model.stage)(&self.summary, now);
         if stage != published.stage {
-            found.push(stage_move(model, published, stage, cause.map(|(touchpoint, _)| touchpoint), &self.picture));
+            found.push(stage_move(model, published, stage, cause.map(|(touchpoint, _)| touchpoint), &self.summary));
             published.stage = stage;
             published.since = Some(now);
         }
         for &(name, holds) in model.milestones {
-            if holds(&self.picture, now) && published.milestones.insert(name) {
+            if holds(&self.summary, now) && published.milestones.insert(name) {
                 found.push(blank("milestone", name));
             }
         }
-        for &(name, least) in model.counters {
-            let count = self.picture.order_count();
-            let highest = published.counters.entry(name).or_insert(least - 1);
+        for &(name, lowest) in model.counters {
+            let count = self.summary.order_count();
+            let highest = published.counters.entry(name).or_insert(lowest - 1);
             if count > *highest {
                 *highest = count;
                 found.push(Publication { count: i64::try_from(count).ok(), ..blank("counter", name) });
@@ -166,7 +166,7 @@ impl Customer {
     }
 }
 
-/// A publication of which only kind and name are known yet.
+/// Returns a publication with only kind and name set.
 fn blank(kind: &'static str, name: &str) -> Publication {
     Publication {
         model: String::new(),
@@ -191,9 +191,9 @@ fn stage_move(
     published: &Published,
     to: Option<&'static str>,
     cause: Option<&Touchpoint>,
-    picture: &Picture,
+    summary: &Summary,
 ) -> Publication {
-    let described = names::describe(model, published.stage, to, cause, picture);
+    let described = names::describe(model, published.stage, to, cause, summary);
     Publication {
         from: published.stage.map(str::to_owned),
         to: to.map(str::to_owned),
@@ -204,24 +204,24 @@ fn stage_move(
     }
 }
 
-/// Many customers, and the event time that they have reached together.
+/// All customers of a partition, with the shared stream time.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) customers: BTreeMap<String, Customer>,
-    /// In which order models are published, as indices of [`MODELS`].
+    /// Publication order of the models, as indices of [`MODELS`].
     order: Vec<usize>,
-    reached: Option<Millis>,
-    passed: Option<Millis>,
+    stream_time: Option<Millis>,
+    advanced_to: Option<Millis>,
 }
 
 impl World {
-    /// A world that publishes models in the order of `names`.
+    /// Creates a world that publishes models in the order of `names`.
     pub(crate) fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        let place = |name: &str| MODELS.iter().position(|model| model.name == name).expect("a model is known");
-        Self { order: names.into_iter().map(place).collect(), ..Self::default() }
+        let index_of = |name: &str| MODELS.iter().position(|model| model.name == name).expect("a model is known");
+        Self { order: names.into_iter().map(index_of).collect(), ..Self::default() }
     }
 
-    /// Every model, in the order of the definitions.
+    /// Creates a world with every model, in the order of the definitions.
     pub(crate) fn with_every_model() -> Self {
         Self::new(MODELS.iter().map(|model| model.name))
     }
@@ -229,32 +229,32 @@ impl World {
     pub(crate) fn receive(&mut self, touchpoint: &Touchpoint) {
         let customer = self.customers.entry(touchpoint.customer_id.clone()).or_insert_with(Customer::new);
         customer.receive(touchpoint, &self.order);
-        self.reached = self.reached.max(Some(touchpoint.at));
+        self.stream_time = self.stream_time.max(Some(touchpoint.at));
     }
 
-    /// Moves every customer on to `until`.
+    /// Advances every customer to `until`.
     pub(crate) fn pass_time(&mut self, until: Millis) {
-        self.passed = self.passed.max(Some(until));
+        self.advanced_to = self.advanced_to.max(Some(until));
         for customer in self.customers.values_mut() {
             customer.pass_time(until, &self.order);
         }
     }
 
-    /// Moves every customer on to `lateness` before the event time reached.
+    /// Advances every customer to the stream time minus `lateness`.
     pub(crate) fn catch_up(&mut self, lateness: Millis) {
-        if let Some(reached) = self.reached {
-            self.pass_time(reached - lateness);
+        if let Some(stream_time) = self.stream_time {
+            self.pass_time(stream_time - lateness);
         }
     }
 
-    /// Up to when time has passed for customers that were silent.
-    pub(crate) fn passed(&self) -> Option<Millis> {
-        self.passed
+    /// Returns the instant to which all customers were last advanced.
+    pub(crate) fn advanced_to(&self) -> Option<Millis> {
+        self.advanced_to
     }
 }
 
 #[test]
-fn nothing_changes_between_the_instants_that_are_tried() {
+fn nothing_changes_between_the_evaluated_instants() {
     use super::generator::histories;
     for seed in 1_000..1_040 {
         let mut rng = fastrand::Rng::with_seed(seed);

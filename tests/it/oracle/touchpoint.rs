@@ -1,4 +1,4 @@
-//! A touchpoint as the oracle keeps it, read from its line of JSON without the program's decoder.
+//! The oracle's touchpoint, parsed from its JSON line without the program's decoder.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ pub(crate) type Millis = i64;
 /// Millionths of a unit of money.
 pub(crate) type Micros = i128;
 
-/// Everything of a touchpoint that some definition speaks of.
+/// The fields of a touchpoint that the definitions use.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Touchpoint {
     pub(crate) event_id: String,
@@ -21,16 +21,16 @@ pub(crate) struct Touchpoint {
     pub(crate) order_id: Option<String>,
     pub(crate) amount: Option<Micros>,
     pub(crate) currency: Option<String>,
-    /// Only when it is a JSON number.
+    /// `None` unless it is a JSON number.
     pub(crate) score: Option<f64>,
-    /// Only when it is a JSON string.
+    /// `None` unless it is a JSON string.
     pub(crate) scale: Option<String>,
 }
 
 type Fields = BTreeMap<String, Box<RawValue>>;
 
 impl Touchpoint {
-    /// Reads a line that the generator wrote.
+    /// Parses a line of the generator.
     pub(crate) fn parse(line: &str) -> Self {
         let fields: Fields = serde_json::from_str(line).expect("a line is an object");
         let properties: Fields = fields
@@ -41,11 +41,11 @@ impl Touchpoint {
         let property = |name: &str| properties.get(name).or_else(|| fields.get(name));
         let text = |name: &str| fields.get(name).and_then(|raw| string(raw));
         let occurred_at: jiff::Timestamp =
-            text("occurred_at").expect("a time is there").parse().expect("a time is RFC 3339");
+            text("occurred_at").expect("`occurred_at` is present").parse().expect("`occurred_at` is RFC 3339");
         Self {
-            event_id: text("event_id").expect("an event id is there"),
-            customer_id: text("customer_id").expect("a customer id is there"),
-            type_name: text("type").expect("a type is there"),
+            event_id: text("event_id").expect("`event_id` is present"),
+            customer_id: text("customer_id").expect("`customer_id` is present"),
+            type_name: text("type").expect("`type` is present"),
             at: occurred_at.as_millisecond(),
             order_id: text("order_id").filter(|id| !id.is_empty()),
             amount: fields.get("amount").filter(|raw| raw.get() != "null").map(|raw| micros(raw.get())),
@@ -63,18 +63,18 @@ impl Touchpoint {
         types.iter().any(|name| self.is(name))
     }
 
-    /// Whether it cancels or refunds.
+    /// Whether the touchpoint cancels or refunds an order.
     pub(crate) fn is_reversal(&self) -> bool {
         self.is("order_cancelled") || self.is("order_refunded")
     }
 }
 
-/// The string that a value is; `None` for anything else.
+/// Returns a JSON string; `None` for any other value.
 fn string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// A decimal number as millionths, exactly; at most six digits after the point.
+/// Converts a decimal number with at most six fractional digits to millionths, exactly.
 pub(crate) fn micros(text: &str) -> Micros {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let (units, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -84,7 +84,7 @@ pub(crate) fn micros(text: &str) -> Micros {
 }
 
 #[test]
-fn a_line_is_read_to_the_last_digit() {
+fn a_line_is_parsed_exactly() {
     let touchpoint = Touchpoint::parse(
         r#"{"type":"feedback_given","event_id":"a","customer_id":"c","occurred_at":"2024-01-01T02:00:00.5+02:00",
             "order_id":"","amount":-999999999999.999999,"currency":null,"properties":{"score":"9"},"scale":"nps"}"#,

@@ -1,4 +1,4 @@
-//! A partition that aborts, crashes, is restored and sweeps publishes what an undisturbed one does.
+//! A partition with aborts, crashes, restores and sweeps publishes the same as an undisturbed one.
 
 use fastrand::Rng;
 
@@ -7,7 +7,7 @@ use super::{LATENESS, LONG, report, seeds};
 use crate::oracle::generator::histories;
 use crate::oracle::touchpoint::{Millis, Touchpoint};
 
-/// Receives a line, and lets time pass as far as the touchpoints have come.
+/// Receives a line and advances time to the stream time minus the lateness.
 fn receive(engine: &mut Engine, line: &str, reached: &mut Millis) {
     engine.receive(line);
     *reached = Touchpoint::parse(line).at.max(*reached);
@@ -15,7 +15,7 @@ fn receive(engine: &mut Engine, line: &str, reached: &mut Millis) {
 }
 
 #[test]
-fn aborts_and_crashes_leave_no_trace() {
+fn aborts_and_crashes_do_not_change_the_publications() {
     const CUSTOMERS: usize = 4;
     for seed in seeds(70_000, 5, CUSTOMERS as u64) {
         let mut rng = Rng::with_seed(seed);
@@ -61,6 +61,6 @@ fn aborts_and_crashes_leave_no_trace() {
             report::assert_same(seed, id, &lines, publications, found.get(id).map_or(&[], Vec::as_slice));
         }
         let ids = |engine: &Engine| engine.transitions().iter().map(|transition| transition.id).collect::<Vec<_>>();
-        assert_eq!(ids(&disturbed), ids(&undisturbed), "seed {seed}: ids or the order of customers differ");
+        assert_eq!(ids(&disturbed), ids(&undisturbed), "seed {seed}: transition ids or the order of customers differ");
     }
 }

@@ -1,4 +1,4 @@
-//! Drives the program as the runtime does: lines of JSON through the decoder into a partition.
+//! Drives a partition as the runtime does: JSON lines go through the decoder into the partition machine.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -22,25 +22,25 @@ pub(super) fn shipped() -> Arc<ModelSet> {
     let load = || {
         let models: Vec<_> = model_file::shipped_names()
             .iter()
-            .map(|name| model_file::shipped(name).expect("a shipped model is there"))
+            .map(|name| model_file::shipped(name).expect("it is a shipped model"))
             .collect();
         match model_file::load(&models, &model_file::shipped_catalogue(), &[]) {
             Ok((models, _)) => Arc::new(models),
-            Err(problems) => panic!("the shipped models are refused: {problems:#?}"),
+            Err(problems) => panic!("the shipped models are rejected: {problems:#?}"),
         }
     };
     MODELS.get_or_init(load).clone()
 }
 
-/// A partition, and everything that it published.
+/// A partition with everything that it published.
 pub(super) struct Engine {
     models: Arc<ModelSet>,
     decoder: TouchpointDecoder,
     partition: Partition,
     effects: Effects,
-    /// What was committed, record by record.
+    /// The committed changelog records.
     changelog: Vec<Vec<u8>>,
-    /// How much of the effects was committed.
+    /// The committed part of the effects: number of transitions, and tally.
     committed: (usize, Tally),
 }
 
@@ -57,30 +57,30 @@ impl Engine {
         }
     }
 
-    /// Receives a line.
+    /// Decodes a line and applies the touchpoint.
     pub(super) fn receive(&mut self, line: &str) {
         let mut scratch = Scratch::default();
         let touchpoint = self
             .decoder
             .decode(line.as_bytes(), &mut scratch)
-            .unwrap_or_else(|malformed| panic!("a good line is refused: {malformed:?}\n{line}"));
+            .unwrap_or_else(|error| panic!("a valid line was rejected: {error:?}\n{line}"));
         self.partition.apply(Input::Touchpoint(&touchpoint), &mut self.effects);
     }
 
-    /// Lets time pass, `wake_ups_max` wake-ups at a time.
+    /// Advances time to `until`, with at most `wake_ups_max` wake-ups per input.
     pub(super) fn pass_time(&mut self, until: Millis, wake_ups_max: usize) {
         let until = Timestamp::from_millis(until);
         while self.partition.apply(Input::TimePassed { until, wake_ups_max }, &mut self.effects) {}
     }
 
-    /// A customer as it stands now.
+    /// Returns the current view of a customer.
     pub(super) fn customer(&mut self, id: &str) -> Option<CustomerView> {
-        // What is shown of a customer is what was committed.
+        // Queries see only committed state.
         self.commit();
         self.partition.customer(id)
     }
 
-    /// Writes the changelog, and what is pending becomes the truth.
+    /// Writes the changelog and commits the open batch.
     pub(super) fn commit(&mut self) {
         for batch in self.partition.write_batches(0) {
             self.changelog.push(changelog::encode(self.partition.layout(), &batch));
@@ -89,7 +89,7 @@ impl Engine {
         self.committed = (self.effects.transitions.len(), self.effects.tally);
     }
 
-    /// Fails to commit; half the time when the batch has been written already.
+    /// Aborts the open batch; with `is_written` after its changelog records were encoded.
     pub(super) fn abort(&mut self, is_written: bool) {
         if is_written {
             self.partition.write_batches(0);
@@ -99,7 +99,7 @@ impl Engine {
         self.effects.tally = self.committed.1;
     }
 
-    /// Dies, and rises again from what was committed.
+    /// Crashes: replaces the partition by one restored from the committed changelog.
     pub(super) fn crash(&mut self) {
         self.effects.transitions.truncate(self.committed.0);
         self.effects.tally = self.committed.1;
@@ -108,22 +108,22 @@ impl Engine {
         let mut restored = Partition::new(self.models.clone(), FactOptions::default());
         let mut decoder = ChangelogDecoder::default();
         for record in &self.changelog {
-            let record = decoder.decode(record).expect("what was written can be read");
-            restored.restore(&record.layout, &record.customers).expect("what was written can be restored");
+            let record = decoder.decode(record).expect("a written record can be decoded");
+            restored.restore(&record.layout, &record.customers).expect("a written record can be restored");
         }
         restored.end_restore(clock);
         let before: Vec<_> = self.partition.customers().collect();
-        assert_eq!(restored.customers().collect::<Vec<_>>(), before, "customers are restored as they were");
-        assert_eq!(restored.population(), self.partition.population());
+        assert_eq!(restored.customers().collect::<Vec<_>>(), before, "restored customers equal the committed ones");
+        assert_eq!(restored.stage_counts(), self.partition.stage_counts());
         self.partition = restored;
     }
 
-    /// Begins to write every customer again.
+    /// Starts a sweep, which writes every customer to the changelog again.
     pub(super) fn begin_sweep(&mut self) {
         self.partition.begin_sweep();
     }
 
-    /// The stages of a customer, by model.
+    /// Returns the stages of a customer, by model.
     pub(super) fn stages(&self, customer: &CustomerView) -> Vec<Option<&str>> {
         let models = self.models.models.iter().zip(&customer.models);
         models.map(|(model, view)| view.stage.map(|stage| &*model.stage(stage).name)).collect()
@@ -137,7 +137,7 @@ impl Engine {
         &self.effects.transitions
     }
 
-    /// What was published, by customer.
+    /// Returns everything published, by customer.
     pub(super) fn publications(&self) -> BTreeMap<String, Vec<Publication>> {
         let mut publications: BTreeMap<String, Vec<Publication>> = BTreeMap::new();
         for transition in &self.effects.transitions {

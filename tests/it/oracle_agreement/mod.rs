@@ -1,7 +1,7 @@
-//! The program and the naive oracle agree: on what is published, on where customers stand, and on when that changes.
+//! Compares the program with the naive oracle: the publications, the stages of customers, and the instants of change.
 //!
-//! `LIFECYCLE_ORACLE_HISTORIES` says how many histories the first test compares (the others a part of that); a failure
-//! prints the seed, the history as lines of JSON, and where the two part.
+//! `LIFECYCLE_ORACLE_HISTORIES` is the number of histories that the first test compares; the other tests use a fraction
+//! of it. A failure prints the seed, the history as JSON lines, and the first difference.
 
 mod crashes;
 mod engine;
@@ -16,20 +16,20 @@ use lifecycle_processor::lifecycle::transition::OrdersSummary;
 
 use crate::oracle::catalogue;
 use crate::oracle::generator::{histories, long_history};
-use crate::oracle::picture::{DAY, THRESHOLDS};
 use crate::oracle::process::{Customer, World};
+use crate::oracle::summary::{DAY, THRESHOLDS};
 use crate::oracle::touchpoint::{Millis, Touchpoint};
 use engine::Engine;
 
 /// The default of `clock.lateness`.
 const LATENESS: Millis = 60_000;
-/// Longer than any threshold, or two of them, lasts.
+/// Longer than the sum of any two thresholds.
 const LONG: Millis = 800 * DAY;
 
-/// Seeds from `start` for one part in `part` of the histories asked for, at `customers` a seed.
+/// Returns the seeds from `start` for `1 / part` of the requested histories, with `customers` histories per seed.
 fn seeds(start: u64, part: u64, customers: u64) -> Range<u64> {
-    let asked = std::env::var("LIFECYCLE_ORACLE_HISTORIES").ok().and_then(|count| count.parse().ok());
-    let count: u64 = asked.unwrap_or(3_000) / part / customers;
+    let requested = std::env::var("LIFECYCLE_ORACLE_HISTORIES").ok().and_then(|count| count.parse().ok());
+    let count: u64 = requested.unwrap_or(3_000) / part / customers;
     start..start + count.max(1)
 }
 
@@ -38,7 +38,7 @@ fn world() -> World {
 }
 
 #[test]
-fn every_publication_is_the_oracles() {
+fn every_publication_matches_the_oracle() {
     const CUSTOMERS: usize = 6;
     for seed in seeds(10_000, 1, CUSTOMERS as u64) {
         let mut rng = Rng::with_seed(seed);
@@ -49,9 +49,9 @@ fn every_publication_is_the_oracles() {
             world.receive(&touchpoint);
             engine.receive(line);
             world.catch_up(LATENESS);
-            engine.pass_time(world.passed().expect("time has passed"), rng.usize(1..5));
+            engine.pass_time(world.advanced_to().expect("time has passed"), rng.usize(1..5));
         }
-        let until = world.passed().expect("time has passed") + LONG;
+        let until = world.advanced_to().expect("time has passed") + LONG;
         world.pass_time(until);
         engine.pass_time(until, 1_000);
         let mut published = engine.publications();
@@ -59,12 +59,12 @@ fn every_publication_is_the_oracles() {
             let published = published.remove(id).unwrap_or_default();
             report::assert_same(seed, id, &lines, &customer.publications, &published);
         }
-        assert!(published.is_empty(), "seed {seed}: strangers: {published:#?}");
+        assert!(published.is_empty(), "seed {seed}: unknown customers: {published:#?}");
     }
 }
 
 #[test]
-fn what_is_published_of_long_histories_is_the_oracles() {
+fn publications_of_long_histories_match_the_oracle() {
     for seed in seeds(15_000, 60, 1) {
         let lines = long_history(seed);
         let (mut world, mut engine) = (world(), Engine::new());
@@ -83,7 +83,7 @@ fn what_is_published_of_long_histories_is_the_oracles() {
 }
 
 #[test]
-fn every_line_is_accounted_for() {
+fn every_line_is_counted() {
     for seed in seeds(20_000, 5, 10) {
         let lines = histories(seed, 10);
         let mut engine = Engine::new();
@@ -110,7 +110,7 @@ fn every_line_is_accounted_for() {
 }
 
 #[test]
-fn at_any_instant_customers_stand_where_the_oracle_says() {
+fn stages_match_the_oracle_at_any_instant() {
     for seed in seeds(30_000, 5, 10) {
         let mut rng = Rng::with_seed(seed);
         let lines = histories(seed, 10);
@@ -123,7 +123,7 @@ fn at_any_instant_customers_stand_where_the_oracle_says() {
         for _ in 0..12 {
             engine.pass_time(now, 100);
             for (id, customer) in &world.customers {
-                let view = engine.customer(id).expect("a customer that was received is known");
+                let view = engine.customer(id).expect("the customer exists");
                 let report = || format!("at {now}\n{}", report::history(seed, id, &lines));
                 assert_eq!(engine.stages(&view), customer.stages_at(now), "{}", report());
                 assert_orders(&view.orders, customer, &report);
@@ -139,7 +139,7 @@ fn assert_orders(orders: &OrdersSummary, customer: &Customer, report: &impl Fn()
 }
 
 #[test]
-fn neither_order_of_arrival_nor_repetition_changes_where_it_ends() {
+fn order_of_arrival_and_duplicates_do_not_change_the_result() {
     for seed in seeds(40_000, 5, 1) {
         let mut rng = Rng::with_seed(seed);
         let mut lines = histories(seed, 1);
@@ -164,7 +164,7 @@ fn neither_order_of_arrival_nor_repetition_changes_where_it_ends() {
                 engine.receive(line);
             }
             engine.pass_time(until, 7);
-            let view = engine.customer(&id).expect("a customer that was received is known");
+            let view = engine.customer(&id).expect("the customer exists");
             let report = || format!("round {round}, at {until}\n{}", report::history(seed, &id, &lines));
             assert_eq!(engine.stages(&view), customer.stages_at(until), "{}", report());
             assert_orders(&view.orders, &customer, &report);
@@ -181,17 +181,17 @@ fn time_changes_nothing_between_computed_instants() {
         let lines = histories(seed, 1);
         let mut engine = Engine::new();
         let mut customer = Customer::new();
-        for (place, line) in lines.iter().enumerate() {
+        for (index, line) in lines.iter().enumerate() {
             let touchpoint = Touchpoint::parse(line);
             customer.receive(&touchpoint, &[]);
             engine.receive(line);
-            let is_last = place + 1 == lines.len();
+            let is_last = index + 1 == lines.len();
             for _ in 0..if is_last { 60 } else { 1 } {
-                let view = engine.customer(&touchpoint.customer_id).expect("it was received");
+                let view = engine.customer(&touchpoint.customer_id).expect("the customer exists");
                 let clock = view.clock.as_millis();
                 let wake_up = view.next_wake_up.map(Timestamp::as_millis);
                 let report = |probe: Millis| {
-                    let history = report::history(seed, &touchpoint.customer_id, &lines[..=place]);
+                    let history = report::history(seed, &touchpoint.customer_id, &lines[..=index]);
                     format!("probed {probe}, clock {clock}, next wake-up {wake_up:?}\n{history}")
                 };
                 assert!(wake_up.is_none_or(|instant| instant > clock), "{}", report(clock));
@@ -200,14 +200,14 @@ fn time_changes_nothing_between_computed_instants() {
                 }
                 let Some(instant) = wake_up.filter(|_| is_last) else { break };
                 engine.pass_time(instant, 1);
-                let view = engine.customer(&touchpoint.customer_id).expect("it was received");
+                let view = engine.customer(&touchpoint.customer_id).expect("the customer exists");
                 assert_eq!(engine.stages(&view), customer.stages_at(instant), "{}", report(instant));
             }
         }
     }
 }
 
-/// Instants from `clock` to before `end`: around both, around every threshold, and anywhere.
+/// Returns instants in `clock..end`: near both ends, near every threshold, and random ones.
 fn probes(customer: &Customer, clock: Millis, end: Millis, rng: &mut Rng) -> Vec<Millis> {
     let thresholds = customer.history.iter().flat_map(|touchpoint| {
         THRESHOLDS.iter().flat_map(|threshold| [-1, 0, 1].map(|by| touchpoint.at + threshold + by))
@@ -219,10 +219,10 @@ fn probes(customer: &Customer, clock: Millis, end: Millis, rng: &mut Rng) -> Vec
 }
 
 #[test]
-fn when_the_machine_gets_to_it_does_not_matter() {
+fn the_timing_of_wake_ups_does_not_change_the_publications() {
     for seed in seeds(60_000, 5, 8) {
         let mut lines = histories(seed, 8);
-        // What comes in time may come a little out of order, but not by more than the lateness.
+        // Touchpoints may be out of order, but by less than the allowed lateness.
         let mut rng = Rng::with_seed(seed);
         lines.sort_by_cached_key(|line| Touchpoint::parse(line).at + rng.i64(0..LATENESS));
         let until = lines.iter().map(|line| Touchpoint::parse(line).at).max().expect("there are lines") + LONG;
@@ -242,13 +242,13 @@ fn when_the_machine_gets_to_it_does_not_matter() {
                 by_customer.entry(transition.customer_id.to_string()).or_default().push(transition.clone());
             }
             let ids: BTreeSet<_> = engine.transitions().iter().map(|transition| transition.id).collect();
-            assert_eq!(ids.len(), engine.transitions().len(), "seed {seed}: an id was given twice");
+            assert_eq!(ids.len(), engine.transitions().len(), "seed {seed}: a transition id is not unique");
             by_customer
         };
         let live = run(Box::new(|| Some(1)));
         let replayed = run(Box::new(|| None));
-        let mut chance = Rng::with_seed(seed);
-        let busy = run(Box::new(move || chance.bool().then(|| chance.usize(1..4))));
+        let mut busy_rng = Rng::with_seed(seed);
+        let busy = run(Box::new(move || busy_rng.bool().then(|| busy_rng.usize(1..4))));
         for (id, transitions) in &live {
             for (other, name) in [(&replayed, "replayed"), (&busy, "busy")] {
                 assert_eq!(

@@ -1,22 +1,22 @@
-//! What a disagreement looks like: the seed, the customer's lines, and where the two part.
+//! Reports a disagreement: the seed, the lines of the customer, and the first difference.
 
 use std::fmt::Write as _;
 
 use crate::oracle::process::Publication;
 use crate::oracle::touchpoint::Touchpoint;
 
-/// The lines of one customer, in the order of arrival.
+/// Returns the lines of one customer, in order of arrival.
 fn lines_of<'l>(customer_id: &str, lines: &'l [String]) -> Vec<&'l str> {
-    let is_theirs = |line: &&String| Touchpoint::parse(line).customer_id == customer_id;
-    lines.iter().filter(is_theirs).map(String::as_str).collect()
+    let is_from_customer = |line: &&String| Touchpoint::parse(line).customer_id == customer_id;
+    lines.iter().filter(is_from_customer).map(String::as_str).collect()
 }
 
-/// The beginning of every report.
+/// Returns the head of every report: seed, customer and history.
 pub(super) fn history(seed: u64, customer_id: &str, lines: &[String]) -> String {
     format!("seed {seed}, customer {customer_id:?}:\n{}\n", lines_of(customer_id, lines).join("\n"))
 }
 
-/// Panics unless what was published is what was expected.
+/// Panics unless the publications are as expected.
 pub(super) fn assert_same(
     seed: u64,
     customer_id: &str,
@@ -32,12 +32,12 @@ pub(super) fn assert_same(
     for publication in &expected[common.saturating_sub(6)..common] {
         let _ = writeln!(report, "  agreed    {}", one_line(publication));
     }
-    for (who, publications) in [("- expected", expected), ("+ found   ", found)] {
+    for (label, publications) in [("- expected", expected), ("+ found   ", found)] {
         for publication in publications.iter().skip(common).take(4) {
-            let _ = writeln!(report, "{who}  {}", one_line(publication));
+            let _ = writeln!(report, "{label}  {}", one_line(publication));
         }
     }
-    panic!("published otherwise\n{report}");
+    panic!("publications differ\n{report}");
 }
 
 fn one_line(publication: &Publication) -> String {

@@ -1,4 +1,6 @@
-//! How a call of the simulated member goes wrong, by what kind of call it is.
+//! Applies a fault to a call of the simulated member: whether the call takes effect, and which error it returns.
+//!
+//! There is one function per kind of call: reads, retried calls, transactional calls, and calls that cannot fail.
 
 use std::time::Duration;
 
@@ -9,23 +11,27 @@ use super::member::{CRASH, SimulatedMember, error};
 use super::transactions::Request;
 
 impl SimulatedMember {
-    /// The fault of the next call. If the call takes long, that is over when this returns. A member that another has replaced learns of it.
+    /// Returns the fault of the next call. For `Fault::Freeze`, the other workers run before this returns.
+    ///
+    /// # Errors
+    /// The death of the process, if it is killed while it is frozen.
     pub(super) fn fault(&mut self, name: &'static str) -> Result<Option<Fault>, Error> {
         let fault = self.log.borrow_mut().faults.next(name == "poll");
         if fault == Some(Fault::Freeze)
-            && let Some(world) = self.world.upgrade()
+            && let Some(run) = self.run.upgrade()
         {
             let before = self.log.borrow().elapsed;
-            world.hold_up(self.id);
-            self.may_have_repeated |= self.log.borrow().elapsed.saturating_sub(before) >= Duration::from_secs(1);
-            if world.kills_the_held_up() {
+            run.run_while_blocked(self.id);
+            self.may_have_duplicate_request |=
+                self.log.borrow().elapsed.saturating_sub(before) >= Duration::from_secs(1);
+            if run.kills_after_freeze() {
                 return Err(error(name, Reaction::Fatal, CRASH));
             }
         }
         Ok(fault)
     }
 
-    /// Makes a call that may fail, done or not, and is made again then.
+    /// Makes a call that may fail before or after its effect; the worker retries it.
     pub(super) fn call<T>(&mut self, name: &'static str, effect: impl FnOnce(&mut Self) -> T) -> Result<T, Error> {
         match self.fault(name)? {
             None | Some(Fault::Freeze | Fault::Repeated) => Ok(effect(self)),
@@ -42,7 +48,7 @@ impl SimulatedMember {
         }
     }
 
-    /// Makes a call that reads; if it fails, nothing has been read.
+    /// Makes a read call; a failed one has no effect.
     pub(super) fn read<T>(
         &mut self,
         name: &'static str,
@@ -57,8 +63,12 @@ impl SimulatedMember {
         }
     }
 
-    /// Makes a call that fails only when the process dies.
-    pub(super) fn safe_call<T>(&mut self, name: &'static str, effect: impl FnOnce(&mut Self) -> T) -> Result<T, Error> {
+    /// Makes a call that fails only if the process dies.
+    pub(super) fn infallible_call<T>(
+        &mut self,
+        name: &'static str,
+        effect: impl FnOnce(&mut Self) -> T,
+    ) -> Result<T, Error> {
         match self.fault(name)? {
             Some(Fault::CrashBefore) => Err(error(name, Reaction::Fatal, CRASH)),
             Some(Fault::CrashAfter) => {
@@ -71,8 +81,8 @@ impl SimulatedMember {
         }
     }
 
-    /// Makes a call of a transaction: it fails with one of the `reactions` if it has not happened, with `after` if it has.
-    /// `request` is what the broker may hear late, or twice.
+    /// Makes a transactional call. It fails with one of `reactions` if it had no effect, and with `after` if it had.
+    /// `request` is the request that the broker may receive late or twice.
     pub(super) fn transactional<T>(
         &mut self,
         name: &'static str,
@@ -84,52 +94,52 @@ impl SimulatedMember {
         let fault = self.fault(name)?;
         let result = match fault {
             Some(Fault::ErrorBefore) => {
-                let picked = self.log.borrow_mut().faults.random.choice(reactions).copied();
-                Err(error(name, picked.expect("a call can fail"), "injected"))
+                let reaction = self.log.borrow_mut().faults.random.choice(reactions).copied();
+                Err(error(name, reaction.expect("a call can fail"), "injected"))
             }
             Some(Fault::Delayed) => {
-                self.refuse_if_unusable(name)?;
-                self.send_later(request);
-                Err(error(name, Reaction::Renew, "injected"))
+                self.reject_if_unusable(name)?;
+                self.deliver_later(request);
+                Err(error(name, Reaction::ResetProducer, "injected"))
             }
             Some(Fault::CrashBefore) => {
-                // What a dying process has sent may still arrive.
-                if self.refuse_if_unusable(name).is_ok() && self.log.borrow_mut().faults.random.bool() {
-                    self.send_later(request);
+                // A request sent by a dying process may still arrive.
+                if self.reject_if_unusable(name).is_ok() && self.log.borrow_mut().faults.random.bool() {
+                    self.deliver_later(request);
                 }
                 Err(error(name, Reaction::Fatal, CRASH))
             }
             None | Some(Fault::Freeze | Fault::Repeated | Fault::ErrorAfter | Fault::CrashAfter) => {
-                self.refuse_if_unusable(name)?;
-                let done = effect(self);
+                self.reject_if_unusable(name)?;
+                let result = effect(self);
                 match fault {
                     Some(Fault::CrashAfter) => Err(error(name, Reaction::Fatal, CRASH)),
-                    Some(Fault::ErrorAfter) => done.and(Err(error(name, after, "injected"))),
+                    Some(Fault::ErrorAfter) => result.and(Err(error(name, after, "injected"))),
                     Some(Fault::Repeated) => {
-                        self.repeat(request);
-                        done
+                        self.deliver_twice(request);
+                        result
                     }
-                    _ => done,
+                    _ => result,
                 }
             }
         };
         if let Err(error) = &result {
-            self.is_in_doubt = error.reaction == Reaction::Renew;
+            self.is_outcome_unknown = error.reaction == Reaction::ResetProducer;
         }
         result
     }
 
-    /// A producer that a newer one, or the broker, has shut out is told so when it next asks for something; one of which the
-    /// client does not know how its last call ended takes no further call.
-    pub(super) fn refuse_if_unusable(&mut self, name: &'static str) -> Result<(), Error> {
-        if self.is_in_doubt {
+    /// Returns an error if the producer is fenced, which the broker reports at the next request, or if the outcome of
+    /// its last call is unknown, after which the client rejects all calls.
+    pub(super) fn reject_if_unusable(&mut self, name: &'static str) -> Result<(), Error> {
+        if self.is_outcome_unknown {
             return Err(error(name, Reaction::Fatal, "State"));
         }
-        // To begin is the client's own affair.
+        // `begin` is local to the client.
         if name != "begin" && self.log.borrow().transactions.is_fenced(&self.transactional_id, self.epoch) {
-            self.log.borrow_mut().faults.tally.count("broker: fenced producer refused");
-            self.is_in_doubt = true;
-            return Err(Error { fenced: true, ..error(name, Reaction::Renew, "_FENCED") });
+            self.log.borrow_mut().faults.occurrences.count("broker: fenced producer rejected");
+            self.is_outcome_unknown = true;
+            return Err(Error { fenced: true, ..error(name, Reaction::ResetProducer, "_FENCED") });
         }
         Ok(())
     }
@@ -138,22 +148,23 @@ impl SimulatedMember {
         assert!(self.is_in_transaction, "{name} without a transaction");
     }
 
-    fn send_later(&self, request: Option<Request>) {
+    fn deliver_later(&self, request: Option<Request>) {
         let Some(request) = request else { return };
         let mut log = self.log.borrow_mut();
-        log.send_later(&self.transactional_id, self.epoch, request.clone());
+        log.deliver_later(&self.transactional_id, self.epoch, request.clone());
         if log.faults.random.bool() {
-            log.send_later(&self.transactional_id, self.epoch, request);
+            log.deliver_later(&self.transactional_id, self.epoch, request);
         }
     }
 
-    /// The request was answered after the client had sent it a second time, which takes it a second at least.
-    fn repeat(&mut self, request: Option<Request>) {
-        self.send_later(request);
+    /// Delivers the request again later, as if the client had repeated it because the response took longer than a
+    /// second.
+    fn deliver_twice(&mut self, request: Option<Request>) {
+        self.deliver_later(request);
         let mut log = self.log.borrow_mut();
         let pause = log.faults.random.u64(1000..2000);
         log.advance(Duration::from_millis(pause));
         drop(log);
-        self.may_have_repeated = true;
+        self.may_have_duplicate_request = true;
     }
 }

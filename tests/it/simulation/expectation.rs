@@ -1,11 +1,12 @@
-//! What a run in which nothing goes wrong would lead to: as the naive oracle has it, and as a partition alone has it.
+//! The expected result of a run, from two sources: the transitions that the naive oracle computes, and the ids and
+//! customers of a partition that processes the same records without faults.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lifecycle_processor::lifecycle::time::Timestamp;
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
-use lifecycle_processor::partition::{CustomerView, Effects, Input, Partition, Position, Reason, Rejected};
+use lifecycle_processor::partition::{CustomerView, DeadLetter, DeadLetterReason, Effects, Input, Partition, Position};
 use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
 
 use super::history::{BYTES_MAX, History, InputRecord, MODEL_NAMES, MODELS, facts};
@@ -15,50 +16,50 @@ use crate::oracle::touchpoint::Touchpoint;
 /// The default of `clock.lateness`.
 const LATENESS: i64 = 60_000;
 
-/// What a history is to lead to.
+/// The expected result of a history.
 pub(crate) struct Expected {
-    /// What the oracle publishes, in order, by customer; nothing where it cannot be asked.
+    /// Publications computed by the oracle, by customer, in order; `None` if the oracle does not support the run.
     pub(crate) publications: Option<BTreeMap<String, Vec<Publication>>>,
-    /// The ids published, in order, by customer.
+    /// Ids of the published transitions, by customer, in order.
     pub(crate) ids: BTreeMap<String, Vec<String>>,
-    /// Key and value of what is set aside, in order, by partition.
+    /// Key and value of the dead letters, by partition, in order.
     pub(crate) dead_letters: Vec<Vec<(String, Option<Vec<u8>>)>>,
     /// The customers of each partition.
     pub(crate) customers: Vec<Vec<CustomerView>>,
-    /// How many records there are.
+    /// Number of input records.
     pub(crate) records: u64,
     /// Whether customers are forgotten.
-    pub(crate) forgets: bool,
+    pub(crate) forgets_customers: bool,
 }
 
-/// What is to come of a history, if in the end it is `until`.
-pub(crate) fn expected(history: &History, forgets: bool, until: Option<i64>) -> Expected {
+/// Returns the expected result of `history`, with time advancing to `until` at the end.
+pub(crate) fn expected(history: &History, forgets_customers: bool, until: Option<i64>) -> Expected {
     let mut expected = Expected {
-        publications: (!forgets).then(BTreeMap::new),
+        publications: (!forgets_customers).then(BTreeMap::new),
         ids: BTreeMap::new(),
         dead_letters: Vec::new(),
         customers: Vec::new(),
-        forgets,
+        forgets_customers,
         records: history.iter().map(|records| records.len() as u64).sum(),
     };
     for records in history {
-        let bad = records.iter().filter(|record| !record.is_good);
-        expected.dead_letters.push(bad.map(|record| (record.key.clone(), record.value.clone())).collect());
+        let invalid = records.iter().filter(|record| !record.is_valid);
+        expected.dead_letters.push(invalid.map(|record| (record.key.clone(), record.value.clone())).collect());
         if let Some(publications) = &mut expected.publications {
-            ask_oracle(records, until, publications);
+            run_oracle(records, until, publications);
         }
-        run_alone(records, facts(forgets), until, &mut expected);
+        run_undisturbed(records, facts(forgets_customers), until, &mut expected);
     }
     expected
 }
 
-fn ask_oracle<'r>(
+fn run_oracle<'r>(
     records: impl IntoIterator<Item = &'r InputRecord>,
     until: Option<i64>,
     publications: &mut BTreeMap<String, Vec<Publication>>,
 ) {
     let mut world = World::new(MODEL_NAMES);
-    for record in records.into_iter().filter(|record| record.is_good) {
+    for record in records.into_iter().filter(|record| record.is_valid) {
         let line = record.value.as_deref().and_then(|value| str::from_utf8(value).ok()).expect("a line of JSON");
         world.receive(&Touchpoint::parse(line));
         world.catch_up(LATENESS);
@@ -73,8 +74,8 @@ fn ask_oracle<'r>(
     }
 }
 
-/// One partition that nothing disturbs, told the time after each record.
-fn run_alone<'r>(
+/// Runs one partition without faults; its wake-ups fire after each record.
+fn run_undisturbed<'r>(
     records: impl IntoIterator<Item = &'r InputRecord>,
     facts: FactOptions,
     until: Option<i64>,
@@ -87,19 +88,19 @@ fn run_alone<'r>(
     for (offset, record) in (0..).zip(records) {
         let mut scratch = Scratch::default();
         match decoder.decode(record.value.as_deref().unwrap_or_default(), &mut scratch) {
-            Ok(touchpoint) if record.is_good => machine.apply(Input::Touchpoint(&touchpoint), &mut effects),
+            Ok(touchpoint) if record.is_valid => machine.apply(Input::Touchpoint(&touchpoint), &mut effects),
             Ok(_) | Err(_) => {
-                assert!(!record.is_good, "a good line is refused: {:?}", record.value);
-                let rejected = Rejected { position: Position(offset), reason: Reason::InFuture };
-                machine.apply(Input::Rejected(rejected), &mut effects)
+                assert!(!record.is_valid, "a valid record was rejected: {:?}", record.value);
+                let dead_letter = DeadLetter { position: Position(offset), reason: DeadLetterReason::InFuture };
+                machine.apply(Input::DeadLetter(dead_letter), &mut effects)
             }
         };
-        if let Some(until) = machine.clock().less(lateness) {
-            pass(&mut machine, until, &mut effects);
+        if let Some(until) = machine.clock().watermark(lateness) {
+            fire_wake_ups(&mut machine, until, &mut effects);
         }
     }
     if let Some(until) = until {
-        pass(&mut machine, Timestamp::from_millis(until), &mut effects);
+        fire_wake_ups(&mut machine, Timestamp::from_millis(until), &mut effects);
     }
     machine.write_batches(0);
     machine.commit();
@@ -109,6 +110,6 @@ fn run_alone<'r>(
     expected.customers.push(machine.customers().collect());
 }
 
-fn pass(machine: &mut Partition, until: Timestamp, effects: &mut Effects) {
+fn fire_wake_ups(machine: &mut Partition, until: Timestamp, effects: &mut Effects) {
     while machine.apply(Input::TimePassed { until, wake_ups_max: 100 }, effects) {}
 }

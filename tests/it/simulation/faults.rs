@@ -1,23 +1,23 @@
-//! What goes wrong in a run, and at which call. The same plan goes wrong in the same way.
+//! Fault injection: which fault occurs at which call. The same plan always produces the same faults.
 
-use super::tally::Tally;
+use super::occurrences::Occurrences;
 
-/// What goes wrong at a call.
+/// A fault of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fault {
-    /// An error, and nothing has happened.
+    /// The call fails and has no effect.
     ErrorBefore,
-    /// An error, though it has happened.
+    /// The call fails although it has taken effect.
     ErrorAfter,
-    /// An error, and it will happen later if nothing prevents it.
+    /// The call fails, and its request takes effect later unless the producer is fenced in between.
     Delayed,
-    /// No error, but the request is sent a second time and arrives again later.
+    /// The call succeeds, and its request arrives a second time later.
     Repeated,
-    /// The call takes long, and the world goes on meanwhile.
+    /// The call blocks while the other workers continue.
     Freeze,
-    /// The process dies, and nothing has happened.
+    /// The process dies before the call takes effect.
     CrashBefore,
-    /// The process dies after it has happened.
+    /// The process dies after the call has taken effect.
     CrashAfter,
 }
 
@@ -32,59 +32,65 @@ impl Fault {
         Self::CrashAfter,
     ];
 
-    /// What it is counted as.
+    /// Name in the tally.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::ErrorBefore => "fault: call failed, not done",
-            Self::ErrorAfter => "fault: call failed, though done",
-            Self::Delayed => "fault: call failed, done later",
+            Self::ErrorBefore => "fault: call failed without effect",
+            Self::ErrorAfter => "fault: call failed after taking effect",
+            Self::Delayed => "fault: call failed, took effect later",
             Self::Repeated => "fault: request sent twice",
-            Self::Freeze => "fault: worker held up within a call",
+            Self::Freeze => "fault: worker blocked in a call",
             Self::CrashBefore => "fault: process died before a call",
             Self::CrashAfter => "fault: process died after a call",
         }
     }
 }
 
-/// When something goes wrong.
+/// When faults occur.
 pub(crate) enum Plan {
     /// Never.
     Never,
     /// At these calls, counted from 0, in ascending order.
     At(Vec<(u64, Fault)>),
-    /// Now and then, until so many calls have been made.
+    /// At random, up to a number of calls.
     Random {
-        /// One fault in so many calls.
+        /// One fault in this many calls.
         one_in: u32,
-        /// One fault in so many calls soon after another fault: what repairs a failure fails as well.
+        /// The same for the calls that follow a fault, so that recoveries fail as well.
         one_in_burst: u32,
-        /// Up to which call.
+        /// Number of calls after which no fault occurs.
         until: u64,
     },
 }
 
-/// For how many calls after a fault another one is more likely.
+/// Number of calls after a fault during which another one is more likely.
 const BURST_CALLS: u64 = 12;
 
-/// By how much less goes wrong with calls that ask for news.
-const NEWS: u32 = 8;
+/// Factor by which polls fail less often than other calls.
+const POLL_FAULT_DIVISOR: u32 = 8;
 
-/// Deals out faults.
+/// Decides which calls fail.
 pub(crate) struct Faults {
     plan: Plan,
     calls: u64,
     burst_until: u64,
-    pub(crate) tally: Tally,
+    pub(crate) occurrences: Occurrences,
     pub(crate) random: fastrand::Rng,
 }
 
 impl Faults {
     pub(crate) fn new(plan: Plan, seed: u64) -> Self {
-        Self { plan, calls: 0, burst_until: 0, tally: Tally::default(), random: fastrand::Rng::with_seed(seed) }
+        Self {
+            plan,
+            calls: 0,
+            burst_until: 0,
+            occurrences: Occurrences::default(),
+            random: fastrand::Rng::with_seed(seed),
+        }
     }
 
-    /// The fault of the next call, if any. Most calls only ask for news: by chance less goes wrong there.
-    pub(crate) fn next(&mut self, is_for_news: bool) -> Option<Fault> {
+    /// Returns the fault of the next call, if any. Most calls are polls, so they fail less often.
+    pub(crate) fn next(&mut self, is_poll: bool) -> Option<Fault> {
         let call = self.calls;
         self.calls += 1;
         let fault = match &self.plan {
@@ -92,25 +98,25 @@ impl Faults {
             Plan::At(faults) => faults.iter().find(|(at, _)| *at == call).map(|(_, fault)| *fault),
             Plan::Random { one_in, one_in_burst, until } => {
                 let one_in = if call < self.burst_until { *one_in_burst } else { *one_in };
-                let one_in = if is_for_news { one_in * NEWS } else { one_in };
+                let one_in = if is_poll { one_in * POLL_FAULT_DIVISOR } else { one_in };
                 (call < *until && self.random.u32(..one_in) == 0)
                     .then(|| Fault::ALL[self.random.usize(..Fault::ALL.len())])
             }
         };
         if let Some(fault) = fault {
             self.burst_until = call + BURST_CALLS;
-            self.tally.count(fault.name());
+            self.occurrences.count(fault.name());
         }
         fault
     }
 
-    /// How many calls there were.
+    /// Returns the number of calls so far.
     pub(crate) fn calls(&self) -> u64 {
         self.calls
     }
 
-    /// Whether nothing will go wrong any more.
-    pub(crate) fn are_over(&self) -> bool {
+    /// Whether no more faults will occur.
+    pub(crate) fn are_exhausted(&self) -> bool {
         match &self.plan {
             Plan::Never => true,
             Plan::At(faults) => faults.iter().all(|(at, _)| self.calls > *at),

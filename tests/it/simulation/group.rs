@@ -1,20 +1,20 @@
-//! The consumer group: who has which partition, how it changes hands step by step, and which generation counts.
+//! The group coordinator: members, assignment, cooperative rebalances and the group generation.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lifecycle_processor::kafka::{Event, PartitionId};
 
-/// A member's number, never used again.
+/// Id of a member, never reused.
 pub(crate) type MemberId = u64;
 
-/// A group whose members give partitions up before others get them.
+/// A group with cooperative rebalances: a member releases a partition before another member is assigned it.
 pub(crate) struct Group {
     partitions: PartitionId,
     members: BTreeMap<MemberId, Membership>,
     owners: BTreeMap<PartitionId, MemberId>,
-    /// Turns the assignment round, so that partitions change hands while the members stay.
-    shift: usize,
-    /// Changes with every assignment; a commit under an older one is refused.
+    /// Rotates the assignment, so that partitions change owners while the members stay the same.
+    rotation: usize,
+    /// Increases with every rebalance; an offset commit with an older generation is rejected.
     generation: u64,
     next_member: MemberId,
 }
@@ -24,16 +24,23 @@ struct Membership {
     name: String,
     events: VecDeque<Event>,
     revoking: BTreeSet<PartitionId>,
-    /// The generation that the member has heard of.
+    /// The generation that the member knows.
     generation: u64,
     is_expelled: bool,
-    /// Whether the member knows that it is expelled.
-    has_heard: bool,
+    /// Whether the member has received the event that it is expelled.
+    has_seen_expulsion: bool,
 }
 
 impl Group {
     pub(crate) fn new(partitions: PartitionId) -> Self {
-        Self { partitions, members: BTreeMap::new(), owners: BTreeMap::new(), shift: 0, generation: 0, next_member: 1 }
+        Self {
+            partitions,
+            members: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            rotation: 0,
+            generation: 0,
+            next_member: 1,
+        }
     }
 
     pub(crate) fn join(&mut self, name: &str) -> MemberId {
@@ -44,8 +51,8 @@ impl Group {
         member
     }
 
-    /// Joins under the name of a static member that has died, and takes over what it had. `None` when the group does not
-    /// know the dead one any more.
+    /// Joins with the instance id of a dead static member and is assigned its partitions. Returns `None` if the group
+    /// has already removed the dead member.
     pub(crate) fn replace(&mut self, dead: MemberId) -> Option<MemberId> {
         let membership = self.members.remove(&dead)?;
         let member = self.next_member;
@@ -62,20 +69,21 @@ impl Group {
         }
         self.generation += 1;
         if !owned.is_empty() {
-            self.tell(member, Event::Gained(owned));
+            self.send_event(member, Event::Assigned(owned));
         }
         self.rebalance();
         Some(member)
     }
 
-    /// The member goes, by itself or because it was not heard of.
+    /// Removes a member that left or whose session expired.
     pub(crate) fn remove(&mut self, member: MemberId) {
         self.members.remove(&member);
         self.owners.retain(|_, owner| *owner != member);
         self.rebalance();
     }
 
-    /// The member was not heard of, but is alive: others get its partitions before it learns of that.
+    /// Expels a live member whose session has expired. Other members are assigned its partitions before it receives the
+    /// event.
     pub(crate) fn expel(&mut self, member: MemberId) {
         let owned = self.owned(member);
         let Some(membership) = self.members.get_mut(&member).filter(|membership| !membership.is_expelled) else {
@@ -84,25 +92,25 @@ impl Group {
         membership.events = VecDeque::from([Event::Lost(owned)]);
         membership.revoking.clear();
         membership.is_expelled = true;
-        membership.has_heard = false;
+        membership.has_seen_expulsion = false;
         self.owners.retain(|_, owner| *owner != member);
         self.rebalance();
     }
 
-    /// Has partitions change hands.
-    pub(crate) fn turn(&mut self) {
-        self.shift += 1;
+    /// Makes partitions change owners.
+    pub(crate) fn rotate_assignment(&mut self) {
+        self.rotation += 1;
         self.rebalance();
     }
 
-    /// Whether the member has heard of the group's generation.
+    /// Whether the member knows the current generation.
     pub(crate) fn is_current(&self, member: MemberId) -> bool {
         self.members
             .get(&member)
             .is_some_and(|membership| !membership.is_expelled && membership.generation == self.generation)
     }
 
-    /// Whether the group counts on a member of this name.
+    /// Whether the group has an active member of this name.
     pub(crate) fn has_member(&self, name: &str) -> bool {
         self.members.values().any(|membership| !membership.is_expelled && membership.name == name)
     }
@@ -114,14 +122,14 @@ impl Group {
     pub(crate) fn events(&mut self, member: MemberId) -> Vec<Event> {
         let Some(membership) = self.members.get_mut(&member) else { return Vec::new() };
         membership.generation = self.generation;
-        membership.has_heard = membership.is_expelled;
+        membership.has_seen_expulsion = membership.is_expelled;
         membership.events.drain(..).collect()
     }
 
     pub(crate) fn release(&mut self, member: MemberId, partitions: &[PartitionId]) {
         let Some(membership) = self.members.get_mut(&member) else { return };
-        if membership.is_expelled && !membership.has_heard {
-            // Given up too late: the group has given them away, and the news of that is on its way.
+        if membership.is_expelled && !membership.has_seen_expulsion {
+            // Too late: the partitions have other owners already, and the member has not received the event yet.
             for event in &mut membership.events {
                 if let Event::Lost(lost) = event {
                     lost.retain(|partition| !partitions.contains(partition));
@@ -129,7 +137,7 @@ impl Group {
             }
             return;
         }
-        // Answering the loss, the member joins anew.
+        // A member rejoins when it releases its lost partitions.
         membership.is_expelled = false;
         for partition in partitions {
             membership.revoking.remove(partition);
@@ -145,25 +153,25 @@ impl Group {
     }
 
     fn rebalance(&mut self) {
-        let present: Vec<_> =
+        let active: Vec<_> =
             self.members.iter().filter(|(_, membership)| !membership.is_expelled).map(|(&member, _)| member).collect();
-        if present.is_empty() {
+        if active.is_empty() {
             return;
         }
         let mut has_changed = false;
         for partition in 0..self.partitions {
-            let place = usize::try_from(partition).expect("no negative partitions") + self.shift;
-            let target = present[place % present.len()];
+            let position = usize::try_from(partition).expect("no negative partitions") + self.rotation;
+            let target = active[position % active.len()];
             match self.owners.get(&partition).copied() {
                 None => {
                     self.owners.insert(partition, target);
-                    self.tell(target, Event::Gained(vec![partition]));
+                    self.send_event(target, Event::Assigned(vec![partition]));
                     has_changed = true;
                 }
                 Some(owner) if owner != target => {
                     let membership = self.members.get_mut(&owner).expect("an owner is a member");
                     if membership.revoking.insert(partition) {
-                        self.tell(owner, Event::Revoked(vec![partition]));
+                        self.send_event(owner, Event::Revoked(vec![partition]));
                         has_changed = true;
                     }
                 }
@@ -173,7 +181,7 @@ impl Group {
         self.generation += u64::from(has_changed);
     }
 
-    fn tell(&mut self, member: MemberId, event: Event) {
-        self.members.get_mut(&member).expect("a member is told").events.push_back(event);
+    fn send_event(&mut self, member: MemberId, event: Event) {
+        self.members.get_mut(&member).expect("the member exists").events.push_back(event);
     }
 }

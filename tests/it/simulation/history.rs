@@ -1,4 +1,5 @@
-//! The touchpoints of a run, and when each comes: believable ones of a few customers, or those of the oracle's generator.
+//! Generates the input records of a run and their arrival times: either plausible touchpoints of a few customers, or
+//! the unusual ones of the oracle's generator.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, LazyLock};
@@ -9,7 +10,7 @@ use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::wire::model_file::{self, ModelSource};
 use lifecycle_processor::wire::time::format_timestamp;
 
-use super::setting::Setting;
+use super::run_config::RunConfig;
 use crate::oracle::generator;
 use crate::oracle::touchpoint::Touchpoint;
 
@@ -17,16 +18,16 @@ use crate::oracle::touchpoint::Touchpoint;
 pub(crate) const BEGIN: i64 = 1_735_689_600_000;
 const SECOND: i64 = 1000;
 pub(crate) const DAY: i64 = 86_400 * SECOND;
-/// The largest record that is read.
+/// Maximum size of a record, in bytes.
 pub(crate) const BYTES_MAX: usize = 4096;
-/// How long a touchpoint may be on its way to the topic; the lateness that is allowed less what clocks may differ by.
+/// Maximum time from the event until the record arrives: the lateness minus the maximum clock skew.
 const DELAY_MAX: i64 = 50 * SECOND;
-/// How much wall time passes after the last record: ten years, in which every wake-up falls due.
+/// Wall time that passes after the last record: ten years, so that every wake-up becomes due.
 pub(crate) const WALL_AFTER: i64 = 3653 * DAY;
-/// How many customers a partition has, about.
+/// Approximate number of customers per partition.
 const CUSTOMERS: u32 = 8;
 
-/// The names of the models: four shipped ones of different kinds.
+/// The models of all runs: four of the shipped ones.
 pub(crate) const MODEL_NAMES: [&str; 4] = ["retention", "classic_seven", "engagement_cycle", "loyalty_ladder"];
 
 pub(crate) static MODELS: LazyLock<Arc<ModelSet>> = LazyLock::new(|| {
@@ -37,9 +38,9 @@ pub(crate) static MODELS: LazyLock<Arc<ModelSet>> = LazyLock::new(|| {
     Arc::new(models)
 });
 
-/// How facts are counted; where customers are forgotten, after a longer silence than a repeated record is old.
-pub(crate) fn facts(forgets: bool) -> FactOptions {
-    FactOptions { forget_after: forgets.then(|| Duration::from_days(30)), ..FactOptions::default() }
+/// Returns the fact options. Customers are forgotten only after more time than a duplicate record can take to arrive.
+pub(crate) fn facts(forgets_customers: bool) -> FactOptions {
+    FactOptions { forget_after: forgets_customers.then(|| Duration::from_days(30)), ..FactOptions::default() }
 }
 
 /// A record of the input topic.
@@ -47,106 +48,108 @@ pub(crate) fn facts(forgets: bool) -> FactOptions {
 pub(crate) struct InputRecord {
     pub(crate) key: String,
     pub(crate) value: Option<Vec<u8>>,
-    /// When it comes, by the true wall clock.
+    /// Arrival time by the correct wall clock.
     pub(crate) arrives_at: i64,
-    /// Whether it is a touchpoint, and to be applied.
-    pub(crate) is_good: bool,
+    /// Whether the record is a touchpoint that must be applied; others must become dead letters.
+    pub(crate) is_valid: bool,
 }
 
-/// Records by partition, in the order in which they come.
+/// Records by partition, in arrival order.
 pub(crate) type History = Vec<VecDeque<InputRecord>>;
 
-/// When the last record has come.
+/// Returns the arrival time of the last record.
 pub(crate) fn end_of(history: &History) -> i64 {
     history.iter().flatten().map(|record| record.arrives_at).max().unwrap_or(BEGIN)
 }
 
-/// Touchpoints, and some records that are none. None comes later than the lateness allows.
-pub(crate) fn history(random: &mut fastrand::Rng, setting: &Setting) -> History {
-    let many = usize::try_from(setting.partitions).expect("no negative partitions");
-    let mut history: History = vec![VecDeque::new(); many];
-    if setting.is_adversarial {
-        fill_from_generator(random, &mut history, setting.records);
+/// Generates touchpoints and some invalid records. No touchpoint arrives later than the lateness allows.
+pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History {
+    let partitions = usize::try_from(config.partitions).expect("no negative partitions");
+    let mut history: History = vec![VecDeque::new(); partitions];
+    if config.uses_oracle_generator {
+        fill_from_generator(random, &mut history, config.records);
     } else {
-        fill(random, &mut history, setting);
+        fill(random, &mut history, config);
     }
-    // What is still to come for the others comes when somebody is seen again more than a year later. A topic may also
-    // have a partition in which nothing ever was.
-    for (place, records) in history.iter_mut().enumerate() {
+    // A last touchpoint, more than a year later, makes the pending wake-ups of the other customers due. Empty
+    // partitions stay empty for the whole run.
+    for (partition, records) in history.iter_mut().enumerate() {
         let Some(last) = records.back().map(|record| record.arrives_at) else { continue };
-        let customer_id = format!("customer-{place}-last");
-        let value = touchpoint(random, &format!("last-{place}"), &customer_id, last + 500 * DAY);
+        let customer_id = format!("customer-{partition}-last");
+        let value = touchpoint(random, &format!("last-{partition}"), &customer_id, last + 500 * DAY);
         records.push_back(InputRecord {
             key: customer_id,
             value: Some(value),
             arrives_at: last + 500 * DAY,
-            is_good: true,
+            is_valid: true,
         });
     }
-    if setting.is_by_wall() {
+    if config.uses_wall_clock() {
         add_future(random, &mut history);
     }
     history
 }
 
-fn fill(random: &mut fastrand::Rng, history: &mut History, setting: &Setting) {
+fn fill(random: &mut fastrand::Rng, history: &mut History, config: &RunConfig) {
     let mut clocks = vec![BEGIN; history.len()];
-    // Some topics are busy and some are not.
+    // A topic is either busy or quiet.
     let gap_max = [DAY / 24, DAY, 4 * DAY][random.usize(..3)];
-    for number in 0..setting.records {
-        let place = random.usize(..history.len());
-        clocks[place] += random.i64(0..gap_max);
-        let arrives_at = clocks[place];
-        let mut key = format!("customer-{place}-{}", random.u32(..CUSTOMERS));
+    for number in 0..config.records {
+        let partition = random.usize(..history.len());
+        clocks[partition] += random.i64(0..gap_max);
+        let arrives_at = clocks[partition];
+        let mut key = format!("customer-{partition}-{}", random.u32(..CUSTOMERS));
         let occurred_at = arrives_at - random.i64(0..DELAY_MAX);
-        let (value, is_good) = match random.u32(..40) {
-            0 => (broken(random), false),
-            1 | 2 if !history[place].is_empty() => {
-                let latest = history[place].len().saturating_sub(5);
-                let repeated = &history[place][random.usize(latest..history[place].len())];
+        let (value, is_valid) = match random.u32(..40) {
+            0 => (invalid_value(random), false),
+            1 | 2 if !history[partition].is_empty() => {
+                let latest = history[partition].len().saturating_sub(5);
+                let repeated = &history[partition][random.usize(latest..history[partition].len())];
                 key.clone_from(&repeated.key);
-                (repeated.value.clone(), repeated.is_good)
+                (repeated.value.clone(), repeated.is_valid)
             }
-            3 if setting.forgets => (Some(erasure(&format!("e{number}"), &key, occurred_at)), true),
+            3 if config.forgets_customers => (Some(erasure(&format!("e{number}"), &key, occurred_at)), true),
             _ => (Some(touchpoint(random, &format!("e{number}"), &key, occurred_at)), true),
         };
-        history[place].push_back(InputRecord { key, value, arrives_at, is_good });
+        history[partition].push_back(InputRecord { key, value, arrives_at, is_valid });
     }
 }
 
-/// The generator's touchpoints with all their oddities, but in time.
+/// Uses the touchpoints of the oracle's generator, without late arrivals.
 fn fill_from_generator(random: &mut fastrand::Rng, history: &mut History, records: usize) {
-    let mut places = BTreeMap::new();
+    let mut partitions = BTreeMap::new();
     let mut arrivals = Vec::new();
-    // A customer has fifteen touchpoints, about.
+    // A customer has about fifteen touchpoints.
     for line in generator::histories(random.u64(..), (records / 15).max(1)) {
         let touchpoint = Touchpoint::parse(&line);
-        let place = *places.entry(touchpoint.customer_id.clone()).or_insert_with(|| random.usize(..history.len()));
+        let partition =
+            *partitions.entry(touchpoint.customer_id.clone()).or_insert_with(|| random.usize(..history.len()));
         let arrives_at = touchpoint.at + random.i64(0..DELAY_MAX);
         let (key, value) = (touchpoint.customer_id, Some(line.into_bytes()));
-        arrivals.push((place, InputRecord { key, value, arrives_at, is_good: true }));
+        arrivals.push((partition, InputRecord { key, value, arrives_at, is_valid: true }));
         if random.u32(..40) == 0 {
-            let bad = InputRecord { key: "nobody".to_owned(), value: broken(random), arrives_at, is_good: false };
+            let bad =
+                InputRecord { key: "unknown".to_owned(), value: invalid_value(random), arrives_at, is_valid: false };
             arrivals.push((random.usize(..history.len()), bad));
         }
     }
     arrivals.sort_by_key(|(_, record)| record.arrives_at);
-    for (place, record) in arrivals {
-        history[place].push_back(record);
+    for (partition, record) in arrivals {
+        history[partition].push_back(record);
     }
 }
 
-/// Adds touchpoints of a time that has not come yet when the run ends: what lies ahead is judged when it is read.
+/// Adds touchpoints with an event time after the end of the run, which become dead letters.
 fn add_future(random: &mut fastrand::Rng, history: &mut History) {
     let end = end_of(history) + WALL_AFTER;
     for records in history.iter_mut().filter(|records| !records.is_empty()) {
         for number in 0..random.usize(..3) {
-            let place = random.usize(..records.len());
-            let arrives_at = records[place].arrives_at;
+            let partition = random.usize(..records.len());
+            let arrives_at = records[partition].arrives_at;
             let key = "customer-of-the-future".to_owned();
             let occurred_at = end + random.i64(16 * 60 * SECOND..DAY);
             let value = Some(touchpoint(random, &format!("future-{number}"), &key, occurred_at));
-            records.insert(place, InputRecord { key, value, arrives_at, is_good: false });
+            records.insert(partition, InputRecord { key, value, arrives_at, is_valid: false });
         }
     }
 }
@@ -177,7 +180,7 @@ fn erasure(event_id: &str, customer_id: &str, occurred_at: i64) -> Vec<u8> {
     .into_bytes()
 }
 
-fn broken(random: &mut fastrand::Rng) -> Option<Vec<u8>> {
+fn invalid_value(random: &mut fastrand::Rng) -> Option<Vec<u8>> {
     match random.u32(..5) {
         0 => None,
         1 => Some(Vec::new()),

@@ -1,7 +1,7 @@
-//! A log in memory with what Kafka does that matters to correctness: offsets with holes where control records and
-//! aborted records lie, and the last stable offset, past which a reader of what is committed does not come.
+//! An in-memory broker with the properties of Kafka that matter for correctness: control records and aborted records
+//! leave gaps in the offsets, and a read-committed consumer reads only up to the last stable offset.
 //!
-//! Transactions are in `transactions`.
+//! The transaction coordinator is in `transactions`, the group coordinator in `group`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,26 +13,26 @@ use super::group::Group;
 use super::history::InputRecord;
 use super::transactions::{State, Transactions};
 
-/// The names of the topics.
+/// Names of the topics.
 pub(crate) const TOUCHPOINTS: &str = "touchpoints";
 pub(crate) const CHANGELOG: &str = "changelog";
 pub(crate) const TRANSITIONS: &str = "transitions";
 pub(crate) const REPLAY: &str = "transitions-replay";
 pub(crate) const DEAD_LETTERS: &str = "dead-letters";
 
-/// A broker, its topics and its one group.
+/// A broker with its topics and a single group.
 pub(crate) struct Log {
     topics: BTreeMap<&'static str, Vec<PartitionLog>>,
     pub(super) transactions: Transactions,
-    /// Deletions of heads that were accepted and are carried out later.
+    /// Truncations that take effect later: when, which partition, and the new start.
     truncations: Vec<(Duration, PartitionId, i64)>,
-    /// What the group has committed: offset and text.
+    /// The committed offset and metadata of each partition.
     pub(crate) committed: BTreeMap<PartitionId, (i64, String)>,
     pub(crate) group: Group,
     pub(crate) faults: Faults,
     pub(crate) elapsed: Duration,
     pub(crate) transaction_timeout: Duration,
-    /// Whether nobody was given the right to delete the head of a changelog.
+    /// Whether the workers lack the permission to delete changelog records.
     pub(crate) forbids_truncation: bool,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Log {
 struct PartitionLog {
     start: i64,
     entries: Vec<Entry>,
-    /// The first record of each transaction whose control record is not yet written here.
+    /// First offset of each transaction whose control record has not been written to this partition yet.
     pending: BTreeMap<usize, i64>,
 }
 
@@ -55,21 +55,21 @@ impl PartitionLog {
     }
 
     /// The last stable offset.
-    fn stable(&self) -> i64 {
+    fn last_stable_offset(&self) -> i64 {
         self.pending.values().copied().min().unwrap_or_else(|| self.end())
     }
 }
 
 impl Log {
     pub(crate) fn new(partitions: PartitionId, faults: Faults) -> Self {
-        let many = || (0..partitions).map(|_| PartitionLog::default()).collect();
-        let one = || vec![PartitionLog::default()];
+        let partitioned = || (0..partitions).map(|_| PartitionLog::default()).collect();
+        let single = || vec![PartitionLog::default()];
         let topics = BTreeMap::from([
-            (TOUCHPOINTS, many()),
-            (CHANGELOG, many()),
-            (TRANSITIONS, one()),
-            (REPLAY, one()),
-            (DEAD_LETTERS, one()),
+            (TOUCHPOINTS, partitioned()),
+            (CHANGELOG, partitioned()),
+            (TRANSITIONS, single()),
+            (REPLAY, single()),
+            (DEAD_LETTERS, single()),
         ]);
         Self {
             topics,
@@ -84,7 +84,7 @@ impl Log {
         }
     }
 
-    /// Lets time pass: messages arrive, transactions time out, heads are deleted.
+    /// Advances time: late requests arrive, transactions time out, and delayed truncations take effect.
     pub(crate) fn advance(&mut self, by: Duration) {
         self.elapsed += by;
         self.advance_transactions();
@@ -96,36 +96,37 @@ impl Log {
         }
     }
 
-    /// Appends a record that belongs to no transaction.
+    /// Appends a record without a transaction.
     pub(crate) fn append(&mut self, topic: &'static str, partition: PartitionId, record: &InputRecord) {
         self.push(topic, partition, input_record(record), None);
     }
 
-    /// Appends a control record, as a transaction of whoever writes the topic leaves it.
+    /// Appends a control record, as if an upstream producer had ended a transaction.
     pub(crate) fn append_control(&mut self, topic: &'static str, partition: PartitionId) {
         self.partition_mut(topic, partition).entries.push(Entry::Control);
     }
 
-    /// Writes the control record of a transaction: its records in the partition are visible, or never will be.
-    pub(super) fn settle(&mut self, topic: &'static str, partition: PartitionId, transaction: usize) {
+    /// Writes the control record of a transaction, so that the last stable offset can pass its records.
+    pub(super) fn write_control_record(&mut self, topic: &'static str, partition: PartitionId, transaction: usize) {
         let log = self.partition_mut(topic, partition);
         if log.pending.remove(&transaction).is_some() {
             log.entries.push(Entry::Control);
         }
     }
 
-    /// The first offset and the last stable one.
+    /// Returns the first offset and the last stable offset.
     pub(crate) fn range(&self, topic: &str, partition: PartitionId) -> (i64, i64) {
         let log = self.partition(topic, partition);
-        (log.start, log.stable())
+        (log.start, log.last_stable_offset())
     }
 
-    /// Whether nothing in the partition is still to become visible.
-    pub(crate) fn is_settled(&self, topic: &str, partition: PartitionId) -> bool {
+    /// Whether no record in the partition belongs to an open transaction.
+    pub(crate) fn has_no_open_transactions(&self, topic: &str, partition: PartitionId) -> bool {
         self.partition(topic, partition).pending.is_empty()
     }
 
-    /// Committed records from `position` on, `records_max` at most, and the position after them and all that is invisible behind.
+    /// Returns up to `records_max` committed records from `position` on, and the next position, which is after the
+    /// control and aborted records that follow them.
     pub(crate) fn read(
         &self,
         topic: &str,
@@ -134,11 +135,11 @@ impl Log {
         records_max: usize,
     ) -> (Vec<Record>, i64) {
         let log = self.partition(topic, partition);
-        let (start, stable) = (log.start, log.stable());
-        assert!(position >= start, "{topic} {partition}: position {position} lies below the start {start}");
+        let (start, last_stable_offset) = (log.start, log.last_stable_offset());
+        assert!(position >= start, "{topic} {partition}: position {position} is below the log start {start}");
         let mut records = Vec::new();
         let mut next = position;
-        while next < stable {
+        while next < last_stable_offset {
             let entry = &log.entries[usize::try_from(next).expect("no negative offsets")];
             if let Some(record) = self.visible(entry) {
                 if records.len() == records_max {
@@ -151,7 +152,7 @@ impl Log {
         (records, next)
     }
 
-    /// Every committed record of a topic.
+    /// Returns every committed record of a topic.
     pub(crate) fn read_all(&self, topic: &str) -> Vec<Record> {
         let partitions = 0..self.topics[topic].len();
         partitions
@@ -162,7 +163,7 @@ impl Log {
             .collect()
     }
 
-    /// Deletes the head of a changelog, now or at `later`.
+    /// Deletes the changelog records before `offset`, now or at the time `later`.
     pub(crate) fn truncate_at(&mut self, partition: PartitionId, offset: i64, later: Option<Duration>) {
         match later {
             Some(at) => self.truncations.push((at, partition, offset)),
@@ -172,11 +173,11 @@ impl Log {
 
     fn truncate(&mut self, partition: PartitionId, offset: i64) {
         let log = self.partition_mut(CHANGELOG, partition);
-        assert!(offset <= log.end(), "the changelog of {partition} is deleted past its end");
+        assert!(offset <= log.end(), "the changelog of {partition} is truncated past its end");
         log.start = log.start.max(offset);
     }
 
-    /// The topic of this name, as the log calls it.
+    /// Returns the static name of a topic.
     pub(super) fn topic(&self, name: &str) -> &'static str {
         self.topics.keys().find(|topic| **topic == name).expect("a known topic")
     }
@@ -219,7 +220,7 @@ impl Log {
     }
 }
 
-/// A record as whoever feeds the input topic writes it.
+/// Returns a record as an upstream producer writes it.
 pub(super) fn input_record(record: &InputRecord) -> Record {
     Record {
         partition: 0,

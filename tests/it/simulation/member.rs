@@ -1,5 +1,6 @@
-//! A group member on the simulated log. What the worker must not do is a bug and panics: an abort of nothing, an offset
-//! committed of a partition that was let go. A transaction begun on a producer in doubt is refused, as the client does.
+//! A group member and producer on the simulated log. It panics on calls that the worker must never make, such as an
+//! abort without a transaction, or an offset committed for a partition that it has released. After an unknown outcome
+//! it rejects transactional calls until the producer is reset, as the real client does.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,48 +8,48 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use lifecycle_processor::kafka::{
-    CommittedOffset, Error, Event, Member, Outgoing, PartitionId, PartitionOffset, Reaction, Record,
+    CommittedOffset, Error, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Reaction, Record,
 };
 
 use super::faults::Fault;
 use super::group::MemberId;
 use super::log::{CHANGELOG, Log, TOUCHPOINTS};
+use super::simulated_run::SimulatedRun;
 use super::transactions::{Request, State};
-use super::world::World;
 
-/// The code of the error that stands for the death of the process.
+/// Error code that represents the death of the process.
 pub(crate) const CRASH: &str = "crash";
 
-#[expect(clippy::struct_excessive_bools, reason = "each says one thing that may or may not have happened to a member")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent condition of the producer")]
 pub(crate) struct SimulatedMember {
     pub(super) log: Rc<RefCell<Log>>,
-    /// What goes on while a call takes long; none where a test drives one worker alone.
-    pub(super) world: Weak<World>,
+    /// The run, whose other workers continue while this member is blocked; empty if a test runs a worker by itself.
+    pub(super) run: Weak<SimulatedRun>,
     pub(crate) id: MemberId,
     pub(super) transactional_id: String,
     pub(super) epoch: u64,
     pub(super) is_in_transaction: bool,
-    /// Whether the broker has heard of the transaction.
+    /// Whether the broker has received a request of the open transaction.
     pub(super) has_written: bool,
-    pub(super) is_in_doubt: bool,
-    /// Whether a request about an earlier transaction may still be under way.
-    pub(super) may_have_repeated: bool,
-    reading: BTreeMap<PartitionId, Reading>,
-    changelogs: BTreeMap<PartitionId, i64>,
+    pub(super) is_outcome_unknown: bool,
+    /// Whether a request of an earlier transaction may still be in flight.
+    pub(super) may_have_duplicate_request: bool,
+    assignment: BTreeMap<PartitionId, AssignedInput>,
+    changelog_positions: BTreeMap<PartitionId, i64>,
 }
 
-struct Reading {
+struct AssignedInput {
     position: i64,
-    /// The end of the partition when something was read last.
-    end_seen: Option<i64>,
+    /// End offset as of the last fetch that reported it.
+    cached_end_offset: Option<i64>,
     is_paused: bool,
 }
 
 impl SimulatedMember {
-    /// Joins the group; under the name of `dead`, where members are static.
+    /// Joins the group, as the replacement of `dead` where members are static.
     pub(crate) fn join(
         log: &Rc<RefCell<Log>>,
-        world: Weak<World>,
+        run: Weak<SimulatedRun>,
         transactional_id: &str,
         dead: Option<MemberId>,
     ) -> Self {
@@ -59,34 +60,34 @@ impl SimulatedMember {
         };
         Self {
             log: Rc::clone(log),
-            world,
+            run,
             id,
             transactional_id: transactional_id.to_owned(),
             epoch,
             is_in_transaction: false,
             has_written: false,
-            is_in_doubt: false,
-            may_have_repeated: false,
-            reading: BTreeMap::new(),
-            changelogs: BTreeMap::new(),
+            is_outcome_unknown: false,
+            may_have_duplicate_request: false,
+            assignment: BTreeMap::new(),
+            changelog_positions: BTreeMap::new(),
         }
     }
 
-    fn renew_producer(&mut self) {
+    fn replace_producer(&mut self) {
         self.epoch = self.log.borrow_mut().init_producer(&self.transactional_id);
         self.is_in_transaction = false;
         self.has_written = false;
-        self.may_have_repeated = false;
+        self.may_have_duplicate_request = false;
     }
 
     /// Ends the transaction at the broker.
     fn end(&mut self, name: &'static str, state: State) -> Result<(), Error> {
         let mut log = self.log.borrow_mut();
         if self.has_written && !log.transactions.has_open(&self.transactional_id) {
-            // A request of an earlier transaction that came late has ended this one.
-            return Err(error(name, Reaction::Renew, "InvalidTransactionalState"));
+            // A late request of an earlier transaction has ended this transaction.
+            return Err(error(name, Reaction::ResetProducer, "InvalidTransactionalState"));
         }
-        log.carry_out(&self.transactional_id, Request::End(state));
+        log.apply_request(&self.transactional_id, Request::End(state));
         self.is_in_transaction = false;
         self.has_written = false;
         Ok(())
@@ -103,28 +104,28 @@ impl Member for SimulatedMember {
     }
 
     fn poll(&mut self, records_max: usize, _timeout: Duration) -> Result<Vec<Event>, Error> {
-        self.safe_call("poll", |member| {
+        self.infallible_call("poll", |member| {
             let mut log = member.log.borrow_mut();
             let mut events = log.group.events(member.id);
             for event in &events {
-                if let Event::Gained(partitions) = event {
-                    log.succeed(&member.transactional_id, partitions);
+                if let Event::Assigned(partitions) = event {
+                    log.fence_previous_owners(&member.transactional_id, partitions);
                 }
             }
-            for (&partition, reading) in member.reading.iter_mut().filter(|(_, reading)| !reading.is_paused) {
-                // A worker that is driven alone is never kept waiting.
-                let least = usize::from(member.world.strong_count() == 0);
-                let some = log.faults.random.usize(least..=20).min(records_max);
-                let (records, position) = log.read(TOUCHPOINTS, partition, reading.position, some);
-                reading.position = position;
-                // The client hears of the end only when the broker has something to say.
+            for (&partition, input) in member.assignment.iter_mut().filter(|(_, input)| !input.is_paused) {
+                // A worker without a run receives records at every poll.
+                let records_min = usize::from(member.run.strong_count() == 0);
+                let limit = log.faults.random.usize(records_min..=20).min(records_max);
+                let (records, position) = log.read(TOUCHPOINTS, partition, input.position, limit);
+                input.position = position;
+                // The client receives an end offset only with a fetch response.
                 if log.faults.random.u32(..3) == 0 {
-                    reading.end_seen = Some(log.range(TOUCHPOINTS, partition).1);
+                    input.cached_end_offset = Some(log.range(TOUCHPOINTS, partition).1);
                 }
                 if !records.is_empty() {
-                    // Before or after what the group says: a client promises neither.
-                    let place = if log.faults.random.bool() { 0 } else { events.len() };
-                    events.insert(place, Event::Records(records));
+                    // Before or after the rebalance events: the client does not guarantee an order.
+                    let index = if log.faults.random.bool() { 0 } else { events.len() };
+                    events.insert(index, Event::Records(records));
                 }
             }
             events
@@ -132,17 +133,17 @@ impl Member for SimulatedMember {
     }
 
     fn assign(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
-        self.safe_call("assign", |member| {
+        self.infallible_call("assign", |member| {
             for position in positions {
-                let reading = Reading { position: position.offset, end_seen: None, is_paused: true };
-                assert!(member.reading.insert(position.partition, reading).is_none(), "assigned twice");
+                let input = AssignedInput { position: position.offset, cached_end_offset: None, is_paused: true };
+                assert!(member.assignment.insert(position.partition, input).is_none(), "assigned twice");
             }
         })
     }
 
-    fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
-        self.safe_call("release", |member| {
-            member.reading.retain(|partition, _| !partitions.contains(partition));
+    fn unassign(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
+        self.infallible_call("unassign", |member| {
+            member.assignment.retain(|partition, _| !partitions.contains(partition));
             member.log.borrow_mut().group.release(member.id, partitions);
         })
     }
@@ -150,7 +151,7 @@ impl Member for SimulatedMember {
     fn pause(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
         self.call("pause", |member| {
             for partition in partitions {
-                member.reading.get_mut(partition).expect("only assigned partitions are paused").is_paused = true;
+                member.assignment.get_mut(partition).expect("only assigned partitions are paused").is_paused = true;
             }
         })
     }
@@ -158,17 +159,16 @@ impl Member for SimulatedMember {
     fn resume(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
         self.call("resume", |member| {
             for partition in partitions {
-                member.reading.get_mut(partition).expect("only assigned partitions are resumed").is_paused = false;
+                member.assignment.get_mut(partition).expect("only assigned partitions are resumed").is_paused = false;
             }
         })
     }
 
-    fn rewind(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
-        self.call("rewind", |member| {
+    fn seek(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
+        self.call("seek", |member| {
             for position in positions {
-                let reading =
-                    member.reading.get_mut(&position.partition).expect("only assigned partitions are rewound");
-                reading.position = position.offset;
+                let input = member.assignment.get_mut(&position.partition).expect("only assigned partitions seek");
+                input.position = position.offset;
             }
         })
     }
@@ -194,11 +194,11 @@ impl Member for SimulatedMember {
     }
 
     fn has_read_to(&mut self, partition: PartitionId, end: i64) -> bool {
-        self.reading.get(&partition).is_some_and(|reading| reading.position >= end)
+        self.assignment.get(&partition).is_some_and(|input| input.position >= end)
     }
 
-    fn end_seen(&mut self, partition: PartitionId) -> Option<i64> {
-        self.reading.get(&partition)?.end_seen
+    fn cached_end_offset(&mut self, partition: PartitionId) -> Option<i64> {
+        self.assignment.get(&partition)?.cached_end_offset
     }
 
     fn changelog_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {
@@ -207,23 +207,24 @@ impl Member for SimulatedMember {
 
     fn open_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
         self.call("open_changelog", |member| {
-            member.changelogs.insert(partition, offset);
+            member.changelog_positions.insert(partition, offset);
         })
     }
 
     fn read_changelog(&mut self, records_max: usize, _timeout: Duration) -> Result<Vec<Record>, Error> {
         self.read("read_changelog", |member| {
             let mut log = member.log.borrow_mut();
-            // Few at a time, so that a restore takes many rounds and the world goes on beside it.
-            let few = log.faults.random.usize(1..=4).min(records_max);
-            let is_cut = |(&partition, &position): (&PartitionId, &i64)| log.range(CHANGELOG, partition).0 > position;
-            if member.changelogs.iter().any(is_cut) {
-                log.faults.tally.count("broker: changelog cut below a reader");
+            // Only a few at a time, so that a restore takes several steps.
+            let limit = log.faults.random.usize(1..=4).min(records_max);
+            let is_truncated =
+                |(&partition, &position): (&PartitionId, &i64)| log.range(CHANGELOG, partition).0 > position;
+            if member.changelog_positions.iter().any(is_truncated) {
+                log.faults.occurrences.count("broker: changelog truncated below a reader");
                 return Err(error("read_changelog", Reaction::Abort, "OffsetOutOfRange"));
             }
             let mut records = Vec::new();
-            for (&partition, position) in &mut member.changelogs {
-                let (some, next) = log.read(CHANGELOG, partition, *position, few - records.len());
+            for (&partition, position) in &mut member.changelog_positions {
+                let (some, next) = log.read(CHANGELOG, partition, *position, limit - records.len());
                 *position = next;
                 records.extend(some);
             }
@@ -232,13 +233,13 @@ impl Member for SimulatedMember {
     }
 
     fn has_read_changelog_to(&mut self, partition: PartitionId, end: i64) -> bool {
-        self.changelogs.get(&partition).is_some_and(|&position| position >= end)
+        self.changelog_positions.get(&partition).is_some_and(|&position| position >= end)
     }
 
     fn close_changelog(&mut self, partition: PartitionId) -> Result<(), Error> {
-        // The client's own affair.
-        self.safe_call("close_changelog", |member| {
-            member.changelogs.remove(&partition);
+        // `close_changelog` is local to the client.
+        self.infallible_call("close_changelog", |member| {
+            member.changelog_positions.remove(&partition);
         })
     }
 
@@ -246,46 +247,52 @@ impl Member for SimulatedMember {
         let (fault, is_forbidden) = (self.fault("truncate_changelog")?, self.log.borrow().forbids_truncation);
         let mut log = self.log.borrow_mut();
         if is_forbidden {
-            log.faults.tally.count("broker: truncation forbidden");
+            log.faults.occurrences.count("broker: truncation forbidden");
             return Err(error("truncate_changelog", Reaction::Fatal, "TopicAuthorizationFailed"));
         }
-        let in_a_while = log.elapsed + Duration::from_millis(log.faults.random.u64(1..20_000));
+        let later = log.elapsed + Duration::from_millis(log.faults.random.u64(1..20_000));
         match fault {
             None | Some(Fault::Repeated | Fault::Freeze | Fault::ErrorAfter | Fault::CrashAfter) => {
                 log.truncate_at(partition, offset, None);
             }
             Some(Fault::ErrorBefore | Fault::CrashBefore) => {}
-            Some(Fault::Delayed) => log.truncate_at(partition, offset, Some(in_a_while)),
+            Some(Fault::Delayed) => log.truncate_at(partition, offset, Some(later)),
         }
         match fault {
             None | Some(Fault::Repeated | Fault::Freeze) => Ok(()),
-            // That the process died shows at its next call.
+            // After a crash, the next call reports the death of the process.
             Some(_) => Err(error("truncate_changelog", Reaction::Retry, "injected")),
         }
     }
 
     fn begin(&mut self) -> Result<(), Error> {
-        if self.may_have_repeated && !self.is_in_doubt {
-            self.renew_producer();
+        if self.may_have_duplicate_request && !self.is_outcome_unknown {
+            self.replace_producer();
         }
-        self.transactional("begin", &[Reaction::Abort, Reaction::Renew], Reaction::Renew, None, |member| {
-            assert!(!member.is_in_transaction, "begin within a transaction");
-            member.is_in_transaction = true;
-            Ok(())
-        })
+        self.transactional(
+            "begin",
+            &[Reaction::Abort, Reaction::ResetProducer],
+            Reaction::ResetProducer,
+            None,
+            |member| {
+                assert!(!member.is_in_transaction, "begin within a transaction");
+                member.is_in_transaction = true;
+                Ok(())
+            },
+        )
     }
 
-    fn send(&mut self, records: Vec<Outgoing>) -> Result<Vec<i64>, Error> {
+    fn send(&mut self, records: Vec<ProducerRecord>) -> Result<Vec<i64>, Error> {
         self.assert_in_transaction("send");
         let fault = self.fault("send")?;
-        self.refuse_if_unusable("send")?;
+        self.reject_if_unusable("send")?;
         let (written, reaction) = {
             let random = &mut self.log.borrow_mut().faults.random;
-            let reaction = if random.bool() { Reaction::Abort } else { Reaction::Renew };
+            let reaction = if random.bool() { Reaction::Abort } else { Reaction::ResetProducer };
             match fault {
                 None | Some(Fault::Repeated | Fault::Freeze) => (records.len(), None),
                 Some(Fault::ErrorBefore) => (0, Some(reaction)),
-                // Some of them.
+                // Only some of the records are written.
                 Some(_) => (random.usize(..=records.len()), Some(reaction)),
             }
         };
@@ -298,7 +305,7 @@ impl Member for SimulatedMember {
             (_, None) => Ok(offsets),
             (Some(Fault::CrashBefore | Fault::CrashAfter), _) => Err(error("send", Reaction::Fatal, CRASH)),
             (_, Some(reaction)) => {
-                self.is_in_doubt = reaction == Reaction::Renew;
+                self.is_outcome_unknown = reaction == Reaction::ResetProducer;
                 Err(error("send", reaction, "injected"))
             }
         }
@@ -306,48 +313,58 @@ impl Member for SimulatedMember {
 
     fn send_offsets(&mut self, offsets: &[(PartitionOffset, String)]) -> Result<(), Error> {
         self.assert_in_transaction("send_offsets");
-        let them = offsets.iter().map(|(position, text)| (position.partition, position.offset, text.clone()));
-        let request = Request::Offsets(them.collect());
-        let late = Some(request.clone());
-        self.transactional("send_offsets", &[Reaction::Abort, Reaction::Renew], Reaction::Renew, late, |member| {
-            let mut log = member.log.borrow_mut();
-            if !log.group.is_current(member.id) {
-                log.faults.tally.count("group: commit of an older generation refused");
-                return Err(error("send_offsets", Reaction::Abort, "ILLEGAL_GENERATION"));
-            }
-            // A broker would take it, so nobody may try.
-            assert!(offsets.iter().all(|(position, _)| log.group.owns(member.id, position.partition)));
-            log.carry_out(&member.transactional_id, request);
-            drop(log);
-            member.has_written = true;
-            Ok(())
-        })
+        let requested = offsets.iter().map(|(position, text)| (position.partition, position.offset, text.clone()));
+        let request = Request::Offsets(requested.collect());
+        let late_request = Some(request.clone());
+        self.transactional(
+            "send_offsets",
+            &[Reaction::Abort, Reaction::ResetProducer],
+            Reaction::ResetProducer,
+            late_request,
+            |member| {
+                let mut log = member.log.borrow_mut();
+                if !log.group.is_current(member.id) {
+                    log.faults.occurrences.count("group: commit with an older generation rejected");
+                    return Err(error("send_offsets", Reaction::Abort, "ILLEGAL_GENERATION"));
+                }
+                // The broker would accept the offset, so the worker must not send it.
+                assert!(offsets.iter().all(|(position, _)| log.group.owns(member.id, position.partition)));
+                log.apply_request(&member.transactional_id, request);
+                drop(log);
+                member.has_written = true;
+                Ok(())
+            },
+        )
     }
 
     fn commit(&mut self) -> Result<(), Error> {
         self.assert_in_transaction("commit");
-        // If it has not happened, it is open whether it still will.
-        let late = Some(Request::End(State::Committed));
-        self.transactional("commit", &[Reaction::Abort, Reaction::Renew], Reaction::Renew, late, |member| {
-            member.end("commit", State::Committed)
-        })
+        // A commit that failed without effect may still take effect later.
+        let late_request = Some(Request::End(State::Committed));
+        self.transactional(
+            "commit",
+            &[Reaction::Abort, Reaction::ResetProducer],
+            Reaction::ResetProducer,
+            late_request,
+            |member| member.end("commit", State::Committed),
+        )
     }
 
     fn abort(&mut self) -> Result<(), Error> {
         self.assert_in_transaction("abort");
-        let late = Some(Request::End(State::Aborted));
-        self.transactional("abort", &[Reaction::Renew], Reaction::Renew, late, |member| {
+        let late_request = Some(Request::End(State::Aborted));
+        self.transactional("abort", &[Reaction::ResetProducer], Reaction::ResetProducer, late_request, |member| {
             member.end("abort", State::Aborted)
         })
     }
 
-    fn renew(&mut self) -> Result<(), Error> {
-        self.call("renew", Self::renew_producer)?;
-        self.is_in_doubt = false;
+    fn reset_producer(&mut self) -> Result<(), Error> {
+        self.call("reset_producer", Self::replace_producer)?;
+        self.is_outcome_unknown = false;
         Ok(())
     }
 
-    fn leave(&mut self, _deadline: Duration) {
+    fn leave(&mut self, _timeout: Duration) {
         self.log.borrow_mut().group.remove(self.id);
     }
 }

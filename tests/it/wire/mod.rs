@@ -1,4 +1,4 @@
-//! Contracts on the wire: what is read, what is written, and that the documentation's examples are so.
+//! Tests of the record formats: decoded touchpoints, encoded transitions, and the examples in the documentation.
 
 mod contracts;
 mod touchpoints;

@@ -1,12 +1,12 @@
-//! Transitions, as they go out: golden JSON of each kind, and Protobuf that says the same.
+//! Tests of encoding transitions: golden JSON of each kind, and Protobuf with the same content.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use lifecycle_processor::lifecycle::condition::{self, Argument, Condition, ExpressionProblem, Named, Scope};
+use lifecycle_processor::lifecycle::condition::{self, Argument, Binding, Condition, ExpressionProblem, Scope};
 use lifecycle_processor::lifecycle::fact::Layout;
 use lifecycle_processor::lifecycle::id::{ModelIndex, StableId, StageIndex};
-use lifecycle_processor::lifecycle::model::{Direction, Model, Place, Stage};
+use lifecycle_processor::lifecycle::model::{Direction, JourneyPosition, Model, Stage};
 use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::lifecycle::money::{Amount, Currency};
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
@@ -26,11 +26,16 @@ use uuid::Uuid;
 struct NoNames;
 
 impl Scope for NoNames {
-    fn name(&mut self, _: &str, _: Range<usize>) -> Option<Result<Named, Vec<ExpressionProblem>>> {
+    fn name(&mut self, _: &str, _: Range<usize>) -> Option<Result<Binding, Vec<ExpressionProblem>>> {
         None
     }
 
-    fn call(&mut self, _: &str, _: &[Argument<'_>], _: Range<usize>) -> Option<Result<Named, Vec<ExpressionProblem>>> {
+    fn call(
+        &mut self,
+        _: &str,
+        _: &[Argument<'_>],
+        _: Range<usize>,
+    ) -> Option<Result<Binding, Vec<ExpressionProblem>>> {
         None
     }
 
@@ -50,7 +55,7 @@ fn models() -> ModelSet {
         titles: vec![],
         description: "".into(),
         when: always(),
-        place: Place::Journey(place),
+        journey_position: JourneyPosition::At(place),
     };
     let ladder = Model {
         name: "loyalty_ladder".into(),
@@ -110,7 +115,7 @@ fn stage_transition() -> Transition {
     }
 }
 
-/// One of each shape, by the name of its golden record.
+/// Returns one transition of each kind, with a label, its mode and its expected JSON.
 fn transitions() -> Vec<(&'static str, Transition, Mode, &'static str)> {
     let plain = Transition {
         cause: Cause::Time,
@@ -137,7 +142,7 @@ fn transitions() -> Vec<(&'static str, Transition, Mode, &'static str)> {
             ),
         ),
         (
-            "no stage any more",
+            "leaving all stages",
             Transition {
                 change: Change::Stage {
                     from: Some(StageIndex(1)),
@@ -199,9 +204,9 @@ fn transitions() -> Vec<(&'static str, Transition, Mode, &'static str)> {
     ]
 }
 
-fn with_publication<T>(transition: &Transition, mode: Mode, look: impl FnOnce(&Publication<'_>) -> T) -> T {
+fn with_publication<T>(transition: &Transition, mode: Mode, check: impl FnOnce(&Publication<'_>) -> T) -> T {
     let models = models();
-    look(&Publication {
+    check(&Publication {
         transition,
         models: &models,
         detected_at: instant("1997-01-18T15:55:45.250Z"),
@@ -217,28 +222,28 @@ fn json(transition: &Transition, mode: Mode) -> String {
 }
 
 #[test]
-fn the_json_of_each_kind_is_as_published() {
-    for (shape, transition, mode, expected) in transitions() {
-        assert_eq!(json(&transition, mode), expected, "{shape}");
+fn each_kind_has_the_expected_json() {
+    for (label, transition, mode, expected) in transitions() {
+        assert_eq!(json(&transition, mode), expected, "{label}");
     }
 }
 
 #[test]
-fn protobuf_says_the_same_as_json() {
-    for (shape, transition, mode, _) in transitions() {
+fn protobuf_has_the_same_content_as_json() {
+    for (label, transition, mode, _) in transitions() {
         let mut bytes = Vec::new();
         with_publication(&transition, mode, |publication| write_protobuf(publication, &mut bytes));
         let message = v1::Transition::decode(&*bytes).expect("a Transition");
         let record: TransitionRecord = serde_json::from_str(&json(&transition, mode)).expect("a transition record");
-        assert_same(shape, &message, record);
+        assert_same(label, &message, record);
     }
 }
 
-fn assert_same(shape: &str, message: &v1::Transition, record: TransitionRecord) {
-    type Moment = lifecycle_processor::wire::proto::google::protobuf::Timestamp;
-    let moment = |text: &str| {
+fn assert_same(label: &str, message: &v1::Transition, record: TransitionRecord) {
+    type ProtoTimestamp = lifecycle_processor::wire::proto::google::protobuf::Timestamp;
+    let proto_timestamp = |text: &str| {
         let millis = instant(text).as_millis();
-        Moment {
+        ProtoTimestamp {
             seconds: millis.div_euclid(1_000),
             nanos: i32::try_from(millis.rem_euclid(1_000)).expect("small") * 1_000_000,
         }
@@ -256,8 +261,8 @@ fn assert_same(shape: &str, message: &v1::Transition, record: TransitionRecord) 
         direction: record.direction,
         count: record.count,
         sequence: record.sequence,
-        occurred_at: Some(moment(&record.occurred_at)),
-        detected_at: Some(moment(&record.detected_at)),
+        occurred_at: Some(proto_timestamp(&record.occurred_at)),
+        detected_at: Some(proto_timestamp(&record.detected_at)),
         cause: Some(v1::Cause {
             event_id: record.cause.event_id,
             r#type: record.cause.type_name,
@@ -275,13 +280,14 @@ fn assert_same(shape: &str, message: &v1::Transition, record: TransitionRecord) 
             count: record.orders.count,
             revenue: record.orders.revenue,
             currency: record.orders.currency,
-            last: record.orders.last.as_deref().map(moment),
+            last: record.orders.last.as_deref().map(proto_timestamp),
         }),
-        previous: record
-            .previous
-            .map(|previous| v1::Previous { stage: previous.stage, since: previous.since.as_deref().map(moment) }),
+        previous: record.previous.map(|previous| v1::Previous {
+            stage: previous.stage,
+            since: previous.since.as_deref().map(proto_timestamp),
+        }),
     };
-    assert_eq!(*message, from_json, "{shape}");
+    assert_eq!(*message, from_json, "{label}");
 }
 
 fn proto_value(value: serde_json::Value) -> Value {
@@ -290,13 +296,13 @@ fn proto_value(value: serde_json::Value) -> Value {
         serde_json::Value::Bool(value) => Kind::BoolValue(value),
         serde_json::Value::Number(number) => Kind::NumberValue(number.as_f64().expect("a number")),
         serde_json::Value::String(text) => Kind::StringValue(text),
-        nested => panic!("{nested} is no value of a fact"),
+        nested => panic!("{nested} is not a fact value"),
     };
     Value { kind: Some(kind) }
 }
 
 #[test]
-fn the_headers_make_it_a_cloud_event() {
+fn the_headers_are_those_of_a_cloud_event() {
     let headers = |with_subject| {
         let events = CloudEvents { source: "/lifecycle/test".to_owned(), with_subject };
         let headers = with_publication(&stage_transition(), Mode::Live, |publication| {

@@ -1,10 +1,10 @@
-//! No text makes the compiler panic, and none gets past the limits.
+//! Hostile input: the compiler never panics, and it enforces every limit.
 
 use proptest::prelude::*;
 
 use super::super::{
-    Argument, Constant, DEPTH_MAX, EXPRESSION_BYTES_MAX, ExpressionProblem, FactTable, LIST_ITEMS_MAX, NODES_MAX,
-    Named, Scope, Syntax, codes, compile,
+    Argument, Binding, Constant, DEPTH_MAX, EXPRESSION_BYTES_MAX, ExpressionProblem, FactTable, LIST_ITEMS_MAX,
+    NODES_MAX, Scope, Syntax, codes, compile,
 };
 use super::table;
 use crate::lifecycle::time::Timestamp;
@@ -61,8 +61,8 @@ const WORDS: [&str; 48] = [
     "9223372036854775808",
 ];
 
-/// Compiles `text`, and evaluates it when it can be; spans must be in the text.
-fn try_out(text: &str) {
+/// Compiles `text` and evaluates it if it compiles. The spans of problems must be inside the text.
+fn check_text(text: &str) {
     let mut table = table();
     match compile(text, None, &mut table) {
         Ok(condition) => {
@@ -72,7 +72,7 @@ fn try_out(text: &str) {
                 let _ = condition.program.evaluate(&table, now, &mut horizon);
                 assert!(horizon.instant().is_none_or(|instant| instant > now), "{text} at {now:?}: {horizon:?}");
             }
-            let again = compile(&condition.text, None, &mut table).expect("folding white space changes nothing");
+            let again = compile(&condition.text, None, &mut table).expect("collapsing white space keeps the meaning");
             assert_eq!(again.text, condition.text);
         }
         Err(problems) => {
@@ -87,54 +87,54 @@ fn try_out(text: &str) {
 
 proptest! {
     #[test]
-    fn any_text_compiles_or_is_refused(text in any::<String>()) {
-        try_out(&text);
+    fn any_text_compiles_or_is_rejected(text in any::<String>()) {
+        check_text(&text);
     }
 
     #[test]
-    fn any_row_of_words_compiles_or_is_refused(words in proptest::collection::vec(0..WORDS.len(), 0..24)) {
-        try_out(&words.iter().map(|word| WORDS[*word]).collect::<Vec<_>>().join(" "));
+    fn any_sequence_of_words_compiles_or_is_rejected(words in proptest::collection::vec(0..WORDS.len(), 0..24)) {
+        check_text(&words.iter().map(|word| WORDS[*word]).collect::<Vec<_>>().join(" "));
     }
 
     #[test]
-    fn a_damaged_expression_compiles_or_is_refused(cut in 0..120_usize, length in 0..8_usize, put in any::<char>()) {
+    fn a_damaged_expression_compiles_or_is_rejected(cut in 0..120_usize, length in 0..8_usize, put in any::<char>()) {
         let text = "orders.count >= 2 && (now < last_order + days(90) || plan in [\"a\\n\", 'b']) ? -score * 0x1F : 2.5e3 + 1";
         let characters: Vec<char> = text.chars().collect();
         let cut = cut.min(characters.len());
         let end = (cut + length).min(characters.len());
         let damaged = characters[..cut].iter().chain([&put]).chain(&characters[end..]).collect::<String>();
-        try_out(&damaged);
+        check_text(&damaged);
     }
 }
 
-fn refused_as(text: &str, code: &str) {
+fn assert_rejected(text: &str, code: &str) {
     let problems = compile(text, None, &mut table()).expect_err("it is too large");
     assert_eq!(problems[0].code, code, "{}", problems[0].message);
 }
 
 #[test]
-fn what_is_too_large_is_refused() {
+fn oversized_expressions_are_rejected() {
     let long = format!("{}1", " ".repeat(EXPRESSION_BYTES_MAX - 1));
     assert!(compile(&long, None, &mut table()).is_ok());
-    refused_as(&format!(" {long}"), codes::TOO_LARGE);
+    assert_rejected(&format!(" {long}"), codes::TOO_LARGE);
     for (open, inner, close) in [("(", "1", ")"), ("!", "true", ""), ("- ", "visits", ""), ("has(", "visits", ")")] {
         let nested = |depth: usize| format!("{}{inner}{}", open.repeat(depth), close.repeat(depth));
         assert!(compile(&nested(DEPTH_MAX / 4), None, &mut table()).is_ok(), "{}", nested(DEPTH_MAX / 4));
-        refused_as(&nested(DEPTH_MAX + 1), codes::TOO_LARGE);
-        refused_as(&nested(900), codes::TOO_LARGE);
+        assert_rejected(&nested(DEPTH_MAX + 1), codes::TOO_LARGE);
+        assert_rejected(&nested(900), codes::TOO_LARGE);
     }
-    refused_as(&format!("{}1", "1+".repeat(DEPTH_MAX + 1)), codes::TOO_LARGE);
-    refused_as(&format!("{}1", "true?1:".repeat(DEPTH_MAX + 1)), codes::TOO_LARGE);
+    assert_rejected(&format!("{}1", "1+".repeat(DEPTH_MAX + 1)), codes::TOO_LARGE);
+    assert_rejected(&format!("{}1", "true?1:".repeat(DEPTH_MAX + 1)), codes::TOO_LARGE);
     let list = |items: usize| format!("1 in [{}1]", "1,".repeat(items - 1));
     assert!(compile(&list(LIST_ITEMS_MAX), None, &mut table()).is_ok());
-    refused_as(&list(LIST_ITEMS_MAX + 1), codes::TOO_LARGE);
+    assert_rejected(&list(LIST_ITEMS_MAX + 1), codes::TOO_LARGE);
 }
 
 #[test]
-fn a_long_chain_is_not_deep() {
+fn a_long_chain_counts_as_one_level() {
     let chain = |parts: usize| vec!["no_bool"; parts].join("||");
     assert!(compile(&chain(400), Some(Type::Bool), &mut table()).is_ok());
-    // Each `||` counts as a part, as each name does.
+    // Each `||` and each name counts as one node.
     let short = vec!["x"; NODES_MAX / 2 + 2].join("||");
     let mut table = FactTable::default();
     table.set_absent("x", Type::Bool);
@@ -142,11 +142,11 @@ fn a_long_chain_is_not_deep() {
     assert_eq!(problems[0].code, codes::TOO_LARGE);
 }
 
-/// Each name stands for twice the one before it.
+/// A scope in which each name expands to two uses of the previous one.
 struct Doubling(FactTable);
 
 impl Scope for Doubling {
-    fn name(&mut self, path: &str, span: std::ops::Range<usize>) -> Option<Result<Named, Vec<ExpressionProblem>>> {
+    fn name(&mut self, path: &str, span: std::ops::Range<usize>) -> Option<Result<Binding, Vec<ExpressionProblem>>> {
         let Some(level) = path.strip_prefix("level").and_then(|level| level.parse::<u32>().ok()) else {
             return self.0.name(path, span);
         };
@@ -154,7 +154,7 @@ impl Scope for Doubling {
             0 => "visits > 1".into(),
             _ => format!("!level{} || !level{}", level - 1, level - 1),
         };
-        Some(compile(&text, Some(Type::Bool), self).map(|condition| Named::Expression(condition.program)))
+        Some(compile(&text, Some(Type::Bool), self).map(|condition| Binding::Expression(condition.program)))
     }
 
     fn call(
@@ -162,7 +162,7 @@ impl Scope for Doubling {
         _function: &str,
         _arguments: &[Argument<'_>],
         _span: std::ops::Range<usize>,
-    ) -> Option<Result<Named, Vec<ExpressionProblem>>> {
+    ) -> Option<Result<Binding, Vec<ExpressionProblem>>> {
         None
     }
 
@@ -172,10 +172,10 @@ impl Scope for Doubling {
 }
 
 #[test]
-fn named_conditions_cannot_grow_without_bound() {
+fn inlined_conditions_cannot_exceed_the_size_limit() {
     let mut scope = Doubling(table());
     let small = compile("level5", Some(Type::Bool), &mut scope).expect("it is small enough");
-    assert_eq!(small.program.readings.len(), 1);
+    assert_eq!(small.program.references.len(), 1);
     let problems = compile("level10", Some(Type::Bool), &mut scope).expect_err("it is too large");
     assert_eq!(problems[0].code, codes::TOO_LARGE);
 }

@@ -1,4 +1,4 @@
-//! Expressions end to end, from text to value.
+//! End-to-end tests of expressions, from text to value.
 
 mod horizons;
 mod hostile;
@@ -14,7 +14,7 @@ const DAY: i64 = 86_400_000;
 /// 2026-01-01T00:00:00Z.
 const NEW_YEAR: i64 = 1_767_225_600_000;
 
-/// The facts of these tests: a few of each type, `no_...` ones absent.
+/// The facts of these tests: a few of each type; facts named `no_...` are absent.
 fn table() -> FactTable {
     let mut table = FactTable::default();
     table.set("orders.count", Constant::Int(3));

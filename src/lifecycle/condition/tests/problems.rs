@@ -1,11 +1,11 @@
-//! Problems as a user reads them: code, the marked part, message, help.
+//! Problems as users read them: code, underlined text, message, help. The expected reports are in `problems.txt`.
 
 use super::super::{compile, nearest};
 use super::table;
 use crate::lifecycle::value::Type;
 
-/// The problems of `text` as a condition, a line each.
-fn told(text: &str) -> String {
+/// Returns the problems of `text` as a condition, one per line.
+fn problems_of(text: &str) -> String {
     let problems = compile(text, Some(Type::Bool), &mut table()).expect_err(text);
     let line = |problem: &super::super::ExpressionProblem| {
         let help = problem.help.as_ref().map(|help| format!(" => {help}")).unwrap_or_default();
@@ -15,10 +15,10 @@ fn told(text: &str) -> String {
 }
 
 #[test]
-fn problems_say_what_where_and_what_to_write() {
+fn problems_have_the_expected_reports() {
     let mut wrong = Vec::new();
     for (text, expected) in include_str!("problems.txt").split("\n\n").filter_map(|case| case.trim().split_once('\n')) {
-        let found = told(text);
+        let found = problems_of(text);
         if found != expected {
             wrong.push(format!("{text}\n{found}\n"));
         }

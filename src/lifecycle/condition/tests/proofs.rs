@@ -1,4 +1,4 @@
-//! What can be proven to cover what.
+//! Tests of the implication proofs: `covers(above, below)`.
 
 use super::super::{Constant, FactTable, Program, compile, covers};
 use super::table;
@@ -42,7 +42,7 @@ fn a_weaker_condition_covers_a_stronger_one() {
 }
 
 #[test]
-fn a_stronger_condition_covers_nothing_weaker() {
+fn a_stronger_condition_does_not_cover_a_weaker_one() {
     for (above, below) in [
         ("visits >= 2", "visits >= 1"),
         ("visits > 1", "visits >= 1"),
@@ -53,12 +53,12 @@ fn a_stronger_condition_covers_nothing_weaker() {
         ("visits in [1, 2]", "visits in [1, 3]"),
         ("now >= last_order + days(90)", "now >= last_order + days(89)"),
         ("now >= last_order", "now >= signed_up"),
-        // Not the opposite of each other: both are false without the fact.
+        // Not opposites: both are false if the fact is absent.
         ("visits < 2", "!(visits >= 2)"),
         ("has(plan)", "plan == \"a\" || visits > 1"),
         ("visits != 3", "visits < 5"),
         ("score != 3", "score != 2"),
-        // As doubles, the two numbers are one.
+        // Converted to double, the two numbers are equal.
         ("score != 9007199254740992", "score == 9007199254740993"),
         ("visits > 9007199254740992.0", "visits > 9007199254740992"),
     ] {
@@ -67,7 +67,7 @@ fn a_stronger_condition_covers_nothing_weaker() {
 }
 
 #[test]
-fn what_is_proven_holds_for_every_customer() {
+fn a_proven_implication_holds_for_every_customer() {
     let atoms = [
         "n >= 1",
         "n > 1",
@@ -105,7 +105,7 @@ fn what_is_proven_holds_for_every_customer() {
                 })
                 .collect();
             let text = parts.join(if random.bool() { " && " } else { " || " });
-            (compile(&text, Some(Type::Bool), &mut scope).expect("it is well-formed").program, text)
+            (compile(&text, Some(Type::Bool), &mut scope).expect("it compiles").program, text)
         };
         let ((above, above_text), (below, below_text)) = (condition(), condition());
         if !covers(&above, &below) {
@@ -130,10 +130,10 @@ fn what_is_proven_holds_for_every_customer() {
                     let holds =
                         |program: &Program| program.evaluate(&inputs, now, &mut Horizon::NEVER.clone()).is_true();
                     let is_covered = holds(&above) || !holds(&below);
-                    assert!(is_covered, "{above_text} was to cover {below_text}: n {n:?}, x {x:?}, t {t:?}");
+                    assert!(is_covered, "{above_text} should cover {below_text}: n {n:?}, x {x:?}, t {t:?}");
                 }
             }
         }
     }
-    assert!(proven > 200, "hardly anything was proven: {proven}");
+    assert!(proven > 200, "too few implications were proven: {proven}");
 }

@@ -1,11 +1,11 @@
-//! Expressions end to end: precedence, types, functions, absence.
+//! Values of expressions: precedence, types, functions, absent facts.
 
 use super::super::{Constant, compile};
 use super::{DAY, NEW_YEAR, table};
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::value::{Horizon, Type, Value};
 
-/// The value of `text` thirty days after the new year; absent as `None`.
+/// Evaluates `text` 30 days after the new year; `None` is the absent value.
 fn value(text: &str) -> Option<Constant> {
     let mut table = table();
     let condition = compile(text, None, &mut table).unwrap_or_else(|problems| panic!("{text}: {problems:#?}"));
@@ -14,45 +14,45 @@ fn value(text: &str) -> Option<Constant> {
 }
 
 #[track_caller]
-fn holds(text: &str) {
+fn assert_true(text: &str) {
     assert_eq!(value(text), Some(Constant::Bool(true)), "{text}");
 }
 
 #[track_caller]
-fn fails(text: &str) {
+fn assert_false(text: &str) {
     assert_eq!(value(text), Some(Constant::Bool(false)), "{text}");
 }
 
 #[track_caller]
-fn int(text: &str, expected: i64) {
+fn assert_int(text: &str, expected: i64) {
     assert_eq!(value(text), Some(Constant::Int(expected)), "{text}");
 }
 
 #[test]
 fn operators_bind_as_in_cel() {
-    int("2 + 3 * 4", 14);
-    int("(2 + 3) * 4", 20);
-    int("20 - 3 - 2", 15);
-    int("100 / 10 / 5", 2);
-    int("7 % 4 * 2", 6);
-    int("-2 + 5", 3);
-    int("- -2", 2);
-    int("false ? 1 : true ? 2 : 3", 2);
-    holds("true || false && false");
-    fails("(true || false) && false");
-    holds("1 + 1 == 2 && 2 < 3");
-    holds("!false && true");
-    holds("!(visits > 10) == true");
-    holds("1 < 2 == true");
-    int("visits > 5 ? visits + 1 : 0", 8);
-    int("-9223372036854775808", i64::MIN);
+    assert_int("2 + 3 * 4", 14);
+    assert_int("(2 + 3) * 4", 20);
+    assert_int("20 - 3 - 2", 15);
+    assert_int("100 / 10 / 5", 2);
+    assert_int("7 % 4 * 2", 6);
+    assert_int("-2 + 5", 3);
+    assert_int("- -2", 2);
+    assert_int("false ? 1 : true ? 2 : 3", 2);
+    assert_true("true || false && false");
+    assert_false("(true || false) && false");
+    assert_true("1 + 1 == 2 && 2 < 3");
+    assert_true("!false && true");
+    assert_true("!(visits > 10) == true");
+    assert_true("1 < 2 == true");
+    assert_int("visits > 5 ? visits + 1 : 0", 8);
+    assert_int("-9223372036854775808", i64::MIN);
 }
 
 #[test]
 fn each_type_has_its_arithmetic() {
-    int("orders.count + visits * 2", 17);
-    int("-7 / 2", -3);
-    int("-7 % 2", -1);
+    assert_int("orders.count + visits * 2", 17);
+    assert_int("-7 / 2", -3);
+    assert_int("-7 % 2", -1);
     assert_eq!(value("score * 2"), Some(Constant::Double(17.0)));
     assert_eq!(value("visits / 2.0"), Some(Constant::Double(3.5)));
     assert_eq!(value("\"a\" + 'b'"), Some(Constant::String("ab".into())));
@@ -67,7 +67,7 @@ fn each_type_has_its_arithmetic() {
 }
 
 #[test]
-fn functions_do_what_they_say() {
+fn functions_return_the_documented_values() {
     let length = |millis| Some(Constant::Duration(Duration::from_millis(millis)));
     assert_eq!(value("days(visits)"), length(7 * DAY));
     assert_eq!(value("hours(1) + minutes(2) + seconds(3)"), length(3_723_000));
@@ -75,65 +75,65 @@ fn functions_do_what_they_say() {
     assert_eq!(value("duration(\"1w2d\")"), length(9 * DAY));
     assert_eq!(value("timestamp(\"2026-01-01T02:00:00+02:00\")"), value("last_order"));
     assert_eq!(value("timestamp(1767225600)"), value("last_order"));
-    int("int(last_order)", 1_767_225_600);
-    holds("has(plan) && !has(no_string)");
-    int("size(\"día\")", 3);
-    int("plan.size()", 7);
-    holds("plan.startsWith(\"pre\") && plan.endsWith(\"um\") && plan.contains(\"mi\")");
-    fails("plan.contains(\"x\")");
-    int("int(8.9)", 8);
-    int("int(-8.9)", -8);
-    int("int(\"42\")", 42);
+    assert_int("int(last_order)", 1_767_225_600);
+    assert_true("has(plan) && !has(no_string)");
+    assert_int("size(\"día\")", 3);
+    assert_int("plan.size()", 7);
+    assert_true("plan.startsWith(\"pre\") && plan.endsWith(\"um\") && plan.contains(\"mi\")");
+    assert_false("plan.contains(\"x\")");
+    assert_int("int(8.9)", 8);
+    assert_int("int(-8.9)", -8);
+    assert_int("int(\"42\")", 42);
     assert_eq!(value("double(visits)"), Some(Constant::Double(7.0)));
     assert_eq!(value("double(\"1.5\")"), Some(Constant::Double(1.5)));
     assert_eq!(value("string(3)"), Some(Constant::String("3".into())));
-    int("min(visits, 3, 5)", 3);
-    int("max(orders.count, visits)", 7);
+    assert_int("min(visits, 3, 5)", 3);
+    assert_int("max(orders.count, visits)", 7);
     assert_eq!(value("max(visits, score)"), Some(Constant::Double(8.5)));
     assert_eq!(value("min(last_order, signed_up)"), value("signed_up"));
-    holds("plan in [\"basic\", \"premium\"]");
-    holds("visits in [1, 7.0]");
-    fails("visits in []");
+    assert_true("plan in [\"basic\", \"premium\"]");
+    assert_true("visits in [1, 7.0]");
+    assert_false("visits in []");
 }
 
 #[test]
 fn ints_and_doubles_compare_as_numbers() {
-    holds("visits == 7.0");
-    holds("score > 8");
-    fails("9223372036854775807 < 9223372036854775808.0");
-    holds("9223372036854775807 == 9223372036854775808.0");
-    holds("-9223372036854775808 == -9223372036854775808.0");
-    fails("visits < 6.9");
+    assert_true("visits == 7.0");
+    assert_true("score > 8");
+    assert_false("9223372036854775807 < 9223372036854775808.0");
+    assert_true("9223372036854775807 == 9223372036854775808.0");
+    assert_true("-9223372036854775808 == -9223372036854775808.0");
+    assert_false("visits < 6.9");
 }
 
 #[test]
 fn a_comparison_with_an_absent_fact_is_false() {
-    for sign in ["==", "!=", "<", "<=", ">", ">="] {
+    for operator in ["==", "!=", "<", "<=", ">", ">="] {
         for (absent, other) in
             [("no_int", "1"), ("no_double", "1.0"), ("no_string", "\"a\""), ("no_bool", "true"), ("no_length", "grace")]
         {
-            fails(&format!("{absent} {sign} {other}"));
-            fails(&format!("{other} {sign} {absent}"));
-            fails(&format!("{absent} {sign} {absent}"));
+            assert_false(&format!("{absent} {operator} {other}"));
+            assert_false(&format!("{other} {operator} {absent}"));
+            assert_false(&format!("{absent} {operator} {absent}"));
         }
-        fails(&format!("no_time {sign} now"));
-        fails(&format!("now {sign} no_time + days(1)"));
-        fails(&format!("now - no_time {sign} days(1)"));
-        fails(&format!("no_time {sign} no_time"));
-        fails(&format!("now - no_time {sign} now - no_time"));
+        assert_false(&format!("no_time {operator} now"));
+        assert_false(&format!("now {operator} no_time + days(1)"));
+        assert_false(&format!("now - no_time {operator} days(1)"));
+        assert_false(&format!("no_time {operator} no_time"));
+        assert_false(&format!("now - no_time {operator} now - no_time"));
     }
-    holds("!(no_int > 1)");
-    fails("no_int in [1, 2]");
-    fails("1 in [no_int]");
-    fails("no_bool && true");
-    fails("no_bool || false");
-    holds("!no_bool");
-    int("no_bool ? 1 : 2", 2);
-    fails("no_string.startsWith(\"\")");
+    assert_true("!(no_int > 1)");
+    assert_false("no_int in [1, 2]");
+    assert_false("1 in [no_int]");
+    assert_false("no_bool && true");
+    assert_false("no_bool || false");
+    assert_true("!no_bool");
+    assert_int("no_bool ? 1 : 2", 2);
+    assert_false("no_string.startsWith(\"\")");
 }
 
 #[test]
-fn what_has_no_result_is_absent() {
+fn operations_without_a_result_are_absent() {
     for text in [
         "no_int + 1",
         "1 / (visits - 7)",
@@ -153,33 +153,33 @@ fn what_has_no_result_is_absent() {
     ] {
         assert_eq!(value(text), None, "{text}");
     }
-    // As LEAST and GREATEST of SQL.
-    int("min(no_int, 3)", 3);
-    int("max(3, no_int, 2)", 3);
+    // Like LEAST and GREATEST in PostgreSQL.
+    assert_int("min(no_int, 3)", 3);
+    assert_int("max(3, no_int, 2)", 3);
 }
 
 #[test]
-fn and_and_or_do_not_care_about_the_order_of_an_absent_part() {
-    holds("no_int > 1 || true == subscribed");
-    holds("subscribed || no_int > 1");
-    fails("no_int > 1 && subscribed");
-    fails("subscribed && no_int > 1");
+fn and_and_or_are_commutative_with_absent_operands() {
+    assert_true("no_int > 1 || true == subscribed");
+    assert_true("subscribed || no_int > 1");
+    assert_false("no_int > 1 && subscribed");
+    assert_false("subscribed && no_int > 1");
 }
 
 #[test]
-fn readings_name_each_fact_once_and_follow_named_conditions() {
+fn references_list_each_fact_once() {
     let mut table = table();
     let text = "visits > 1 && last_order + grace > signed_up || visits < 9 && has(plan)";
-    let condition = compile(text, Some(Type::Bool), &mut table).expect("it is well-formed");
-    let names: Vec<_> = condition.program.readings.iter().map(|reading| reading.name.to_string()).collect();
+    let condition = compile(text, Some(Type::Bool), &mut table).expect("it compiles");
+    let names: Vec<_> = condition.program.references.iter().map(|reference| reference.name.to_string()).collect();
     assert_eq!(names, ["visits", "last_order", "grace", "signed_up", "plan"]);
     assert_eq!(condition.program.value_type(), Type::Bool);
 }
 
 #[test]
-fn the_text_is_kept_with_white_space_folded() {
+fn the_text_is_kept_with_white_space_collapsed() {
     let mut table = table();
-    let condition = compile("  visits\n  > 1 && plan ==  \"a  b\" ", None, &mut table).expect("it is well-formed");
+    let condition = compile("  visits\n  > 1 && plan ==  \"a  b\" ", None, &mut table).expect("it compiles");
     assert_eq!(&*condition.text, "visits > 1 && plan == \"a  b\"");
 }
 

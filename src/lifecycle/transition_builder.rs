@@ -1,0 +1,192 @@
+//! Builds transitions from changes: determines the name and direction of a move, the stages that it skips, the
+//! condition that caused the change, and the id.
+//!
+//! The id depends only on the content of a transition, so that a replay produces the same ids.
+
+use std::sync::Arc;
+
+use sha1::{Digest as _, Sha1};
+use uuid::Uuid;
+
+use super::condition::Condition;
+use super::fact::FactInputs;
+use super::id::{ModelIndex, StageIndex};
+use super::model::{Direction, JourneyPosition, Model, MoveRule};
+use super::time::Timestamp;
+use super::touchpoint::Touchpoint;
+use super::transition::{Cause, Change, OwnedValue, Transition};
+use super::value::{Horizon, Inputs};
+use super::vocabulary::GroupSet;
+
+/// The name of a move that no rule of the model matches.
+pub const UNNAMED_MOVE: &str = "stage_entered";
+
+/// The UUID namespace of transition ids. Changing it would change the ids of a replay.
+const TRANSITION_IDS: Uuid = Uuid::from_u128(0x6c69_6665_6379_5c6c_a57e_7472_616e_7331);
+
+/// The trigger of an evaluation.
+#[derive(Clone, Copy, Debug)]
+pub enum Trigger<'a> {
+    /// The passing of time, or an edit of the model.
+    Time,
+    /// A touchpoint.
+    Touchpoint {
+        /// The touchpoint.
+        touchpoint: &'a Touchpoint<'a>,
+        /// The groups that it belongs to.
+        groups: GroupSet,
+        /// Whether it was older than the customer's clock.
+        is_late: bool,
+    },
+}
+
+/// Builds the transitions of one customer in one model at one instant. The fields are the same for all of them.
+pub(crate) struct TransitionBuilder<'a> {
+    pub(crate) customer_id: &'a Arc<str>,
+    pub(crate) model_index: ModelIndex,
+    pub(crate) model: &'a Model,
+    pub(crate) facts: FactInputs<'a>,
+    pub(crate) now: Timestamp,
+    pub(crate) trigger: &'a Trigger<'a>,
+    pub(crate) is_reconciled: bool,
+    /// Whether the transitions only update the stage counts and are not published.
+    pub(crate) is_muted: bool,
+}
+
+/// A change with its name and condition, before it has a sequence number.
+pub(crate) struct PendingTransition<'a> {
+    change: Change,
+    name: &'a str,
+    because: Option<&'a Condition>,
+}
+
+impl<'a> TransitionBuilder<'a> {
+    /// Describes the move between two stages. `since` is the instant at which the customer entered `from`.
+    pub(crate) fn move_between(
+        &self,
+        from: Option<StageIndex>,
+        to: Option<StageIndex>,
+        since: Option<Timestamp>,
+    ) -> PendingTransition<'a> {
+        let rule = self.model.moves.iter().find(|rule| self.matches(rule, from, to));
+        let default = self.model.direction(from, to);
+        let has_fixed_direction = from.is_none() || to.is_none() || self.is_outside(from) || self.is_outside(to);
+        let direction = rule.and_then(|rule| rule.direction).filter(|_| !has_fixed_direction).unwrap_or(default);
+        let skipped = match direction {
+            Direction::Forward => self.stages_between(from, to),
+            _ => Vec::new(),
+        };
+        PendingTransition {
+            change: Change::Stage { from, to, skipped, direction, previous_since: since.filter(|_| from.is_some()) },
+            name: rule.map_or(UNNAMED_MOVE, |rule| &rule.name),
+            because: to.map(|stage| &self.model.stage(stage).when),
+        }
+    }
+
+    /// Describes a signal that starts or stops holding.
+    pub(crate) fn signal(&self, index: usize, on: bool) -> PendingTransition<'a> {
+        let signal = &self.model.signals[index];
+        PendingTransition { change: Change::Signal { on }, name: &signal.name, because: Some(&signal.when) }
+    }
+
+    /// Describes a milestone that is reached.
+    pub(crate) fn milestone(&self, index: usize) -> PendingTransition<'a> {
+        let milestone = &self.model.milestones[index];
+        PendingTransition { change: Change::Milestone, name: &milestone.name, because: Some(&milestone.when) }
+    }
+
+    /// Describes a counter that rises to `count`.
+    pub(crate) fn counter(&self, index: usize, count: i64) -> PendingTransition<'a> {
+        let counter = &self.model.counters[index];
+        PendingTransition { change: Change::Counter { count }, name: &counter.name, because: Some(&counter.of) }
+    }
+
+    /// Builds the transition with the sequence number `sequence`, published after `ordinal` others at this instant.
+    pub(crate) fn build(&self, pending: PendingTransition<'_>, sequence: u64, ordinal: u32) -> Transition {
+        let (cause, late) = match self.trigger {
+            Trigger::Time => (Cause::Time, false),
+            Trigger::Touchpoint { touchpoint, is_late, .. } => {
+                let (event_id, type_name) = (touchpoint.event_id.into(), touchpoint.type_name.into());
+                (Cause::Touchpoint { event_id, type_name }, *is_late)
+            }
+        };
+        Transition {
+            id: self.id(&pending, ordinal),
+            customer_id: Arc::clone(self.customer_id),
+            model: self.model_index,
+            name: pending.name.into(),
+            sequence,
+            occurred_at: self.now,
+            cause,
+            late,
+            reconciled: self.is_reconciled,
+            is_muted: self.is_muted,
+            because: pending.because.map_or_else(Box::default, |condition| condition.text.clone()),
+            values: pending.because.map_or_else(Vec::new, |condition| values(condition, &self.facts, self.now)),
+            orders: self.facts.facts.orders_summary(),
+            change: pending.change,
+        }
+    }
+
+    fn matches(&self, rule: &MoveRule, from: Option<StageIndex>, to: Option<StageIndex>) -> bool {
+        let cause_matches = rule.causes.is_none_or(|causes| match self.trigger {
+            Trigger::Time => causes.time,
+            Trigger::Touchpoint { groups, .. } => causes.groups.intersects(*groups),
+        });
+        let holds = |condition: &Condition| {
+            condition.program.evaluate(&self.facts, self.now, &mut Horizon::NEVER.clone()).is_true()
+        };
+        rule.from.matches(from) && rule.to.matches(to) && cause_matches && rule.when.as_ref().is_none_or(holds)
+    }
+
+    fn journey_position(&self, stage: Option<StageIndex>) -> Option<JourneyPosition> {
+        stage.map(|stage| self.model.stage(stage).journey_position)
+    }
+
+    fn is_outside(&self, stage: Option<StageIndex>) -> bool {
+        self.journey_position(stage) == Some(JourneyPosition::Outside)
+    }
+
+    /// Returns the stages of the journey between `from` and `to`, both exclusive; starts with the first stage if `from`
+    /// is not on the journey.
+    fn stages_between(&self, from: Option<StageIndex>, to: Option<StageIndex>) -> Vec<StageIndex> {
+        let Some(JourneyPosition::At(end)) = self.journey_position(to) else { return Vec::new() };
+        let start = match self.journey_position(from) {
+            Some(JourneyPosition::At(position)) => position + 1,
+            _ => 0,
+        };
+        let journey = self.model.journey();
+        journey.get(usize::from(start)..usize::from(end)).map_or_else(Vec::new, <[_]>::to_vec)
+    }
+
+    /// Derives the id from the content and `ordinal` only, not from the sequence number.
+    fn id(&self, pending: &PendingTransition<'_>, ordinal: u32) -> Uuid {
+        let stage_name = |stage: Option<StageIndex>| stage.map_or("", |stage| &self.model.stage(stage).name);
+        let (from, to) = match pending.change {
+            Change::Stage { from, to, .. } => (stage_name(from), stage_name(to).to_owned()),
+            Change::Signal { on } => ("", if on { "started" } else { "stopped" }.to_owned()),
+            Change::Milestone => ("", String::new()),
+            Change::Counter { count } => ("", count.to_string()),
+        };
+        // Each part is prefixed with its length, so that different tuples cannot produce the same name.
+        let mut name = String::with_capacity(160);
+        for part in [self.customer_id, &*self.model.name, pending.change.kind(), pending.name, from, &to] {
+            name.push_str(&part.len().to_string());
+            name.push(':');
+            name.push_str(part);
+        }
+        name.push('@');
+        name.push_str(&self.now.as_millis().to_string());
+        name.push('#');
+        name.push_str(&ordinal.to_string());
+        let hash: [u8; 20] = Sha1::new().chain_update(TRANSITION_IDS).chain_update(&name).finalize().into();
+        let [id @ .., _, _, _, _] = hash;
+        uuid::Builder::from_sha1_bytes(id).into_uuid()
+    }
+}
+
+/// Returns the values that `condition` reads from `facts` at `now`, by name.
+pub(crate) fn values(condition: &Condition, facts: &FactInputs<'_>, now: Timestamp) -> Vec<(Box<str>, OwnedValue)> {
+    let value = |slot| OwnedValue::from(facts.read(slot, now, &mut Horizon::NEVER.clone()));
+    condition.program.references.iter().map(|reference| (reference.name.clone(), value(reference.slot))).collect()
+}

@@ -1,0 +1,100 @@
+//! Configuration of a simulated run: its size, its clock, and which disruptions occur.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifecycle_processor::kafka::PartitionId;
+use lifecycle_processor::lifecycle::time;
+use lifecycle_processor::runtime::{ClockSource, Options, SweepOptions, Topics};
+use lifecycle_processor::wire::cloud_events::CloudEvents;
+
+use super::history::{BYTES_MAX, facts};
+use super::log::{CHANGELOG, DEAD_LETTERS, REPLAY, TOUCHPOINTS, TRANSITIONS};
+
+/// Configuration of a simulated run.
+#[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each enables an independent feature of a run")]
+pub(crate) struct RunConfig {
+    pub(crate) partitions: PartitionId,
+    /// Approximate number of touchpoints.
+    pub(crate) records: usize,
+    pub(crate) workers: usize,
+    pub(crate) clock_source: ClockSource,
+    /// Whether the touchpoints come from the oracle's generator.
+    pub(crate) uses_oracle_generator: bool,
+    /// Whether partitions change owners, members are expelled or stopped, and clocks are set.
+    pub(crate) has_disruptions: bool,
+    /// Whether a restarted member gets its old partitions back.
+    pub(crate) has_static_members: bool,
+    pub(crate) forbids_truncation: bool,
+    /// Whether customers are forgotten and erased, which the oracle does not support.
+    pub(crate) forgets_customers: bool,
+    pub(crate) transaction_timeout: Duration,
+}
+
+impl RunConfig {
+    /// Returns a configuration without disruptions.
+    pub(crate) fn undisturbed(workers: usize, clock_source: ClockSource) -> Self {
+        Self {
+            partitions: 2,
+            records: 60,
+            workers,
+            clock_source,
+            uses_oracle_generator: false,
+            has_disruptions: false,
+            has_static_members: false,
+            forbids_truncation: false,
+            forgets_customers: false,
+            transaction_timeout: Duration::from_secs(10),
+        }
+    }
+
+    pub(crate) fn random(random: &mut fastrand::Rng) -> Self {
+        let (uses_wall_clock, uses_oracle_generator) = (random.bool(), random.bool());
+        Self {
+            partitions: random.i32(1..=4),
+            records: random.usize(30..200),
+            workers: random.usize(1..=3),
+            clock_source: if uses_wall_clock { ClockSource::Wall } else { ClockSource::Touchpoints },
+            uses_oracle_generator,
+            forgets_customers: !uses_wall_clock && !uses_oracle_generator && random.bool(),
+            has_disruptions: true,
+            has_static_members: random.u32(..4) == 0,
+            forbids_truncation: random.u32(..16) == 0,
+            transaction_timeout: Duration::from_secs(random.u64(3..15)),
+        }
+    }
+
+    pub(crate) fn uses_wall_clock(&self) -> bool {
+        self.clock_source == ClockSource::Wall
+    }
+
+    /// Returns the worker options.
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            topics: Topics {
+                touchpoints: TOUCHPOINTS.into(),
+                transitions: TRANSITIONS.into(),
+                replay: REPLAY.into(),
+                dead_letters: DEAD_LETTERS.into(),
+                changelog: CHANGELOG.into(),
+            },
+            partitions: Some(self.partitions),
+            clock_source: self.clock_source,
+            // With event time as clock, wall time stays at the end of the run, so the limit would have no effect.
+            max_ahead: time::Duration::from_millis(if self.uses_wall_clock() { 900_000 } else { i64::MAX }),
+            facts: facts(self.forgets_customers),
+            // All transitions are live and go to one topic, so that their order per customer can be checked.
+            fresh_for: time::Duration::from_days(100_000),
+            commit_interval: Duration::from_millis(100),
+            touchpoint_bytes_max: BYTES_MAX,
+            state_bytes_max: usize::MAX,
+            sweep: SweepOptions { log_bytes_min: 16 << 10, period: Duration::from_mins(10), step_bytes_min: 1000 },
+            cloud_events: CloudEvents { source: "/simulation".to_owned(), with_subject: false },
+        }
+    }
+
+    pub(crate) fn shared_options(&self) -> Arc<Options> {
+        Arc::new(self.options())
+    }
+}
