@@ -12,7 +12,7 @@ use clap::Args;
 
 use crate::api::Token;
 use crate::config::{Config, LogFormat};
-use crate::kafka::admin::Severity;
+use crate::kafka::cluster::admin::Severity;
 use crate::kafka::{self, Reaction};
 use crate::runtime::{self, Report};
 use crate::service::doctor::{self, Check};

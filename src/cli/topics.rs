@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::config::Config;
 use crate::kafka::Error;
-use crate::kafka::admin::Creation;
+use crate::kafka::cluster::admin::Creation;
 use crate::service::topics;
 
 use super::config::ConfigFile;

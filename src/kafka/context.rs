@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 use super::log_throttle::CLIENT_LOG_THROTTLE;
 use super::member::PartitionId;
-use super::read_position::FetchStatistics;
+use super::member::read_position::FetchStatistics;
 
 /// A change of the assignment, as reported to the rebalance callback.
 #[derive(Clone, PartialEq, Eq, Debug)]

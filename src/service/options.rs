@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::api::Peers;
 use crate::config::{ClockSource, Config};
 use crate::kafka;
-use crate::kafka::group::{GroupMember, describe_group};
+use crate::kafka::cluster::group::{GroupMember, describe_group};
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
 use crate::runtime;

@@ -1,11 +1,11 @@
 //! Verifies and creates the topics that the service uses.
 //!
-//! Passes the configured topics to `kafka::admin`, which makes the requests and finds the problems.
+//! Passes the configured topics to `kafka::cluster::admin`, which makes the requests and finds the problems.
 
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::kafka::admin::{self, Creation, Finding, Severity, Topics};
+use crate::kafka::cluster::admin::{self, Creation, Finding, Severity, Topics};
 use crate::kafka::{Cluster, Error, Reaction};
 
 /// How long `verify` retries while the cluster is unreachable.

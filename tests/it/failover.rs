@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lifecycle_processor::kafka::Cluster;
-use lifecycle_processor::kafka::group::describe_group;
+use lifecycle_processor::kafka::cluster::group::describe_group;
 use lifecycle_processor::runtime::WallClock;
 use lifecycle_processor::wire::time::format_timestamp;
 use rdkafka::consumer::Consumer;

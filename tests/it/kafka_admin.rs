@@ -2,7 +2,7 @@
 
 use lifecycle_processor::kafka::Cluster;
 use lifecycle_processor::kafka::Reaction;
-use lifecycle_processor::kafka::admin::{self, Creation, Severity, TopicSpec, Topics};
+use lifecycle_processor::kafka::cluster::admin::{self, Creation, Severity, TopicSpec, Topics};
 
 use crate::broker;
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kafka::plain_producer::PlainProducer;
+use crate::kafka::tools::plain_producer::PlainProducer;
 use crate::kafka::{Cluster, Error};
 use crate::lifecycle::time::{self, Timestamp};
 use crate::live::{Action, ClockStatus};

@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::config::ModelChoice;
-use crate::kafka::mock_broker::MockBroker;
+use crate::kafka::tools::mock_broker::MockBroker;
 use crate::kafka::{self, Cluster};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::kafka::admin::describe_topics;
-use crate::kafka::plain_producer::PlainProducer;
+use crate::kafka::cluster::admin::describe_topics;
+use crate::kafka::tools::plain_producer::PlainProducer;
 use crate::kafka::{Cluster, Error};
 use crate::service::topics::cluster;
 use crate::workload::GeneratedRecord;

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::kafka::api_versions::{ApiVersions, PRODUCE, TXN_OFFSET_COMMIT};
-use crate::kafka::inspector::{Broker, BrokerConfigs, PartitionReplication};
+use crate::kafka::cluster::api_versions::{ApiVersions, PRODUCE, TXN_OFFSET_COMMIT};
+use crate::kafka::cluster::inspector::{Broker, BrokerConfigs, PartitionReplication};
 
 use super::check::{Check, Verdict};
 

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::kafka::group::Group;
+use crate::kafka::cluster::group::Group;
 
 use super::check::{Check, Verdict};
 
@@ -75,7 +75,7 @@ pub(super) fn members(name: &str, group: &Group, partitions: i32) -> Vec<Check> 
         );
     }
     if checks.is_empty() {
-        let describe = |it: &crate::kafka::group::GroupMember| {
+        let describe = |it: &crate::kafka::cluster::group::GroupMember| {
             format!("{} on {} has {}", it.client_id, it.host, it.partitions.as_ref().map_or(0, Vec::len))
         };
         let members: Vec<String> = group.members.iter().map(describe).collect();
@@ -86,7 +86,7 @@ pub(super) fn members(name: &str, group: &Group, partitions: i32) -> Vec<Check> 
 
 #[cfg(test)]
 mod tests {
-    use crate::kafka::group::GroupMember;
+    use crate::kafka::cluster::group::GroupMember;
 
     use super::*;
 

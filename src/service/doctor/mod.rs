@@ -13,11 +13,12 @@ mod transactions;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::kafka::admin::{self, Severity};
-use crate::kafka::group::describe_group;
-use crate::kafka::inspector::{Broker, BrokerConfigs, Inspector, LogOffsets};
-use crate::kafka::permission_probe::probe_permissions;
-use crate::kafka::{Cluster, Error, PartitionOffset, api_versions};
+use crate::kafka::cluster::admin::{self, Severity};
+use crate::kafka::cluster::api_versions;
+use crate::kafka::cluster::group::describe_group;
+use crate::kafka::cluster::inspector::{Broker, BrokerConfigs, Inspector, LogOffsets};
+use crate::kafka::cluster::permission_probe::probe_permissions;
+use crate::kafka::{Cluster, Error, PartitionOffset};
 use crate::lifecycle::time::Timestamp;
 use crate::runtime::WallClock;
 use crate::wire::changelog::{ChangelogDecoder, ChangelogError};

@@ -4,7 +4,7 @@
 //! Pure: evaluates offsets that the caller has fetched.
 
 use crate::kafka::CommittedOffset;
-use crate::kafka::inspector::LogOffsets;
+use crate::kafka::cluster::inspector::LogOffsets;
 use crate::lifecycle::id::StableId;
 use crate::runtime::{self, LogRanges, Mismatch, PartitionLog, StartingPoint};
 use crate::wire::offset_metadata::OffsetMetadata;

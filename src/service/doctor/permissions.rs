@@ -4,7 +4,7 @@
 //! evaluates the outcomes of these attempts.
 
 use crate::kafka::Error;
-use crate::kafka::permission_probe::PermissionProbe;
+use crate::kafka::cluster::permission_probe::PermissionProbe;
 
 use super::check::{Check, Verdict};
 

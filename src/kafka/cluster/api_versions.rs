@@ -13,8 +13,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 
-use super::error::Error;
-use super::settings::Cluster;
+use crate::kafka::error::Error;
+use crate::kafka::settings::Cluster;
 
 /// The maximum time to wait until all brokers have logged their versions.
 const TIMEOUT: Duration = Duration::from_secs(3);

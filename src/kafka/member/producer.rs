@@ -14,11 +14,11 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::util::Timeout;
 
-use super::context::{Context, DeliveryReports, DeliverySlot};
-use super::error::{Error, Reaction};
-use super::member::{PartitionOffset, ProducerRecord};
-use super::settings::Options;
 use super::watchdog::Watchdog;
+use super::{PartitionOffset, ProducerRecord};
+use crate::kafka::context::{Context, DeliveryReports, DeliverySlot};
+use crate::kafka::error::{Error, Reaction};
+use crate::kafka::settings::Options;
 
 /// The maximum size of offset metadata in bytes; the broker's default limit (`offset.metadata.max.bytes`) is 4,096.
 const METADATA_BYTES_MAX: usize = 4_000;
@@ -35,7 +35,7 @@ const EVENTS_MAX: usize = 1_000;
 const RETRY_POSSIBLE_AFTER: Duration = Duration::from_secs(1);
 
 /// The producer side of a member.
-pub(super) struct TransactionalProducer {
+pub(in crate::kafka) struct TransactionalProducer {
     client: BaseProducer<Context>,
     /// Whether a duplicate of an earlier transaction's request may still be in flight. The broker would apply it to the
     /// next transaction.
@@ -46,7 +46,7 @@ pub(super) struct TransactionalProducer {
 
 impl TransactionalProducer {
     /// Creates a producer, which aborts the transaction that an earlier one of the same transactional id left open.
-    pub(super) fn start(options: &Options) -> Result<Self, Error> {
+    pub(in crate::kafka) fn start(options: &Options) -> Result<Self, Error> {
         let watchdog = Watchdog::start(options.on_stuck).map_err(|error| {
             Error::new(Reaction::Fatal, "producer", "Thread", format!("cannot start a thread: {error}"))
         })?;
@@ -58,7 +58,7 @@ impl TransactionalProducer {
     }
 
     /// Replaces the client with a new one of the same transactional id.
-    pub(super) fn reset(&mut self, options: &Options) -> Result<(), Error> {
+    pub(in crate::kafka) fn reset(&mut self, options: &Options) -> Result<(), Error> {
         let old = std::mem::replace(&mut self.client, create_client(options)?);
         // Dropping it may wait for its connections, so it happens on its own thread.
         thread::spawn(move || drop(old));
@@ -67,7 +67,7 @@ impl TransactionalProducer {
 
     /// Resets the producer if a duplicate of an earlier transaction's request may still be in flight: the new epoch
     /// fences it.
-    pub(super) fn reset_after_slow_call(&mut self, options: &Options) -> Result<(), Error> {
+    pub(in crate::kafka) fn reset_after_slow_call(&mut self, options: &Options) -> Result<(), Error> {
         if !self.may_have_retried {
             return Ok(());
         }
@@ -97,13 +97,13 @@ impl TransactionalProducer {
         Ok(())
     }
 
-    pub(super) fn begin(&mut self) -> Result<(), Error> {
+    pub(in crate::kafka) fn begin(&mut self) -> Result<(), Error> {
         // Client events accumulate while the producer is idle.
         self.serve_events();
         self.call("begin_transaction", Producer::begin_transaction)
     }
 
-    pub(super) fn send(&mut self, records: &[ProducerRecord]) -> Result<Vec<i64>, Error> {
+    pub(in crate::kafka) fn send(&mut self, records: &[ProducerRecord]) -> Result<Vec<i64>, Error> {
         let deadline = Instant::now() + self.transaction_timeout;
         let reports = Arc::new(DeliveryReports::new(records.len()));
         for (index, record) in records.iter().enumerate() {
@@ -179,7 +179,7 @@ impl TransactionalProducer {
         Ok(())
     }
 
-    pub(super) fn send_offsets(
+    pub(in crate::kafka) fn send_offsets(
         &mut self,
         topic: &str,
         offsets: &[(PartitionOffset, String)],
@@ -201,13 +201,13 @@ impl TransactionalProducer {
         self.call(call, |client| client.send_offsets_to_transaction(&list, group_metadata, timeout))
     }
 
-    pub(super) fn commit(&mut self) -> Result<(), Error> {
+    pub(in crate::kafka) fn commit(&mut self) -> Result<(), Error> {
         self.wait_for_deliveries(Instant::now() + self.transaction_timeout)?;
         // Without a timeout librdkafka uses the remaining transaction timeout, as its documentation recommends.
         self.call("commit_transaction", |client| client.commit_transaction(Timeout::Never))
     }
 
-    pub(super) fn abort(&mut self) -> Result<(), Error> {
+    pub(in crate::kafka) fn abort(&mut self) -> Result<(), Error> {
         // librdkafka waits for the delivery reports of all records in flight, and only our polls serve them.
         self.client.purge(PurgeConfig::default().queue().inflight());
         self.wait_for_deliveries(Instant::now() + self.transaction_timeout)?;

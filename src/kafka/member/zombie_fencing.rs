@@ -18,12 +18,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::context::Context;
-use super::error::Error;
-use super::group::describe_group_with;
-use super::member::PartitionId;
-use super::settings::Options;
+use super::PartitionId;
 use super::topic_reader::QUERY_TIMEOUT;
+use crate::kafka::cluster::group::describe_group_with;
+use crate::kafka::context::Context;
+use crate::kafka::error::Error;
+use crate::kafka::settings::Options;
 
 /// The coordinator returns committed offsets within this time unless an open transaction holds them up.
 const STABLE_OFFSETS_WITHIN: Duration = Duration::from_millis(500);

@@ -16,12 +16,12 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::admin;
-use super::connection_error::connection_error;
-use super::context::Context;
-use super::error::Error;
 use super::group::{Group, describe_group_with};
-use super::member::{CommittedOffset, PartitionId};
-use super::settings::Cluster;
+use crate::kafka::connection_error::connection_error;
+use crate::kafka::context::Context;
+use crate::kafka::error::Error;
+use crate::kafka::member::{CommittedOffset, PartitionId};
+use crate::kafka::settings::Cluster;
 
 /// Timeout of one request to the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);

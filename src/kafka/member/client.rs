@@ -7,14 +7,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::admin;
 use super::changelog_reader::ChangelogReader;
-use super::error::{Error, Reaction};
 use super::group_consumer::GroupConsumer;
-use super::member::{CommittedOffset, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record};
 use super::producer::TransactionalProducer;
-use super::settings::Options;
 use super::zombie_fencing::ZombieFencing;
+use super::{CommittedOffset, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record};
+use crate::kafka::cluster::admin;
+use crate::kafka::error::{Error, Reaction};
+use crate::kafka::settings::Options;
 
 /// The maximum time to leave the group when a client is dropped without a call of `leave`.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);

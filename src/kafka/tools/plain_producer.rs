@@ -12,8 +12,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
-use super::error::{Error, Reaction};
-use super::settings::Cluster;
+use crate::kafka::error::{Error, Reaction};
+use crate::kafka::settings::Cluster;
 
 /// How long `send` polls before it tries again while the client's queue is full.
 const QUEUE_FULL_BACKOFF: Duration = Duration::from_millis(10);

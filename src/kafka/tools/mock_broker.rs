@@ -15,8 +15,8 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::error::Error;
-use super::settings::Cluster;
+use crate::kafka::error::Error;
+use crate::kafka::settings::Cluster;
 
 /// The time between two connections that wake the mock broker while it executes commands.
 const CONNECT_INTERVAL: Duration = Duration::from_millis(10);

@@ -3,9 +3,20 @@
 //! Every call blocks and there are no callbacks: a rebalance is an [`Event`] that `poll` returns, and the rebalance
 //! waits until the worker answers it with `assign` or `unassign`.
 
+mod changelog_reader;
+mod client;
+mod group_consumer;
+pub(super) mod producer;
+pub(super) mod read_position;
+mod topic_reader;
+mod watchdog;
+mod zombie_fencing;
+
+pub use client::Client;
+
 use std::time::Duration;
 
-use super::error::Error;
+use crate::kafka::error::Error;
 
 /// The number of a partition of the input topic and of the changelog partition that belongs to it.
 pub type PartitionId = i32;
@@ -90,9 +101,9 @@ pub enum Event {
 
 /// One consumer group member with its transactional producer. It is used by one thread, and every call blocks.
 ///
-/// Each call has a timeout. When it expires, a call of the transaction API fails with
-/// [`Reaction::ResetProducer`](super::Reaction) and any other call with [`Reaction::Retry`](super::Reaction). Any call
-/// fails with [`Reaction::Fatal`](super::Reaction) when the client is unusable. A failed call may have had its effect.
+/// Each call has a timeout. When it expires, a call of the transaction API fails with `Reaction::ResetProducer` and any
+/// other call with `Reaction::Retry`. Any call fails with `Reaction::Fatal` when the client is unusable. A failed call
+/// may have had its effect.
 pub trait Member {
     /// The member's name, which survives restarts. It is committed in the offset metadata, so that the next owner of a
     /// partition knows which member's transaction may still be open. Empty when fencing a previous owner is not needed.

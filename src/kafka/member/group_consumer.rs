@@ -15,11 +15,11 @@ use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::context::Rebalance;
-use super::error::{Error, Reaction};
-use super::member::{CommittedOffset, Event, PartitionId, PartitionOffset};
-use super::settings::Options;
 use super::topic_reader::TopicReader;
+use super::{CommittedOffset, Event, PartitionId, PartitionOffset};
+use crate::kafka::context::Rebalance;
+use crate::kafka::error::{Error, Reaction};
+use crate::kafka::settings::Options;
 
 /// Timeout of a request for committed offsets. While a previous owner's transaction is open, the client blocks until
 /// this timeout, and the worker's other partitions wait. So it is short, and the worker retries with back-off.

@@ -8,9 +8,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::groups::GroupMemberInfo;
 
 use super::admin::query_client;
-use super::error::Error;
-use super::member::PartitionId;
-use super::settings::{CLIENT_ID_PREFIX, Cluster, client_id};
+use crate::kafka::error::Error;
+use crate::kafka::member::PartitionId;
+use crate::kafka::settings::{CLIENT_ID_PREFIX, Cluster, client_id};
 
 /// Timeout of a request to describe a group.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,7 +65,7 @@ pub fn describe_group(cluster: &Cluster, group_id: &str, topic: &str) -> Result<
 }
 
 /// Describes the group with an existing client.
-pub(super) fn describe_group_with<C: ConsumerContext>(
+pub(in crate::kafka) fn describe_group_with<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     group_id: &str,
     topic: &str,

@@ -14,12 +14,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::connection_error::connection_error;
-use super::context::Context;
-use super::error::{Error, Reaction};
-use super::member::PartitionId;
-use super::settings::Cluster;
 pub use super::topic_check::{Finding, Severity, Topics};
+use crate::kafka::connection_error::connection_error;
+use crate::kafka::context::Context;
+use crate::kafka::error::{Error, Reaction};
+use crate::kafka::member::PartitionId;
+use crate::kafka::settings::Cluster;
 
 /// Timeout of one request to the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -141,7 +141,12 @@ pub fn verify(cluster: &Cluster, topics: &Topics) -> Result<Vec<Finding>, Error>
 }
 
 /// Deletes the records of a partition before `offset`. Requires DELETE on the topic.
-pub(super) fn delete_records(cluster: &Cluster, topic: &str, partition: PartitionId, offset: i64) -> Result<(), Error> {
+pub(in crate::kafka) fn delete_records(
+    cluster: &Cluster,
+    topic: &str,
+    partition: PartitionId,
+    offset: i64,
+) -> Result<(), Error> {
     let call = "delete_records";
     let retriable = |error: Error| Error { reaction: Reaction::Retry, ..error };
     let request_failed = |error: &KafkaError| retriable(Error::of_query(call, error));
@@ -206,7 +211,7 @@ fn describe_topic(
 }
 
 /// Creates a client for metadata and offset queries. Its queries never auto-create a topic.
-pub(super) fn query_client(cluster: &Cluster) -> Result<BaseConsumer<Context>, Error> {
+pub(in crate::kafka) fn query_client(cluster: &Cluster) -> Result<BaseConsumer<Context>, Error> {
     cluster
         .for_queries()
         .set("allow.auto.create.topics", "false")

@@ -8,10 +8,10 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::Offset;
 
-use super::error::Error;
-use super::member::{PartitionId, Record};
-use super::settings::Options;
 use super::topic_reader::TopicReader;
+use super::{PartitionId, Record};
+use crate::kafka::error::Error;
+use crate::kafka::settings::Options;
 
 /// A consumer of changelog partitions with manual assignment.
 pub(super) struct ChangelogReader {

@@ -11,10 +11,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::context::{Context, Rebalance};
-use super::error::{Error, Reaction};
-use super::member::{PartitionId, PartitionOffset, Record, RecordHeader};
 use super::read_position::ReadPositions;
+use super::{PartitionId, PartitionOffset, Record, RecordHeader};
+use crate::kafka::context::{Context, Rebalance};
+use crate::kafka::error::{Error, Reaction};
 
 /// Timeout of a read-only request to the cluster; the caller retries.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(5);

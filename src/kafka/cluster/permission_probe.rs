@@ -6,11 +6,11 @@
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use super::context::Context;
-use super::error::{Error, Reaction};
-use super::member::{PartitionOffset, ProducerRecord};
-use super::producer::TransactionalProducer;
-use super::settings::Options;
+use crate::kafka::context::Context;
+use crate::kafka::error::{Error, Reaction};
+use crate::kafka::member::producer::TransactionalProducer;
+use crate::kafka::member::{PartitionOffset, ProducerRecord};
+use crate::kafka::settings::Options;
 
 /// The result of testing each permission.
 #[derive(Debug)]

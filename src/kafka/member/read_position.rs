@@ -8,17 +8,17 @@
 
 use std::collections::BTreeMap;
 
-use super::member::PartitionId;
+use super::PartitionId;
 
 /// The fetch state of one partition in the client's statistics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct FetchStatistics {
+pub(in crate::kafka) struct FetchStatistics {
     /// The next offset that the client fetches: every record before it was queued, or is never returned.
-    pub(super) next_offset: i64,
+    pub(in crate::kafka) next_offset: i64,
     /// The offset at which the client last reached the end; negative when it has not.
-    pub(super) eof_offset: i64,
+    pub(in crate::kafka) eof_offset: i64,
     /// The last stable offset from the broker's last response; negative when unknown.
-    pub(super) last_stable: i64,
+    pub(in crate::kafka) last_stable: i64,
 }
 
 #[derive(Debug)]
