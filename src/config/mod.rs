@@ -5,6 +5,7 @@
 
 mod client;
 mod keys;
+mod kubernetes;
 mod models;
 mod node;
 mod render;
@@ -225,7 +226,8 @@ impl Config {
         path: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut settings = Settings::read(text, path, variables);
+        let mut settings =
+            Settings::read(text, path, variables).map_err(|problem| ConfigError { problems: vec![problem] })?;
         let directory = path.and_then(Path::parent).unwrap_or(Path::new(""));
         let config = Self::from_settings(&mut settings, directory);
         let problems = settings.into_problems();

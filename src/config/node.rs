@@ -1,13 +1,13 @@
 //! Parses a YAML document into a tree of text scalars with their positions.
 //!
-//! Scalars stay text, regardless of their YAML type. The parser of each key interprets them, so that a value means the
-//! same in the file and in the environment.
+//! Scalars stay the text of the file, regardless of their YAML type: `007`, `1.0` and `no` are not converted. The parser
+//! of each key interprets them, so that a value means the same in the file and in the environment.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
 
 /// Maximum size of a configuration file, in bytes.
 pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -35,7 +35,7 @@ impl Node {
     /// Parses a document.
     pub(super) fn parse(text: &str) -> Result<Self, serde_saphyr::Error> {
         let root: Spanned<RawNode> = serde_saphyr::from_str(text)?;
-        Ok(Self::from_raw(root, 0))
+        Ok(Self::from_raw(root, text, 0))
     }
 
     /// Returns the text of a scalar; `None` for other nodes.
@@ -46,20 +46,22 @@ impl Node {
         }
     }
 
-    fn from_raw(raw: Spanned<RawNode>, depth: usize) -> Self {
+    fn from_raw(raw: Spanned<RawNode>, file: &str, depth: usize) -> Self {
         let (line, column) = (raw.referenced.line(), raw.referenced.column());
         let content = match raw.value {
             RawNode::Null => Content::Null,
-            RawNode::Scalar(text) => Content::Scalar(text),
+            RawNode::Text(text) => Content::Scalar(text),
+            // An alias refers to the text of its anchor, so the definition counts.
+            RawNode::Typed(value) => Content::Scalar(source(file, raw.defined).map_or(value, str::to_owned)),
             // Deeper nodes become null. No key accepts values this deep, so the key above them is rejected anyway.
             RawNode::List(_) | RawNode::Map(_) if depth >= DEPTH_MAX => Content::Null,
             RawNode::List(items) => {
-                Content::List(items.into_iter().map(|item| Self::from_raw(item, depth + 1)).collect())
+                Content::List(items.into_iter().map(|item| Self::from_raw(item, file, depth + 1)).collect())
             }
             RawNode::Map(entries) => Content::Map(
                 entries
                     .into_iter()
-                    .map(|(key, value)| (Self::from_raw(key, depth + 1), Self::from_raw(value, depth + 1)))
+                    .map(|(key, value)| (Self::from_raw(key, file, depth + 1), Self::from_raw(value, file, depth + 1)))
                     .collect(),
             ),
         };
@@ -67,9 +69,18 @@ impl Node {
     }
 }
 
+/// Returns the text of the file at `location`.
+fn source(file: &str, location: Location) -> Option<&str> {
+    let start = usize::try_from(location.span().byte_offset()?).ok()?;
+    let length = usize::try_from(location.span().byte_len()?).ok()?;
+    file.get(start..start + length).map(str::trim).filter(|text| !text.is_empty())
+}
+
 enum RawNode {
     Null,
-    Scalar(String),
+    Text(String),
+    /// A scalar that YAML reads as a number or a boolean, as the parser prints it.
+    Typed(String),
     List(Vec<Spanned<RawNode>>),
     Map(Vec<(Spanned<RawNode>, Spanned<RawNode>)>),
 }
@@ -102,27 +113,35 @@ impl<'de> Visitor<'de> for RawNodeVisitor {
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<RawNode, E> {
-        Ok(RawNode::Scalar(value.to_string()))
+        Ok(RawNode::Typed(value.to_string()))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<RawNode, E> {
-        Ok(RawNode::Scalar(value.to_string()))
+        Ok(RawNode::Typed(value.to_string()))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<RawNode, E> {
-        Ok(RawNode::Scalar(value.to_string()))
+        Ok(RawNode::Typed(value.to_string()))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<RawNode, E> {
+        Ok(RawNode::Typed(value.to_string()))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<RawNode, E> {
+        Ok(RawNode::Typed(value.to_string()))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<RawNode, E> {
-        Ok(RawNode::Scalar(value.to_string()))
+        Ok(RawNode::Typed(value.to_string()))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<RawNode, E> {
-        Ok(RawNode::Scalar(value.to_owned()))
+        Ok(RawNode::Text(value.to_owned()))
     }
 
     fn visit_string<E>(self, value: String) -> Result<RawNode, E> {
-        Ok(RawNode::Scalar(value))
+        Ok(RawNode::Text(value))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawNode, A::Error> {

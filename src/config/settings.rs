@@ -9,6 +9,7 @@ use crate::wire::model_file::Override;
 use super::Origin;
 use super::client::{self, ClientSetting};
 use super::keys::{CLIENT, KEYS, PARAMETERS, VARIABLE_PREFIX, key, nearest};
+use super::kubernetes;
 use super::models::ModelChoice;
 use super::node::{Content, Node};
 
@@ -28,10 +29,19 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Parses the text of the file and keeps the variables with our prefix.
-    pub(super) fn read(text: &str, file: Option<&Path>, variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let variables = variables
-            .into_iter()
-            .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX) && !OTHER_VARIABLES.contains(&name.as_str()));
+    ///
+    /// # Errors
+    /// The problem of a file that is not valid YAML. Nothing else is checked then, because keys would seem missing.
+    pub(super) fn read(
+        text: &str,
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, String> {
+        let variables = variables.into_iter().filter(|(name, value)| {
+            name.starts_with(VARIABLE_PREFIX)
+                && !OTHER_VARIABLES.contains(&name.as_str())
+                && !kubernetes::is_service_variable(name, value)
+        });
         let mut settings = Self {
             file: file.map(Path::to_owned),
             nodes: HashMap::new(),
@@ -40,10 +50,13 @@ impl Settings {
             problems: Vec::new(),
         };
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
-            return settings;
+            return Ok(settings);
         }
         match Node::parse(text) {
-            Ok(root) => settings.flatten(root, ""),
+            Ok(root) => {
+                settings.flatten(root, "");
+                Ok(settings)
+            }
             Err(error) => {
                 let location = error.location().map_or(String::new(), |at| format!(":{}:{}", at.line(), at.column()));
                 let text = error.without_snippet().to_string();
@@ -51,10 +64,9 @@ impl Settings {
                 let what = ["; use from_str_multiple", ", set DuplicateKeyPolicy", " at line "]
                     .iter()
                     .fold(text.as_str(), |text, end| text.split(end).next().unwrap_or(text));
-                settings.problems.push(format!("{}{location}: {what}", settings.file()));
+                Err(format!("{}{location}: {what}", settings.file()))
             }
         }
-        settings
     }
 
     /// Returns the value of a key that is required or has a default. `None` means that a problem was recorded.

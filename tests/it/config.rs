@@ -255,3 +255,67 @@ fn invalid_values_are_rejected_with_what_is_expected() {
         assert!(parse(&format!("kafka: {{bootstrap_servers: '{servers}', instance_id: a}}"), &[]).is_ok(), "{servers}");
     }
 }
+
+#[test]
+fn text_that_looks_like_a_number_or_a_boolean_stays_text() {
+    let text = "\
+kafka:
+  bootstrap_servers: a
+  group_id: 12e3
+  instance_id: 007
+  client: {sasl.username: 000123, client.rack: 01, 0x1F: no}
+topics: {touchpoints: 2024.10, transitions: 1_000, changelog: 123456789012345678901234567890, dead_letters: .5}
+parameters: {1.10: {010: 1.50}, yes: {no: +3}}
+models: [1.10, yes]
+publish: {source: 1.0}
+";
+    let config = parse(text, &[]).unwrap();
+    assert_eq!((&*config.kafka.group_id, &*config.kafka.instance_id), ("12e3", "007"));
+    let client: Vec<_> = config.kafka.client.iter().map(|(name, value)| (&**name, value.expose())).collect();
+    assert_eq!(client, [("0x1F", "no"), ("client.rack", "01"), ("sasl.username", "000123")]);
+    let topics = config.topics;
+    assert_eq!((&*topics.touchpoints, &*topics.transitions), ("2024.10", "1_000"));
+    assert_eq!((&*topics.changelog, &*topics.dead_letters), ("123456789012345678901234567890", ".5"));
+    let overrides: Vec<_> = config.models.overrides.iter().map(|it| (&*it.model, &*it.parameter, &*it.value)).collect();
+    assert_eq!(overrides, [("1.10", "010", "1.50"), ("yes", "no", "+3")]);
+    assert_eq!(config.models.names, ["1.10", "yes"]);
+    assert_eq!(config.publish.source, "1.0");
+    // The value of an anchor is the text at its definition.
+    let config = parse("kafka: {bootstrap_servers: é, group_id: &a 0010, instance_id: *a}", &[]).unwrap();
+    assert_eq!((&*config.kafka.group_id, &*config.kafka.instance_id), ("0010", "0010"));
+}
+
+#[test]
+fn a_syntax_error_is_the_only_problem_reported() {
+    for text in
+        ["kafka:\n  bootstrap_servers: [a\nworkers: 1\n", "kafka: {bootstrap_servers: a\n", "workers: 1\nworkers: 2\n"]
+    {
+        let problems = problems(text, &[]);
+        assert_eq!(problems.lines().count(), 1, "{problems}");
+        assert!(!problems.contains("is missing"), "{problems}");
+    }
+}
+
+#[test]
+fn variables_that_kubernetes_sets_for_a_service_are_not_configuration() {
+    let service = [
+        ("LIFECYCLE_SERVICE_HOST", "10.96.3.7"),
+        ("LIFECYCLE_SERVICE_PORT", "8080"),
+        ("LIFECYCLE_SERVICE_PORT_HTTP", "8080"),
+        ("LIFECYCLE_PORT", "tcp://10.96.3.7:8080"),
+        ("LIFECYCLE_PORT_8080_TCP", "tcp://10.96.3.7:8080"),
+        ("LIFECYCLE_PORT_8080_TCP_PROTO", "tcp"),
+        ("LIFECYCLE_PORT_8080_TCP_PORT", "8080"),
+        ("LIFECYCLE_PORT_8080_TCP_ADDR", "10.96.3.7"),
+        ("LIFECYCLE_HEADLESS_HTTP_SERVICE_HOST", "fd00::7"),
+        ("LIFECYCLE_HEADLESS_HTTP_PORT_53_UDP", "udp://[fd00::7]:53"),
+        ("LIFECYCLE_KAFKA_CLIENT_SERVICE_HOST", "10.96.3.8"),
+        ("LIFECYCLE_KAFKA_CLIENT_PORT", "tcp://10.96.3.8:9092"),
+    ];
+    let config = parse(MINIMAL, &service).unwrap();
+    assert!(config.kafka.client.is_empty(), "{:?}", config.kafka.client);
+    for (name, value) in [("LIFECYCLE_PORT", "8080"), ("LIFECYCLE_WORKERS_PORT_X_TCP", "1"), ("LIFECYCLE_SERVICE", "a")]
+    {
+        assert!(problems(MINIMAL, &[(name, value)]).contains("unknown environment variable"), "{name}");
+    }
+}
