@@ -1,4 +1,6 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
+// A write to a closed pipe or a full disk must not panic.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod lifecycle;
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{Exit, print};
+use super::{Exit, print, print_colored, print_error};
 use crate::config::read_source;
 use crate::lifecycle::model_edit::{Consequence, consequences};
 use crate::lifecycle::model_set::ModelSet;
@@ -72,12 +72,12 @@ pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
     let findings = match check_models(arguments) {
         Ok(findings) => findings,
         Err(message) => {
-            anstream::eprintln!("error: {message}");
+            print_error(format_args!("error: {message}"));
             return Exit::Usage.into();
         }
     };
     let printed = match arguments.format {
-        Format::Text => print(&text(&findings)),
+        Format::Text => print_colored(&text(&findings)),
         Format::Json => print(&format!("{:#}\n", json(&findings))),
     };
     let has_errors = findings.problems.iter().any(|problem| problem.severity == Severity::Error);
@@ -157,7 +157,7 @@ fn parse_override(text: &str) -> Result<Override, String> {
 }
 
 fn text(findings: &Findings) -> String {
-    // Always with colors: `print` removes them if standard output is not a terminal.
+    // Always with colors: `print_colored` removes them if standard output is not a terminal.
     let mut text = render(&findings.problems, &findings.sources, true);
     for consequence in &findings.consequences {
         text.push_str(&consequence.text);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::touchpoint_files::{TOUCHPOINT_OPTIONS, for_each_line};
-use super::{Exit, Format, print};
+use super::{Exit, Format, print, print_error};
 use crate::config::ModelChoice;
 use crate::lifecycle::model::Model;
 use crate::lifecycle::model_edit::{Consequence, consequences};
@@ -60,7 +60,7 @@ pub(super) fn run(old: &str, new: &str, options: &ReplayOptions, format: Format,
     let (old, new) = match (load(old), load(new)) {
         (Ok(old), Ok(new)) => (old, new),
         (Err(report), _) | (_, Err(report)) => {
-            eprintln!("{report}");
+            print_error(&report);
             return Exit::Usage.into();
         }
     };
@@ -74,7 +74,7 @@ pub(super) fn run(old: &str, new: &str, options: &ReplayOptions, format: Format,
             if invalid_lines > 0 && written == Exit::Success { Exit::Problems } else { written }.into()
         }
         Err(message) => {
-            eprintln!("lifecycle replay: {message}");
+            print_error(format_args!("lifecycle replay: {message}"));
             Exit::Usage.into()
         }
     }

@@ -12,7 +12,7 @@ use crate::kafka;
 use crate::service::kafka_options;
 use crate::telemetry::logging;
 
-use super::{Exit, print};
+use super::{Exit, print, print_error};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,7 +57,7 @@ impl ConfigFile {
     /// Loads the configuration. Prints all problems if it is invalid.
     pub(super) fn load(&self) -> Result<Config, Exit> {
         Config::load(self.path.as_deref()).map_err(|error| {
-            eprintln!("{error}");
+            print_error(&error);
             Exit::Usage
         })
     }
@@ -84,7 +84,7 @@ fn show(config: &Config) -> Exit {
     match config.models.load(io::stderr().is_terminal()) {
         Ok(_) => printed,
         Err(report) => {
-            eprintln!("{report}");
+            print_error(&report);
             Exit::Usage
         }
     }
@@ -112,7 +112,7 @@ fn check(config: &Config) -> Exit {
             print(&format!("the configuration is valid: {models} models, {workers} workers\n"))
         }
         _ => {
-            eprintln!("{}", problems.join("\n"));
+            print_error(format_args!("{}", problems.join("\n")));
             Exit::Usage
         }
     }

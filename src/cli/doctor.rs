@@ -8,9 +8,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::service::doctor::{self, Check, DoctorReport, Verdict};
+use crate::wire::transition_text::escape_control_characters;
 
 use super::config::ConfigFile;
-use super::{Exit, Format, print};
+use super::{Exit, Format, print, print_error};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,13 +52,13 @@ pub(super) fn run(arguments: &DoctorArguments) -> ExitCode {
         Err(exit) => return exit.into(),
     };
     if let Err(report) = config.models.load(io::stderr().is_terminal()) {
-        eprintln!("{report}");
+        print_error(&report);
         return Exit::Usage.into();
     }
     let mut report = match doctor::run_checks(&config, arguments.probe) {
         Ok(report) => report,
         Err(error) => {
-            eprintln!("lifecycle doctor: {error}");
+            print_error(format_args!("lifecycle doctor: {error}"));
             let printed = match arguments.format {
                 Format::Text => Exit::Success,
                 Format::Json => {
@@ -90,6 +91,8 @@ fn counts(report: &DoctorReport) -> Counts {
 fn to_text(report: &DoctorReport, counts: &Counts) -> String {
     let mut text = String::new();
     for Check { verdict, about, place, what, to_do } in &report.checks {
+        // Names of topics, groups and members come from the cluster.
+        let [place, what, to_do] = [place, what, to_do].map(|text| escape_control_characters(text));
         _ = writeln!(text, "{:<8} {about}: {place}: {what}", verdict.as_str());
         if !to_do.is_empty() {
             _ = writeln!(text, "         to do: {to_do}");

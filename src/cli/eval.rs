@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use super::{Exit, print};
+use super::{Exit, print, print_error};
 use crate::lifecycle::condition::{Condition, Constant, ExpressionProblem, FactTable, compile};
 use crate::lifecycle::problem::{Problem, Severity};
 use crate::lifecycle::time::Timestamp;
@@ -44,18 +44,18 @@ pub fn run(arguments: &EvalArguments) -> ExitCode {
         Ok(evaluation) => {
             let printed = print(&format!("{}\n", evaluation.value));
             if let Some(until) = evaluation.until {
-                anstream::eprintln!("time alone may change this value at {}", format_timestamp(until));
+                print_error(format_args!("time alone may change this value at {}", format_timestamp(until)));
             }
             printed.into()
         }
         Err(EvalError::Expression(problems)) => {
             let source = ModelSource { name: "expression".into(), text: arguments.expression.clone() };
             let problems: Vec<Problem> = problems.into_iter().map(to_problem).collect();
-            anstream::eprint!("{}", render(&problems, &[source], true));
+            print_error(render(&problems, &[source], true).trim_end());
             Exit::Problems.into()
         }
         Err(EvalError::Arguments(message)) => {
-            anstream::eprintln!("error: {message}");
+            print_error(format_args!("error: {message}"));
             Exit::Usage.into()
         }
     }

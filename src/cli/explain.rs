@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::fact_arguments::{FactArguments, parse_until};
 use super::touchpoint_files::{TOUCHPOINT_OPTIONS, for_each_line};
-use super::{Exit, Format, print};
+use super::{Exit, Format, print, print_error};
 use crate::config::ModelChoice;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
@@ -27,7 +27,8 @@ use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder};
 use crate::wire::transition::{Mode, Publication};
 use crate::wire::transition_json::write_json;
 use crate::wire::transition_text::{
-    describe_change, describe_duration_roughly, describe_reason, describe_timestamp, stage_name,
+    describe_change, describe_duration_roughly, describe_reason, describe_timestamp, escape_control_characters,
+    stage_name,
 };
 
 /// Limit of wake-ups in the forecast. Almost every customer has far fewer wake-ups left.
@@ -100,7 +101,7 @@ pub(super) fn run(arguments: &ExplainArguments) -> ExitCode {
     let models = match ModelChoice::of(&arguments.models).load(io::stderr().is_terminal()) {
         Ok(models) => Arc::new(models),
         Err(report) => {
-            eprintln!("{report}");
+            print_error(&report);
             return Exit::Usage.into();
         }
     };
@@ -114,11 +115,12 @@ pub(super) fn run(arguments: &ExplainArguments) -> ExitCode {
             if invalid_lines > 0 && written == Exit::Success { Exit::Problems } else { written }.into()
         }
         Ok(None) => {
-            eprintln!("lifecycle explain: no touchpoint of the customer {} found", arguments.customer);
+            let customer = escape_control_characters(&arguments.customer);
+            print_error(format_args!("lifecycle explain: no touchpoint of the customer {customer} found"));
             Exit::Problems.into()
         }
         Err(message) => {
-            eprintln!("lifecycle explain: {message}");
+            print_error(format_args!("lifecycle explain: {message}"));
             Exit::Usage.into()
         }
     }
@@ -253,7 +255,8 @@ impl TouchpointSummary {
 
 fn text(explanation: &Explanation, models: &ModelSet, currency: Currency) -> String {
     let mut out = String::new();
-    _ = writeln!(out, "Timeline of {} (all times in UTC)", explanation.view.customer_id);
+    let customer = escape_control_characters(&explanation.view.customer_id);
+    _ = writeln!(out, "Timeline of {customer} (all times in UTC)");
     for entry in &explanation.timeline {
         write_entry(&mut out, entry, models);
     }
@@ -287,7 +290,7 @@ fn text(explanation: &Explanation, models: &ModelSet, currency: Currency) -> Str
         None => out.push_str("  no wake-up: without further touchpoints nothing changes\n"),
     }
     if explanation.view.next_wake_up.is_some() {
-        _ = writeln!(out, "\nForecast for {} without further touchpoints", explanation.view.customer_id);
+        _ = writeln!(out, "\nForecast for {customer} without further touchpoints");
         for entry in &explanation.forecast {
             write_entry(&mut out, entry, models);
         }
@@ -305,9 +308,9 @@ fn write_entry(out: &mut String, entry: &TimelineEntry, models: &ModelSet) {
     match &entry.touchpoint {
         None => out.push_str("time passed"),
         Some(touchpoint) => {
-            out.push_str(&touchpoint.type_name);
+            out.push_str(&escape_control_characters(&touchpoint.type_name));
             if let Some(order_id) = &touchpoint.order_id {
-                _ = write!(out, " order_id={order_id}");
+                _ = write!(out, " order_id={}", escape_control_characters(order_id));
             }
             if let Some(amount) = &touchpoint.amount {
                 _ = write!(out, " amount={amount}");
@@ -325,7 +328,7 @@ fn write_entry(out: &mut String, entry: &TimelineEntry, models: &ModelSet) {
         _ = writeln!(out, "      {}: {}", model.name, describe_change(model, transition));
         // Skips the first line, the cause: it is the entry itself.
         for line in describe_reason(transition).iter().skip(1) {
-            _ = writeln!(out, "          {line}");
+            _ = writeln!(out, "          {}", escape_control_characters(line));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::Exit;
+use super::{Exit, print_error};
 use crate::config::ModelChoice;
 use crate::graph::{Language, diagrams, dot, mermaid, svg};
 
@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &GraphArguments) -> ExitCode {
     let models = match ModelChoice::of(&arguments.models).load(io::stderr().is_terminal()) {
         Ok(models) => models,
         Err(report) => {
-            eprintln!("{report}");
+            print_error(&report);
             return Exit::Usage.into();
         }
     };
@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &GraphArguments) -> ExitCode {
         // A reader that closes the pipe (`| head`) is not a failure.
         Err(error) if arguments.output.is_none() && error.kind() == io::ErrorKind::BrokenPipe => Exit::Success.into(),
         Err(error) => {
-            eprintln!("lifecycle graph: {name}: cannot be written: {error}");
+            print_error(format_args!("lifecycle graph: {name}: cannot be written: {error}"));
             Exit::Usage.into()
         }
     }

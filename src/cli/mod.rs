@@ -3,6 +3,7 @@
 //! A command parses its arguments, calls the library and prints the result. Results go to standard output, everything
 //! else to standard error.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -97,19 +98,36 @@ enum Format {
     Json,
 }
 
-/// Prints `text` to standard output; removes its colors if standard output is not a terminal.
+/// Prints `text` to standard output, unchanged.
 ///
 /// A closed pipe (`lifecycle ... | head`) is not a failure; any other write error, such as a full disk, is.
 #[must_use]
 fn print(text: &str) -> Exit {
-    let mut output = anstream::stdout().lock();
+    write_output(&mut io::stdout().lock(), text)
+}
+
+/// Prints `text` to standard output as [`print`] does; removes its colors if standard output is not a terminal.
+#[must_use]
+fn print_colored(text: &str) -> Exit {
+    write_output(&mut anstream::stdout().lock(), text)
+}
+
+fn write_output(output: &mut impl Write, text: &str) -> Exit {
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("lifecycle: standard output cannot be written: {error}");
+            print_error(format_args!("lifecycle: standard output cannot be written: {error}"));
             Exit::Usage
         }
         _ => Exit::Success,
     }
+}
+
+/// Prints a line to standard error; removes its colors if standard error is not a terminal.
+///
+/// If standard error is closed or its disk is full, the line is lost: the exit code still gives the result.
+fn print_error(message: impl fmt::Display) {
+    // A single write, so that lines of several processes do not mix.
+    drop(anstream::stderr().lock().write_all(format!("{message}\n").as_bytes()));
 }
 
 /// Parses the arguments of the process and runs the command.

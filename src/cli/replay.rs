@@ -22,9 +22,10 @@ use crate::wire::time::format_timestamp;
 use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
 use crate::wire::transition::{Mode, Publication};
 use crate::wire::transition_json::write_json;
+use crate::wire::transition_text::escape_control_characters;
 
 use super::fact_arguments::{FactArguments, parse_until};
-use super::{Exit, Format, compare};
+use super::{Exit, Format, compare, print_error};
 
 /// Longer lines are invalid.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
@@ -101,7 +102,7 @@ pub(super) fn run(arguments: &ReplayArguments) -> ExitCode {
     let models = match ModelChoice::of(&arguments.models).load(io::stderr().is_terminal()) {
         Ok(models) => Arc::new(models),
         Err(report) => {
-            eprintln!("{report}");
+            print_error(&report);
             return Exit::Usage.into();
         }
     };
@@ -111,7 +112,7 @@ pub(super) fn run(arguments: &ReplayArguments) -> ExitCode {
         // A reader that closes the pipe (`| head`) is not a failure.
         Err(ReplayError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success.into(),
         Err(failure) => {
-            eprintln!("lifecycle replay: {failure}");
+            print_error(format_args!("lifecycle replay: {failure}"));
             Exit::Usage.into()
         }
     }
@@ -204,12 +205,12 @@ fn print_summary(replay: &Replay, invalid_lines: u64, blank: u64) {
             _ = write!(text, ", {number} {words}");
         }
     }
-    eprintln!(
+    print_error(format_args!(
         "{text}\n{} customers, {} wake-ups, {} transitions",
         replay.partition().len(),
         tally.wake_ups,
         summary.transitions
-    );
+    ));
 }
 
 fn write_standings(partition: &Partition, models: &ModelSet, output: &mut impl Write) -> io::Result<()> {
@@ -288,7 +289,8 @@ impl InvalidLines {
         self.count += 1;
         let Some((name, file)) = &mut self.file else {
             if self.count <= PRINTED_MAX {
-                eprintln!("{}:{}: {}: {detail}", path.display(), line.number, reason.as_str());
+                let detail = escape_control_characters(detail);
+                print_error(format_args!("{}:{}: {}: {detail}", path.display(), line.number, reason.as_str()));
             }
             return Ok(());
         };
@@ -300,10 +302,10 @@ impl InvalidLines {
         if let Some((path, mut file)) = self.file {
             file.flush().map_err(|error| ReplayError::DeadLetters { path, error })?;
         } else if self.count > PRINTED_MAX {
-            eprintln!(
+            print_error(format_args!(
                 "and {} more invalid lines; --dead-letters FILE writes all of them to a file",
                 self.count - PRINTED_MAX
-            );
+            ));
         }
         Ok(self.count)
     }

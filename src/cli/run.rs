@@ -21,8 +21,8 @@ use crate::service::{
 };
 use crate::telemetry::logging;
 
-use super::Exit;
 use super::config::ConfigFile;
+use super::{Exit, print_error};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
         Err(exit) => return exit.into(),
     };
     let exit = serve(&config).unwrap_or_else(|(exit, problem)| {
-        eprintln!("lifecycle run: {problem}");
+        print_error(format_args!("lifecycle run: {problem}"));
         exit
     });
     if exit == Exit::Stuck {

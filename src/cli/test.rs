@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Exit, print};
+use super::{Exit, print, print_error};
 use crate::config::ModelChoice;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::touchpoint::FactOptions;
@@ -64,22 +64,24 @@ pub(super) fn run(arguments: &TestArguments) -> ExitCode {
     let files = match files(&arguments.paths) {
         Ok(files) => files,
         Err(message) => {
-            eprintln!("lifecycle test: {message}");
+            print_error(format_args!("lifecycle test: {message}"));
             return Exit::Usage.into();
         }
     };
     let mut total = Total::default();
     let mut exit = Exit::Success;
     for file in &files {
-        let printed = match total.run(file, arguments.coverage) {
-            Ok(text) => print(&text),
-            Err(report) => {
-                eprintln!("{report}");
-                Exit::Usage
+        match total.run(file, arguments.coverage) {
+            Ok(text) => {
+                let printed = print(&text);
+                if printed != Exit::Success {
+                    return printed.into();
+                }
             }
-        };
-        if printed != Exit::Success {
-            exit = printed;
+            Err(report) => {
+                print_error(&report);
+                exit = Exit::Usage;
+            }
         }
     }
     let printed = print(&format!("{} scenarios, {} failed\n", total.scenarios, total.failed));

@@ -15,9 +15,9 @@ use crate::live::client::Client;
 use crate::live::terminal;
 use crate::service::stop_on_signals;
 
-use super::Exit;
 use super::number::whole_number_in;
 use super::watch::{PREFERRED_MODELS, Watch, WatchEnd};
+use super::{Exit, print_error};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,7 +53,7 @@ pub(super) struct TopArguments {
 /// Connects to the service and shows it.
 pub(super) fn run(arguments: &TopArguments) -> ExitCode {
     let exit = watch(arguments).unwrap_or_else(|(exit, problem)| {
-        eprintln!("lifecycle top: {problem}");
+        print_error(format_args!("lifecycle top: {problem}"));
         exit
     });
     exit.into()

@@ -12,7 +12,7 @@ use crate::service::topics;
 
 use super::config::ConfigFile;
 use super::number::whole_number_in;
-use super::{Exit, print};
+use super::{Exit, print, print_error};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,10 +46,10 @@ pub(super) struct TopicsArguments {
 /// Creates and verifies the topics.
 pub(super) fn run(arguments: &TopicsArguments) -> ExitCode {
     if !arguments.create && !arguments.verify {
-        eprintln!(
+        print_error(format_args!(
             "lifecycle topics: choose an action: --create creates the missing topics and verifies all of them, --verify \
              verifies them and changes nothing"
-        );
+        ));
         return Exit::Usage.into();
     }
     let config = match arguments.config.load() {
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &TopicsArguments) -> ExitCode {
     match create_and_verify(arguments, &config) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("lifecycle topics: {error}");
+            print_error(format_args!("lifecycle topics: {error}"));
             Exit::Refused.into()
         }
     }

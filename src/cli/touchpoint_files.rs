@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::print_error;
 use crate::replay::Lines;
 use crate::wire::touchpoint_json::TouchpointOptions;
+use crate::wire::transition_text::escape_control_characters;
 
 /// Longer lines are invalid.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
@@ -35,13 +37,14 @@ pub(super) fn for_each_line(
             if let Err(detail) = outcome {
                 invalid += 1;
                 if invalid <= PRINTED_MAX {
-                    eprintln!("{}:{}: {detail}", path.display(), line.number);
+                    let detail = escape_control_characters(&detail);
+                    print_error(format_args!("{}:{}: {detail}", path.display(), line.number));
                 }
             }
         }
     }
     if invalid > PRINTED_MAX {
-        eprintln!("and {} more invalid lines", invalid - PRINTED_MAX);
+        print_error(format_args!("and {} more invalid lines", invalid - PRINTED_MAX));
     }
     Ok(invalid)
 }

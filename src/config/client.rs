@@ -10,6 +10,9 @@ use super::settings::read_limited;
 /// Maximum size of a file that holds a secret, in bytes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
+/// The value of `ssl.ca.location` with which the client looks for the certificates of the system.
+const CA_PROBE: &str = "probe";
+
 /// The value of a Kafka client setting. Printed as `***` unless it is known not to be a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientSetting {
@@ -84,6 +87,12 @@ pub(super) fn from_file(name: &str, text: &str, directory: &Path) -> Result<Clie
 pub(super) fn from_variable(name: &str, text: &str, directory: &Path) -> Result<ClientSetting, String> {
     reject_owned_settings(&[(name.to_owned(), String::new())]).map_err(|owned| owned.message)?;
     let Some(path) = text.strip_prefix("file:") else {
+        // The client itself would look for the file in the working directory.
+        let is_path = name.starts_with("ssl.") && name.ends_with(".location") && text != CA_PROBE;
+        if is_path && !directory.as_os_str().is_empty() {
+            let path = directory.join(text).display().to_string();
+            return Ok(ClientSetting { value: path, is_printable: true });
+        }
         let is_printable = PRINTABLE.iter().any(|prefix| name.starts_with(prefix));
         return Ok(ClientSetting { value: text.to_owned(), is_printable });
     };

@@ -1,7 +1,7 @@
 //! Parses a YAML document into a tree of text scalars with their positions.
 //!
-//! Scalars stay the text of the file, regardless of their YAML type: `007`, `1.0` and `no` are not converted. The parser
-//! of each key interprets them, so that a value means the same in the file and in the environment.
+//! Scalars stay the text of the file, regardless of their YAML type: `007`, `1.0` and `no` are not converted. The
+//! parser of each key interprets them, so that a value means the same in the file and in the environment.
 
 use std::fmt;
 

@@ -12,6 +12,7 @@ use super::recent_metrics::RecentMetrics;
 use super::update::{ModelStages, TransitionRow, Update};
 use super::view::ClockStatus;
 use crate::lifecycle::time::Timestamp;
+use crate::wire::transition_text::escape_control_characters;
 
 /// Limit of transitions printed per second; a person cannot read more.
 const PRINTED_MAX: u32 = 10;
@@ -63,7 +64,7 @@ impl LinePrinter {
                 }
             }
             Update::Disconnected(why) if self.connection_error.as_ref() != Some(&why) => {
-                eprintln!("{why}");
+                drop(writeln!(io::stderr(), "{why}"));
                 self.connection_error = Some(why);
             }
             Update::Models(_) | Update::Disconnected(_) | Update::Customer(_) | Update::CustomerUnavailable(..) => {}
@@ -105,10 +106,10 @@ impl LinePrinter {
             out,
             "{}  {:<14} {:<width$} {begin}{:<24}{end} {change:<30} {}",
             row.occurred_at,
-            row.customer_id,
+            escape_control_characters(&row.customer_id),
             row.model,
             row.name,
-            row.reason,
+            escape_control_characters(&row.reason),
             width = self.model_width,
         )
     }

@@ -89,6 +89,7 @@ pub(super) const PARTITION_CUSTOMERS: &str = "lifecycle_partition_customers";
 pub(super) const PARTITION_BYTES: &str = "lifecycle_partition_state_bytes";
 pub(super) const PARTITION_WAKE_UPS: &str = "lifecycle_partition_wake_ups_pending";
 pub(super) const STATE_LIMIT: &str = "lifecycle_state_limit_bytes";
+pub(super) const LOG_LINES_LOST: &str = "lifecycle_log_lines_lost_total";
 pub(super) const RESIDENT: &str = "process_resident_memory_bytes";
 pub(super) const CPU: &str = "process_cpu_seconds_total";
 pub(super) const STARTED: &str = "process_start_time_seconds";
@@ -106,6 +107,11 @@ pub const METRICS: &[Description] = &[
         READY,
         "",
         "1 when every assigned partition of this instance is being processed, otherwise 0; same as `/readyz`.",
+    ),
+    counter(
+        LOG_LINES_LOST,
+        "",
+        "Log lines lost because standard error could not be written: a full disk, or a closed pipe.",
     ),
     // Input.
     counter(CONSUMED, "", "Records consumed and committed: applied touchpoints, duplicates and dead letters."),

@@ -6,6 +6,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 
+use super::log_writer::LogWriter;
+
 /// Format of log lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {
@@ -36,7 +38,8 @@ pub fn filter(directives: &str) -> Result<EnvFilter, String> {
 /// # Errors
 /// A description of the invalid directive.
 pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
-    let lines = fmt().with_env_filter(filter(directives)?).with_writer(std::io::stderr);
+    // An error of the writer must not be printed: printing to a full disk or a closed pipe panics.
+    let lines = fmt().with_env_filter(filter(directives)?).with_writer(LogWriter).log_internal_errors(false);
     let started = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),

@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod health;
 pub mod histogram;
+pub mod log_writer;
 pub mod logging;
 pub mod metrics;
 mod process;

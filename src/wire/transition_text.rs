@@ -3,6 +3,7 @@
 //! Scenario files use the same wording for expected changes, so that output can be copied into them. All timestamps are
 //! in UTC.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::time::format_timestamp;
@@ -95,6 +96,25 @@ pub fn describe_value(value: &OwnedValue, now: Option<Timestamp>) -> String {
         },
         OwnedValue::Duration(time) => describe_duration(*time),
     }
+}
+
+/// Escapes the control characters in a text that customers or other programs chose, so that it can neither control a
+/// terminal nor forge lines: `\n`, `\u{1b}`. Also escapes the characters that reverse the direction of text.
+#[must_use]
+pub fn escape_control_characters(text: &str) -> Cow<'_, str> {
+    let is_escaped = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text.chars().map(|letter| match letter {
+        '\n' | '\r' | '\t' => letter.escape_default().to_string(),
+        letter if is_escaped(letter) => letter.escape_unicode().to_string(),
+        letter => letter.to_string(),
+    });
+    Cow::Owned(escaped.collect())
 }
 
 /// Describes a timestamp: `2026-01-31 10:00`, with seconds only if they are not zero.

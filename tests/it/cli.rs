@@ -300,3 +300,9 @@ fn yaml_errors_have_a_position_and_no_internal_names() {
         assert!(run.errors.contains(expected) && !run.errors.contains("from_str"), "{}", run.errors);
     }
 }
+
+#[test]
+fn results_reach_a_pipe_unchanged() {
+    let run = run(&["eval", "'a\\x7fb\\u009bc'"]);
+    assert_eq!((run.code, run.output.as_str()), (0, "\"a\u{7f}b\u{9b}c\"\n"), "{}", run.errors);
+}

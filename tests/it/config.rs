@@ -107,6 +107,19 @@ fn a_secret_file_that_is_missing_is_named() {
 }
 
 #[test]
+fn certificate_files_are_relative_to_the_configuration_file() {
+    let text = "kafka: {bootstrap_servers: a, instance_id: a, client: {ssl.ca.location: certificates/ca.pem, \
+                ssl.key.location: /etc/key.pem, ssl.keystore.location: store.p12}}";
+    let config = Config::parse(text, Path::new("/etc/lifecycle/lifecycle.yaml"), []).unwrap();
+    assert_eq!(config.kafka.client["ssl.ca.location"].expose(), "/etc/lifecycle/certificates/ca.pem");
+    assert_eq!(config.kafka.client["ssl.key.location"].expose(), "/etc/key.pem");
+    assert_eq!(config.kafka.client["ssl.keystore.location"].expose(), "/etc/lifecycle/store.p12");
+    let probe = "kafka: {bootstrap_servers: a, instance_id: a, client: {ssl.ca.location: probe}}";
+    let config = Config::parse(probe, Path::new("/etc/lifecycle/lifecycle.yaml"), []).unwrap();
+    assert_eq!(config.kafka.client["ssl.ca.location"].expose(), "probe");
+}
+
+#[test]
 fn parameters_of_models_are_overrides() {
     let config = parse(&format!("{MINIMAL}parameters: {{retention: {{risk_after: days(60)}}}}\n"), &[]).unwrap();
     let parameter = &config.models.overrides[0];

@@ -110,3 +110,35 @@ fn an_unknown_customer_and_an_invalid_line_exit_with_1_and_a_missing_file_with_2
     assert_eq!(run.code, 2);
     assert!(run.errors.contains("nowhere.ndjson: cannot be read"), "{}", run.errors);
 }
+
+#[test]
+fn control_characters_of_customers_are_escaped_in_text_and_unchanged_in_json() {
+    let touchpoints = concat!(
+        r#"{"event_id":"e1","customer_id":"c\u001b[31m1","type":"order_completed","occurred_at":"2026-01-01T00:00:00Z","order_id":"o-1","amount":5}"#,
+        "\n",
+        r#"{"event_id":"e2","customer_id":"c\u001b[31m1","type":"viewed\u001b[2J\u009b8m\u202e\u0007","occurred_at":"2026-01-02T00:00:00Z"}"#,
+        "\n",
+        r#"{"event_id":"e3","customer_id":"c\u001b[31m1","type":"order_completed","occurred_at":"2026-01-03T00:00:00Z","order_id":"o-2\r\n  forged \u007f","amount":5}"#,
+        "\n",
+        r#"{"event_id":"e4","customer_id":"c\u001b[31m1","type":"order_completed","occurred_at":"\u001b[2J"}"#,
+        "\n",
+    );
+    let arguments = ["explain", "--customer", "c\u{1b}[31m1", "--model", "retention"];
+    let run = lifecycle(Path::new("."), &[&arguments[..], &["-"]].concat(), touchpoints.as_bytes());
+    assert_eq!(run.code, 1, "the last line is invalid: {}", run.errors);
+    for text in [&run.output, &run.errors] {
+        assert!(text.chars().all(|letter| letter == '\n' || !letter.is_control() && letter != '\u{202e}'), "{text:?}");
+    }
+    for expected in [
+        "Timeline of c\\u{1b}[31m1 (all times in UTC)\n",
+        "viewed\\u{1b}[2J\\u{9b}8m\\u{202e}\\u{7}\n",
+        "order_id=o-2\\r\\n  forged \\u{7f} amount=5\n",
+    ] {
+        assert!(run.output.contains(expected), "{expected} in {}", run.output);
+    }
+    let run = lifecycle(Path::new("."), &[&arguments[..], &["--format", "json", "-"]].concat(), touchpoints.as_bytes());
+    let json: Value = serde_json::from_str(&run.output).expect("one JSON object");
+    assert_eq!(json["customer_id"], "c\u{1b}[31m1");
+    assert_eq!(json["timeline"][1]["touchpoint"]["type"], "viewed\u{1b}[2J\u{9b}8m\u{202e}\u{7}");
+    assert_eq!(json["timeline"][2]["touchpoint"]["order_id"], "o-2\r\n  forged \u{7f}");
+}

@@ -29,9 +29,9 @@ use crate::telemetry::logging::{self, LogFormat};
 use crate::wire::cloud_events::CloudEvents;
 use crate::workload::WorkloadOptions;
 
-use super::Exit;
 use super::number::whole_number_in;
 use super::watch::{PREFERRED_MODELS, Watch, WatchEnd};
+use super::{Exit, print, print_error};
 use load_generator::{LoadGenerator, SimulatedClock};
 
 const TOUCHPOINTS: &str = "touchpoints";
@@ -86,14 +86,14 @@ pub(super) fn run(arguments: &DemoArguments) -> ExitCode {
     let models = match ModelChoice::of(&arguments.models).load(io::stderr().is_terminal()) {
         Ok(models) => Arc::new(models),
         Err(report) => {
-            eprintln!("{report}");
+            print_error(&report);
             return Exit::Usage.into();
         }
     };
     match run_demo(arguments, &models) {
         Ok(exit) => exit.into(),
         Err(problem) => {
-            eprintln!("lifecycle demo: {problem}");
+            print_error(format_args!("lifecycle demo: {problem}"));
             Exit::Fatal.into()
         }
     }
@@ -144,14 +144,16 @@ fn run_demo(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, S
         ExitReason::Stopped(_) => {}
         ExitReason::Fatal(problem) => return Err(problem),
         ExitReason::Stuck(problem) => {
-            eprintln!("lifecycle demo: {problem}");
+            print_error(format_args!("lifecycle demo: {problem}"));
             std::process::exit(Exit::Stuck as i32);
         }
     }
     sent.map_err(|_| "the load generator panicked; this is a bug".to_owned())?.map_err(|error| error.to_string())?;
     match end {
         WatchEnd::Stopped(lines) if !is_full_screen => drop(lines.print_totals(&mut io::stdout().lock())),
-        WatchEnd::Stopped(_) => println!("{} touchpoints were sent", touchpoints.load(Ordering::Relaxed)),
+        WatchEnd::Stopped(_) => {
+            return Ok(print(&format!("{} touchpoints were sent\n", touchpoints.load(Ordering::Relaxed))));
+        }
         WatchEnd::ReaderClosed => {}
         WatchEnd::Terminal(error) => return Err(format!("cannot use the terminal: {error}; try --lines")),
     }
@@ -159,10 +161,12 @@ fn run_demo(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, S
 }
 
 fn print_banner(servers: &str, address: &str, days_per_second: u32) {
-    eprintln!("generated customers of a simulated shop, {days_per_second} days per second; Ctrl-C ends the demo");
-    eprintln!(
+    print_error(format_args!(
+        "generated customers of a simulated shop, {days_per_second} days per second; Ctrl-C ends the demo"
+    ));
+    print_error(format_args!(
         "kafka at {servers} (topic {TRANSITIONS}, for consuming only), http at http://{address}/v1/customers/customer-00001"
-    );
+    ));
 }
 
 /// Returns the models of `PREFERRED_MODELS` that run, or all models if none of these runs.

@@ -22,9 +22,9 @@ use crate::service::stop_on_signals;
 use crate::wire::time::{parse_duration, parse_timestamp};
 use crate::workload::{FaultInjector, Faults, Workload, WorkloadOptions};
 
-use super::Exit;
 use super::fact_arguments::parse_currency;
 use super::number::whole_number_in;
+use super::{Exit, print_error};
 use output::{Failure, Output};
 use pace::{Pace, Pacer};
 use progress::Progress;
@@ -171,7 +171,7 @@ pub(super) fn run(arguments: &GenerateArguments) -> ExitCode {
         Err(failure) => {
             let (exit, problem) = failure.exit_and_message();
             if !problem.is_empty() {
-                eprintln!("lifecycle generate: {problem}");
+                print_error(format_args!("lifecycle generate: {problem}"));
             }
             exit.into()
         }

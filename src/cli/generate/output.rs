@@ -13,7 +13,7 @@ use crate::service::topics::cluster;
 use crate::workload::GeneratedRecord;
 
 use super::GenerateArguments;
-use crate::cli::Exit;
+use crate::cli::{Exit, print_error};
 
 const WRITE_BYTES: usize = 256 * 1024;
 /// Timeout of the final flush to Kafka.
@@ -65,7 +65,7 @@ impl Output {
             }
             (None, Some(path)) => {
                 let config = Config::load(Some(path)).map_err(|error| {
-                    eprintln!("{error}");
+                    print_error(&error);
                     Failure::AlreadyReported(Exit::Usage)
                 })?;
                 (cluster(&config), config.topics.touchpoints)

@@ -9,6 +9,7 @@ use crate::lifecycle::time::Timestamp;
 use crate::wire::time::format_timestamp;
 
 use super::GenerateArguments;
+use crate::cli::print_error;
 
 /// Interval of progress lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -50,10 +51,10 @@ impl Progress {
         }
         if self.prints_lines && elapsed >= self.next_line_at {
             let rate = rate(touchpoints - self.reported, elapsed.saturating_sub(self.reported_at));
-            eprintln!(
+            print_error(format_args!(
                 "{touchpoints} touchpoints of {customers} customers, {rate} per second, simulated time {}",
                 date(now)
-            );
+            ));
             (self.reported, self.reported_at, self.next_line_at) = (touchpoints, elapsed, elapsed + LOG_INTERVAL);
         }
     }
@@ -61,10 +62,10 @@ impl Progress {
     /// Prints the totals.
     pub(super) fn finish(&self, touchpoints: u64, customers: u64, written: u64, elapsed: Duration) {
         self.bar.finish_and_clear();
-        eprintln!(
+        print_error(format_args!(
             "{touchpoints} touchpoints of {customers} customers, {written} records, {} per second",
             rate(touchpoints, elapsed)
-        );
+        ));
     }
 }
 

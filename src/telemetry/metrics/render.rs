@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::lifecycle::model::Model;
 use crate::lifecycle::transition_builder::UNNAMED_MOVE;
 use crate::partition::DeadLetterReason;
-use crate::telemetry::{catalogue, process};
+use crate::telemetry::{catalogue, log_writer, process};
 
 use super::exposition::Exposition;
 use super::{
@@ -61,6 +61,7 @@ impl Metrics {
             page.series(&[("state", name)], u8::from(name == state));
         }
         page.metric(catalogue::READY).series(&[], u8::from(is_ready));
+        page.metric(catalogue::LOG_LINES_LOST).series(&[], log_writer::lost_lines());
         if let Some(stats) = process::read_stats() {
             page.metric(catalogue::RESIDENT).series(&[], stats.resident_bytes);
             page.metric(catalogue::CPU).series(&[], stats.processor_seconds);
