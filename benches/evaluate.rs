@@ -104,7 +104,7 @@ fn rules(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("rules");
     for (name, type_name) in [("that no fact reads", "unknown_type"), ("that changes facts", "product_viewed")] {
         let models = Arc::new(ModelChoice::default().load(false).expect("the shipped models are valid"));
-        let rules = Rules { models: Arc::clone(&models), options: FactOptions::default() };
+        let rules = Rules { models: Arc::clone(&models), options: FactOptions::default(), edited_at: Timestamp::MIN };
         let mut now = Timestamp::from_millis(1_700_000_000_000);
         let mut customer = Customer::new("customer".into(), now, &models);
         let touchpoint = |type_name: &'static str, now| Touchpoint {

@@ -145,10 +145,7 @@ fn migrate(
     until: Option<Timestamp>,
     transitions_at_deployment: &mut Counts,
 ) -> Result<Partition, String> {
-    let mut facts = options.facts.clone();
-    // The service does not publish these transitions by default, but here they are the result.
-    facts.publish_reconciled = true;
-    let mut partition = Partition::new(Arc::clone(new), facts);
+    let mut partition = Partition::new(Arc::clone(new), options.facts.clone());
     // A sweep writes every customer to the changelog.
     old.begin_sweep();
     for batch in old.write_batches(usize::MAX) {
@@ -157,7 +154,8 @@ fn migrate(
         let record = decoder.decode(&bytes).map_err(|error| error.to_string())?;
         partition.restore(&record.layout, &record.customers)?;
     }
-    partition.end_restore(Clock::at(old.clock().stream_time()));
+    let edited_at = until.max(old.clock().stream_time()).unwrap_or(Timestamp::MIN);
+    partition.end_restore(Clock::at(old.clock().stream_time()), edited_at);
     let mut effects = Effects::default();
     if let Some(until) = until {
         while partition.apply(Input::TimePassed { until, wake_ups_max: WAKE_UPS_MAX }, &mut effects) {}
@@ -210,7 +208,7 @@ fn text(comparison: &Comparison, (old, new): (&Model, &Model)) -> String {
     if comparison.transitions_at_deployment.is_empty() {
         out.push_str("  no transitions at deployment\n");
     } else {
-        out.push_str("  transitions at deployment, published only if `publish.reconciled` is set:\n");
+        out.push_str("  transitions at deployment, published to the replay topic with mode `reconcile`:\n");
     }
     for (what, count) in &comparison.transitions_at_deployment {
         _ = writeln!(out, "    {what}: {count}");

@@ -194,14 +194,6 @@ pub const KEYS: &[Key] = &[
                 published to `topics.replay`.",
     },
     Key {
-        path: "publish.reconciled",
-        syntax: "true or false",
-        default: "false",
-        default_note: "",
-        meaning: "Whether to publish the transitions that only an added or edited model causes (`mode: reconcile`, to \
-                `topics.replay`).",
-    },
-    Key {
         path: "publish.source",
         syntax: "URI reference",
         default: "",

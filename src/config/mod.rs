@@ -127,8 +127,6 @@ pub enum ClockSource {
 pub struct PublishConfig {
     /// `publish.fresh_for`
     pub fresh_for: Duration,
-    /// `publish.reconciled`
-    pub reconciled: bool,
     /// `publish.source`
     pub source: String,
     /// `publish.subject`
@@ -258,7 +256,6 @@ impl Config {
         let lateness = settings.value("clock.lateness", |text| duration_within(text, "0s", "30d"));
         let max_ahead = settings.value("clock.max_ahead", |text| duration_within(text, "0s", "366d"));
         let fresh_for = settings.value("publish.fresh_for", |text| duration_within(text, "1s", "36500d"));
-        let reconciled = settings.value("publish.reconciled", boolean);
         let source = settings.optional("publish.source", text);
         let with_subject = settings.value("publish.subject", boolean);
         let commit_interval = settings.value("commit.interval", |text| duration_within(text, "5ms", "5s"));
@@ -288,7 +285,6 @@ impl Config {
         let group_id = group_id?;
         let publish = PublishConfig {
             fresh_for: fresh_for?,
-            reconciled: reconciled?,
             source: source.unwrap_or_else(|| format!("/lifecycle/{group_id}")),
             with_subject: with_subject?,
         };

@@ -26,6 +26,9 @@ pub struct Rules {
     pub models: Arc<ModelSet>,
     /// How facts are kept.
     pub options: FactOptions,
+    /// The instant at which these models took effect for customers that earlier models have evaluated. What time alone
+    /// changes up to it in an added or edited model is caused by the edit.
+    pub edited_at: Timestamp,
 }
 
 /// The set of all models, one bit per model.
@@ -49,7 +52,7 @@ pub struct Customer {
     pub recent_events: Vec<u64>,
     /// What was last published, by model.
     pub published: Vec<Published>,
-    /// Bit i: model i was added or edited since the last evaluation of the customer.
+    /// Bit i: model i was added or edited, and has not been evaluated up to the instant of the edit.
     pub outdated_models: u64,
 }
 
@@ -165,7 +168,7 @@ impl Customer {
             return Outcome::Duplicate;
         }
         // For a late touchpoint, wake-ups up to the customer's own clock fire as well. They include the evaluation of
-        // an edited model; without it, the changes caused by the touchpoint would be attributed to the edit.
+        // an edited model; without it, the changes caused by the edit would be attributed to the touchpoint.
         while self.wake(rules, touchpoint.occurred_at.max(self.clock), transitions) {}
         if self.recent_events.len() >= rules.options.duplicates_kept_max {
             self.recent_events.remove(0);
@@ -214,7 +217,7 @@ impl Customer {
             }
             let standing = evaluate(model, &facts, self.clock, published.milestones);
             horizon = horizon.earlier(standing.horizon);
-            let is_reconciled = self.outdated_models >> index & 1 == 1;
+            let is_outdated = self.outdated_models >> index & 1 == 1;
             let builder = TransitionBuilder {
                 customer_id: &self.id,
                 model_index: ModelIndex(index),
@@ -222,13 +225,16 @@ impl Customer {
                 facts,
                 now: self.clock,
                 trigger,
-                is_reconciled,
-                is_muted: is_reconciled && !rules.options.publish_reconciled,
+                is_reconciled: is_outdated && matches!(trigger, Trigger::Time),
             };
             published.publish_changes(&builder, standing, transitions);
         }
-        self.outdated_models = 0;
         self.wake_up = horizon.instant();
+        // The old model was evaluated up to the edit, so the new one would already have published what becomes due
+        // until then. Only later changes are caused by time.
+        if self.wake_up.is_none_or(|due| due > rules.edited_at) {
+            self.outdated_models = 0;
+        }
     }
 }
 
@@ -300,13 +306,9 @@ impl Published {
         pending: PendingTransition<'_>,
         transitions: &mut Vec<Transition>,
     ) {
-        let ordinal = self.ordinal;
-        // A muted transition gets no sequence number, because a consumer would take the gap for a lost record.
-        if !builder.is_muted {
-            self.sequence += 1;
-            self.ordinal += 1;
-        }
-        transitions.push(builder.build(pending, self.sequence, ordinal));
+        self.sequence += 1;
+        transitions.push(builder.build(pending, self.sequence, self.ordinal));
+        self.ordinal += 1;
     }
 }
 

@@ -63,8 +63,6 @@ pub struct FactOptions {
     pub duplicates_kept_max: usize,
     /// How far the watermark stays behind stream time (bounded out-of-orderness).
     pub lateness: Duration,
-    /// Whether changes caused only by an added or edited model are published.
-    pub publish_reconciled: bool,
     /// Inactivity after which customers who never ordered are removed; `None` means never.
     pub forget_after: Option<Duration>,
 }
@@ -76,7 +74,6 @@ impl Default for FactOptions {
             orders_kept_max: 32,
             duplicates_kept_max: 64,
             lateness: Duration::from_millis(60_000),
-            publish_reconciled: false,
             forget_after: None,
         }
     }

@@ -32,10 +32,8 @@ pub struct Transition {
     pub cause: Cause,
     /// Whether a late touchpoint caused it, that is, one older than the customer's clock.
     pub late: bool,
-    /// Whether an edit of the model caused it.
+    /// Whether an edit of the model caused it, not a touchpoint or the passing of time.
     pub reconciled: bool,
-    /// Whether the transition is not published, because an edit of the model caused it and `publish_reconciled` is off.
-    pub is_muted: bool,
     /// The text of the condition of the stage entered, the signal, the milestone or the counter; empty if the customer
     /// is in no stage now.
     pub because: Box<str>,

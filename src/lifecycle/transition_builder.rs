@@ -48,9 +48,8 @@ pub(crate) struct TransitionBuilder<'a> {
     pub(crate) facts: FactInputs<'a>,
     pub(crate) now: Timestamp,
     pub(crate) trigger: &'a Trigger<'a>,
+    /// Whether an edit of the model causes the changes.
     pub(crate) is_reconciled: bool,
-    /// Whether the transitions only update the stage counts and are not published.
-    pub(crate) is_muted: bool,
 }
 
 /// A change with its name and condition, before it has a sequence number.
@@ -120,7 +119,6 @@ impl<'a> TransitionBuilder<'a> {
             cause,
             late,
             reconciled: self.is_reconciled,
-            is_muted: self.is_muted,
             because: pending.because.map_or_else(Box::default, |condition| condition.text.clone()),
             values: pending.because.map_or_else(Vec::new, |condition| values(condition, &self.facts, self.now)),
             orders: self.facts.facts.orders_summary(),

@@ -67,7 +67,7 @@ impl Partition {
         let layout = StoredLayout::of(&models);
         let stage_counts = StageCounts::new(&models);
         Self {
-            rules: Rules { models, options },
+            rules: Rules { models, options, edited_at: Timestamp::MIN },
             shape,
             layout,
             customers: Customers::new(),
@@ -122,7 +122,7 @@ impl Partition {
                 effects.tally.unknown_types += u64::from(touchpoint.kind == TypeIndex::UNKNOWN);
             }
         }
-        self.record_transitions(published_before, effects);
+        self.stage_counts.record_moves(&effects.transitions[published_before..]);
     }
 
     /// Returns the instant up to which wake-ups of the customer fire before `touchpoint` is applied: the watermark
@@ -167,7 +167,7 @@ impl Partition {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let published_before = effects.transitions.len();
         while copy.customer.wake(&self.rules, until, &mut effects.transitions) {}
-        self.record_transitions(published_before, effects);
+        self.stage_counts.record_moves(&effects.transitions[published_before..]);
     }
 
     fn remove(&mut self, slot: CustomerSlot) {
@@ -175,18 +175,6 @@ impl Partition {
         (copy.is_changed, copy.is_removed) = (true, true);
         self.stage_counts.remove(&copy.customer);
         self.wake_ups.disarm(slot);
-    }
-
-    /// Updates the stage counts from the transitions at index `start` and later, then drops muted transitions.
-    fn record_transitions(&mut self, start: usize, effects: &mut Effects) {
-        self.stage_counts.record_moves(&effects.transitions[start..]);
-        if effects.transitions[start..].iter().any(|transition| transition.is_muted) {
-            let mut visited = 0;
-            effects.transitions.retain(|transition| {
-                visited += 1;
-                visited <= start || !transition.is_muted
-            });
-        }
     }
 
     fn advance_time(&mut self, until: Timestamp, wake_ups_max: usize, effects: &mut Effects) -> bool {
@@ -216,7 +204,7 @@ impl Partition {
             effects.wake_ups_fired.extend(scheduled.filter(|_| was_woken));
             copy.is_changed |= was_woken;
             self.wake_ups.arm(slot, &copy.customer.id, copy.customer.due_at(&self.rules.options));
-            self.record_transitions(published_before, effects);
+            self.stage_counts.record_moves(&effects.transitions[published_before..]);
         }
         effects.tally.wake_ups += 1;
     }
@@ -367,9 +355,11 @@ impl Partition {
         Ok(restored)
     }
 
-    /// Finishes the restore. `clock` is the clock in the committed offset metadata.
-    pub fn end_restore(&mut self, clock: Clock) {
+    /// Finishes the restore. `clock` is the clock in the committed offset metadata. If the models have changed, the
+    /// edit takes effect at `edited_at`: what time alone changes up to this instant is caused by the edit.
+    pub fn end_restore(&mut self, clock: Clock, edited_at: Timestamp) {
         (self.clock, self.committed_clock) = (clock, clock);
+        self.rules.edited_at = edited_at;
         if let (Some(stored), Some(now)) = (self.restored.take(), clock.stream_time()) {
             self.layout.set_added_facts(&stored, now);
         }

@@ -61,7 +61,6 @@ impl Snapshot {
                 break;
             }
         }
-        transitions.retain(|transition| !transition.is_muted);
         // A customer that is forgotten before its next wake-up does not wake.
         let forgotten_at = customer.forgotten_at(&self.rules.options);
         let cut_at = customer.wake_up.filter(|&due| forgotten_at.is_none_or(|end| due < end));

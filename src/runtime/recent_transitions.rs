@@ -256,7 +256,6 @@ mod tests {
             cause: Cause::Time,
             late: false,
             reconciled: false,
-            is_muted: false,
             because: Box::default(),
             values: Vec::new(),
             orders: OrdersSummary::default(),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::kafka::{CommittedOffset, Error, Member, PartitionId, PartitionOffset, Reaction, Record};
+use crate::lifecycle::time::Timestamp;
 use crate::partition::Clock;
 use crate::wire::changelog::ChangelogDecoder;
 
@@ -15,6 +16,7 @@ use super::changelog_range::ChangelogRange;
 use super::commit::{Outcome, transact};
 use super::fatal::Fatal;
 use super::mismatch::{LogRanges, Mismatch, StartingPoint, find_starting_point};
+use super::options::ClockSource;
 use super::restore_progress::{RestoreProgress, RestoreTracker};
 use super::wall_clock::Moment;
 use super::worker::{Worker, unless_fatal};
@@ -275,7 +277,12 @@ impl<M: Member> Worker<M> {
     /// Finishes the restore: the partition may process touchpoints.
     fn start_running(&mut self, partition: PartitionId, clock: Clock, now: Moment) {
         let Some(assigned) = self.partitions.get_mut(&partition) else { return };
-        assigned.machine.end_restore(clock);
+        // Wake-ups have fired up to wall time before the restart, even if the latest touchpoint is much older.
+        let edited_at = match self.options.clock_source {
+            ClockSource::Wall => clock.stream_time().max(Some(now.wall)),
+            ClockSource::Touchpoints => clock.stream_time(),
+        };
+        assigned.machine.end_restore(clock, edited_at.unwrap_or(Timestamp::MIN));
         if let Phase::Restoring { since, .. } = assigned.phase {
             let finished_at = self.stopwatch.now(now).elapsed;
             let took = finished_at.saturating_sub(since);

@@ -91,7 +91,6 @@ pub fn worker_options(config: &Config) -> runtime::Options {
         facts: FactOptions {
             currency: config.currency,
             lateness: to_duration(config.clock.lateness),
-            publish_reconciled: config.publish.reconciled,
             forget_after: config.forget_after.map(to_duration),
             ..FactOptions::default()
         },

@@ -94,7 +94,7 @@ regular                         -         1
 milestone second: newly reached by 1 customers
 
 if the new model replaced the old one now and started from its state:
-  transitions at deployment, published only if `publish.reconciled` is set:
+  transitions at deployment, published to the replay topic with mode `reconcile`:
     milestone second: 1
     stage became_buyer: 1
   1 customers are in a different stage than if the new model had run from the beginning

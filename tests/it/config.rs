@@ -167,7 +167,7 @@ fn the_document_contains_the_table_of_all_keys() {
 fn every_key_can_be_set_from_the_environment() {
     let sample = |path: &str| match path {
         "kafka.bootstrap_servers" => "kafka:9092",
-        "kafka.static_membership" | "publish.reconciled" | "publish.subject" => "true",
+        "kafka.static_membership" | "publish.subject" => "true",
         "kafka.session_timeout" | "kafka.transaction_timeout" => "45s",
         "kafka.client" => "",
         "models" => "retention",

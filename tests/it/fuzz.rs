@@ -90,7 +90,7 @@ fn changelog_records() {
             assert!(!message.is_empty());
             return message;
         }
-        partition.end_restore(Clock::default());
+        partition.end_restore(Clock::default(), Timestamp::MIN);
         assert!(partition.customers().count() <= record.customers.len());
         format!("{} customers", partition.customers().count().min(3))
     });

@@ -74,7 +74,7 @@ fn describe(records: &[Vec<u8>]) -> String {
         let record = decoder.decode(value).expect("a supported format");
         partition.restore(&record.layout, &record.customers).expect("valid customers");
     }
-    partition.end_restore(Clock::at(Some(Timestamp::from_millis(1_770_000_000_000))));
+    partition.end_restore(Clock::at(Some(Timestamp::from_millis(1_770_000_000_000))), Timestamp::MIN);
     let mut text = String::new();
     for view in partition.customers() {
         write_view(&view, &mut text);

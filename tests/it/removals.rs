@@ -84,7 +84,7 @@ impl Fixture {
             let record = decoder.decode(value).expect("written just now");
             partition.restore(&record.layout, &record.customers).expect("written just now");
         }
-        partition.end_restore(self.partition.clock());
+        partition.end_restore(self.partition.clock(), Timestamp::MIN);
         partition
     }
 
@@ -306,7 +306,7 @@ fn finishing_a_restore_with_an_older_clock_recreates_no_customer() {
     fixture.advance_time(START_MS + 1000 * DAY_MS);
     fixture.commit();
     let mut restored = fixture.restore(Some(Duration::from_days(INACTIVITY_DAYS)));
-    restored.end_restore(Clock::default());
+    restored.end_restore(Clock::default(), Timestamp::MIN);
     assert!(restored.is_empty() && restored.wake_ups_pending() == 0);
 }
 

@@ -50,7 +50,7 @@ fn restored(records: &[ConsumedRecord]) -> Partition {
         let batch = decoder.decode(record.value.as_deref().unwrap_or_default()).expect("a changelog record");
         partition.restore(&batch.layout, &batch.customers).expect("customers");
     }
-    partition.end_restore(Clock::default());
+    partition.end_restore(Clock::default(), Timestamp::MIN);
     partition
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Deployment {
     pub(crate) dead_letters: String,
     pub(crate) changelog: String,
     pub(crate) group: String,
+    /// Path of the model.
+    pub(crate) model: String,
     /// Settings in `kafka` for the timeouts.
     pub(crate) timeouts: &'static str,
     /// Additional lines of the configuration.
@@ -47,6 +49,7 @@ impl Deployment {
             dead_letters: broker::topic("dead-letters", 1),
             changelog: broker::changelog_topic(partitions),
             group: broker::unique("lifecycle"),
+            model: concat!(env!("CARGO_MANIFEST_DIR"), "/examples/orders_45d.yaml").to_owned(),
             timeouts: "session_timeout: 6s, transaction_timeout: 6s",
             settings: settings.to_owned(),
             directory: tempfile::tempdir().expect("a temporary folder"),
@@ -61,7 +64,7 @@ impl Deployment {
         let text = format!(
             "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, {}}}\n\
              topics: {{touchpoints: {}, transitions: {}, replay: {}, changelog: {}, dead_letters: {}}}\n\
-             models: [{}/examples/orders_45d.yaml]\nhttp: {{listen: \"{http}\"}}\n{}\n",
+             models: [\"{}\"]\nhttp: {{listen: \"{http}\"}}\n{}\n",
             broker::bootstrap(),
             self.group,
             self.timeouts,
@@ -70,7 +73,7 @@ impl Deployment {
             self.replay,
             self.changelog,
             self.dead_letters,
-            env!("CARGO_MANIFEST_DIR"),
+            self.model,
             self.settings,
         );
         fs::write(&configuration, text).expect("the configuration is written");

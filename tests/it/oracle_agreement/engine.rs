@@ -111,7 +111,7 @@ impl Engine {
             let record = decoder.decode(record).expect("a written record can be decoded");
             restored.restore(&record.layout, &record.customers).expect("a written record can be restored");
         }
-        restored.end_restore(clock);
+        restored.end_restore(clock, Timestamp::MIN);
         let before: Vec<_> = self.partition.customers().collect();
         assert_eq!(restored.customers().collect::<Vec<_>>(), before, "restored customers equal the committed ones");
         assert_eq!(restored.stage_counts(), self.partition.stage_counts());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use lifecycle_processor::kafka::PartitionId;
+use lifecycle_processor::lifecycle::time::Timestamp;
 use lifecycle_processor::partition::Partition;
 use lifecycle_processor::runtime::{CustomerAnswer, Query, Worker};
 use lifecycle_processor::wire::changelog::ChangelogDecoder;
@@ -192,6 +193,6 @@ fn restore(log: &Log, partition: PartitionId, forgets_customers: bool) -> Partit
         let batch = decoder.decode(&value).expect("a valid record");
         machine.restore(&batch.layout, &batch.customers).expect("valid customers");
     }
-    machine.end_restore(metadata.clock);
+    machine.end_restore(metadata.clock, Timestamp::MIN);
     machine
 }

@@ -95,7 +95,6 @@ fn stage_transition() -> Transition {
         cause: Cause::Touchpoint { event_id: "e-1".into(), type_name: "order_completed".into() },
         late: false,
         reconciled: false,
-        is_muted: false,
         because: "orders.count >= 2".into(),
         values: vec![
             ("orders.count".into(), OwnedValue::Int(2)),
