@@ -11,10 +11,12 @@ pub mod telemetry;
 pub mod wire;
 
 pub mod graph;
+#[cfg(feature = "tools")]
 pub mod live;
 pub mod replay;
 pub mod runtime;
 pub mod scenario;
+#[cfg(feature = "tools")]
 pub mod workload;
 
 pub mod api;

@@ -12,11 +12,13 @@ use clap::{Parser, Subcommand};
 mod check;
 mod compare;
 mod config;
+#[cfg(feature = "tools")]
 mod demo;
 mod doctor;
 pub mod eval;
 mod explain;
 mod fact_arguments;
+#[cfg(feature = "tools")]
 mod generate;
 mod graph;
 mod number;
@@ -24,9 +26,16 @@ mod replay;
 mod run;
 mod schema;
 mod test;
+#[cfg(feature = "tools")]
+mod tools;
+#[cfg(not(feature = "tools"))]
+#[path = "tools_not_built.rs"]
+mod tools;
+#[cfg(feature = "tools")]
 mod top;
 mod topics;
 mod touchpoint_files;
+#[cfg(feature = "tools")]
 mod watch;
 
 /// Exit code of the process. The numbers are a contract: scripts and process supervisors rely on them.
@@ -74,9 +83,8 @@ struct CommandLine {
 #[derive(Subcommand, Debug)]
 enum Command {
     Run(run::RunArguments),
-    Demo(demo::DemoArguments),
-    Top(top::TopArguments),
-    Generate(generate::GenerateArguments),
+    #[command(flatten)]
+    Tool(tools::Tool),
     Check(check::CheckArguments),
     Eval(eval::EvalArguments),
     Graph(graph::GraphArguments),
@@ -135,9 +143,7 @@ fn print_error(message: impl fmt::Display) {
 pub fn run() -> ExitCode {
     match CommandLine::parse().command {
         Command::Run(arguments) => run::run(&arguments),
-        Command::Demo(arguments) => demo::run(&arguments),
-        Command::Top(arguments) => top::run(&arguments),
-        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Tool(tool) => tools::run(&tool),
         Command::Check(arguments) => check::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),

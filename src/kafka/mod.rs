@@ -3,12 +3,13 @@
 //! It handles bytes and offsets and knows nothing about customers. [`Member`] is the interface between the worker's
 //! loop and Kafka: a consumer group member together with its transactional producer. [`member`] implements it with
 //! librdkafka; the tests implement it with a simulated log. [`cluster`] asks the cluster about topics, brokers and
-//! groups, [`tools`] is for commands beside the service. The files of this folder are shared by the three.
+//! groups, `tools` is for commands beside the service. The files of this folder are shared by the three.
 
 pub mod cluster;
 pub mod error;
 pub mod member;
 pub mod settings;
+#[cfg(feature = "tools")]
 pub mod tools;
 
 mod connection_error;

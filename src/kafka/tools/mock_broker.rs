@@ -8,12 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::kafka::error::Error;
 use crate::kafka::settings::Cluster;
@@ -24,11 +20,6 @@ const CONNECT_INTERVAL: Duration = Duration::from_millis(10);
 /// A mock broker. It stops when this value is dropped.
 pub struct MockBroker {
     cluster: MockCluster<'static, DefaultProducerContext>,
-}
-
-/// A consumer of all partitions of a topic from their beginning, without a group.
-pub struct TopicConsumer {
-    consumer: BaseConsumer,
 }
 
 impl MockBroker {
@@ -49,46 +40,6 @@ impl MockBroker {
     #[must_use]
     pub fn cluster(&self) -> Cluster {
         Cluster { bootstrap_servers: self.cluster.bootstrap_servers(), settings: Vec::new() }
-    }
-}
-
-impl TopicConsumer {
-    /// Starts reading `topic`, which has `partitions` partitions.
-    ///
-    /// # Errors
-    /// `Fatal` when the client cannot be created or assigned.
-    pub fn connect(bootstrap_servers: &str, topic: &str, partitions: i32) -> Result<Self, Error> {
-        let consumer: BaseConsumer = client(bootstrap_servers)
-            .set("group.id", "tail")
-            .set("enable.auto.commit", "false")
-            .create()
-            .map_err(|error| Error::of_creation("tail", &error))?;
-        let mut positions = TopicPartitionList::new();
-        for partition in 0..partitions {
-            positions
-                .add_partition_offset(topic, partition, Offset::Beginning)
-                .map_err(|error| Error::of_assignment("assign", &error))?;
-        }
-        consumer.assign(&positions).map_err(|error| Error::of_assignment("assign", &error))?;
-        Ok(Self { consumer })
-    }
-
-    /// Waits up to `timeout` for a record and returns the values available then, at most `records_max`.
-    ///
-    /// # Errors
-    /// `Retry` when a poll fails.
-    pub fn read(&self, records_max: usize, timeout: Duration) -> Result<Vec<Vec<u8>>, Error> {
-        let mut values = Vec::new();
-        let mut timeout = timeout;
-        while values.len() < records_max {
-            match self.consumer.poll(timeout) {
-                Some(Ok(record)) => values.extend(record.payload().map(<[u8]>::to_vec)),
-                Some(Err(error)) => return Err(Error::of_query("read", &error)),
-                None => break,
-            }
-            timeout = Duration::ZERO;
-        }
-        Ok(values)
     }
 }
 
@@ -118,20 +69,8 @@ fn while_connecting<T>(address: &str, commands: impl FnOnce() -> T) -> T {
     })
 }
 
-fn client(bootstrap_servers: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap_servers).set_log_level(RDKafkaLogLevel::Emerg);
-    config
-}
-
 impl std::fmt::Debug for MockBroker {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("MockBroker").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for TopicConsumer {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("TopicConsumer").finish_non_exhaustive()
     }
 }
