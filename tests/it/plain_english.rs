@@ -13,8 +13,17 @@ use std::path::{Path, PathBuf};
 use lists::{AFTER_IS_NO, ALLOWED, BEFORE_IS_NO, OLD_NAMES, PHRASES};
 use source::{split_lines, split_rust, words};
 
-const ROOTS: &[&str] = &["src", "tests", "benches", "examples", "scripts", "deploy", "models", "proto", "docs"];
-const FILES: &[&str] = &["build.rs", "docker-compose.yml", "README.md", "ARCHITECTURE.md", "CHANGELOG.md"];
+const ROOTS: &[&str] =
+    &["src", "tests", "benches", "examples", "scripts", "deploy", "models", "proto", "docs", ".github"];
+const FILES: &[&str] = &[
+    "build.rs",
+    "docker-compose.yml",
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+];
 /// Columns of a comment line in Rust, as for code (rustfmt.toml).
 const COLUMNS_MAX: usize = 120;
 
