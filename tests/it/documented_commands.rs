@@ -25,6 +25,8 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("/usr/bin/time ", "the command itself is run without measuring"),
     ("cargo run --example draw_dashboard", "tests/it/dashboards_live draws with the same code"),
     ("promtool test rules ", "tests/it/alerts runs it"),
+    ("cargo build --profile dist", "an optimised build takes minutes"),
+    ("docker build ", "needs a container engine; scripts/test validates the Dockerfile"),
     ("docker compose ", "needs a container engine; scripts/test validates the compose file and the Dockerfile"),
 ];
 
