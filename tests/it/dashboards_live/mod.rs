@@ -197,12 +197,16 @@ fn panels_variables_and_rules_have_data_and_each_fault_fires_its_alert() {
     let now = rig.prometheus.now().expect("prometheus responds");
     let mut time_range = TimeRange::new(begun, now, 1.0);
     time_range.step = 1.0;
-    for (name, dashboard) in dashboards::all() {
-        let mut values = VariableValues::defaults(&dashboard, &time_range);
+    for ((name, dashboard), (model, stage)) in dashboards::all()
+        .iter()
+        .flat_map(|dashboard| [(dashboard, ("retention", "at_risk")), (dashboard, ("classic_seven", "interest"))])
+    {
+        let mut values = VariableValues::defaults(dashboard, &time_range);
         values.set("window", "20s");
-        values.set("model", "retention");
-        assert_eq!(without_data(&rig, &dashboard, &values, &time_range), Vec::<String>::new(), "{name}");
-        assert_eq!(without_values(&rig, &dashboard, &values), Vec::<String>::new(), "{name}");
+        values.set("model", model);
+        values.set("stage", stage);
+        assert_eq!(without_data(&rig, dashboard, &values, &time_range), Vec::<String>::new(), "{name}, {model}");
+        assert_eq!(without_values(&rig, dashboard, &values), Vec::<String>::new(), "{name}");
     }
     let operations = Dashboard::read(&text_of("operations")).expect("a dashboard");
     let values = VariableValues::defaults(&operations, &time_range);
