@@ -10,6 +10,7 @@ mod limits;
 mod model_graph;
 mod models;
 mod openapi;
+mod overview;
 mod parameters;
 mod partitions;
 mod peers;
@@ -26,10 +27,10 @@ use std::sync::Arc;
 
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
-use crate::lifecycle::time;
-use crate::runtime::{RecentTransitions, StatusRegistry};
-use crate::telemetry::health::Health;
+use crate::lifecycle::time::{self, Timestamp};
+use crate::runtime::RecentTransitions;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::status_registry::StatusRegistry;
 
 pub use authorization::Token;
 pub use openapi::document;
@@ -48,12 +49,12 @@ pub struct Api {
     pub lateness: time::Duration,
     /// Transitions that occurred longer ago than this are published in mode `replay`.
     pub fresh_for: time::Duration,
+    /// When the service started.
+    pub started_at: Timestamp,
     /// The latest committed transitions.
     pub recent: Arc<RecentTransitions>,
-    /// The latest status of each worker and its partitions.
+    /// The latest snapshot and heartbeat of each worker.
     pub status_registry: Arc<StatusRegistry>,
-    /// Liveness and readiness of the workers.
-    pub health: Arc<Health>,
     /// The metrics to export, including those of the API.
     pub metrics: Arc<Metrics>,
     /// The channels to the workers, for customer queries.

@@ -10,7 +10,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::lifecycle::time::{Duration, Timestamp};
-use crate::runtime::{PartitionStatus, WallClock};
+use crate::runtime::WallClock;
+use crate::telemetry::snapshot::PartitionStatus;
 
 use super::Api;
 use super::response::TimestampText;
@@ -46,8 +47,11 @@ struct Partition {
     state: PartitionState,
     /// Progress of the restore; null if the partition is not being restored.
     restore: Option<Restore>,
-    /// The committed offset: that of the next record to process after a restart; null while it is unknown.
+    /// The position: offset of the next record to read; null before the partition is restored.
     position: Option<i64>,
+    /// The committed offset: that of the next record to process after a restart, up to one batch behind the position;
+    /// null while it is unknown.
+    committed_offset: Option<i64>,
     /// Number of records not read yet; null while the end offset is unknown.
     lag_records: Option<u64>,
     /// Wall time minus the highest event time consumed; 0 if there is no lag, null while it is unknown.
@@ -100,16 +104,15 @@ pub(super) async fn partitions(State(api): State<Arc<Api>>) -> Json<Partitions> 
                 .map_or_else(Vec::new, |status| status.partitions.iter().map(|status| status.partition).collect()),
         });
         if let Some(snapshot) = snapshot {
-            let lags = snapshot.status.partitions.iter().zip(&snapshot.lags);
-            partitions.extend(lags.map(|(status, &lag)| Partition::of(worker, status, lag, now)));
+            partitions.extend(snapshot.status.partitions.iter().map(|status| Partition::of(worker, status, now)));
         }
     }
     partitions.sort_by_key(|partition| partition.partition);
-    Json(Partitions { is_ready: api.health.is_ready(), workers, partitions })
+    Json(Partitions { is_ready: api.status_registry.is_ready(), workers, partitions })
 }
 
 impl Partition {
-    fn of(worker: usize, status: &PartitionStatus, lag: Option<u64>, now: Timestamp) -> Self {
+    fn of(worker: usize, status: &PartitionStatus, now: Timestamp) -> Self {
         Self {
             partition: status.partition,
             worker,
@@ -120,9 +123,10 @@ impl Partition {
                 customers_per_second: restore.customers_per_second,
                 eta_seconds: restore.eta.map(|eta| eta.as_secs_f64()),
             }),
-            position: status.committed,
-            lag_records: lag,
-            lag_seconds: status.lag(lag, now).map(Duration::as_seconds),
+            position: status.is_running.then_some(status.position),
+            committed_offset: status.committed_offset,
+            lag_records: status.lag_records,
+            lag_seconds: status.lag(now).map(Duration::as_seconds),
             clock: status.watermark.map(TimestampText::from),
             reached: status.committed_stream_time.map(TimestampText::from),
             customers: status.customers,

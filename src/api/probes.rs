@@ -16,7 +16,7 @@ const HEARTBEAT_TIMEOUT: Duration = Duration::from_mins(2);
 pub(super) const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn livez(State(api): State<Arc<Api>>) -> Response {
-    let since_heartbeat = api.health.since_heartbeat();
+    let since_heartbeat = api.status_registry.since_heartbeat();
     if since_heartbeat < HEARTBEAT_TIMEOUT {
         return "alive\n".into_response();
     }
@@ -25,7 +25,7 @@ pub(super) async fn livez(State(api): State<Arc<Api>>) -> Response {
 }
 
 pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
-    if api.health.is_ready() {
+    if api.status_registry.is_ready() {
         return "ready\n".into_response();
     }
     let detail = "partitions are not yet assigned or restored, or the customers exceed state.max_bytes";
@@ -33,6 +33,5 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
 }
 
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
-    let page = api.metrics.render(api.health.is_ready());
-    ([(header::CONTENT_TYPE, METRICS_TYPE)], page).into_response()
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], api.metrics.render()).into_response()
 }

@@ -15,7 +15,7 @@ use super::openapi::{self, Content};
 use super::parameters::{self, Parameters};
 use super::probes::METRICS_TYPE;
 use super::problem::Problem;
-use super::{Api, authorization, customers, limits, models, partitions, probes, transitions};
+use super::{Api, authorization, customers, limits, models, overview, partitions, probes, transitions};
 
 /// A route. All routes support only GET and HEAD.
 pub struct Route {
@@ -130,8 +130,18 @@ pub const ROUTES: &[Route] = &[
         get: || get(models::model),
     },
     Route {
+        path: "/v1/overview",
+        description: "The totals of this instance: touchpoints, transitions, lag, durations of commits, customers per stage, moves.",
+        id: "overview",
+        access: Access::Authorized,
+        query: None,
+        contents: &[Content::json::<overview::Overview>()],
+        problems: &[],
+        get: || get(overview::overview),
+    },
+    Route {
         path: "/v1/partitions",
-        description: "The partitions of this instance: worker, committed offset, lag, clock, customers, restore progress.",
+        description: "The partitions of this instance: worker, position, committed offset, lag, clock, customers, restore progress.",
         id: "partitions",
         access: Access::Authorized,
         query: None,

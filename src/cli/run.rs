@@ -14,12 +14,13 @@ use crate::api::Token;
 use crate::config::{Config, LogFormat};
 use crate::kafka::cluster::admin::Severity;
 use crate::kafka::{self, Reaction};
-use crate::runtime::{self, Report};
+use crate::runtime;
 use crate::service::doctor::{self, Check};
 use crate::service::{
     ExitReason, Service, ServiceOptions, kafka_options, peers, stop_on_signals, topics, worker_options,
 };
 use crate::telemetry::logging;
+use crate::telemetry::report::Report;
 
 use super::config::ConfigFile;
 use super::{Exit, print_error};

@@ -40,8 +40,6 @@ pub struct Options {
     /// Called by the watchdog with the name of a call that has exceeded twice its timeout. In the service it does not
     /// return, because only the end of the process frees the blocked thread.
     pub on_stuck: fn(&'static str),
-    /// Called with the duration of each committed transaction, from `begin` until `commit` returned.
-    pub on_commit: Arc<dyn Fn(Duration) + Send + Sync>,
     /// Called with each error of a member call, before the caller handles it.
     pub on_error: Arc<dyn Fn(&Error) + Send + Sync>,
 }
@@ -69,7 +67,6 @@ impl Options {
             settings: Vec::new(),
             owner_of: |_| None,
             on_stuck: exit_process,
-            on_commit: Arc::new(|_| ()),
             on_error: Arc::new(|_| ()),
         }
     }

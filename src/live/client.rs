@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use ureq::Agent;
 
-use super::metrics_snapshot::MetricsSnapshot;
+use super::overview::Overview;
 use super::update::{CustomerPage, ModelStages, TransitionRow, Update, sanitized};
 
 /// Timeout of one request, including the response body.
@@ -20,8 +20,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const RESPONSE_BYTES_MAX: u64 = 32 << 20;
 /// Polling interval for transitions.
 const TRANSITIONS_INTERVAL: Duration = Duration::from_millis(250);
-/// Polling interval for metrics and the open customer.
-const METRICS_INTERVAL: Duration = Duration::from_millis(500);
+/// Polling interval for the totals and the open customer.
+const OVERVIEW_INTERVAL: Duration = Duration::from_millis(500);
 /// Interval between retries while the service does not respond.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Limit of transitions per request.
@@ -131,12 +131,8 @@ impl Client {
         Ok(models)
     }
 
-    fn metrics(&self) -> Result<MetricsSnapshot, String> {
-        let response = self.get("/metrics")?;
-        match response.status {
-            200 => Ok(MetricsSnapshot::parse(&response.body)),
-            status => Err(format!("{}/metrics returned status {status}", self.display_url)),
-        }
+    fn overview(&self) -> Result<Overview, String> {
+        Ok(Overview::from_response(&self.get_json("/v1/overview")?))
     }
 
     /// Returns the transitions published after `cursor`, how many were missed, and the next cursor.
@@ -164,9 +160,9 @@ impl Client {
         let mut customer: Option<String> = None;
         let mut cursor = None;
         let mut is_connected = false;
-        let mut metrics_due = Instant::now();
+        let mut overview_due = Instant::now();
         loop {
-            let polled = self.poll_once(updates, customer.as_deref(), &mut cursor, &mut metrics_due, is_connected);
+            let polled = self.poll_once(updates, customer.as_deref(), &mut cursor, &mut overview_due, is_connected);
             let delay = match polled {
                 Ok(true) => {
                     is_connected = true;
@@ -185,7 +181,7 @@ impl Client {
             match customers.recv_timeout(delay) {
                 Ok(requested) => {
                     customer = requested;
-                    metrics_due = Instant::now();
+                    overview_due = Instant::now();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -199,7 +195,7 @@ impl Client {
         updates: &Sender<Update>,
         customer: Option<&str>,
         cursor: &mut Option<u64>,
-        metrics_due: &mut Instant,
+        overview_due: &mut Instant,
         is_connected: bool,
     ) -> Result<bool, String> {
         if !is_connected && updates.send(Update::Models(self.models()?)).is_err() {
@@ -210,11 +206,11 @@ impl Client {
         if updates.send(Update::Transitions(rows, missed)).is_err() {
             return Ok(false);
         }
-        if Instant::now() < *metrics_due {
+        if Instant::now() < *overview_due {
             return Ok(true);
         }
-        *metrics_due = Instant::now() + METRICS_INTERVAL;
-        if updates.send(Update::Metrics(Box::new(self.metrics()?))).is_err() {
+        *overview_due = Instant::now() + OVERVIEW_INTERVAL;
+        if updates.send(Update::Overview(Box::new(self.overview()?))).is_err() {
             return Ok(false);
         }
         match customer {

@@ -11,7 +11,6 @@ use super::format::{self, format_to_minute};
 use super::recent_metrics::RecentMetrics;
 use super::update::{ModelStages, TransitionRow, Update};
 use super::view::ClockStatus;
-use crate::lifecycle::time::Timestamp;
 use crate::wire::transition_text::escape_control_characters;
 
 /// Limit of transitions printed per second; a person cannot read more.
@@ -56,7 +55,7 @@ impl LinePrinter {
                 self.models = models;
                 self.print_models(out)?;
             }
-            Update::Metrics(snapshot) => self.metrics.add(now, *snapshot),
+            Update::Overview(overview) => self.metrics.add(now, *overview),
             Update::Transitions(rows, _) => {
                 self.connection_error = None;
                 for row in rows {
@@ -118,7 +117,6 @@ impl LinePrinter {
     ///
     /// # Errors
     /// Writing to `out` failed.
-    #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 are far below 2^63")]
     pub fn tick(&mut self, now: Duration, clock_status: Option<ClockStatus>, out: &mut impl Write) -> io::Result<()> {
         if now < self.summary_due {
             return Ok(());
@@ -126,26 +124,26 @@ impl LinePrinter {
         self.summary_due = now + SECOND;
         self.printed = 0;
         self.printed_names.clear();
-        let Some(snapshot) = self.metrics.latest() else { return Ok(()) };
+        let Some(overview) = self.metrics.latest() else { return Ok(()) };
         let find = |name: &String| self.models.iter().find(|model| model.name == *name);
         let shown = self.printed_models.iter().find_map(find);
         let Some(model) = shown.or(self.models.first()) else { return Ok(()) };
         let stages = model.stages.iter().fold(String::new(), |mut text, stage| {
-            let count = snapshot.customers.get(&(model.name.clone(), stage.name.clone())).copied();
+            let count = overview.customers_by_stage.get(&(model.name.clone(), stage.name.clone())).copied();
             _ = write!(text, "  {} {}", stage.name, count.unwrap_or_default());
             text
         });
-        let watermark = snapshot.watermark.map(|seconds| Timestamp::from_millis((seconds * 1_000.0) as i64));
-        let date = clock_status.map(|status| status.now).or(watermark).map(format_to_minute).unwrap_or_default();
+        let date =
+            clock_status.map(|status| status.now).or(overview.watermark).map(format_to_minute).unwrap_or_default();
         let rate = |rate: Option<u64>| rate.map_or("-".to_owned(), format::with_separators);
         let (begin, end) = if self.has_color { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         writeln!(
             out,
             "{begin}== {}  {} touchpoints/s  {} transitions/s  lag {} |{stages}{end}",
             date.get(..10).unwrap_or_default(),
-            rate(self.metrics.rate(|snapshot| snapshot.touchpoints)),
-            rate(self.metrics.rate(|snapshot| snapshot.transitions)),
-            snapshot.lag_records,
+            rate(self.metrics.rate(|overview| overview.touchpoints)),
+            rate(self.metrics.rate(|overview| overview.transitions)),
+            overview.lag_records,
         )
     }
 
@@ -154,7 +152,7 @@ impl LinePrinter {
     /// # Errors
     /// Writing to `out` failed.
     pub fn print_totals(&self, out: &mut impl Write) -> io::Result<()> {
-        let touchpoints = self.metrics.latest().map_or(0, |snapshot| snapshot.touchpoints);
+        let touchpoints = self.metrics.latest().map_or(0, |overview| overview.touchpoints);
         writeln!(out, "\n{touchpoints} touchpoints, {} transitions", self.transitions)?;
         for ((model, name), count) in self.by_name.iter().filter(|((model, _), _)| self.is_printed(model)) {
             writeln!(out, "  {model:<width$} {name:<24} {count}", width = self.model_width)?;
@@ -176,7 +174,7 @@ impl LinePrinter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::metrics_snapshot::MetricsSnapshot;
+    use crate::live::overview::Overview;
     use crate::live::update::ModelStage;
 
     #[test]
@@ -204,8 +202,8 @@ mod tests {
         ];
         lines.apply(Update::Transitions(rows, 0), Duration::ZERO, &mut out).unwrap();
         let customers = [(("retention".to_owned(), "active".to_owned()), 7)];
-        let snapshot = MetricsSnapshot { touchpoints: 9, customers: customers.into(), ..MetricsSnapshot::default() };
-        lines.apply(Update::Metrics(Box::new(snapshot)), Duration::ZERO, &mut out).unwrap();
+        let overview = Overview { touchpoints: 9, customers_by_stage: customers.into(), ..Overview::default() };
+        lines.apply(Update::Overview(Box::new(overview)), Duration::ZERO, &mut out).unwrap();
         lines.tick(Duration::from_millis(900), None, &mut out).unwrap();
         lines.tick(Duration::from_millis(1_100), None, &mut out).unwrap();
         lines.print_totals(&mut out).unwrap();

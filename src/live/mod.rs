@@ -8,7 +8,7 @@ pub mod client;
 mod draw;
 mod format;
 mod line_printer;
-mod metrics_snapshot;
+mod overview;
 mod recent_metrics;
 pub mod terminal;
 mod transition_log;
@@ -17,6 +17,6 @@ mod view;
 
 pub use draw::{Theme, draw};
 pub use line_printer::LinePrinter;
-pub use metrics_snapshot::MetricsSnapshot;
+pub use overview::Overview;
 pub use update::{CustomerPage, ModelStage, ModelStages, StandingRow, TransitionRow, Update};
 pub use view::{Action, ClockStatus, Key, View};

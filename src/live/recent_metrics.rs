@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::metrics_snapshot::MetricsSnapshot;
+use super::overview::Overview;
 
 /// Window over which stage moves and latency quantiles are computed.
 pub(super) const MOVES_WINDOW: Duration = Duration::from_secs(10);
@@ -19,7 +19,7 @@ const HISTORY_MAX: usize = 240;
 /// Metrics samples of the last seconds.
 #[derive(Debug, Default)]
 pub(super) struct RecentMetrics {
-    samples: VecDeque<(Duration, MetricsSnapshot)>,
+    samples: VecDeque<(Duration, Overview)>,
     /// Transitions per second, one point per sample, newest last.
     history: VecDeque<u64>,
 }
@@ -41,27 +41,27 @@ pub(super) struct StageMove {
 }
 
 impl RecentMetrics {
-    pub(super) fn add(&mut self, now: Duration, snapshot: MetricsSnapshot) {
+    pub(super) fn add(&mut self, now: Duration, overview: Overview) {
         let has_restarted = self.latest().is_some_and(|latest| {
-            snapshot.touchpoints < latest.touchpoints || (snapshot.process_start - latest.process_start).abs() > 1.0
+            overview.touchpoints < latest.touchpoints || overview.started_at != latest.started_at
         });
         if has_restarted {
             self.samples.clear();
         }
-        self.samples.push_back((now, snapshot));
+        self.samples.push_back((now, overview));
         while self.samples.len() > SAMPLES_MAX
             || self.samples.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) >= MOVES_WINDOW)
         {
             self.samples.pop_front();
         }
-        self.history.push_back(self.rate(|snapshot| snapshot.transitions).unwrap_or_default());
+        self.history.push_back(self.rate(|overview| overview.transitions).unwrap_or_default());
         while self.history.len() > HISTORY_MAX {
             self.history.pop_front();
         }
     }
 
-    pub(super) fn latest(&self) -> Option<&MetricsSnapshot> {
-        self.samples.back().map(|(_, snapshot)| snapshot)
+    pub(super) fn latest(&self) -> Option<&Overview> {
+        self.samples.back().map(|(_, overview)| overview)
     }
 
     pub(super) fn history(&self) -> impl DoubleEndedIterator<Item = u64> {
@@ -70,7 +70,7 @@ impl RecentMetrics {
 
     /// Returns the sample from `window` before the latest one (or else the oldest sample) and the latest sample,
     /// preceded by the seconds between them. `None` with fewer than two samples.
-    fn sample_pair(&self, window: Duration) -> Option<(f64, &MetricsSnapshot, &MetricsSnapshot)> {
+    fn sample_pair(&self, window: Duration) -> Option<(f64, &Overview, &Overview)> {
         let (now, latest) = self.samples.back()?;
         let since = now.saturating_sub(window);
         let (then, earlier) = self.samples.iter().rev().find(|(at, _)| *at <= since).or(self.samples.front())?;
@@ -85,7 +85,7 @@ impl RecentMetrics {
         clippy::cast_sign_loss,
         reason = "counts are neither negative nor above 2^52"
     )]
-    pub(super) fn rate(&self, counter: impl Fn(&MetricsSnapshot) -> u64) -> Option<u64> {
+    pub(super) fn rate(&self, counter: impl Fn(&Overview) -> u64) -> Option<u64> {
         let (seconds, earlier, latest) = self.sample_pair(RATE_WINDOW)?;
         Some((counter(latest).saturating_sub(counter(earlier)) as f64 / seconds).round() as u64)
     }
@@ -93,17 +93,17 @@ impl RecentMetrics {
     /// Returns by how many seconds the watermark advances per second of wall time.
     pub(super) fn speed(&self) -> Option<f64> {
         let (seconds, earlier, latest) = self.sample_pair(RATE_WINDOW)?;
-        Some((latest.watermark? - earlier.watermark?).max(0.0) / seconds)
+        Some((latest.watermark? - earlier.watermark?).as_seconds().max(0.0) / seconds)
     }
 
     /// Returns quantiles of the transactions within [`MOVES_WINDOW`]; `None` if there were none.
     pub(super) fn latency(&self) -> Option<Latency> {
         let (_, earlier, latest) = self.sample_pair(MOVES_WINDOW)?;
         let buckets: Vec<(f64, u64)> = latest
-            .commit_duration_buckets
+            .commits
             .iter()
             .map(|&(end, count)| {
-                let mut earlier = earlier.commit_duration_buckets.iter();
+                let mut earlier = earlier.commits.iter();
                 let before = earlier.find(|(at, _)| at.total_cmp(&end).is_eq()).map_or(0, |it| it.1);
                 (end, count.saturating_sub(before))
             })
@@ -152,27 +152,24 @@ fn quantile(buckets: &[(f64, u64)], quantile: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lifecycle::time::Timestamp;
 
-    fn snapshot(touchpoints: u64) -> MetricsSnapshot {
+    fn overview(touchpoints: u64) -> Overview {
         let moves = [(("m".to_owned(), "a".to_owned(), "b".to_owned()), touchpoints / 10)];
-        MetricsSnapshot {
+        Overview {
             touchpoints,
             transitions: touchpoints * 2,
-            watermark: Some(1e9),
+            watermark: Some(Timestamp::from_millis(1_000_000_000_000)),
             moves: moves.into(),
-            commit_duration_buckets: vec![
-                (0.01, touchpoints),
-                (0.1, touchpoints * 2),
-                (f64::INFINITY, touchpoints * 2),
-            ],
-            ..MetricsSnapshot::default()
+            commits: vec![(0.01, touchpoints), (0.1, touchpoints * 2), (f64::INFINITY, touchpoints * 2)],
+            ..Overview::default()
         }
     }
 
     fn metrics(samples: &[(u64, u64)]) -> RecentMetrics {
         let mut metrics = RecentMetrics::default();
         for &(second, touchpoints) in samples {
-            metrics.add(Duration::from_secs(second), snapshot(touchpoints));
+            metrics.add(Duration::from_secs(second), overview(touchpoints));
         }
         metrics
     }
@@ -180,8 +177,8 @@ mod tests {
     #[test]
     fn rates_cover_the_last_seconds() {
         let metrics = metrics(&[(0, 0), (1, 10_000), (2, 10_100), (3, 10_200), (4, 10_300), (6, 10_500)]);
-        assert_eq!(metrics.rate(|snapshot| snapshot.touchpoints), Some(100));
-        assert_eq!(RecentMetrics::default().rate(|snapshot| snapshot.touchpoints), None);
+        assert_eq!(metrics.rate(|overview| overview.touchpoints), Some(100));
+        assert_eq!(RecentMetrics::default().rate(|overview| overview.touchpoints), None);
     }
 
     #[test]
@@ -195,7 +192,7 @@ mod tests {
     #[test]
     fn a_restart_discards_earlier_samples() {
         let metrics = metrics(&[(0, 5_000), (1, 6_000), (2, 10), (3, 20)]);
-        assert_eq!(metrics.rate(|snapshot| snapshot.touchpoints), Some(10));
+        assert_eq!(metrics.rate(|overview| overview.touchpoints), Some(10));
     }
 
     #[test]
@@ -209,9 +206,8 @@ mod tests {
     fn speed_is_how_fast_the_watermark_advances() {
         let mut metrics = RecentMetrics::default();
         for second in 0..5_u32 {
-            let watermark = Some(1e9 + f64::from(second) * 86_400.0);
-            metrics
-                .add(Duration::from_secs(second.into()), MetricsSnapshot { watermark, ..MetricsSnapshot::default() });
+            let watermark = Some(Timestamp::from_millis(1_000_000_000_000 + i64::from(second) * 86_400_000));
+            metrics.add(Duration::from_secs(second.into()), Overview { watermark, ..Overview::default() });
         }
         assert_eq!(metrics.speed(), Some(86_400.0));
     }

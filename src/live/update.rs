@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::format::{self, format_to_minute, shorten_to_minute};
-use super::metrics_snapshot::MetricsSnapshot;
+use super::overview::Overview;
 use crate::lifecycle::time::Timestamp;
 use crate::wire::time::parse_timestamp;
 
@@ -14,8 +14,8 @@ use crate::wire::time::parse_timestamp;
 pub enum Update {
     /// The models that run.
     Models(Vec<ModelStages>),
-    /// One scrape of the metrics page.
-    Metrics(Box<MetricsSnapshot>),
+    /// The current totals.
+    Overview(Box<Overview>),
     /// Transitions committed since the previous update, and the number of those that the service evicted before the
     /// client read them.
     Transitions(Vec<TransitionRow>, u64),
@@ -121,15 +121,15 @@ pub(super) fn sanitized(value: Value) -> Value {
     }
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn instant(value: &Value) -> Option<Timestamp> {
+pub(super) fn instant(value: &Value) -> Option<Timestamp> {
     value.as_str().and_then(|text| parse_timestamp(text).ok())
 }
 

@@ -140,14 +140,14 @@ impl View {
         }
         match update {
             Update::Models(models) if models != self.models => self.set_models(models),
-            Update::Metrics(snapshot) if !self.is_frozen => self.metrics.add(now, *snapshot),
+            Update::Overview(overview) if !self.is_frozen => self.metrics.add(now, *overview),
             Update::Transitions(rows, missed) if !self.is_frozen => {
                 self.missed += missed;
                 for row in rows {
                     self.log_transition(row);
                 }
             }
-            Update::Models(_) | Update::Metrics(_) | Update::Transitions(..) => {}
+            Update::Models(_) | Update::Overview(_) | Update::Transitions(..) => {}
             Update::Customer(loaded) => {
                 if let Page::Customer { id, state, .. } = &mut self.page
                     && *id == loaded.customer_id

@@ -34,6 +34,7 @@ impl<M: Member> Worker<M> {
         let metadata_fields =
             MetadataFields { models: self.models.hash, partitions: self.options.partitions, member_name: &name };
         let partitions = &self.partitions;
+        let began_at = self.stopwatch.now(now).elapsed;
         let outcome = transact(&mut self.member, records, |offsets| {
             partition_commits.extend(written.iter().map(|(partition, written)| {
                 PartitionCommit::of(&partitions[partition], *written, offsets, &metadata_fields)
@@ -47,6 +48,8 @@ impl<M: Member> Worker<M> {
         })?;
         match outcome {
             Outcome::Committed => {
+                let took = self.stopwatch.now(now).elapsed.saturating_sub(began_at);
+                self.report.measured.commit_duration.observe(took.as_secs_f64());
                 let consumed = partition_commits
                     .into_iter()
                     .map(|partition_commit| self.apply_commit(partition_commit, now))
@@ -194,6 +197,7 @@ impl<M: Member> Worker<M> {
     /// Finishes a committed batch and starts the sweeps that are due.
     fn finish_batch(&mut self, consumed: u64, now: Moment) {
         self.report.commits += 1;
+        self.report.last_commit_at = Some(self.stopwatch.now(now).wall);
         #[expect(clippy::cast_precision_loss, reason = "a batch is far smaller than 2^52")]
         self.report.measured.batch_touchpoints.observe(consumed as f64);
         self.recovery.record_success();

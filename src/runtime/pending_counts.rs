@@ -5,10 +5,8 @@ use crate::kafka::ProducerRecord;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::{Cause, Transition};
 use crate::partition::Effects;
-use crate::telemetry::metrics::{TOPIC_KINDS, Volume};
+use crate::telemetry::report::{Report, TOPIC_KINDS, Volume};
 use crate::wire::transition::Mode;
-
-use super::report::Report;
 
 /// Counters of an uncommitted batch.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -88,7 +86,7 @@ impl Report {
         }
         for transition in &effects.transitions {
             let mode = mode(transition);
-            self.count_transition(transition, mode);
+            self.count_transition(transition, mode.as_str());
             if mode == Mode::Live {
                 let latency = (wall - transition.occurred_at).as_seconds();
                 match transition.cause {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::kafka::{CommittedOffset, Error, Member, PartitionId, PartitionOffset, Reaction, Record};
 use crate::lifecycle::time::Timestamp;
 use crate::partition::Clock;
+use crate::telemetry::snapshot::RestoreProgress;
 use crate::wire::changelog::ChangelogDecoder;
 
 use super::assigned_partition::{AssignedPartition, MetadataFields, PartitionCommit, Phase};
@@ -17,7 +18,7 @@ use super::commit::{Outcome, transact};
 use super::fatal::Fatal;
 use super::mismatch::{LogRanges, Mismatch, StartingPoint, find_starting_point};
 use super::options::ClockSource;
-use super::restore_progress::{RestoreProgress, RestoreTracker};
+use super::restore_progress::RestoreTracker;
 use super::wall_clock::Moment;
 use super::worker::{Worker, unless_fatal};
 

@@ -5,18 +5,7 @@
 
 use std::time::Duration;
 
-/// Progress of a partition's restore.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RestoreProgress {
-    /// Number of changelog offsets still to be read, of records and transaction markers.
-    pub remaining_records: u64,
-    /// Estimated bytes still to be read, extrapolated from the records so far; `None` before the first record.
-    pub remaining_bytes: Option<u64>,
-    /// Customers restored per second so far; a customer counts once per changelog record that contains it.
-    pub customers_per_second: u64,
-    /// Estimated remaining time at the average speed so far; `None` before the first record.
-    pub eta: Option<Duration>,
-}
+use crate::telemetry::snapshot::RestoreProgress;
 
 /// Measures the restore of a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::telemetry::snapshot::ACTIVITIES;
+
 use super::wall_clock::{Moment, WallClock};
 
 /// What a worker spends its time on.
@@ -20,8 +22,8 @@ pub enum Activity {
     Idle,
 }
 
-/// Time spent per activity since the start of the worker, in the order of [`Activity`].
-pub type Activities = [Duration; 5];
+/// Time spent per activity since the start of the worker, in the order of [`Activity`] and [`ACTIVITIES`].
+pub(super) type Activities = [Duration; ACTIVITIES.len()];
 
 /// Measures the consecutive activities of a worker.
 #[derive(Clone, Copy, Debug, Default)]

@@ -12,19 +12,20 @@ use crate::kafka::{Error, Event, Member, PartitionId, Reaction, Record};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
 use crate::partition::{DeadLetter, DeadLetterReason, Input, Position};
+use crate::telemetry::report::Report;
+use crate::telemetry::snapshot::{PartitionStatus, Status, WorkerSnapshot};
 use crate::wire::touchpoint_json::{DeadLetterCause, Scratch, TouchpointDecoder, TouchpointOptions};
 
 use super::assigned_partition::{AssignedPartition, DeadLetterRecord};
 use super::fatal::Fatal;
 use super::memory_budget::MemoryBudget;
 use super::options::{ClockSource, Options};
-use super::query::{self, CustomerAnswer, PartitionStatus, Query, Status};
+use super::query::{self, CustomerAnswer, Query};
 use super::recent_transitions::RecentTransitions;
 use super::record_builder::{self, RecordBuilder};
 use super::recovery::Recovery;
-use super::report::Report;
 use super::restore::Restorer;
-use super::stopwatch::{Activities, Activity, Stopwatch};
+use super::stopwatch::{Activity, Stopwatch};
 use super::wall_clock::{Moment, WallClock};
 
 /// Maximum number of records per poll.
@@ -222,25 +223,29 @@ impl<M: Member> Worker<M> {
         &self.report
     }
 
-    /// Returns the time spent per activity; all zero without [`with_clock`](Self::with_clock).
+    /// Returns the status and the totals of the worker at `now`.
     #[must_use]
-    pub fn activities(&self) -> Activities {
-        self.stopwatch.spent()
+    pub fn snapshot(&mut self, now: Moment) -> WorkerSnapshot {
+        WorkerSnapshot { at: now.wall, status: self.status(), report: self.report.clone() }
     }
 
     /// Returns the status of the worker and its partitions.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub fn status(&mut self) -> Status {
+        let partitions: Vec<_> = self.partitions.keys().copied().collect();
+        let lags: Vec<_> = partitions.into_iter().map(|partition| self.lag(partition)).collect();
+        let status = |((&partition, assigned), lag_records)| PartitionStatus {
+            lag_records,
+            ..self.status_of(partition, assigned)
+        };
         Status {
-            partitions: self
-                .partitions
-                .iter()
-                .map(|(&partition, assigned)| self.status_of(partition, assigned))
-                .collect(),
+            partitions: self.partitions.iter().zip(lags).map(status).collect(),
             is_recovering: self.recovery.is_pending(),
             consecutive_failures: self.recovery.failures(),
             is_over_limit: self.is_over_limit,
             has_pending_changes: self.batch.since.is_some(),
+            topic_partitions: self.member.input_partitions(),
+            activities: self.stopwatch.spent(),
         }
     }
 
@@ -250,7 +255,8 @@ impl<M: Member> Worker<M> {
             is_running: assigned.is_running(),
             restore: self.restorer.progress(partition),
             position: assigned.position,
-            committed: assigned.committed.offset,
+            committed_offset: assigned.committed.offset,
+            lag_records: None,
             customers: assigned.machine.len(),
             bytes: assigned.machine.bytes(),
             wake_ups: assigned.machine.wake_ups_pending(),
@@ -272,13 +278,8 @@ impl<M: Member> Worker<M> {
         }
     }
 
-    /// Returns the partition count of the touchpoint topic, if the client knows it.
-    pub fn input_partitions(&mut self) -> Option<usize> {
-        self.member.input_partitions()
-    }
-
     /// Returns the lag of a partition in records; `None` while its end offset is unknown.
-    pub fn lag(&mut self, partition: PartitionId) -> Option<u64> {
+    fn lag(&mut self, partition: PartitionId) -> Option<u64> {
         let assigned = self.partitions.get(&partition)?;
         let end = self.member.cached_end_offset(partition).max(assigned.queried_end.map(|(end, _)| end))?;
         // Transaction markers have offsets but are never returned, so the position can be below the end of a partition

@@ -20,9 +20,10 @@ use std::time::{Duration, Instant};
 use crate::api::{self, Api, Peers, Token, WorkerChannels};
 use crate::kafka::{self, Reaction};
 use crate::lifecycle::model_set::ModelSet;
-use crate::runtime::{self, MemoryBudget, Query, RecentTransitions, Report, StatusRegistry, WallClock, Worker};
-use crate::telemetry::health::Health;
+use crate::runtime::{self, ClockSource, MemoryBudget, Query, RecentTransitions, WallClock, Worker};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::report::Report;
+use crate::telemetry::status_registry::StatusRegistry;
 
 use observer::Observer;
 pub use options::{kafka_options, peers, worker_options};
@@ -71,7 +72,7 @@ pub struct Service {
     stop: Arc<AtomicBool>,
     results: Receiver<(usize, Result<Report, String>)>,
     workers: usize,
-    health: Arc<Health>,
+    status_registry: Arc<StatusRegistry>,
     metrics: Arc<Metrics>,
     stop_http: Option<tokio::sync::oneshot::Sender<()>>,
     shutdown_deadline: Duration,
@@ -84,35 +85,32 @@ impl Service {
     /// If a thread cannot be created.
     pub fn start(options: ServiceOptions, stop: Arc<AtomicBool>) -> Result<Self, String> {
         let count = options.clients.len();
-        let health = Arc::new(Health::new(count));
-        let metrics = Arc::new(Metrics::new(&options.models, options.worker.state_bytes_max));
-        let recent = RecentTransitions::new(RECENT_BYTES_MAX, options.worker.fresh_for, WallClock::start().now().wall);
-        let (recent, status_registry, memory_budget) =
-            (Arc::new(recent), Arc::new(StatusRegistry::new(count)), Arc::<MemoryBudget>::default());
+        let status_registry = Arc::new(StatusRegistry::new(count));
+        let lateness = match options.worker.clock_source {
+            ClockSource::Wall => Some(options.worker.facts.lateness),
+            ClockSource::Touchpoints => None,
+        };
+        let registry = Arc::clone(&status_registry);
+        let metrics = Arc::new(Metrics::new(&options.models, options.worker.state_bytes_max, lateness, registry));
+        let started_at = WallClock::start().now().wall;
+        let recent = RecentTransitions::new(RECENT_BYTES_MAX, options.worker.fresh_for, started_at);
+        let (recent, memory_budget) = (Arc::new(recent), Arc::<MemoryBudget>::default());
         let (workers, queries) = WorkerChannels::new(count, QUERY_TIMEOUT);
         let (result_sender, results) = mpsc::channel();
         let mut service = Self {
             stop,
             results,
             workers: count,
-            health: Arc::clone(&health),
+            status_registry: Arc::clone(&status_registry),
             metrics: Arc::clone(&metrics),
             stop_http: None,
             shutdown_deadline: options.shutdown_deadline,
         };
         for (index, (mut client, queries)) in options.clients.into_iter().zip(queries).enumerate() {
-            let commit_metrics = Arc::clone(&metrics);
-            client.on_commit = Arc::new(move |duration| commit_metrics.observe_commit(duration));
             let error_metrics = Arc::clone(&metrics);
             client.on_error =
                 Arc::new(move |error| error_metrics.count_kafka_error(error.reaction.as_str(), &error.code));
-            let observer = Observer::new(
-                index,
-                Arc::clone(&health),
-                Arc::clone(&metrics),
-                Arc::clone(&status_registry),
-                &options.worker,
-            );
+            let observer = Observer::new(index, Arc::clone(&status_registry), Arc::clone(&metrics));
             let shared = (Arc::clone(&recent), Arc::clone(&memory_budget));
             let (models, options, stop) =
                 (Arc::clone(&options.models), Arc::clone(&options.worker), Arc::clone(&service.stop));
@@ -129,9 +127,9 @@ impl Service {
                 currency: options.worker.facts.currency,
                 lateness: options.worker.facts.lateness,
                 fresh_for: options.worker.fresh_for,
+                started_at,
                 recent,
                 status_registry,
-                health,
                 metrics,
                 workers,
                 peers: options.peers,
@@ -146,18 +144,6 @@ impl Service {
             })?;
         }
         Ok(service)
-    }
-
-    /// Returns the readiness and the heartbeats of the workers.
-    #[must_use]
-    pub fn health(&self) -> &Arc<Health> {
-        &self.health
-    }
-
-    /// Returns the metrics that `/metrics` serves.
-    #[must_use]
-    pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
     }
 
     /// Blocks until the workers have ended, or one of them is stuck, and returns why.
@@ -190,12 +176,12 @@ impl Service {
                     fatal.unwrap_or_else(|| format!("the workers did not stop within {deadline} s")),
                 );
             }
-            let is_ready = self.health.is_ready();
+            let is_ready = self.status_registry.is_ready();
             if deadline.is_none() && is_ready != was_ready {
-                log_readiness(is_ready, self.metrics.partitions());
+                log_readiness(is_ready, self.status_registry.partitions());
                 was_ready = is_ready;
             }
-            let since_heartbeat = self.health.since_heartbeat();
+            let since_heartbeat = self.status_registry.since_heartbeat();
             if deadline.is_none() && since_heartbeat >= HEARTBEAT_TIMEOUT {
                 return ExitReason::Stuck(format!(
                     "a worker has sent no heartbeat for {} s",

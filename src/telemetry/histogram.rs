@@ -45,7 +45,7 @@ impl Histogram {
     }
 
     /// Adds the counts of a histogram with the same bounds.
-    pub(super) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         debug_assert_eq!(self.bounds, other.bounds, "only histograms with the same bounds can be added");
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
             *count += more;
@@ -54,7 +54,7 @@ impl Histogram {
     }
 
     /// Returns the cumulative count of each bound.
-    pub(super) fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
+    pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let cumulative = self.counts.iter().scan(0, |below, count| {
             *below += count;
             Some(*below)
@@ -85,6 +85,8 @@ pub struct Measurements {
     pub append_latency: Histogram,
     /// From the due time of a wake-up plus the lateness until its commit.
     pub wake_up_lateness: Histogram,
+    /// From begin to commit of a transaction.
+    pub commit_duration: Histogram,
     /// Records consumed per transaction.
     pub batch_touchpoints: Histogram,
     /// Duration of a partition's restore.
@@ -100,23 +102,11 @@ impl Default for Measurements {
             time_latency: Histogram::new(EVENT_SECONDS),
             append_latency: Histogram::new(APPEND_SECONDS),
             wake_up_lateness: Histogram::new(LATENESS_SECONDS),
+            commit_duration: Histogram::new(CALL_SECONDS),
             batch_touchpoints: Histogram::new(BATCH_SIZES),
             restore_duration: Histogram::new(RESTORE_SECONDS),
             rebalance_duration: Histogram::new(RESTORE_SECONDS),
         }
-    }
-}
-
-impl Measurements {
-    /// Adds the observations of another worker.
-    pub(super) fn add(&mut self, other: &Self) {
-        self.touchpoint_latency.add(&other.touchpoint_latency);
-        self.time_latency.add(&other.time_latency);
-        self.append_latency.add(&other.append_latency);
-        self.wake_up_lateness.add(&other.wake_up_lateness);
-        self.batch_touchpoints.add(&other.batch_touchpoints);
-        self.restore_duration.add(&other.restore_duration);
-        self.rebalance_duration.add(&other.rebalance_duration);
     }
 }
 
@@ -136,14 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn measurements_of_workers_add_up() {
-        let (mut total, mut other) = (Measurements::default(), Measurements::default());
-        total.batch_touchpoints.observe(3.0);
-        other.batch_touchpoints.observe(700.0);
-        other.time_latency.observe(61.0);
+    fn histograms_of_workers_add_up() {
+        let (mut total, mut other) = (Histogram::new(&[1.0]), Histogram::new(&[1.0]));
+        total.observe(3.0);
+        other.observe(0.5);
         total.add(&other);
-        assert_eq!((total.batch_touchpoints.count(), total.time_latency.count()), (2, 1));
-        assert_eq!(total.touchpoint_latency.count(), 0);
+        assert_eq!((total.count(), total.buckets().collect::<Vec<_>>()), (2, vec![(1.0, 1)]));
     }
 
     #[test]

@@ -1,9 +1,11 @@
-//! Observability: metrics, logs and health. Processing does not depend on it.
+//! Observability: the snapshots of the workers, metrics and logs. Processing does not depend on it.
 
 pub mod catalogue;
-pub mod health;
 pub mod histogram;
 pub mod log_writer;
 pub mod logging;
 pub mod metrics;
 mod process;
+pub mod report;
+pub mod snapshot;
+pub mod status_registry;

@@ -13,11 +13,11 @@ use lifecycle_processor::lifecycle::money::Currency;
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::partition::{Effects, Input, Partition};
-use lifecycle_processor::runtime::{
-    CustomerAnswer, PartitionStatus, Query, RecentTransitions, Status, StatusRegistry, WorkerSnapshot,
-};
-use lifecycle_processor::telemetry::health::Health;
+use lifecycle_processor::runtime::{CustomerAnswer, Query, RecentTransitions};
 use lifecycle_processor::telemetry::metrics::Metrics;
+use lifecycle_processor::telemetry::report::Report;
+use lifecycle_processor::telemetry::snapshot::{PartitionStatus, Status, WorkerSnapshot};
+use lifecycle_processor::telemetry::status_registry::StatusRegistry;
 use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
 
 const TOUCHPOINT: &str = r#"{"event_id":"e1","customer_id":"anna/1","type":"order_completed","occurred_at":"2026-01-02T08:00:00Z","order_id":"o1","amount":39.90,"currency":"USD"}"#;
@@ -28,7 +28,6 @@ const NOW: Timestamp = Timestamp::from_millis(1_780_272_000_000);
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     status_registry: Arc<StatusRegistry>,
-    health: Arc<Health>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     queries: Option<Receiver<Query>>,
@@ -42,18 +41,17 @@ impl Server {
     /// Starts a server that forwards requests to `peers`.
     fn with_peers(listener: TcpListener, peers: Option<Peers>, token: Option<Token>) -> Self {
         let models = Arc::new(ModelChoice::of(&["retention".to_owned()]).load(false).unwrap());
-        let health = Arc::new(Health::new(1));
         let status_registry = Arc::new(StatusRegistry::new(1));
         let (workers, queries) = WorkerChannels::new(1, std::time::Duration::from_secs(30));
         let api = Api {
-            metrics: Arc::new(Metrics::new(&models, 1 << 30)),
+            metrics: Arc::new(Metrics::new(&models, 1 << 30, None, Arc::clone(&status_registry))),
             models,
             currency: Currency::parse("USD").unwrap(),
             lateness: FactOptions::default().lateness,
             fresh_for: Duration::from_days(1),
+            started_at: NOW,
             recent: Arc::new(RecentTransitions::new(1 << 20, Duration::from_days(1), NOW)),
             status_registry: Arc::clone(&status_registry),
-            health: Arc::clone(&health),
             workers,
             peers,
             token,
@@ -61,14 +59,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = thread::spawn(move || api::serve(listener, Arc::new(api), stopped).unwrap());
-        Self {
-            address,
-            status_registry,
-            health,
-            stop: Some(stop),
-            thread: Some(thread),
-            queries: queries.into_iter().next(),
-        }
+        Self { address, status_registry, stop: Some(stop), thread: Some(thread), queries: queries.into_iter().next() }
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -143,9 +134,10 @@ fn the_service_is_live_immediately_and_ready_once_partitions_are_processed() {
     assert_eq!((answer.status, &answer.json()["status"]), (503, &503.into()));
     assert!(answer.head.contains("content-type: application/problem+json"), "{}", answer.head);
     assert!(answer.head.contains("retry-after: "), "{}", answer.head);
-    server.health.set_ready(0, true, true);
+    server.status_registry.publish(0, snapshot(vec![status(3, Vec::new())]));
     assert_eq!(server.get("/readyz").status, 200);
-    server.health.set_ready(0, true, false);
+    let restoring = PartitionStatus { is_running: false, ..status(3, Vec::new()) };
+    server.status_registry.publish(0, snapshot(vec![restoring]));
     assert_eq!(server.get("/readyz").status, 503);
 }
 
@@ -217,15 +209,15 @@ fn partitions_are_returned_as_the_workers_reported_them() {
     let partitions = answer["partitions"].as_array().unwrap();
     assert_eq!((&partitions[0]["partition"], &partitions[0]["state"]), (&1.into(), &"restoring".into()));
     assert_eq!((&partitions[1]["partition"], &partitions[1]["state"]), (&3.into(), &"running".into()));
-    // The response has the committed offset, not the position of the consumer.
-    assert_eq!((&partitions[1]["position"], &partitions[1]["lag_records"]), (&90.into(), &7.into()));
+    assert_eq!((&partitions[1]["position"], &partitions[1]["committed_offset"]), (&100.into(), &90.into()));
+    assert_eq!(partitions[1]["lag_records"], 7);
     assert_eq!(partitions[1]["reached"], "2026-05-31T23:59:00Z");
     assert_eq!(answer["workers"][0]["partitions"], serde_json::json!([3, 1]));
 }
 
 fn snapshot(partitions: Vec<PartitionStatus>) -> WorkerSnapshot {
-    let lags = partitions.iter().map(|_| Some(7)).collect();
-    WorkerSnapshot { at: NOW, status: Status { partitions, ..Status::default() }, lags }
+    let report = Report { assigned: partitions.len() as u64, ..Report::default() };
+    WorkerSnapshot { at: NOW, status: Status { partitions, ..Status::default() }, report }
 }
 
 fn status(partition: i32, stage_counts: Vec<Vec<u64>>) -> PartitionStatus {
@@ -234,7 +226,8 @@ fn status(partition: i32, stage_counts: Vec<Vec<u64>>) -> PartitionStatus {
         is_running: true,
         restore: None,
         position: 100,
-        committed: Some(90),
+        committed_offset: Some(90),
+        lag_records: Some(7),
         customers: 37,
         bytes: 10_000,
         wake_ups: 30,

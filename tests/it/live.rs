@@ -2,13 +2,12 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test it live` rewrites the golden frames.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 use lifecycle_processor::lifecycle::time::Timestamp;
 use lifecycle_processor::live::{
-    ClockStatus, CustomerPage, Key, MetricsSnapshot, ModelStages, Theme, TransitionRow, Update, View, draw,
+    ClockStatus, CustomerPage, Key, ModelStages, Overview, Theme, TransitionRow, Update, View, draw,
 };
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -27,19 +26,7 @@ fn models() -> Vec<ModelStages> {
     ]}))
 }
 
-fn metrics(second: u64) -> MetricsSnapshot {
-    let mut page = format!(
-        "lifecycle_ready 1\nprocess_start_time_seconds 5\nlifecycle_partition_customers{{partition=\"0\"}} {}\n\
-         lifecycle_touchpoints_consumed_total {}\nlifecycle_transitions_total {}\nlifecycle_lag_records{{partition=\"0\"}} 3\n\
-         lifecycle_commit_duration_seconds_bucket{{le=\"0.01\"}} {}\nlifecycle_commit_duration_seconds_bucket{{le=\"0.05\"}} {}\n\
-         lifecycle_commit_duration_seconds_bucket{{le=\"+Inf\"}} {}\n",
-        1_200 + second * 20,
-        second * 412,
-        second * 615,
-        second * 5,
-        second * 10,
-        second * 10
-    );
+fn overview(second: u64) -> Overview {
     let stages = [
         ("awareness", 420),
         ("interest", 310),
@@ -49,26 +36,28 @@ fn metrics(second: u64) -> MetricsSnapshot {
         ("loyalty", 64),
         ("churn", 73),
     ];
-    for (stage, count) in stages {
-        _ = writeln!(page, "lifecycle_customers{{model=\"classic_seven\",stage=\"{stage}\"}} {}", count + second);
-    }
     let moves = [
-        ("", "awareness", 9),
-        ("awareness", "interest", 7),
-        ("interest", "purchase", 4),
-        ("purchase", "interest", 1),
-        ("purchase", "satisfaction", 3),
-        ("loyalty", "churn", 1),
-        ("churn", "repeat_order", 1),
+        (None, "awareness", 9),
+        (Some("awareness"), "interest", 7),
+        (Some("interest"), "purchase", 4),
+        (Some("purchase"), "interest", 1),
+        (Some("purchase"), "satisfaction", 3),
+        (Some("loyalty"), "churn", 1),
+        (Some("churn"), "repeat_order", 1),
     ];
-    for (from, to, count) in moves {
-        _ = writeln!(
-            page,
-            "lifecycle_stage_moves_total{{model=\"classic_seven\",from=\"{from}\",to=\"{to}\"}} {}",
-            count * second
-        );
-    }
-    MetricsSnapshot::parse(&page)
+    Overview::from_response(&json!({
+        "is_ready": true, "started_at": "2025-10-24T14:00:00Z", "clock": null, "customers": 1_200 + second * 20,
+        "touchpoints": second * 412, "transitions": second * 615, "lag_records": 3,
+        "commits": [
+            {"seconds": 0.01, "count": second * 5}, {"seconds": 0.05, "count": second * 10},
+            {"seconds": null, "count": second * 10},
+        ],
+        "models": [{
+            "model": "classic_seven",
+            "stages": stages.map(|(stage, customers)| json!({"stage": stage, "customers": customers + second})),
+            "moves": moves.map(|(from, to, count)| json!({"from": from, "to": to, "count": count * second})),
+        }],
+    }))
 }
 
 fn transition(cursor: u64) -> Value {
@@ -100,7 +89,7 @@ fn view() -> View {
         ClockStatus { now: Timestamp::from_millis(1_761_314_400_000), speed: 432_000.0, is_paused: false };
     for second in 0..12 {
         let now = Duration::from_secs(second);
-        view.apply(Update::Metrics(Box::new(metrics(second))), now);
+        view.apply(Update::Overview(Box::new(overview(second))), now);
         let rows = (second * 3..second * 3 + 3).map(|cursor| TransitionRow::from_json(&transition(cursor))).collect();
         view.apply(Update::Transitions(rows, 0), now);
         view.tick(now, Some(clock_status));

@@ -23,7 +23,7 @@ struct Scrape {
 impl Scrape {
     fn of(instance: &Instance) -> Option<Self> {
         let page = instance.scrape()?;
-        let series = page.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let series = page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| {
             let (series, value) = line.rsplit_once(' ').expect("a line has a value");
             (series.to_owned(), value.parse().expect("a value is a number"))
         });

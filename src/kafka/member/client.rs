@@ -28,8 +28,6 @@ pub struct Client {
     options: Options,
     /// `None` once the member has left.
     connected: Option<Connected>,
-    /// When the open transaction started.
-    transaction_started: Instant,
     /// The latest fencing of previous owners, started at each assignment.
     fencing: Option<ZombieFencing>,
     /// Whether the last request for committed offsets failed.
@@ -58,7 +56,6 @@ impl Client {
         Ok(Self {
             options,
             connected: Some(Connected { consumer, producer, changelog }),
-            transaction_started: Instant::now(),
             fencing: None,
             committed_failed: false,
             rejoined_at: None,
@@ -211,7 +208,6 @@ impl Member for Client {
     }
 
     fn begin(&mut self) -> Result<(), Error> {
-        self.transaction_started = Instant::now();
         let connected = self.connected.as_mut().expect("a member that has left is not used again");
         let reset = connected.producer.reset_after_slow_call(&self.options);
         let result = reset.and_then(|()| connected.producer.begin());
@@ -234,9 +230,6 @@ impl Member for Client {
 
     fn commit(&mut self) -> Result<(), Error> {
         let result = self.connected().producer.commit();
-        if result.is_ok() {
-            (self.options.on_commit)(self.transaction_started.elapsed());
-        }
         self.report(result)
     }
 

@@ -14,7 +14,6 @@ use ratatui::widgets::{Block, Clear, Paragraph};
 
 use super::format::{format_to_minute, speed};
 use super::view::{Page, View};
-use crate::lifecycle::time::Timestamp;
 pub use theme::Theme;
 
 /// Minimum width in columns; a smaller frame shows only a message.
@@ -62,16 +61,13 @@ fn title(view: &View, theme: Theme, width: usize) -> Line<'static> {
 }
 
 /// Returns the simulated clock or the watermark, and its speed.
-#[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 are far below 2^63")]
 fn time(view: &View) -> String {
     if let Some(clock_status) = view.clock_status {
         let speed = if clock_status.is_paused { "paused".to_owned() } else { speed(clock_status.speed) };
         return format!("{} · {speed}", format_to_minute(clock_status.now));
     }
-    let watermark = view.metrics.latest().and_then(|snapshot| snapshot.watermark);
-    let now = watermark
-        .map(|seconds| format_to_minute(Timestamp::from_millis((seconds * 1_000.0) as i64)))
-        .unwrap_or_default();
+    let watermark = view.metrics.latest().and_then(|overview| overview.watermark);
+    let now = watermark.map(format_to_minute).unwrap_or_default();
     match view.metrics.speed() {
         _ if view.is_frozen => format!("{now} · frozen"),
         Some(advance) if watermark.is_some() && advance > 0.0 => format!("{now} · {}", speed(advance)),

@@ -64,15 +64,15 @@ fn metrics(view: &View, theme: Theme, width: usize) -> Line<'static> {
     if let Some(why) = &view.connection_error {
         return Line::styled(cut(&format!(" {why}"), width), theme.error());
     }
-    let Some(snapshot) = view.metrics.latest() else { return Line::default() };
+    let Some(overview) = view.metrics.latest() else { return Line::default() };
     let rate = |rate: Option<u64>| rate.map_or("-".to_owned(), with_separators);
     let latency = view.metrics.latency();
     let mut items = vec![
-        ("", rate(view.metrics.rate(|snapshot| snapshot.touchpoints)), " touchpoints/s"),
-        ("", rate(view.metrics.rate(|snapshot| snapshot.transitions)), " transitions/s"),
+        ("", rate(view.metrics.rate(|overview| overview.touchpoints)), " touchpoints/s"),
+        ("", rate(view.metrics.rate(|overview| overview.transitions)), " transitions/s"),
         ("commit ", latency.map_or("-".to_owned(), |latency| seconds(latency.median)), ""),
-        ("lag ", with_separators(snapshot.lag_records), ""),
-        ("", with_separators(snapshot.customers_in_memory), " customers"),
+        ("lag ", with_separators(overview.lag_records), ""),
+        ("", with_separators(overview.customers), " customers"),
     ];
     if let Some(latency) = latency {
         items.push(("99 % of commits in ", seconds(latency.p99), ""));
@@ -87,7 +87,7 @@ fn metrics(view: &View, theme: Theme, width: usize) -> Line<'static> {
         line.push_span(Span::styled(number, Theme::strong()));
         line.push_span(Span::styled(format!("{after}   "), theme.muted()));
     }
-    if !snapshot.is_ready && line.width() + 20 <= width {
+    if !overview.is_ready && line.width() + 20 <= width {
         line.push_span(Span::styled("not ready", theme.error()));
     }
     let room = width.saturating_sub(line.width() + 1).min(30);
@@ -100,10 +100,10 @@ fn metrics(view: &View, theme: Theme, width: usize) -> Line<'static> {
 }
 
 fn stages(view: &View, model: &ModelStages, theme: Theme, width: usize) -> Vec<Row> {
-    let snapshot = view.metrics.latest();
+    let overview = view.metrics.latest();
     let count = |stage: &str| {
         let key = (model.name.clone(), stage.to_owned());
-        snapshot.and_then(|snapshot| snapshot.customers.get(&key).copied()).unwrap_or_default()
+        overview.and_then(|overview| overview.customers_by_stage.get(&key).copied()).unwrap_or_default()
     };
     let stage_moves = view.metrics.stage_moves(&model.name);
     let max = model.stages.iter().map(|stage| count(&stage.name)).max().unwrap_or_default();
@@ -192,7 +192,7 @@ fn transitions(view: &View, model: &ModelStages, log: &TransitionLog, theme: The
     let (window, selected) = log.window(room);
     let mut lines: Vec<Line<'_>> = if window.is_empty() {
         let sentence = match view.metrics.latest() {
-            Some(snapshot) if snapshot.is_ready => " no transitions yet",
+            Some(overview) if overview.is_ready => " no transitions yet",
             _ => " joining the consumer group; the first transitions follow in a few seconds",
         };
         vec![Line::styled(cut(sentence, width), theme.muted())]

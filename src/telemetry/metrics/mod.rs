@@ -1,26 +1,31 @@
-//! All metrics: each worker publishes its counters and gauges, and a scrape adds them up.
+//! All metrics, exported with the `metrics` facade and its Prometheus exporter.
 //!
-//! A worker counts without locks and publishes a copy about twice a second. The series of a partition are rendered from
-//! the currently assigned partitions, so they disappear when it is revoked, and two instances never export the same
-//! series.
+//! The workers count in plain numbers and publish a snapshot about twice a second. A scrape records the snapshots in a
+//! fresh recorder, so that the series of a partition disappear when it is revoked, and two instances never export the
+//! same series. What happens outside of the workers' batches is counted in a lasting recorder.
 
-mod counts;
-mod exposition;
-mod render;
+mod models;
+pub(super) mod scrape;
+pub(super) mod series;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram, with_local_recorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
+
 use crate::lifecycle::model_set::ModelSet;
+use crate::lifecycle::time;
 
-use super::histogram::{CALL_SECONDS, Histogram};
+use super::catalogue::{HTTP_DURATION, HTTP_REQUESTS, KAFKA_ERRORS, Kind, METRICS};
+use super::histogram::CALL_SECONDS;
+use super::snapshot::WorkerSnapshot;
+use super::status_registry::StatusRegistry;
 
-pub use counts::{ACTIVITIES, Counts, PartitionGauges, StageMove, TOPIC_KINDS, TransitionLabels, Volume, WorkerGauges};
-
-/// Values of the `state` label.
-const STATES: [&str; 4] = ["starting", "restoring", "running", "stopping"];
+use models::ModelNames;
+use scrape::Scrape;
+use series::Series;
 
 /// Values of the `reaction` label.
 const REACTIONS: [&str; 4] = ["retry", "abort", "reset_producer", "fatal"];
@@ -29,67 +34,54 @@ const REACTIONS: [&str; 4] = ["retry", "abort", "reset_producer", "fatal"];
 #[derive(Debug)]
 pub struct Metrics {
     models: Vec<ModelNames>,
-    state_limit_bytes: usize,
+    pub(super) state_limit_bytes: usize,
+    /// Allowed lateness: how long after its due time a wake-up fires. `None` if wall time does not drive the clock.
+    lateness: Option<time::Duration>,
     is_stopping: AtomicBool,
-    workers: Mutex<BTreeMap<usize, (Counts, WorkerGauges)>>,
-    commit_duration: Mutex<Histogram>,
-    /// By reaction and code.
-    kafka_errors: Mutex<BTreeMap<(&'static str, String), u64>>,
-    http: Mutex<Http>,
-}
-
-/// Label values of a model's series.
-#[derive(Debug)]
-struct ModelNames {
-    name: String,
-    version: String,
-    stages: Vec<String>,
-    /// Kind and name of every transition that the model can publish.
-    published: Vec<(&'static str, Box<str>)>,
-}
-
-/// HTTP responses by route template.
-#[derive(Debug, Default)]
-struct Http {
-    responses: BTreeMap<(&'static str, u16), u64>,
-    durations: BTreeMap<&'static str, Histogram>,
+    status_registry: Arc<StatusRegistry>,
+    /// Counts HTTP responses and errors of the Kafka client, neither of them once per record.
+    edges: PrometheusRecorder,
 }
 
 impl Metrics {
-    /// Creates the metrics of a service with `models` and a limit of `state_limit_bytes`, all at zero.
+    /// Creates the metrics of a service with `models` and a limit of `state_limit_bytes`. `lateness` is how long after
+    /// its due time wall time fires a wake-up, `None` if only touchpoints fire wake-ups.
     #[must_use]
-    pub fn new(models: &ModelSet, state_limit_bytes: usize) -> Self {
-        Self {
-            models: models.models.iter().map(ModelNames::of).collect(),
-            state_limit_bytes,
-            is_stopping: AtomicBool::new(false),
-            workers: Mutex::default(),
-            commit_duration: Mutex::new(Histogram::new(CALL_SECONDS)),
-            kafka_errors: Mutex::default(),
-            http: Mutex::default(),
-        }
+    pub fn new(
+        models: &ModelSet,
+        state_limit_bytes: usize,
+        lateness: Option<time::Duration>,
+        status_registry: Arc<StatusRegistry>,
+    ) -> Self {
+        let durations = Matcher::Full(HTTP_DURATION.to_owned());
+        let edges = PrometheusBuilder::new()
+            .set_buckets_for_metric(durations, CALL_SECONDS)
+            .expect("there are buckets")
+            .build_recorder();
+        with_local_recorder(&edges, || {
+            describe();
+            for reaction in REACTIONS {
+                // Error codes are not known in advance; a series without code exports each reaction at zero.
+                counter!(KAFKA_ERRORS, "reaction" => reaction, "code" => "").increment(0);
+            }
+        });
+        let models = models.models.iter().map(ModelNames::of).collect();
+        Self { models, state_limit_bytes, lateness, is_stopping: AtomicBool::new(false), status_registry, edges }
     }
 
-    /// Replaces the counters and gauges of a worker.
-    pub fn set_worker(&self, worker: usize, counts: Counts, gauges: WorkerGauges) {
-        lock(&self.workers).insert(worker, (counts, gauges));
-    }
-
-    /// Returns the number of assigned partitions.
-    #[must_use]
-    pub fn partitions(&self) -> usize {
-        lock(&self.workers).values().map(|(_, gauges)| gauges.partitions.len()).sum()
-    }
-
-    /// Observes the duration of a commit.
-    pub fn observe_commit(&self, duration: Duration) {
-        lock(&self.commit_duration).observe(duration.as_secs_f64());
+    /// Publishes the snapshot of a worker.
+    pub fn publish(&self, worker: usize, snapshot: WorkerSnapshot) {
+        self.status_registry.publish(worker, snapshot);
+        // The exporter keeps each observation of a histogram until the next scrape or upkeep.
+        self.edges.handle().run_upkeep();
     }
 
     /// Counts an error of the Kafka client. The values of both labels come from enums, so the number of series is
     /// bounded.
     pub fn count_kafka_error(&self, reaction: &'static str, code: &str) {
-        *lock(&self.kafka_errors).entry((reaction, code.to_owned())).or_default() += 1;
+        with_local_recorder(&self.edges, || {
+            counter!(KAFKA_ERRORS, "reaction" => reaction, "code" => code.to_owned()).increment(1);
+        });
     }
 
     /// Records that the service is shutting down.
@@ -99,22 +91,48 @@ impl Metrics {
 
     /// Initialises the series of all routes to zero.
     pub fn init_routes(&self, paths: impl IntoIterator<Item = &'static str>) {
-        let mut http = lock(&self.http);
-        for path in paths {
-            http.responses.entry((path, 200)).or_default();
-            http.durations.entry(path).or_insert_with(|| Histogram::new(CALL_SECONDS));
-        }
+        with_local_recorder(&self.edges, || {
+            for path in paths {
+                counter!(HTTP_REQUESTS, "path" => path, "code" => "200").increment(0);
+                drop(histogram!(HTTP_DURATION, "path" => path));
+            }
+        });
     }
 
     /// Counts a response by route template and status, and observes its duration.
     pub fn observe_response(&self, path: &'static str, status: u16, duration: Duration) {
-        let mut http = lock(&self.http);
-        *http.responses.entry((path, status)).or_default() += 1;
-        http.durations.entry(path).or_insert_with(|| Histogram::new(CALL_SECONDS)).observe(duration.as_secs_f64());
+        with_local_recorder(&self.edges, || {
+            counter!(HTTP_REQUESTS, "path" => path, "code" => status.to_string()).increment(1);
+            histogram!(HTTP_DURATION, "path" => path).record(duration);
+        });
+    }
+
+    /// Renders all metrics in the Prometheus text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let scrape = Scrape::of(self);
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let mut text = String::new();
+        with_local_recorder(&recorder, || {
+            describe();
+            for metric in METRICS {
+                (metric.write)(&mut Series::new(metric, &scrape, &mut text));
+            }
+        });
+        self.edges.handle().render() + &recorder.handle().render() + &text
     }
 }
 
-/// Locks `mutex`. A poisoned lock is usable, because a panic cannot leave a partly updated number.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Describes every metric to the current recorder.
+fn describe() {
+    for metric in METRICS {
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, metric.help),
+            Kind::Gauge => describe_gauge!(metric.name, metric.help),
+            Kind::Histogram => describe_histogram!(metric.name, metric.help),
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use lifecycle_processor::kafka::PartitionId;
 use lifecycle_processor::lifecycle::time::Timestamp;
-use lifecycle_processor::runtime::{Fatal, Moment, Options, Query, Report, Worker};
+use lifecycle_processor::runtime::{Fatal, Moment, Options, Query, Worker};
+use lifecycle_processor::telemetry::report::Report;
 
 use super::faults::{Faults, Plan};
 use super::group::MemberId;
@@ -109,8 +110,8 @@ impl SimulatedRun {
     }
 
     /// Applies `ask` to each live worker.
-    pub(crate) fn workers<T>(&self, ask: impl Fn(&Worker<SimulatedMember>) -> T) -> Vec<T> {
-        self.slots.iter().filter_map(|slot| slot.borrow().worker.as_ref().map(&ask)).collect()
+    pub(crate) fn workers<T>(&self, ask: impl Fn(&mut Worker<SimulatedMember>) -> T) -> Vec<T> {
+        self.slots.iter().filter_map(|slot| slot.borrow_mut().worker.as_mut().map(&ask)).collect()
     }
 
     pub(crate) fn slots(&self) -> &[RefCell<Slot>] {
@@ -378,10 +379,10 @@ impl SimulatedRun {
             && self.dead.borrow().is_empty()
             && log.faults.are_exhausted()
             && self.slots.iter().all(|slot| {
-                let slot = slot.borrow();
-                slot.worker.as_ref().is_some_and(|worker| {
+                let mut slot = slot.borrow_mut();
+                slot.worker.as_mut().is_some_and(|worker| {
                     let status = worker.status();
-                    status.is_ready() && !status.has_pending_changes
+                    status.is_ready() && !status.is_recovering && !status.has_pending_changes
                 })
             })
     }

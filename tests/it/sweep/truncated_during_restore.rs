@@ -193,7 +193,7 @@ impl RestoringWorker {
     }
 
     /// Returns the number of offsets still to be read; `None` if nothing is being restored.
-    fn remaining(&self) -> Option<u64> {
+    fn remaining(&mut self) -> Option<u64> {
         self.worker.status().partitions.first()?.restore?.remaining_records.into()
     }
 

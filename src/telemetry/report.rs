@@ -1,13 +1,16 @@
-//! Counters of a worker since its start. What a batch did is counted only after its commit.
+//! Counters of a worker since its start: plain numbers with one owner. A batch is counted only after its commit.
 
 use std::collections::BTreeMap;
 
 use crate::lifecycle::id::StageIndex;
+use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::{Cause, Change, Transition};
 use crate::partition::{DeadLetterReason, Tally};
-use crate::telemetry::histogram::Measurements;
-use crate::telemetry::metrics::{TOPIC_KINDS, Volume};
-use crate::wire::transition::Mode;
+
+use super::histogram::Measurements;
+
+/// Values of the `topic_kind` label.
+pub const TOPIC_KINDS: [&str; 4] = ["transitions", "replay", "changelog", "dead_letters"];
 
 /// Counters of a worker since its start.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -19,7 +22,7 @@ pub struct Report {
     /// Published transitions, by group and then by name.
     pub transitions: BTreeMap<TransitionGroup, BTreeMap<Box<str>, u64>>,
     /// Published stage transitions, by model and by previous and new stage; `None` means no stage.
-    pub moves: BTreeMap<(u8, Option<StageIndex>, Option<StageIndex>), u64>,
+    pub moves: BTreeMap<StageMove, u64>,
     /// Bytes of the consumed records.
     pub touchpoint_bytes: u64,
     /// Records and bytes written, in the order of [`TOPIC_KINDS`].
@@ -28,6 +31,8 @@ pub struct Report {
     pub measured: Measurements,
     /// Transactions committed.
     pub commits: u64,
+    /// Wall time of the last commit; `None` before the first one.
+    pub last_commit_at: Option<Timestamp>,
     /// Transactions aborted.
     pub aborts: u64,
     /// Transactions with an unknown outcome, each followed by a producer reset.
@@ -48,6 +53,9 @@ pub struct Report {
     pub truncations_failed: u64,
 }
 
+/// A model, and the previous and new stage of a move; `None` means no stage.
+pub type StageMove = (u8, Option<StageIndex>, Option<StageIndex>);
+
 /// Labels of a group of transitions, without the name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct TransitionGroup {
@@ -57,12 +65,22 @@ pub struct TransitionGroup {
     pub kind: &'static str,
     /// `touchpoint` or `time`.
     pub cause: &'static str,
-    /// Publication mode.
-    pub mode: Mode,
+    /// Publication mode, for example `live`.
+    pub mode: &'static str,
+}
+
+/// Number and size of written records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Volume {
+    /// Number of records.
+    pub records: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
 }
 
 impl Report {
-    pub(super) fn count_transition(&mut self, transition: &Transition, mode: Mode) {
+    /// Counts a transition published in `mode`.
+    pub fn count_transition(&mut self, transition: &Transition, mode: &'static str) {
         let cause = match transition.cause {
             Cause::Time => "time",
             Cause::Touchpoint { .. } => "touchpoint",
