@@ -251,6 +251,8 @@ struct PartitionStatistics {
     eof_offset: i64,
     #[serde(default = "unknown")]
     ls_offset: i64,
+    #[serde(default = "unknown")]
+    hi_offset: i64,
 }
 
 /// Parses the statistics. Each consumer reads a single topic, so the partition number is a sufficient key.
@@ -263,7 +265,12 @@ fn parse_statistics(json: &[u8]) -> Result<ConsumerStatistics, serde_json::Error
         .map(|it| {
             (
                 it.partition,
-                FetchStatistics { next_offset: it.next_offset, eof_offset: it.eof_offset, last_stable: it.ls_offset },
+                FetchStatistics {
+                    next_offset: it.next_offset,
+                    eof_offset: it.eof_offset,
+                    last_stable: it.ls_offset,
+                    high_watermark: it.hi_offset,
+                },
             )
         })
         .collect();
@@ -277,13 +284,13 @@ mod tests {
     #[test]
     fn the_statistics_in_use_are_parsed_and_the_rest_is_skipped() {
         let json = br#"{"name":"rdkafka#consumer-1","ts":5,"brokers":{"a":{"rtt":{"avg":1}}},"topics":{"input":{"topic":"input",
-            "partitions":{"0":{"partition":0,"next_offset":7,"eof_offset":7,"hi_offset":9,"ls_offset":9},
+            "partitions":{"0":{"partition":0,"next_offset":7,"eof_offset":7,"hi_offset":11,"ls_offset":9},
                           "3":{"partition":3,"next_offset":-1001,"eof_offset":-1001},
                           "-1":{"partition":-1,"next_offset":-1001,"eof_offset":-1001}}}},"cgrp":{"state":"up","join_state":"steady"}}"#;
         let ConsumerStatistics { partitions: read, is_steady } = parse_statistics(json).unwrap();
         assert!(is_steady);
         assert_eq!(read.len(), 2);
-        assert_eq!(read[&0], FetchStatistics { next_offset: 7, eof_offset: 7, last_stable: 9 });
+        assert_eq!(read[&0], FetchStatistics { next_offset: 7, eof_offset: 7, last_stable: 9, high_watermark: 11 });
         assert_eq!(read[&3].eof_offset, -1001);
     }
 

@@ -5,6 +5,8 @@
 
 use rdkafka::error::{KafkaError, RDKafkaError, RDKafkaErrorCode as Code};
 
+use super::member::stalled_reads::Stalled;
+
 /// What the caller must do about an error.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reaction {
@@ -127,6 +129,35 @@ impl Error {
         Some(Self::new(Reaction::Fatal, call, &name(code), message).with_reported(reported))
     }
 
+    /// Classifies an error of polling a consumer from which the client recovers automatically.
+    pub(super) fn of_passing(call: &'static str, error: &KafkaError) -> Self {
+        Self::of(Reaction::Retry, call, error)
+    }
+
+    /// Returns whether an error of polling a consumer is about the records of a partition, not about the connection or
+    /// the availability of the cluster. The latter ends without an operator, so the client retries it indefinitely.
+    pub(super) fn is_of_reading(error: &KafkaError) -> bool {
+        error.rdkafka_error_code().is_some_and(|code| !is_outage(code))
+    }
+
+    /// Returns the error of a partition that cannot be read, because the same error comes back at the same position.
+    pub(super) fn of_stalled_read(call: &'static str, topic: &str, stalled: &Stalled) -> Self {
+        let Stalled { code, partition, position, since } = stalled;
+        let message = format!(
+            "partition {partition} of {topic} cannot be read from offset {position} on: {code} has come back for {} s",
+            since.as_secs()
+        );
+        let to_do = "if a batch is larger when decompressed than receive.message.max.bytes in kafka.client (1 GiB unless set), raise \
+                     it; if it is corrupt, restore it from another replica, or set the group's offset past it to accept \
+                     the loss; the service does not skip records";
+        Self { to_do: Some(to_do), ..Self::new(Reaction::Fatal, call, code, message) }
+    }
+
+    /// Returns whether the offset to read from does not exist.
+    pub(super) fn is_out_of_range(&self) -> bool {
+        [Code::AutoOffsetReset, Code::OffsetOutOfRange].map(name).contains(&self.code)
+    }
+
     /// Returns whether another static member with the same `group.instance.id` has replaced this one.
     pub(super) fn is_fenced_membership(&self) -> bool {
         self.code == name(Code::FencedInstanceId)
@@ -148,11 +179,7 @@ impl Error {
     /// may have truncated the changelog since the read position was committed, and the caller must determine the
     /// position again.
     pub(super) fn reclassify_for_changelog(self) -> Self {
-        if [Code::AutoOffsetReset, Code::OffsetOutOfRange].map(name).contains(&self.code) {
-            Self { reaction: Reaction::Abort, ..self }
-        } else {
-            self
-        }
+        if self.is_out_of_range() { Self { reaction: Reaction::Abort, ..self } } else { self }
     }
 
     /// Classifies an error of a call to the transaction API.
@@ -296,6 +323,31 @@ fn needs_operator(code: Code) -> bool {
             | Code::UnsupportedFeature
             | Code::UnsupportedForMessageFormat
     )
+}
+
+/// Returns whether the error says that brokers cannot be reached or a partition has no leader.
+fn is_outage(code: Code) -> bool {
+    is_indeterminate(code)
+        || matches!(
+            code,
+            Code::Resolve
+                | Code::Authentication
+                | Code::SaslAuthenticationFailed
+                | Code::SSL
+                | Code::BrokerNotAvailable
+                | Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::ReplicaNotAvailable
+                | Code::CoordinatorLoadInProgress
+                | Code::CoordinatorNotAvailable
+                | Code::NotCoordinator
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::OffsetNotAvailable
+                | Code::KafkaStorageError
+                | Code::RebalanceInProgress
+                | Code::PollExceeded
+        )
 }
 
 fn stops_consuming(code: Code) -> bool {

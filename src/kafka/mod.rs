@@ -18,6 +18,7 @@ mod log_throttle;
 
 pub use error::{Error, Reaction};
 pub use member::{
-    Client, CommittedOffset, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record, RecordHeader,
+    Client, CommittedOffset, EndOffsets, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record,
+    RecordHeader,
 };
 pub use settings::{Cluster, Options};

@@ -50,6 +50,11 @@ pub const STUCK_EXIT_CODE: i32 = 70;
 /// The minimum transaction timeout: a shorter one would expire during a pause of the machine.
 const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(3);
 
+/// The client's limit for a response and for a decompressed batch: 1 GiB. It multiplies its buffer by three until a zstd
+/// batch fits or the limit is exceeded, so every batch of up to a third of the limit can be read; with the default of
+/// 100 MB, a batch of 35 MB may not. The memory is used only while such a batch is read.
+const RESPONSE_BYTES_MAX: &str = "1073741824";
+
 impl Options {
     /// Returns options with production defaults.
     #[must_use]
@@ -104,7 +109,10 @@ impl Cluster {
     /// Returns the settings of a client for queries and admin requests.
     pub(super) fn for_queries(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.bootstrap_servers).set("client.id", "lifecycle-admin");
+        config
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("client.id", "lifecycle-admin")
+            .set("receive.message.max.bytes", RESPONSE_BYTES_MAX);
         for (name, value) in &self.settings {
             config.set(name, value);
         }
@@ -313,6 +321,7 @@ impl Options {
             .set("allow.auto.create.topics", "false")
             .set("statistics.interval.ms", "500")
             .set("fetch.error.backoff.ms", "100")
+            .set("receive.message.max.bytes", RESPONSE_BYTES_MAX)
             // Otherwise a resumed partition waits for the fetch request in flight.
             .set("fetch.wait.max.ms", "100")
             // With the default of 1 s the client pauses fetching for that long whenever its queue was full for a

@@ -281,7 +281,8 @@ impl<M: Member> Worker<M> {
     /// Returns the lag of a partition in records; `None` while its end offset is unknown.
     fn lag(&mut self, partition: PartitionId) -> Option<u64> {
         let assigned = self.partitions.get(&partition)?;
-        let end = self.member.cached_end_offset(partition).max(assigned.queried_end.map(|(end, _)| end))?;
+        let cached = self.member.cached_ends(partition).map(|ends| ends.high_watermark);
+        let end = cached.max(assigned.queried_end.map(|(end, _)| end))?;
         // Transaction markers have offsets but are never returned, so the position can be below the end of a partition
         // that has been read completely.
         let is_read = self.member.has_read_to(partition, end);

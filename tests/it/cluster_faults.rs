@@ -2,7 +2,7 @@
 //! members.
 
 use futures_executor::block_on;
-use rdkafka::admin::{AlterConfig, NewPartitions, ResourceSpecifier};
+use rdkafka::admin::{AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -43,6 +43,33 @@ pub(crate) fn commit_within(
 pub(crate) fn delete_group(group: &str) {
     for result in block_on(admin().delete_groups(&[group], &admin_options())).expect("the broker answers") {
         result.expect("the group is deleted");
+    }
+}
+
+/// Deletes a topic and creates it again with the same name, as an operator who wants an empty topic might.
+pub(crate) fn recreate_topic(topic: &str, partitions: i32, configs: &[(&str, &str)]) {
+    for result in block_on(admin().delete_topics(&[topic], &admin_options())).expect("the broker answers") {
+        result.expect("the topic is deleted");
+    }
+    until("the topic is created again", || {
+        let new =
+            configs.iter().fold(NewTopic::new(topic, partitions, TopicReplication::Fixed(1)), |new, (name, value)| {
+                new.set(name, value)
+            });
+        let results = block_on(admin().create_topics([&new], &admin_options())).expect("the broker answers");
+        results.iter().all(Result::is_ok).then_some(())
+    });
+}
+
+/// Returns the committed offset of `group` for a partition, once it is stable.
+pub(crate) fn committed(group: &str, topic: &str, partition: i32) -> Option<i64> {
+    let consumer: BaseConsumer = config().set("group.id", group).create().expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    let committed = consumer.committed_offsets(list, TIMEOUT).expect("the broker answers");
+    match committed.elements()[0].offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
     }
 }
 

@@ -33,6 +33,7 @@ mod graph;
 mod guide;
 mod kafka_admin;
 mod kafka_doctor;
+mod kafka_faults;
 mod kafka_member;
 mod live;
 mod logs;

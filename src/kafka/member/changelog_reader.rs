@@ -58,7 +58,13 @@ impl ChangelogReader {
     pub(super) fn read(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error> {
         let polled =
             self.reader.read("read_changelog", records_max, timeout).map_err(Error::reclassify_for_changelog)?;
+        self.reader.check_progress("read_changelog", &self.open.iter().copied().collect::<Vec<_>>())?;
         Ok(polled.records)
+    }
+
+    /// Removes and returns the errors from which the client recovers automatically.
+    pub(super) fn take_passing_errors(&mut self) -> Vec<Error> {
+        self.reader.take_passing_errors()
     }
 
     pub(super) fn has_read_to(&self, partition: PartitionId, end: i64) -> bool {

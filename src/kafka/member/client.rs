@@ -11,7 +11,7 @@ use super::changelog_reader::ChangelogReader;
 use super::group_consumer::GroupConsumer;
 use super::producer::TransactionalProducer;
 use super::zombie_fencing::ZombieFencing;
-use super::{CommittedOffset, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record};
+use super::{CommittedOffset, EndOffsets, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record};
 use crate::kafka::cluster::admin;
 use crate::kafka::error::{Error, Reaction};
 use crate::kafka::settings::Options;
@@ -104,7 +104,11 @@ impl Member for Client {
         if self.connected().consumer.may_have_lost_membership() {
             return self.rejoin("the membership was not confirmed for most of the session timeout");
         }
-        let events = match self.connected().consumer.poll(records_max, timeout) {
+        let polled = self.connected().consumer.poll(records_max, timeout);
+        for error in self.connected().consumer.take_passing_errors() {
+            (self.options.on_error)(&error);
+        }
+        let events = match polled {
             Err(error) if error.is_fenced_membership() && self.may_rejoin() => {
                 self.rejoined_at = Some(Instant::now());
                 return self.rejoin(
@@ -171,12 +175,17 @@ impl Member for Client {
         self.connected().consumer.idle_time()
     }
 
-    fn cached_end_offset(&mut self, partition: PartitionId) -> Option<i64> {
-        self.connected().consumer.cached_end_offset(partition)
+    fn input_record(&mut self, partition: PartitionId, offset: i64) -> Result<Option<Record>, Error> {
+        let result = self.connected().consumer.record_at(partition, offset);
+        self.report(result)
     }
 
-    fn has_read_to(&mut self, partition: PartitionId, end: i64) -> bool {
-        self.connected().consumer.has_read_to(partition, end)
+    fn cached_ends(&mut self, partition: PartitionId) -> Option<EndOffsets> {
+        self.connected().consumer.cached_ends(partition)
+    }
+
+    fn read_position(&mut self, partition: PartitionId) -> Option<i64> {
+        self.connected().consumer.read_position(partition)
     }
 
     fn changelog_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {
@@ -191,6 +200,9 @@ impl Member for Client {
 
     fn read_changelog(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error> {
         let result = self.connected().changelog.read(records_max, timeout);
+        for error in self.connected().changelog.take_passing_errors() {
+            (self.options.on_error)(&error);
+        }
         self.report(result)
     }
 

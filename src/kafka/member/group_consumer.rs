@@ -16,7 +16,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::topic_reader::TopicReader;
-use super::{CommittedOffset, Event, PartitionId, PartitionOffset};
+use super::{CommittedOffset, EndOffsets, Event, PartitionId, PartitionOffset, Record};
 use crate::kafka::context::Rebalance;
 use crate::kafka::error::{Error, Reaction};
 use crate::kafka::settings::Options;
@@ -65,6 +65,9 @@ enum Fetching {
 /// The consumer side of a member.
 pub(super) struct GroupConsumer {
     reader: TopicReader,
+    /// Asks for high watermarks and single records, which a `read_committed` client does not get while a transaction of
+    /// another producer is open.
+    read_uncommitted: TopicReader,
     assigned: PendingRebalance,
     revoked: PendingRebalance,
     fetching: BTreeMap<PartitionId, Fetching>,
@@ -78,6 +81,8 @@ impl GroupConsumer {
     /// Joins the group.
     pub(super) fn join(options: &Options) -> Result<Self, Error> {
         let reader = TopicReader::new(&options.for_group_consumer(), &options.input_topic)?;
+        let read_uncommitted =
+            TopicReader::new(&options.for_queries_with_isolation("read_uncommitted"), &options.input_topic)?;
         reader
             .client()
             .subscribe(&[&options.input_topic])
@@ -86,6 +91,7 @@ impl GroupConsumer {
         let membership_timeout = options.group_instance_id.as_ref().map(|_| options.session_timeout * 2 / 3);
         Ok(Self {
             reader,
+            read_uncommitted,
             assigned: PendingRebalance::default(),
             revoked: PendingRebalance::default(),
             fetching: BTreeMap::new(),
@@ -96,6 +102,8 @@ impl GroupConsumer {
 
     pub(super) fn poll(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Event>, Error> {
         let polled = self.reader.read("poll", records_max, timeout)?;
+        let running = self.in_state(self.fetching.keys(), |it| it == Fetching::Running);
+        self.reader.check_progress("poll", &running)?;
         self.idle_time = polled.idle_time;
         let mut events = Vec::new();
         if !polled.records.is_empty() {
@@ -291,16 +299,27 @@ impl GroupConsumer {
         committed.map_err(query_error)
     }
 
+    /// Returns the log start offset and the high watermark.
     pub(super) fn range(&self, partition: PartitionId) -> Result<(i64, i64), Error> {
-        self.reader.range("input_range", partition)
+        self.read_uncommitted.discard_events();
+        self.read_uncommitted.range("input_range", partition)
     }
 
-    pub(super) fn cached_end_offset(&self, partition: PartitionId) -> Option<i64> {
-        self.reader.cached_end_offset(partition)
+    pub(super) fn record_at(&mut self, partition: PartitionId, offset: i64) -> Result<Option<Record>, Error> {
+        self.read_uncommitted.record_at("input_record", partition, offset)
     }
 
-    pub(super) fn has_read_to(&self, partition: PartitionId, end: i64) -> bool {
-        self.reader.positions.has_read_to(partition, end)
+    pub(super) fn cached_ends(&self, partition: PartitionId) -> Option<EndOffsets> {
+        self.reader.cached_ends(partition)
+    }
+
+    pub(super) fn read_position(&self, partition: PartitionId) -> Option<i64> {
+        self.reader.positions.read_position(partition)
+    }
+
+    /// Removes and returns the errors from which the client recovers automatically.
+    pub(super) fn take_passing_errors(&mut self) -> Vec<Error> {
+        self.reader.take_passing_errors()
     }
 
     /// Returns the group metadata with the member's current generation, for the transaction.

@@ -8,6 +8,7 @@ mod client;
 mod group_consumer;
 pub(super) mod producer;
 pub(super) mod read_position;
+pub(super) mod stalled_reads;
 mod topic_reader;
 mod watchdog;
 mod zombie_fencing;
@@ -28,6 +29,15 @@ pub struct PartitionOffset {
     pub partition: PartitionId,
     /// Offset of the next record to read.
     pub offset: i64,
+}
+
+/// The two ends of an input partition. They differ while a transaction of a producer is open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EndOffsets {
+    /// The last stable offset: `poll` returns only records below it.
+    pub last_stable: i64,
+    /// The high watermark, one past the last acknowledged record.
+    pub high_watermark: i64,
 }
 
 /// A record header.
@@ -155,19 +165,32 @@ pub trait Member {
     /// `Retry` while a previous owner's transaction is still open.
     fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<CommittedOffset>, Error>;
 
-    /// Asks the broker for the log start offset and the last stable offset of the input partition.
+    /// Asks the broker for the log start offset and the high watermark of the input partition. Every acknowledged record
+    /// is below the high watermark, also those that an open transaction of another producer hides from `poll`.
     ///
     /// # Errors
     /// `Retry` when the broker does not answer.
     fn input_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error>;
 
+    /// Asks the broker for the input record at `offset`, committed or not; `None` when the partition has no record at
+    /// this offset.
+    ///
+    /// # Errors
+    /// `Retry` when the broker does not answer.
+    fn input_record(&mut self, partition: PartitionId, offset: i64) -> Result<Option<Record>, Error>;
+
+    /// Returns the offset up to which `poll` has returned every record of the assigned partition. It is past the last
+    /// record when the partition ends in control records or aborted records. `None` when the partition is not assigned.
+    fn read_position(&mut self, partition: PartitionId) -> Option<i64>;
+
     /// Returns whether `poll` has returned every record below `end` of the assigned partition. Control records and
     /// aborted records do not count.
-    fn has_read_to(&mut self, partition: PartitionId, end: i64) -> bool;
+    fn has_read_to(&mut self, partition: PartitionId, end: i64) -> bool {
+        self.read_position(partition).is_some_and(|position| position >= end)
+    }
 
-    /// Returns the last stable offset of the input partition from the client's cache, without a request; `None` when
-    /// unknown.
-    fn cached_end_offset(&mut self, _partition: PartitionId) -> Option<i64> {
+    /// Returns the end offsets of the input partition from the client's cache, without a request; `None` when unknown.
+    fn cached_ends(&mut self, _partition: PartitionId) -> Option<EndOffsets> {
         None
     }
 

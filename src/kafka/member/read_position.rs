@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::PartitionId;
+use super::{EndOffsets, PartitionId};
 
 /// The fetch state of one partition in the client's statistics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +19,15 @@ pub(in crate::kafka) struct FetchStatistics {
     pub(in crate::kafka) eof_offset: i64,
     /// The last stable offset from the broker's last response; negative when unknown.
     pub(in crate::kafka) last_stable: i64,
+    /// The high watermark from the broker's last response; negative when unknown.
+    pub(in crate::kafka) high_watermark: i64,
+}
+
+impl FetchStatistics {
+    /// Returns the end offsets; negative ones are unknown.
+    pub(super) fn end_offsets(self) -> EndOffsets {
+        EndOffsets { last_stable: self.last_stable, high_watermark: self.high_watermark }
+    }
 }
 
 #[derive(Debug)]
@@ -153,9 +162,14 @@ impl ReadPositions {
         }
     }
 
+    /// Returns the offset before which every record of `partition` was returned.
+    pub(super) fn read_position(&self, partition: PartitionId) -> Option<i64> {
+        self.partitions.get(&partition).map(|it| it.next_offset.max(it.read_to))
+    }
+
     /// Returns whether every record of `partition` before `end` was returned.
     pub(super) fn has_read_to(&self, partition: PartitionId, end: i64) -> bool {
-        self.partitions.get(&partition).is_some_and(|it| it.next_offset >= end || it.read_to >= end)
+        self.read_position(partition).is_some_and(|position| position >= end)
     }
 }
 
@@ -167,7 +181,7 @@ mod tests {
         of.iter()
             .map(|(partition, next_offset, eof_offset)| {
                 let (next_offset, eof_offset) = (*next_offset, *eof_offset);
-                (*partition, FetchStatistics { next_offset, eof_offset, last_stable: -1001 })
+                (*partition, FetchStatistics { next_offset, eof_offset, last_stable: -1001, high_watermark: -1001 })
             })
             .collect()
     }

@@ -12,12 +12,20 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::read_position::ReadPositions;
-use super::{PartitionId, PartitionOffset, Record, RecordHeader};
+use super::stalled_reads::StalledReads;
+use super::{EndOffsets, PartitionId, PartitionOffset, Record, RecordHeader};
 use crate::kafka::context::{Context, Rebalance};
 use crate::kafka::error::{Error, Reaction};
+use crate::kafka::log_throttle::CLIENT_LOG_THROTTLE;
 
 /// Timeout of a read-only request to the cluster; the caller retries.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Timeout of reading a single record; the caller retries.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Maximum number of queued events removed at once.
+const EVENTS_MAX: usize = 100;
 
 /// The result of one [`TopicReader::read`]: the items polled from the client's queue.
 #[derive(Default, Debug)]
@@ -43,8 +51,12 @@ pub(super) struct TopicReader {
     topic: String,
     /// The read position of each partition.
     pub(super) positions: ReadPositions,
-    /// The last stable offsets in the latest statistics.
-    end_offsets: BTreeMap<PartitionId, i64>,
+    /// The end offsets in the latest statistics; negative ones are unknown.
+    end_offsets: BTreeMap<PartitionId, EndOffsets>,
+    /// The errors from which the client recovers automatically, while positions do not move.
+    stalled_reads: StalledReads,
+    /// Errors since the last call of `take_passing_errors`.
+    passing_errors: Vec<Error>,
     /// An error that a poll returned after other items; the next call of `read` returns it.
     deferred_error: Option<Error>,
     /// A lower bound for the time at which the client produces the next statistics. Statistics overtake everything else
@@ -63,6 +75,8 @@ impl TopicReader {
             topic: topic.to_owned(),
             positions: ReadPositions::default(),
             end_offsets: BTreeMap::new(),
+            stalled_reads: StalledReads::default(),
+            passing_errors: Vec::new(),
             deferred_error: None,
             next_statistics_after: Instant::now(),
             steady_at: Instant::now(),
@@ -100,9 +114,29 @@ impl TopicReader {
         self.steady_at.elapsed()
     }
 
-    /// Returns the last stable offset of a partition from the latest statistics.
-    pub(super) fn cached_end_offset(&self, partition: PartitionId) -> Option<i64> {
-        self.end_offsets.get(&partition).copied().filter(|&end| end >= 0)
+    /// Returns the end offsets of a partition from the latest statistics.
+    pub(super) fn cached_ends(&self, partition: PartitionId) -> Option<EndOffsets> {
+        self.end_offsets.get(&partition).copied().filter(|ends| ends.last_stable >= 0 && ends.high_watermark >= 0)
+    }
+
+    /// Removes and returns the errors from which the client recovers automatically.
+    pub(super) fn take_passing_errors(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.passing_errors)
+    }
+
+    /// Checks that reading `fetched` makes progress.
+    ///
+    /// # Errors
+    /// `Fatal` when one of them has unread records and has not moved while the same error came back.
+    pub(super) fn check_progress(&mut self, call: &'static str, fetched: &[PartitionId]) -> Result<(), Error> {
+        let unread = fetched.iter().filter_map(|&partition| {
+            let position = self.positions.read_position(partition)?;
+            (self.end_offsets.get(&partition)?.last_stable > position).then_some((partition, position))
+        });
+        match self.stalled_reads.stalled(&unread.collect(), Instant::now()) {
+            Some(stalled) => Err(Error::of_stalled_read(call, &self.topic, &stalled)),
+            None => Ok(()),
+        }
     }
 
     /// Returns the number of partitions of the topic from the latest statistics.
@@ -135,7 +169,7 @@ impl TopicReader {
                         self.steady_at = self.next_statistics_after;
                     }
                     self.end_offsets =
-                        statistics.partitions.iter().map(|(partition, it)| (*partition, it.last_stable)).collect();
+                        statistics.partitions.iter().map(|(partition, it)| (*partition, it.end_offsets())).collect();
                 }
                 while let Some(rebalance) = context.take_rebalance() {
                     // The client has discarded its queue, and fetches again once the rebalance is acknowledged.
@@ -164,6 +198,15 @@ impl TopicReader {
                         self.deferred_error = Some(fatal);
                         break;
                     }
+                    let passing = Error::of_passing(call, &error);
+                    if Error::is_of_reading(&error) {
+                        self.stalled_reads.failed(&passing.code, Instant::now());
+                        if let Some(suppressed) = CLIENT_LOG_THROTTLE.admit(&passing.code, Instant::now()) {
+                            let code = &passing.code;
+                            tracing::warn!(target: "kafka", code, suppressed, "cannot read records, client keeps retrying");
+                        }
+                    }
+                    self.passing_errors.push(passing);
                 }
                 // A poll that has served an event may return nothing although the queue is not empty.
                 None if has_served_event => {}
@@ -227,7 +270,54 @@ impl TopicReader {
         Ok(())
     }
 
-    /// Asks the broker for the log start offset and the last stable offset of the partition.
+    /// Reads the record at `offset`; `None` when the partition has no record there. The reader must have no assignment.
+    pub(super) fn record_at(
+        &mut self,
+        call: &'static str,
+        partition: PartitionId,
+        offset: i64,
+    ) -> Result<Option<Record>, Error> {
+        let retriable = |error| Error { reaction: Reaction::Retry, ..Error::of_assignment(call, &error) };
+        let list = self.list_at([(partition, Offset::Offset(offset))])?;
+        self.positions.start(partition, offset);
+        self.client.assign(&list).map_err(retriable)?;
+        let deadline = Instant::now() + RECORD_TIMEOUT;
+        let found = loop {
+            let wait = deadline.saturating_duration_since(Instant::now());
+            match self.read(call, 1, wait) {
+                Ok(polled) => {
+                    if let Some(record) = polled.records.into_iter().next() {
+                        break Ok((record.offset == offset).then_some(record));
+                    }
+                    if !polled.ended.is_empty() {
+                        break Ok(None);
+                    }
+                    if wait.is_zero() {
+                        let message = "the broker did not return the record in time";
+                        break Err(Error::new(Reaction::Retry, call, "OperationTimedOut", message));
+                    }
+                }
+                Err(error) if error.is_out_of_range() => break Ok(None),
+                Err(error) => break Err(error),
+            }
+        };
+        self.positions.stop(partition);
+        self.client.unassign().map_err(retriable)?;
+        found
+    }
+
+    /// Removes the client's queued events. A reader without an assignment must do so from time to time, because nothing
+    /// else polls it.
+    pub(super) fn discard_events(&self) {
+        for _ in 0..EVENTS_MAX {
+            if self.client.poll(Duration::ZERO).is_none() {
+                break;
+            }
+        }
+    }
+
+    /// Asks the broker for the log start offset and, depending on the isolation level of the client, the last stable
+    /// offset or the high watermark of the partition.
     pub(super) fn range(&self, call: &'static str, partition: PartitionId) -> Result<(i64, i64), Error> {
         let response = self.client.fetch_watermarks(&self.topic, partition, QUERY_TIMEOUT);
         response.map_err(|error| {

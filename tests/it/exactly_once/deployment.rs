@@ -56,6 +56,14 @@ impl Deployment {
         }
     }
 
+    /// Runs `lifecycle doctor` with the configuration of the instance `name`, and returns its report.
+    pub(crate) fn doctor(&self, name: &str) -> String {
+        let configuration = self.directory.path().join(format!("{name}.yaml"));
+        let configuration = configuration.to_str().expect("a path of text");
+        let run = crate::cli::lifecycle(self.directory.path(), &["doctor", "--config", configuration], b"");
+        format!("{}{}", run.output, run.errors)
+    }
+
     /// Starts an instance with the instance id `name`.
     pub(crate) fn start(&self, name: &str) -> Instance {
         // The listener is dropped before the service starts; another process is unlikely to take the port in between.
@@ -183,6 +191,18 @@ impl Instance {
             }
             assert!(Instant::now() < deadline, "the process does not stop; {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the process ends by itself and returns its exit code and its log.
+    pub(crate) fn wait_for_exit(mut self) -> (Option<i32>, String) {
+        let deadline = Instant::now() + READ_TIMEOUT;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the process can be waited for") {
+                return (status.code(), self.log());
+            }
+            assert!(Instant::now() < deadline, "the process does not end; {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 

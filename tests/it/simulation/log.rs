@@ -120,6 +120,20 @@ impl Log {
         (log.start, log.last_stable_offset())
     }
 
+    /// Returns the high watermark: all records below it are acknowledged, also those behind an open transaction.
+    pub(crate) fn high_watermark(&self, topic: &str, partition: PartitionId) -> i64 {
+        self.partition(topic, partition).end()
+    }
+
+    /// Returns the record at `offset`, committed or not.
+    pub(crate) fn record_at(&self, topic: &str, partition: PartitionId, offset: i64) -> Option<Record> {
+        let log = self.partition(topic, partition);
+        match log.entries.get(usize::try_from(offset).ok()?)? {
+            Entry::Data { record, .. } if offset >= log.start => Some(record.clone()),
+            Entry::Data { .. } | Entry::Control => None,
+        }
+    }
+
     /// Whether no record in the partition belongs to an open transaction.
     pub(crate) fn has_no_open_transactions(&self, topic: &str, partition: PartitionId) -> bool {
         self.partition(topic, partition).pending.is_empty()

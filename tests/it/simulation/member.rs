@@ -8,7 +8,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use lifecycle_processor::kafka::{
-    CommittedOffset, Error, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Reaction, Record,
+    CommittedOffset, EndOffsets, Error, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Reaction, Record,
 };
 
 use super::faults::Fault;
@@ -40,8 +40,8 @@ pub(crate) struct SimulatedMember {
 
 struct AssignedInput {
     position: i64,
-    /// End offset as of the last fetch that reported it.
-    cached_end_offset: Option<i64>,
+    /// End offsets as of the last fetch that reported them.
+    cached_ends: Option<EndOffsets>,
     is_paused: bool,
 }
 
@@ -120,7 +120,10 @@ impl Member for SimulatedMember {
                 input.position = position;
                 // The client receives an end offset only with a fetch response.
                 if log.faults.random.u32(..3) == 0 {
-                    input.cached_end_offset = Some(log.range(TOUCHPOINTS, partition).1);
+                    input.cached_ends = Some(EndOffsets {
+                        last_stable: log.range(TOUCHPOINTS, partition).1,
+                        high_watermark: log.high_watermark(TOUCHPOINTS, partition),
+                    });
                 }
                 if !records.is_empty() {
                     // Before or after the rebalance events: the client does not guarantee an order.
@@ -135,7 +138,7 @@ impl Member for SimulatedMember {
     fn assign(&mut self, positions: &[PartitionOffset]) -> Result<(), Error> {
         self.infallible_call("assign", |member| {
             for position in positions {
-                let input = AssignedInput { position: position.offset, cached_end_offset: None, is_paused: true };
+                let input = AssignedInput { position: position.offset, cached_ends: None, is_paused: true };
                 assert!(member.assignment.insert(position.partition, input).is_none(), "assigned twice");
             }
         })
@@ -190,15 +193,22 @@ impl Member for SimulatedMember {
     }
 
     fn input_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {
-        self.read("input_range", |member| Ok(member.log.borrow().range(TOUCHPOINTS, partition)))
+        self.read("input_range", |member| {
+            let log = member.log.borrow();
+            Ok((log.range(TOUCHPOINTS, partition).0, log.high_watermark(TOUCHPOINTS, partition)))
+        })
     }
 
-    fn has_read_to(&mut self, partition: PartitionId, end: i64) -> bool {
-        self.assignment.get(&partition).is_some_and(|input| input.position >= end)
+    fn input_record(&mut self, partition: PartitionId, offset: i64) -> Result<Option<Record>, Error> {
+        self.read("input_record", |member| Ok(member.log.borrow().record_at(TOUCHPOINTS, partition, offset)))
     }
 
-    fn cached_end_offset(&mut self, partition: PartitionId) -> Option<i64> {
-        self.assignment.get(&partition)?.cached_end_offset
+    fn read_position(&mut self, partition: PartitionId) -> Option<i64> {
+        Some(self.assignment.get(&partition)?.position)
+    }
+
+    fn cached_ends(&mut self, partition: PartitionId) -> Option<EndOffsets> {
+        self.assignment.get(&partition)?.cached_ends
     }
 
     fn changelog_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {

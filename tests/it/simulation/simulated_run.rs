@@ -205,6 +205,15 @@ impl SimulatedRun {
                 if self.draw(|random| random.u32(..10) == 0) {
                     log.append_control(TOUCHPOINTS, partition);
                 }
+                // Another producer opens a transaction: the records that follow are acknowledged, but hidden until it
+                // ends.
+                let other = format!("other-{partition}");
+                if self.draw(|random| random.u32(..10) == 0) && !log.transactions.has_open(&other) {
+                    log.faults.occurrences.count("broker: records hidden by an open transaction");
+                    let epoch = log.init_producer(&other);
+                    log.write_to(&other, TOUCHPOINTS, partition, input_record(&record));
+                    log.deliver_later(&other, epoch, Request::End(State::Aborted));
+                }
             }
         }
     }
