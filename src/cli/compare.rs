@@ -23,7 +23,7 @@ use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
 use crate::partition::{Clock, CustomerView, Effects, Input, Partition};
 use crate::replay::{Replay, ReplayOptions};
-use crate::wire::changelog::{ChangelogDecoder, encode};
+use crate::wire::changelog::{ChangelogDecoder, InputProgress, encode};
 use crate::wire::time::format_timestamp;
 use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder};
 use crate::wire::transition_text::{NO_STAGE, describe_timestamp, stage_name};
@@ -149,7 +149,7 @@ fn migrate(
     // A sweep writes every customer to the changelog.
     old.begin_sweep();
     for batch in old.write_batches(usize::MAX) {
-        let bytes = encode(old.layout(), &batch);
+        let bytes = encode(old.layout(), &batch, InputProgress::default());
         let mut decoder = ChangelogDecoder::default();
         let record = decoder.decode(&bytes).map_err(|error| error.to_string())?;
         partition.restore(&record.layout, &record.customers)?;

@@ -2,44 +2,45 @@
 
 /// An amount in millionths of a currency unit.
 ///
-/// Fixed-point, because the result of floating-point addition depends on the order of the terms.
+/// Fixed-point, because the result of floating-point addition depends on the order of the terms. A touchpoint carries
+/// at most 2^60 millionths ([`MAX`](Self::MAX)), so a total of 128 bits is exact for 2^67 touchpoints of a customer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Amount(i64);
+pub struct Amount(i128);
 
 impl Amount {
     /// Millionths in one unit.
-    pub const MICROS: i64 = 1_000_000;
+    pub const MICROS: i128 = 1_000_000;
     /// The largest absolute amount of a touchpoint: 10^12 units.
     pub const MAX: Self = Self(1_000_000_000_000 * Self::MICROS);
 
     /// Creates an amount from millionths.
     #[must_use]
-    pub const fn from_micros(micros: i64) -> Self {
+    pub const fn from_micros(micros: i128) -> Self {
         Self(micros)
     }
 
     /// Returns the amount in millionths.
     #[must_use]
-    pub const fn as_micros(self) -> i64 {
+    pub const fn as_micros(self) -> i128 {
         self.0
     }
 
-    /// Returns the sum, modulo 2^64 millionths. Wrapping makes the sum independent of the order of the terms.
+    /// Returns the sum. Saturates at the limits of 128 bits.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
-        Self(self.0.wrapping_add(other.0))
+        Self(self.0.saturating_add(other.0))
     }
 
-    /// Returns the difference, modulo 2^64 millionths.
+    /// Returns the difference. Saturates at the limits of 128 bits.
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
-        Self(self.0.wrapping_sub(other.0))
+        Self(self.0.saturating_sub(other.0))
     }
 
     /// Returns the absolute amount.
     #[must_use]
     pub const fn magnitude(self) -> Self {
-        Self(self.0.wrapping_abs())
+        Self(self.0.saturating_abs())
     }
 }
 

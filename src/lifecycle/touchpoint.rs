@@ -72,7 +72,7 @@ impl Default for FactOptions {
         Self {
             currency: Currency::parse("USD").expect("three capital letters"),
             orders_kept_max: 32,
-            duplicates_kept_max: 64,
+            duplicates_kept_max: 1_024,
             lateness: Duration::from_millis(60_000),
             forget_after: None,
         }

@@ -10,6 +10,9 @@ pub enum Input<'a> {
     Touchpoint(&'a Touchpoint<'a>),
     /// A record that is not a valid touchpoint.
     DeadLetter(DeadLetter),
+    /// A record that was applied before the offsets of the consumer group were set back. It is a duplicate, whatever
+    /// it contains.
+    AppliedBefore,
     /// Time may have advanced: fires the wake-ups that are due by `until`, at most `wake_ups_max` of them.
     TimePassed {
         /// The watermark: stream time or wall time, less the lateness.

@@ -94,6 +94,11 @@ impl Partition {
                 effects.dead_letters.push(letter);
                 false
             }
+            Input::AppliedBefore => {
+                effects.tally.consumed += 1;
+                effects.tally.duplicates += 1;
+                false
+            }
             Input::TimePassed { until, wake_ups_max } => self.advance_time(until, wake_ups_max, effects),
         }
     }

@@ -13,6 +13,7 @@ use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::{self, Timestamp};
 use crate::lifecycle::touchpoint::FactOptions;
 use crate::partition::{Clock, Effects, Partition, Tally};
+use crate::wire::changelog::InputProgress;
 use crate::wire::offset_metadata::OffsetMetadata;
 
 use super::changelog_range::ChangelogRange;
@@ -46,6 +47,9 @@ pub(super) struct AssignedPartition {
     pub(super) machine: Partition,
     /// Offset of the next input record to apply, uncommitted records included.
     pub(super) position: i64,
+    /// Offset after the last touchpoint that the restored state contains. It exceeds the committed offset only if the
+    /// group's offsets were set back; the touchpoints in between are duplicates.
+    pub(super) restored_to: i64,
     /// The offset and metadata committed in the consumer group.
     pub(super) committed: CommittedOffset,
     /// Output of the uncommitted inputs.
@@ -123,6 +127,7 @@ impl AssignedPartition {
             phase: Phase::FetchingOffsets { fetch_at: elapsed, attempts: 0 },
             machine: Partition::new(models, facts),
             position: 0,
+            restored_to: 0,
             committed: CommittedOffset { partition, offset: None, metadata: String::new() },
             effects: Effects::default(),
             published_at: Timestamp::MIN,
@@ -142,10 +147,17 @@ impl AssignedPartition {
         self.phase == Phase::Running
     }
 
+    /// Returns how far the input is applied, uncommitted records included.
+    pub(super) fn progress(&self) -> InputProgress {
+        InputProgress { applied_to: self.position.max(self.restored_to), clock: self.machine.clock() }
+    }
+
     /// Whether a commit would change anything for this partition.
     pub(super) fn has_uncommitted_changes(&self) -> bool {
         self.is_running()
             && (self.committed.offset != Some(self.position)
+                // An operator has set the offset. The next owner needs the metadata.
+                || self.committed.metadata.is_empty()
                 || self.effects.tally != Tally::default()
                 || self.changelog.is_sweeping()
                 || self.changelog.has_uncommitted_start())

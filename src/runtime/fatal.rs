@@ -101,6 +101,7 @@ mod tests {
             Mismatch::PartitionsChanged { previous: 8, current: 12 },
             Mismatch::InputTruncated { committed: 1, start: 2 },
             Mismatch::InputShrunk { committed: 2, end: 1 },
+            Mismatch::InputRecreated { applied_to: 2, end: 1 },
             Mismatch::ChangelogTruncated { expected: 1, start: 2 },
             Mismatch::ChangelogShrunk { expected: 2, end: 1 },
             Mismatch::MetadataUnreadable { problem: problem() },

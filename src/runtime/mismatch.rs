@@ -74,6 +74,18 @@ pub enum Mismatch {
         end: i64,
     },
 
+    /// The input topic ends before touchpoints that the changelog's state contains.
+    #[error(
+        "touchpoints before offset {applied_to} were applied, but it ends at {end}: the topic was recreated or lost \
+         records"
+    )]
+    InputRecreated {
+        /// Offset after the last applied touchpoint, from the changelog.
+        applied_to: i64,
+        /// End offset of the topic.
+        end: i64,
+    },
+
     /// The partition count of the touchpoint topic has changed since the last commit.
     #[error("the topic has {current} partitions, but had {previous} at the last commit")]
     PartitionsChanged {
@@ -116,6 +128,7 @@ impl Mismatch {
         match self {
             Self::InputTruncated { .. }
             | Self::InputShrunk { .. }
+            | Self::InputRecreated { .. }
             | Self::PartitionsChanged { .. }
             | Self::MetadataUnreadable { .. } => PartitionLog::Input,
             Self::OffsetsMissing { .. } | Self::ChangelogTruncated { .. } | Self::ChangelogShrunk { .. } => {
@@ -129,13 +142,16 @@ impl Mismatch {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::OffsetsMissing { .. } => {
-                "restore the group's offsets, or delete and recreate the changelog topic to start from the beginning"
+                "set the group's offsets to the start of the topic: touchpoints that the changelog contains are \
+                 recognized as duplicates; or delete and recreate the changelog topic to start from the beginning"
             }
             Self::InputTruncated { .. } => {
                 "set the group's offset to the first available one to accept the loss, and increase the topic's \
                  retention"
             }
-            Self::InputShrunk { .. } => "choose another kafka.group_id and changelog topic, or restore the topic",
+            Self::InputShrunk { .. } | Self::InputRecreated { .. } => {
+                "choose another kafka.group_id and changelog topic, or restore the topic"
+            }
             Self::PartitionsChanged { .. } => {
                 "give the service new topics and a new kafka.group_id, and reprocess all touchpoints: with another \
                  partition count, customers hash to partitions without their state"

@@ -8,7 +8,7 @@ use crate::kafka::{PartitionId, ProducerRecord, RecordHeader};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::Transition;
-use crate::partition::DeadLetter;
+use crate::partition::{ChangelogBatch, DeadLetter};
 use crate::wire::dead_letter::{self, Origin};
 use crate::wire::header::Header;
 use crate::wire::transition::{Mode, Publication};
@@ -76,8 +76,13 @@ impl RecordBuilder {
             records.push(record);
         }
         let mut written = ChangelogWrite { last_changelog_record: None, changelog_bytes: 0 };
-        for batch in assigned.machine.write_batches(self.options.sweep.step_bytes_min) {
-            let value = changelog::encode(assigned.machine.layout(), &batch);
+        let mut batches = assigned.machine.write_batches(self.options.sweep.step_bytes_min);
+        if batches.is_empty() && !assigned.effects.dead_letters.is_empty() {
+            // Records that the dead letters are applied, in case the group's offsets are set back.
+            batches.push(ChangelogBatch { customers: Vec::new(), count: 0 });
+        }
+        for batch in batches {
+            let value = changelog::encode(assigned.machine.layout(), &batch, assigned.progress());
             written.changelog_bytes += u64::try_from(value.len()).unwrap_or(u64::MAX);
             written.last_changelog_record = Some(records.len());
             let record = self.changelog(assigned.committed.partition, value, wall);

@@ -10,7 +10,7 @@ use crate::kafka::{CommittedOffset, Error, Member, PartitionId, PartitionOffset,
 use crate::lifecycle::time::Timestamp;
 use crate::partition::Clock;
 use crate::telemetry::snapshot::RestoreProgress;
-use crate::wire::changelog::ChangelogDecoder;
+use crate::wire::changelog::{ChangelogDecoder, InputProgress};
 
 use super::assigned_partition::{AssignedPartition, MetadataFields, PartitionCommit, Phase};
 use super::changelog_range::ChangelogRange;
@@ -50,8 +50,10 @@ pub(super) struct Restorer {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Restore {
     tracker: RestoreTracker,
-    /// Stream time at the last commit.
-    clock: Clock,
+    /// The committed stream time, and how far the changelog records read so far were applied.
+    progress: InputProgress,
+    /// End offset of the input topic.
+    input_end: i64,
     /// When the end of the changelog was last queried.
     last_checked: Duration,
 }
@@ -93,7 +95,7 @@ enum RestorePlan {
     /// Nothing was ever committed.
     New { input_start: i64, changelog_end: i64 },
     /// The changelog must be restored.
-    Existing { offset: i64, changelog: ChangelogRange, clock: Clock },
+    Existing { offset: i64, input_end: i64, changelog: ChangelogRange, clock: Clock },
 }
 
 impl<M: Member> Worker<M> {
@@ -130,12 +132,12 @@ impl<M: Member> Worker<M> {
                 Some(RestorePlan::New { input_start, changelog_end }) => {
                     new.push((PartitionOffset { partition, offset: input_start }, changelog_end));
                 }
-                Some(RestorePlan::Existing { offset, changelog, clock }) => {
+                Some(RestorePlan::Existing { offset, input_end, changelog, clock }) => {
                     let Some(assigned) = self.partitions.get_mut(&partition) else { continue };
                     assigned.position = offset;
                     assigned.committed = committed;
                     assigned.changelog = changelog;
-                    self.begin_restore(partition, clock, now)?;
+                    self.begin_restore(partition, clock, input_end, now)?;
                 }
             }
         }
@@ -220,17 +222,23 @@ impl<M: Member> Worker<M> {
         let Some(metadata) = metadata else {
             tracing::warn!(partition, offset, "committed offset was set manually, restoring the whole changelog");
             let changelog = ChangelogRange::new(log_start, log_start, log_end, now.elapsed);
-            return Ok(Some(RestorePlan::Existing { offset, changelog, clock: Clock::default() }));
+            return Ok(Some(RestorePlan::Existing { offset, input_end, changelog, clock: Clock::default() }));
         };
         if metadata.models != self.models.hash {
             tracing::info!(partition, "models have changed since the last commit");
         }
         let changelog = ChangelogRange::new(log_start, metadata.changelog_start, metadata.changelog_end, now.elapsed);
-        Ok(Some(RestorePlan::Existing { offset, changelog, clock: metadata.clock }))
+        Ok(Some(RestorePlan::Existing { offset, input_end, changelog, clock: metadata.clock }))
     }
 
     /// Begins to read the changelog of a partition whose `changelog` range is set.
-    fn begin_restore(&mut self, partition: PartitionId, clock: Clock, now: Moment) -> Result<(), Fatal> {
+    fn begin_restore(
+        &mut self,
+        partition: PartitionId,
+        clock: Clock,
+        input_end: i64,
+        now: Moment,
+    ) -> Result<(), Fatal> {
         let Some(assigned) = self.partitions.get_mut(&partition) else { return Ok(()) };
         let (start, end) = (assigned.changelog.start(), assigned.changelog.end());
         assigned.phase = Phase::Restoring { since: now.elapsed };
@@ -247,7 +255,8 @@ impl<M: Member> Worker<M> {
             self.restorer.next_progress_log_at = now.elapsed + PROGRESS_LOG_INTERVAL;
         }
         let tracker = RestoreTracker::new(start, end, now.elapsed);
-        self.restorer.restores.insert(partition, Restore { tracker, clock, last_checked: now.elapsed });
+        let progress = InputProgress { applied_to: 0, clock };
+        self.restorer.restores.insert(partition, Restore { tracker, progress, input_end, last_checked: now.elapsed });
         Ok(())
     }
 
@@ -262,6 +271,7 @@ impl<M: Member> Worker<M> {
         let value = record.value.as_deref().unwrap_or_default();
         let batch = self.restorer.decoder.decode(value).map_err(|error| unreadable(error.to_string()))?;
         let restored = assigned.machine.restore(&batch.layout, &batch.customers).map_err(unreadable)?;
+        restore.progress.advance(batch.progress);
         self.report.restored += restored.customers as u64;
         assigned.changelog.count_record(value.len());
         restore.tracker.record_read(record.offset, value.len(), batch.customers.len(), now.elapsed);
@@ -271,7 +281,24 @@ impl<M: Member> Worker<M> {
     fn finish_restore(&mut self, partition: PartitionId, now: Moment) -> Result<(), Fatal> {
         let Some(restore) = self.restorer.restores.remove(&partition) else { return Ok(()) };
         unless_fatal(self.member.close_changelog(partition))?;
-        self.start_running(partition, restore.clock, now);
+        let InputProgress { applied_to, clock } = restore.progress;
+        if applied_to > restore.input_end {
+            let mismatch = Mismatch::InputRecreated { applied_to, end: restore.input_end };
+            return Err(Fatal::Mismatch { partition, mismatch });
+        }
+        if let Some(assigned) = self.partitions.get_mut(&partition) {
+            assigned.restored_to = applied_to;
+            if applied_to > assigned.position {
+                let committed = assigned.position;
+                tracing::warn!(
+                    partition,
+                    committed,
+                    applied_to,
+                    "committed offset was set back, applied touchpoints are skipped as duplicates"
+                );
+            }
+        }
+        self.start_running(partition, clock, now);
         Ok(())
     }
 
@@ -335,7 +362,7 @@ impl<M: Member> Worker<M> {
                         offset: Some(partition_commit.position.offset),
                         metadata: partition_commit.metadata,
                     };
-                    self.begin_restore(partition, Clock::default(), now)?;
+                    self.begin_restore(partition, Clock::default(), partition_commit.position.offset, now)?;
                 }
                 Ok(())
             }

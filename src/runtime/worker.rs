@@ -320,6 +320,10 @@ impl<M: Member> Worker<M> {
         self.batch.add(1, bytes, now.elapsed);
         assigned.pending_counts.count_consumed(bytes, record.timestamp_ms);
         assigned.observe_record_timestamp(record.timestamp_ms);
+        if record.offset < assigned.restored_to {
+            assigned.machine.apply(Input::AppliedBefore, &mut assigned.effects);
+            return;
+        }
         let mut scratch = Scratch::default();
         let cause = match self.decoder.decode(record.value.as_deref().unwrap_or_default(), &mut scratch) {
             Ok(touchpoint) if touchpoint.occurred_at - now.wall > self.options.max_ahead => DeadLetterCause {

@@ -13,14 +13,36 @@ use prost::encoding::{
 use super::proto;
 use crate::lifecycle::id::StableId;
 use crate::lifecycle::time::Timestamp;
-use crate::partition::{ChangelogBatch, StoredLayout, StoredModel};
+use crate::partition::{ChangelogBatch, Clock, StoredLayout, StoredModel};
 
 /// Format version that this release writes, and the newest one that it can read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const FORMAT_FIELD: u32 = 1;
 const LAYOUT_FIELD: u32 = 2;
+const APPLIED_TO_FIELD: u32 = 3;
+const STREAM_TIME_FIELD: u32 = 4;
 const CUSTOMERS_FIELD: u32 = 15;
+
+/// How far the input partition was applied when a changelog record was written. The committed offset has the same
+/// information, until an operator resets the group's offsets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct InputProgress {
+    /// Offset after the last applied touchpoint; 0 in a record of format 1.
+    pub applied_to: i64,
+    /// The stream time of the partition; not set in a record of format 1.
+    pub clock: Clock,
+}
+
+impl InputProgress {
+    /// Advances to `other`, unless this is already further.
+    pub fn advance(&mut self, other: Self) {
+        self.applied_to = self.applied_to.max(other.applied_to);
+        if let Some(stream_time) = other.clock.stream_time() {
+            self.clock.advance(stream_time);
+        }
+    }
+}
 
 /// A decoded changelog record.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +51,8 @@ pub struct ChangelogRecord<'a> {
     pub format: u32,
     /// Maps the indices in the customer entries to stable ids.
     pub layout: Arc<StoredLayout>,
+    /// How far the input partition was applied.
+    pub progress: InputProgress,
     /// Customer entries: each an encoded `lifecycle.v1.Customer`, without its tag and length.
     pub customers: Vec<&'a [u8]>,
 }
@@ -46,16 +70,20 @@ pub enum ChangelogError {
 
 /// Encodes `batch` as the value of a changelog record.
 #[must_use]
-pub fn encode(layout: &StoredLayout, batch: &ChangelogBatch) -> Vec<u8> {
+pub fn encode(layout: &StoredLayout, batch: &ChangelogBatch, progress: InputProgress) -> Vec<u8> {
     let layout = stored_to_proto(layout);
     let layout_bytes = layout.encoded_len();
-    // The two field keys and the format version take one byte each.
-    let header_bytes = 3 + encoded_len_varint(layout_bytes as u64) + layout_bytes;
+    // The four field keys and the format version take one byte each, the progress at most 10 bytes for each number.
+    let header_bytes = 5 + 20 + encoded_len_varint(layout_bytes as u64) + layout_bytes;
     let mut out = Vec::with_capacity(header_bytes + batch.customers.len());
 
     encode_key(FORMAT_FIELD, WireType::Varint, &mut out);
     encode_varint(u64::from(FORMAT), &mut out);
     prost::encoding::message::encode(LAYOUT_FIELD, &layout, &mut out);
+    prost::encoding::int64::encode(APPLIED_TO_FIELD, &progress.applied_to, &mut out);
+    if let Some(stream_time) = progress.clock.stream_time() {
+        prost::encoding::sint64::encode(STREAM_TIME_FIELD, &stream_time.as_millis(), &mut out);
+    }
     out.extend_from_slice(&batch.customers);
     out
 }
@@ -77,6 +105,7 @@ impl ChangelogDecoder {
         let mut rest = bytes;
         let mut format = 0;
         let mut layout: &[u8] = &[];
+        let mut progress = InputProgress::default();
         let mut customers = Vec::new();
         while !rest.is_empty() {
             let (field, wire_type) = decode_key(&mut rest).map_err(|_| CORRUPT)?;
@@ -90,6 +119,15 @@ impl ChangelogDecoder {
                     }
                 }
                 (LAYOUT_FIELD, WireType::LengthDelimited) => layout = take_delimited(&mut rest).ok_or(CORRUPT)?,
+                (APPLIED_TO_FIELD, WireType::Varint) => {
+                    progress.applied_to = decode_varint(&mut rest).map_err(|_| CORRUPT)?.cast_signed();
+                }
+                (STREAM_TIME_FIELD, WireType::Varint) => {
+                    let mut millis = 0;
+                    prost::encoding::sint64::merge(wire_type, &mut millis, &mut rest, DecodeContext::default())
+                        .map_err(|_| CORRUPT)?;
+                    progress.clock = Clock::at(Some(Timestamp::from_millis(millis)));
+                }
                 (CUSTOMERS_FIELD, WireType::LengthDelimited) => {
                     customers.push(take_delimited(&mut rest).ok_or(CORRUPT)?);
                 }
@@ -99,7 +137,7 @@ impl ChangelogDecoder {
         if format == 0 {
             return Err(ChangelogError::Corrupt("it has no format version"));
         }
-        Ok(ChangelogRecord { format, layout: self.layout(layout)?, customers })
+        Ok(ChangelogRecord { format, layout: self.layout(layout)?, progress, customers })
     }
 
     fn layout(&mut self, bytes: &[u8]) -> Result<Arc<StoredLayout>, ChangelogError> {
@@ -207,6 +245,9 @@ mod tests {
         }
     }
 
+    const PROGRESS: InputProgress =
+        InputProgress { applied_to: 1 << 40, clock: Clock::at(Some(Timestamp::from_millis(-5))) };
+
     fn batch(customers: &[&[u8]]) -> ChangelogBatch {
         let mut bytes = Vec::new();
         for customer in customers {
@@ -220,18 +261,21 @@ mod tests {
     #[test]
     fn a_record_round_trips() {
         let customers: [&[u8]; 3] = [b"one", b"", &[7; 300]];
-        let bytes = encode(&layout(), &batch(&customers));
-        let mut decoder = ChangelogDecoder::default();
-        let record = decoder.decode(&bytes).expect("just encoded");
-        assert_eq!(record, ChangelogRecord { format: 1, layout: Arc::new(layout()), customers: customers.to_vec() });
+        for progress in [InputProgress::default(), PROGRESS] {
+            let bytes = encode(&layout(), &batch(&customers), progress);
+            let mut decoder = ChangelogDecoder::default();
+            let record = decoder.decode(&bytes).expect("just encoded");
+            let layout = Arc::new(layout());
+            assert_eq!(record, ChangelogRecord { format: 2, layout, progress, customers: customers.to_vec() });
+        }
     }
 
     #[test]
     fn the_protobuf_schema_decodes_a_record() {
         // Field 1, a string of three bytes.
-        let bytes = encode(&layout(), &batch(&[b"\x0a\x03c-1"]));
+        let bytes = encode(&layout(), &batch(&[b"\x0a\x03c-1"]), PROGRESS);
         let message = proto::lifecycle::v1::ChangelogBatch::decode(&*bytes).expect("a ChangelogBatch");
-        assert_eq!(message.format, 1);
+        assert_eq!((message.format, message.applied_to, message.stream_time), (2, 1 << 40, Some(-5)));
         assert_eq!(message.customers.len(), 1);
         assert_eq!(message.customers[0].customer_id, "c-1");
         assert_eq!(stored_from_proto(message.layout.expect("every record has a layout")), layout());
@@ -240,7 +284,8 @@ mod tests {
     #[test]
     fn the_layout_is_shared_until_it_changes() {
         let mut decoder = ChangelogDecoder::default();
-        let (one, other) = (encode(&layout(), &batch(&[])), encode(&StoredLayout::default(), &batch(&[])));
+        let (one, other) =
+            (encode(&layout(), &batch(&[]), PROGRESS), encode(&StoredLayout::default(), &batch(&[]), PROGRESS));
         let first = decoder.decode(&one).expect("just encoded").layout;
         let second = decoder.decode(&one).expect("just encoded").layout;
         assert!(Arc::ptr_eq(&first, &second));
@@ -250,18 +295,18 @@ mod tests {
 
     #[test]
     fn a_newer_format_version_is_rejected() {
-        // Format 2, followed by bytes that format 1 cannot decode.
-        let error = ChangelogDecoder::default().decode(&[8, 2, 0xff]).expect_err("a newer format");
-        assert_eq!(error, ChangelogError::Newer(2));
+        // Format 3, followed by bytes that format 2 cannot decode.
+        let error = ChangelogDecoder::default().decode(&[8, 3, 0xff]).expect_err("a newer format");
+        assert_eq!(error, ChangelogError::Newer(3));
         assert_eq!(
             error.to_string(),
-            "changelog format 2 was written by a newer release; this release reads formats up to 1"
+            "changelog format 3 was written by a newer release; this release reads formats up to 2"
         );
     }
 
     #[test]
     fn unknown_fields_are_skipped_and_corruption_is_reported() {
-        let mut bytes = encode(&layout(), &batch(&[b"one"]));
+        let mut bytes = encode(&layout(), &batch(&[b"one"]), PROGRESS);
         encode_key(99, WireType::Varint, &mut bytes);
         encode_varint(5, &mut bytes);
         let mut decoder = ChangelogDecoder::default();
@@ -279,7 +324,7 @@ mod tests {
         ) {
             let mut decoder = ChangelogDecoder::default();
             let _ = decoder.decode(&noise);
-            let mut bytes = encode(&layout(), &batch(&[b"one", b"two"]));
+            let mut bytes = encode(&layout(), &batch(&[b"one", b"two"]), PROGRESS);
             let at = at % bytes.len();
             bytes[at] = byte;
             let _ = decoder.decode(&bytes);

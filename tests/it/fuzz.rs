@@ -39,7 +39,11 @@ fn sample_state() -> (Partition, Vec<Vec<u8>>, Vec<Vec<u8>>) {
             partition.apply(Input::Touchpoint(&touchpoint), &mut Effects::default());
         }
     }
-    let records = partition.write_batches(0).iter().map(|batch| changelog::encode(partition.layout(), batch)).collect();
+    let records = partition
+        .write_batches(0)
+        .iter()
+        .map(|batch| changelog::encode(partition.layout(), batch, changelog::InputProgress::default()))
+        .collect();
     partition.commit();
     (partition, records, lines)
 }

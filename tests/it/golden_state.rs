@@ -13,7 +13,7 @@ use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::lifecycle::time::Timestamp;
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::partition::{Clock, CustomerView, Effects, Input, Partition};
-use lifecycle_processor::wire::changelog::{self, ChangelogDecoder, ChangelogError, FORMAT};
+use lifecycle_processor::wire::changelog::{self, ChangelogDecoder, ChangelogError, FORMAT, InputProgress};
 use lifecycle_processor::wire::model_file::{self, ModelSource};
 use lifecycle_processor::wire::time::format_timestamp;
 use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
@@ -52,7 +52,7 @@ fn read_text(name: &str) -> String {
 fn encode_records() -> [Vec<u8>; 2] {
     let decoder = TouchpointDecoder::new(&MODELS.vocabulary, TouchpointOptions { bytes_max: 4096 });
     let mut partition = Partition::new(Arc::clone(&MODELS), FactOptions::default());
-    let mut commit = |lines: &[&str]| {
+    let mut commit = |lines: &[String]| {
         for line in lines {
             let mut scratch = Scratch::default();
             let touchpoint = decoder.decode(line.as_bytes(), &mut scratch).expect("a touchpoint");
@@ -61,9 +61,18 @@ fn encode_records() -> [Vec<u8>; 2] {
         let batches = partition.write_batches(0);
         partition.commit();
         let [batch] = &batches[..] else { panic!("{} batches", batches.len()) };
-        changelog::encode(partition.layout(), batch)
+        let progress = InputProgress { applied_to: 11, clock: partition.clock() };
+        changelog::encode(partition.layout(), batch, progress)
     };
-    [commit(&TOUCHPOINTS), commit(&[ERASURE])]
+    // Dora's folded orders sum up to 13 * 10^18 millionths, which exceed 64 bits.
+    let large_orders = (1..=45).map(|order| {
+        let (hour, day) = (order % 24, 1 + order / 24);
+        format!(
+            r#"{{"event_id":"d{order}","customer_id":"dora","type":"order_completed","occurred_at":"2026-01-{day:02}T{hour:02}:00:00Z","amount":1e12}}"#
+        )
+    });
+    let lines: Vec<_> = TOUCHPOINTS.map(str::to_owned).into_iter().chain(large_orders).collect();
+    [commit(&lines), commit(&[ERASURE.to_owned()])]
 }
 
 /// Restores `records` and describes the customers as text.

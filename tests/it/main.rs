@@ -49,6 +49,7 @@ mod oracle_agreement;
 mod plain_english;
 mod removals;
 mod replay;
+mod rewind;
 mod run;
 mod scenarios;
 mod simulation;

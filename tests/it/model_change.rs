@@ -95,7 +95,10 @@ fn restore_at(old: &mut Partition, models: &Arc<ModelSet>, edited_at: Timestamp)
     // A sweep writes every customer to the changelog.
     old.begin_sweep();
     let batches = old.write_batches(usize::MAX);
-    let records: Vec<_> = batches.iter().map(|batch| changelog::encode(old.layout(), batch)).collect();
+    let records: Vec<_> = batches
+        .iter()
+        .map(|batch| changelog::encode(old.layout(), batch, changelog::InputProgress::default()))
+        .collect();
     old.commit();
     let mut new = Partition::new(Arc::clone(models), FactOptions::default());
     for record in &records {

@@ -71,7 +71,11 @@ impl Fixture {
 
     fn commit(&mut self) {
         let batches = self.partition.write_batches(0);
-        self.changelog.extend(batches.iter().map(|batch| changelog::encode(self.partition.layout(), batch)));
+        self.changelog.extend(
+            batches
+                .iter()
+                .map(|batch| changelog::encode(self.partition.layout(), batch, changelog::InputProgress::default())),
+        );
         self.partition.commit();
     }
 

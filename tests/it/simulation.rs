@@ -91,6 +91,7 @@ const REQUIRED_EVENTS: &[&str] = &[
     "group: commit with an older generation rejected",
     "group: frozen member expelled",
     "group: member expelled",
+    "group: offset set back",
     "group: partitions changed owners",
     "process: stopped",
     "worker: changelogs truncated",

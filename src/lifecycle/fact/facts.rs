@@ -14,8 +14,8 @@ use super::times::RecentTimes;
 /// The facts of one customer, shaped by a [`Layout`].
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Facts {
-    /// Numeric facts: counts, times in milliseconds ([`i64::MIN`] means absent), and sums in millionths.
-    pub numbers: Vec<i64>,
+    /// Counts and times in milliseconds ([`i64::MIN`] means absent); sums in millionths.
+    pub numbers: Vec<i128>,
     /// Latest values of properties.
     pub latest: Vec<Option<LatestValue>>,
     /// Times of the touchpoints in each window.
@@ -34,6 +34,9 @@ pub struct LatestValue {
     pub value: OwnedValue,
 }
 
+/// The value of a time in [`Facts::numbers`] that is not set.
+pub(crate) const ABSENT_NUMBER: i128 = ABSENT as i128;
+
 impl Facts {
     /// Creates the facts of a customer without touchpoints.
     #[must_use]
@@ -46,7 +49,7 @@ impl Facts {
     /// Resets to the state of [`new`](Self::new), and reuses the allocations.
     pub fn reset(&mut self, layout: &Layout) {
         self.numbers.clear();
-        self.numbers.extend(layout.number_is_time.iter().map(|&is_time| if is_time { ABSENT } else { 0 }));
+        self.numbers.extend(layout.number_is_time.iter().map(|&is_time| if is_time { ABSENT_NUMBER } else { 0 }));
         self.latest.clear();
         self.latest.resize(layout.latest_ids.len(), None);
         self.windows.resize(layout.window_ids.len(), RecentTimes::default());
@@ -91,16 +94,16 @@ impl Facts {
                 (true, &readers.numbers[usize::from(index)])
             }
             FactUpdate::First(index) => {
-                let first = &mut self.numbers[usize::from(index)];
-                let is_earlier = *first == ABSENT || at < *first;
+                let (first, at) = (&mut self.numbers[usize::from(index)], i128::from(at));
+                let is_earlier = *first == ABSENT_NUMBER || at < *first;
                 if is_earlier {
                     *first = at;
                 }
                 (is_earlier, &readers.numbers[usize::from(index)])
             }
             FactUpdate::Last(index) => {
-                let last = &mut self.numbers[usize::from(index)];
-                // `ABSENT` is less than any time.
+                let (last, at) = (&mut self.numbers[usize::from(index)], i128::from(at));
+                // `ABSENT_NUMBER` is less than any time.
                 let is_later = at > *last;
                 if is_later {
                     *last = at;
@@ -109,12 +112,12 @@ impl Facts {
             }
             FactUpdate::Sum(index, property) => {
                 let micros = match touchpoint.property(property) {
-                    Value::Int(number) => number.wrapping_mul(Amount::MICROS),
+                    Value::Int(number) => i128::from(number) * Amount::MICROS,
                     Value::Double(number) => to_micros(number),
                     _ => 0,
                 };
                 let sum = &mut self.numbers[usize::from(index)];
-                *sum = sum.wrapping_add(micros);
+                *sum = sum.saturating_add(micros);
                 (micros != 0, &readers.numbers[usize::from(index)])
             }
             FactUpdate::Latest(index, property) => {
@@ -167,8 +170,8 @@ impl Inputs for FactInputs<'_> {
         let Facts { numbers, latest, windows, orders } = self.facts;
         let aggregates = &orders.aggregates;
         match self.layout.locations[usize::from(slot.0)] {
-            FactLocation::Count(index) => Value::Int(numbers[usize::from(index)]),
-            FactLocation::Time(index) => time_value(numbers[usize::from(index)]),
+            FactLocation::Count(index) => Value::Int(saturated(numbers[usize::from(index)])),
+            FactLocation::Time(index) => time_value(saturated(numbers[usize::from(index)])),
             FactLocation::Sum(index) => Value::Double(from_micros(numbers[usize::from(index)])),
             FactLocation::Latest(index) => {
                 latest[usize::from(index)].as_ref().map_or(Value::Absent, |known| known.value.as_value())
@@ -221,15 +224,26 @@ fn time_value(millis: i64) -> Value<'static> {
     time_of(millis).map_or(Value::Absent, Value::Timestamp)
 }
 
-/// Converts to millionths, rounded to the nearest. Saturates at the limits of `i64`.
+/// The largest absolute value that a touchpoint adds to a sum, in millionths: 2^63, the range of an `int` property.
+/// Without the limit, a single `double` could saturate a sum, which would then depend on the order of its terms.
+const SUMMAND_MAX: i128 = (1 << 63) * Amount::MICROS;
+
+/// Converts to millionths, rounded to the nearest and limited to [`SUMMAND_MAX`].
 #[expect(clippy::cast_possible_truncation, reason = "a cast from float to integer saturates")]
-fn to_micros(number: f64) -> i64 {
-    (number * 1e6).round() as i64
+fn to_micros(number: f64) -> i128 {
+    ((number * 1e6).round() as i128).clamp(-SUMMAND_MAX, SUMMAND_MAX)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "sums are read as doubles, which are exact up to 2^53 millionths")]
-fn from_micros(micros: i64) -> f64 {
+/// Converts to a double, which is exact up to 2^53 millionths. Rounding is monotone, so a sum never compares as less
+/// than a smaller sum.
+#[expect(clippy::cast_precision_loss, reason = "rounding is monotone")]
+fn from_micros(micros: i128) -> f64 {
     micros as f64 / 1e6
+}
+
+/// Returns a count or time, which always fits.
+fn saturated(number: i128) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Whether `value` is greater than `known`, in a total order of the values of one property.

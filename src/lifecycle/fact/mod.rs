@@ -7,6 +7,7 @@ mod layout;
 mod orders;
 mod times;
 
+pub(crate) use facts::ABSENT_NUMBER;
 pub use facts::{FactInputs, Facts, LatestValue};
 pub use layout::{FactDefinition, FactKind, FactLocation, FactUpdate, Layout, OrderFact};
 pub(crate) use orders::{ABSENT, is_about_order};

@@ -83,6 +83,7 @@ pub(crate) fn check<'a>(record: &'a [u8], shape: &Shape) -> Option<CheckedRecord
                     reader.varint()?;
                 }
             }
+            (field::NUMBERS_HIGH, FieldValue::Bytes(bytes)) => check_high_bits(bytes, shape.number_is_time.len())?,
             (field::ORDERS, FieldValue::Bytes(bytes)) => check_order(bytes, shape.follow_ups)?,
             (field::LATEST, FieldValue::Bytes(bytes)) => check_latest(bytes, shape.latest)?,
             (field::WINDOWS, FieldValue::Bytes(bytes)) => check_times(bytes, clock, shape.windows)?,
@@ -107,7 +108,18 @@ fn check_standings(bytes: &[u8], shape: &Shape) -> Option<()> {
     Some(())
 }
 
+/// Checks pairs of index and upper 64 bits.
+fn check_high_bits(bytes: &[u8], count: usize) -> Option<()> {
+    let mut reader = Reader(bytes);
+    while !reader.0.is_empty() {
+        (usize::try_from(reader.varint()?).ok()? < count).then_some(())?;
+        reader.varint()?;
+    }
+    Some(())
+}
+
 fn check_order(bytes: &[u8], follow_up_groups: usize) -> Option<()> {
+    let mut refunds = 0;
     let mut reader = Reader(bytes);
     while let Some(found) = reader.field()? {
         match found {
@@ -119,8 +131,10 @@ fn check_order(bytes: &[u8], follow_up_groups: usize) -> Option<()> {
                 while !reader.0.is_empty() {
                     reader.skip_varints(2)?;
                     read_currency(reader.varint()?)?;
+                    refunds += 1;
                 }
             }
+            (field::order::REFUNDS_HIGH, FieldValue::Bytes(bytes)) => check_high_bits(bytes, refunds)?,
             (field::order::FOLLOWED, FieldValue::Bytes(bytes)) => check_optional_ages(bytes, follow_up_groups)?,
             _ => {}
         }

@@ -15,6 +15,7 @@ pub(crate) const FOLLOWED: u32 = 11;
 pub(crate) const FOLDED: u32 = 12;
 pub(crate) const OUTDATED_MODELS: u32 = 13;
 pub(crate) const HEARD_AGE: u32 = 14;
+pub(crate) const NUMBERS_HIGH: u32 = 15;
 
 pub(crate) mod order {
     pub(crate) const ID: u32 = 1;
@@ -28,6 +29,7 @@ pub(crate) mod order {
     pub(crate) const VOID: u32 = 9;
     pub(crate) const REFUNDS: u32 = 10;
     pub(crate) const FOLLOWED: u32 = 11;
+    pub(crate) const REFUNDS_HIGH: u32 = 12;
 }
 
 pub(crate) mod latest {
@@ -48,6 +50,7 @@ pub(crate) mod folded {
     pub(crate) const LAST_AGE: u32 = 4;
     pub(crate) const CHAINS: u32 = 5;
     pub(crate) const FOLLOWED: u32 = 6;
+    pub(crate) const REVENUE_HIGH: u32 = 7;
 }
 
 pub(crate) const VARINT: u32 = 0;

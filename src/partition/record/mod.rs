@@ -43,7 +43,7 @@ mod tests {
     use super::*;
     use crate::lifecycle::customer::{Customer, Published};
     use crate::lifecycle::fact::{
-        ABSENT, Facts, FoldedOrders, LatestValue, OrderAmount, OrderEntry, RecentTimes, Refund,
+        ABSENT, ABSENT_NUMBER, Facts, FoldedOrders, LatestValue, OrderAmount, OrderEntry, RecentTimes, Refund,
     };
     use crate::lifecycle::id::StageIndex;
     use crate::lifecycle::money::{Amount, Currency};
@@ -78,11 +78,15 @@ mod tests {
                 event_id: event_id.into(),
             }),
             is_void: id == 7,
-            refunds: vec![Refund { event: u64::MAX, amount: Amount::from_micros(1), currency: euro() }],
+            refunds: vec![
+                Refund { event: 5, amount: Amount::from_micros(1), currency: euro() },
+                Refund { event: u64::MAX, amount: Amount::from_micros(i128::MAX), currency: euro() },
+            ],
             follow_ups: vec![ABSENT, NOW],
         };
         let unreported = OrderEntry { time: ABSENT, amount: None, refunds: Vec::new(), ..order(7, "") };
-        let mut facts = Facts { numbers: vec![NOW - 1, 41, ABSENT, -3], ..Facts::default() };
+        let numbers = vec![i128::from(NOW - 1), 41, ABSENT_NUMBER, -3 - (1 << 90)];
+        let mut facts = Facts { numbers, ..Facts::default() };
         let values = [
             OwnedValue::Int(-5),
             OwnedValue::Double(0.1),
@@ -102,7 +106,7 @@ mod tests {
         ];
         facts.orders.folded = FoldedOrders {
             count: 40,
-            revenue: Amount::from_micros(-1),
+            revenue: Amount::from_micros(-1 - (1 << 64)),
             first: 1,
             last: NOW - 90_000,
             streaks: vec![(3, NOW - 100_000), (0, ABSENT)],
@@ -244,6 +248,7 @@ mod tests {
         assert_eq!(message.heard_age, Some(70_000));
         assert_eq!(message.standings, [1, 1, 300, 2, 1 << 63, 5, 0, 0, 0, 0, 0, 0, u64::MAX]);
         assert_eq!(message.numbers, [0, 1, 1, 82, 3, 5]);
+        assert_eq!(message.numbers_high, [3, (1 << 27) - 1]);
         assert_eq!(message.orders.len(), 4);
         assert_eq!(message.orders[0].id, 7);
         assert_eq!(message.orders[2].amount, Some(6_790_000));

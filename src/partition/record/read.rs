@@ -5,14 +5,16 @@
 use std::sync::Arc;
 
 use crate::lifecycle::customer::{Customer, Published};
-use crate::lifecycle::fact::{ABSENT, FoldedOrders, LatestValue, OrderAmount, OrderEntry, RecentTimes, Refund};
+use crate::lifecycle::fact::{
+    ABSENT, ABSENT_NUMBER, FoldedOrders, LatestValue, OrderAmount, OrderEntry, RecentTimes, Refund,
+};
 use crate::lifecycle::id::StageIndex;
 use crate::lifecycle::money::{Amount, Currency};
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::transition::OwnedValue;
 
 use super::field;
-use super::reader::{FieldValue, Reader, time_before, unzigzag};
+use super::reader::{FieldValue, Reader, time_before, unzigzag, with_high_bits};
 use super::{RecordHead, Shape};
 
 /// The tag of the field `customer_id`.
@@ -87,7 +89,15 @@ pub(crate) fn read(record: &[u8], shape: &Shape, default_currency: Currency, cus
                     let index = usize::try_from(reader.varint()?).ok()?;
                     let value = reader.varint()?;
                     let is_time = *shape.number_is_time.get(index)?;
-                    customer.facts.numbers[index] = if is_time { time_before(clock, value) } else { unzigzag(value) };
+                    customer.facts.numbers[index] =
+                        i128::from(if is_time { time_before(clock, value) } else { unzigzag(value) });
+                }
+            }
+            (field::NUMBERS_HIGH, FieldValue::Bytes(bytes)) => {
+                let mut reader = Reader(bytes);
+                while !reader.0.is_empty() {
+                    let number = customer.facts.numbers.get_mut(usize::try_from(reader.varint()?).ok()?)?;
+                    *number = with_high_bits(*number, reader.varint()?);
                 }
             }
             (field::RECENT_EVENTS, FieldValue::Bytes(bytes)) => {
@@ -124,7 +134,7 @@ fn clear(customer: &mut Customer, shape: &Shape) {
     customer.outdated_models = 0;
     let facts = &mut customer.facts;
     facts.numbers.clear();
-    facts.numbers.extend(shape.number_is_time.iter().map(|&is_time| if is_time { ABSENT } else { 0 }));
+    facts.numbers.extend(shape.number_is_time.iter().map(|&is_time| if is_time { ABSENT_NUMBER } else { 0 }));
     facts.latest.clear();
     facts.latest.resize(shape.latest, None);
     facts.windows.resize(shape.windows, RecentTimes::default());
@@ -174,7 +184,9 @@ fn read_order(bytes: &[u8], follow_up_groups: usize, clock: i64, default_currenc
             (field::order::ID, FieldValue::Number(id)) => order.id = id,
             (field::order::AGE, FieldValue::Number(age)) => order.time = time_before(clock, age),
             (field::order::NAMED_AGE, FieldValue::Number(age)) => order.first_mentioned_at = time_before(clock, age),
-            (field::order::AMOUNT, FieldValue::Number(value)) => amount = Some(Amount::from_micros(unzigzag(value))),
+            (field::order::AMOUNT, FieldValue::Number(value)) => {
+                amount = Some(Amount::from_micros(i128::from(unzigzag(value))));
+            }
             (field::order::CURRENCY, FieldValue::Number(code)) => currency = read_currency(code)?,
             (field::order::AMOUNT_AGE, FieldValue::Number(age)) => amount_at = Some(time_before(clock, age)),
             (field::order::AMOUNT_EVENT_ID, FieldValue::Bytes(id)) => {
@@ -188,8 +200,15 @@ fn read_order(bytes: &[u8], follow_up_groups: usize, clock: i64, default_currenc
                 let mut reader = Reader(bytes);
                 while !reader.0.is_empty() {
                     let event = reader.varint()?;
-                    let amount = Amount::from_micros(unzigzag(reader.varint()?));
+                    let amount = Amount::from_micros(i128::from(unzigzag(reader.varint()?)));
                     order.refunds.push(Refund { event, amount, currency: read_currency(reader.varint()?)? });
+                }
+            }
+            (field::order::REFUNDS_HIGH, FieldValue::Bytes(bytes)) => {
+                let mut reader = Reader(bytes);
+                while !reader.0.is_empty() {
+                    let refund = order.refunds.get_mut(usize::try_from(reader.varint()?).ok()?)?;
+                    refund.amount = Amount::from_micros(with_high_bits(refund.amount.as_micros(), reader.varint()?));
                 }
             }
             (field::order::FOLLOWED, FieldValue::Bytes(bytes)) => {
@@ -241,7 +260,10 @@ fn read_folded(bytes: &[u8], clock: i64, follow_up_groups: usize) -> Option<Fold
         match found {
             (field::folded::COUNT, FieldValue::Number(count)) => folded.count = count,
             (field::folded::REVENUE, FieldValue::Number(revenue)) => {
-                folded.revenue = Amount::from_micros(unzigzag(revenue));
+                folded.revenue = Amount::from_micros(i128::from(unzigzag(revenue)));
+            }
+            (field::folded::REVENUE_HIGH, FieldValue::Number(high)) => {
+                folded.revenue = Amount::from_micros(with_high_bits(folded.revenue.as_micros(), high));
             }
             (field::folded::FIRST_AGE, FieldValue::Number(age)) => folded.first = time_before(clock, age),
             (field::folded::LAST_AGE, FieldValue::Number(age)) => folded.last = time_before(clock, age),

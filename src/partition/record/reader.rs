@@ -14,6 +14,11 @@ pub(super) fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
+/// Combines a number with its upper 64 bits, which records store separately.
+pub(super) fn with_high_bits(number: i128, high: u64) -> i128 {
+    number.wrapping_add(i128::from(unzigzag(high)) << 64)
+}
+
 /// The value of a field.
 pub(super) enum FieldValue<'a> {
     Number(u64),

@@ -3,7 +3,7 @@
 //! `read_head` and `belongs_to` read only the leading fields, so the order of the fields must not change.
 
 use crate::lifecycle::customer::Customer;
-use crate::lifecycle::fact::{ABSENT, FoldedOrders, LatestValue, OrderEntry, RecentTimes};
+use crate::lifecycle::fact::{ABSENT, ABSENT_NUMBER, FoldedOrders, LatestValue, OrderEntry, RecentTimes};
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::transition::OwnedValue;
 
@@ -34,15 +34,16 @@ pub(crate) fn write(customer: &Customer, number_is_time: &[bool], default_curren
     });
     put_packed(out, field::NUMBERS, |out| {
         for (index, (&number, &is_time)) in (0..).zip(customer.facts.numbers.iter().zip(number_is_time)) {
-            if is_time && number != ABSENT {
+            if is_time && number != ABSENT_NUMBER {
                 varint(out, index);
-                varint(out, age(clock, number));
+                varint(out, age(clock, low_bits(number)));
             } else if !is_time && number != 0 {
                 varint(out, index);
-                varint(out, zigzag(number));
+                varint(out, zigzag(low_bits(number)));
             }
         }
     });
+    put_high_bits(out, field::NUMBERS_HIGH, customer.facts.numbers.iter().copied());
     if !customer.recent_events.is_empty() {
         tag(out, field::RECENT_EVENTS, LENGTH_DELIMITED);
         varint(out, customer.recent_events.len() as u64 * 6);
@@ -90,7 +91,7 @@ fn write_order(order: &OrderEntry, clock: i64, default_currency: Currency, out: 
         put_number(out, field::order::NAMED_AGE, age(clock, order.first_mentioned_at));
     }
     if let Some(known) = &order.amount {
-        put_signed(out, field::order::AMOUNT, known.amount.as_micros());
+        put_signed(out, field::order::AMOUNT, low_bits(known.amount.as_micros()));
         if known.currency != default_currency {
             put_number(out, field::order::CURRENCY, u64::from(known.currency.to_number()));
         }
@@ -109,10 +110,11 @@ fn write_order(order: &OrderEntry, clock: i64, default_currency: Currency, out: 
         put_packed(out, field::order::REFUNDS, |out| {
             for refund in &order.refunds {
                 varint(out, refund.event);
-                varint(out, zigzag(refund.amount.as_micros()));
+                varint(out, zigzag(low_bits(refund.amount.as_micros())));
                 varint(out, u64::from(refund.currency.to_number()));
             }
         });
+        put_high_bits(out, field::order::REFUNDS_HIGH, order.refunds.iter().map(|refund| refund.amount.as_micros()));
     }
     put_optional_ages(out, field::order::FOLLOWED, &order.follow_ups, clock);
 }
@@ -136,7 +138,11 @@ fn write_latest(index: u64, latest: &LatestValue, clock: i64, out: &mut Vec<u8>)
 
 fn write_folded(folded: &FoldedOrders, clock: i64, out: &mut Vec<u8>) {
     put_number(out, field::folded::COUNT, folded.count);
-    put_signed(out, field::folded::REVENUE, folded.revenue.as_micros());
+    put_signed(out, field::folded::REVENUE, low_bits(folded.revenue.as_micros()));
+    match high_bits(folded.revenue.as_micros()) {
+        0 => {}
+        high => put_signed(out, field::folded::REVENUE_HIGH, high),
+    }
     put_number(out, field::folded::FIRST_AGE, age(clock, folded.first));
     put_number(out, field::folded::LAST_AGE, age(clock, folded.last));
     put_packed(out, field::folded::CHAINS, |out| {
@@ -177,6 +183,33 @@ fn put_times(out: &mut Vec<u8>, number: u32, lists: &[RecentTimes], clock: i64) 
             for &time in times.iter().rev() {
                 varint(out, age(later, time));
                 later = time;
+            }
+        }
+    });
+}
+
+/// Returns the lower 64 bits, as a signed number.
+#[expect(clippy::cast_possible_truncation, reason = "the upper bits are stored separately")]
+fn low_bits(number: i128) -> i64 {
+    number as i64
+}
+
+/// Returns what must be added to the lower 64 bits, shifted by 64; 0 if the number fits into them.
+#[expect(clippy::cast_possible_truncation, reason = "at most 65 bits minus the carry of the lower ones")]
+fn high_bits(number: i128) -> i64 {
+    (number.wrapping_sub(i128::from(low_bits(number))) >> 64) as i64
+}
+
+/// Writes pairs of index and upper 64 bits for the numbers that do not fit into 64 bits. Nearly always, there are none.
+fn put_high_bits(out: &mut Vec<u8>, number: u32, numbers: impl Iterator<Item = i128> + Clone) {
+    if numbers.clone().all(|number| high_bits(number) == 0) {
+        return;
+    }
+    put_packed(out, number, |out| {
+        for (index, number) in (0..).zip(numbers) {
+            if high_bits(number) != 0 {
+                varint(out, index);
+                varint(out, zigzag(high_bits(number)));
             }
         }
     });

@@ -118,7 +118,7 @@ pub(super) fn summary(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -
             ABOUT,
             expected.topic,
             format!("the offsets of partitions {by_hand:?} were set by hand"),
-            "nothing, if this was intended: the whole changelog is restored, and touchpoints are consumed again from these offsets",
+            "nothing, if this was intended: the whole changelog is restored; touchpoints that it contains are consumed again as duplicates, touchpoints before these offsets that it does not contain are skipped",
         ));
     }
     let metadata = |it: &PartitionSnapshot| OffsetMetadata::decode(&it.committed.metadata).ok().flatten();

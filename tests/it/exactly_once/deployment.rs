@@ -64,6 +64,11 @@ impl Deployment {
         format!("{}{}", run.output, run.errors)
     }
 
+    /// Returns the deployment with another touchpoint topic.
+    pub(crate) fn with_touchpoints(self, touchpoints: String) -> Self {
+        Self { touchpoints, ..self }
+    }
+
     /// Starts an instance with the instance id `name`.
     pub(crate) fn start(&self, name: &str) -> Instance {
         // The listener is dropped before the service starts; another process is unlikely to take the port in between.

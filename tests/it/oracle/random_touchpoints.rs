@@ -107,8 +107,8 @@ impl History<'_> {
             0..3 => None,
             3 => Some(0),
             4 => Some(-self.rng.i64(0..100_000_000)),
-            // Long histories exclude the largest amount, because ten of them overflow the revenue.
-            _ if self.length == HistoryLength::Long => Some(AMOUNTS[self.rng.usize(..AMOUNTS.len() - 1)]),
+            // Ten of the largest amount exceed 64 bits.
+            _ if self.length == HistoryLength::Long && self.rng.bool() => Some(AMOUNTS[AMOUNTS.len() - 1]),
             _ => Some(AMOUNTS[self.rng.usize(..AMOUNTS.len())]),
         }
     }

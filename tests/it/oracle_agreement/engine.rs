@@ -14,7 +14,7 @@ use lifecycle_processor::wire::model_file;
 use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
 
 use crate::oracle::process::Publication;
-use crate::oracle::touchpoint::{Micros, Millis};
+use crate::oracle::touchpoint::Millis;
 
 /// The shipped models, checked once.
 pub(super) fn shipped() -> Arc<ModelSet> {
@@ -83,7 +83,11 @@ impl Engine {
     /// Writes the changelog and commits the open batch.
     pub(super) fn commit(&mut self) {
         for batch in self.partition.write_batches(0) {
-            self.changelog.push(changelog::encode(self.partition.layout(), &batch));
+            self.changelog.push(changelog::encode(
+                self.partition.layout(),
+                &batch,
+                changelog::InputProgress::default(),
+            ));
         }
         self.partition.commit();
         self.committed = (self.effects.transitions.len(), self.effects.tally);
@@ -168,7 +172,7 @@ impl Engine {
             previous_since: None,
             orders: (
                 transition.orders.count,
-                Micros::from(transition.orders.revenue.as_micros()),
+                transition.orders.revenue.as_micros(),
                 transition.orders.last.map(Timestamp::as_millis),
             ),
         };

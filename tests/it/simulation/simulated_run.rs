@@ -17,7 +17,7 @@ use lifecycle_processor::telemetry::report::Report;
 use super::faults::{Faults, Plan};
 use super::group::MemberId;
 use super::history::{BEGIN, DAY, History, MODELS, WALL_AFTER, end_of};
-use super::log::{Log, TOUCHPOINTS, input_record};
+use super::log::{CHANGELOG, Log, TOUCHPOINTS, input_record};
 use super::member::{CRASH, SimulatedMember};
 use super::occurrences::Occurrences;
 use super::run_config::RunConfig;
@@ -48,6 +48,8 @@ pub(crate) struct SimulatedRun {
     pub(crate) occurrences: RefCell<Occurrences>,
     /// Number of consumed records in the reports of all workers, including those that died.
     pub(crate) consumed: Cell<u64>,
+    /// Number of offsets by which the committed offsets of the group were set back.
+    pub(crate) set_back: Cell<u64>,
 }
 
 /// A process: its worker, if it runs, and its clock.
@@ -79,6 +81,7 @@ impl SimulatedRun {
             rounds: Cell::new(0),
             occurrences: RefCell::default(),
             consumed: Cell::new(0),
+            set_back: Cell::new(0),
             config: config.clone(),
         })
     }
@@ -285,8 +288,31 @@ impl SimulatedRun {
                 });
                 self.occurrences.borrow_mut().count("clock: wall time stepped");
             }
+            6 => self.set_offset_back(),
             _ => {}
         }
+    }
+
+    /// Stops all workers and sets the committed offset of a partition back without metadata, as
+    /// `kafka-consumer-groups --reset-offsets` does for a group without members.
+    fn set_offset_back(self: &Rc<Self>) {
+        if self.slots.iter().any(|slot| slot.try_borrow().is_err()) {
+            return;
+        }
+        for index in 0..self.slots.len() {
+            self.stop(index);
+        }
+        let mut log = self.log.borrow_mut();
+        let has_open = (0..self.config.partitions).any(|it| !log.has_no_open_transactions(CHANGELOG, it));
+        if has_open || !self.dead.borrow().is_empty() {
+            return;
+        }
+        let partition = self.draw(|random| random.i32(0..self.config.partitions));
+        let Some(&(offset, _)) = log.committed.get(&partition) else { return };
+        let target = self.draw(|random| random.i64(0..=offset));
+        log.committed.insert(partition, (target, String::new()));
+        self.set_back.set(self.set_back.get() + offset.abs_diff(target));
+        self.occurrences.borrow_mut().count("group: offset set back");
     }
 
     fn stop(self: &Rc<Self>, index: usize) {
