@@ -2,6 +2,7 @@
 // A write to a closed pipe or a full disk must not panic.
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
+pub mod finding;
 pub mod lifecycle;
 
 pub mod partition;

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::service::doctor::{self, Check, DoctorReport, Verdict};
+use crate::finding::{Finding, Severity};
+use crate::service::doctor::{self, DoctorReport};
 use crate::wire::transition_text::escape_control_characters;
 
 use super::config::ConfigFile;
@@ -71,29 +72,29 @@ pub(super) fn run(arguments: &DoctorArguments) -> ExitCode {
     };
     let counts = counts(&report);
     if arguments.brief {
-        report.checks.retain(|check| check.verdict != Verdict::Passed);
+        report.checks.retain(|check| check.severity != Severity::Passed);
     }
     let text = match arguments.format {
         Format::Text => to_text(&report, &counts),
         Format::Json => format!("{:#}\n", to_json(&report, &counts)),
     };
-    let has_problems = counts.iter().any(|(verdict, count)| *verdict == Verdict::Problem && *count > 0);
+    let has_problems = counts.iter().any(|(verdict, count)| *verdict == Severity::Problem && *count > 0);
     let printed = print(&text);
     if printed == Exit::Success && has_problems { Exit::Problems.into() } else { printed.into() }
 }
 
-type Counts = [(Verdict, usize); 4];
+type Counts = [(Severity, usize); 4];
 
 fn counts(report: &DoctorReport) -> Counts {
-    [Verdict::Passed, Verdict::Unknown, Verdict::Warning, Verdict::Problem].map(|it| (it, report.count(it)))
+    [Severity::Passed, Severity::Unknown, Severity::Warning, Severity::Problem].map(|it| (it, report.count(it)))
 }
 
 fn to_text(report: &DoctorReport, counts: &Counts) -> String {
     let mut text = String::new();
-    for Check { verdict, about, place, what, to_do } in &report.checks {
+    for Finding { severity, about, place, what, to_do } in &report.checks {
         // Names of topics, groups and members come from the cluster.
         let [place, what, to_do] = [place, what, to_do].map(|text| escape_control_characters(text));
-        _ = writeln!(text, "{:<8} {about}: {place}: {what}", verdict.as_str());
+        _ = writeln!(text, "{:<8} {about}: {place}: {what}", severity.as_str());
         if !to_do.is_empty() {
             _ = writeln!(text, "         to do: {to_do}");
         }
@@ -101,7 +102,7 @@ fn to_text(report: &DoctorReport, counts: &Counts) -> String {
     let words: Vec<String> = counts
         .iter()
         .map(|(verdict, count)| match verdict {
-            Verdict::Warning | Verdict::Problem if *count != 1 => format!("{count} {}s", verdict.as_str()),
+            Severity::Warning | Severity::Problem if *count != 1 => format!("{count} {}s", verdict.as_str()),
             _ => format!("{count} {}", verdict.as_str()),
         })
         .collect();
@@ -110,7 +111,7 @@ fn to_text(report: &DoctorReport, counts: &Counts) -> String {
 }
 
 fn to_json(report: &DoctorReport, counts: &Counts) -> Value {
-    let check = |it: &Check| json!({"verdict": it.verdict.as_str(), "about": it.about, "place": it.place, "what": it.what, "to_do": it.to_do});
+    let check = |it: &Finding| json!({"verdict": it.severity.as_str(), "about": it.about, "place": it.place, "what": it.what, "to_do": it.to_do});
     let counts: serde_json::Map<String, Value> =
         counts.iter().map(|(verdict, count)| (verdict.as_str().to_owned(), (*count).into())).collect();
     json!({"checks": report.checks.iter().map(check).collect::<Vec<_>>(), "counts": counts})

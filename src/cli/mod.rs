@@ -9,6 +9,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::kafka::settings::STUCK_EXIT_CODE;
+use crate::service::Failure;
+
 mod check;
 mod compare;
 mod config;
@@ -53,7 +56,15 @@ pub enum Exit {
     /// The service stopped because of an error that needs an operator.
     Fatal = 4,
     /// The service missed its shutdown deadline, or a Kafka call did not return. A restart helps.
-    Stuck = 5,
+    Stuck = STUCK_EXIT_CODE as isize,
+}
+
+impl From<&Failure> for Exit {
+    fn from(failure: &Failure) -> Self {
+        match failure {
+            Failure::Fatal(_) | Failure::Panicked => Self::Fatal,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {

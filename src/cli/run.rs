@@ -12,10 +12,10 @@ use clap::Args;
 
 use crate::api::Token;
 use crate::config::{Config, LogFormat};
-use crate::kafka::cluster::admin::Severity;
+use crate::finding::Severity;
 use crate::kafka::{self, Reaction};
 use crate::runtime;
-use crate::service::doctor::{self, Check};
+use crate::service::doctor;
 use crate::service::{
     ExitReason, Service, ServiceOptions, kafka_options, peers, stop_on_signals, topics, worker_options,
 };
@@ -62,12 +62,6 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
     exit.into()
 }
 
-/// Exits the process because a call into librdkafka did not return. Runs on the watchdog thread.
-fn exit_on_stuck_call(call: &'static str) {
-    tracing::error!(call, "call into the kafka client did not return, exiting");
-    std::process::exit(Exit::Stuck as i32);
-}
-
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
     let to_do = match error.kind() {
         io::ErrorKind::AddrInUse => "to another port, or stop the program that listens on it",
@@ -87,7 +81,7 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
     let models = Arc::new(config.models.load(false).map_err(|report| usage(report.to_string()))?);
-    let clients = kafka_options(config, exit_on_stuck_call);
+    let clients = kafka_options(config, kafka::settings::exit_on_stuck_call);
     clients[0].check().map_err(|error| usage(format!("kafka.client: {error}")))?;
     let token = config.http.token_file.as_deref().map(Token::read).transpose().map_err(usage)?;
     let listener = TcpListener::bind(config.http.listen)
@@ -113,8 +107,8 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
     };
     for finding in &findings {
         match finding.severity {
-            Severity::Warning => tracing::warn!("{finding}"),
-            Severity::Error => tracing::error!("{finding}"),
+            Severity::Problem => tracing::error!("{finding}"),
+            _ => tracing::warn!("{finding}"),
         }
     }
     if topics::prevent_start(&findings) {
@@ -124,8 +118,8 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
     let partitions = topics::partitions(config).map_err(unavailable)?;
     if let Some(partitions) = partitions {
         let problems = doctor::startup_problems(config, partitions).map_err(unavailable)?;
-        for Check { place, what, to_do, .. } in &problems {
-            tracing::error!("{place}: {what}; {to_do}");
+        for problem in &problems {
+            tracing::error!("{problem}");
         }
         if !problems.is_empty() {
             let problem = "the committed offsets do not match the topics; run `lifecycle doctor` for details";
@@ -155,7 +149,7 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
             );
             Ok(Exit::Success)
         }
-        ExitReason::Fatal(problem) => Err((Exit::Fatal, problem)),
+        ExitReason::Failed(failure) => Err((Exit::from(&failure), failure.finding().to_string())),
         ExitReason::Stuck(problem) => Err((Exit::Stuck, problem)),
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn from_file(name: &str, text: &str, directory: &Path) -> Result<Clie
 
 /// Reads the setting `name` from an environment variable, which may contain a secret in plain text.
 pub(super) fn from_variable(name: &str, text: &str, directory: &Path) -> Result<ClientSetting, String> {
-    reject_owned_settings(&[(name.to_owned(), String::new())]).map_err(|owned| owned.message)?;
+    reject_owned_settings(&[(name.to_owned(), String::new())]).map_err(|owned| owned.what)?;
     let Some(path) = text.strip_prefix("file:") else {
         // The client itself would look for the file in the working directory.
         let is_path = name.starts_with("ssl.") && name.ends_with(".location") && text != CA_PROBE;

@@ -42,7 +42,7 @@ pub(super) fn connection_error(
     } else {
         format!("{servers} does not answer{cause}")
     };
-    Error { message, to_do: Some(TO_DO), ..error }
+    Error { what: message, to_do: Some(TO_DO.to_owned()), ..error }
 }
 
 /// Extracts the cause from a report such as `a:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused
@@ -84,12 +84,20 @@ mod tests {
             "a:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)";
         assert_eq!(
             message(Code::BrokerTransportFailure, "a:9092", refused),
-            format!("a:9092 does not answer: connection refused; {TO_DO} (brokers: BrokerTransportFailure)")
+            format!("a:9092 does not answer: connection refused (brokers: BrokerTransportFailure); {TO_DO}")
         );
         let several = message(Code::AllBrokersDown, "a:9092,b:9092", refused);
-        assert!(several.starts_with("none of a:9092,b:9092 answers: a:9092: connection refused; check"), "{several}");
+        assert!(
+            several.starts_with(
+                "none of a:9092,b:9092 answers: a:9092: connection refused (brokers: AllBrokersDown); check"
+            ),
+            "{several}"
+        );
         let without_cause = message(Code::OperationTimedOut, "a:9092", "");
-        assert!(without_cause.starts_with("a:9092 does not answer; check"), "{without_cause}");
+        assert!(
+            without_cause.starts_with("a:9092 does not answer (brokers: OperationTimedOut); check"),
+            "{without_cause}"
+        );
     }
 
     #[test]
@@ -97,13 +105,13 @@ mod tests {
         for (reported, cause) in [
             (
                 "nohost:1/bootstrap: Failed to resolve 'nohost:1': Name or service not known (after 3ms in state CONNECT)",
-                "failed to resolve 'nohost:1': Name or service not known;",
+                "failed to resolve 'nohost:1': Name or service not known (",
             ),
             (
                 "a:9092/bootstrap: SSL handshake failed: certificate (after 1ms in state X)",
-                "SSL handshake failed: certificate;",
+                "SSL handshake failed: certificate (",
             ),
-            ("1/1 brokers are down", "1/1 brokers are down;"),
+            ("1/1 brokers are down", "1/1 brokers are down ("),
         ] {
             let message = message(Code::BrokerTransportFailure, "a:9092", reported);
             assert!(message.starts_with(&format!("a:9092 does not answer: {cause}")), "{message}");

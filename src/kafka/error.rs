@@ -3,7 +3,13 @@
 //! The classification uses error codes and librdkafka's flags, never message text. Error messages say what failed and
 //! what to do next; they never contain the value of a setting.
 
-use rdkafka::error::{KafkaError, RDKafkaError, RDKafkaErrorCode as Code};
+use std::fmt;
+
+use rdkafka::error::{KafkaError, RDKafkaError};
+
+use crate::finding::{Finding, Severity};
+
+use super::error_code::ErrorCode as Code;
 
 use super::member::stalled_reads::Stalled;
 
@@ -34,36 +40,59 @@ impl Reaction {
 }
 
 /// An error of the Kafka client.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{message}{advice} ({call}: {code})", advice = .to_do.map_or(String::new(), |to_do| format!("; {to_do}")))]
+#[derive(Clone, Debug)]
 pub struct Error {
     /// What the caller must do.
     pub reaction: Reaction,
     /// The call that failed, such as `commit_transaction`.
     pub call: &'static str,
-    /// The client's name of the error code, such as `IllegalGeneration`. The number of values is bounded, so it may be
-    /// a metric label.
-    pub code: String,
-    /// What failed, in words for the operator.
-    pub message: String,
-    /// What the operator should do, where the message does not say it.
-    pub to_do: Option<&'static str>,
+    /// The client's error code.
+    pub code: Code,
+    /// What failed, in words for the operator. Contains no instruction.
+    pub what: String,
+    /// What the operator should do; `None` if the code determines it.
+    pub to_do: Option<String>,
     /// Whether the producer was fenced, by a newer producer of the same transactional id or by the transaction timeout.
     pub fenced: bool,
 }
 
-/// The code of errors for which the client library has none, such as an invalid setting.
-const NO_CODE: &str = "Unspecified";
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({}: {})", self.what, self.call, self.code)?;
+        self.to_do().map_or(Ok(()), |to_do| write!(formatter, "; {to_do}"))
+    }
+}
 
 impl Error {
-    /// Creates an error that the kafka module detected itself, without an error of librdkafka.
-    pub(super) fn new(reaction: Reaction, call: &'static str, code: &str, message: impl Into<String>) -> Self {
-        Self { reaction, call, code: code.to_owned(), message: message.into(), to_do: None, fenced: false }
+    /// Creates an error without an error of librdkafka.
+    pub fn new(reaction: Reaction, call: &'static str, code: impl Into<Code>, what: impl Into<String>) -> Self {
+        Self { reaction, call, code: code.into(), what: what.into(), to_do: None, fenced: false }
+    }
+
+    /// Sets what the operator should do.
+    #[must_use]
+    pub fn with_to_do(self, to_do: impl Into<String>) -> Self {
+        Self { to_do: Some(to_do.into()), ..self }
+    }
+
+    /// Returns what the operator should do, if known.
+    #[must_use]
+    pub fn to_do(&self) -> Option<&str> {
+        self.to_do.as_deref().or_else(|| self.code.to_do())
+    }
+
+    /// Returns the error as a finding about `place`. `otherwise` is what to do if the error itself does not say it.
+    #[must_use]
+    pub fn finding(&self, about: &'static str, place: impl Into<String>, otherwise: &str) -> Finding {
+        let what = format!("{} ({}: {})", self.what, self.call, self.code);
+        Finding::new(Severity::Problem, about, place, what, self.to_do().unwrap_or(otherwise))
     }
 
     /// Creates an error about one or more invalid settings.
     pub(super) fn settings(message: impl Into<String>) -> Self {
-        Self::new(Reaction::Fatal, "settings", "InvalidConfig", message)
+        Self::new(Reaction::Fatal, "settings", Code::InvalidConfig, message)
     }
 
     /// Classifies an error of a setting that the client rejects: an unknown name or an invalid value.
@@ -75,14 +104,14 @@ impl Error {
     /// there.
     pub(super) fn with_reported(mut self, reported: Option<String>) -> Self {
         if let Some(reported) = reported {
-            self.message = format!("{}; last client error: {reported}", self.message);
+            self.what = format!("{} (last client error: {reported})", self.what);
         }
         self
     }
 
     /// Classifies an error of a read-only request.
     pub(super) fn of_query(call: &'static str, error: &KafkaError) -> Self {
-        let reaction = match error.rdkafka_error_code() {
+        let reaction = match code_of(error) {
             Some(code) if needs_operator(code) => Reaction::Fatal,
             _ => Reaction::Retry,
         };
@@ -102,7 +131,7 @@ impl Error {
         topic: &str,
         reported: Option<String>,
     ) -> Option<Self> {
-        let code = error.rdkafka_error_code()?;
+        let code = code_of(error)?;
         let fatal = match error {
             KafkaError::MessageConsumptionFatal(_) => true,
             _ => needs_operator(code) || stops_consuming(code),
@@ -110,23 +139,30 @@ impl Error {
         if !fatal {
             return None;
         }
-        let message = match code {
-            Code::AutoOffsetReset | Code::OffsetOutOfRange => format!(
-                "the offset to read from does not exist in {topic}: retention or a deletion removed it, or the topic was \
-                 recreated, so records were lost before they were read; the service does not skip records: choose an offset, set \
-                 the group's offsets to it, then restart"
+        let found = |what: String, to_do: &str| Self::new(Reaction::Fatal, call, code, what).with_to_do(to_do);
+        let error = match code {
+            Code::AutoOffsetReset | Code::OffsetOutOfRange => found(
+                format!(
+                    "the offset to read from does not exist in {topic}: retention or a deletion removed it, or the topic was \
+                     recreated, so records were lost before they were read"
+                ),
+                "stop the service, set the group's offsets to where it should continue, and start it again: the service never \
+                 skips records itself",
             ),
-            Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
-                format!("the topic {topic} does not exist or was deleted: create it, then restart")
+            Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => found(
+                format!("the topic {topic} does not exist or was deleted"),
+                "create the topics: lifecycle topics --create",
+            ),
+            Code::TopicAuthorizationFailed => {
+                found(format!("not allowed to read {topic}"), &format!("grant READ on the topic {topic}"))
             }
-            Code::TopicAuthorizationFailed => format!("not allowed to read {topic}: grant READ on the topic"),
-            Code::GroupAuthorizationFailed => {
-                "not allowed to use the consumer group: grant READ on the group".to_owned()
-            }
-            Code::FencedInstanceId => "another member uses the same group.instance.id: make it unique".to_owned(),
-            _ => describe(error),
+            Code::GroupAuthorizationFailed => found(
+                "not allowed to use the consumer group".to_owned(),
+                "grant READ on the group that kafka.group_id names",
+            ),
+            _ => Self::new(Reaction::Fatal, call, code, describe(error)),
         };
-        Some(Self::new(Reaction::Fatal, call, &name(code), message).with_reported(reported))
+        Some(error.with_reported(reported))
     }
 
     /// Classifies an error of polling a consumer from which the client recovers automatically.
@@ -137,7 +173,7 @@ impl Error {
     /// Returns whether an error of polling a consumer is about the records of a partition, not about the connection or
     /// the availability of the cluster. The latter ends without an operator, so the client retries it indefinitely.
     pub(super) fn is_of_reading(error: &KafkaError) -> bool {
-        error.rdkafka_error_code().is_some_and(|code| !is_outage(code))
+        code_of(error).is_some_and(|code| !is_outage(code))
     }
 
     /// Returns the error of a partition that cannot be read, because the same error comes back at the same position.
@@ -150,29 +186,23 @@ impl Error {
         let to_do = "if a batch is larger when decompressed than receive.message.max.bytes in kafka.client (1 GiB unless set), raise \
                      it; if it is corrupt, restore it from another replica, or set the group's offset past it to accept \
                      the loss; the service does not skip records";
-        Self { to_do: Some(to_do), ..Self::new(Reaction::Fatal, call, code, message) }
+        Self::new(Reaction::Fatal, call, *code, message).with_to_do(to_do)
     }
 
     /// Returns whether the offset to read from does not exist.
     pub(super) fn is_out_of_range(&self) -> bool {
-        [Code::AutoOffsetReset, Code::OffsetOutOfRange].map(name).contains(&self.code)
+        matches!(self.code, Code::AutoOffsetReset | Code::OffsetOutOfRange)
     }
 
     /// Returns whether another static member with the same `group.instance.id` has replaced this one.
     pub(super) fn is_fenced_membership(&self) -> bool {
-        self.code == name(Code::FencedInstanceId)
+        self.code == Code::FencedInstanceId
     }
 
     /// Returns whether a permission is missing.
     #[must_use]
     pub fn is_denied(&self) -> bool {
-        let denials = [
-            Code::TopicAuthorizationFailed,
-            Code::GroupAuthorizationFailed,
-            Code::ClusterAuthorizationFailed,
-            Code::TransactionalIdAuthorizationFailed,
-        ];
-        denials.into_iter().any(|code| self.code == name(code))
+        self.code.is_denied()
     }
 
     /// Reclassifies an error of reading a changelog. An offset that is out of range is not fatal here: another owner
@@ -188,15 +218,9 @@ impl Error {
             return Self::of(Reaction::Abort, call, error);
         };
         let flags = Flags::of(transaction);
-        let code = transaction.code();
-        Self {
-            reaction: reaction_to(code, flags),
-            call,
-            code: name(code),
-            message: message_for(code).unwrap_or_else(|| transaction.string()),
-            to_do: None,
-            fenced: is_fenced(code),
-        }
+        let code = Code::from(transaction.code());
+        let what = message_for(code).map_or_else(|| transaction.string(), str::to_owned);
+        Self { fenced: is_fenced(code), ..Self::new(reaction_to(code, flags), call, code, what) }
     }
 
     /// Classifies a failed delivery of a record in a transaction. `fatal` is the producer's fatal error, if there is
@@ -205,26 +229,35 @@ impl Error {
         let call = "send";
         if let Some((code, message)) = fatal {
             let reaction = reaction_to(code, Flags { is_fatal: true, ..Flags::default() });
-            return Self { fenced: is_fenced(code), ..Self::new(reaction, call, &name(code), message) };
+            return Self { fenced: is_fenced(code), ..Self::new(reaction, call, code, message) };
         }
-        let message = match code {
-            Code::TopicAuthorizationFailed => format!("not allowed to write to {topic}: grant WRITE on the topic"),
-            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-                format!("the topic {topic} or its partition does not exist: create the topic with enough partitions")
+        let (what, to_do) = match code {
+            Code::TopicAuthorizationFailed => {
+                (format!("not allowed to write to {topic}"), format!("grant WRITE on the topic {topic}"))
             }
-            Code::MessageSizeTooLarge => {
-                format!("the record is too large for {topic}: raise the topic's max.message.bytes")
-            }
-            Code::InvalidTimestamp => {
+            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => (
+                format!("the topic {topic} or its partition does not exist"),
+                "create the topic with enough partitions: lifecycle topics --create".to_owned(),
+            ),
+            Code::MessageSizeTooLarge => (
+                format!("the record is too large for {topic}"),
+                format!("raise max.message.bytes of the topic {topic}"),
+            ),
+            Code::InvalidTimestamp => (
+                format!("{topic} rejects the record's timestamp"),
+                "check the topic's message.timestamp.before.max.ms and message.timestamp.after.max.ms".to_owned(),
+            ),
+            Code::InvalidRecord => (
                 format!(
-                    "{topic} rejects the record's timestamp: check its message.timestamp.before.max.ms and .after.max.ms"
-                )
-            }
-            Code::InvalidRecord => {
-                format!("{topic} rejects the record: its cleanup.policy must not be compact when records have no key")
-            }
-            Code::PolicyViolation => format!("a policy of the cluster rejects the record for {topic}"),
-            _ => format!("the record was not delivered to {topic}: {code}"),
+                    "{topic} rejects the record, as a topic with cleanup.policy=compact does when a record has no key"
+                ),
+                format!("set cleanup.policy=delete on the topic {topic}"),
+            ),
+            Code::PolicyViolation => (
+                format!("a policy of the cluster rejects the record for {topic}"),
+                "check the create and alter policies of the brokers".to_owned(),
+            ),
+            _ => (format!("the record was not delivered to {topic}: {code}"), String::new()),
         };
         let permanent = matches!(
             code,
@@ -237,12 +270,12 @@ impl Error {
                 | Code::UnknownPartition
         );
         let reaction = if permanent || needs_operator(code) { Reaction::Fatal } else { Reaction::Abort };
-        Self::new(reaction, call, &name(code), message)
+        let error = Self::new(reaction, call, code, what);
+        if to_do.is_empty() { error } else { error.with_to_do(to_do) }
     }
 
     fn of(reaction: Reaction, call: &'static str, error: &KafkaError) -> Self {
-        let code = error.rdkafka_error_code().map_or_else(|| NO_CODE.to_owned(), name);
-        Self::new(reaction, call, &code, describe(error))
+        Self::new(reaction, call, code_of(error).unwrap_or(Code::Unspecified), describe(error))
     }
 
     /// Classifies an error of creating a client. The message never contains the value of a setting, which may be a
@@ -365,23 +398,20 @@ fn stops_consuming(code: Code) -> bool {
     )
 }
 
-fn message_for(code: Code) -> Option<String> {
-    let message = match code {
-        Code::TransactionalIdAuthorizationFailed => "not allowed to use the transactional id: grant WRITE on it",
-        Code::GroupAuthorizationFailed => "not allowed to commit for the consumer group: grant READ on the group",
-        Code::TopicAuthorizationFailed => {
-            "not allowed to write to a topic of the transaction: grant WRITE on the output, dead-letter and changelog topics"
-        }
+fn message_for(code: Code) -> Option<&'static str> {
+    Some(match code {
+        Code::TransactionalIdAuthorizationFailed => "not allowed to use the transactional id",
+        Code::GroupAuthorizationFailed => "not allowed to commit for the consumer group",
+        Code::TopicAuthorizationFailed => "not allowed to write to a topic of the transaction",
         Code::InvalidTransactionTimeout => {
             "the transaction timeout is longer than the broker's transaction.max.timeout.ms"
         }
         _ => return None,
-    };
-    Some(message.to_owned())
+    })
 }
 
-fn name(code: Code) -> String {
-    format!("{code:?}")
+fn code_of(error: &KafkaError) -> Option<Code> {
+    error.rdkafka_error_code().map(Code::from)
 }
 
 fn describe(error: &KafkaError) -> String {

@@ -7,6 +7,7 @@
 
 pub mod cluster;
 pub mod error;
+pub mod error_code;
 pub mod member;
 pub mod settings;
 #[cfg(feature = "tools")]
@@ -17,6 +18,7 @@ mod context;
 mod log_throttle;
 
 pub use error::{Error, Reaction};
+pub use error_code::ErrorCode;
 pub use member::{
     Client, CommittedOffset, EndOffsets, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record,
     RecordHeader,

@@ -45,7 +45,7 @@ pub struct Options {
 }
 
 /// The exit code of a process that ends because a call into the client never returned.
-pub const STUCK_EXIT_CODE: i32 = 70;
+pub const STUCK_EXIT_CODE: u8 = 5;
 
 /// The minimum transaction timeout: a shorter one would expire during a pause of the machine.
 const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(3);
@@ -71,7 +71,7 @@ impl Options {
             session_timeout: Duration::from_secs(20),
             settings: Vec::new(),
             owner_of: |_| None,
-            on_stuck: exit_process,
+            on_stuck: exit_on_stuck_call,
             on_error: Arc::new(|_| ()),
         }
     }
@@ -142,9 +142,10 @@ impl fmt::Debug for Options {
     }
 }
 
-fn exit_process(call: &'static str) {
+/// Exits the process because a call into librdkafka did not return. Runs on the watchdog thread.
+pub fn exit_on_stuck_call(call: &'static str) {
     tracing::error!(target: "kafka", call, exit_code = STUCK_EXIT_CODE, "call into the kafka client did not return, exiting");
-    std::process::exit(STUCK_EXIT_CODE);
+    std::process::exit(STUCK_EXIT_CODE.into());
 }
 
 /// The settings that the service owns, each with the reason.
@@ -398,7 +399,7 @@ mod tests {
     #[test]
     fn owned_settings_are_rejected_together_with_the_reasons() {
         let rejected = options(&[("acks", "1"), ("ssl.ca.location", "/ca"), ("isolation.level", "read_uncommitted")]);
-        let message = rejected.check().unwrap_err().message;
+        let message = rejected.check().unwrap_err().what;
         assert!(message.contains("acks is set by the service: transactions require"), "{message}");
         assert!(message.contains("isolation.level is set by the service"), "{message}");
         assert!(!message.contains("ssl.ca.location"), "{message}");

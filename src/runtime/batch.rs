@@ -57,7 +57,7 @@ impl<M: Member> Worker<M> {
                 self.finish_batch(consumed, now);
             }
             Outcome::Aborted(error) => {
-                tracing::warn!(call = error.call, code = error.code, "transaction aborted, will retry");
+                tracing::warn!(call = error.call, code = %error.code, "transaction aborted, will retry");
                 self.report.aborts += 1;
                 self.abort_running();
                 self.recovery.record_failure(error, None, now.elapsed)?;
@@ -73,7 +73,7 @@ impl<M: Member> Worker<M> {
                 };
                 tracing::warn!(
                     call = error.call,
-                    code = error.code,
+                    code = %error.code,
                     "transaction outcome unknown, checking committed offsets{hint}"
                 );
                 self.report.producer_resets += 1;
@@ -162,7 +162,7 @@ impl<M: Member> Worker<M> {
                 Err(error) => {
                     assigned.changelog.truncation_failed(now.elapsed);
                     self.report.truncations_failed += 1;
-                    tracing::warn!(partition, code = error.code, "cannot truncate changelog, will retry");
+                    tracing::warn!(partition, code = %error.code, "cannot truncate changelog, will retry");
                 }
             }
         }

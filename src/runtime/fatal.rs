@@ -1,22 +1,24 @@
-//! Errors that stop a worker, each with advice for the operator.
+//! Errors that stop a worker, each with one instruction for the operator.
 
+use std::error::Error;
+use std::fmt;
+
+use crate::finding::{Finding, Severity};
 use crate::kafka;
 use crate::kafka::PartitionId;
 
 use super::mismatch::{Mismatch, PartitionLog};
 
+/// The instruction for an error of the client without one of its own.
+const OTHERWISE: &str = "start the service again; if the error returns, check the logs of the brokers";
+
 /// An error that stops the worker.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum Fatal {
     /// The Kafka client reported an error that no retry can fix.
-    #[error("kafka client failed: {0}; {advice}", advice = advice(&.0.code))]
-    Client(#[source] kafka::Error),
+    Client(kafka::Error),
 
     /// Too many consecutive transactions failed.
-    #[error(
-        "{failures} consecutive transactions failed, the last one with {last}; \
-         check that every topic exists, that the principal may write to it, and that enough replicas are in sync"
-    )]
     TooManyFailedTransactions {
         /// Number of consecutive failures.
         failures: u32,
@@ -25,7 +27,6 @@ pub enum Fatal {
     },
 
     /// The committed offsets and the logs do not match.
-    #[error("partition {partition} of {log}: {mismatch}; {advice}", log = log_name(.mismatch), advice = .mismatch.advice())]
     Mismatch {
         /// The partition.
         partition: PartitionId,
@@ -34,11 +35,6 @@ pub enum Fatal {
     },
 
     /// A changelog record cannot be decoded.
-    #[error(
-        "partition {partition}: the changelog record at offset {offset} cannot be read: {problem}; \
-         run the release that wrote it or a later one, or restore the topic from a backup if another \
-         program wrote to it"
-    )]
     ChangelogUnreadable {
         /// The partition.
         partition: PartitionId,
@@ -49,51 +45,70 @@ pub enum Fatal {
     },
 }
 
-fn log_name(mismatch: &Mismatch) -> &'static str {
-    match mismatch.log() {
-        PartitionLog::Input => "the touchpoints",
-        PartitionLog::Changelog => "the changelog",
+impl Fatal {
+    /// Returns what failed, where, and what to do.
+    #[must_use]
+    pub fn finding(&self) -> Finding {
+        match self {
+            Self::Client(error) => error.finding("kafka", "the kafka client", OTHERWISE),
+            Self::TooManyFailedTransactions { failures, last } => Finding::new(
+                Severity::Problem,
+                "transactions",
+                "the kafka client",
+                format!(
+                    "{failures} consecutive transactions failed, the last one with: {} ({}: {})",
+                    last.what, last.call, last.code
+                ),
+                last.to_do().unwrap_or(
+                    "check that every topic exists, that the principal may write to it, and that enough replicas are in sync",
+                ),
+            ),
+            Self::Mismatch { partition, mismatch } => {
+                let log = match mismatch.log() {
+                    PartitionLog::Input => "the touchpoints",
+                    PartitionLog::Changelog => "the changelog",
+                };
+                mismatch.finding(format!("partition {partition} of {log}"))
+            }
+            Self::ChangelogUnreadable { partition, offset, problem } => Finding::new(
+                Severity::Problem,
+                "changelog",
+                format!("partition {partition} of the changelog"),
+                format!("the record at offset {offset} cannot be read: {problem}"),
+                "run the release that wrote it or a later one; if another program wrote to the topic, restore it from a backup",
+            ),
+        }
     }
 }
 
-/// Returns what the operator can do about a client error, by error code.
-fn advice(code: &str) -> &'static str {
-    match code {
-        "TransactionalIdAuthorizationFailed" => "grant WRITE on the transactional ids that begin with kafka.group_id",
-        "TopicAuthorizationFailed" => {
-            "grant READ on the touchpoint topic, WRITE on the transition, replay and dead-letter topics, and both on \
-             the changelog"
+impl fmt::Display for Fatal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.finding().fmt(formatter)
+    }
+}
+
+impl Error for Fatal {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Client(error) | Self::TooManyFailedTransactions { last: error, .. } => Some(error),
+            Self::Mismatch { .. } | Self::ChangelogUnreadable { .. } => None,
         }
-        "GroupAuthorizationFailed" => "grant READ on the group that kafka.group_id names",
-        "ClusterAuthorizationFailed" => "grant the principal the permissions listed in docs/configuration.md",
-        "SaslAuthenticationFailed" | "Authentication" => "check the user and the password in kafka.client",
-        "SSL" => "check the certificates and ssl.ca.location in kafka.client",
-        "InvalidTransactionTimeout" => "make kafka.transaction_timeout at most the brokers' transaction.max.timeout.ms",
-        "FencedInstanceId" => "give each running instance its own kafka.instance_id",
-        "UnknownTopicOrPartition" | "UnknownTopic" => "create the topics: lifecycle topics --create",
-        _ => "start the service again; if the error returns, check the broker logs and the log lines above",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::{ErrorCode, Reaction};
 
     /// One of each variant; a new variant does not compile until it is listed here.
     fn all() -> Vec<Fatal> {
-        let client = |code: &str| kafka::Error {
-            reaction: kafka::Reaction::Fatal,
-            call: "commit_transaction",
-            code: code.to_owned(),
-            message: "rejected by the broker".to_owned(),
-            to_do: None,
-            fenced: false,
-        };
+        let client = |code| kafka::Error::new(Reaction::Fatal, "commit_transaction", code, "rejected by the broker");
         let problem = || "changelog format 9 was written by a newer release".to_owned();
         let all = vec![
-            Fatal::Client(client("TopicAuthorizationFailed")),
-            Fatal::Client(client("Unspecified")),
-            Fatal::TooManyFailedTransactions { failures: 40, last: client("NotEnoughReplicas") },
+            Fatal::Client(client(ErrorCode::TopicAuthorizationFailed)),
+            Fatal::Client(client(ErrorCode::Unspecified)),
+            Fatal::TooManyFailedTransactions { failures: 40, last: client(ErrorCode::NotEnoughReplicas) },
             Fatal::ChangelogUnreadable { partition: 7, offset: 3, problem: problem() },
         ];
         let mismatches = [
@@ -119,25 +134,15 @@ mod tests {
     }
 
     #[test]
-    fn every_error_says_what_failed_where_and_what_to_do() {
-        // All advice contains one of these verbs.
-        let verbs = [
-            "check ", "restore ", "delete ", "give ", "set ", "choose ", "grant ", "start ", "run ", "create ", "make ",
-        ];
+    fn every_error_says_what_failed_where_and_what_to_do_once() {
         for fatal in all() {
-            let text = fatal.to_string();
-            let (what, rest) = text.split_once("; ").unwrap_or_else(|| panic!("no advice: {text}"));
-            let names_location = match &fatal {
-                Fatal::Client(error) | Fatal::TooManyFailedTransactions { last: error, .. } => {
-                    what.contains(error.call) && what.contains(&error.code)
-                }
-                Fatal::Mismatch { .. } => what.starts_with("partition 7 of the "),
-                Fatal::ChangelogUnreadable { .. } => what.starts_with("partition 7: "),
-            };
-            assert!(names_location, "no location: {text}");
-            assert!(verbs.iter().any(|verb| rest.contains(verb)), "no advice: {text}");
-            assert!(text.starts_with(|first: char| first.is_lowercase() || first.is_ascii_digit()), "{text}");
-            assert!(!text.ends_with('.'), "{text}");
+            let Finding { severity, place, what, to_do, .. } = fatal.finding();
+            assert_eq!(severity, Severity::Problem, "{fatal}");
+            assert!(place.starts_with("partition 7 of the ") || place == "the kafka client", "no place: {fatal}");
+            assert_eq!(crate::finding::instructions(&what), Vec::<&str>::new(), "an instruction within: {fatal}");
+            assert!(!crate::finding::instructions(&to_do).is_empty(), "no instruction: {fatal}");
+            assert_eq!(fatal.to_string(), format!("{place}: {what}; {to_do}"));
+            assert!(!fatal.to_string().ends_with('.'), "{fatal}");
         }
     }
 }

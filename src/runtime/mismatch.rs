@@ -4,6 +4,7 @@
 //! The worker and `lifecycle doctor` use the same function. It cannot detect that a partition was removed, nor that a
 //! changelog loses its end while it is read; the callers detect these and report them with the same error type.
 
+use crate::finding::{Finding, Severity};
 use crate::kafka::CommittedOffset;
 use crate::wire::offset_metadata::OffsetMetadata;
 
@@ -137,9 +138,13 @@ impl Mismatch {
         }
     }
 
-    /// Returns what the operator can do about it.
+    /// Returns the mismatch as a finding about `place`, the partition.
     #[must_use]
-    pub fn advice(&self) -> &'static str {
+    pub fn finding(&self, place: String) -> Finding {
+        Finding::new(Severity::Problem, "offsets", place, self.to_string(), self.to_do())
+    }
+
+    fn to_do(&self) -> &'static str {
         match self {
             Self::OffsetsMissing { .. } => {
                 "set the group's offsets to the start of the topic: touchpoints that the changelog contains are \

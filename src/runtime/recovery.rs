@@ -116,19 +116,13 @@ fn backoff(failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use crate::kafka::ErrorCode;
     use crate::kafka::Reaction;
 
     use super::*;
 
     fn error() -> Error {
-        Error {
-            reaction: Reaction::Abort,
-            call: "send",
-            code: "_MSG_TIMED_OUT".to_owned(),
-            message: "local".to_owned(),
-            to_do: None,
-            fenced: false,
-        }
+        Error::new(Reaction::Abort, "send", ErrorCode::MessageTimedOut, "local")
     }
 
     #[test]

@@ -181,7 +181,7 @@ impl<M: Member> Worker<M> {
     /// the partition already and has swept it, or something else has deleted records. The checks before the new restore
     /// distinguish the two.
     fn restart_restores(&mut self, error: &Error, now: Moment) -> Result<(), Fatal> {
-        tracing::warn!(code = error.code, "changelog truncated during restore, restarting restore");
+        tracing::warn!(code = %error.code, "changelog truncated during restore, restarting restore");
         let partitions: Vec<_> = self.restorer.restores.keys().copied().collect();
         for partition in partitions {
             self.stop_restoring(partition)?;

@@ -471,7 +471,7 @@ pub(super) fn unless_fatal<T>(result: Result<T, Error>) -> Result<Option<T>, Fat
         Ok(value) => Ok(Some(value)),
         Err(error) if error.reaction == Reaction::Fatal => Err(Fatal::Client(error)),
         Err(error) => {
-            tracing::warn!(call = error.call, code = error.code, "kafka call failed, will retry");
+            tracing::warn!(call = error.call, code = %error.code, "kafka call failed, will retry");
             Ok(None)
         }
     }

@@ -18,9 +18,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::api::{self, Api, Peers, Token, WorkerChannels};
+use crate::finding::{Finding, Severity};
 use crate::kafka::{self, Reaction};
 use crate::lifecycle::model_set::ModelSet;
-use crate::runtime::{self, ClockSource, MemoryBudget, Query, RecentTransitions, WallClock, Worker};
+use crate::runtime::{self, ClockSource, Fatal, MemoryBudget, Query, RecentTransitions, WallClock, Worker};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::report::Report;
 use crate::telemetry::status_registry::StatusRegistry;
@@ -55,13 +56,42 @@ pub struct ServiceOptions {
     pub shutdown_deadline: Duration,
 }
 
+/// Why a worker ended early.
+#[derive(Debug)]
+pub enum Failure {
+    /// An error that needs an operator.
+    Fatal(Fatal),
+    /// The worker panicked, which is a bug.
+    Panicked,
+}
+
+impl Failure {
+    /// Returns what failed, where, and what to do.
+    #[must_use]
+    pub fn finding(&self) -> Finding {
+        match self {
+            Self::Fatal(fatal) => fatal.finding(),
+            Self::Panicked => {
+                let to_do = "start the service again, and report the bug with the log lines above";
+                Finding::new(Severity::Problem, "worker", "a worker", "it panicked, which is a bug", to_do)
+            }
+        }
+    }
+}
+
+impl From<Fatal> for Failure {
+    fn from(fatal: Fatal) -> Self {
+        Self::Fatal(fatal)
+    }
+}
+
 /// Why the service ended.
 #[derive(Debug)]
 pub enum ExitReason {
     /// Graceful shutdown on request. Holds one report per worker.
     Stopped(Vec<Report>),
-    /// A worker failed with an error that needs an operator. Holds the error message.
-    Fatal(String),
+    /// A worker failed.
+    Failed(Failure),
     /// A worker missed the shutdown deadline or sent no heartbeat, so the process must exit. Holds the error message.
     Stuck(String),
 }
@@ -70,7 +100,7 @@ pub enum ExitReason {
 #[derive(Debug)]
 pub struct Service {
     stop: Arc<AtomicBool>,
-    results: Receiver<(usize, Result<Report, String>)>,
+    results: Receiver<(usize, Result<Report, Failure>)>,
     workers: usize,
     status_registry: Arc<StatusRegistry>,
     metrics: Arc<Metrics>,
@@ -108,16 +138,17 @@ impl Service {
         };
         for (index, (mut client, queries)) in options.clients.into_iter().zip(queries).enumerate() {
             let error_metrics = Arc::clone(&metrics);
-            client.on_error =
-                Arc::new(move |error| error_metrics.count_kafka_error(error.reaction.as_str(), &error.code));
+            client.on_error = Arc::new(move |error| {
+                error_metrics.count_kafka_error(error.reaction.as_str(), &error.code.to_string())
+            });
             let observer = Observer::new(index, Arc::clone(&status_registry), Arc::clone(&metrics));
             let shared = (Arc::clone(&recent), Arc::clone(&memory_budget));
             let (models, options, stop) =
                 (Arc::clone(&options.models), Arc::clone(&options.worker), Arc::clone(&service.stop));
             let result_sender = result_sender.clone();
             spawn(&format!("worker-{index}"), move || {
-                let panicked = Err("a worker panicked; this is a bug".to_owned());
-                let report = ReportOnDrop { index, sender: result_sender, stop: Arc::clone(&stop), result: panicked };
+                let result = Err(Failure::Panicked);
+                let report = ReportOnDrop { index, sender: result_sender, stop: Arc::clone(&stop), result };
                 report.send(run_worker((index, &client), models, options, queries, shared, observer, &stop));
             })?;
         }
@@ -150,15 +181,15 @@ impl Service {
     #[must_use]
     pub fn wait(mut self) -> ExitReason {
         let mut reports = Vec::new();
-        let mut fatal = None;
+        let mut failed = None::<Failure>;
         let mut deadline = None;
         let mut was_ready = false;
         while reports.len() < self.workers {
             match self.results.recv_timeout(STOP_POLL_INTERVAL) {
                 Ok((_, Ok(report))) => reports.push(report),
-                Ok((worker, Err(problem))) => {
-                    tracing::error!(worker, problem, "worker failed, stopping the other workers");
-                    fatal.get_or_insert(problem);
+                Ok((worker, Err(failure))) => {
+                    tracing::error!(worker, problem = %failure.finding(), "worker failed, stopping the other workers");
+                    failed.get_or_insert(failure);
                     reports.push(Report::default());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -172,9 +203,10 @@ impl Service {
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 let deadline = self.shutdown_deadline.as_secs();
-                return ExitReason::Stuck(
-                    fatal.unwrap_or_else(|| format!("the workers did not stop within {deadline} s")),
-                );
+                return ExitReason::Stuck(failed.map_or_else(
+                    || format!("the workers did not stop within {deadline} s"),
+                    |failure| failure.finding().to_string(),
+                ));
             }
             let is_ready = self.status_registry.is_ready();
             if deadline.is_none() && is_ready != was_ready {
@@ -190,8 +222,8 @@ impl Service {
             }
         }
         drop(self.stop_http.take());
-        match fatal {
-            Some(problem) => ExitReason::Fatal(problem),
+        match failed {
+            Some(failure) => ExitReason::Failed(failure),
             None => ExitReason::Stopped(reports),
         }
     }
@@ -211,20 +243,20 @@ fn log_readiness(is_ready: bool, partitions: usize) {
 /// Drop guard that reports the result of a worker thread, also after a panic. A failed worker stops the others.
 struct ReportOnDrop {
     index: usize,
-    sender: Sender<(usize, Result<Report, String>)>,
+    sender: Sender<(usize, Result<Report, Failure>)>,
     stop: Arc<AtomicBool>,
-    result: Result<Report, String>,
+    result: Result<Report, Failure>,
 }
 
 impl ReportOnDrop {
-    fn send(mut self, result: Result<Report, String>) {
+    fn send(mut self, result: Result<Report, Failure>) {
         self.result = result;
     }
 }
 
 impl Drop for ReportOnDrop {
     fn drop(&mut self) {
-        let result = std::mem::replace(&mut self.result, Err(String::new()));
+        let result = std::mem::replace(&mut self.result, Err(Failure::Panicked));
         if result.is_err() {
             self.stop.store(true, Ordering::Relaxed);
         }
@@ -241,7 +273,7 @@ fn run_worker(
     (recent, memory_budget): (Arc<RecentTransitions>, Arc<MemoryBudget>),
     mut observer: Observer,
     stop: &AtomicBool,
-) -> Result<Report, String> {
+) -> Result<Report, Failure> {
     // The span has level ERROR, so that it is enabled at every log level.
     let _worker = tracing::error_span!("worker", worker = index).entered();
     let clock = WallClock::start();
@@ -255,17 +287,17 @@ fn run_worker(
                 }
                 tracing::warn!(%error, "cannot connect to kafka, will retry");
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(Fatal::Client(error).into()),
         }
     };
     let worker = Worker::new(member, models, options, queries);
     let mut worker = worker.with_clock(clock).with_recent(recent).with_memory_budget(memory_budget);
     while !stop.load(Ordering::Relaxed) {
-        worker.step(|| clock.now()).map_err(|fatal| fatal.to_string())?;
+        worker.step(|| clock.now())?;
         observer.observe(&mut worker, clock.now());
     }
     observer.observe_last(&mut worker, clock.now());
-    worker.stop(clock.now()).map_err(|fatal| fatal.to_string())
+    Ok(worker.stop(clock.now())?)
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), String> {

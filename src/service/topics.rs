@@ -5,7 +5,8 @@
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::kafka::cluster::admin::{self, Creation, Finding, Severity, Topics};
+use crate::finding::{Finding, Severity};
+use crate::kafka::cluster::admin::{self, Creation, Topics};
 use crate::kafka::{Cluster, Error, Reaction};
 
 /// How long `verify` retries while the cluster is unreachable.
@@ -66,7 +67,7 @@ pub fn partitions(config: &Config) -> Result<Option<i32>, Error> {
 /// Returns whether these findings prevent the service from starting.
 #[must_use]
 pub fn prevent_start(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.severity == Severity::Error)
+    findings.iter().any(|finding| finding.severity == Severity::Problem)
 }
 
 /// Creates the missing topics with the partition count of the touchpoint topic, or with `partitions` if that topic is

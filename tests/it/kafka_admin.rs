@@ -1,8 +1,9 @@
 //! Creates, describes and verifies topics on a real broker.
 
+use lifecycle_processor::finding::Severity;
 use lifecycle_processor::kafka::Cluster;
 use lifecycle_processor::kafka::Reaction;
-use lifecycle_processor::kafka::cluster::admin::{self, Creation, Severity, TopicSpec, Topics};
+use lifecycle_processor::kafka::cluster::admin::{self, Creation, TopicSpec, Topics};
 
 use crate::broker;
 
@@ -25,7 +26,7 @@ fn topics_created_by_the_service_pass_its_check() {
     let cluster = cluster();
     let missing = admin::verify(&cluster, &topics).unwrap();
     assert_eq!(missing.len(), 5, "{missing:?}");
-    assert!(missing.iter().all(|it| it.severity == Severity::Error && it.what == "the topic does not exist"));
+    assert!(missing.iter().all(|it| it.severity == Severity::Problem && it.what == "the topic does not exist"));
 
     let specs = topics.specs(3, Some(1));
     let created = admin::create_topics(&cluster, &specs).unwrap();
@@ -55,7 +56,7 @@ fn a_changelog_with_wrong_configs_is_an_error_that_says_how_to_fix_it() {
     let errors: Vec<String> = admin::verify(&cluster, &topics)
         .unwrap()
         .iter()
-        .filter(|it| it.severity == Severity::Error)
+        .filter(|it| it.severity == Severity::Problem)
         .map(ToString::to_string)
         .collect();
     assert_eq!(errors.len(), 3, "{errors:?}");
@@ -69,5 +70,5 @@ fn a_topic_that_the_cluster_rejects_is_a_fatal_error_with_the_reason() {
     let spec = TopicSpec { name: broker::unique("wide"), partitions: 1, replication: Some(7), configs: Vec::new() };
     let error = admin::create_topics(&cluster(), std::slice::from_ref(&spec)).unwrap_err();
     assert_eq!(error.reaction, Reaction::Fatal);
-    assert!(error.message.contains(&spec.name) && error.message.contains("too few brokers"), "{error}");
+    assert!(error.what.contains(&spec.name) && error.what.contains("too few brokers"), "{error}");
 }

@@ -142,7 +142,7 @@ fn run_demo(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, S
     });
     match service.wait() {
         ExitReason::Stopped(_) => {}
-        ExitReason::Fatal(problem) => return Err(problem),
+        ExitReason::Failed(failure) => return Err(failure.finding().to_string()),
         ExitReason::Stuck(problem) => {
             print_error(format_args!("lifecycle demo: {problem}"));
             std::process::exit(Exit::Stuck as i32);

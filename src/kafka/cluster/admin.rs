@@ -14,10 +14,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-pub use super::topic_check::{Finding, Severity, Topics};
+pub use super::topic_check::Topics;
+use crate::finding::Finding;
 use crate::kafka::connection_error::connection_error;
 use crate::kafka::context::Context;
 use crate::kafka::error::{Error, Reaction};
+use crate::kafka::error_code::ErrorCode;
 use crate::kafka::member::PartitionId;
 use crate::kafka::settings::Cluster;
 
@@ -81,16 +83,18 @@ pub fn create_topics(cluster: &Cluster, topics: &[TopicSpec]) -> Result<Vec<(Str
             Ok(name) => Ok((name, Creation::Created)),
             Err((name, Code::TopicAlreadyExists)) => Ok((name, Creation::Existed)),
             Err((name, code)) => {
-                let message = match code {
-                    Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-                        format!("not allowed to create {name}: grant CREATE on the topic, or create it yourself")
-                    }
-                    Code::InvalidReplicationFactor => {
-                        format!("the cluster has too few brokers for the replication factor of {name}")
-                    }
-                    _ => format!("the cluster rejects the topic {name}: {code}"),
+                let (what, to_do) = match code {
+                    Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => (
+                        format!("not allowed to create {name}"),
+                        "grant CREATE on the topic, or create it by other means",
+                    ),
+                    Code::InvalidReplicationFactor => (
+                        format!("the cluster has too few brokers for the replication factor of {name}"),
+                        "pass a smaller --replication",
+                    ),
+                    _ => (format!("the cluster rejects the topic {name}: {code}"), "check the logs of the brokers"),
                 };
-                Err(Error::new(Reaction::Fatal, call, &format!("{code:?}"), message))
+                Err(Error::new(Reaction::Fatal, call, code, what).with_to_do(to_do))
             }
         })
         .collect()
@@ -121,7 +125,7 @@ pub fn describe_topics(cluster: &Cluster, names: &[&str]) -> Result<Vec<Option<T
             Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => None,
             Err(code) => {
                 let message = format!("cannot read the configs of the topic {}: {code}", topic.name);
-                return Err(Error::new(Reaction::Retry, "describe_configs", &format!("{code:?}"), message));
+                return Err(Error::new(Reaction::Retry, "describe_configs", code, message));
             }
         };
     }
@@ -159,12 +163,9 @@ pub(in crate::kafka) fn delete_records(
         element.error().map_err(|error| {
             let denied = error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed);
             if denied {
-                retriable(Error::new(
-                    Reaction::Retry,
-                    call,
-                    "TopicAuthorizationFailed",
-                    format!("not allowed to delete records of {topic}: grant DELETE on the topic"),
-                ))
+                let what = format!("not allowed to delete records of {topic}");
+                Error::new(Reaction::Retry, call, ErrorCode::TopicAuthorizationFailed, what)
+                    .with_to_do(format!("grant DELETE on the topic {topic}"))
             } else {
                 request_failed(&error)
             }
@@ -189,16 +190,18 @@ fn describe_topic(
         None => {}
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => return Ok(None),
         Some(Code::TopicAuthorizationFailed) => {
-            let message = format!("not allowed to see the topic {name}: grant DESCRIBE, READ or WRITE on it");
-            return Err(Error::new(Reaction::Fatal, call, "TopicAuthorizationFailed", message));
+            let what = format!("not allowed to see the topic {name}");
+            return Err(Error::new(Reaction::Fatal, call, ErrorCode::TopicAuthorizationFailed, what)
+                .with_to_do("grant DESCRIBE, READ or WRITE on it"));
         }
         Some(Code::InvalidTopic) => {
-            let message = format!("{name:?} is not a valid topic name: use letters, digits, '.', '_' and '-'");
-            return Err(Error::new(Reaction::Fatal, call, "InvalidTopic", message));
+            let what = format!("{name:?} is not a valid topic name");
+            return Err(Error::new(Reaction::Fatal, call, ErrorCode::InvalidTopic, what)
+                .with_to_do("use letters, digits, '.', '_' and '-'"));
         }
         Some(code) => {
             let message = format!("cannot describe the topic {name}: {code}");
-            return Err(Error::new(Reaction::Retry, call, &format!("{code:?}"), message));
+            return Err(Error::new(Reaction::Retry, call, code, message));
         }
     }
     let replication = topic.partitions().iter().map(|it| it.replicas().len()).min().unwrap_or(0);

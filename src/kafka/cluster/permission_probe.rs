@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::kafka::context::Context;
 use crate::kafka::error::{Error, Reaction};
+use crate::kafka::error_code::ErrorCode;
 use crate::kafka::member::producer::TransactionalProducer;
 use crate::kafka::member::{PartitionOffset, ProducerRecord};
 use crate::kafka::settings::Options;
@@ -72,7 +73,7 @@ fn commit(
         .map_err(|error| Error::of_creation("probe", &error))?;
     let group_metadata = consumer
         .group_metadata()
-        .ok_or_else(|| Error::new(Reaction::Retry, call, "NoGroup", "the client has no group metadata"))?;
+        .ok_or_else(|| Error::new(Reaction::Retry, call, ErrorCode::NoGroup, "the client has no group metadata"))?;
     producer.begin()?;
     let sent = producer.send_offsets(&options.input_topic, &[(offset, metadata)], &group_metadata);
     abort(producer, options)?;

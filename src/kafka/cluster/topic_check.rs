@@ -4,7 +4,8 @@
 //! stops the service at start; a warning is only logged.
 
 use std::collections::BTreeMap;
-use std::fmt;
+
+use crate::finding::{Finding, Severity};
 
 use super::admin::{TopicDescription, TopicSpec};
 
@@ -24,34 +25,6 @@ pub struct Topics {
     pub outputs: Vec<String>,
 }
 
-/// The severity of a finding.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Severity {
-    /// The service starts, but a config is risky.
-    Warning,
-    /// The service does not start.
-    Error,
-}
-
-/// A problem with a topic.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Finding {
-    /// Whether the service can start despite it.
-    pub severity: Severity,
-    /// The name of the topic.
-    pub topic: String,
-    /// The problem, with the value found.
-    pub what: String,
-    /// How to fix it.
-    pub to_do: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}; {}", self.topic, self.what, self.to_do)
-    }
-}
-
 /// Collects the findings about one topic.
 struct Findings<'a> {
     topic: &'a str,
@@ -60,7 +33,7 @@ struct Findings<'a> {
 
 impl Findings<'_> {
     fn add(&mut self, severity: Severity, what: impl Into<String>, to_do: impl Into<String>) {
-        self.all.push(Finding { severity, topic: self.topic.to_owned(), what: what.into(), to_do: to_do.into() });
+        self.all.push(Finding::new(severity, "topics", self.topic, what, to_do));
     }
 }
 
@@ -100,7 +73,7 @@ impl Topics {
             let mut findings = Findings { topic: name, all: &mut all };
             let Some(topic) = existing.get(name) else {
                 findings.add(
-                    Severity::Error,
+                    Severity::Problem,
                     "the topic does not exist",
                     "create it, for example with `lifecycle topics --create`",
                 );
@@ -130,7 +103,7 @@ const CHANGELOG_CONFIGS: [(&str, &str); 3] =
 fn check_changelog(topic: &TopicDescription, input: Option<&TopicDescription>, findings: &mut Findings<'_>) {
     if let Some(input) = input.filter(|it| it.partitions != topic.partitions) {
         findings.add(
-            Severity::Error,
+            Severity::Problem,
             format!("it has {} partitions, but {} has {}", topic.partitions, input.name, input.partitions),
             "each input partition needs a changelog partition with the same number: for a new service, recreate the changelog topic \
              with as many partitions as the input; a service that has run cannot change the number: use new topics and a new \
@@ -150,7 +123,7 @@ fn check_changelog(topic: &TopicDescription, input: Option<&TopicDescription>, f
         let found = configs.get(name).map_or("unset", String::as_str);
         if found != expected {
             findings.add(
-                Severity::Error,
+                Severity::Problem,
                 format!("{name} is {found}"),
                 format!("set {name}={expected}: any other value deletes customers that the service still needs"),
             );
@@ -158,7 +131,7 @@ fn check_changelog(topic: &TopicDescription, input: Option<&TopicDescription>, f
     }
     if number(configs, "max.message.bytes").is_some_and(|it| it < CHANGELOG_RECORD_BYTES) {
         findings.add(
-            Severity::Error,
+            Severity::Problem,
             format!("max.message.bytes is {}", configs["max.message.bytes"]),
             format!(
                 "set max.message.bytes to {CHANGELOG_RECORD_BYTES} or more, the maximum size of a changelog record"
@@ -223,7 +196,7 @@ fn check_durability(topic: &TopicDescription, findings: &mut Findings<'_>) {
     let Some(in_sync) = number(configs, "min.insync.replicas") else { return };
     if in_sync > i64::from(topic.replication) {
         findings.add(
-            Severity::Error,
+            Severity::Problem,
             format!("min.insync.replicas is {in_sync}, but the replication factor is {}", topic.replication),
             "lower it or add replicas: the topic currently rejects all writes",
         );
@@ -282,9 +255,9 @@ mod tests {
     #[test]
     fn every_missing_topic_is_reported_once() {
         let findings = check(&[]);
-        let names: Vec<&str> = findings.iter().map(|it| it.topic.as_str()).collect();
+        let names: Vec<&str> = findings.iter().map(|it| it.place.as_str()).collect();
         assert_eq!(names, ["in", "log", "dead", "out"]);
-        assert!(findings.iter().all(|it| it.severity == Severity::Error));
+        assert!(findings.iter().all(|it| it.severity == Severity::Problem));
         assert!(findings[0].to_string().contains("lifecycle topics --create"));
     }
 
@@ -297,7 +270,7 @@ mod tests {
             described[1].configs.as_mut().unwrap().insert(setting.0.to_owned(), setting.1.to_owned());
             let findings = check(&described);
             assert_eq!(findings.len(), 1, "{findings:?}");
-            assert_eq!(findings[0].severity, Severity::Error);
+            assert_eq!(findings[0].severity, Severity::Problem);
             assert!(findings[0].to_string().contains(setting.0), "{}", findings[0]);
             assert!(findings[0].to_string().contains(setting.1), "{}", findings[0]);
         }
@@ -333,8 +306,8 @@ mod tests {
         let findings = check(&described);
         assert_eq!(findings.len(), 6, "{findings:?}");
         // One replica cannot satisfy min.insync.replicas=2, so the first finding is an error.
-        assert_eq!([findings[0].topic.as_str(), &findings[1].topic], ["in", "log"]);
-        assert!(findings[..2].iter().all(|it| it.severity == Severity::Error));
+        assert_eq!([findings[0].place.as_str(), &findings[1].place], ["in", "log"]);
+        assert!(findings[..2].iter().all(|it| it.severity == Severity::Problem));
         assert!(findings[2..].iter().all(|it| it.severity == Severity::Warning));
     }
 
@@ -347,8 +320,8 @@ mod tests {
             let findings = check(&described);
             findings.into_iter().map(|it| (it.severity, it.what)).collect::<Vec<_>>()
         };
-        assert_eq!(with(3, "min.insync.replicas", "4")[0].0, Severity::Error);
-        assert_eq!(with(1, "min.insync.replicas", "2")[0].0, Severity::Error);
+        assert_eq!(with(3, "min.insync.replicas", "4")[0].0, Severity::Problem);
+        assert_eq!(with(1, "min.insync.replicas", "2")[0].0, Severity::Problem);
         assert!(with(3, "min.insync.replicas", "3")[0].1.contains("equal to the replication factor"));
         assert!(with(3, "unclean.leader.election.enable", "true")[0].1.contains("unclean.leader.election.enable"));
     }

@@ -1,6 +1,7 @@
 //! Every error code of the client library has exactly one reaction at every kind of call, and the codes that occur in
 //! practice have the expected one.
 
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::*;
@@ -153,9 +154,9 @@ const STOPS_CONSUMER: &[Code] = &[
 ];
 
 /// Returns every error code of librdkafka.
-fn every_code() -> Vec<Code> {
+fn every_code() -> Vec<RDKafkaErrorCode> {
     let codes: Vec<_> =
-        (-200..=200).filter_map(|number| RDKafkaRespErr::try_from(number).ok()).map(Code::from).collect();
+        (-200..=200).filter_map(|number| RDKafkaRespErr::try_from(number).ok()).map(RDKafkaErrorCode::from).collect();
     assert!(codes.len() > 150, "only {} codes were found", codes.len());
     codes
 }
@@ -174,13 +175,13 @@ fn each_delivery_error_has_the_expected_reaction() {
     for &(code, reaction) in DELIVERY_CASES {
         let error = Error::of_delivery(code, "out", None);
         assert_eq!(error.reaction, reaction, "{code:?}");
-        assert_eq!(error.code, format!("{code:?}"));
+        assert_eq!(error.code, code);
     }
 }
 
 #[test]
 fn no_code_leaves_a_transaction_open_or_retries_its_call() {
-    for code in every_code() {
+    for code in every_code().into_iter().map(Code::from) {
         for flags in [NO_FLAGS, FATAL, RETRIABLE, ABORT, Flags { is_retriable: true, ..ABORT }] {
             let reaction = reaction_to(code, flags);
             assert_ne!(reaction, Reaction::Retry, "{code:?} {flags:?}");
@@ -199,6 +200,7 @@ fn no_code_leaves_a_transaction_open_or_retries_its_call() {
 fn every_code_of_a_query_is_retried_or_fatal() {
     for code in every_code() {
         let error = Error::of_query("committed", &KafkaError::OffsetFetch(code));
+        let code = Code::from(code);
         let expected = if needs_operator(code) { Reaction::Fatal } else { Reaction::Retry };
         assert_eq!(error.reaction, expected, "{code:?}");
     }
@@ -208,8 +210,9 @@ fn every_code_of_a_query_is_retried_or_fatal() {
 fn consuming_stops_only_at_errors_that_the_client_cannot_recover_from() {
     for code in every_code() {
         let stops = Error::of_consuming("poll", &KafkaError::MessageConsumption(code), "in", None);
-        assert_eq!(stops.is_some(), STOPS_CONSUMER.contains(&code) || needs_operator(code), "{code:?}");
         let fatal = Error::of_consuming("poll", &KafkaError::MessageConsumptionFatal(code), "in", None);
+        let code = Code::from(code);
+        assert_eq!(stops.is_some(), STOPS_CONSUMER.contains(&code) || needs_operator(code), "{code:?}");
         assert_eq!(fatal.map(|error| error.reaction), Some(Reaction::Fatal), "{code:?}");
     }
 }
@@ -221,7 +224,7 @@ fn a_changelog_truncated_while_it_is_read_aborts_the_restore() {
         else {
             continue;
         };
-        let is_truncated = [Code::AutoOffsetReset, Code::OffsetOutOfRange].contains(&code);
+        let is_truncated = [Code::AutoOffsetReset, Code::OffsetOutOfRange].contains(&code.into());
         let expected = if is_truncated { Reaction::Abort } else { Reaction::Fatal };
         assert_eq!(error.reclassify_for_changelog().reaction, expected, "{code:?}");
     }
@@ -229,7 +232,7 @@ fn a_changelog_truncated_while_it_is_read_aborts_the_restore() {
 
 #[test]
 fn a_delivery_error_after_a_fatal_error_is_classified_by_the_fatal_error() {
-    for code in every_code() {
+    for code in every_code().into_iter().map(Code::from) {
         let error = Error::of_delivery(Code::Fatal, "out", Some((code, "why".to_owned())));
         let expected = if needs_operator(code) { Reaction::Fatal } else { Reaction::ResetProducer };
         assert_eq!((error.reaction, error.fenced), (expected, is_fenced(code)), "{code:?}");
@@ -287,4 +290,36 @@ fn the_value_of_an_invalid_setting_is_not_in_the_message() {
     let error = Error::of_creation("consumer", &refused);
     assert!(error.to_string().contains("sasl.password"));
     assert!(!error.to_string().contains("hunter2"));
+}
+
+#[test]
+fn no_error_contains_an_instruction_besides_the_one_it_ends_with() {
+    use crate::finding::instructions;
+
+    let mut errors = Vec::new();
+    for code in every_code() {
+        errors.push(Error::of_query("query", &KafkaError::OffsetFetch(code)));
+        errors.extend(Error::of_consuming("poll", &KafkaError::MessageConsumptionFatal(code), "in", None));
+        errors.push(Error::of_delivery(code.into(), "out", None));
+        let what = message_for(code.into()).unwrap_or("rejected");
+        errors.push(Error::new(Reaction::Fatal, "commit_transaction", code, what));
+    }
+    for error in errors {
+        let finding = error.finding("kafka", "the kafka client", "start the service again");
+        assert_eq!(instructions(&finding.what), Vec::<&str>::new(), "{error}");
+        assert!(!instructions(&finding.to_do).is_empty(), "{finding}");
+        assert!(finding.to_string().ends_with(&finding.to_do), "{finding}");
+    }
+}
+
+#[test]
+fn a_code_keeps_the_name_that_metrics_and_alerts_use() {
+    for code in every_code() {
+        match Code::from(code) {
+            Code::Other(number) => assert_eq!(number, code as i32),
+            known => assert_eq!(known.to_string(), format!("{code:?}")),
+        }
+    }
+    assert_eq!(Code::SSL.to_string(), "SSL");
+    assert_eq!(Code::Other(-5).to_string(), "Other(-5)");
 }

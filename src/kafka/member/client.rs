@@ -14,6 +14,7 @@ use super::zombie_fencing::ZombieFencing;
 use super::{CommittedOffset, EndOffsets, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record};
 use crate::kafka::cluster::admin;
 use crate::kafka::error::{Error, Reaction};
+use crate::kafka::error_code::ErrorCode;
 use crate::kafka::settings::Options;
 
 /// The maximum time to leave the group when a client is dropped without a call of `leave`.
@@ -155,7 +156,7 @@ impl Member for Client {
         if self.committed_failed && self.fencing.as_ref().is_some_and(|it| !it.is_done()) {
             // The request would block until the fencing is done, and delay the worker's other partitions.
             let message = "a previous owner's transaction is being aborted";
-            return Err(Error::new(Reaction::Retry, "committed", "UnstableOffsetCommit", message));
+            return Err(Error::new(Reaction::Retry, "committed", ErrorCode::UnstableOffsetCommit, message));
         }
         let committed = self.connected().consumer.committed(partitions);
         self.committed_failed = committed.is_err();

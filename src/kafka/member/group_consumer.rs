@@ -19,6 +19,7 @@ use super::topic_reader::TopicReader;
 use super::{CommittedOffset, EndOffsets, Event, PartitionId, PartitionOffset, Record};
 use crate::kafka::context::Rebalance;
 use crate::kafka::error::{Error, Reaction};
+use crate::kafka::error_code::ErrorCode;
 use crate::kafka::settings::Options;
 
 /// Timeout of a request for committed offsets. While a previous owner's transaction is open, the client blocks until
@@ -225,7 +226,7 @@ impl GroupConsumer {
         // Assigning would reset the client's "assignment lost" flag before its rebalance callback has run.
         if client.assignment_lost() {
             let message = "the group has assigned the partitions to other members; the next poll reports the loss";
-            return Err(Error::new(Reaction::Retry, "resume", "AssignmentLost", message));
+            return Err(Error::new(Reaction::Retry, "resume", ErrorCode::AssignmentLost, message));
         }
         let positions = &self.reader.positions;
         let list = self.reader.list_at(
@@ -331,10 +332,11 @@ impl GroupConsumer {
         // broker does not check offsets without one: they would overwrite the new owner's offsets.
         if client.assignment_lost() || self.may_have_lost_membership() {
             let message = "the group has, or may have, assigned the partitions to other members";
-            return Err(Error::new(Reaction::Abort, call, "AssignmentLost", message));
+            return Err(Error::new(Reaction::Abort, call, ErrorCode::AssignmentLost, message));
         }
-        group_metadata
-            .ok_or_else(|| Error::new(Reaction::Abort, call, "UnknownMemberId", "the member is not in the group"))
+        group_metadata.ok_or_else(|| {
+            Error::new(Reaction::Abort, call, ErrorCode::UnknownMemberId, "the member is not in the group")
+        })
     }
 
     /// Prepares for closing: the worker no longer answers rebalances, so revoked partitions are unassigned at once.

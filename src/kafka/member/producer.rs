@@ -18,6 +18,7 @@ use super::watchdog::Watchdog;
 use super::{PartitionOffset, ProducerRecord};
 use crate::kafka::context::{Context, DeliveryReports, DeliverySlot};
 use crate::kafka::error::{Error, Reaction};
+use crate::kafka::error_code::ErrorCode;
 use crate::kafka::settings::Options;
 
 /// The maximum size of offset metadata in bytes; the broker's default limit (`offset.metadata.max.bytes`) is 4,096.
@@ -48,7 +49,7 @@ impl TransactionalProducer {
     /// Creates a producer, which aborts the transaction that an earlier one of the same transactional id left open.
     pub(in crate::kafka) fn start(options: &Options) -> Result<Self, Error> {
         let watchdog = Watchdog::start(options.on_stuck).map_err(|error| {
-            Error::new(Reaction::Fatal, "producer", "Thread", format!("cannot start a thread: {error}"))
+            Error::new(Reaction::Fatal, "producer", ErrorCode::Thread, format!("cannot start a thread: {error}"))
         })?;
         let client = create_client(options)?;
         let mut producer =
@@ -118,10 +119,20 @@ impl TransactionalProducer {
         outcomes
             .map(|(outcome, record)| match outcome {
                 Some(Ok(offset)) => Ok(offset),
-                Some(Err(code)) => Err(Error::of_delivery(code, &record.topic, self.client.client().fatal_error())),
-                None => Err(Error::new(Reaction::ResetProducer, "send", "NoReport", "a record has no delivery report")),
+                Some(Err(code)) => Err(self.delivery_error(code, &record.topic)),
+                None => Err(Error::new(
+                    Reaction::ResetProducer,
+                    "send",
+                    ErrorCode::NoReport,
+                    "a record has no delivery report",
+                )),
             })
             .collect()
+    }
+
+    fn delivery_error(&self, code: RDKafkaErrorCode, topic: &str) -> Error {
+        let fatal = self.client.client().fatal_error().map(|(code, why)| (code.into(), why));
+        Error::of_delivery(code.into(), topic, fatal)
     }
 
     /// Returns why the transaction failed. The client purges its queue on failure, and reports the cause only when the
@@ -130,7 +141,7 @@ impl TransactionalProducer {
         let call = "commit_transaction";
         let committed = self.call(call, |client| client.commit_transaction(Timeout::Never));
         committed.err().unwrap_or_else(|| {
-            Error::new(Reaction::ResetProducer, call, "NoCause", "the client purged records without a cause")
+            Error::new(Reaction::ResetProducer, call, ErrorCode::NoCause, "the client purged records without a cause")
         })
     }
 
@@ -157,7 +168,7 @@ impl TransactionalProducer {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => return Err(timed_out("send")),
                 Err((error, _)) => {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                    return Err(Error::of_delivery(code, &record.topic, self.client.client().fatal_error()));
+                    return Err(self.delivery_error(code, &record.topic));
                 }
             }
         }
@@ -191,7 +202,7 @@ impl TransactionalProducer {
             if metadata.len() > METADATA_BYTES_MAX {
                 let message =
                     format!("the offset metadata has {} bytes, more than {METADATA_BYTES_MAX}", metadata.len());
-                return Err(Error::new(Reaction::Fatal, call, "OffsetMetadataTooLarge", message));
+                return Err(Error::new(Reaction::Fatal, call, ErrorCode::OffsetMetadataTooLarge, message));
             }
             let mut element = list.add_partition(topic, it.partition);
             element.set_offset(Offset::Offset(it.offset)).map_err(|error| Error::of_assignment(call, &error))?;
@@ -254,7 +265,7 @@ fn timed_out(call: &'static str) -> Error {
     Error::new(
         Reaction::ResetProducer,
         call,
-        "OperationTimedOut",
+        ErrorCode::OperationTimedOut,
         "the broker did not answer within the transaction timeout",
     )
 }

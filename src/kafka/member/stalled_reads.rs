@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::PartitionId;
+use crate::kafka::error_code::ErrorCode;
 
 /// Time for which the same error must come back before a partition counts as stalled. Long enough for a new leader, a
 /// restarted broker, or a response that was damaged on its way.
@@ -21,7 +22,7 @@ const OVER_AFTER: Duration = Duration::from_secs(10);
 /// The errors of reading that are coming back, by code.
 #[derive(Default, Debug)]
 pub(super) struct StalledReads {
-    failing: BTreeMap<String, Failing>,
+    failing: BTreeMap<ErrorCode, Failing>,
 }
 
 #[derive(Debug)]
@@ -37,7 +38,7 @@ struct Failing {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::kafka) struct Stalled {
     /// The error code that came back.
-    pub(in crate::kafka) code: String,
+    pub(in crate::kafka) code: ErrorCode,
     /// Partition and position of the first one.
     pub(in crate::kafka) partition: PartitionId,
     pub(in crate::kafka) position: i64,
@@ -47,13 +48,13 @@ pub(in crate::kafka) struct Stalled {
 
 impl StalledReads {
     /// Records that reading failed with `code`.
-    pub(super) fn failed(&mut self, code: &str, now: Instant) {
-        if let Some(failing) = self.failing.get_mut(code) {
+    pub(super) fn failed(&mut self, code: ErrorCode, now: Instant) {
+        if let Some(failing) = self.failing.get_mut(&code) {
             failing.last = now;
             failing.errors += 1;
         } else {
             let failing = Failing { since: now, last: now, errors: 1, positions: None };
-            self.failing.insert(code.to_owned(), failing);
+            self.failing.insert(code, failing);
         }
     }
 
@@ -65,11 +66,11 @@ impl StalledReads {
             positions.retain(|partition, position| unread.get(partition) == Some(position));
             !positions.is_empty() && now.saturating_duration_since(failing.last) < OVER_AFTER
         });
-        self.failing.iter().find_map(|(code, failing)| {
+        self.failing.iter().find_map(|(&code, failing)| {
             let since = now.saturating_duration_since(failing.since);
             let (&partition, &position) = failing.positions.as_ref()?.first_key_value()?;
             (since >= STALLED_AFTER && failing.errors >= ERRORS_MIN).then(|| Stalled {
-                code: code.clone(),
+                code,
                 partition,
                 position,
                 since,
@@ -86,7 +87,7 @@ mod tests {
     fn run(reads: &mut StalledReads, start: Instant, seconds: std::ops::Range<u64>, moving: bool) -> Option<Stalled> {
         seconds.into_iter().find_map(|second| {
             let now = start + Duration::from_secs(second);
-            reads.failed("BadCompression", now);
+            reads.failed(ErrorCode::BadCompression, now);
             let healthy = i64::try_from(second).unwrap();
             reads.stalled(&[(3, 7 + if moving { healthy } else { 0 }), (4, healthy)].into(), now)
         })
@@ -95,7 +96,7 @@ mod tests {
     #[test]
     fn a_partition_that_does_not_move_while_an_error_comes_back_is_stalled() {
         let stalled = run(&mut StalledReads::default(), Instant::now(), 0..60, false).expect("it is stalled");
-        let expected = Stalled { code: "BadCompression".to_owned(), partition: 3, position: 7, since: STALLED_AFTER };
+        let expected = Stalled { code: ErrorCode::BadCompression, partition: 3, position: 7, since: STALLED_AFTER };
         assert_eq!(stalled, expected);
     }
 
@@ -116,7 +117,7 @@ mod tests {
         let (mut reads, start) = (StalledReads::default(), Instant::now());
         for second in 0..60 {
             let now = start + Duration::from_secs(second);
-            reads.failed("BadMessage", now);
+            reads.failed(ErrorCode::BadMessage, now);
             assert_eq!(reads.stalled(&BTreeMap::new(), now), None);
         }
     }

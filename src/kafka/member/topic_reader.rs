@@ -16,6 +16,7 @@ use super::stalled_reads::StalledReads;
 use super::{EndOffsets, PartitionId, PartitionOffset, Record, RecordHeader};
 use crate::kafka::context::{Context, Rebalance};
 use crate::kafka::error::{Error, Reaction};
+use crate::kafka::error_code::ErrorCode;
 use crate::kafka::log_throttle::CLIENT_LOG_THROTTLE;
 
 /// Timeout of a read-only request to the cluster; the caller retries.
@@ -200,10 +201,10 @@ impl TopicReader {
                     }
                     let passing = Error::of_passing(call, &error);
                     if Error::is_of_reading(&error) {
-                        self.stalled_reads.failed(&passing.code, Instant::now());
-                        if let Some(suppressed) = CLIENT_LOG_THROTTLE.admit(&passing.code, Instant::now()) {
-                            let code = &passing.code;
-                            tracing::warn!(target: "kafka", code, suppressed, "cannot read records, client keeps retrying");
+                        self.stalled_reads.failed(passing.code, Instant::now());
+                        if let Some(suppressed) = CLIENT_LOG_THROTTLE.admit(&passing.code.to_string(), Instant::now()) {
+                            let code = passing.code;
+                            tracing::warn!(target: "kafka", %code, suppressed, "cannot read records, client keeps retrying");
                         }
                     }
                     self.passing_errors.push(passing);
@@ -294,7 +295,7 @@ impl TopicReader {
                     }
                     if wait.is_zero() {
                         let message = "the broker did not return the record in time";
-                        break Err(Error::new(Reaction::Retry, call, "OperationTimedOut", message));
+                        break Err(Error::new(Reaction::Retry, call, ErrorCode::OperationTimedOut, message));
                     }
                 }
                 Err(error) if error.is_out_of_range() => break Ok(None),

@@ -43,7 +43,7 @@ impl ZombieFencing {
                 tracing::warn!(
                     target: "kafka",
                     call = error.call,
-                    code = error.code,
+                    code = %error.code,
                     ?partitions,
                     "cannot abort the open transaction of a dead owner, the broker aborts it after the transaction timeout"
                 );

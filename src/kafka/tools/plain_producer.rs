@@ -13,6 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
 use crate::kafka::error::{Error, Reaction};
+use crate::kafka::error_code::ErrorCode;
 use crate::kafka::settings::Cluster;
 
 /// How long `send` polls before it tries again while the client's queue is full.
@@ -122,7 +123,7 @@ impl PlainProducer {
         }
         let cause = deliveries.failure.lock().ok().and_then(|failure| failure.as_ref().map(ToString::to_string));
         let message = format!("{failed} records were not delivered: {}", cause.unwrap_or_default());
-        Err(Error::new(Reaction::Fatal, "send", "not_delivered", message))
+        Err(Error::new(Reaction::Fatal, "send", ErrorCode::NotDelivered, message))
     }
 }
 

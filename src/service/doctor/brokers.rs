@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::kafka::cluster::api_versions::{ApiVersions, PRODUCE, TXN_OFFSET_COMMIT};
 use crate::kafka::cluster::inspector::{Broker, BrokerConfigs, PartitionReplication};
 
-use super::check::{Check, Verdict};
+use crate::finding::{Finding, Severity};
 
 const ABOUT: &str = "brokers";
 const VERSIONS: &str = "versions";
@@ -20,7 +20,7 @@ const TXN_OFFSET_COMMIT_MIN: i16 = 3;
 const OFFSETS_RETENTION_MIN: Duration = Duration::from_hours(24);
 
 /// Checks that every broker responds.
-pub(super) fn reachable(brokers: &[(Broker, BrokerConfigs)]) -> Vec<Check> {
+pub(super) fn reachable(brokers: &[(Broker, BrokerConfigs)]) -> Vec<Finding> {
     let mut checks = Vec::new();
     let mut answering = Vec::new();
     for (broker, settings) in brokers {
@@ -28,8 +28,8 @@ pub(super) fn reachable(brokers: &[(Broker, BrokerConfigs)]) -> Vec<Check> {
             BrokerConfigs::Known(_) | BrokerConfigs::Denied => {
                 answering.push(format!("{} at {}", broker.id, broker.address));
             }
-            BrokerConfigs::Unavailable(why) => checks.push(Check::new(
-                Verdict::Problem,
+            BrokerConfigs::Unavailable(why) => checks.push(Finding::new(
+                Severity::Problem,
                 ABOUT,
                 format!("broker {} at {}", broker.id, broker.address),
                 format!("it does not answer: {why}"),
@@ -39,11 +39,11 @@ pub(super) fn reachable(brokers: &[(Broker, BrokerConfigs)]) -> Vec<Check> {
     }
     if !answering.is_empty() {
         let what = format!("{} of {} answer: {}", answering.len(), brokers.len(), answering.join(", "));
-        checks.insert(0, Check::passed(ABOUT, "cluster", what));
+        checks.insert(0, Finding::passed(ABOUT, "cluster", what));
     }
     if brokers.len() == 1 {
-        checks.push(Check::new(
-            Verdict::Warning,
+        checks.push(Finding::new(
+            Severity::Warning,
             ABOUT,
             "cluster",
             "the cluster has a single broker",
@@ -57,14 +57,14 @@ pub(super) fn reachable(brokers: &[(Broker, BrokerConfigs)]) -> Vec<Check> {
 pub(super) fn versions(
     brokers: &[(Broker, BrokerConfigs)],
     api_versions: &BTreeMap<String, ApiVersions>,
-) -> Vec<Check> {
+) -> Vec<Finding> {
     let mut checks = Vec::new();
     let mut releases = Vec::new();
     for (broker, _) in brokers {
         let place = format!("broker {} at {}", broker.id, broker.address);
         let Some(api_versions) = api_versions.get(&broker.address) else {
-            checks.push(Check::new(
-                Verdict::Unknown,
+            checks.push(Finding::new(
+                Severity::Unknown,
                 VERSIONS,
                 place,
                 "its API versions are unknown",
@@ -73,8 +73,8 @@ pub(super) fn versions(
             continue;
         };
         if api_versions.get(&TXN_OFFSET_COMMIT).is_some_and(|&it| it < TXN_OFFSET_COMMIT_MIN) {
-            checks.push(Check::new(
-                Verdict::Problem,
+            checks.push(Finding::new(
+                Severity::Problem,
                 VERSIONS,
                 place,
                 "it is older than Kafka 2.5 and accepts offsets from members that have lost their partitions",
@@ -85,7 +85,7 @@ pub(super) fn versions(
         }
     }
     if !releases.is_empty() {
-        checks.push(Check::passed(VERSIONS, "cluster", format!("Kafka releases by broker: {}", releases.join(", "))));
+        checks.push(Finding::passed(VERSIONS, "cluster", format!("Kafka releases by broker: {}", releases.join(", "))));
     }
     checks
 }
@@ -103,7 +103,7 @@ fn release(api_versions: &ApiVersions) -> &'static str {
 }
 
 /// Checks that the brokers accept the timeouts of the service, and how long they retain committed offsets.
-pub(super) fn limits(brokers: &[(Broker, BrokerConfigs)], transaction: Duration, session: Duration) -> Vec<Check> {
+pub(super) fn limits(brokers: &[(Broker, BrokerConfigs)], transaction: Duration, session: Duration) -> Vec<Finding> {
     let mut checks = Vec::new();
     let known: Vec<_> = brokers
         .iter()
@@ -113,8 +113,8 @@ pub(super) fn limits(brokers: &[(Broker, BrokerConfigs)], transaction: Duration,
         })
         .collect();
     if known.is_empty() {
-        return vec![Check::new(
-            Verdict::Unknown,
+        return vec![Finding::new(
+            Severity::Unknown,
             LIMITS,
             "cluster",
             "the broker settings cannot be read",
@@ -129,12 +129,12 @@ pub(super) fn limits(brokers: &[(Broker, BrokerConfigs)], transaction: Duration,
     let mut retention = None;
     for (broker, settings) in known {
         let millis = |name: &str| Some(Duration::from_millis(settings.get(name)?.parse().ok()?));
-        let mut add = |verdict, what: String, to_do: String| {
-            checks.push(Check::new(verdict, LIMITS, format!("broker {}", broker.id), what, to_do));
+        let mut add = |severity, what: String, to_do: String| {
+            checks.push(Finding::new(severity, LIMITS, format!("broker {}", broker.id), what, to_do));
         };
         if let Some(max) = millis("transaction.max.timeout.ms").filter(|&max| max < transaction) {
             add(
-                Verdict::Problem,
+                Severity::Problem,
                 format!("transaction.max.timeout.ms is {}", max.as_millis()),
                 format!(
                     "raise it, or lower kafka.transaction_timeout (now {} ms): the broker rejects longer transaction timeouts",
@@ -147,7 +147,7 @@ pub(super) fn limits(brokers: &[(Broker, BrokerConfigs)], transaction: Duration,
         for (name, bound) in [("group.max.session.timeout.ms", max), ("group.min.session.timeout.ms", min)] {
             if let Some(bound) = bound {
                 add(
-                    Verdict::Problem,
+                    Severity::Problem,
                     format!("{name} is {}", bound.as_millis()),
                     format!(
                         "change it, or kafka.session_timeout (now {} ms): the broker rejects members with this timeout",
@@ -160,7 +160,7 @@ pub(super) fn limits(brokers: &[(Broker, BrokerConfigs)], transaction: Duration,
         retention = retention.min(minutes).or(minutes);
         if let Some(short) = minutes.map(|it| Duration::from_secs(it * 60)).filter(|it| *it < OFFSETS_RETENTION_MIN) {
             add(
-                Verdict::Warning,
+                Severity::Warning,
                 format!("offsets.retention.minutes is {}", short.as_secs() / 60),
                 "raise it to several days: a service that is stopped for longer loses its committed offsets and cannot start"
                     .to_owned(),
@@ -171,13 +171,13 @@ pub(super) fn limits(brokers: &[(Broker, BrokerConfigs)], transaction: Duration,
         let retained = retention
             .map(|minutes| format!("; offsets of a stopped service are retained for {} days", minutes / (60 * 24)));
         let what = format!("they accept the configured timeouts{}", retained.unwrap_or_default());
-        checks.push(Check::passed(LIMITS, "cluster", what));
+        checks.push(Finding::passed(LIMITS, "cluster", what));
     }
     checks
 }
 
 /// Checks the leaders and the in-sync replicas of the partitions of a topic.
-pub(super) fn partitions(topic: &str, layout: &[PartitionReplication]) -> Vec<Check> {
+pub(super) fn partitions(topic: &str, layout: &[PartitionReplication]) -> Vec<Finding> {
     let numbers = |wanted: fn(&PartitionReplication) -> bool| -> Vec<usize> {
         (0..layout.len()).filter(|&it| wanted(&layout[it])).collect()
     };
@@ -185,8 +185,8 @@ pub(super) fn partitions(topic: &str, layout: &[PartitionReplication]) -> Vec<Ch
     let behind = numbers(|it| it.has_leader && it.in_sync < it.replicas);
     let mut checks = Vec::new();
     if !without_leader.is_empty() {
-        checks.push(Check::new(
-            Verdict::Problem,
+        checks.push(Finding::new(
+            Severity::Problem,
             "partitions",
             topic,
             format!("partitions {without_leader:?} have no leader"),
@@ -194,8 +194,8 @@ pub(super) fn partitions(topic: &str, layout: &[PartitionReplication]) -> Vec<Ch
         ));
     }
     if !behind.is_empty() {
-        checks.push(Check::new(
-            Verdict::Warning,
+        checks.push(Finding::new(
+            Severity::Warning,
             "partitions",
             topic,
             format!("partitions {behind:?} have replicas that are not in sync"),
@@ -214,22 +214,22 @@ mod tests {
         (Broker { id: 1, address: "a:9092".to_owned() }, BrokerConfigs::Known(settings))
     }
 
-    fn limits_of(settings: &[(&str, &str)]) -> Vec<(Verdict, String)> {
+    fn limits_of(settings: &[(&str, &str)]) -> Vec<(Severity, String)> {
         let checks = limits(&[broker(settings)], Duration::from_secs(30), Duration::from_secs(20));
-        checks.into_iter().map(|it| (it.verdict, it.what)).collect()
+        checks.into_iter().map(|it| (it.severity, it.what)).collect()
     }
 
     #[test]
     fn timeouts_that_the_brokers_reject_are_problems() {
-        assert_eq!(limits_of(&[("transaction.max.timeout.ms", "30000")])[0].0, Verdict::Passed);
+        assert_eq!(limits_of(&[("transaction.max.timeout.ms", "30000")])[0].0, Severity::Passed);
         for (name, value) in [
             ("transaction.max.timeout.ms", "29999"),
             ("group.max.session.timeout.ms", "19999"),
             ("group.min.session.timeout.ms", "20001"),
         ] {
-            assert_eq!(limits_of(&[(name, value)]), [(Verdict::Problem, format!("{name} is {value}"))]);
+            assert_eq!(limits_of(&[(name, value)]), [(Severity::Problem, format!("{name} is {value}"))]);
         }
-        assert_eq!(limits_of(&[("offsets.retention.minutes", "60")])[0].0, Verdict::Warning);
+        assert_eq!(limits_of(&[("offsets.retention.minutes", "60")])[0].0, Severity::Warning);
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
         let denied = [(Broker { id: 1, address: "a:9092".to_owned() }, BrokerConfigs::Denied)];
         let checks = limits(&denied, Duration::from_secs(30), Duration::from_secs(20));
         assert_eq!(checks.len(), 1);
-        assert_eq!(checks[0].verdict, Verdict::Unknown);
+        assert_eq!(checks[0].severity, Severity::Unknown);
         assert!(checks[0].to_do.contains("30000"), "{}", checks[0].to_do);
     }
 
@@ -246,9 +246,9 @@ mod tests {
         let brokers = [broker(&[])];
         let api_versions =
             |version| BTreeMap::from([("a:9092".to_owned(), ApiVersions::from([(TXN_OFFSET_COMMIT, version)]))]);
-        assert_eq!(versions(&brokers, &api_versions(2))[0].verdict, Verdict::Problem);
-        assert_eq!(versions(&brokers, &api_versions(3))[0].verdict, Verdict::Passed);
-        assert_eq!(versions(&brokers, &BTreeMap::new())[0].verdict, Verdict::Unknown);
+        assert_eq!(versions(&brokers, &api_versions(2))[0].severity, Severity::Problem);
+        assert_eq!(versions(&brokers, &api_versions(3))[0].severity, Severity::Passed);
+        assert_eq!(versions(&brokers, &BTreeMap::new())[0].severity, Severity::Unknown);
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
         let layout =
             [good, PartitionReplication { has_leader: false, ..good }, PartitionReplication { in_sync: 2, ..good }];
         let checks = partitions("t", &layout);
-        assert_eq!(checks.iter().map(|it| it.verdict).collect::<Vec<_>>(), [Verdict::Problem, Verdict::Warning]);
+        assert_eq!(checks.iter().map(|it| it.severity).collect::<Vec<_>>(), [Severity::Problem, Severity::Warning]);
         assert!(checks[0].what.contains("[1]") && checks[1].what.contains("[2]"), "{checks:?}");
     }
 }

@@ -4,16 +4,17 @@
 //! The doctor changes nothing and joins no group. Only the optional probe writes, in transactions that it aborts.
 
 mod brokers;
-mod check;
 mod group;
 mod offsets;
 mod permissions;
+mod report;
 mod transactions;
 
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::kafka::cluster::admin::{self, Severity};
+use crate::finding::{Finding, Severity};
+use crate::kafka::cluster::admin;
 use crate::kafka::cluster::api_versions;
 use crate::kafka::cluster::group::describe_group;
 use crate::kafka::cluster::inspector::{Broker, BrokerConfigs, Inspector, LogOffsets};
@@ -27,8 +28,8 @@ use crate::wire::time::format_timestamp;
 
 use super::options::{kafka_options, member_name};
 use super::topics::{cluster, topics};
-pub use check::{Check, DoctorReport, Verdict};
 use offsets::{Expected, PartitionSnapshot};
+pub use report::DoctorReport;
 
 /// Milliseconds by which a record timestamp may be ahead of the local clock without a warning.
 const AHEAD_MS_MAX: i64 = 1_000;
@@ -38,11 +39,8 @@ const PROBE_MEMBER: &str = "doctor";
 /// Returns the report for a cluster that cannot be reached: a single failed check.
 #[must_use]
 pub fn unreachable(config: &Config, error: &Error) -> DoctorReport {
-    let to_do = error
-        .to_do
-        .unwrap_or("check that the settings under `kafka` match this cluster, then run `lifecycle doctor` again");
-    let servers = config.kafka.bootstrap_servers.as_str();
-    DoctorReport { checks: vec![Check::new(Verdict::Problem, "brokers", servers, error.message.as_str(), to_do)] }
+    let otherwise = "check that the settings under `kafka` match this cluster, then run `lifecycle doctor` again";
+    DoctorReport { checks: vec![error.finding("brokers", config.kafka.bootstrap_servers.as_str(), otherwise)] }
 }
 
 /// Runs all checks. With `with_probe`, also tests the permissions that can only be tested by writing.
@@ -80,14 +78,14 @@ pub fn run_checks(config: &Config, with_probe: bool) -> Result<DoctorReport, Err
 ///
 /// # Errors
 /// If librdkafka rejects a client setting.
-pub fn startup_problems(config: &Config, partitions: i32) -> Result<Vec<Check>, Error> {
+pub fn startup_problems(config: &Config, partitions: i32) -> Result<Vec<Finding>, Error> {
     let cluster = cluster(config);
     let inspector = Inspector::new(&cluster, &config.kafka.group_id)?;
     let doctor = Doctor { config, cluster: &cluster, inspector: &inspector };
     let snapshots = doctor.snapshots(partitions).map(|(snapshots, _)| snapshots).unwrap_or_default();
     let mut checks = offsets::mismatches(&snapshots, doctor.expected(partitions));
     doctor.changelog_formats(&snapshots, &mut checks);
-    checks.retain(|it| it.verdict == Verdict::Problem);
+    checks.retain(|it| it.severity == Severity::Problem);
     Ok(checks)
 }
 
@@ -112,30 +110,25 @@ struct Doctor<'a> {
 impl Doctor<'_> {
     /// Checks the topics. Returns the partition count of the touchpoint topic, or `None` if the remaining checks cannot
     /// run: they need this topic, and a changelog with at least as many partitions.
-    fn topics(&self, checks: &mut Vec<Check>) -> Result<Option<i32>, Error> {
+    fn topics(&self, checks: &mut Vec<Finding>) -> Result<Option<i32>, Error> {
         let topics = topics(self.config);
         let findings = match admin::verify(self.cluster, &topics) {
             Ok(findings) => findings,
             Err(error) if error.is_denied() => {
-                let to_do = "grant the missing permission; the remaining checks run once the topics are visible";
-                checks.push(Check::new(Verdict::Problem, "rights", "topics", error.message, to_do));
+                checks.push(error.finding("rights", "topics", "grant the missing permission"));
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
         for name in topics.names() {
             let before = checks.len();
-            for finding in findings.iter().filter(|it| it.topic == name) {
-                let verdict = match finding.severity {
-                    Severity::Warning => Verdict::Warning,
-                    Severity::Error => Verdict::Problem,
-                };
-                checks.push(Check::new(verdict, "topics", name, finding.what.clone(), finding.to_do.clone()));
+            for finding in findings.iter().filter(|it| it.place == name) {
+                checks.push(finding.clone());
             }
             let Some(layout) = self.inspector.replication(name)? else { continue };
             if checks.len() == before {
                 let what = format!("{} partitions, all settings are correct", layout.len());
-                checks.push(Check::passed("topics", name, what));
+                checks.push(Finding::passed("topics", name, what));
             }
             checks.extend(brokers::partitions(name, &layout));
         }
@@ -144,7 +137,7 @@ impl Doctor<'_> {
         Ok(input.filter(|input| changelog.is_some_and(|it| it >= *input)).and_then(|it| i32::try_from(it).ok()))
     }
 
-    fn group(&self, partitions: i32, checks: &mut Vec<Check>) {
+    fn group(&self, partitions: i32, checks: &mut Vec<Finding>) {
         let name = &self.config.kafka.group_id;
         match self.inspector.group(&self.config.topics.touchpoints) {
             Ok(group) => checks.extend(group::members(name, &group, partitions)),
@@ -158,7 +151,7 @@ impl Doctor<'_> {
         Expected { topic: &topics.touchpoints, changelog: &topics.changelog, partitions, models }
     }
 
-    fn offsets(&self, partitions: i32, checks: &mut Vec<Check>) -> Vec<PartitionSnapshot> {
+    fn offsets(&self, partitions: i32, checks: &mut Vec<Finding>) -> Vec<PartitionSnapshot> {
         let expected = self.expected(partitions);
         let service_timeout = self.config.kafka.transaction_timeout;
         let (mut snapshots, is_stable) = match self.snapshots(partitions) {
@@ -205,7 +198,7 @@ impl Doctor<'_> {
     }
 
     /// Checks that this release can decode the last committed changelog record of each partition.
-    fn changelog_formats(&self, snapshots: &[PartitionSnapshot], checks: &mut Vec<Check>) {
+    fn changelog_formats(&self, snapshots: &[PartitionSnapshot], checks: &mut Vec<Finding>) {
         let changelog = &self.config.topics.changelog;
         let mut read = 0;
         let before = checks.len();
@@ -220,15 +213,15 @@ impl Doctor<'_> {
             match self.inspector.record_at(changelog, committed.partition, last) {
                 Ok(Some(record)) => match ChangelogDecoder::default().decode(&record.value) {
                     Ok(_) => read += 1,
-                    Err(error @ ChangelogError::Newer(_)) => checks.push(Check::new(
-                        Verdict::Problem,
+                    Err(error @ ChangelogError::Newer(_)) => checks.push(Finding::new(
+                        Severity::Problem,
                         "changelog",
                         place,
                         format!("{error}: the record at offset {}", record.offset),
                         "run the release that wrote it or a newer one",
                     )),
-                    Err(error) => checks.push(Check::new(
-                        Verdict::Problem,
+                    Err(error) => checks.push(Finding::new(
+                        Severity::Problem,
                         "changelog",
                         place,
                         format!("the record at offset {} cannot be read: {error}", record.offset),
@@ -240,7 +233,7 @@ impl Doctor<'_> {
             }
         }
         if checks.len() == before && read > 0 {
-            checks.push(Check::passed(
+            checks.push(Finding::passed(
                 "changelog",
                 changelog,
                 format!("the last changelog records of {read} partitions can be read"),
@@ -248,7 +241,7 @@ impl Doctor<'_> {
         }
     }
 
-    fn transactions(&self, partitions: i32, broker_max: &Duration, checks: &mut Vec<Check>) {
+    fn transactions(&self, partitions: i32, broker_max: &Duration, checks: &mut Vec<Finding>) {
         let topics = topics(self.config);
         let now = WallClock::start().now().wall;
         let mut open = Vec::new();
@@ -287,7 +280,7 @@ impl Doctor<'_> {
         ));
     }
 
-    fn permissions(&self, with_probe: bool, snapshots: &[PartitionSnapshot], checks: &mut Vec<Check>) {
+    fn permissions(&self, with_probe: bool, snapshots: &[PartitionSnapshot], checks: &mut Vec<Finding>) {
         let topics = &self.config.topics;
         let (input, changelog) = (topics.touchpoints.as_str(), topics.changelog.as_str());
         for (topic, range) in
@@ -326,7 +319,7 @@ impl Doctor<'_> {
 
     /// Compares the newest record timestamp with the local clock. This detects a clock that is ahead of the local one,
     /// but not one that is behind.
-    fn clock(&self, partitions: i32, checks: &mut Vec<Check>) {
+    fn clock(&self, partitions: i32, checks: &mut Vec<Finding>) {
         let topic = &self.config.topics.touchpoints;
         let mut newest = None;
         for partition in 0..partitions {
@@ -344,20 +337,20 @@ impl Doctor<'_> {
         let to_do = "synchronize the clocks of the brokers, the producers and this machine with NTP: wake-ups of silent \
                      customers and `publish.fresh_for` depend on them";
         checks.push(match newest {
-            None => Check::new(Verdict::Unknown, "clock", place, "no record to compare clocks with", to_do),
+            None => Finding::new(Severity::Unknown, "clock", place, "no record to compare clocks with", to_do),
             Some((at, is_append_time)) => {
                 let clock_owner = if is_append_time { "the broker's clock" } else { "the producer's clock" };
                 let ahead = at - now.as_millis();
                 let when = format_timestamp(Timestamp::from_millis(at));
                 if ahead > AHEAD_MS_MAX {
                     let what = format!("the newest touchpoint is from {when} by {clock_owner}, {ahead} ms ahead of this machine");
-                    Check::new(Verdict::Warning, "clock", place, what, to_do)
+                    Finding::new(Severity::Warning, "clock", place, what, to_do)
                 } else {
                     let what = format!(
                         "the newest touchpoint is from {when} by {clock_owner}, not ahead of this machine; a clock that is behind \
                          cannot be detected without writing"
                     );
-                    Check::passed("clock", place, what)
+                    Finding::passed("clock", place, what)
                 }
             }
         });
@@ -380,21 +373,15 @@ fn transaction_timeout_max(brokers: &[(Broker, BrokerConfigs)]) -> Duration {
 }
 
 /// Returns the check for a failed query: a problem if permission is denied, otherwise unknown.
-fn query_failed(about: &'static str, place: &str, error: &Error) -> Check {
+fn query_failed(about: &'static str, place: &str, error: &Error) -> Finding {
     if error.is_denied() {
-        return Check::new(
-            Verdict::Problem,
-            about,
-            place,
-            error.to_string(),
-            "grant the missing permission: see docs/reliability.md",
-        );
+        return error.finding(about, place, "grant the missing permission: see docs/reliability.md");
     }
-    Check::new(
-        Verdict::Unknown,
+    Finding::new(
+        Severity::Unknown,
         about,
         place,
-        format!("the query failed: {error}"),
+        format!("the query failed: {} ({}: {})", error.what, error.call, error.code),
         "run `lifecycle doctor` again once the cluster answers",
     )
 }

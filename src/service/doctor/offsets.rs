@@ -9,7 +9,7 @@ use crate::lifecycle::id::StableId;
 use crate::runtime::{self, LogRanges, Mismatch, PartitionLog, StartingPoint};
 use crate::wire::offset_metadata::OffsetMetadata;
 
-use super::check::{Check, Verdict};
+use crate::finding::{Finding, Severity};
 
 const ABOUT: &str = "offsets";
 
@@ -53,11 +53,11 @@ pub(super) struct Expected<'a> {
 /// Returns the problems that prevent the service from processing a partition, except shrunk logs (see `shrunk_logs`).
 ///
 /// The log ranges must be older than the committed offsets: a running service advances both.
-pub(super) fn mismatches(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -> Vec<Check> {
+pub(super) fn mismatches(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -> Vec<Finding> {
     snapshots.iter().filter_map(|snapshot| mismatch(snapshot, expected)).collect()
 }
 
-fn mismatch(snapshot: &PartitionSnapshot, expected: Expected<'_>) -> Option<Check> {
+fn mismatch(snapshot: &PartitionSnapshot, expected: Expected<'_>) -> Option<Finding> {
     let mismatch = snapshot.compare(expected).err().filter(|it| !matches!(it, Mismatch::InputShrunk { .. }))?;
     Some(problem(snapshot, &mismatch, expected))
 }
@@ -66,7 +66,7 @@ fn mismatch(snapshot: &PartitionSnapshot, expected: Expected<'_>) -> Option<Chec
 ///
 /// The log ranges must be newer than the committed offsets: a broker that has just become leader may briefly report an
 /// end offset that is too low.
-pub(super) fn shrunk_logs(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -> Vec<Check> {
+pub(super) fn shrunk_logs(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -> Vec<Finding> {
     let mut checks = Vec::new();
     for snapshot in snapshots {
         if let Err(mismatch @ Mismatch::InputShrunk { .. }) = snapshot.compare(expected) {
@@ -82,21 +82,21 @@ pub(super) fn shrunk_logs(snapshots: &[PartitionSnapshot], expected: Expected<'_
     checks
 }
 
-fn problem(snapshot: &PartitionSnapshot, mismatch: &Mismatch, expected: Expected<'_>) -> Check {
+fn problem(snapshot: &PartitionSnapshot, mismatch: &Mismatch, expected: Expected<'_>) -> Finding {
     let topic = match mismatch.log() {
         PartitionLog::Input => expected.topic,
         PartitionLog::Changelog => expected.changelog,
     };
     let place = format!("partition {} of {topic}", snapshot.committed.partition);
-    Check::new(Verdict::Problem, ABOUT, place, mismatch.to_string(), mismatch.advice())
+    mismatch.finding(place)
 }
 
 /// Summarizes committed offsets without problems: lag, offsets set by hand, changed models.
-pub(super) fn summary(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -> Vec<Check> {
+pub(super) fn summary(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -> Vec<Finding> {
     let committed = || snapshots.iter().filter(|it| it.committed.offset.is_some());
     if committed().count() == 0 {
         let what = "nothing is committed yet: the service starts at the first touchpoint";
-        return vec![Check::passed(ABOUT, expected.topic, what)];
+        return vec![Finding::passed(ABOUT, expected.topic, what)];
     }
     let mut checks = Vec::new();
     // Touchpoints behind an open transaction are acknowledged, so they count although they cannot be read yet.
@@ -109,12 +109,12 @@ pub(super) fn summary(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -
         committed().count(),
         snapshots.len()
     );
-    checks.push(Check::passed(ABOUT, expected.topic, what));
+    checks.push(Finding::passed(ABOUT, expected.topic, what));
     let by_hand: Vec<i32> =
         committed().filter(|it| it.committed.metadata.is_empty()).map(|it| it.committed.partition).collect();
     if !by_hand.is_empty() {
-        checks.push(Check::new(
-            Verdict::Warning,
+        checks.push(Finding::new(
+            Severity::Warning,
             ABOUT,
             expected.topic,
             format!("the offsets of partitions {by_hand:?} were set by hand"),
@@ -128,7 +128,7 @@ pub(super) fn summary(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -
             let what = format!(
                 "the models have changed since the last commit of {changed} partitions; the differences are published with mode `reconcile`"
             );
-            checks.push(Check::passed("models", expected.topic, what));
+            checks.push(Finding::passed("models", expected.topic, what));
         }
     }
     checks
@@ -161,7 +161,7 @@ mod tests {
         }
     }
 
-    fn all(snapshot: &PartitionSnapshot) -> Vec<Check> {
+    fn all(snapshot: &PartitionSnapshot) -> Vec<Finding> {
         let snapshots = std::slice::from_ref(snapshot);
         [mismatches(snapshots, EXPECTED), shrunk_logs(snapshots, EXPECTED)].concat()
     }
@@ -196,7 +196,7 @@ mod tests {
         ] {
             let checks = all(&snapshot);
             assert_eq!(checks.len(), 1, "{what}: {checks:?}");
-            assert_eq!(checks[0].verdict, Verdict::Problem);
+            assert_eq!(checks[0].severity, Severity::Problem);
             assert!(checks[0].what.contains(what), "{what}: {}", checks[0].what);
             assert!(checks[0].place.starts_with("partition 3 of "), "{}", checks[0].place);
             assert!(!checks[0].to_do.is_empty());
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn offsets_set_by_hand_and_changed_models_are_reported() {
         let by_hand = summary(&[snapshot("")], EXPECTED);
-        assert!(by_hand.iter().any(|it| it.verdict == Verdict::Warning && it.what.contains("[3]")), "{by_hand:?}");
+        assert!(by_hand.iter().any(|it| it.severity == Severity::Warning && it.what.contains("[3]")), "{by_hand:?}");
         let changed = summary(&[snapshot(&OffsetMetadata { models: StableId(2), ..metadata() }.encode())], EXPECTED);
         assert!(changed.iter().any(|it| it.about == "models"), "{changed:?}");
     }

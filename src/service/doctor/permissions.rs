@@ -6,23 +6,23 @@
 use crate::kafka::Error;
 use crate::kafka::cluster::permission_probe::PermissionProbe;
 
-use super::check::{Check, Verdict};
+use crate::finding::{Finding, Severity};
 
 const ABOUT: &str = "rights";
 
 /// Returns the check for the `outcome` of a request that needs the permission `operation` on `resource`.
-pub(super) fn permission_check(resource: &str, operation: &str, outcome: &Result<(), Error>) -> Check {
+pub(super) fn permission_check(resource: &str, operation: &str, outcome: &Result<(), Error>) -> Finding {
     match outcome {
-        Ok(()) => Check::passed(ABOUT, resource, format!("{operation} is granted")),
-        Err(error) if error.is_denied() => Check::new(
-            Verdict::Problem,
+        Ok(()) => Finding::passed(ABOUT, resource, format!("{operation} is granted")),
+        Err(error) if error.is_denied() => Finding::new(
+            Severity::Problem,
             ABOUT,
             resource,
             format!("{operation} is not granted"),
             format!("grant {operation} on it"),
         ),
-        Err(error) => Check::new(
-            Verdict::Unknown,
+        Err(error) => Finding::new(
+            Severity::Unknown,
             ABOUT,
             resource,
             format!("cannot determine whether {operation} is granted: {error}"),
@@ -33,11 +33,11 @@ pub(super) fn permission_check(resource: &str, operation: &str, outcome: &Result
 
 /// Checks DELETE on the changelog. A missing permission is only a warning, because the service runs without it, but
 /// cannot truncate the changelog.
-pub(super) fn delete_permission(changelog: &str, outcome: Result<bool, Error>) -> Check {
+pub(super) fn delete_permission(changelog: &str, outcome: Result<bool, Error>) -> Finding {
     match outcome {
-        Ok(true) => Check::passed(ABOUT, changelog, "DELETE is granted"),
-        Ok(false) => Check::new(
-            Verdict::Warning,
+        Ok(true) => Finding::passed(ABOUT, changelog, "DELETE is granted"),
+        Ok(false) => Finding::new(
+            Severity::Warning,
             ABOUT,
             changelog,
             "DELETE is not granted",
@@ -48,9 +48,9 @@ pub(super) fn delete_permission(changelog: &str, outcome: Result<bool, Error>) -
 }
 
 /// Returns the check that lists the permissions that only a probe can test.
-pub(super) fn untested_permissions(topics: &[&str], group: &str) -> Check {
-    Check::new(
-        Verdict::Unknown,
+pub(super) fn untested_permissions(topics: &[&str], group: &str) -> Finding {
+    Finding::new(
+        Severity::Unknown,
         ABOUT,
         "cluster",
         format!(
@@ -62,7 +62,7 @@ pub(super) fn untested_permissions(topics: &[&str], group: &str) -> Check {
 }
 
 /// Returns the checks of a probe.
-pub(super) fn probe_results(probed: &PermissionProbe, group: &str) -> Vec<Check> {
+pub(super) fn probe_results(probed: &PermissionProbe, group: &str) -> Vec<Finding> {
     let mut checks = vec![permission_check(
         &format!("transactional ids with the prefix {group}-"),
         "WRITE",
@@ -71,8 +71,8 @@ pub(super) fn probe_results(probed: &PermissionProbe, group: &str) -> Vec<Check>
     checks.extend(probed.topics.iter().map(|(topic, outcome)| permission_check(topic, "WRITE", outcome)));
     checks.push(match &probed.group {
         Some(outcome) => permission_check(&format!("group {group}"), "READ", outcome),
-        None => Check::new(
-            Verdict::Unknown,
+        None => Finding::new(
+            Severity::Unknown,
             ABOUT,
             format!("group {group}"),
             "cannot determine whether READ is granted before the service has committed an offset",

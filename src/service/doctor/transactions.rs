@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::check::{Check, Verdict};
+use crate::finding::{Finding, Severity};
 
 const ABOUT: &str = "transactions";
 
@@ -33,7 +33,7 @@ pub(super) fn open_too_long(
     partitions: usize,
     service_timeout: Duration,
     broker_max: Duration,
-) -> Vec<Check> {
+) -> Vec<Finding> {
     let mut checks = Vec::new();
     for it in open {
         let Some(age) = it.age.filter(|&age| age > service_timeout) else { continue };
@@ -50,8 +50,8 @@ pub(super) fn open_too_long(
             "find the program that opened it with `kafka-transactions.sh --bootstrap-server ... list`; the broker aborts it \
              after its transaction timeout"
         };
-        let verdict = if hangs { Verdict::Problem } else { Verdict::Warning };
-        checks.push(Check::new(verdict, ABOUT, format!("partition {} of {}", it.partition, it.topic), what, to_do));
+        let severity = if hangs { Severity::Problem } else { Severity::Warning };
+        checks.push(Finding::new(severity, ABOUT, format!("partition {} of {}", it.partition, it.topic), what, to_do));
     }
     if checks.is_empty() {
         let oldest = open.iter().filter_map(|it| it.age).max().unwrap_or_default().as_millis();
@@ -63,16 +63,16 @@ pub(super) fn open_too_long(
                 open.len()
             )
         };
-        checks.push(Check::passed(ABOUT, "topics", what));
+        checks.push(Finding::passed(ABOUT, "topics", what));
     }
     checks
 }
 
 /// Checks that the committed offsets of the group are stable, that is, not part of an open transaction.
-pub(super) fn offsets(group: &str, is_stable: bool, service_timeout: Duration) -> Option<Check> {
+pub(super) fn offsets(group: &str, is_stable: bool, service_timeout: Duration) -> Option<Finding> {
     (!is_stable).then(|| {
-        Check::new(
-            Verdict::Warning,
+        Finding::new(
+            Severity::Warning,
             ABOUT,
             format!("group {group}"),
             "a transaction that contains offsets of the group has been open for several seconds: the workers that own its partitions cannot continue",
@@ -89,7 +89,7 @@ pub(super) fn offsets(group: &str, is_stable: bool, service_timeout: Duration) -
 mod tests {
     use super::*;
 
-    fn found(age: u64) -> Vec<Check> {
+    fn found(age: u64) -> Vec<Finding> {
         let it = OpenTransaction {
             topic: "out".to_owned(),
             partition: 2,
@@ -101,10 +101,10 @@ mod tests {
 
     #[test]
     fn a_short_transaction_passes_a_long_one_is_a_warning_and_one_past_the_broker_timeout_hangs() {
-        assert_eq!(found(29)[0].verdict, Verdict::Passed);
-        assert_eq!(found(31)[0].verdict, Verdict::Warning);
+        assert_eq!(found(29)[0].severity, Severity::Passed);
+        assert_eq!(found(31)[0].severity, Severity::Warning);
         let hanging = found(17 * 60);
-        assert_eq!(hanging[0].verdict, Verdict::Problem);
+        assert_eq!(hanging[0].severity, Severity::Problem);
         assert!(hanging[0].to_do.contains("find-hanging"), "{}", hanging[0].to_do);
         assert_eq!(hanging[0].place, "partition 2 of out");
         assert_eq!(

@@ -48,7 +48,7 @@ fn every_source_file_follows_the_rules() {
 fn every_module_of_the_crate_belongs_to_a_floor() {
     assert_eq!(rules::unknown_modules(&read("src/lib.rs")), Vec::<String>::new());
     let changed = rules::unknown_modules("pub mod lifecycle;\npub mod utils;");
-    assert_eq!(changed[..2], ["utils belongs to no floor", "partition is not declared"]);
+    assert_eq!(changed[..2], ["utils belongs to no floor", "finding is not declared"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::source::{self, NamedPath, Start, Token};
 
 /// The entries of `src/` by floor, the lowest first. An entry may import itself and lower floors, nothing else.
 const FLOORS: [&[&str]; 6] = [
-    &["lifecycle"],
+    &["lifecycle", "finding"],
     &["partition"],
     &["wire", "kafka", "telemetry"],
     &["runtime", "replay", "scenario", "workload", "graph", "live"],

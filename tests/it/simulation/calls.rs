@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use lifecycle_processor::kafka::{Error, Reaction};
+use lifecycle_processor::kafka::{Error, ErrorCode, Reaction};
 
 use super::faults::Fault;
-use super::member::{CRASH, SimulatedMember, error};
+use super::member::{CRASH, INJECTED, SimulatedMember, error};
 use super::transactions::Request;
 
 impl SimulatedMember {
@@ -35,10 +35,10 @@ impl SimulatedMember {
     pub(super) fn call<T>(&mut self, name: &'static str, effect: impl FnOnce(&mut Self) -> T) -> Result<T, Error> {
         match self.fault(name)? {
             None | Some(Fault::Freeze | Fault::Repeated) => Ok(effect(self)),
-            Some(Fault::ErrorBefore | Fault::Delayed) => Err(error(name, Reaction::Retry, "injected")),
+            Some(Fault::ErrorBefore | Fault::Delayed) => Err(error(name, Reaction::Retry, INJECTED)),
             Some(Fault::ErrorAfter) => {
                 effect(self);
-                Err(error(name, Reaction::Retry, "injected"))
+                Err(error(name, Reaction::Retry, INJECTED))
             }
             Some(Fault::CrashBefore) => Err(error(name, Reaction::Fatal, CRASH)),
             Some(Fault::CrashAfter) => {
@@ -57,7 +57,7 @@ impl SimulatedMember {
         match self.fault(name)? {
             None | Some(Fault::Freeze | Fault::Repeated) => effect(self),
             Some(Fault::ErrorBefore | Fault::ErrorAfter | Fault::Delayed) => {
-                Err(error(name, Reaction::Retry, "injected"))
+                Err(error(name, Reaction::Retry, INJECTED))
             }
             Some(Fault::CrashBefore | Fault::CrashAfter) => Err(error(name, Reaction::Fatal, CRASH)),
         }
@@ -95,12 +95,12 @@ impl SimulatedMember {
         let result = match fault {
             Some(Fault::ErrorBefore) => {
                 let reaction = self.log.borrow_mut().faults.random.choice(reactions).copied();
-                Err(error(name, reaction.expect("a call can fail"), "injected"))
+                Err(error(name, reaction.expect("a call can fail"), INJECTED))
             }
             Some(Fault::Delayed) => {
                 self.reject_if_unusable(name)?;
                 self.deliver_later(request);
-                Err(error(name, Reaction::ResetProducer, "injected"))
+                Err(error(name, Reaction::ResetProducer, INJECTED))
             }
             Some(Fault::CrashBefore) => {
                 // A request sent by a dying process may still arrive.
@@ -114,7 +114,7 @@ impl SimulatedMember {
                 let result = effect(self);
                 match fault {
                     Some(Fault::CrashAfter) => Err(error(name, Reaction::Fatal, CRASH)),
-                    Some(Fault::ErrorAfter) => result.and(Err(error(name, after, "injected"))),
+                    Some(Fault::ErrorAfter) => result.and(Err(error(name, after, INJECTED))),
                     Some(Fault::Repeated) => {
                         self.deliver_twice(request);
                         result
@@ -133,13 +133,13 @@ impl SimulatedMember {
     /// its last call is unknown, after which the client rejects all calls.
     pub(super) fn reject_if_unusable(&mut self, name: &'static str) -> Result<(), Error> {
         if self.is_outcome_unknown {
-            return Err(error(name, Reaction::Fatal, "State"));
+            return Err(error(name, Reaction::Fatal, ErrorCode::State));
         }
         // `begin` is local to the client.
         if name != "begin" && self.log.borrow().transactions.is_fenced(&self.transactional_id, self.epoch) {
             self.log.borrow_mut().faults.occurrences.count("broker: fenced producer rejected");
             self.is_outcome_unknown = true;
-            return Err(Error { fenced: true, ..error(name, Reaction::ResetProducer, "_FENCED") });
+            return Err(Error { fenced: true, ..error(name, Reaction::ResetProducer, ErrorCode::Fenced) });
         }
         Ok(())
     }

@@ -8,7 +8,8 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use lifecycle_processor::kafka::{
-    CommittedOffset, EndOffsets, Error, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Reaction, Record,
+    CommittedOffset, EndOffsets, Error, ErrorCode, Event, Member, PartitionId, PartitionOffset, ProducerRecord,
+    Reaction, Record,
 };
 
 use super::faults::Fault;
@@ -18,7 +19,9 @@ use super::simulated_run::SimulatedRun;
 use super::transactions::{Request, State};
 
 /// Error code that represents the death of the process.
-pub(crate) const CRASH: &str = "crash";
+pub(crate) const CRASH: ErrorCode = ErrorCode::Other(1_000);
+/// The code of other injected errors.
+pub(super) const INJECTED: ErrorCode = ErrorCode::Other(1_001);
 
 #[expect(clippy::struct_excessive_bools, reason = "each is an independent condition of the producer")]
 pub(crate) struct SimulatedMember {
@@ -85,7 +88,7 @@ impl SimulatedMember {
         let mut log = self.log.borrow_mut();
         if self.has_written && !log.transactions.has_open(&self.transactional_id) {
             // A late request of an earlier transaction has ended this transaction.
-            return Err(error(name, Reaction::ResetProducer, "InvalidTransactionalState"));
+            return Err(error(name, Reaction::ResetProducer, ErrorCode::InvalidTransactionalState));
         }
         log.apply_request(&self.transactional_id, Request::End(state));
         self.is_in_transaction = false;
@@ -94,8 +97,8 @@ impl SimulatedMember {
     }
 }
 
-pub(super) fn error(call: &'static str, reaction: Reaction, code: &str) -> Error {
-    Error { reaction, call, code: code.to_owned(), message: "simulated".to_owned(), to_do: None, fenced: false }
+pub(super) fn error(call: &'static str, reaction: Reaction, code: ErrorCode) -> Error {
+    Error::new(reaction, call, code, "simulated")
 }
 
 impl Member for SimulatedMember {
@@ -180,7 +183,7 @@ impl Member for SimulatedMember {
         self.read("committed", |member| {
             let log = member.log.borrow();
             if partitions.iter().any(|&partition| log.transactions.is_unstable(partition)) {
-                return Err(error("committed", Reaction::Retry, "UNSTABLE_OFFSET_COMMIT"));
+                return Err(error("committed", Reaction::Retry, ErrorCode::UnstableOffsetCommit));
             }
             let committed = |&partition| match log.committed.get(&partition) {
                 Some((offset, metadata)) => {
@@ -230,7 +233,7 @@ impl Member for SimulatedMember {
                 |(&partition, &position): (&PartitionId, &i64)| log.range(CHANGELOG, partition).0 > position;
             if member.changelog_positions.iter().any(is_truncated) {
                 log.faults.occurrences.count("broker: changelog truncated below a reader");
-                return Err(error("read_changelog", Reaction::Abort, "OffsetOutOfRange"));
+                return Err(error("read_changelog", Reaction::Abort, ErrorCode::OffsetOutOfRange));
             }
             let mut records = Vec::new();
             for (&partition, position) in &mut member.changelog_positions {
@@ -258,7 +261,7 @@ impl Member for SimulatedMember {
         let mut log = self.log.borrow_mut();
         if is_forbidden {
             log.faults.occurrences.count("broker: truncation forbidden");
-            return Err(error("truncate_changelog", Reaction::Fatal, "TopicAuthorizationFailed"));
+            return Err(error("truncate_changelog", Reaction::Fatal, ErrorCode::TopicAuthorizationFailed));
         }
         let later = log.elapsed + Duration::from_millis(log.faults.random.u64(1..20_000));
         match fault {
@@ -271,7 +274,7 @@ impl Member for SimulatedMember {
         match fault {
             None | Some(Fault::Repeated | Fault::Freeze) => Ok(()),
             // After a crash, the next call reports the death of the process.
-            Some(_) => Err(error("truncate_changelog", Reaction::Retry, "injected")),
+            Some(_) => Err(error("truncate_changelog", Reaction::Retry, INJECTED)),
         }
     }
 
@@ -316,7 +319,7 @@ impl Member for SimulatedMember {
             (Some(Fault::CrashBefore | Fault::CrashAfter), _) => Err(error("send", Reaction::Fatal, CRASH)),
             (_, Some(reaction)) => {
                 self.is_outcome_unknown = reaction == Reaction::ResetProducer;
-                Err(error("send", reaction, "injected"))
+                Err(error("send", reaction, INJECTED))
             }
         }
     }
@@ -335,7 +338,7 @@ impl Member for SimulatedMember {
                 let mut log = member.log.borrow_mut();
                 if !log.group.is_current(member.id) {
                     log.faults.occurrences.count("group: commit with an older generation rejected");
-                    return Err(error("send_offsets", Reaction::Abort, "ILLEGAL_GENERATION"));
+                    return Err(error("send_offsets", Reaction::Abort, ErrorCode::IllegalGeneration));
                 }
                 // The broker would accept the offset, so the worker must not send it.
                 assert!(offsets.iter().all(|(position, _)| log.group.owns(member.id, position.partition)));
