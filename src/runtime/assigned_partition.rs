@@ -7,27 +7,37 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kafka::{CommittedOffset, PartitionId, PartitionOffset, Record};
-use crate::lifecycle::id::StableId;
+use crate::kafka::{CommittedOffset, PartitionId, PartitionOffset, ProducerRecord, Record};
 use crate::lifecycle::model_set::ModelSet;
-use crate::lifecycle::time::{self, Timestamp};
-use crate::lifecycle::touchpoint::FactOptions;
-use crate::partition::{Clock, Effects, Partition, Tally};
-use crate::wire::changelog::InputProgress;
-use crate::wire::offset_metadata::OffsetMetadata;
+use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::touchpoint::Touchpoint;
+use crate::partition::{ChangelogBatch, DeadLetter, Effects, Input, Partition, Position, Snapshot, Tally};
+use crate::telemetry::report::Report;
+use crate::telemetry::snapshot::PartitionStatus;
+use crate::wire::changelog::{self, ChangelogRecord, InputProgress};
+use crate::wire::touchpoint_json::DeadLetterCause;
 
 use super::changelog_range::ChangelogRange;
-use super::fetch_state::FetchState;
-use super::options::ClockSource;
-use super::pending_counts::PendingCounts;
-use super::record_builder::ChangelogWrite;
+use super::fetch_control::FetchControl;
+use super::open_batch::OpenBatch;
+use super::options::Options;
+use super::partition_commit::{ChangelogWrite, MetadataFields, PartitionCommit};
+use super::pending_counts::{PendingCounts, TopicKind};
+use super::record_builder::{DeadLetterRecord, RecordBuilder, estimated_record_bytes};
+use super::wall_clock::Moment;
 use super::watermark::Watermark;
+
+/// Number of wake-ups per input to a partition; the transaction size is checked after each.
+const WAKE_UPS_PER_INPUT: usize = 200;
+/// Delay before the committed offset is fetched again, for example while a previous owner's transaction is open;
+/// doubled at most twice.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// Where an assigned partition is between its assignment and normal processing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Phase {
+enum Phase {
     /// Assigned; the committed offset has not been fetched yet.
-    FetchingOffsets {
+    FetchingOffset {
         /// Time of the next attempt.
         fetch_at: Duration,
         /// Number of failed attempts.
@@ -42,90 +52,43 @@ pub(super) enum Phase {
 /// A partition assigned to this worker.
 #[derive(Debug)]
 pub(super) struct AssignedPartition {
-    pub(super) phase: Phase,
+    phase: Phase,
     /// State machine that holds the customers of the partition.
-    pub(super) machine: Partition,
+    machine: Partition,
     /// Offset of the next input record to apply, uncommitted records included.
-    pub(super) position: i64,
+    position: i64,
     /// Offset after the last touchpoint that the restored state contains. It exceeds the committed offset only if the
     /// group's offsets were set back; the touchpoints in between are duplicates.
-    pub(super) restored_to: i64,
+    restored_to: i64,
     /// The offset and metadata committed in the consumer group.
-    pub(super) committed: CommittedOffset,
+    committed: CommittedOffset,
     /// Output of the uncommitted inputs.
-    pub(super) effects: Effects,
+    effects: Effects,
     /// Wall time of publication, as written into the pending transitions.
-    pub(super) published_at: Timestamp,
+    published_at: Timestamp,
     /// The input records of `effects.dead_letters`, in the same order.
-    pub(super) dead_letter_records: Vec<DeadLetterRecord>,
+    dead_letter_records: Vec<DeadLetterRecord>,
     /// Counters that are added to the report when the batch is committed.
-    pub(super) pending_counts: PendingCounts,
+    pending_counts: PendingCounts,
     /// When the group assigned the partition; `None` once its rebalance duration has been measured.
-    pub(super) assigned_at: Option<Duration>,
-    /// Wall-clock part of the instant up to which wake-ups may fire.
-    pub(super) watermark: Watermark,
-    /// The highest record timestamp read so far.
-    pub(super) latest_record_timestamp: Option<Timestamp>,
+    assigned_at: Option<Duration>,
+    watermark: Watermark,
+    /// Whether wake-ups are due that did not fit into the last slice.
+    has_wake_ups_left: bool,
     /// The live offset range of the changelog.
-    pub(super) changelog: ChangelogRange,
-    pub(super) fetch_state: FetchState,
+    changelog: ChangelogRange,
+    fetch: FetchControl,
     /// End offset of the input partition, and when it was queried. The worker queries it because a paused client
     /// receives no end offsets.
-    pub(super) queried_end: Option<(i64, Duration)>,
-    /// Whether the client must seek to `position`. Until the seek takes effect, the worker ignores the records that
-    /// the client returns for this partition.
-    pub(super) needs_seek: bool,
-}
-
-/// A dead letter together with the input record that caused it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct DeadLetterRecord {
-    pub(super) record: Record,
-    /// The invalid field; never its content.
-    pub(super) detail: std::borrow::Cow<'static, str>,
-}
-
-/// What a transaction commits for one partition.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct PartitionCommit {
-    /// The input offset.
-    pub(super) position: PartitionOffset,
-    /// Metadata committed with the offset. It contains the end of the changelog, so two transactions that change state
-    /// at the same offset never have equal metadata.
-    pub(super) metadata: String,
-    /// First changelog offset that a restore reads.
-    pub(super) changelog_start: i64,
-    /// Offset after the last changelog record that a restore reads.
-    pub(super) changelog_end: i64,
-    /// Bytes written to the changelog.
-    pub(super) changelog_bytes: u64,
-}
-
-/// The fields of the offset metadata that are the same for all partitions of a worker.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct MetadataFields<'a> {
-    /// Hash of the models.
-    pub(super) models: StableId,
-    /// Partition count of the touchpoint topic.
-    pub(super) partitions: Option<i32>,
-    /// Name by which the next owner fences this member if it dies; empty if the member has none.
-    pub(super) member_name: &'a str,
-}
-
-impl MetadataFields<'_> {
-    fn metadata(&self, changelog_start: i64, changelog_end: i64, clock: Clock) -> OffsetMetadata {
-        let Self { models, partitions, member_name } = *self;
-        let member = Some(member_name.to_owned()).filter(|name| !name.is_empty());
-        OffsetMetadata { changelog_start, changelog_end, clock, models, partitions, member }
-    }
+    queried_end: Option<(i64, Duration)>,
 }
 
 impl AssignedPartition {
     /// Returns a newly assigned partition without state, paused.
-    pub(super) fn new(partition: PartitionId, models: Arc<ModelSet>, facts: FactOptions, elapsed: Duration) -> Self {
+    pub(super) fn new(partition: PartitionId, models: Arc<ModelSet>, options: &Options, elapsed: Duration) -> Self {
         Self {
-            phase: Phase::FetchingOffsets { fetch_at: elapsed, attempts: 0 },
-            machine: Partition::new(models, facts),
+            phase: Phase::FetchingOffset { fetch_at: elapsed, attempts: 0 },
+            machine: Partition::new(models, options.facts.clone()),
             position: 0,
             restored_to: 0,
             committed: CommittedOffset { partition, offset: None, metadata: String::new() },
@@ -134,22 +97,259 @@ impl AssignedPartition {
             dead_letter_records: Vec::new(),
             pending_counts: PendingCounts::default(),
             assigned_at: Some(elapsed),
-            watermark: Watermark::default(),
-            latest_record_timestamp: None,
+            watermark: Watermark::new(options.clock_source, options.facts.lateness),
+            has_wake_ups_left: false,
             changelog: ChangelogRange::new(0, 0, 0, elapsed),
-            fetch_state: FetchState::Paused,
+            fetch: FetchControl::new(),
             queried_end: None,
-            needs_seek: true,
         }
+    }
+
+    /// Drops everything and becomes `fresh`, a newly assigned partition. The group assignment has not changed, so the
+    /// client keeps the pause state of the partition.
+    pub(super) fn reset(&mut self, fresh: Self) {
+        let mut fetch = self.fetch;
+        fetch.request_seek();
+        *self = Self { fetch, ..fresh };
     }
 
     pub(super) fn is_running(&self) -> bool {
         self.phase == Phase::Running
     }
 
-    /// Returns how far the input is applied, uncommitted records included.
-    pub(super) fn progress(&self) -> InputProgress {
-        InputProgress { applied_to: self.position.max(self.restored_to), clock: self.machine.clock() }
+    /// Whether the committed offset should be fetched now.
+    pub(super) fn must_fetch_offset(&self, elapsed: Duration) -> bool {
+        matches!(self.phase, Phase::FetchingOffset { fetch_at, .. } if elapsed >= fetch_at)
+    }
+
+    /// Returns the number of failed attempts to fetch the committed offset and to begin the restore.
+    pub(super) fn attempts(&self) -> u32 {
+        match self.phase {
+            Phase::FetchingOffset { attempts, .. } => attempts,
+            Phase::Restoring { .. } | Phase::Running => 0,
+        }
+    }
+
+    /// Schedules the next attempt to fetch the committed offset.
+    pub(super) fn schedule_retry(&mut self, elapsed: Duration) {
+        let attempts = self.attempts();
+        let fetch_at = elapsed + RETRY_DELAY * (1 << attempts.min(2));
+        self.phase = Phase::FetchingOffset { fetch_at, attempts: attempts + 1 };
+    }
+
+    /// Begins the restore of `changelog`, after which processing continues at `position`. `committed` is the committed
+    /// offset.
+    pub(super) fn begin_restore(
+        &mut self,
+        committed: CommittedOffset,
+        position: i64,
+        changelog: ChangelogRange,
+        elapsed: Duration,
+    ) {
+        (self.committed, self.position, self.changelog) = (committed, position, changelog);
+        self.phase = Phase::Restoring { since: elapsed };
+    }
+
+    /// Restores the customers of a changelog record of `bytes` bytes. Returns the number of customers.
+    ///
+    /// # Errors
+    /// Returns a message when the record does not match its layout.
+    pub(super) fn restore(&mut self, record: &ChangelogRecord<'_>, bytes: usize) -> Result<usize, String> {
+        let restored = self.machine.restore(&record.layout, &record.customers)?;
+        self.changelog.count_record(bytes);
+        Ok(restored.customers)
+    }
+
+    /// Finishes the restore: the partition may process touchpoints. `progress` is how far the input of the restored
+    /// state was applied.
+    pub(super) fn start_running(&mut self, progress: InputProgress, now: Moment, report: &mut Report) {
+        let InputProgress { applied_to, clock } = progress;
+        if applied_to > self.position {
+            tracing::warn!(
+                partition = self.committed.partition,
+                committed = self.position,
+                applied_to,
+                "committed offset was set back, applied touchpoints are skipped as duplicates"
+            );
+        }
+        self.restored_to = applied_to;
+        let (elapsed, edited_at) = (now.elapsed, self.watermark.time_before_restart(clock, now.wall));
+        self.machine.end_restore(clock, edited_at.unwrap_or(Timestamp::MIN));
+        if let Phase::Restoring { since } = self.phase {
+            let took = elapsed.saturating_sub(since);
+            report.measured.restore_duration.observe(took.as_secs_f64());
+            if let Some(assigned_at) = self.assigned_at.take() {
+                report.measured.rebalance_duration.observe(elapsed.saturating_sub(assigned_at).as_secs_f64());
+            }
+            let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            let (partition, customers) = (self.committed.partition, self.machine.len());
+            tracing::info!(partition, customers, milliseconds, position = self.position, "partition restored");
+        }
+        self.phase = Phase::Running;
+    }
+
+    /// Whether the record at `offset` must be applied. Until a seek takes effect, the client still returns records
+    /// beyond the position to which the partition was rewound.
+    pub(super) fn expects(&self, offset: i64) -> bool {
+        self.is_running() && !self.fetch.needs_seek() && offset >= self.position
+    }
+
+    /// Counts a record of `bytes` bytes as consumed. It must be applied next.
+    pub(super) fn consume(&mut self, offset: i64, bytes: usize, timestamp_ms: Option<i64>) {
+        self.position = offset + 1;
+        self.pending_counts.count_consumed(bytes, timestamp_ms);
+        self.watermark.observe_record(timestamp_ms);
+    }
+
+    /// Whether the restored state already contains the record at `offset`.
+    pub(super) fn contains(&self, offset: i64) -> bool {
+        offset < self.restored_to
+    }
+
+    /// Applies a record that the restored state already contains.
+    pub(super) fn apply_again(&mut self) {
+        self.machine.apply(Input::AppliedBefore, &mut self.effects);
+    }
+
+    /// Applies a touchpoint. Returns the estimated size of the records that it causes.
+    pub(super) fn apply(&mut self, touchpoint: &Touchpoint<'_>) -> usize {
+        let transitions_before = self.effects.transitions.len();
+        self.machine.apply(Input::Touchpoint(touchpoint), &mut self.effects);
+        estimated_record_bytes(&self.effects.transitions[transitions_before..])
+    }
+
+    /// Applies a record that cannot be decoded or is not valid.
+    pub(super) fn apply_dead_letter(&mut self, record: Record, cause: DeadLetterCause) {
+        let DeadLetterCause { reason, detail } = cause;
+        let dead_letter = DeadLetter { position: Position(record.offset), reason };
+        self.machine.apply(Input::DeadLetter(dead_letter), &mut self.effects);
+        self.dead_letter_records.push(DeadLetterRecord { record, reason, detail });
+    }
+
+    /// Records wall time.
+    pub(super) fn observe_wall(&mut self, wall: Timestamp) {
+        self.watermark.observe_wall(wall);
+    }
+
+    /// Whether the end offset should be queried, so that wake-ups may fire by wall time.
+    pub(super) fn needs_probe(&self, now: Moment) -> bool {
+        self.watermark.needs_probe(now, self.machine.next_wake_up(), self.machine.clock())
+    }
+
+    pub(super) fn watermark(&self) -> &Watermark {
+        &self.watermark
+    }
+
+    pub(super) fn watermark_mut(&mut self) -> &mut Watermark {
+        &mut self.watermark
+    }
+
+    /// Fires up to `wake_ups_max` wake-ups that are due, until the batch is full.
+    pub(super) fn fire_wake_ups(&mut self, wake_ups_max: usize, batch: &mut OpenBatch, elapsed: Duration) {
+        self.has_wake_ups_left = false;
+        let Some(until) = self.watermark.current(self.machine.clock()) else { return };
+        let mut left = wake_ups_max;
+        while left > 0 && self.machine.next_wake_up().is_some_and(|due| due <= until) {
+            if batch.is_full() {
+                self.has_wake_ups_left = true;
+                return;
+            }
+            let wake_ups_max = left.min(WAKE_UPS_PER_INPUT);
+            let (before, transitions_before) = (self.effects.tally.wake_ups, self.effects.transitions.len());
+            let has_more = self.machine.apply(Input::TimePassed { until, wake_ups_max }, &mut self.effects);
+            let fired = usize::try_from(self.effects.tally.wake_ups - before).unwrap_or(usize::MAX);
+            if fired > 0 {
+                batch.add(fired, estimated_record_bytes(&self.effects.transitions[transitions_before..]), elapsed);
+            }
+            left -= wake_ups_max;
+            self.has_wake_ups_left = has_more && left == 0;
+            if !has_more {
+                break;
+            }
+        }
+    }
+
+    /// Whether wake-ups are due that did not fit into the last slice.
+    pub(super) fn has_wake_ups_left(&self) -> bool {
+        self.has_wake_ups_left
+    }
+
+    pub(super) fn fetch(&self) -> FetchControl {
+        self.fetch
+    }
+
+    pub(super) fn fetch_mut(&mut self) -> &mut FetchControl {
+        &mut self.fetch
+    }
+
+    /// Returns the offset of the next input record to apply.
+    pub(super) fn position(&self) -> PartitionOffset {
+        PartitionOffset { partition: self.committed.partition, offset: self.position }
+    }
+
+    /// Returns the committed offset and its metadata, as far as this worker knows.
+    pub(super) fn committed(&self) -> &CommittedOffset {
+        &self.committed
+    }
+
+    pub(super) fn changelog(&self) -> &ChangelogRange {
+        &self.changelog
+    }
+
+    pub(super) fn changelog_mut(&mut self) -> &mut ChangelogRange {
+        &mut self.changelog
+    }
+
+    /// Returns the end offset of the input partition that was queried last, and when.
+    pub(super) fn queried_end(&self) -> Option<(i64, Duration)> {
+        self.queried_end
+    }
+
+    /// Records the end offset of the input partition.
+    pub(super) fn set_queried_end(&mut self, end: i64, elapsed: Duration) {
+        self.queried_end = Some((end, elapsed));
+    }
+
+    /// Returns the memory used by the customers, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.machine.bytes()
+    }
+
+    /// Returns a customer's committed state.
+    pub(super) fn snapshot(&self, customer_id: &str) -> Option<Snapshot> {
+        self.machine.snapshot(customer_id)
+    }
+
+    /// Returns the status, without the lag and the progress of the restore.
+    pub(super) fn status(&self) -> PartitionStatus {
+        let clock = self.machine.clock();
+        PartitionStatus {
+            partition: self.committed.partition,
+            is_running: self.is_running(),
+            restore: None,
+            position: self.position,
+            committed_offset: self.committed.offset,
+            lag_records: None,
+            customers: self.machine.len(),
+            bytes: self.machine.bytes(),
+            wake_ups: self.machine.wake_ups_pending(),
+            stream_time: clock.stream_time(),
+            committed_stream_time: self.machine.committed_clock().stream_time(),
+            watermark: self.watermark.current(clock),
+            current_time: self.watermark.source_time(clock).filter(|_| self.is_running()),
+            next_wake_up: self.machine.next_wake_up(),
+            stage_counts: self.machine.stage_counts().to_vec(),
+        }
+    }
+
+    /// Begins a sweep if it is due. Returns whether it began.
+    pub(super) fn begin_sweep_if_due(&mut self, options: &Options, elapsed: Duration) -> bool {
+        if !self.changelog.needs_sweep(self.machine.live_bytes(), elapsed, &options.sweep) {
+            return false;
+        }
+        self.machine.begin_sweep();
+        self.changelog.begin_sweep(elapsed);
+        true
     }
 
     /// Whether a commit would change anything for this partition.
@@ -163,37 +363,83 @@ impl AssignedPartition {
                 || self.changelog.has_uncommitted_start())
     }
 
-    /// Advances `latest_record_timestamp`.
-    pub(super) fn observe_record_timestamp(&mut self, timestamp_ms: Option<i64>) {
-        self.latest_record_timestamp = self.latest_record_timestamp.max(timestamp_ms.map(Timestamp::from_millis));
-    }
-
-    /// Returns the watermark by event time: the highest event time seen minus the lateness. With `ClockSource::Wall`,
-    /// the record timestamps limit it, because a touchpoint with an event time in the future does not mean that all
-    /// earlier records have been read.
-    pub(super) fn event_time_watermark(&self, source: ClockSource, lateness: time::Duration) -> Option<Timestamp> {
-        let watermark = self.machine.clock().watermark(lateness);
-        match source {
-            ClockSource::Touchpoints => watermark,
-            ClockSource::Wall => watermark.min(self.latest_record_timestamp.map(|timestamp| timestamp - lateness)),
+    /// Appends the pending records to `records`, with `wall` as the time of publication. `sweep_bytes_min` is the
+    /// minimum number of bytes of unchanged customers that a running sweep adds.
+    pub(super) fn append_records(
+        &mut self,
+        builder: &RecordBuilder,
+        sweep_bytes_min: usize,
+        wall: Timestamp,
+        records: &mut Vec<ProducerRecord>,
+    ) -> ChangelogWrite {
+        self.published_at = wall;
+        self.pending_counts.begin_writing();
+        for transition in &self.effects.transitions {
+            let mode = builder.publication_mode(transition, wall);
+            let record = builder.transition(transition, mode, wall);
+            self.pending_counts.count_written(TopicKind::of(mode), &record);
+            records.push(record);
         }
+        assert_eq!(
+            self.effects.dead_letters.len(),
+            self.dead_letter_records.len(),
+            "every dead letter has an input record"
+        );
+        for dead_letter in self.dead_letter_records.drain(..) {
+            let record = builder.dead_letter(dead_letter, wall);
+            self.pending_counts.count_written(TopicKind::DeadLetters, &record);
+            records.push(record);
+        }
+        let mut written = ChangelogWrite::default();
+        let mut batches = self.machine.write_batches(sweep_bytes_min);
+        if batches.is_empty() && !self.effects.dead_letters.is_empty() {
+            // Records that the dead letters are applied, in case the group's offsets are set back.
+            batches.push(ChangelogBatch { customers: Vec::new(), count: 0 });
+        }
+        let applied_to = self.position.max(self.restored_to);
+        let progress = InputProgress { applied_to, clock: self.machine.clock() };
+        for batch in batches {
+            let value = changelog::encode(self.machine.layout(), &batch, progress);
+            written.bytes += u64::try_from(value.len()).unwrap_or(u64::MAX);
+            written.last_record = Some(records.len());
+            let record = builder.changelog(self.committed.partition, value, wall);
+            self.pending_counts.count_written(TopicKind::Changelog, &record);
+            records.push(record);
+        }
+        written
     }
 
-    /// Records that a transaction was committed. Returns its effects, which the caller counts.
-    pub(super) fn on_committed(&mut self, partition_commit: PartitionCommit) -> Effects {
+    /// Returns what the open transaction commits. `offsets` are the offsets of the transaction's records, and `written`
+    /// identifies those of this partition's changelog.
+    pub(super) fn pending_commit(
+        &self,
+        written: ChangelogWrite,
+        offsets: &[i64],
+        fields: &MetadataFields<'_>,
+    ) -> PartitionCommit {
+        let end = written.last_record.map_or(self.changelog.end(), |record| offsets[record] + 1);
+        let changelog = (self.changelog.start(), end);
+        PartitionCommit::new(self.position(), changelog, written.bytes, self.machine.clock(), fields)
+    }
+
+    /// Records that a transaction was committed at `committed_at` and adds the pending counters to `report`. Returns
+    /// the effects, and when they were published according to the records.
+    pub(super) fn on_committed(
+        &mut self,
+        commit: PartitionCommit,
+        committed_at: Timestamp,
+        report: &mut Report,
+    ) -> (Effects, Timestamp) {
         self.machine.commit();
-        self.changelog.on_committed(
-            partition_commit.changelog_start,
-            partition_commit.changelog_end,
-            partition_commit.changelog_bytes,
-        );
+        self.changelog.on_committed(commit.changelog_start, commit.changelog_end, commit.changelog_bytes);
         if self.changelog.is_sweeping() && !self.machine.is_sweeping() {
             self.changelog.end_sweep();
         }
-        self.committed.offset = Some(partition_commit.position.offset);
-        self.committed.metadata = partition_commit.metadata;
+        self.committed.offset = Some(commit.position.offset);
+        self.committed.metadata = commit.metadata;
         self.dead_letter_records.clear();
-        std::mem::take(&mut self.effects)
+        self.pending_counts.add_to(committed_at, report);
+        (std::mem::take(&mut self.effects), self.published_at)
     }
 
     /// Drops the uncommitted changes and returns to the last committed offset.
@@ -211,39 +457,6 @@ impl AssignedPartition {
         self.pending_counts.clear();
         self.position = self.committed.offset.unwrap_or(self.position);
         self.watermark.reset();
-        self.latest_record_timestamp = None;
-        self.needs_seek = true;
-    }
-}
-
-impl PartitionCommit {
-    /// Returns what the open transaction commits for `assigned`. `offsets` are the offsets of the transaction's
-    /// records, and `written` identifies those of this partition's changelog.
-    pub(super) fn of(
-        assigned: &AssignedPartition,
-        written: ChangelogWrite,
-        offsets: &[i64],
-        metadata_fields: &MetadataFields<'_>,
-    ) -> Self {
-        let position = PartitionOffset { partition: assigned.committed.partition, offset: assigned.position };
-        let changelog_end =
-            written.last_changelog_record.map_or(assigned.changelog.end(), |record| offsets[record] + 1);
-        let metadata = metadata_fields.metadata(assigned.changelog.start(), changelog_end, assigned.machine.clock());
-        Self::new(position, &metadata, written.changelog_bytes)
-    }
-
-    /// Returns the initial commit of a partition whose changelog is empty.
-    pub(super) fn initial(position: PartitionOffset, changelog_end: i64, metadata_fields: &MetadataFields<'_>) -> Self {
-        Self::new(position, &metadata_fields.metadata(changelog_end, changelog_end, Clock::default()), 0)
-    }
-
-    fn new(position: PartitionOffset, metadata: &OffsetMetadata, changelog_bytes: u64) -> Self {
-        Self {
-            position,
-            metadata: metadata.encode(),
-            changelog_start: metadata.changelog_start,
-            changelog_end: metadata.changelog_end,
-            changelog_bytes,
-        }
+        self.fetch.request_seek();
     }
 }

@@ -1,27 +1,35 @@
 //! The worker: turns consumed records into committed transactions.
 //!
-//! One thread owns one group member and its assigned partitions. `worker` is the processing loop, `batch` and
-//! `commit` write the pending changes in one transaction, `rebalance` and `restore` handle partitions that are
-//! assigned and revoked. The customers of a partition are kept by `partition`; models are evaluated by `lifecycle`.
+//! One thread owns one group member and its partitions. `worker` is the processing loop and connects the parts,
+//! each of which owns its state: `assignment` and `assigned_partition` the partitions, `watermark` the time up to which
+//! wake-ups may fire, `open_batch` the size of the pending changes, `transactions` and `commit` their transaction,
+//! `restore` the newly assigned partitions, `memory_budget` the limit of the state. The customers of a partition are
+//! kept by `partition`; models are evaluated by `lifecycle`.
 
 mod assigned_partition;
-mod batch;
+mod assignment;
 mod changelog_range;
 mod commit;
 mod fatal;
-mod fetch_state;
+mod fetch_control;
 mod memory_budget;
+mod meter;
 mod mismatch;
+mod open_batch;
 mod options;
+mod partition_commit;
 mod pending_counts;
+mod publication_mode;
 mod query;
-mod rebalance;
 mod recent_transitions;
+mod record_applier;
 mod record_builder;
 mod recovery;
 mod restore;
 mod restore_progress;
 mod stopwatch;
+mod transactions;
+mod unless_fatal;
 mod wall_clock;
 mod watermark;
 mod worker;
@@ -30,8 +38,9 @@ pub use fatal::Fatal;
 pub use memory_budget::MemoryBudget;
 pub use mismatch::{LogRanges, Mismatch, PartitionLog, StartingPoint, find_starting_point};
 pub use options::{ClockSource, Options, SweepOptions, Topics};
+pub use publication_mode::publication_mode;
 pub use query::{CustomerAnswer, Query};
-pub use recent_transitions::{CommittedTransition, RecentTransitions, TransitionPage, publication_mode};
+pub use recent_transitions::{CommittedTransition, RecentTransitions, TransitionPage};
 pub use stopwatch::Activity;
 pub use wall_clock::{Moment, WallClock};
 pub use worker::Worker;

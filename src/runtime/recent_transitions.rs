@@ -12,6 +12,8 @@ use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::transition::{OwnedValue, Transition};
 use crate::wire::transition::Mode;
 
+use super::publication_mode::publication_mode;
+
 /// Number of cursors reserved per millisecond of wall time. It exceeds any transition rate, and is small enough that
 /// JavaScript readers can represent cursors exactly for centuries.
 const CURSORS_PER_MS: u64 = 1024;
@@ -208,18 +210,6 @@ impl CommittedTransition {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
-    }
-}
-
-/// Returns the mode in which `transition` is published at `wall`.
-#[must_use]
-pub fn publication_mode(transition: &Transition, wall: Timestamp, fresh_for: Duration) -> Mode {
-    if transition.reconciled {
-        Mode::Reconcile
-    } else if wall - transition.occurred_at > fresh_for {
-        Mode::Replay
-    } else {
-        Mode::Live
     }
 }
 

@@ -4,20 +4,18 @@
 
 use std::sync::Arc;
 
-use crate::kafka::{PartitionId, ProducerRecord, RecordHeader};
+use crate::kafka::{PartitionId, ProducerRecord, Record, RecordHeader};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::Transition;
-use crate::partition::{ChangelogBatch, DeadLetter};
+use crate::partition::DeadLetterReason;
 use crate::wire::dead_letter::{self, Origin};
 use crate::wire::header::Header;
 use crate::wire::transition::{Mode, Publication};
-use crate::wire::{changelog, transition_json};
+use crate::wire::transition_json;
 
-use super::assigned_partition::{AssignedPartition, DeadLetterRecord};
 use super::options::Options;
-use super::pending_counts::TopicKind;
-use super::recent_transitions;
+use super::publication_mode::publication_mode;
 
 /// Typical maximum size of a transition record in bytes, without the ids and values that it contains.
 const TRANSITION_BYTES: usize = 700;
@@ -35,12 +33,13 @@ pub(super) struct RecordBuilder {
     options: Arc<Options>,
 }
 
-/// What a partition writes to the changelog in a transaction.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct ChangelogWrite {
-    /// Index of the last changelog record among the records of the transaction.
-    pub(super) last_changelog_record: Option<usize>,
-    pub(super) changelog_bytes: u64,
+/// The input record of a dead letter, and what is wrong with it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct DeadLetterRecord {
+    pub(super) record: Record,
+    pub(super) reason: DeadLetterReason,
+    /// The invalid field; never its content.
+    pub(super) detail: std::borrow::Cow<'static, str>,
 }
 
 impl RecordBuilder {
@@ -48,56 +47,13 @@ impl RecordBuilder {
         Self { models, options }
     }
 
-    /// Appends the pending records of `assigned` to `records`, with `wall` as the time of publication.
-    pub(super) fn append_records(
-        &self,
-        assigned: &mut AssignedPartition,
-        wall: Timestamp,
-        records: &mut Vec<ProducerRecord>,
-    ) -> ChangelogWrite {
-        assigned.published_at = wall;
-        assigned.pending_counts.begin_writing();
-        for transition in &assigned.effects.transitions {
-            let mode = self.publication_mode(transition, wall);
-            let record = self.transition(transition, mode, wall);
-            assigned.pending_counts.count_written(TopicKind::of(mode), &record);
-            records.push(record);
-        }
-        assert_eq!(
-            assigned.effects.dead_letters.len(),
-            assigned.dead_letter_records.len(),
-            "every dead letter has an input record"
-        );
-        for (dead_letter, dead_letter_record) in
-            assigned.effects.dead_letters.iter().zip(assigned.dead_letter_records.drain(..))
-        {
-            let record = self.dead_letter(*dead_letter, dead_letter_record, wall);
-            assigned.pending_counts.count_written(TopicKind::DeadLetters, &record);
-            records.push(record);
-        }
-        let mut written = ChangelogWrite { last_changelog_record: None, changelog_bytes: 0 };
-        let mut batches = assigned.machine.write_batches(self.options.sweep.step_bytes_min);
-        if batches.is_empty() && !assigned.effects.dead_letters.is_empty() {
-            // Records that the dead letters are applied, in case the group's offsets are set back.
-            batches.push(ChangelogBatch { customers: Vec::new(), count: 0 });
-        }
-        for batch in batches {
-            let value = changelog::encode(assigned.machine.layout(), &batch, assigned.progress());
-            written.changelog_bytes += u64::try_from(value.len()).unwrap_or(u64::MAX);
-            written.last_changelog_record = Some(records.len());
-            let record = self.changelog(assigned.committed.partition, value, wall);
-            assigned.pending_counts.count_written(TopicKind::Changelog, &record);
-            records.push(record);
-        }
-        written
-    }
-
     /// Returns the mode in which `transition` is published at `wall`.
     pub(super) fn publication_mode(&self, transition: &Transition, wall: Timestamp) -> Mode {
-        recent_transitions::publication_mode(transition, wall, self.options.fresh_for)
+        publication_mode(transition, wall, self.options.fresh_for)
     }
 
-    fn transition(&self, transition: &Transition, mode: Mode, wall: Timestamp) -> ProducerRecord {
+    /// Returns the record of a transition published at `wall`.
+    pub(super) fn transition(&self, transition: &Transition, mode: Mode, wall: Timestamp) -> ProducerRecord {
         let publication = Publication {
             transition,
             models: &self.models,
@@ -121,13 +77,9 @@ impl RecordBuilder {
         }
     }
 
-    fn dead_letter(
-        &self,
-        dead_letter: DeadLetter,
-        dead_letter_record: DeadLetterRecord,
-        wall: Timestamp,
-    ) -> ProducerRecord {
-        let DeadLetterRecord { mut record, detail } = dead_letter_record;
+    /// Returns the record of a dead letter published at `wall`.
+    pub(super) fn dead_letter(&self, dead_letter: DeadLetterRecord, wall: Timestamp) -> ProducerRecord {
+        let DeadLetterRecord { mut record, reason, detail } = dead_letter;
         let origin = Origin {
             topic: &self.options.topics.touchpoints,
             partition: record.partition,
@@ -137,7 +89,7 @@ impl RecordBuilder {
         let mut original: Vec<_> =
             record.headers.into_iter().map(|RecordHeader { name, value }| Header { name, value }).collect();
         let cut = dead_letter::truncate(&mut record.key, &mut record.value, &mut original);
-        let mut headers = dead_letter::headers(original, origin, dead_letter.reason, &detail);
+        let mut headers = dead_letter::headers(original, origin, reason, &detail);
         headers.extend(cut);
         ProducerRecord {
             topic: Arc::clone(&self.options.topics.dead_letters),
@@ -149,7 +101,8 @@ impl RecordBuilder {
         }
     }
 
-    fn changelog(&self, partition: PartitionId, value: Vec<u8>, wall: Timestamp) -> ProducerRecord {
+    /// Returns the record of a changelog batch.
+    pub(super) fn changelog(&self, partition: PartitionId, value: Vec<u8>, wall: Timestamp) -> ProducerRecord {
         ProducerRecord {
             topic: Arc::clone(&self.options.topics.changelog),
             partition: Some(partition),

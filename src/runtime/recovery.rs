@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::kafka::Error;
 
-use super::assigned_partition::PartitionCommit;
 use super::fatal::Fatal;
+use super::partition_commit::PartitionCommit;
 
 /// Back-off after the first failure; doubled with each further one.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);

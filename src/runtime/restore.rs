@@ -4,23 +4,24 @@
 //! only after the worker has checked that the changelog still contains every record that the restore needs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kafka::{CommittedOffset, Error, Member, PartitionId, PartitionOffset, Reaction, Record};
-use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::id::StableId;
 use crate::partition::Clock;
+use crate::telemetry::report::Report;
 use crate::telemetry::snapshot::RestoreProgress;
 use crate::wire::changelog::{ChangelogDecoder, InputProgress};
 
-use super::assigned_partition::{AssignedPartition, MetadataFields, PartitionCommit, Phase};
+use super::assigned_partition::AssignedPartition;
+use super::assignment::Assignment;
 use super::changelog_range::ChangelogRange;
-use super::commit::{Outcome, transact};
 use super::fatal::Fatal;
 use super::mismatch::{LogRanges, Mismatch, StartingPoint, find_starting_point};
-use super::options::ClockSource;
+use super::options::Options;
 use super::restore_progress::RestoreTracker;
-use super::wall_clock::Moment;
-use super::worker::{Worker, unless_fatal};
+use super::unless_fatal::unless_fatal;
 
 /// Maximum number of changelog records restored between two polls; each contains up to several thousand customers.
 const RECORDS_MAX: usize = 16;
@@ -28,9 +29,6 @@ const RECORDS_MAX: usize = 16;
 const READ_TIMEOUT: Duration = Duration::from_millis(10);
 /// Maximum number of restores begun between two polls; each queries the broker twice.
 const RESTORE_STARTS_MAX: usize = 16;
-/// Delay before committed offsets are fetched again, for example while a previous owner's transaction is open; doubled
-/// at most twice.
-const RETRY_DELAY: Duration = Duration::from_millis(200);
 /// Number of attempts, over about half a minute, before a committed offset past the end of the input topic is fatal.
 const ATTEMPTS_PAST_END: u32 = 40;
 /// After this time without a record, the end of the changelog is queried again.
@@ -39,10 +37,15 @@ const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 const PROGRESS_LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// All restores in progress.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Restorer {
+    /// Hash of the models.
+    models: StableId,
+    options: Arc<Options>,
     decoder: ChangelogDecoder,
     restores: BTreeMap<PartitionId, Restore>,
+    /// Partitions whose restore is complete, and how far their state was applied. The worker starts them.
+    complete: Vec<(PartitionId, InputProgress)>,
     next_progress_log_at: Duration,
 }
 
@@ -59,6 +62,18 @@ struct Restore {
 }
 
 impl Restorer {
+    /// Returns a restorer without restores.
+    pub(super) fn new(models: StableId, options: Arc<Options>) -> Self {
+        Self {
+            models,
+            options,
+            decoder: ChangelogDecoder::default(),
+            restores: BTreeMap::new(),
+            complete: Vec::new(),
+            next_progress_log_at: Duration::ZERO,
+        }
+    }
+
     /// Whether no restore is in progress.
     pub(super) fn is_idle(&self) -> bool {
         self.restores.is_empty()
@@ -98,81 +113,104 @@ enum RestorePlan {
     Existing { offset: i64, input_end: i64, changelog: ChangelogRange, clock: Clock },
 }
 
-impl<M: Member> Worker<M> {
+impl Restorer {
     /// Fetches the committed offsets of newly assigned partitions, checks them against the logs, and begins the
-    /// restores.
-    pub(super) fn begin_restores(&mut self, now: Moment) -> Result<(), Fatal> {
-        // A transaction with an unknown outcome may still be open, and committed offsets cannot be fetched while it is.
-        if self.recovery.is_pending() {
-            return Ok(());
-        }
-        let is_due = |assigned: &AssignedPartition| {
-            let Phase::FetchingOffsets { fetch_at, .. } = assigned.phase else { return false };
-            now.elapsed >= fetch_at
-        };
-        let due: Vec<_> =
-            self.partitions.iter().filter(|(_, assigned)| is_due(assigned)).map(|(&partition, _)| partition).collect();
-        let due = &due[..due.len().min(RESTORE_STARTS_MAX)];
-        if due.is_empty() {
-            return Ok(());
-        }
-        let Some(committed) = unless_fatal(self.member.committed(due))? else {
-            self.schedule_retry(due, now);
-            return Ok(());
-        };
+    /// restores. Must not be called during a recovery: a transaction with an unknown outcome may still be open, and
+    /// committed offsets cannot be fetched while it is. Returns the partitions without a committed offset: the start of
+    /// their input and the end of their changelog. After the offset has been committed, call `complete_empty`.
+    pub(super) fn begin<M: Member>(
+        &mut self,
+        member: &mut M,
+        assignment: &mut Assignment,
+        elapsed: Duration,
+    ) -> Result<Vec<(PartitionOffset, i64)>, Fatal> {
+        let due = assignment.all().filter(|(_, assigned)| assigned.must_fetch_offset(elapsed));
+        let due: Vec<_> = due.map(|(partition, _)| partition).take(RESTORE_STARTS_MAX).collect();
         let mut new = Vec::new();
+        if due.is_empty() {
+            return Ok(new);
+        }
+        let Some(committed) = unless_fatal(member.committed(&due))? else {
+            schedule_retry(assignment, &due, elapsed);
+            return Ok(new);
+        };
         for committed in committed {
             let partition = committed.partition;
-            let found = match self.plan_restore(&committed, now) {
-                Err(fatal) if !self.is_still_committed(&committed, &fatal)? => None,
+            let found = match self.plan(member, assignment, &committed, elapsed) {
+                Err(fatal) if !is_still_committed(member, &committed, &fatal)? => None,
                 plan => plan?,
             };
             match found {
-                None => self.schedule_retry(&[partition], now),
+                None => schedule_retry(assignment, &[partition], elapsed),
                 Some(RestorePlan::New { input_start, changelog_end }) => {
                     new.push((PartitionOffset { partition, offset: input_start }, changelog_end));
                 }
                 Some(RestorePlan::Existing { offset, input_end, changelog, clock }) => {
-                    let Some(assigned) = self.partitions.get_mut(&partition) else { continue };
-                    assigned.position = offset;
-                    assigned.committed = committed;
-                    assigned.changelog = changelog;
-                    self.begin_restore(partition, clock, input_end, now)?;
+                    let Some(assigned) = assignment.get_mut(partition) else { continue };
+                    assigned.begin_restore(committed, offset, changelog, elapsed);
+                    let progress = InputProgress { applied_to: 0, clock };
+                    self.begin_reading(member, assignment, partition, (progress, input_end), elapsed)?;
                 }
             }
         }
-        if new.is_empty() { Ok(()) } else { self.commit_initial_offsets(&new, now) }
+        Ok(new)
+    }
+
+    /// Completes the restore of partitions whose initial offset has been committed, and whose changelog is empty.
+    pub(super) fn complete_empty(&mut self, new: &[(PartitionOffset, i64)]) {
+        let progress = InputProgress::default();
+        self.complete.extend(new.iter().map(|(position, _)| (position.partition, progress)));
     }
 
     /// Restores a bounded number of changelog records.
-    pub(super) fn advance_restores(&mut self, now: Moment) -> Result<(), Fatal> {
-        if self.restorer.is_idle() {
+    pub(super) fn advance<M: Member>(
+        &mut self,
+        member: &mut M,
+        assignment: &mut Assignment,
+        report: &mut Report,
+        elapsed: Duration,
+    ) -> Result<(), Fatal> {
+        if self.is_idle() {
             return Ok(());
         }
-        let records = match self.member.read_changelog(RECORDS_MAX, READ_TIMEOUT) {
-            Err(error) if error.reaction == Reaction::Abort => return self.restart_restores(&error, now),
+        let records = match member.read_changelog(RECORDS_MAX, READ_TIMEOUT) {
+            Err(error) if error.reaction == Reaction::Abort => {
+                return self.restart_all(member, assignment, &error, elapsed);
+            }
             read => unless_fatal(read)?.unwrap_or_default(),
         };
         for record in &records {
-            self.restore_record(record, now)?;
+            report.restored += self.restore_record(assignment, record, elapsed)? as u64;
         }
         let partitions: Vec<_> =
-            self.restorer.restores.iter().map(|(&partition, restore)| (partition, restore.tracker.end())).collect();
+            self.restores.iter().map(|(&partition, restore)| (partition, restore.tracker.end())).collect();
         for (partition, end) in partitions {
-            if self.member.has_read_changelog_to(partition, end) {
-                self.finish_restore(partition, now)?;
+            if member.has_read_changelog_to(partition, end) {
+                let Some(restore) = self.restores.remove(&partition) else { continue };
+                unless_fatal(member.close_changelog(partition))?;
+                let (applied_to, end) = (restore.progress.applied_to, restore.input_end);
+                if applied_to > end {
+                    let mismatch = Mismatch::InputRecreated { applied_to, end };
+                    return Err(Fatal::Mismatch { partition, mismatch });
+                }
+                self.complete.push((partition, restore.progress));
             } else {
-                self.check_stall(partition, now)?;
+                self.check_stall(member, partition, elapsed)?;
             }
         }
-        self.restorer.log_progress(now.elapsed);
+        self.log_progress(elapsed);
         Ok(())
     }
 
+    /// Takes the partitions whose restore is complete, and how far their state was applied.
+    pub(super) fn take_complete(&mut self) -> Vec<(PartitionId, InputProgress)> {
+        std::mem::take(&mut self.complete)
+    }
+
     /// Stops restoring `partition`.
-    pub(super) fn stop_restoring(&mut self, partition: PartitionId) -> Result<(), Fatal> {
-        if self.restorer.restores.remove(&partition).is_some() {
-            unless_fatal(self.member.close_changelog(partition))?;
+    pub(super) fn stop<M: Member>(&mut self, member: &mut M, partition: PartitionId) -> Result<(), Fatal> {
+        if self.restores.remove(&partition).is_some() {
+            unless_fatal(member.close_changelog(partition))?;
         }
         Ok(())
     }
@@ -180,236 +218,147 @@ impl<M: Member> Worker<M> {
     /// Restarts all restores after a changelog was truncated past the restore's position. Either another member owns
     /// the partition already and has swept it, or something else has deleted records. The checks before the new restore
     /// distinguish the two.
-    fn restart_restores(&mut self, error: &Error, now: Moment) -> Result<(), Fatal> {
+    fn restart_all<M: Member>(
+        &mut self,
+        member: &mut M,
+        assignment: &mut Assignment,
+        error: &Error,
+        elapsed: Duration,
+    ) -> Result<(), Fatal> {
         tracing::warn!(code = %error.code, "changelog truncated during restore, restarting restore");
-        let partitions: Vec<_> = self.restorer.restores.keys().copied().collect();
+        let partitions: Vec<_> = self.restores.keys().copied().collect();
         for partition in partitions {
-            self.stop_restoring(partition)?;
-            self.reset_partition(partition, now);
+            self.stop(member, partition)?;
+            assignment.reset(partition, elapsed);
         }
         Ok(())
     }
 
-    /// Whether the committed offset is unchanged, so that the mismatch is real. If this worker was frozen between two
-    /// queries, another member may have committed and truncated in between.
-    fn is_still_committed(&mut self, committed: &CommittedOffset, fatal: &Fatal) -> Result<bool, Fatal> {
-        if matches!(fatal, Fatal::Client(_)) {
-            return Ok(true);
-        }
-        let now_committed = unless_fatal(self.member.committed(&[committed.partition]))?;
-        Ok(now_committed.is_some_and(|now_committed| now_committed.as_slice() == std::slice::from_ref(committed)))
-    }
-
     /// Compares the committed offset with the logs. Returns `None` if the broker could not be queried.
-    fn plan_restore(&mut self, committed: &CommittedOffset, now: Moment) -> Result<Option<RestorePlan>, Fatal> {
+    fn plan<M: Member>(
+        &self,
+        member: &mut M,
+        assignment: &Assignment,
+        committed: &CommittedOffset,
+        elapsed: Duration,
+    ) -> Result<Option<RestorePlan>, Fatal> {
         let partition = committed.partition;
         if let Some(previous) = self.options.partitions.filter(|&count| partition >= count) {
-            let known = self.member.input_partitions().and_then(|count| i32::try_from(count).ok());
+            let known = member.input_partitions().and_then(|count| i32::try_from(count).ok());
             let current = known.unwrap_or_default().max(partition + 1);
             let mismatch = Mismatch::PartitionsChanged { previous, current };
             return Err(Fatal::Mismatch { partition, mismatch });
         }
-        let Some((input_start, input_end)) = unless_fatal(self.member.input_range(partition))? else { return Ok(None) };
-        let Some((log_start, log_end)) = unless_fatal(self.member.changelog_range(partition))? else { return Ok(None) };
+        let Some((input_start, input_end)) = unless_fatal(member.input_range(partition))? else { return Ok(None) };
+        let Some((log_start, log_end)) = unless_fatal(member.changelog_range(partition))? else { return Ok(None) };
         let logs = LogRanges { input: (input_start, input_end), changelog: (log_start, log_end) };
+        let attempts = assignment.get(partition).map_or(0, AssignedPartition::attempts);
         let (offset, metadata) = match find_starting_point(committed, logs, self.options.partitions) {
             // A newly elected leader may not know the end yet.
-            Err(Mismatch::InputShrunk { .. }) if self.attempts(partition) < ATTEMPTS_PAST_END => return Ok(None),
+            Err(Mismatch::InputShrunk { .. }) if attempts < ATTEMPTS_PAST_END => return Ok(None),
             Err(mismatch) => return Err(Fatal::Mismatch { partition, mismatch }),
             Ok(StartingPoint::Beginning) => return Ok(Some(RestorePlan::New { input_start, changelog_end: log_end })),
             Ok(StartingPoint::Committed { offset, metadata }) => (offset, metadata),
         };
         let Some(metadata) = metadata else {
             tracing::warn!(partition, offset, "committed offset was set manually, restoring the whole changelog");
-            let changelog = ChangelogRange::new(log_start, log_start, log_end, now.elapsed);
+            let changelog = ChangelogRange::new(log_start, log_start, log_end, elapsed);
             return Ok(Some(RestorePlan::Existing { offset, input_end, changelog, clock: Clock::default() }));
         };
-        if metadata.models != self.models.hash {
+        if metadata.models != self.models {
             tracing::info!(partition, "models have changed since the last commit");
         }
-        let changelog = ChangelogRange::new(log_start, metadata.changelog_start, metadata.changelog_end, now.elapsed);
+        let changelog = ChangelogRange::new(log_start, metadata.changelog_start, metadata.changelog_end, elapsed);
         Ok(Some(RestorePlan::Existing { offset, input_end, changelog, clock: metadata.clock }))
     }
 
-    /// Begins to read the changelog of a partition whose `changelog` range is set.
-    fn begin_restore(
+    /// Begins to read the changelog of a partition whose input ends at `input_end`.
+    fn begin_reading<M: Member>(
         &mut self,
+        member: &mut M,
+        assignment: &mut Assignment,
         partition: PartitionId,
-        clock: Clock,
-        input_end: i64,
-        now: Moment,
+        (progress, input_end): (InputProgress, i64),
+        elapsed: Duration,
     ) -> Result<(), Fatal> {
-        let Some(assigned) = self.partitions.get_mut(&partition) else { return Ok(()) };
-        let (start, end) = (assigned.changelog.start(), assigned.changelog.end());
-        assigned.phase = Phase::Restoring { since: now.elapsed };
+        let Some(assigned) = assignment.get(partition) else { return Ok(()) };
+        let (start, end) = (assigned.changelog().start(), assigned.changelog().end());
         if start >= end {
-            self.start_running(partition, clock, now);
+            self.complete.push((partition, progress));
             return Ok(());
         }
-        if unless_fatal(self.member.open_changelog(partition, start))?.is_none() {
-            self.schedule_retry(&[partition], now);
+        if unless_fatal(member.open_changelog(partition, start))?.is_none() {
+            schedule_retry(assignment, &[partition], elapsed);
             return Ok(());
         }
-        if self.restorer.is_idle() {
+        if self.is_idle() {
             // A restore shorter than the interval is logged only when it finishes.
-            self.restorer.next_progress_log_at = now.elapsed + PROGRESS_LOG_INTERVAL;
+            self.next_progress_log_at = elapsed + PROGRESS_LOG_INTERVAL;
         }
-        let tracker = RestoreTracker::new(start, end, now.elapsed);
-        let progress = InputProgress { applied_to: 0, clock };
-        self.restorer.restores.insert(partition, Restore { tracker, progress, input_end, last_checked: now.elapsed });
+        let tracker = RestoreTracker::new(start, end, elapsed);
+        self.restores.insert(partition, Restore { tracker, progress, input_end, last_checked: elapsed });
         Ok(())
     }
 
-    fn restore_record(&mut self, record: &Record, now: Moment) -> Result<(), Fatal> {
+    /// Restores one changelog record. Returns the number of customers.
+    fn restore_record(
+        &mut self,
+        assignment: &mut Assignment,
+        record: &Record,
+        elapsed: Duration,
+    ) -> Result<usize, Fatal> {
         let partition = record.partition;
-        let Some(restore) = self.restorer.restores.get_mut(&partition) else { return Ok(()) };
-        let Some(assigned) = self.partitions.get_mut(&partition) else { return Ok(()) };
+        let Some(restore) = self.restores.get_mut(&partition) else { return Ok(0) };
+        let Some(assigned) = assignment.get_mut(partition) else { return Ok(0) };
         if record.offset >= restore.tracker.end() {
-            return Ok(());
+            return Ok(0);
         }
         let unreadable = |problem| Fatal::ChangelogUnreadable { partition, offset: record.offset, problem };
         let value = record.value.as_deref().unwrap_or_default();
-        let batch = self.restorer.decoder.decode(value).map_err(|error| unreadable(error.to_string()))?;
-        let restored = assigned.machine.restore(&batch.layout, &batch.customers).map_err(unreadable)?;
+        let batch = self.decoder.decode(value).map_err(|error| unreadable(error.to_string()))?;
+        let customers = assigned.restore(&batch, value.len()).map_err(unreadable)?;
         restore.progress.advance(batch.progress);
-        self.report.restored += restored.customers as u64;
-        assigned.changelog.count_record(value.len());
-        restore.tracker.record_read(record.offset, value.len(), batch.customers.len(), now.elapsed);
-        Ok(())
-    }
-
-    fn finish_restore(&mut self, partition: PartitionId, now: Moment) -> Result<(), Fatal> {
-        let Some(restore) = self.restorer.restores.remove(&partition) else { return Ok(()) };
-        unless_fatal(self.member.close_changelog(partition))?;
-        let InputProgress { applied_to, clock } = restore.progress;
-        if applied_to > restore.input_end {
-            let mismatch = Mismatch::InputRecreated { applied_to, end: restore.input_end };
-            return Err(Fatal::Mismatch { partition, mismatch });
-        }
-        if let Some(assigned) = self.partitions.get_mut(&partition) {
-            assigned.restored_to = applied_to;
-            if applied_to > assigned.position {
-                let committed = assigned.position;
-                tracing::warn!(
-                    partition,
-                    committed,
-                    applied_to,
-                    "committed offset was set back, applied touchpoints are skipped as duplicates"
-                );
-            }
-        }
-        self.start_running(partition, clock, now);
-        Ok(())
-    }
-
-    /// Finishes the restore: the partition may process touchpoints.
-    fn start_running(&mut self, partition: PartitionId, clock: Clock, now: Moment) {
-        let Some(assigned) = self.partitions.get_mut(&partition) else { return };
-        // Wake-ups have fired up to wall time before the restart, even if the latest touchpoint is much older.
-        let edited_at = match self.options.clock_source {
-            ClockSource::Wall => clock.stream_time().max(Some(now.wall)),
-            ClockSource::Touchpoints => clock.stream_time(),
-        };
-        assigned.machine.end_restore(clock, edited_at.unwrap_or(Timestamp::MIN));
-        if let Phase::Restoring { since, .. } = assigned.phase {
-            let finished_at = self.stopwatch.now(now).elapsed;
-            let took = finished_at.saturating_sub(since);
-            self.report.measured.restore_duration.observe(took.as_secs_f64());
-            if let Some(assigned_at) = assigned.assigned_at.take() {
-                self.report.measured.rebalance_duration.observe(finished_at.saturating_sub(assigned_at).as_secs_f64());
-            }
-            let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            let customers = assigned.machine.len();
-            tracing::info!(partition, customers, milliseconds, position = assigned.position, "partition restored");
-        }
-        assigned.phase = Phase::Running;
-        if assigned.has_uncommitted_changes() {
-            self.batch.add(0, 0, now.elapsed);
-        }
-    }
-
-    /// Commits an initial offset for partitions without one, before anything is written to their changelogs. If a
-    /// changelog has records but the group has no offset, the offset was therefore lost.
-    fn commit_initial_offsets(&mut self, new: &[(PartitionOffset, i64)], now: Moment) -> Result<(), Fatal> {
-        let metadata_fields = MetadataFields {
-            models: self.models.hash,
-            partitions: self.options.partitions,
-            member_name: self.member.name(),
-        };
-        let partition_commits: Vec<_> = new
-            .iter()
-            .map(|&(position, changelog_end)| PartitionCommit::initial(position, changelog_end, &metadata_fields))
-            .collect();
-        let offsets = partition_commits
-            .iter()
-            .map(|partition_commit| (partition_commit.position, partition_commit.metadata.clone()))
-            .collect();
-        match transact(&mut self.member, Vec::new(), |_| offsets)? {
-            Outcome::Committed => {
-                self.recovery.record_success();
-                for partition_commit in partition_commits {
-                    let partition = partition_commit.position.partition;
-                    let Some(assigned) = self.partitions.get_mut(&partition) else { continue };
-                    assigned.position = partition_commit.position.offset;
-                    assigned.changelog = ChangelogRange::new(
-                        partition_commit.changelog_start,
-                        partition_commit.changelog_start,
-                        partition_commit.changelog_end,
-                        now.elapsed,
-                    );
-                    assigned.committed = CommittedOffset {
-                        partition,
-                        offset: Some(partition_commit.position.offset),
-                        metadata: partition_commit.metadata,
-                    };
-                    self.begin_restore(partition, Clock::default(), partition_commit.position.offset, now)?;
-                }
-                Ok(())
-            }
-            Outcome::Aborted(error) => {
-                self.report.aborts += 1;
-                self.abort_running();
-                self.recovery.record_failure(error, None, now.elapsed)
-            }
-            Outcome::Unknown(error) => {
-                self.report.producer_resets += 1;
-                self.seek_running();
-                // There is nothing to compare: the offsets of these partitions are fetched again in any case.
-                self.recovery.record_failure(error, Some(Vec::new()), now.elapsed)
-            }
-        }
-    }
-
-    fn schedule_retry(&mut self, partitions: &[PartitionId], now: Moment) {
-        for partition in partitions {
-            let attempts = self.attempts(*partition);
-            let Some(assigned) = self.partitions.get_mut(partition) else { continue };
-            let fetch_at = now.elapsed + RETRY_DELAY * (1 << attempts.min(2));
-            assigned.phase = Phase::FetchingOffsets { fetch_at, attempts: attempts + 1 };
-        }
-    }
-
-    fn attempts(&self, partition: PartitionId) -> u32 {
-        match self.partitions.get(&partition).map(|assigned| assigned.phase) {
-            Some(Phase::FetchingOffsets { attempts, .. }) => attempts,
-            Some(Phase::Restoring { .. } | Phase::Running) | None => 0,
-        }
+        restore.tracker.record_read(record.offset, value.len(), batch.customers.len(), elapsed);
+        Ok(customers)
     }
 
     /// If no record has arrived for a while, checks that the changelog still contains the end of the restore.
-    fn check_stall(&mut self, partition: PartitionId, now: Moment) -> Result<(), Fatal> {
-        let Some(restore) = self.restorer.restores.get_mut(&partition) else { return Ok(()) };
-        if now.elapsed.saturating_sub(restore.tracker.last_read_at().max(restore.last_checked)) < STALL_TIMEOUT {
+    fn check_stall<M: Member>(
+        &mut self,
+        member: &mut M,
+        partition: PartitionId,
+        elapsed: Duration,
+    ) -> Result<(), Fatal> {
+        let Some(restore) = self.restores.get_mut(&partition) else { return Ok(()) };
+        if elapsed.saturating_sub(restore.tracker.last_read_at().max(restore.last_checked)) < STALL_TIMEOUT {
             return Ok(());
         }
-        restore.last_checked = now.elapsed;
+        restore.last_checked = elapsed;
         let expected = restore.tracker.end();
         tracing::warn!(partition, "restore stalled, no changelog records received");
-        match unless_fatal(self.member.changelog_range(partition))? {
+        match unless_fatal(member.changelog_range(partition))? {
             Some((_, end)) if end < expected => {
                 Err(Fatal::Mismatch { partition, mismatch: Mismatch::ChangelogShrunk { expected, end } })
             }
             Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Whether the committed offset is unchanged, so that the mismatch is real. If this worker was frozen between two
+/// queries, another member may have committed and truncated in between.
+fn is_still_committed<M: Member>(member: &mut M, committed: &CommittedOffset, fatal: &Fatal) -> Result<bool, Fatal> {
+    if matches!(fatal, Fatal::Client(_)) {
+        return Ok(true);
+    }
+    let now_committed = unless_fatal(member.committed(&[committed.partition]))?;
+    Ok(now_committed.is_some_and(|now_committed| now_committed.as_slice() == std::slice::from_ref(committed)))
+}
+
+fn schedule_retry(assignment: &mut Assignment, partitions: &[PartitionId], elapsed: Duration) {
+    for &partition in partitions {
+        if let Some(assigned) = assignment.get_mut(partition) {
+            assigned.schedule_retry(elapsed);
         }
     }
 }

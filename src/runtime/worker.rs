@@ -3,149 +3,86 @@
 //! A worker owns one group member and its partitions exclusively. [`Worker::step`] runs one bounded step of the loop
 //! and receives the time as an argument, so that tests can control it; the service provides the thread.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use crate::kafka::{Error, Event, Member, PartitionId, Reaction, Record};
+use crate::kafka::{Event, Member, PartitionId};
 use crate::lifecycle::model_set::ModelSet;
-use crate::lifecycle::time::Timestamp;
-use crate::partition::{DeadLetter, DeadLetterReason, Input, Position};
 use crate::telemetry::report::Report;
 use crate::telemetry::snapshot::{PartitionStatus, Status, WorkerSnapshot};
-use crate::wire::touchpoint_json::{DeadLetterCause, Scratch, TouchpointDecoder, TouchpointOptions};
 
-use super::assigned_partition::{AssignedPartition, DeadLetterRecord};
+use super::assignment::Assignment;
 use super::fatal::Fatal;
-use super::memory_budget::MemoryBudget;
-use super::options::{ClockSource, Options};
-use super::query::{self, CustomerAnswer, Query};
+use super::memory_budget::{MemoryBudget, MemoryShare};
+use super::meter::Meter;
+use super::open_batch::OpenBatch;
+use super::options::Options;
+use super::query::{self, Query};
 use super::recent_transitions::RecentTransitions;
-use super::record_builder::{self, RecordBuilder};
-use super::recovery::Recovery;
+use super::record_applier::RecordApplier;
 use super::restore::Restorer;
-use super::stopwatch::{Activity, Stopwatch};
+use super::stopwatch::Activity;
+use super::transactions::Transactions;
 use super::wall_clock::{Moment, WallClock};
 
 /// Maximum number of records per poll.
 const POLL_RECORDS_MAX: usize = 1000;
 /// Maximum duration of a poll, and therefore the maximum delay of a query.
 const POLL_WAIT_MAX: Duration = Duration::from_millis(100);
-/// Maximum number of wake-ups fired between two polls, over all partitions; takes about ten milliseconds.
-const WAKE_UPS_MAX: usize = 2000;
-/// Number of wake-ups per input to a partition; the transaction size is checked after each.
-const WAKE_UPS_PER_INPUT: usize = 200;
-/// Maximum number of end-offset queries between two polls.
-const OFFSET_QUERIES_MAX: usize = 16;
-/// Interval between two end-offset queries of a partition while consumption is paused.
-const END_OFFSET_INTERVAL: Duration = Duration::from_secs(5);
-/// Delay before the next end-offset query after one has failed.
-const UNREACHABLE_BACKOFF: Duration = Duration::from_secs(5);
 /// Maximum time to wait for the group coordinator when leaving the group.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Number of records and wake-ups at which a batch is committed before its interval ends.
-const BATCH_CHANGES_MAX: usize = 10_000;
-/// Bytes of consumed records and pending transitions at which a batch is committed before its interval ends.
-const BATCH_BYTES_MAX: usize = 8 << 20;
 
 /// A member of the consumer group and the partitions assigned to it.
 #[derive(Debug)]
 pub struct Worker<M> {
-    pub(super) member: M,
-    pub(super) models: Arc<ModelSet>,
-    pub(super) options: Arc<Options>,
-    pub(super) record_builder: RecordBuilder,
-    pub(super) partitions: BTreeMap<PartitionId, AssignedPartition>,
-    pub(super) batch: BatchSize,
-    pub(super) recovery: Recovery,
-    pub(super) restorer: Restorer,
-    pub(super) report: Report,
-    /// Receives the committed transitions, if the API serves them.
-    pub(super) recent: Option<Arc<RecentTransitions>>,
-    pub(super) is_over_limit: bool,
-    pub(super) memory_budget: Arc<MemoryBudget>,
-    /// This worker's current contribution to the memory budget, in bytes.
-    pub(super) reported_bytes: usize,
-    pub(super) next_memory_check: Duration,
-    pub(super) stopwatch: Stopwatch,
-    decoder: TouchpointDecoder,
+    member: M,
+    record_applier: RecordApplier,
+    assignment: Assignment,
+    batch: OpenBatch,
+    transactions: Transactions,
+    restorer: Restorer,
+    memory: MemoryShare,
+    meter: Meter,
     queries: Receiver<Query>,
-    broker_backoff_until: Duration,
-    has_wake_ups_left: bool,
-    /// Highest wall time seen. Wake-ups fire up to this time, not up to the current wall time, so that setting the
-    /// clock back does not delay wake-ups that are already due.
-    wall_max: Timestamp,
-}
-
-/// Size of the open batch, over all partitions.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct BatchSize {
-    /// Time of the first change.
-    pub(super) since: Option<Duration>,
-    changes: usize,
-    bytes: usize,
-}
-
-impl BatchSize {
-    /// Adds changes made at `elapsed`.
-    pub(super) fn add(&mut self, changes: usize, bytes: usize, elapsed: Duration) {
-        self.since.get_or_insert(elapsed);
-        self.changes += changes;
-        self.bytes += bytes;
-    }
-
-    fn is_full(&self) -> bool {
-        self.changes >= BATCH_CHANGES_MAX || self.bytes >= BATCH_BYTES_MAX
-    }
 }
 
 impl<M: Member> Worker<M> {
     /// Creates a worker without partitions.
     #[must_use]
     pub fn new(member: M, models: Arc<ModelSet>, options: Arc<Options>, queries: Receiver<Query>) -> Self {
-        let touchpoints = TouchpointOptions { bytes_max: options.touchpoint_bytes_max };
         Self {
             member,
-            decoder: TouchpointDecoder::new(&models.vocabulary, touchpoints),
-            record_builder: RecordBuilder::new(Arc::clone(&models), Arc::clone(&options)),
-            models,
-            options,
-            partitions: BTreeMap::new(),
-            batch: BatchSize::default(),
-            recovery: Recovery::default(),
-            restorer: Restorer::default(),
-            report: Report::default(),
-            recent: None,
-            is_over_limit: false,
-            memory_budget: Arc::default(),
-            reported_bytes: 0,
-            next_memory_check: Duration::ZERO,
-            stopwatch: Stopwatch::default(),
+            record_applier: RecordApplier::new(&models, &options),
+            assignment: Assignment::new(Arc::clone(&models), Arc::clone(&options)),
+            batch: OpenBatch::new(options.commit_interval),
+            memory: MemoryShare::new(Arc::default(), options.state_bytes_max),
+            restorer: Restorer::new(models.hash, Arc::clone(&options)),
+            transactions: Transactions::new(models, options),
+            meter: Meter::default(),
             queries,
-            broker_backoff_until: Duration::ZERO,
-            has_wake_ups_left: false,
-            wall_max: Timestamp::MIN,
         }
     }
 
     /// Measures the worker's activities with `clock`.
     #[must_use]
-    pub fn with_clock(self, clock: WallClock) -> Self {
-        Self { stopwatch: Stopwatch::new(clock), ..self }
+    pub fn with_clock(mut self, clock: WallClock) -> Self {
+        self.meter.set_clock(clock);
+        self
     }
 
     /// Publishes committed transitions to `recent`.
     #[must_use]
     pub fn with_recent(mut self, recent: Arc<RecentTransitions>) -> Self {
-        self.recent = Some(recent);
+        self.transactions.publish_to(recent);
         self
     }
 
     /// Shares `memory_budget` with the other workers of the process.
     #[must_use]
-    pub fn with_memory_budget(self, memory_budget: Arc<MemoryBudget>) -> Self {
-        Self { memory_budget, ..self }
+    pub fn with_memory_budget(mut self, memory_budget: Arc<MemoryBudget>) -> Self {
+        self.memory.share(memory_budget);
+        self
     }
 
     /// Runs one bounded step of the loop. `clock` returns the current time.
@@ -158,41 +95,37 @@ impl<M: Member> Worker<M> {
         // new touchpoints as being in the future.
         let now = clock();
         let waited = self.member.idle_time();
-        self.stopwatch.lap(Activity::Poll, waited);
+        self.meter.lap(Activity::Poll, waited);
         for event in events {
-            match event {
-                Event::Records(records) => {
-                    for record in records {
-                        self.apply(record, now);
-                    }
-                }
-                // Not used: a watermark needs an end offset together with the time at which it was queried.
-                Event::ReachedEnd(_) => {}
-                Event::Assigned(partitions) => self.on_assigned(&partitions, now)?,
-                Event::Revoked(partitions) => self.on_revoked(&partitions, now)?,
-                Event::Lost(partitions) => self.on_lost(&partitions)?,
-            }
+            self.react(event, now)?;
         }
-        self.stopwatch.lap(Activity::Apply, Duration::ZERO);
-        self.recover(now)?;
-        self.stopwatch.lap(Activity::Commit, Duration::ZERO);
-        self.begin_restores(now)?;
-        self.advance_restores(now)?;
-        self.stopwatch.lap(Activity::Restore, Duration::ZERO);
+        self.meter.lap(Activity::Apply, Duration::ZERO);
+        let Self { member, assignment, batch, transactions, meter, .. } = self;
+        transactions.recover(member, assignment, batch, meter, now)?;
+        self.meter.lap(Activity::Commit, Duration::ZERO);
+        self.restore(now)?;
+        self.meter.lap(Activity::Restore, Duration::ZERO);
         self.fire_wake_ups(now)?;
-        self.stopwatch.lap(Activity::Apply, Duration::ZERO);
-        if self.commit_is_due(now) {
+        self.meter.lap(Activity::Apply, Duration::ZERO);
+        if self.batch.is_due(now.elapsed) && !self.transactions.is_recovering() {
             self.commit(now)?;
         }
-        if self.batch.since.is_none() && !self.recovery.is_pending() {
-            self.begin_sweeps(now);
+        if self.batch.is_empty() && !self.transactions.is_recovering() {
+            self.assignment.begin_sweeps(&mut self.batch, self.meter.report_mut(), now.elapsed);
         }
-        self.truncate(now);
-        self.stopwatch.lap(Activity::Commit, Duration::ZERO);
-        self.check_memory_budget(now);
-        self.query_end_offsets(now)?;
-        self.apply_fetch_state()?;
-        self.answer_queries();
+        self.assignment.truncate(&mut self.member, self.meter.report_mut(), now.elapsed);
+        self.meter.lap(Activity::Commit, Duration::ZERO);
+        if self.memory.is_due(now.elapsed) {
+            self.memory.update(self.assignment.bytes(), now.elapsed);
+        }
+        if self.memory.is_over_limit() && !self.transactions.is_recovering() {
+            self.assignment.query_end_offsets(&mut self.member, now.elapsed)?;
+        }
+        let may_fetch = !self.memory.is_over_limit() && !self.transactions.is_recovering();
+        self.assignment.apply_fetch_state(&mut self.member, may_fetch)?;
+        for query in query::take_waiting(&self.queries) {
+            (query.answer)(self.assignment.customer(&query.customer_id));
+        }
         Ok(())
     }
 
@@ -201,14 +134,12 @@ impl<M: Member> Worker<M> {
     /// # Errors
     /// Errors that need an operator.
     pub fn stop(mut self, now: Moment) -> Result<Report, Fatal> {
-        tracing::info!(partitions = self.partitions.len(), "worker stopping");
+        tracing::info!(partitions = self.assignment.len(), "worker stopping");
         // Records that cannot be committed now are processed again by the next owner.
-        if !self.recovery.is_pending() {
-            self.commit(now)?;
-        }
+        self.commit(now)?;
         self.member.leave(LEAVE_TIMEOUT);
-        tracing::info!(commits = self.report.commits, "worker left the group");
-        Ok(self.report)
+        tracing::info!(commits = self.report().commits, "worker left the group");
+        Ok(self.meter.into_report())
     }
 
     /// Returns the group member.
@@ -220,259 +151,135 @@ impl<M: Member> Worker<M> {
     /// Returns the totals since the start.
     #[must_use]
     pub fn report(&self) -> &Report {
-        &self.report
+        self.meter.report()
     }
 
     /// Returns the status and the totals of the worker at `now`.
     #[must_use]
     pub fn snapshot(&mut self, now: Moment) -> WorkerSnapshot {
-        WorkerSnapshot { at: now.wall, status: self.status(), report: self.report.clone() }
+        WorkerSnapshot { at: now.wall, status: self.status(), report: self.report().clone() }
     }
 
     /// Returns the status of the worker and its partitions.
     #[must_use]
     pub fn status(&mut self) -> Status {
-        let partitions: Vec<_> = self.partitions.keys().copied().collect();
-        let lags: Vec<_> = partitions.into_iter().map(|partition| self.lag(partition)).collect();
-        let status = |((&partition, assigned), lag_records)| PartitionStatus {
-            lag_records,
-            ..self.status_of(partition, assigned)
-        };
+        let Self { member, assignment, restorer, .. } = self;
+        let partitions = assignment.all().map(|(partition, assigned)| PartitionStatus {
+            restore: restorer.progress(partition),
+            lag_records: assignment.lag(member, partition),
+            ..assigned.status()
+        });
         Status {
-            partitions: self.partitions.iter().zip(lags).map(status).collect(),
-            is_recovering: self.recovery.is_pending(),
-            consecutive_failures: self.recovery.failures(),
-            is_over_limit: self.is_over_limit,
-            has_pending_changes: self.batch.since.is_some(),
+            partitions: partitions.collect(),
+            is_recovering: self.transactions.is_recovering(),
+            consecutive_failures: self.transactions.failures(),
+            is_over_limit: self.memory.is_over_limit(),
+            has_pending_changes: !self.batch.is_empty(),
             topic_partitions: self.member.input_partitions(),
-            activities: self.stopwatch.spent(),
+            activities: self.meter.activities(),
         }
-    }
-
-    fn status_of(&self, partition: PartitionId, assigned: &AssignedPartition) -> PartitionStatus {
-        PartitionStatus {
-            partition,
-            is_running: assigned.is_running(),
-            restore: self.restorer.progress(partition),
-            position: assigned.position,
-            committed_offset: assigned.committed.offset,
-            lag_records: None,
-            customers: assigned.machine.len(),
-            bytes: assigned.machine.bytes(),
-            wake_ups: assigned.machine.wake_ups_pending(),
-            stream_time: assigned.machine.clock().stream_time(),
-            committed_stream_time: assigned.machine.committed_clock().stream_time(),
-            watermark: assigned
-                .watermark
-                .current(assigned.event_time_watermark(self.options.clock_source, self.options.facts.lateness)),
-            current_time: match self.options.clock_source {
-                ClockSource::Wall => {
-                    Some(self.wall_max - self.options.facts.lateness).filter(|_| assigned.is_running())
-                }
-                ClockSource::Touchpoints => {
-                    assigned.event_time_watermark(ClockSource::Touchpoints, self.options.facts.lateness)
-                }
-            },
-            next_wake_up: assigned.machine.next_wake_up(),
-            stage_counts: assigned.machine.stage_counts().to_vec(),
-        }
-    }
-
-    /// Returns the lag of a partition in records; `None` while its end offset is unknown.
-    fn lag(&mut self, partition: PartitionId) -> Option<u64> {
-        let assigned = self.partitions.get(&partition)?;
-        let cached = self.member.cached_ends(partition).map(|ends| ends.high_watermark);
-        let end = cached.max(assigned.queried_end.map(|(end, _)| end))?;
-        // Transaction markers have offsets but are never returned, so the position can be below the end of a partition
-        // that has been read completely.
-        let is_read = self.member.has_read_to(partition, end);
-        Some(if is_read { 0 } else { u64::try_from(end - assigned.position).unwrap_or_default() })
     }
 
     /// Returns the timeout of the next poll.
     fn poll_timeout(&self, now: Moment) -> Duration {
-        if self.has_wake_ups_left || !self.restorer.is_idle() {
+        let is_recovering = self.transactions.is_recovering();
+        if !self.restorer.is_idle() || (!is_recovering && self.assignment.has_wake_ups_left()) {
             return Duration::ZERO;
         }
-        let until_commit = match self.batch.since {
-            Some(since) if !self.recovery.is_pending() => {
-                (since + self.options.commit_interval).saturating_sub(now.elapsed)
-            }
-            Some(_) | None => POLL_WAIT_MAX,
-        };
-        until_commit.min(POLL_WAIT_MAX)
+        let until_commit = self.batch.time_left(now.elapsed).filter(|_| !is_recovering);
+        until_commit.map_or(POLL_WAIT_MAX, |left| left.min(POLL_WAIT_MAX))
     }
 
-    /// Decodes a record and applies it to its partition.
-    fn apply(&mut self, record: Record, now: Moment) {
-        let Some(assigned) = self.partitions.get_mut(&record.partition) else { return };
-        // Until the seek takes effect, the client still returns records beyond the position we rewound to.
-        if !assigned.is_running()
-            || assigned.needs_seek
-            || self.recovery.is_pending()
-            || record.offset < assigned.position
-        {
-            return;
-        }
-        let position = Position(record.offset);
-        assigned.position = record.offset + 1;
-        let bytes = record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
-        self.batch.add(1, bytes, now.elapsed);
-        assigned.pending_counts.count_consumed(bytes, record.timestamp_ms);
-        assigned.observe_record_timestamp(record.timestamp_ms);
-        if record.offset < assigned.restored_to {
-            assigned.machine.apply(Input::AppliedBefore, &mut assigned.effects);
-            return;
-        }
-        let mut scratch = Scratch::default();
-        let cause = match self.decoder.decode(record.value.as_deref().unwrap_or_default(), &mut scratch) {
-            Ok(touchpoint) if touchpoint.occurred_at - now.wall > self.options.max_ahead => DeadLetterCause {
-                reason: DeadLetterReason::InFuture,
-                detail: "occurred_at is later than wall time".into(),
-            },
-            Ok(touchpoint) => {
-                let transitions_before = assigned.effects.transitions.len();
-                assigned.machine.apply(Input::Touchpoint(&touchpoint), &mut assigned.effects);
-                let bytes = record_builder::estimated_record_bytes(&assigned.effects.transitions[transitions_before..]);
-                self.batch.add(0, bytes, now.elapsed);
-                return;
+    fn react(&mut self, event: Event, now: Moment) -> Result<(), Fatal> {
+        match event {
+            Event::Records(records) => {
+                // During a recovery, the records are ignored: the partitions seek and read them again.
+                if !self.transactions.is_recovering() {
+                    for record in records {
+                        self.record_applier.apply(record, &mut self.assignment, &mut self.batch, now);
+                    }
+                }
             }
-            Err(cause) => cause,
-        };
-        let DeadLetterCause { reason, detail } = cause;
-        assigned.machine.apply(Input::DeadLetter(DeadLetter { position, reason }), &mut assigned.effects);
-        assigned.dead_letter_records.push(DeadLetterRecord { record, detail });
+            // Not used: a watermark needs an end offset together with the time at which it was queried.
+            Event::ReachedEnd(_) => {}
+            Event::Assigned(partitions) => {
+                self.assignment.accept(&mut self.member, &partitions, now.elapsed)?;
+                self.meter.report_mut().assigned += partitions.len() as u64;
+                tracing::info!(partitions = ?in_order(partitions), "partitions assigned, restoring state");
+            }
+            Event::Revoked(partitions) => {
+                // The transaction must end before the release: the broker checks the group generation of an offset
+                // commit, but not whether the member still owns the partition. If the commit fails, the batch is
+                // dropped together with the partitions, and the next owner processes the records again. An unknown
+                // outcome is safe too: the next owner cannot fetch the committed offsets before the transaction has
+                // ended.
+                self.commit(now)?;
+                self.release(&partitions)?;
+                self.meter.report_mut().revoked += partitions.len() as u64;
+                tracing::info!(partitions = ?in_order(partitions), "partitions revoked");
+            }
+            Event::Lost(partitions) => {
+                self.release(&partitions)?;
+                self.meter.report_mut().lost += partitions.len() as u64;
+                tracing::info!(partitions = ?in_order(partitions), "partitions lost, dropped pending changes");
+            }
+        }
+        Ok(())
     }
 
-    /// Fires the wake-ups that are due, a bounded number per partition.
+    /// Releases partitions and drops their pending changes.
+    fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Fatal> {
+        for &partition in partitions {
+            self.restorer.stop(&mut self.member, partition)?;
+        }
+        self.memory.update_soon();
+        self.assignment.release(&mut self.member, partitions)
+    }
+
+    /// Commits the pending changes, unless a recovery is in progress.
+    fn commit(&mut self, now: Moment) -> Result<(), Fatal> {
+        if self.transactions.is_recovering() {
+            return Ok(());
+        }
+        let Self { member, assignment, batch, transactions, meter, .. } = self;
+        transactions.commit(member, assignment, batch, meter, now)
+    }
+
+    /// Begins and continues restores, and starts the partitions whose restore is complete.
+    fn restore(&mut self, now: Moment) -> Result<(), Fatal> {
+        let Self { member, assignment, batch, transactions, restorer, meter, .. } = self;
+        if !transactions.is_recovering() {
+            let new = restorer.begin(member, assignment, now.elapsed)?;
+            if !new.is_empty() && transactions.commit_initial_offsets(member, assignment, &new, batch, meter, now)? {
+                restorer.complete_empty(&new);
+            }
+        }
+        restorer.advance(member, assignment, meter.report_mut(), now.elapsed)?;
+        for (partition, progress) in restorer.take_complete() {
+            let Some(assigned) = assignment.get_mut(partition) else { continue };
+            let finished_at = Moment { elapsed: meter.now(now).elapsed, ..now };
+            assigned.start_running(progress, finished_at, meter.report_mut());
+            if assigned.has_uncommitted_changes() {
+                batch.add(0, 0, now.elapsed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fires the wake-ups that are due.
     fn fire_wake_ups(&mut self, now: Moment) -> Result<(), Fatal> {
-        self.has_wake_ups_left = false;
-        self.wall_max = self.wall_max.max(now.wall);
-        let running = self.partitions.values().filter(|assigned| assigned.is_running()).count();
-        if self.recovery.is_pending() || running == 0 {
+        self.assignment.observe_wall(now);
+        if self.transactions.is_recovering() {
             return Ok(());
         }
-        self.update_watermarks(now)?;
-        let wake_ups_max = (WAKE_UPS_MAX / running).max(1);
-        let lateness = self.options.facts.lateness;
-        let wall_until = match self.options.clock_source {
-            ClockSource::Wall => self.wall_max - lateness,
-            ClockSource::Touchpoints => Timestamp::MAX,
-        };
-        for assigned in self.partitions.values_mut().filter(|assigned| assigned.is_running()) {
-            let Some(until) =
-                assigned.watermark.current(assigned.event_time_watermark(self.options.clock_source, lateness))
-            else {
-                continue;
-            };
-            // The event time of a touchpoint may be up to `max_ahead` in the future; it must not fire the wake-ups of
-            // other customers early.
-            let until = until.min(wall_until);
-            let mut left = wake_ups_max;
-            while left > 0 && assigned.machine.next_wake_up().is_some_and(|due| due <= until) {
-                if self.batch.is_full() {
-                    self.has_wake_ups_left = true;
-                    return Ok(());
-                }
-                let wake_ups_max = left.min(WAKE_UPS_PER_INPUT);
-                let (before, transitions_before) =
-                    (assigned.effects.tally.wake_ups, assigned.effects.transitions.len());
-                let has_more = assigned.machine.apply(Input::TimePassed { until, wake_ups_max }, &mut assigned.effects);
-                let fired = usize::try_from(assigned.effects.tally.wake_ups - before).unwrap_or(usize::MAX);
-                if fired > 0 {
-                    let bytes =
-                        record_builder::estimated_record_bytes(&assigned.effects.transitions[transitions_before..]);
-                    self.batch.add(fired, bytes, now.elapsed);
-                }
-                left -= wake_ups_max;
-                self.has_wake_ups_left |= has_more && left == 0;
-                if !has_more {
-                    break;
-                }
-            }
-        }
+        self.assignment.advance_watermarks(&mut self.member, now)?;
+        self.assignment.fire_wake_ups(&mut self.batch, now);
         Ok(())
-    }
-
-    /// Probes the partitions whose watermark must follow wall time, and confirms the probes whose end offset has been
-    /// read.
-    fn update_watermarks(&mut self, now: Moment) -> Result<(), Fatal> {
-        if self.options.clock_source == ClockSource::Touchpoints {
-            return Ok(());
-        }
-        let lateness = self.options.facts.lateness;
-        let mut queries = 0;
-        for (&partition, assigned) in
-            self.partitions.iter_mut().filter(|(_, assigned)| assigned.is_running() && !assigned.needs_seek)
-        {
-            let event_time_watermark = assigned.event_time_watermark(self.options.clock_source, lateness);
-            let next_wake_up = assigned.machine.next_wake_up();
-            if queries < OFFSET_QUERIES_MAX
-                && now.elapsed >= self.broker_backoff_until
-                && assigned.watermark.needs_probe(now, next_wake_up, event_time_watermark, lateness)
-            {
-                queries += 1;
-                match unless_fatal(self.member.input_range(partition))? {
-                    Some((_, end)) => assigned.watermark.start_probe(end, now),
-                    None => self.broker_backoff_until = now.elapsed + UNREACHABLE_BACKOFF,
-                }
-            }
-            if assigned.watermark.probe().is_some_and(|probe| self.member.has_read_to(partition, probe.end)) {
-                assigned.watermark.confirm(lateness);
-            }
-        }
-        Ok(())
-    }
-
-    /// Queries end offsets for the lag while consumption is paused, because a paused client receives none.
-    fn query_end_offsets(&mut self, now: Moment) -> Result<(), Fatal> {
-        if !self.is_over_limit || self.recovery.is_pending() || now.elapsed < self.broker_backoff_until {
-            return Ok(());
-        }
-        let is_due = |assigned: &AssignedPartition| {
-            assigned.queried_end.is_none_or(|(_, at)| now.elapsed >= at + END_OFFSET_INTERVAL)
-        };
-        let due = self.partitions.iter_mut().filter(|(_, assigned)| assigned.is_running() && is_due(assigned));
-        for (&partition, assigned) in due.take(OFFSET_QUERIES_MAX) {
-            let Some((_, end)) = unless_fatal(self.member.input_range(partition))? else {
-                self.broker_backoff_until = now.elapsed + UNREACHABLE_BACKOFF;
-                return Ok(());
-            };
-            assigned.queried_end = Some((end, now.elapsed));
-        }
-        Ok(())
-    }
-
-    fn commit_is_due(&self, now: Moment) -> bool {
-        let is_interval_over = |since| now.elapsed.saturating_sub(since) >= self.options.commit_interval;
-        !self.recovery.is_pending() && (self.batch.is_full() || self.batch.since.is_some_and(is_interval_over))
-    }
-
-    fn answer_queries(&mut self) {
-        for query in query::take_waiting(&self.queries) {
-            (query.answer)(self.customer(&query.customer_id));
-        }
-    }
-
-    fn customer(&self, customer_id: &str) -> CustomerAnswer {
-        let running = || self.partitions.iter().filter(|(_, assigned)| assigned.is_running());
-        let found = running().find_map(|(&partition, assigned)| {
-            let customer = Box::new(assigned.machine.snapshot(customer_id)?);
-            Some(CustomerAnswer::Found { partition, customer })
-        });
-        let is_complete = running().count() == self.partitions.len();
-        found.unwrap_or(if is_complete { CustomerAnswer::Unknown } else { CustomerAnswer::Restoring })
     }
 }
 
-/// Returns fatal errors and logs all others. `None` means that the call failed and is retried in a later step.
-pub(super) fn unless_fatal<T>(result: Result<T, Error>) -> Result<Option<T>, Fatal> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.reaction == Reaction::Fatal => Err(Fatal::Client(error)),
-        Err(error) => {
-            tracing::warn!(call = error.call, code = %error.code, "kafka call failed, will retry");
-            Ok(None)
-        }
-    }
+/// Sorts partitions for the log.
+fn in_order(mut partitions: Vec<PartitionId>) -> Vec<PartitionId> {
+    partitions.sort_unstable();
+    partitions
 }

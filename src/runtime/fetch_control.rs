@@ -1,0 +1,90 @@
+//! Flow control of one partition: whether the client returns its records, and whether it must seek first.
+//!
+//! A partition is paused while it is restored, during a recovery, and while state exceeds its limit. A failed call
+//! leaves the fetch state unknown and is retried in the next step.
+
+/// Whether the client returns records of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum FetchState {
+    Paused,
+    Resumed,
+    /// A pause or resume call failed; it may have taken effect nevertheless.
+    Unknown,
+}
+
+/// The client's fetch state of a partition. `may_fetch` says whether its records are wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct FetchControl {
+    state: FetchState,
+    /// Until the seek takes effect, the client returns records beyond the position to which the partition was rewound.
+    needs_seek: bool,
+}
+
+impl FetchControl {
+    /// Returns the state of a newly assigned partition: paused at a placeholder offset.
+    pub(super) fn new() -> Self {
+        Self { state: FetchState::Paused, needs_seek: true }
+    }
+
+    /// Requests a seek to the partition's position before its records are applied again.
+    pub(super) fn request_seek(&mut self) {
+        self.needs_seek = true;
+    }
+
+    pub(super) fn needs_seek(self) -> bool {
+        self.needs_seek
+    }
+
+    pub(super) fn must_pause(self, may_fetch: bool) -> bool {
+        !may_fetch && self.state != FetchState::Paused
+    }
+
+    pub(super) fn must_seek(self, may_fetch: bool) -> bool {
+        may_fetch && self.needs_seek
+    }
+
+    pub(super) fn must_resume(self, may_fetch: bool) -> bool {
+        may_fetch && self.state != FetchState::Resumed
+    }
+
+    /// Records the result of a pause.
+    pub(super) fn paused(&mut self, has_succeeded: bool) {
+        self.state = if has_succeeded { FetchState::Paused } else { FetchState::Unknown };
+    }
+
+    /// Records a seek.
+    pub(super) fn sought(&mut self) {
+        self.needs_seek = false;
+    }
+
+    /// Records the result of a resume.
+    pub(super) fn resumed(&mut self, has_succeeded: bool) {
+        self.state = if has_succeeded { FetchState::Resumed } else { FetchState::Unknown };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_partition_seeks_and_resumes_once_its_records_are_wanted() {
+        let mut fetch = FetchControl::new();
+        assert!(!fetch.must_pause(false) && !fetch.must_seek(false) && !fetch.must_resume(false));
+        assert!(fetch.must_seek(true) && fetch.must_resume(true));
+        fetch.sought();
+        fetch.resumed(true);
+        assert!(!fetch.must_seek(true) && !fetch.must_resume(true) && fetch.must_pause(false));
+    }
+
+    #[test]
+    fn a_failed_call_is_repeated() {
+        let mut fetch = FetchControl::new();
+        fetch.resumed(false);
+        assert!(fetch.must_resume(true) && fetch.must_pause(false), "a failed resume may have taken effect");
+        fetch.paused(false);
+        assert!(fetch.must_pause(false));
+        fetch.paused(true);
+        assert!(!fetch.must_pause(false));
+    }
+}
