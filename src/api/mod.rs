@@ -17,6 +17,7 @@ mod peers;
 mod probes;
 mod problem;
 mod response;
+mod route;
 mod routes;
 mod server;
 mod transitions;
@@ -33,9 +34,9 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::status_registry::StatusRegistry;
 
 pub use authorization::Token;
-pub use openapi::document;
 pub use peers::{FindAddresses, Peers, is_address};
-pub use routes::{ROUTES, Route};
+pub use route::Route;
+pub use routes::{ROUTES, document};
 pub use workers::WorkerChannels;
 
 /// The state that the routes share.

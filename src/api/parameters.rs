@@ -12,9 +12,8 @@ use serde_json::Value;
 
 use crate::lifecycle::condition::nearest;
 
-use super::openapi;
 use super::problem::Problem;
-use super::routes::Route;
+use super::route::{self, Route};
 
 /// Maximum number of characters of a value that an error message repeats.
 const ECHOED_CHARACTERS_MAX: usize = 40;
@@ -40,7 +39,7 @@ enum ParameterType {
 impl Parameters {
     /// Returns the query parameters of `route`, as in the `OpenAPI` document.
     pub(super) fn of(route: &Route) -> Self {
-        let parameters = openapi::parameters(route).into_iter().filter(|parameter| parameter["in"] == "query");
+        let parameters = route::parameters(route).into_iter().filter(|parameter| parameter["in"] == "query");
         Self(parameters.map(|parameter| Parameter::of(&parameter)).collect())
     }
 

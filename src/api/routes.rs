@@ -9,37 +9,14 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use axum::{Json, Router};
-use schemars::Schema;
+use serde_json::Value;
 
-use super::openapi::{self, Content};
+use super::openapi;
 use super::parameters::{self, Parameters};
 use super::probes::METRICS_TYPE;
 use super::problem::Problem;
+use super::route::{Access, Content, Route, query};
 use super::{Api, authorization, customers, limits, models, overview, partitions, probes, transitions};
-
-/// A route. All routes support only GET and HEAD.
-pub struct Route {
-    /// The path, with variable parts in braces.
-    pub path: &'static str,
-    /// What the response contains.
-    pub description: &'static str,
-    pub(super) id: &'static str,
-    pub(super) access: Access,
-    pub(super) query: Option<fn() -> Schema>,
-    pub(super) contents: &'static [Content],
-    /// Problem statuses of this route, in addition to the common ones.
-    pub(super) problems: &'static [StatusCode],
-    get: fn() -> MethodRouter<Arc<Api>>,
-}
-
-/// Which requests a route accepts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Access {
-    /// All requests.
-    Public,
-    /// Requests with the token; if none is configured, requests to a loopback host name.
-    Authorized,
-}
 
 const NOT_FOUND: StatusCode = StatusCode::NOT_FOUND;
 
@@ -83,7 +60,7 @@ pub const ROUTES: &[Route] = &[
         query: None,
         contents: &[Content::object()],
         problems: &[],
-        get: || get(async || Json(openapi::document())),
+        get: || get(async || Json(document())),
     },
     Route {
         path: "/v1/customers/{customer_id}",
@@ -100,7 +77,7 @@ pub const ROUTES: &[Route] = &[
         description: "The transitions that will be published if no further touchpoint of the customer arrives, for the next `days` (default 1095).",
         id: "forecast",
         access: Access::Authorized,
-        query: Some(openapi::query::<customers::ForecastQuery>),
+        query: Some(query::<customers::ForecastQuery>),
         contents: &[Content::json::<customers::Forecast>()],
         problems: &[NOT_FOUND],
         get: || get(customers::forecast),
@@ -120,7 +97,7 @@ pub const ROUTES: &[Route] = &[
         description: "A model: definition, graph, and number of this instance's customers per stage. With `format` svg, mermaid or dot, only the graph, in the `language` en, ru, fi or uk.",
         id: "model",
         access: Access::Authorized,
-        query: Some(openapi::query::<models::ModelQuery>),
+        query: Some(query::<models::ModelQuery>),
         contents: &[
             Content::json::<models::ModelResponse>(),
             Content::text("image/svg+xml"),
@@ -155,12 +132,18 @@ pub const ROUTES: &[Route] = &[
                 `model`. Waits up to `wait` seconds if there is none yet.",
         id: "transitions",
         access: Access::Authorized,
-        query: Some(openapi::query::<transitions::TransitionsQuery>),
+        query: Some(query::<transitions::TransitionsQuery>),
         contents: &[Content::json::<transitions::Transitions>()],
         problems: &[NOT_FOUND],
         get: || get(transitions::transitions),
     },
 ];
+
+/// Returns the `OpenAPI` document of all routes.
+#[must_use]
+pub fn document() -> Value {
+    openapi::document(ROUTES)
+}
 
 /// The metric label of requests that match no route.
 const UNKNOWN_PATH: &str = "unknown";

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 
 use crate::api::Token;
-use crate::config::{Config, LogFormat};
+use crate::config::Config;
 use crate::finding::Severity;
 use crate::kafka::{self, Reaction};
 use crate::runtime;
@@ -72,11 +72,7 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
 
 fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
     let usage = |problem: String| (Exit::Usage, problem);
-    let format = match config.log.format {
-        LogFormat::Text => logging::LogFormat::Text,
-        LogFormat::Json => logging::LogFormat::Json,
-    };
-    logging::start(format, &config.log.level).map_err(|problem| usage(format!("log.level: {problem}")))?;
+    logging::start(config.log.format, &config.log.level).map_err(|problem| usage(format!("log.level: {problem}")))?;
     // First, so that a signal during startup also shuts down gracefully.
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;

@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use crate::api::is_address;
 use crate::lifecycle::money::Currency;
+use crate::runtime::ClockSource;
+use crate::telemetry::logging::LogFormat;
 
 pub use client::ClientSetting;
 pub use keys::{KEYS, Key};
@@ -113,15 +115,6 @@ pub struct ClockConfig {
     pub max_ahead: Duration,
 }
 
-/// What fires wake-ups while a partition has no lag.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ClockSource {
-    /// Wall time.
-    Wall,
-    /// Only the event time of touchpoints.
-    Touchpoints,
-}
-
 /// Keys under `publish`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PublishConfig {
@@ -151,15 +144,6 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// `log.level`: a level, or filter directives.
     pub level: String,
-}
-
-/// The format of log lines.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LogFormat {
-    /// Human-readable text.
-    Text,
-    /// One JSON object per line.
-    Json,
 }
 
 /// Where a key was set.

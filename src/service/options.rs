@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::Peers;
-use crate::config::{ClockSource, Config};
+use crate::config::Config;
 use crate::kafka;
 use crate::kafka::cluster::group::{GroupMember, describe_group};
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
-use crate::runtime;
+use crate::runtime::{self, ClockSource};
 use crate::wire::cloud_events::CloudEvents;
 
 use super::topics::cluster;
@@ -79,10 +79,7 @@ pub fn worker_options(config: &Config) -> runtime::Options {
             changelog: topic(&topics.changelog),
         },
         partitions: None,
-        clock_source: match config.clock.source {
-            ClockSource::Wall => runtime::ClockSource::Wall,
-            ClockSource::Touchpoints => runtime::ClockSource::Touchpoints,
-        },
+        clock_source: config.clock.source,
         max_ahead: match config.clock.source {
             ClockSource::Wall => to_duration(config.clock.max_ahead),
             // Without wall time, no event time is in the future.

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use lifecycle_processor::config::{ClockSource, Config, KEYS, reference};
+use lifecycle_processor::config::{Config, KEYS, reference};
+use lifecycle_processor::runtime::ClockSource;
 
 const MINIMAL: &str = "kafka: {bootstrap_servers: 'localhost:9092', instance_id: a}\n";
 
