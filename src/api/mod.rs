@@ -20,6 +20,7 @@ mod response;
 mod route;
 mod routes;
 mod server;
+mod stage_customers;
 mod transitions;
 mod workers;
 

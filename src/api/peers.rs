@@ -88,8 +88,8 @@ impl Peers {
         while let Some(Ok((address, answer))) = answers.join_next().await {
             match answer {
                 // Returning drops the set, which cancels the remaining requests.
-                Some((StatusCode::OK, content_type, body)) => {
-                    return PeerLookup::Found(relay(&address, content_type, body));
+                Some((status @ (StatusCode::OK | StatusCode::GONE), content_type, body)) => {
+                    return PeerLookup::Found(relay(&address, status, content_type, body));
                 }
                 Some((StatusCode::NOT_FOUND, ..)) => {}
                 Some(_) | None => unavailable.push(address),
@@ -182,8 +182,8 @@ async fn send(address: &str, request: Request<Body>) -> Option<(StatusCode, Opti
     }
 }
 
-fn relay(address: &str, content_type: Option<HeaderValue>, body: Bytes) -> Response {
-    let mut response = body.into_response();
+fn relay(address: &str, status: StatusCode, content_type: Option<HeaderValue>, body: Bytes) -> Response {
+    let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     match content_type {
         Some(content_type) => _ = headers.insert(header::CONTENT_TYPE, content_type),

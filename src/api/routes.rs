@@ -16,7 +16,9 @@ use super::parameters::{self, Parameters};
 use super::probes::METRICS_TYPE;
 use super::problem::Problem;
 use super::route::{Access, Content, Route, query};
-use super::{Api, authorization, customers, limits, models, overview, partitions, probes, transitions};
+use super::{
+    Api, authorization, customers, limits, models, overview, partitions, probes, stage_customers, transitions,
+};
 
 const NOT_FOUND: StatusCode = StatusCode::NOT_FOUND;
 
@@ -105,6 +107,16 @@ pub const ROUTES: &[Route] = &[
         ],
         problems: &[NOT_FOUND],
         get: || get(models::model),
+    },
+    Route {
+        path: "/v1/models/{model}/stages/{stage}/customers",
+        description: "The customers in a stage, of all instances: at most `limit` (default 100), from a `cursor` on.",
+        id: "stage_customers",
+        access: Access::Authorized,
+        query: Some(query::<stage_customers::StageQuery>),
+        contents: &[Content::json::<stage_customers::StageCustomers>()],
+        problems: &[NOT_FOUND, StatusCode::GONE],
+        get: || get(stage_customers::stage_customers),
     },
     Route {
         path: "/v1/overview",

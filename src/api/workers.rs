@@ -1,4 +1,4 @@
-//! Sends customer queries to all workers at once, and combines their answers within a timeout.
+//! Sends queries to all workers at once, and combines their answers within a timeout.
 
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant, timeout_at};
 
 use crate::partition::Snapshot;
-use crate::runtime::{CustomerAnswer, Query};
+use crate::runtime::{CustomerAnswer, Query, StageAnswer, StageRequest};
 
 /// Maximum number of queries queued for one worker.
 const QUEUED_QUERIES_MAX: usize = 1024;
@@ -50,7 +50,7 @@ impl WorkerChannels {
             let answer = answer.clone();
             // The caller may have stopped waiting.
             let answer = Box::new(move |reply| drop(answer.send(reply)));
-            if worker.try_send(Query { customer_id: customer_id.into(), answer }).is_err() {
+            if worker.try_send(Query::Customer { customer_id: customer_id.into(), answer }).is_err() {
                 lookup = CustomerLookup::TimedOut;
             }
         }
@@ -70,6 +70,40 @@ impl WorkerChannels {
     }
 }
 
+/// The combined answer of all workers about a stage.
+pub(super) enum StageLookup {
+    /// The answer of the worker that has the partition, or of all workers that none has it.
+    Answer(StageAnswer),
+    /// At least one worker did not answer in time.
+    TimedOut,
+}
+
+impl WorkerChannels {
+    /// Asks every worker for customers of a stage.
+    pub(super) async fn find_stage(&self, request: StageRequest) -> StageLookup {
+        let deadline = Instant::now() + self.timeout;
+        let (answer, mut answers) = unbounded_channel();
+        let mut is_complete = true;
+        for worker in &self.queries {
+            let answer = answer.clone();
+            // The caller may have stopped waiting.
+            let answer = Box::new(move |reply| drop(answer.send(reply)));
+            is_complete &= worker.try_send(Query::Stage { request, answer }).is_ok();
+        }
+        drop(answer);
+        let mut partitions = None;
+        loop {
+            match timeout_at(deadline, answers.recv()).await {
+                Ok(Some(StageAnswer::NotAssigned { partitions: known })) => partitions = partitions.max(known),
+                Ok(Some(answer)) => return StageLookup::Answer(answer),
+                // Every worker has answered or has dropped the query.
+                Ok(None) if is_complete => return StageLookup::Answer(StageAnswer::NotAssigned { partitions }),
+                Ok(None) | Err(_) => return StageLookup::TimedOut,
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,7 +118,7 @@ mod tests {
         let (workers, receivers) = WorkerChannels::new(2, Duration::from_mins(1));
         let replies = std::thread::spawn(move || {
             for (receiver, reply) in receivers.iter().zip([CustomerAnswer::Unknown, CustomerAnswer::Restoring]) {
-                let Query { answer, customer_id } = receiver.recv().unwrap();
+                let Query::Customer { answer, customer_id } = receiver.recv().unwrap() else { panic!("no customer") };
                 assert_eq!(&*customer_id, "c1");
                 answer(reply);
             }

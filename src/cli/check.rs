@@ -9,8 +9,9 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::model_arguments::ModelArguments;
 use super::{Exit, print, print_colored, print_error};
-use crate::config::read_source;
+use crate::config::{Config, read_source};
 use crate::lifecycle::model_edit::{Consequence, consequences};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::problem::{Problem, Severity};
@@ -32,19 +33,15 @@ Examples:
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckArguments {
-    /// Model files, or names of shipped models. List all models that run in one service together
-    #[arg(required = true, value_name = "MODEL")]
+    /// Model files, or names of shipped models. List all models that run in one service together [default: the models of
+    /// --config]
+    #[arg(required_unless_present = "config", value_name = "MODEL")]
     models: Vec<String>,
     /// Previous version of one of the models; show the effects of replacing it. Can be repeated
     #[arg(long, value_name = "OLD")]
     against: Vec<String>,
-    /// Catalogue of touchpoint types to use instead of the shipped one
-    #[arg(long, value_name = "FILE")]
-    catalogue: Option<PathBuf>,
-    /// Override a model parameter, like `parameters` in the configuration: `retention.risk_after=days(60)`. Can be
-    /// repeated
-    #[arg(long = "set", value_name = "MODEL.PARAMETER=VALUE", value_parser = parse_override)]
-    overrides: Vec<Override>,
+    #[command(flatten)]
+    model_arguments: ModelArguments,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -69,7 +66,11 @@ struct Findings {
 /// Checks the models and prints the findings. Returns `Exit::Problems` if a model has errors.
 #[must_use]
 pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
-    let findings = match check_models(arguments) {
+    let config = match arguments.model_arguments.config() {
+        Ok(config) => config,
+        Err(exit) => return exit.into(),
+    };
+    let findings = match check_models(arguments, config.as_ref()) {
         Ok(findings) => findings,
         Err(message) => {
             print_error(format_args!("error: {message}"));
@@ -84,19 +85,24 @@ pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
     if has_errors && printed == Exit::Success { Exit::Problems } else { printed }.into()
 }
 
-fn check_models(arguments: &CheckArguments) -> Result<Findings, String> {
-    let models = arguments.models.iter().map(|name| read_model(name)).collect::<Result<Vec<_>, _>>()?;
-    let catalogue = match &arguments.catalogue {
+fn check_models(arguments: &CheckArguments, config: Option<&Config>) -> Result<Findings, String> {
+    let choice = arguments.model_arguments.choice(&arguments.models, config);
+    let models = if arguments.models.is_empty() {
+        choice.sources().map_err(|error| error.0)?
+    } else {
+        read_models(&arguments.models)?
+    };
+    let catalogue = match &choice.catalogue {
         Some(path) => read_source(path).map_err(|error| error.0)?,
         None => shipped_catalogue(),
     };
-    let (set, problems) = match load(&models, &catalogue, &arguments.overrides) {
+    let (set, problems) = match load(&models, &catalogue, &choice.overrides) {
         Ok((set, warnings)) => (Some(set), warnings),
         Err(problems) => (None, problems),
     };
     let consequences = match set {
         Some(new) if !arguments.against.is_empty() => {
-            let old = load_baseline(&arguments.against, &models, &catalogue, &arguments.overrides)?;
+            let old = load_baseline(&arguments.against, &models, &catalogue, &choice.overrides)?;
             consequences(&old, &new)
         }
         _ => Vec::new(),
@@ -112,7 +118,7 @@ fn load_baseline(
     catalogue: &ModelSource,
     overrides: &[Override],
 ) -> Result<ModelSet, String> {
-    let mut old = against.iter().map(|name| read_model(name)).collect::<Result<Vec<_>, _>>()?;
+    let mut old = read_models(against)?;
     let replaced: Vec<String> = parse_drafts(&old, catalogue).0.into_iter().map(|draft| draft.name.value).collect();
     for model in models {
         let (drafts, ..) = parse_drafts(std::slice::from_ref(model), catalogue);
@@ -133,6 +139,19 @@ fn load_baseline(
     })
 }
 
+/// Reads all models. The error names every model that cannot be read.
+fn read_models(names: &[String]) -> Result<Vec<ModelSource>, String> {
+    let mut models = Vec::with_capacity(names.len());
+    let mut problems = Vec::new();
+    for name in names {
+        match read_model(name) {
+            Ok(model) => models.push(model),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(models) } else { Err(problems.join("\n")) }
+}
+
 /// Reads the model file at the path `name`, or else the shipped model with this name.
 fn read_model(name: &str) -> Result<ModelSource, String> {
     let path = PathBuf::from(name);
@@ -144,16 +163,6 @@ fn read_model(name: &str) -> Result<ModelSource, String> {
         )),
         _ => read_source(&path).map_err(|error| error.0),
     }
-}
-
-fn parse_override(text: &str) -> Result<Override, String> {
-    let parts = text.split_once('=').and_then(|(name, value)| Some((name.split_once('.')?, value)));
-    let ((model, parameter), value) = parts.ok_or("write `model.parameter=value`")?;
-    Ok(Override {
-        model: model.trim().to_owned(),
-        parameter: parameter.trim().to_owned(),
-        value: value.trim().to_owned(),
-    })
 }
 
 fn text(findings: &Findings) -> String {

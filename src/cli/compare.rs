@@ -7,16 +7,15 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal};
-use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::touchpoint_files::{TOUCHPOINT_OPTIONS, for_each_line};
+use super::model_arguments::load;
+use super::touchpoint_arguments::TouchpointArguments;
+use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream, TOUCHPOINT_OPTIONS};
 use super::{Exit, Format, print, print_error};
-use crate::config::ModelChoice;
+use crate::config::Config;
 use crate::lifecycle::model::Model;
 use crate::lifecycle::model_edit::{Consequence, consequences};
 use crate::lifecycle::model_set::ModelSet;
@@ -38,6 +37,7 @@ type Counts = BTreeMap<String, u64>;
 type StageMatrix = BTreeMap<(String, String), u64>;
 
 /// Result of a comparison.
+#[derive(Default)]
 struct Comparison {
     touchpoints: u64,
     customers: usize,
@@ -53,49 +53,73 @@ struct Comparison {
     consequences: Vec<Consequence>,
 }
 
-/// Compares the models `old` and `new` over the touchpoints of `files` and prints the result.
-pub(super) fn run(old: &str, new: &str, options: &ReplayOptions, format: Format, files: &[PathBuf]) -> ExitCode {
-    let color = io::stderr().is_terminal();
-    let load = |name: &str| ModelChoice::of(&[name.to_owned()]).load(color).map(Arc::new);
-    let (old, new) = match (load(old), load(new)) {
-        (Ok(old), Ok(new)) => (old, new),
-        (Err(report), _) | (_, Err(report)) => {
-            print_error(&report);
-            return Exit::Usage.into();
-        }
+/// Compares the models `old` and `new` over the touchpoints of `arguments` and prints the result.
+pub(super) fn run(
+    old: &str,
+    new: &str,
+    arguments: &TouchpointArguments,
+    config: Option<&Config>,
+    format: Format,
+) -> Result<Exit, Exit> {
+    let load = |name: &str| load(&arguments.model_arguments.choice(&[name.to_owned()], config));
+    // Both are loaded before the command gives up, so that the problems of both are reported.
+    let (old, new) = (load(old), load(new));
+    let (old, new) = (old?, new?);
+    let failed = |exit: Exit, problem: &dyn std::fmt::Display| {
+        print_error(format_args!("lifecycle replay: {problem}"));
+        exit
     };
-    match compare(&old, &new, options, files) {
-        Ok((comparison, invalid_lines)) => {
-            let models = (&old.models[0], &new.models[0]);
-            let written = print(&match format {
-                Format::Text => text(&comparison, models),
-                Format::Json => format!("{:#}\n", to_json(&comparison, models)),
-            });
-            if invalid_lines > 0 && written == Exit::Success { Exit::Problems } else { written }.into()
-        }
-        Err(message) => {
-            print_error(format_args!("lifecycle replay: {message}"));
-            Exit::Usage.into()
-        }
+    let options = arguments.options(config);
+    let source = arguments.source(config).map_err(|error| failed(error.exit(), &error))?;
+    let mut invalid = InvalidRecords::default();
+    let mut comparison = Comparison { consequences: consequences(&old, &new), ..Comparison::default() };
+    for stream in source.streams() {
+        compare(&old, &new, &options, &source, stream, &mut invalid, &mut comparison).map_err(|error| match error {
+            CompareError::Source(error) => failed(error.exit(), &error),
+            CompareError::Migration(problem) => failed(Exit::Usage, &problem),
+        })?;
+    }
+    invalid.finish("");
+    let models = (&old.models[0], &new.models[0]);
+    let written = print(&match format {
+        Format::Text => text(&comparison, models),
+        Format::Json => format!("{:#}\n", to_json(&comparison, models)),
+    });
+    Ok(if invalid.count > 0 && written == Exit::Success { Exit::Problems } else { written })
+}
+
+/// Why the models cannot be compared.
+enum CompareError {
+    Source(SourceError),
+    /// The state of the old model cannot be migrated.
+    Migration(String),
+}
+
+impl From<SourceError> for CompareError {
+    fn from(error: SourceError) -> Self {
+        Self::Source(error)
     }
 }
 
-/// Returns the comparison and the number of invalid lines.
+/// Adds the comparison over a stream to `comparison`.
 fn compare(
     old: &Arc<ModelSet>,
     new: &Arc<ModelSet>,
     options: &ReplayOptions,
-    files: &[PathBuf],
-) -> Result<(Comparison, u64), String> {
+    source: &Source,
+    stream: Stream,
+    invalid: &mut InvalidRecords,
+    comparison: &mut Comparison,
+) -> Result<(), CompareError> {
     let mut runs = [old, new].map(|models| {
         let decoder = TouchpointDecoder::new(&models.vocabulary, TOUCHPOINT_OPTIONS);
         (decoder, Replay::new(Arc::clone(models), options.clone()))
     });
     let mut discard = |_: &_, _| Ok::<(), Infallible>(());
-    let invalid_lines = for_each_line(files, |line| {
+    invalid.for_each(source, stream, |record| {
         for (decoder, replay) in &mut runs {
             let mut scratch = Scratch::default();
-            let touchpoint = decoder.decode(line, &mut scratch).map_err(|error| error.detail.into_owned())?;
+            let touchpoint = decoder.decode(record, &mut scratch).map_err(|error| error.detail.into_owned())?;
             let Ok(()) = replay.apply(&touchpoint, &mut discard);
         }
         Ok(())
@@ -103,37 +127,28 @@ fn compare(
     let [(_, mut old_replay), (_, mut new_replay)] = runs;
     let (Ok(()), Ok(())) = (old_replay.finish(&mut discard), new_replay.finish(&mut discard));
 
-    let mut stages = StageMatrix::new();
-    let mut milestones = Counts::new();
     let (old_model, new_model) = (&old.models[0], &new.models[0]);
     // Both replays have applied the same touchpoints, so they have the same customers in the same order.
     for (old_view, new_view) in old_replay.partition().customers().zip(new_replay.partition().customers()) {
         let pair = (stage_of(&old_view, old_model), stage_of(&new_view, new_model));
-        *stages.entry(pair).or_default() += 1;
+        *comparison.stages.entry(pair).or_default() += 1;
         let old_milestones = reached_milestones(&old_view, old_model);
         for name in reached_milestones(&new_view, new_model).into_iter().filter(|name| !old_milestones.contains(name)) {
-            *milestones.entry(name.to_owned()).or_default() += 1;
+            *comparison.milestones.entry(name.to_owned()).or_default() += 1;
         }
     }
-    let (until, tally) = (old_replay.end(), old_replay.summary().tally);
-    let mut comparison = Comparison {
-        touchpoints: tally.consumed,
-        customers: old_replay.partition().len(),
-        until,
-        stages,
-        milestones,
-        transitions_at_deployment: Counts::new(),
-        stages_differ: 0,
-        consequences: consequences(old, new),
-    };
-    let migrated =
-        migrate(old_replay.into_partition(), new, options, until, &mut comparison.transitions_at_deployment)?;
+    let until = old_replay.end();
+    comparison.touchpoints += old_replay.summary().tally.consumed;
+    comparison.customers += old_replay.partition().len();
+    comparison.until = comparison.until.max(until);
+    let migrated = migrate(old_replay.into_partition(), new, options, until, &mut comparison.transitions_at_deployment)
+        .map_err(CompareError::Migration)?;
     let pairs = migrated.customers().zip(new_replay.partition().customers());
     let differs = |(migrated, replayed): &(CustomerView, CustomerView)| {
         stage_of(migrated, new_model) != stage_of(replayed, new_model)
     };
-    comparison.stages_differ = pairs.filter(differs).count() as u64;
-    Ok((comparison, invalid_lines))
+    comparison.stages_differ += pairs.filter(differs).count() as u64;
+    Ok(())
 }
 
 /// Restores the state of `old` with the models `new`, as the service does when it restarts. Counts the transitions that

@@ -3,18 +3,15 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::fact_arguments::{FactArguments, parse_until};
-use super::touchpoint_files::{TOUCHPOINT_OPTIONS, for_each_line};
+use super::touchpoint_arguments::TouchpointArguments;
+use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream, TOUCHPOINT_OPTIONS};
 use super::{Exit, Format, print, print_error};
-use crate::config::ModelChoice;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::Timestamp;
@@ -38,9 +35,10 @@ const EXAMPLES: &str = "\
 Examples:
   lifecycle explain --customer anna examples/touchpoints.ndjson
   lifecycle explain --customer anna --model retention --until 2026-06-01T00:00:00Z touchpoints.ndjson.gz
+  lifecycle explain --customer anna --config lifecycle.yaml
   lifecycle explain --customer anna --format json touchpoints.ndjson | jq .forecast";
 
-/// Explain one customer from touchpoint files: what happened, why, and what comes next
+/// Explain one customer: what happened, why, and what comes next
 ///
 /// Prints the timeline of the customer: each touchpoint and each passage of time with the transitions that it caused,
 /// their conditions, and the values that the conditions read. Then prints the current stages, and a forecast of the
@@ -51,21 +49,11 @@ pub(super) struct ExplainArguments {
     /// Customer to explain
     #[arg(long, value_name = "ID")]
     customer: String,
-    /// Shipped model or model file to run. Can be repeated [default: all shipped models]
-    #[arg(long = "model", value_name = "NAME|FILE")]
-    models: Vec<String>,
-    /// Explain as of this instant (RFC 3339): ignore later touchpoints, and fire the wake-ups that are due by then
-    /// [default: the time of the latest touchpoint]
-    #[arg(long, value_name = "TIME", value_parser = parse_until)]
-    until: Option<Timestamp>,
     #[command(flatten)]
-    facts: FactArguments,
+    touchpoints: TouchpointArguments,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Touchpoint files, plain or gzipped, in order of arrival; - reads standard input
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
 }
 
 /// One point of the timeline: a touchpoint or the passage of time, with the transitions that it caused.
@@ -96,55 +84,77 @@ struct Explanation {
     is_truncated: bool,
 }
 
-/// Replays the files and prints the explanation of the customer.
+/// Replays the touchpoints and prints the explanation of the customer.
 pub(super) fn run(arguments: &ExplainArguments) -> ExitCode {
-    let models = match ModelChoice::of(&arguments.models).load(io::stderr().is_terminal()) {
-        Ok(models) => Arc::new(models),
-        Err(report) => {
-            print_error(&report);
-            return Exit::Usage.into();
-        }
-    };
-    let mut invalid_lines = 0;
-    match explain(arguments, &models, &mut invalid_lines) {
-        Ok(Some(explanation)) => {
-            let written = print(&match arguments.format {
-                Format::Text => text(&explanation, &models, arguments.facts.currency),
-                Format::Json => format!("{:#}\n", to_json(&explanation, &models, arguments.facts.currency)),
-            });
-            if invalid_lines > 0 && written == Exit::Success { Exit::Problems } else { written }.into()
-        }
-        Ok(None) => {
-            let customer = escape_control_characters(&arguments.customer);
-            print_error(format_args!("lifecycle explain: no touchpoint of the customer {customer} found"));
-            Exit::Problems.into()
-        }
-        Err(message) => {
-            print_error(format_args!("lifecycle explain: {message}"));
-            Exit::Usage.into()
-        }
-    }
+    explain(arguments).unwrap_or_else(|exit| exit).into()
 }
 
-/// Returns the explanation, or `None` if the files have no touchpoint of the customer. Counts invalid lines in
-/// `invalid_lines`.
-fn explain(
-    arguments: &ExplainArguments,
+fn explain(arguments: &ExplainArguments) -> Result<Exit, Exit> {
+    let config = arguments.touchpoints.config()?;
+    let models = arguments.touchpoints.models(config.as_ref())?;
+    let options = arguments.touchpoints.options(config.as_ref());
+    let unreadable = |error: SourceError| {
+        print_error(format_args!("lifecycle explain: {error}"));
+        error.exit()
+    };
+    let source = arguments.touchpoints.source(config.as_ref()).map_err(unreadable)?;
+    let mut invalid = InvalidRecords::default();
+    let mut found = None;
+    for stream in source.streams() {
+        let outcome =
+            read(&arguments.customer, &source, stream, &models, &options, &mut invalid).map_err(unreadable)?;
+        if !matches!(outcome, Outcome::Unknown) {
+            found = Some(outcome);
+            break;
+        }
+    }
+    invalid.finish("");
+    let customer = escape_control_characters(&arguments.customer);
+    let problem = match found {
+        Some(Outcome::Explained(explanation)) => {
+            let currency = options.facts.currency;
+            let written = print(&match arguments.format {
+                Format::Text => text(&explanation, &models, currency),
+                Format::Json => format!("{:#}\n", to_json(&explanation, &models, currency)),
+            });
+            return Ok(if invalid.count > 0 && written == Exit::Success { Exit::Problems } else { written });
+        }
+        Some(Outcome::Deleted) => format!("the customer {customer} was deleted, so there is no state to explain"),
+        Some(Outcome::Unknown) | None => format!("no touchpoint of the customer {customer} found"),
+    };
+    print_error(format_args!("lifecycle explain: {problem}"));
+    Ok(Exit::Problems)
+}
+
+/// What a stream says about the customer.
+enum Outcome {
+    Explained(Box<Explanation>),
+    /// The customer existed and was erased or forgotten.
+    Deleted,
+    /// There is no touchpoint of the customer.
+    Unknown,
+}
+
+/// Replays a stream for the customer. Counts invalid records in `invalid`.
+fn read(
+    customer: &str,
+    source: &Source,
+    stream: Stream,
     models: &Arc<ModelSet>,
-    invalid_lines: &mut u64,
-) -> Result<Option<Explanation>, String> {
-    let facts = arguments.facts.options();
-    let mut replay = Replay::new(Arc::clone(models), ReplayOptions { facts, until: arguments.until });
+    options: &ReplayOptions,
+    invalid: &mut InvalidRecords,
+) -> Result<Outcome, SourceError> {
+    let mut replay = Replay::new(Arc::clone(models), options.clone());
     let decoder = TouchpointDecoder::new(&models.vocabulary, TOUCHPOINT_OPTIONS);
     let mut timeline = Vec::new();
     let mut clock = Timestamp::MIN;
-    *invalid_lines = for_each_line(&arguments.files, |line| {
+    invalid.for_each(source, stream, |record| {
         let mut scratch = Scratch::default();
-        let touchpoint = decoder.decode(line, &mut scratch).map_err(|error| error.detail.into_owned())?;
+        let touchpoint = decoder.decode(record, &mut scratch).map_err(|error| error.detail.into_owned())?;
         let mut published = Vec::new();
         let entries_before = timeline.len();
         // Touchpoints of other customers only advance the clock, which may fire wake-ups of this customer.
-        if touchpoint.customer_id == arguments.customer {
+        if touchpoint.customer_id == customer {
             let before = replay.summary();
             let Ok(()) = replay.apply(&touchpoint, &mut |transition, _| collect(transition, &mut published));
             if replay.summary().skipped > before.skipped {
@@ -165,14 +175,13 @@ fn explain(
     let mut published = Vec::new();
     let Ok(()) = replay.finish(&mut |transition, _| collect(transition, &mut published));
     add_to_timeline(Timestamp::MAX, None, published, &mut timeline);
-    let Some(view) = replay.partition().customer(&arguments.customer) else {
+    let Some(view) = replay.partition().customer(customer) else {
         let existed = timeline.iter().any(|entry| entry.touchpoint.is_some());
-        let message = || format!("the customer {} was deleted, so there is no state to explain", arguments.customer);
-        return if existed { Err(message()) } else { Ok(None) };
+        return Ok(if existed { Outcome::Deleted } else { Outcome::Unknown });
     };
     let now = replay.end().unwrap_or(view.clock);
-    let (forecast, is_truncated) = forecast_without_touchpoints(&mut replay, &arguments.customer);
-    Ok(Some(Explanation { timeline, now, view, forecast, is_truncated }))
+    let (forecast, is_truncated) = forecast_without_touchpoints(&mut replay, customer);
+    Ok(Outcome::Explained(Box::new(Explanation { timeline, now, view, forecast, is_truncated })))
 }
 
 /// Fires all future wake-ups of the customer. Returns the transitions, and whether the limit of wake-ups was reached.

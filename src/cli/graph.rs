@@ -1,14 +1,14 @@
 //! `lifecycle graph`: draws models as diagrams. The layouts are in `graph`.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use super::model_arguments::ModelArguments;
 use super::{Exit, print_error};
-use crate::config::ModelChoice;
 use crate::graph::{Language, diagrams, dot, mermaid, svg};
 
 const EXAMPLES: &str = "\
@@ -24,9 +24,11 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct GraphArguments {
-    /// Shipped models or model files
-    #[arg(required = true, value_name = "MODEL")]
+    /// Shipped models or model files [default: the models of --config]
+    #[arg(required_unless_present = "config", value_name = "MODEL")]
     models: Vec<String>,
+    #[command(flatten)]
+    model_arguments: ModelArguments,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Mermaid)]
     format: Format,
@@ -73,12 +75,10 @@ impl From<LanguageCode> for Language {
 
 /// Draws the models and writes the result.
 pub(super) fn run(arguments: &GraphArguments) -> ExitCode {
-    let models = match ModelChoice::of(&arguments.models).load(io::stderr().is_terminal()) {
+    let source = &arguments.model_arguments;
+    let models = match source.config().and_then(|config| source.load(&arguments.models, config.as_ref())) {
         Ok(models) => models,
-        Err(report) => {
-            print_error(&report);
-            return Exit::Usage.into();
-        }
+        Err(exit) => return exit.into(),
     };
     let pictures = diagrams(&models, arguments.language.into());
     let text = match arguments.format {

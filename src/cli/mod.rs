@@ -16,14 +16,16 @@ mod check;
 mod compare;
 mod config;
 #[cfg(feature = "tools")]
+mod customers;
+#[cfg(feature = "tools")]
 mod demo;
 mod doctor;
 pub mod eval;
 mod explain;
-mod fact_arguments;
 #[cfg(feature = "tools")]
 mod generate;
 mod graph;
+mod model_arguments;
 mod number;
 mod replay;
 mod run;
@@ -37,7 +39,8 @@ mod tools;
 #[cfg(feature = "tools")]
 mod top;
 mod topics;
-mod touchpoint_files;
+mod touchpoint_arguments;
+mod touchpoint_source;
 #[cfg(feature = "tools")]
 mod watch;
 
@@ -79,7 +82,7 @@ Exit codes:
   1  completed, but problems were found: invalid lines, an invalid model, a failed scenario,
      a cluster that does not meet the requirements of exactly-once
   2  the command line, the configuration or a model file is invalid, or a file cannot be accessed
-  3  run, topics, doctor, generate, top: Kafka, a topic or an HTTP address cannot be used
+  3  Kafka, a topic or an HTTP address cannot be used
   4  run: stopped by an error that needs an operator
   5  run: missed the shutdown deadline, or a Kafka call did not return; restart it";
 

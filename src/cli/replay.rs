@@ -1,7 +1,8 @@
-//! `lifecycle replay`: computes transitions from touchpoint files, without Kafka.
+//! `lifecycle replay`: computes transitions from touchpoint files or a topic, without the service.
 //!
 //! The processing is in `replay`; this file reads lines, handles invalid ones and writes the output.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -12,25 +13,23 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::config::ModelChoice;
+use crate::config::Config;
 use crate::lifecycle::model_set::ModelSet;
+use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::touchpoint::Touchpoint;
 use crate::lifecycle::transition::Transition;
-use crate::partition::{DeadLetterReason, Partition};
-use crate::replay::{Line, Lines, Replay, ReplayOptions};
+use crate::partition::{DeadLetterReason, Partition, Tally};
+use crate::replay::Replay;
 use crate::wire::time::format_timestamp;
-use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
+use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder};
 use crate::wire::transition::{Mode, Publication};
 use crate::wire::transition_json::write_json;
-use crate::wire::transition_text::escape_control_characters;
 
-use super::fact_arguments::{FactArguments, parse_until};
+use super::touchpoint_arguments::TouchpointArguments;
+use super::touchpoint_source::{InputRecord, InvalidRecords, LINE_BYTES_MAX, Place, SourceError, TOUCHPOINT_OPTIONS};
 use super::{Exit, Format, compare, print_error};
 
-/// Longer lines are invalid.
-const LINE_BYTES_MAX: usize = 1024 * 1024;
-/// How many invalid lines are printed; the others are only counted.
-const PRINTED_MAX: u64 = 20;
 /// How many bytes of an oversized line the dead letter contains.
 const EXCERPT_BYTES: usize = 1024;
 const WRITE_BYTES: usize = 256 * 1024;
@@ -39,27 +38,22 @@ const EXAMPLES: &str = "\
 Examples:
   lifecycle replay touchpoints.ndjson.gz > transitions.ndjson
   lifecycle replay --model retention --until 2026-01-01T00:00:00Z january.ndjson february.ndjson
+  lifecycle replay --config lifecycle.yaml --output standings
   kcat -C -e -t touchpoints | lifecycle replay --output standings -
   lifecycle replay --model ./my-model.yaml --dead-letters bad.ndjson touchpoints.ndjson
   lifecycle replay --compare retention ./retention-60-days.yaml touchpoints.ndjson.gz";
 
-/// Compute transitions from touchpoint files, without Kafka
+/// Compute transitions from touchpoint files or a topic
 ///
-/// Reads touchpoints, one JSON object per line, and writes the transitions that the service would publish, in the same
-/// order and with the same ids. Event time drives the clock: wake-ups fire when later touchpoints arrive. Blank lines
-/// are skipped.
+/// Reads touchpoints, one JSON object per line or the records of a Kafka topic, and writes the transitions that the
+/// service publishes with the same models, parameters, catalogue, currency and lateness, with the same ids: --config
+/// takes them from its configuration. Event time drives the clock: wake-ups fire when later touchpoints arrive. Blank
+/// lines are skipped. Nothing is written to Kafka.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ReplayArguments {
-    /// Shipped model or model file to run. Can be repeated [default: all shipped models]
-    #[arg(long = "model", value_name = "NAME|FILE")]
-    models: Vec<String>,
-    /// Replay up to this instant (RFC 3339): ignore later touchpoints, and fire the wake-ups that are due by then
-    /// [default: the time of the latest touchpoint]
-    #[arg(long, value_name = "TIME", value_parser = parse_until)]
-    until: Option<Timestamp>,
     #[command(flatten)]
-    facts: FactArguments,
+    touchpoints: TouchpointArguments,
     /// What to write to standard output
     #[arg(long, value_enum, default_value_t = Output::Transitions)]
     output: Output,
@@ -80,9 +74,6 @@ pub(super) struct ReplayArguments {
     /// Print counts to standard error at the end, even if it is not a terminal
     #[arg(long)]
     summary: bool,
-    /// Touchpoint files, plain or gzipped, in order of arrival; - reads standard input
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
@@ -93,35 +84,37 @@ enum Output {
     Standings,
 }
 
-/// Replays the files, or compares two models over them.
+/// Replays the touchpoints, or compares two models over them.
 pub(super) fn run(arguments: &ReplayArguments) -> ExitCode {
-    if let [old, new] = &arguments.compare[..] {
-        let options = ReplayOptions { facts: arguments.facts.options(), until: arguments.until };
-        return compare::run(old, new, &options, arguments.format, &arguments.files);
-    }
-    let models = match ModelChoice::of(&arguments.models).load(io::stderr().is_terminal()) {
-        Ok(models) => Arc::new(models),
-        Err(report) => {
-            print_error(&report);
-            return Exit::Usage.into();
-        }
+    let config = match arguments.touchpoints.config() {
+        Ok(config) => config,
+        Err(exit) => return exit.into(),
     };
-    match replay(arguments, &models) {
-        Ok(invalid_lines) if invalid_lines > 0 && arguments.dead_letters.is_none() => Exit::Problems.into(),
+    let config = config.as_ref();
+    if let [old, new] = &arguments.compare[..] {
+        let compared = compare::run(old, new, &arguments.touchpoints, config, arguments.format);
+        return compared.unwrap_or_else(|exit| exit).into();
+    }
+    let models = match arguments.touchpoints.models(config) {
+        Ok(models) => models,
+        Err(exit) => return exit.into(),
+    };
+    match replay(arguments, config, &models) {
+        Ok(invalid) if invalid > 0 && arguments.dead_letters.is_none() => Exit::Problems.into(),
         Ok(_) => Exit::Success.into(),
         // A reader that closes the pipe (`| head`) is not a failure.
         Err(ReplayError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success.into(),
         Err(failure) => {
             print_error(format_args!("lifecycle replay: {failure}"));
-            Exit::Usage.into()
+            if let ReplayError::Input(error) = failure { error.exit() } else { Exit::Usage }.into()
         }
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 enum ReplayError {
-    #[error("{path}: cannot be read: {error}")]
-    Input { path: String, error: io::Error },
+    #[error("{0}")]
+    Input(#[from] SourceError),
     #[error("{path}: cannot be written: {error}")]
     DeadLetters { path: String, error: io::Error },
     #[error(
@@ -134,83 +127,135 @@ enum ReplayError {
     Output(io::Error),
 }
 
-/// Returns the number of invalid lines.
-fn replay(arguments: &ReplayArguments, models: &Arc<ModelSet>) -> Result<u64, ReplayError> {
-    let facts = arguments.facts.options();
-    let mut replay = Replay::new(Arc::clone(models), ReplayOptions { facts, until: arguments.until });
+/// Returns the number of invalid records.
+fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<ModelSet>) -> Result<u64, ReplayError> {
+    let options = arguments.touchpoints.options(config);
+    let currency = options.facts.currency;
     let mut output = BufWriter::with_capacity(WRITE_BYTES, io::stdout().lock());
     let mut json = Vec::new();
-    let mut publish = |transition: &Transition, detected_at: Timestamp| {
+    let mut publish = |transition: &Transition, detected_at: Timestamp| -> Result<(), ReplayError> {
         if arguments.output == Output::Transitions {
             json.clear();
-            let currency = arguments.facts.currency;
             write_json(&Publication { transition, models, detected_at, mode: Mode::Replay, currency }, &mut json);
             json.push(b'\n');
-            output.write_all(&json)?;
+            output.write_all(&json).map_err(ReplayError::Output)?;
         }
         Ok(())
     };
-    let mut invalid_lines = InvalidLines::open(arguments.dead_letters.as_deref(), &arguments.files)?;
-    let progress = progress_bar(&arguments.files);
-    let decoder = TouchpointDecoder::new(&models.vocabulary, TouchpointOptions { bytes_max: LINE_BYTES_MAX });
-    let mut blank = 0_u64;
+    let files = arguments.touchpoints.files();
+    let mut dead_letters = DeadLetters::open(arguments.dead_letters.as_deref(), files)?;
+    let source = arguments.touchpoints.source(config)?;
+    let progress = progress_bar(files);
+    let decoder = TouchpointDecoder::new(&models.vocabulary, TOUCHPOINT_OPTIONS);
+    let mut totals = Totals::default();
+    let mut replays = Vec::new();
 
-    for path in &arguments.files {
-        let unreadable = |error| ReplayError::Input { path: path.display().to_string(), error };
+    for stream in source.streams() {
+        let mut replay = Replay::new(Arc::clone(models), options.clone());
         let observer = progress.clone();
-        let mut lines = Lines::open(path, LINE_BYTES_MAX, move |read| observer.inc(read as u64)).map_err(unreadable)?;
-        while let Some(line) = lines.next_line().map_err(unreadable)? {
-            if line.is_blank() {
-                blank += 1;
-            } else if line.is_complete() {
-                match decoder.decode(line.bytes, &mut Scratch::default()) {
-                    Ok(touchpoint) => replay.apply(&touchpoint, &mut publish).map_err(ReplayError::Output)?,
-                    Err(error) => invalid_lines.record(path, line, error.reason, &error.detail)?,
+        let observe = move |read| observer.inc(read as u64);
+        source.for_each(stream, observe, |record| -> Result<(), ReplayError> {
+            if record.is_blank_line() {
+                totals.blank += 1;
+            } else if record.is_complete() {
+                match decoder.decode(record.bytes, &mut Scratch::default()) {
+                    Ok(touchpoint) => {
+                        totals.count_currency(&touchpoint, currency);
+                        replay.apply(&touchpoint, &mut publish)?;
+                    }
+                    Err(error) => dead_letters.record(&record, error.reason, &error.detail)?,
                 }
             } else {
-                let detail = format!("{} bytes, at most {LINE_BYTES_MAX}", line.length);
-                invalid_lines.record(path, line, DeadLetterReason::TooLarge, &detail)?;
+                let detail = format!("{} bytes, at most {LINE_BYTES_MAX}", record.length);
+                dead_letters.record(&record, DeadLetterReason::TooLarge, &detail)?;
             }
-        }
+            Ok(())
+        })?;
+        replays.push(replay);
     }
-    replay.finish(&mut publish).map_err(ReplayError::Output)?;
+    // All partitions end at the same time, so that their standings are comparable.
+    let end = replays.iter().filter_map(Replay::end).max();
+    for replay in &mut replays {
+        if let Some(end) = end {
+            replay.run_until(end, &mut publish)?;
+        }
+        totals.add(replay);
+    }
     progress.finish_and_clear();
 
     if arguments.output == Output::Standings {
-        write_standings(replay.partition(), models, &mut output).map_err(ReplayError::Output)?;
-    }
-    output.flush().map_err(ReplayError::Output)?;
-    let invalid_lines = invalid_lines.close()?;
-    if arguments.summary || io::stderr().is_terminal() {
-        print_summary(&replay, invalid_lines, blank);
-    }
-    Ok(invalid_lines)
-}
-
-fn print_summary(replay: &Replay, invalid_lines: u64, blank: u64) {
-    let summary = replay.summary();
-    let tally = summary.tally;
-    let mut text = format!(
-        "{} touchpoints: {} applied ({} late, {} of unknown type), {} duplicates",
-        tally.consumed + summary.skipped,
-        tally.applied,
-        tally.late,
-        tally.unknown_types,
-        tally.duplicates
-    );
-    for (number, words) in
-        [(summary.skipped, "later than --until"), (invalid_lines, "invalid lines"), (blank, "blank lines skipped")]
-    {
-        if number > 0 {
-            _ = write!(text, ", {number} {words}");
+        for replay in &replays {
+            write_standings(replay.partition(), models, &mut output).map_err(ReplayError::Output)?;
         }
     }
-    print_error(format_args!(
-        "{text}\n{} customers, {} wake-ups, {} transitions",
-        replay.partition().len(),
-        tally.wake_ups,
-        summary.transitions
-    ));
+    output.flush().map_err(ReplayError::Output)?;
+    let invalid = dead_letters.close()?;
+    if arguments.summary || io::stderr().is_terminal() {
+        totals.print(invalid, currency);
+    }
+    Ok(invalid)
+}
+
+/// What the summary reports.
+#[derive(Default)]
+struct Totals {
+    tally: Tally,
+    skipped: u64,
+    transitions: u64,
+    customers: usize,
+    blank: u64,
+    /// Number of amounts in each currency that does not count as revenue.
+    other_currencies: BTreeMap<String, u64>,
+}
+
+impl Totals {
+    fn add(&mut self, replay: &Replay) {
+        let summary = replay.summary();
+        self.tally += summary.tally;
+        self.skipped += summary.skipped;
+        self.transitions += summary.transitions;
+        self.customers += replay.partition().len();
+    }
+
+    fn count_currency(&mut self, touchpoint: &Touchpoint<'_>, counted: Currency) {
+        if let (Some(_), Some(currency)) = (touchpoint.amount, touchpoint.currency)
+            && currency != counted
+        {
+            *self.other_currencies.entry(currency.as_str().to_owned()).or_default() += 1;
+        }
+    }
+
+    fn print(&self, invalid: u64, currency: Currency) {
+        let tally = self.tally;
+        let mut text = format!(
+            "{} touchpoints: {} applied ({} late, {} of unknown type), {} duplicates",
+            tally.consumed + self.skipped,
+            tally.applied,
+            tally.late,
+            tally.unknown_types,
+            tally.duplicates
+        );
+        for (number, words) in
+            [(self.skipped, "later than --until"), (invalid, "invalid lines"), (self.blank, "blank lines skipped")]
+        {
+            if number > 0 {
+                _ = write!(text, ", {number} {words}");
+            }
+        }
+        print_error(format_args!(
+            "{text}\n{} customers, {} wake-ups, {} transitions",
+            self.customers, tally.wake_ups, self.transitions
+        ));
+        if !self.other_currencies.is_empty() {
+            let counts: Vec<String> =
+                self.other_currencies.iter().map(|(currency, count)| format!("{count} in {currency}")).collect();
+            print_error(format_args!(
+                "amounts that do not count as revenue, which is in {}: {}; --currency sets it",
+                currency.as_str(),
+                counts.join(", ")
+            ));
+        }
+    }
 }
 
 fn write_standings(partition: &Partition, models: &ModelSet, output: &mut impl Write) -> io::Result<()> {
@@ -254,13 +299,13 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     one.is_file() && matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
-/// Counts invalid lines, and prints them or writes them to the dead-letter file.
-struct InvalidLines {
+/// Invalid records: prints them, or writes them to the dead-letter file.
+struct DeadLetters {
     file: Option<(String, BufWriter<File>)>,
-    count: u64,
+    invalid: InvalidRecords,
 }
 
-impl InvalidLines {
+impl DeadLetters {
     /// Creates or truncates the dead-letter file at `path`, which must not be one of the `inputs`.
     fn open(path: Option<&Path>, inputs: &[PathBuf]) -> Result<Self, ReplayError> {
         let file = path.map(|path| {
@@ -276,64 +321,59 @@ impl InvalidLines {
                 Err(error) => Err(ReplayError::DeadLetters { path: name, error }),
             }
         });
-        Ok(Self { file: file.transpose()?, count: 0 })
+        Ok(Self { file: file.transpose()?, invalid: InvalidRecords::default() })
     }
 
-    fn record(
-        &mut self,
-        path: &Path,
-        line: Line<'_>,
-        reason: DeadLetterReason,
-        detail: &str,
-    ) -> Result<(), ReplayError> {
-        self.count += 1;
+    fn record(&mut self, record: &InputRecord<'_>, reason: DeadLetterReason, detail: &str) -> Result<(), ReplayError> {
         let Some((name, file)) = &mut self.file else {
-            if self.count <= PRINTED_MAX {
-                let detail = escape_control_characters(detail);
-                print_error(format_args!("{}:{}: {}: {detail}", path.display(), line.number, reason.as_str()));
-            }
+            self.invalid.report(&record.place, detail, reason.as_str());
             return Ok(());
         };
-        write_dead_letter(file, path, line, reason, detail)
+        self.invalid.count += 1;
+        write_dead_letter(file, record, reason, detail)
             .map_err(|error| ReplayError::DeadLetters { path: name.clone(), error })
     }
 
     fn close(self) -> Result<u64, ReplayError> {
-        if let Some((path, mut file)) = self.file {
-            file.flush().map_err(|error| ReplayError::DeadLetters { path, error })?;
-        } else if self.count > PRINTED_MAX {
-            print_error(format_args!(
-                "and {} more invalid lines; --dead-letters FILE writes all of them to a file",
-                self.count - PRINTED_MAX
-            ));
+        match self.file {
+            Some((path, mut file)) => file.flush().map_err(|error| ReplayError::DeadLetters { path, error })?,
+            None => self.invalid.finish("; --dead-letters FILE writes all of them to a file"),
         }
-        Ok(self.count)
+        Ok(self.invalid.count)
     }
 }
 
-/// Writes one dead letter as a JSON line. It contains the original line as text, or as hexadecimal if the line is not
-/// UTF-8. If the line is too large, it contains only the beginning.
+/// Writes one dead letter as a JSON line. It contains the original record as text, or as hexadecimal if it is not
+/// UTF-8. If the record is too large, it contains only the beginning.
 fn write_dead_letter(
     file: &mut impl Write,
-    path: &Path,
-    line: Line<'_>,
+    record: &InputRecord<'_>,
     reason: DeadLetterReason,
     detail: &str,
 ) -> io::Result<()> {
     let mut letter = serde_json::Map::new();
-    letter.insert("file".into(), path.display().to_string().into());
-    letter.insert("line".into(), line.number.into());
+    match record.place {
+        Place::Line { path, number } => {
+            letter.insert("file".into(), path.display().to_string().into());
+            letter.insert("line".into(), number.into());
+        }
+        Place::Offset { topic, partition, offset } => {
+            letter.insert("topic".into(), topic.into());
+            letter.insert("partition".into(), partition.into());
+            letter.insert("offset".into(), offset.into());
+        }
+    }
     letter.insert("reason".into(), reason.as_str().into());
     letter.insert("detail".into(), detail.into());
-    if line.is_complete() {
-        match std::str::from_utf8(line.bytes) {
+    if record.is_complete() {
+        match std::str::from_utf8(record.bytes) {
             Ok(text) => letter.insert("original".into(), text.into()),
-            Err(_) => letter.insert("original_hex".into(), hexadecimal(line.bytes).into()),
+            Err(_) => letter.insert("original_hex".into(), hexadecimal(record.bytes).into()),
         };
     } else {
-        let excerpt = &line.bytes[..line.bytes.len().min(EXCERPT_BYTES)];
+        let excerpt = &record.bytes[..record.bytes.len().min(EXCERPT_BYTES)];
         letter.insert("original_begins".into(), String::from_utf8_lossy(excerpt).into());
-        letter.insert("original_bytes".into(), line.length.into());
+        letter.insert("original_bytes".into(), record.length.into());
     }
     serde_json::to_writer(&mut *file, &letter)?;
     file.write_all(b"\n")

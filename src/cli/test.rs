@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::model_arguments::{ModelArguments, overrides_of};
 use super::{Exit, print, print_error};
-use crate::config::ModelChoice;
+use crate::config::{Config, ModelChoice};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::touchpoint::FactOptions;
 use crate::scenario::{Coverage, Difference, FILE_BYTES_MAX, Failure, parse, parse_header, run as run_scenario};
 use crate::scenario::{SyntaxError, shipped_scenarios};
+use crate::service::worker_options;
 use crate::wire::model_file::shipped_names;
 
 const EXTENSION: &str = "scenario";
@@ -43,6 +45,8 @@ pub(super) struct TestArguments {
     /// Also report the stages and transition names that no scenario reaches; makes the command fail if there are any
     #[arg(long)]
     coverage: bool,
+    #[command(flatten)]
+    model_arguments: ModelArguments,
     /// Model files, scenario files, folders with scenario files, or names of shipped models
     #[arg(value_name = "MODEL|SCENARIO")]
     paths: Vec<String>,
@@ -61,6 +65,11 @@ struct ScenarioFile {
 
 /// Runs the scenarios and prints the results.
 pub(super) fn run(arguments: &TestArguments) -> ExitCode {
+    let config = match arguments.model_arguments.config() {
+        Ok(config) => config,
+        Err(exit) => return exit.into(),
+    };
+    let settings = Settings { model_arguments: &arguments.model_arguments, config: config.as_ref() };
     let files = match files(&arguments.paths) {
         Ok(files) => files,
         Err(message) => {
@@ -71,7 +80,7 @@ pub(super) fn run(arguments: &TestArguments) -> ExitCode {
     let mut total = Total::default();
     let mut exit = Exit::Success;
     for file in &files {
-        match total.run(file, arguments.coverage) {
+        match total.run(file, &settings, arguments.coverage) {
             Ok(text) => {
                 let printed = print(&text);
                 if printed != Exit::Success {
@@ -94,6 +103,12 @@ pub(super) fn run(arguments: &TestArguments) -> ExitCode {
     exit.into()
 }
 
+/// Where parameters, catalogue, currency and lateness come from.
+struct Settings<'a> {
+    model_arguments: &'a ModelArguments,
+    config: Option<&'a Config>,
+}
+
 #[derive(Default)]
 struct Total {
     scenarios: usize,
@@ -103,16 +118,16 @@ struct Total {
 
 impl Total {
     /// Runs all scenarios of a file and returns the results as text, or the reason why the file is invalid.
-    fn run(&mut self, file: &ScenarioFile, with_coverage: bool) -> Result<String, String> {
+    fn run(&mut self, file: &ScenarioFile, settings: &Settings<'_>, with_coverage: bool) -> Result<String, String> {
         let syntax_errors = |syntax_errors: Vec<SyntaxError>| {
             let lines: Vec<String> = syntax_errors.iter().map(|error| format!("{}:{error}", file.name)).collect();
             lines.join("\n")
         };
         let header = parse_header(&file.text).map_err(syntax_errors)?;
         let names: Vec<String> = header.models.into_iter().map(|(_, name)| name).collect();
-        let models = load(file, &names)?;
+        let models = load(file, &names, settings)?;
         let scenarios = parse(&file.text, &models).map_err(syntax_errors)?;
-        let mut options = FactOptions::default();
+        let mut options = settings.config.map_or_else(FactOptions::default, |config| worker_options(config).facts);
         options.currency = header.currency.unwrap_or(options.currency);
 
         let mut coverage = Coverage::default();
@@ -165,7 +180,7 @@ fn write_failure(text: &mut String, failure: &Failure) {
 }
 
 /// Loads the models that the scenario file names, or the model file with the same name in the same folder.
-fn load(file: &ScenarioFile, names: &[String]) -> Result<Arc<ModelSet>, String> {
+fn load(file: &ScenarioFile, names: &[String], settings: &Settings<'_>) -> Result<Arc<ModelSet>, String> {
     let stem = [file.stem.clone()];
     let names = if names.is_empty() { &stem } else { names };
     let directory = file.directory.clone().unwrap_or_default();
@@ -175,7 +190,12 @@ fn load(file: &ScenarioFile, names: &[String]) -> Result<Arc<ModelSet>, String> 
         let is_beside = file.directory.is_some() && directory.join(&model_file).is_file();
         if is_beside { model_file } else { name.clone() }
     };
-    let choice = ModelChoice { names: names.iter().map(beside).collect(), directory, ..ModelChoice::default() };
+    let mut choice = ModelChoice { names: names.iter().map(beside).collect(), directory, ..ModelChoice::default() };
+    if let Some(config) = settings.config {
+        choice.overrides = overrides_of(&choice, &config.models.overrides);
+        choice.catalogue.clone_from(&config.models.catalogue);
+    }
+    settings.model_arguments.apply(&mut choice);
     let color = std::io::stderr().is_terminal();
     choice.load(color).map(Arc::new).map_err(|report| format!("{}: {report}", file.name))
 }

@@ -1,15 +1,16 @@
-//! The commands that the service does not need, compiled with the feature `tools`: demo, top, generate.
+//! The commands that the service does not need, compiled with the feature `tools`: demo, top, customers, generate.
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{demo, generate, top};
+use super::{customers, demo, generate, top};
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Tool {
     Demo(demo::DemoArguments),
     Top(top::TopArguments),
+    Customers(customers::CustomersArguments),
     Generate(generate::GenerateArguments),
 }
 
@@ -18,6 +19,7 @@ pub(super) fn run(tool: &Tool) -> ExitCode {
     match tool {
         Tool::Demo(arguments) => demo::run(arguments),
         Tool::Top(arguments) => top::run(arguments),
+        Tool::Customers(arguments) => customers::run(arguments),
         Tool::Generate(arguments) => generate::run(arguments),
     }
 }

@@ -99,7 +99,8 @@ fn watch(arguments: &TopArguments) -> Result<Exit, (Exit, String)> {
     Ok(Exit::Success)
 }
 
-fn token(path: &Path) -> Result<String, String> {
+/// Reads a bearer token from a file.
+pub(super) fn token(path: &Path) -> Result<String, String> {
     let token = fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     Ok(token.trim().to_owned())
 }

@@ -46,18 +46,24 @@ impl ModelChoice {
     /// # Errors
     /// A report on all problems, with the affected lines.
     pub fn load(&self, color: bool) -> Result<ModelSet, ModelsError> {
-        let mut sources = self.sources()?;
         let catalogue = match &self.catalogue {
             Some(path) => read_source(path)?,
             None => model_file::shipped_catalogue(),
         };
-        match model_file::load(&sources, &catalogue, &self.overrides) {
-            Ok((models, _warnings)) => Ok(models),
-            Err(problems) => {
-                sources.push(catalogue);
-                Err(ModelsError(model_file::render(&problems, &sources, color).trim_end().to_owned()))
-            }
+        let (mut sources, unreadable) = self.read();
+        let problems = match model_file::load(&sources, &catalogue, &self.overrides) {
+            Ok((models, _warnings)) if unreadable.is_empty() => return Ok(models),
+            // An override may be for a model that cannot be read.
+            Err(problems) if unreadable.is_empty() || self.overrides.is_empty() => problems,
+            Ok(_) | Err(_) => Vec::new(),
+        };
+        sources.push(catalogue);
+        let mut report = unreadable.join("\n");
+        if !problems.is_empty() {
+            let separator = if report.is_empty() { "" } else { "\n" };
+            report = format!("{report}{separator}{}", model_file::render(&problems, &sources, color).trim_end());
         }
+        Err(ModelsError(report))
     }
 
     /// Reads the model files.
@@ -65,10 +71,26 @@ impl ModelChoice {
     /// # Errors
     /// When a file cannot be read, or no shipped model has a given name.
     pub fn sources(&self) -> Result<Vec<ModelSource>, ModelsError> {
-        if self.names.is_empty() {
-            return Ok(model_file::shipped_names().iter().filter_map(|name| model_file::shipped(name)).collect());
+        match self.read() {
+            (sources, unreadable) if unreadable.is_empty() => Ok(sources),
+            (_, unreadable) => Err(ModelsError(unreadable.join("\n"))),
         }
-        self.names.iter().map(|name| self.source(name)).collect()
+    }
+
+    /// Reads the model files. Returns those that can be read, and why the others cannot.
+    fn read(&self) -> (Vec<ModelSource>, Vec<String>) {
+        let mut sources = Vec::new();
+        let mut unreadable = Vec::new();
+        if self.names.is_empty() {
+            sources.extend(model_file::shipped_names().iter().filter_map(|name| model_file::shipped(name)));
+        }
+        for name in &self.names {
+            match self.source(name) {
+                Ok(source) => sources.push(source),
+                Err(error) => unreadable.push(error.0),
+            }
+        }
+        (sources, unreadable)
     }
 
     fn source(&self, name: &str) -> Result<ModelSource, ModelsError> {

@@ -26,6 +26,8 @@ const OVERVIEW_INTERVAL: Duration = Duration::from_millis(500);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Limit of transitions per request.
 const TRANSITIONS_MAX: usize = 1_000;
+/// Limit of customers of a stage per request.
+const STAGE_CUSTOMERS_MAX: u64 = 1_000;
 
 /// An HTTP client for one instance of the service.
 #[derive(Debug)]
@@ -129,6 +131,16 @@ impl Client {
             return Err(format!("{}/v1/models lists no models: is this a lifecycle service?", self.display_url));
         }
         Ok(models)
+    }
+
+    /// Returns at most `limit` customers of a stage, from `cursor` on, as the API returns them.
+    ///
+    /// # Errors
+    /// The service did not respond, or not as expected; the message says why.
+    pub fn stage_customers(&self, model: &str, stage: &str, limit: u64, cursor: Option<&str>) -> Result<Value, String> {
+        let (model, stage, limit) = (percent_encoded(model), percent_encoded(stage), limit.min(STAGE_CUSTOMERS_MAX));
+        let cursor = cursor.map_or_else(String::new, |cursor| format!("&cursor={cursor}"));
+        self.get_json(&format!("/v1/models/{model}/stages/{stage}/customers?limit={limit}{cursor}"))
     }
 
     fn overview(&self) -> Result<Overview, String> {

@@ -288,7 +288,7 @@ impl Customers {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the lower 32 bits are enough for the index")]
-    fn hash(&self, id: &str) -> u32 {
+    pub(crate) fn hash(&self, id: &str) -> u32 {
         self.hasher.hash_one(id) as u32
     }
 

@@ -30,10 +30,10 @@ const LOOKUPS_PER_WAKE_UP: usize = 8;
 /// The customers of one partition, and the pending changes of the open batch.
 #[derive(Debug)]
 pub struct Partition {
-    rules: Rules,
-    shape: Arc<Shape>,
-    layout: StoredLayout,
-    customers: Customers,
+    pub(super) rules: Rules,
+    pub(super) shape: Arc<Shape>,
+    pub(super) layout: StoredLayout,
+    pub(super) customers: Customers,
     wake_ups: WakeUps,
     clock: Clock,
     committed_clock: Clock,

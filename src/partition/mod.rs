@@ -9,6 +9,7 @@ mod customers;
 mod effects;
 mod input;
 mod layout_migration;
+mod listing;
 mod machine;
 mod record;
 mod snapshot;
@@ -20,6 +21,7 @@ pub use changelog_batch::{ChangelogBatch, RestoreCounts, StoredLayout, StoredMod
 pub use clock::Clock;
 pub use effects::{Effects, Tally};
 pub use input::{DeadLetter, DeadLetterReason, Input, Position};
+pub use listing::{StageCursor, StagePage};
 pub use machine::Partition;
 pub use snapshot::{Forecast, Snapshot};
 pub use view::{ConditionView, CustomerView, ExplanationView, FactView, ModelView};

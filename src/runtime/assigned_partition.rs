@@ -11,7 +11,7 @@ use crate::kafka::{CommittedOffset, PartitionId, PartitionOffset, ProducerRecord
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::Touchpoint;
-use crate::partition::{ChangelogBatch, DeadLetter, Effects, Input, Partition, Position, Snapshot, Tally};
+use crate::partition::{ChangelogBatch, DeadLetter, Effects, Input, Partition, Position, Snapshot, StagePage, Tally};
 use crate::telemetry::report::Report;
 use crate::telemetry::snapshot::PartitionStatus;
 use crate::wire::changelog::{self, ChangelogRecord, InputProgress};
@@ -23,6 +23,7 @@ use super::open_batch::OpenBatch;
 use super::options::Options;
 use super::partition_commit::{ChangelogWrite, MetadataFields, PartitionCommit};
 use super::pending_counts::{PendingCounts, TopicKind};
+use super::query::StageRequest;
 use super::record_builder::{DeadLetterRecord, RecordBuilder, estimated_record_bytes};
 use super::wall_clock::Moment;
 use super::watermark::Watermark;
@@ -318,6 +319,11 @@ impl AssignedPartition {
     /// Returns a customer's committed state.
     pub(super) fn snapshot(&self, customer_id: &str) -> Option<Snapshot> {
         self.machine.snapshot(customer_id)
+    }
+
+    /// Returns customers of a stage; `None` if the cursor is from before a restore.
+    pub(super) fn stage_page(&self, request: &StageRequest) -> Option<StagePage> {
+        self.machine.stage_page(request.model, request.stage, request.cursor, request.customers_max)
     }
 
     /// Returns the status, without the lag and the progress of the restore.

@@ -17,7 +17,7 @@ use super::fatal::Fatal;
 use super::fetch_control::FetchControl;
 use super::open_batch::OpenBatch;
 use super::options::Options;
-use super::query::CustomerAnswer;
+use super::query::{CustomerAnswer, StageAnswer, StageRequest};
 use super::unless_fatal::unless_fatal;
 use super::wall_clock::Moment;
 
@@ -122,6 +122,19 @@ impl Assignment {
         });
         let is_complete = self.running().count() == self.len();
         found.unwrap_or(if is_complete { CustomerAnswer::Unknown } else { CustomerAnswer::Restoring })
+    }
+
+    /// Returns customers of a stage. `known` is the partition count of the touchpoint topic that the client knows.
+    pub(super) fn stage(&self, request: &StageRequest, known: Option<usize>) -> StageAnswer {
+        let partitions = self.options.partitions.or(known.and_then(|count| i32::try_from(count).ok()));
+        match self.get(request.partition) {
+            None => StageAnswer::NotAssigned { partitions },
+            Some(assigned) if !assigned.is_running() => StageAnswer::Restoring,
+            Some(assigned) => match assigned.stage_page(request) {
+                Some(page) => StageAnswer::Page { page, partitions },
+                None => StageAnswer::CursorExpired,
+            },
+        }
     }
 
     /// Returns the lag of a partition in records; `None` while its end offset is unknown.

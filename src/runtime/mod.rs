@@ -39,7 +39,7 @@ pub use memory_budget::MemoryBudget;
 pub use mismatch::{LogRanges, Mismatch, PartitionLog, StartingPoint, find_starting_point};
 pub use options::{ClockSource, Options, SweepOptions, Topics};
 pub use publication_mode::publication_mode;
-pub use query::{CustomerAnswer, Query};
+pub use query::{CustomerAnswer, Query, StageAnswer, StageRequest};
 pub use recent_transitions::{CommittedTransition, RecentTransitions, TransitionPage};
 pub use stopwatch::Activity;
 pub use wall_clock::{Moment, WallClock};

@@ -4,17 +4,29 @@ use std::fmt;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use crate::kafka::PartitionId;
-use crate::partition::Snapshot;
+use crate::lifecycle::id::StageIndex;
+use crate::partition::{Snapshot, StageCursor, StagePage};
 
 /// Maximum number of queries answered between two polls.
 pub(super) const QUERIES_MAX: usize = 256;
 
-/// A query for one customer. The caller waits with its own timeout; an answer that arrives later is dropped.
-pub struct Query {
-    /// The customer to look up.
-    pub customer_id: Box<str>,
-    /// Receives the answer. Runs on the worker's thread, so it must not block.
-    pub answer: Box<dyn FnOnce(CustomerAnswer) + Send>,
+/// A query about committed customers. The caller waits with its own timeout; an answer that arrives later is dropped.
+/// `answer` receives the answer on the worker's thread, so it must not block.
+pub enum Query {
+    /// A query for one customer.
+    Customer {
+        /// The customer to look up.
+        customer_id: Box<str>,
+        /// Receives the answer.
+        answer: Box<dyn FnOnce(CustomerAnswer) + Send>,
+    },
+    /// A query for some of the customers in a stage.
+    Stage {
+        /// The customers to return.
+        request: StageRequest,
+        /// Receives the answer.
+        answer: Box<dyn FnOnce(StageAnswer) + Send>,
+    },
 }
 
 impl fmt::Debug for Query {
@@ -23,7 +35,43 @@ impl fmt::Debug for Query {
     }
 }
 
-/// Answer of a worker to a [`Query`].
+/// Which customers of a stage to return.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StageRequest {
+    /// The partition to read.
+    pub partition: PartitionId,
+    /// Index of the model.
+    pub model: usize,
+    /// The stage.
+    pub stage: StageIndex,
+    /// Where to start within the partition.
+    pub cursor: StageCursor,
+    /// Maximum number of customers.
+    pub customers_max: usize,
+}
+
+/// Answer of a worker to a [`StageRequest`].
+#[derive(Debug)]
+pub enum StageAnswer {
+    /// Customers in the stage.
+    Page {
+        /// The customers and where the next page starts.
+        page: StagePage,
+        /// Partition count of the touchpoint topic; `None` while it is unknown.
+        partitions: Option<i32>,
+    },
+    /// The worker does not have the partition.
+    NotAssigned {
+        /// Partition count of the touchpoint topic; `None` while it is unknown.
+        partitions: Option<i32>,
+    },
+    /// The partition is being restored.
+    Restoring,
+    /// The cursor is from before a restore of the partition.
+    CursorExpired,
+}
+
+/// Answer of a worker to a query for one customer.
 #[derive(Clone, Debug)]
 pub enum CustomerAnswer {
     /// The customer's committed state.

@@ -124,7 +124,12 @@ impl<M: Member> Worker<M> {
         let may_fetch = !self.memory.is_over_limit() && !self.transactions.is_recovering();
         self.assignment.apply_fetch_state(&mut self.member, may_fetch)?;
         for query in query::take_waiting(&self.queries) {
-            (query.answer)(self.assignment.customer(&query.customer_id));
+            match query {
+                Query::Customer { customer_id, answer } => answer(self.assignment.customer(&customer_id)),
+                Query::Stage { request, answer } => {
+                    answer(self.assignment.stage(&request, self.member.input_partitions()));
+                }
+            }
         }
         Ok(())
     }

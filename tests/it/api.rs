@@ -13,7 +13,7 @@ use lifecycle_processor::lifecycle::money::Currency;
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::partition::{Effects, Input, Partition};
-use lifecycle_processor::runtime::{CustomerAnswer, Query, RecentTransitions};
+use lifecycle_processor::runtime::{CustomerAnswer, Query, RecentTransitions, StageAnswer, StageRequest};
 use lifecycle_processor::telemetry::metrics::Metrics;
 use lifecycle_processor::telemetry::report::Report;
 use lifecycle_processor::telemetry::snapshot::{PartitionStatus, Status, WorkerSnapshot};
@@ -79,7 +79,12 @@ impl Server {
     /// Answers every query with the result that no partition has the customer.
     fn answer_queries_with_unknown(&mut self) {
         let queries = self.queries.take().unwrap();
-        thread::spawn(move || queries.into_iter().for_each(|query| (query.answer)(CustomerAnswer::Unknown)));
+        thread::spawn(move || {
+            queries.into_iter().for_each(|query| match query {
+                Query::Customer { answer, .. } => answer(CustomerAnswer::Unknown),
+                Query::Stage { answer, .. } => answer(StageAnswer::NotAssigned { partitions: Some(1) }),
+            })
+        });
     }
 
     /// Answers every query from a real partition that has processed one touchpoint.
@@ -94,12 +99,25 @@ impl Server {
             partition.apply(Input::Touchpoint(&touchpoint), &mut Effects::default());
             partition.write_batches(0);
             partition.commit();
-            while let Ok(Query { customer_id, answer }) = queries.recv() {
-                let found = partition.snapshot(&customer_id);
-                answer(found.map_or(CustomerAnswer::Unknown, |customer| CustomerAnswer::Found {
-                    partition: 7,
-                    customer: Box::new(customer),
-                }));
+            while let Ok(query) = queries.recv() {
+                match query {
+                    Query::Customer { customer_id, answer } => {
+                        let found = partition.snapshot(&customer_id);
+                        answer(found.map_or(CustomerAnswer::Unknown, |customer| CustomerAnswer::Found {
+                            partition: 7,
+                            customer: Box::new(customer),
+                        }));
+                    }
+                    Query::Stage { request, answer } if request.partition == 7 => {
+                        let StageRequest { model, stage, cursor, customers_max, .. } = request;
+                        let page = partition.stage_page(model, stage, cursor, customers_max);
+                        answer(page.map_or(StageAnswer::CursorExpired, |page| StageAnswer::Page {
+                            page,
+                            partitions: Some(8),
+                        }));
+                    }
+                    Query::Stage { answer, .. } => answer(StageAnswer::NotAssigned { partitions: Some(8) }),
+                }
             }
         });
     }
@@ -478,6 +496,37 @@ fn a_request_for_a_customer_of_another_instance_is_forwarded() {
     let forwarded =
         "GET /v1/customers/anna%2F1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nLifecycle-Asked-By: x\r\n\r\n";
     assert_eq!((first.request(forwarded).status, second.request(forwarded).status), (404, 200));
+}
+
+#[test]
+fn customers_of_a_stage_are_listed_and_mistakes_are_named() {
+    let mut server = Server::start(None);
+    server.answer_queries();
+    let path = "/v1/models/retention/stages/active/customers";
+    let answer = server.get(path).json();
+    let customer = &answer["customers"][0];
+    assert_eq!((&customer["customer_id"], &customer["partition"]), (&"anna/1".into(), &7.into()), "{answer}");
+    assert_eq!(customer["since"], "2026-01-02T08:00:00Z");
+    assert_eq!((&customer["orders"]["count"], &customer["orders"]["revenue"]), (&1.into(), &"39.9".into()));
+    assert_eq!(answer["customers"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&answer["next"], &answer["left_out"]),
+        (&serde_json::Value::Null, &serde_json::json!([0, 1, 2, 3, 4, 5, 6]))
+    );
+    let answer = server.get("/v1/models/retention/stages/churned/customers").json();
+    assert_eq!(answer["customers"], serde_json::json!([]), "{answer}");
+    for (path, status, problem) in [
+        ("/v1/models/other/stages/active/customers", 404, "unknown-model"),
+        ("/v1/models/retention/stages/other/customers", 404, "unknown-stage"),
+        ("/v1/models/retention/stages/active/customers?limit=0", 400, "bad-query"),
+        ("/v1/models/retention/stages/active/customers?limit=1001", 400, "bad-query"),
+        ("/v1/models/retention/stages/active/customers?cursor=next", 400, "bad-query"),
+        ("/v1/models/retention/stages/active/customers?cursor=7.9.1", 410, "cursor-expired"),
+    ] {
+        let answer = server.get(path);
+        let found = answer.json()["type"].as_str().unwrap().to_owned();
+        assert_eq!((answer.status, found), (status, format!("urn:lifecycle:problem:{problem}")), "{path}");
+    }
 }
 
 #[test]

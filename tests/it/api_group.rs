@@ -117,6 +117,48 @@ fn every_instance_returns_every_customer_of_the_group() {
         forwarded += usize::from(is_forwarded[0]);
     }
     assert!((1..CUSTOMERS).contains(&forwarded), "{forwarded} of {CUSTOMERS} requests were forwarded");
+    // The list of a stage is the same from every instance, page by page.
+    let stage =
+        instances[0].json("/v1/customers/c0").unwrap()["models"].as_array().unwrap().iter().find_map(|standing| {
+            Some((standing["model"].as_str()?.to_owned(), standing["stage"].as_str()?.to_owned()))
+        });
+    let (model, stage) = stage.unwrap();
+    for instance in &instances {
+        let path = format!("/v1/models/{model}/stages/{stage}/customers?limit=7");
+        let (mut cursor, mut found) = (String::new(), Vec::new());
+        loop {
+            let page = until("the page is served", || instance.json(&format!("{path}{cursor}")));
+            let customers = page["customers"].as_array().unwrap();
+            assert!(customers.len() <= 7 && page["left_out"] == serde_json::json!([]), "{page}");
+            found.extend(customers.iter().map(|customer| customer["customer_id"].as_str().unwrap().to_owned()));
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        found.sort();
+        let mut expected: Vec<String> = (0..CUSTOMERS).map(|customer| format!("c{customer}")).collect();
+        expected.sort();
+        assert_eq!(found, expected);
+        let url = format!("http://{}", instance.address);
+        let arguments = ["customers", "--model", &model, "--stage", &stage, "--token-file", "token", "--url", &url];
+        let run = lifecycle(directory.path(), &arguments, b"");
+        assert_eq!((run.code, run.errors.as_str()), (0, ""));
+        let mut listed: Vec<String> = run
+            .output
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<serde_json::Value>(line).unwrap()["customer_id"].as_str().unwrap().to_owned()
+            })
+            .collect();
+        listed.sort();
+        assert_eq!(listed, expected);
+        let run = lifecycle(directory.path(), &[&arguments[..], &["--format", "csv", "--limit", "5"]].concat(), b"");
+        assert_eq!((run.code, run.output.lines().count()), (0, 6), "{}", run.output);
+        let other = ["customers", "--model", &model, "--stage", "other", "--token-file", "token", "--url", &url];
+        let run = lifecycle(directory.path(), &other, b"");
+        assert!(run.code == 2 && run.errors.contains("has no stage other; it has"), "{}", run.errors);
+    }
     let (head, body) = instances[0].get("/v1/customers/unknown", TOKEN).unwrap();
     assert!(head.starts_with("http/1.1 404") && body.contains("no instance has the customer"), "{head}{body}");
     let (head, _) = instances[0].get("/v1/customers/c1", "another-token-than-that-one").unwrap();

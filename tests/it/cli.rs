@@ -54,7 +54,7 @@ fn help_lists_the_exit_codes_and_the_version_is_that_of_the_package() {
         "0  success",
         "1  completed, but problems",
         "2  the command line",
-        "3  run, topics, doctor, generate, top: Kafka",
+        "3  Kafka, a topic",
         "4  run: stopped",
         "5  run: missed",
     ] {

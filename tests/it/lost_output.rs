@@ -87,7 +87,7 @@ fn a_command_whose_reader_is_gone_ends_quietly_and_a_full_disk_is_an_error() {
         &["check", "retention"],
         &["test", "retention"],
         &["graph", "retention"],
-        &["schema", "model"],
+        &["schema", "models"],
         &["eval", "1 + 1"],
     ] {
         let errors = tempfile::NamedTempFile::new().unwrap();

@@ -22,8 +22,8 @@ use crate::service::stop_on_signals;
 use crate::wire::time::{parse_duration, parse_timestamp};
 use crate::workload::{FaultInjector, Faults, Workload, WorkloadOptions};
 
-use super::fact_arguments::parse_currency;
 use super::number::whole_number_in;
+use super::touchpoint_arguments::parse_currency;
 use super::{Exit, print_error};
 use output::{Failure, Output};
 use pace::{Pace, Pacer};

@@ -8,5 +8,6 @@ pub mod api_versions;
 pub mod group;
 pub mod inspector;
 pub mod permission_probe;
+pub mod topic_scan;
 
 mod topic_check;

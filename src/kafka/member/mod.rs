@@ -14,6 +14,7 @@ mod watchdog;
 mod zombie_fencing;
 
 pub use client::Client;
+pub(super) use topic_reader::to_record;
 
 use std::time::Duration;
 

@@ -332,7 +332,8 @@ impl TopicReader {
     }
 }
 
-fn to_record(message: &BorrowedMessage<'_>) -> Record {
+/// Copies a message out of the client.
+pub(in crate::kafka) fn to_record(message: &BorrowedMessage<'_>) -> Record {
     let headers = message.headers().map_or_else(Vec::new, |headers| {
         headers.iter().map(|it| RecordHeader { name: it.key.to_owned(), value: it.value.map(<[u8]>::to_vec) }).collect()
     });

@@ -164,7 +164,7 @@ fn check_queries(run: &Rc<SimulatedRun>, expected: &Expected) {
                 let query_sender = slot.query_sender.as_ref().expect("the worker is alive");
                 let answer = answer.clone();
                 let answer = Box::new(move |of_worker| answer.send(of_worker).expect("the receiver is alive"));
-                query_sender.send(Query { customer_id, answer }).expect("the worker is alive");
+                query_sender.send(Query::Customer { customer_id, answer }).expect("the worker is alive");
             }
             for slot in 0..run.slots().len() {
                 run.step(slot);

@@ -220,7 +220,7 @@ impl RestoringWorker {
         for number in (0..CUSTOMERS).step_by(50) {
             let (answer, answers) = channel();
             let answer = Box::new(move |it| answer.send(it).expect("the receiver is alive"));
-            let query = Query { customer_id: name(number).into(), answer };
+            let query = Query::Customer { customer_id: name(number).into(), answer };
             self.query_sender.send(query).expect("the worker is alive");
             self.step().expect("nothing fails");
             let answer = answers.try_recv().expect("the worker answers within a step");

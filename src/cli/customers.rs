@@ -1,0 +1,188 @@
+//! `lifecycle customers`: lists the customers in a stage of a running service, over its HTTP API.
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use crate::live::client::Client;
+
+use super::number::whole_number_in;
+use super::{Exit, print_error, top};
+
+const EXAMPLES: &str = "\
+Examples:
+  lifecycle customers --model retention --stage at_risk
+  lifecycle customers --model retention --stage at_risk --format csv > at-risk.csv
+  lifecycle customers --model retention --stage at_risk --url http://127.0.0.1:8080 --token-file token --limit 100
+
+Lists the customers of all instances if they set http.advertise, otherwise of the instance at --url.";
+
+const CSV_HEADER: &str = "customer_id,partition,since,signals,orders,revenue,currency,last_order,next_wake_up\n";
+
+/// List the customers in a stage, from a running service
+///
+/// Prints one JSON object or CSV row per customer: id, since when in the stage, signals, orders, next wake-up. The list
+/// is not a snapshot: a customer who moves while it is read may be missing.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct CustomersArguments {
+    /// Model of the stage
+    #[arg(long, value_name = "NAME")]
+    model: String,
+    /// Stage whose customers to list
+    #[arg(long, value_name = "NAME")]
+    stage: String,
+    /// Base URL of the service
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// File with the bearer token of the service, if it requires one
+    #[arg(long, value_name = "FILE", env = "LIFECYCLE_HTTP_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Ndjson)]
+    format: Format,
+    /// Stop after this many customers [default: list all]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number_in::<u64>(1, 1_000_000_000))]
+    limit: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Format {
+    /// One JSON object per line
+    Ndjson,
+    /// Comma-separated values with a header, for spreadsheets
+    Csv,
+}
+
+/// Why the list ended early.
+enum Failure {
+    /// The problem and the exit code.
+    Problem(Exit, String),
+    Output(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Lists the customers.
+pub(super) fn run(arguments: &CustomersArguments) -> ExitCode {
+    let exit = match list(arguments) {
+        Ok(()) => Exit::Success,
+        // A reader that closes the pipe (`| head`) is not a failure.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+        Err(Failure::Output(error)) => {
+            print_error(format_args!("lifecycle customers: standard output cannot be written: {error}"));
+            Exit::Usage
+        }
+        Err(Failure::Problem(exit, problem)) => {
+            print_error(format_args!("lifecycle customers: {problem}"));
+            exit
+        }
+    };
+    exit.into()
+}
+
+fn list(arguments: &CustomersArguments) -> Result<(), Failure> {
+    let usage = |problem: String| Failure::Problem(Exit::Usage, problem);
+    let refused = |problem: String| Failure::Problem(Exit::Refused, problem);
+    let token = arguments.token_file.as_deref().map(top::token).transpose().map_err(usage)?;
+    let client = Client::new(&arguments.url, token.as_deref()).map_err(usage)?;
+    let models = client.models().map_err(refused)?;
+    let Some(model) = models.iter().find(|model| model.name == arguments.model) else {
+        let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+        let names = names.join(", ");
+        return Err(usage(format!("the service does not run the model {}; it runs {names}", arguments.model)));
+    };
+    if !model.stages.iter().any(|stage| stage.name == arguments.stage) {
+        let names: Vec<&str> = model.stages.iter().map(|stage| stage.name.as_str()).collect();
+        let names = names.join(", ");
+        return Err(usage(format!("the model {} has no stage {}; it has {names}", model.name, arguments.stage)));
+    }
+    let mut output = BufWriter::new(io::stdout().lock());
+    if arguments.format == Format::Csv {
+        output.write_all(CSV_HEADER.as_bytes())?;
+    }
+    let mut left = arguments.limit.unwrap_or(u64::MAX);
+    let mut cursor: Option<String> = None;
+    let mut left_out = Vec::new();
+    while left > 0 {
+        let page = client.stage_customers(&arguments.model, &arguments.stage, left, cursor.as_deref());
+        let page = page.map_err(refused)?;
+        for customer in page["customers"].as_array().into_iter().flatten() {
+            match arguments.format {
+                Format::Ndjson => writeln!(output, "{customer}")?,
+                Format::Csv => output.write_all(csv_row(customer).as_bytes())?,
+            }
+            left -= 1;
+        }
+        left_out.extend(page["left_out"].as_array().into_iter().flatten().map(Value::to_string));
+        match page["next"].as_str() {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => break,
+        }
+    }
+    output.flush()?;
+    if !left_out.is_empty() {
+        print_error(format_args!(
+            "partitions {} are on other instances, whose customers are not in the list: set http.advertise, or ask the \
+             other instances",
+            left_out.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+fn csv_row(customer: &Value) -> String {
+    let signals: Vec<&str> = customer["signals"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let orders = &customer["orders"];
+    let fields = [
+        text(&customer["customer_id"]),
+        text(&customer["partition"]),
+        text(&customer["since"]),
+        signals.join(" "),
+        text(&orders["count"]),
+        text(&orders["revenue"]),
+        text(&orders["currency"]),
+        text(&orders["last"]),
+        text(&customer["next_wake_up"]),
+    ];
+    fields.map(|field| quoted(&field)).join(",") + "\n"
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Returns the field as RFC 4180 writes it: in quotes if it contains a separator.
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\r', '\n']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_has_the_fields_of_the_header_and_quotes_separators() {
+        let customer = serde_json::json!({
+            "customer_id": "a,\"b\"", "partition": 3, "since": "2026-01-01T00:00:00Z", "signals": ["vip", "lost"],
+            "orders": {"count": 2, "revenue": "9.90", "currency": "EUR", "last": null}, "next_wake_up": null,
+        });
+        assert_eq!(csv_row(&customer), "\"a,\"\"b\"\"\",3,2026-01-01T00:00:00Z,vip lost,2,9.90,EUR,,\n");
+        assert_eq!(CSV_HEADER.matches(',').count(), 8);
+    }
+}

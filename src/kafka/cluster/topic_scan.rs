@@ -1,0 +1,143 @@
+//! Reads a topic once, partition by partition, up to the end that it had when the scan was opened.
+//!
+//! Only committed records are read. The client assigns the partitions itself: it joins no group and commits nothing.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::kafka::connection_error::connection_error;
+use crate::kafka::context::Context;
+use crate::kafka::error::Error;
+use crate::kafka::member::{PartitionId, Record, to_record};
+use crate::kafka::settings::Cluster;
+
+/// Timeout of one request to the cluster.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a partition may return nothing before the scan fails.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Maximum duration of one poll.
+const POLL_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// A topic and the offsets to read.
+pub struct TopicScan {
+    client: BaseConsumer<Context>,
+    topic: String,
+    ranges: Vec<Range>,
+}
+
+#[derive(Clone, Copy)]
+struct Range {
+    partition: PartitionId,
+    start: i64,
+    end: i64,
+}
+
+/// A partition that is being read.
+pub struct PartitionScan<'a> {
+    scan: &'a TopicScan,
+    partition: PartitionId,
+    end: i64,
+    is_finished: bool,
+}
+
+impl TopicScan {
+    /// Determines the partitions of `topic` and their ends; `None` if the topic does not exist. The client needs
+    /// `group_id` but does not join the group.
+    ///
+    /// # Errors
+    /// `Fatal` when a setting is invalid or permissions are missing, `Retry` when the cluster does not answer.
+    pub fn open(cluster: &Cluster, topic: &str, group_id: &str) -> Result<Option<Self>, Error> {
+        let call = "scan";
+        let client: BaseConsumer<Context> = cluster
+            .for_queries()
+            .set("group.id", group_id)
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error")
+            .set("allow.auto.create.topics", "false")
+            .create_with_context(Context::default())
+            .map_err(|error| Error::of_creation(call, &error))?;
+        let metadata = client.fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(|error| {
+            drop(client.poll(Duration::from_millis(1)));
+            connection_error(call, &error, cluster, client.context().take_error())
+        })?;
+        let Some(found) = metadata.topics().iter().find(|it| it.name() == topic && !it.partitions().is_empty()) else {
+            return Ok(None);
+        };
+        let mut partitions: Vec<PartitionId> =
+            found.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect();
+        partitions.sort_unstable();
+        let range = |partition| {
+            let (start, end) = client
+                .fetch_watermarks(topic, partition, REQUEST_TIMEOUT)
+                .map_err(|error| Error::of_query(call, &error).with_reported(client.context().take_error()))?;
+            Ok(Range { partition, start, end })
+        };
+        let ranges = partitions.into_iter().map(range).collect::<Result<_, Error>>()?;
+        Ok(Some(Self { client, topic: topic.to_owned(), ranges }))
+    }
+
+    /// Returns the partitions of the topic, in ascending order.
+    pub fn partitions(&self) -> impl Iterator<Item = PartitionId> + '_ {
+        self.ranges.iter().map(|range| range.partition)
+    }
+
+    /// Starts to read `partition` from its first record. Only one partition can be read at a time.
+    ///
+    /// # Errors
+    /// `Fatal` when the client rejects the assignment.
+    pub fn read(&self, partition: PartitionId) -> Result<PartitionScan<'_>, Error> {
+        let range = self.ranges.iter().find(|range| range.partition == partition);
+        let Some(&Range { start, end, .. }) = range.filter(|range| range.start < range.end) else {
+            return Ok(PartitionScan { scan: self, partition, end: 0, is_finished: true });
+        };
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, partition, Offset::Offset(start))
+            .and_then(|()| self.client.assign(&list))
+            .map_err(|error| Error::of_assignment("scan", &error))?;
+        Ok(PartitionScan { scan: self, partition, end, is_finished: false })
+    }
+}
+
+impl PartitionScan<'_> {
+    /// Returns the next record; `None` at the end.
+    ///
+    /// # Errors
+    /// When the partition cannot be read, or returns nothing for a minute.
+    pub fn next_record(&mut self) -> Result<Option<Record>, Error> {
+        let TopicScan { client, topic, .. } = self.scan;
+        let deadline = Instant::now() + STALL_TIMEOUT;
+        while !self.is_finished {
+            match client.poll(POLL_TIMEOUT) {
+                // The queue may still contain items of the partition read before.
+                Some(Ok(message)) if message.partition() != self.partition => {}
+                Some(Ok(message)) => {
+                    let record = to_record(&message);
+                    self.is_finished = record.offset + 1 >= self.end;
+                    if record.offset < self.end {
+                        return Ok(Some(record));
+                    }
+                }
+                // The offsets up to the end may be markers of transactions, which are not records.
+                Some(Err(KafkaError::PartitionEOF(partition))) => self.is_finished = partition == self.partition,
+                Some(Err(error)) => {
+                    if let Some(fatal) = Error::of_consuming("scan", &error, topic, client.context().take_error()) {
+                        return Err(fatal);
+                    }
+                }
+                None => {}
+            }
+            if !self.is_finished && Instant::now() >= deadline {
+                let timed_out = KafkaError::MessageConsumption(Code::OperationTimedOut);
+                return Err(Error::of_query("scan", &timed_out).with_reported(client.context().take_error()));
+            }
+        }
+        Ok(None)
+    }
+}
