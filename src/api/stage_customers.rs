@@ -1,7 +1,8 @@
 //! `/v1/models/{model}/stages/{stage}/customers`: the committed customers of a stage, in pages.
 //!
 //! A page covers the partitions in ascending order. Within a partition the order is that of its worker's memory, which
-//! is stable until the partition is restored: then its cursors expire. Each request reads a bounded number of customers.
+//! is stable until the partition is restored: then its cursors expire. Each request reads a bounded number of
+//! customers.
 
 #![expect(clippy::struct_field_names, reason = "fields are named as in the response")]
 

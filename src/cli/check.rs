@@ -33,8 +33,8 @@ Examples:
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckArguments {
-    /// Model files, or names of shipped models. List all models that run in one service together [default: the models of
-    /// --config]
+    /// Model files, or names of shipped models. List all models that run in one service together [default: the models
+    /// of --config]
     #[arg(required_unless_present = "config", value_name = "MODEL")]
     models: Vec<String>,
     /// Previous version of one of the models; show the effects of replacing it. Can be repeated

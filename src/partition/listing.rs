@@ -1,7 +1,7 @@
 //! Lists the committed customers of a stage in pages.
 //!
-//! The order is that of the slots, which stay the same while the partition is assigned. A page reads a bounded number of
-//! records, and of each only the stages. A cursor carries a hash of the customer before it, so that a cursor from
+//! The order is that of the slots, which stay the same while the partition is assigned. A page reads a bounded number
+//! of records, and of each only the stages. A cursor carries a hash of the customer before it, so that a cursor from
 //! another order of slots, after a restore, is recognised.
 
 use crate::lifecycle::id::StageIndex;
@@ -32,8 +32,8 @@ pub struct StagePage {
 }
 
 impl Partition {
-    /// Returns at most `customers_max` customers whose stage in the model at index `model` is `stage`, from `cursor` on.
-    /// `None` means that the order of slots has changed since the cursor was returned: start again.
+    /// Returns at most `customers_max` customers whose stage in the model at index `model` is `stage`, from `cursor`
+    /// on. `None` means that the order of slots has changed since the cursor was returned: start again.
     #[must_use]
     pub fn stage_page(
         &self,
