@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use crate::lifecycle::condition::nearest;
+use crate::lifecycle::suggest::nearest;
 
 use super::problem::Problem;
 use super::route::{self, Route};

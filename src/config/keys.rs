@@ -316,32 +316,6 @@ pub(super) fn key(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 
-/// Returns the name in `names` that is most similar to `name`, if one is similar enough.
-pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .into_iter()
-        .map(|candidate| (distance(name, candidate), candidate))
-        .filter(|&(distance, candidate)| distance <= 1 + candidate.len() / 5)
-        .min_by_key(|&(distance, _)| distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Returns the Levenshtein distance between two texts, in characters.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (index, letter) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, &other) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,13 +333,5 @@ mod tests {
         for (index, key) in KEYS.iter().enumerate() {
             assert!(KEYS[..index].iter().all(|earlier| earlier.variable() != key.variable()), "{}", key.path);
         }
-    }
-
-    #[test]
-    fn a_typo_finds_its_key_and_an_unrelated_word_does_not() {
-        let paths = || KEYS.iter().map(|key| key.path);
-        assert_eq!(nearest("clock.latenes", paths()), Some("clock.lateness"));
-        assert_eq!(nearest("kafka.bootstrap.servers", paths()), Some("kafka.bootstrap_servers"));
-        assert_eq!(nearest("weather", paths()), None);
     }
 }

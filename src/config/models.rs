@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::lifecycle::model_set::ModelSet;
+use crate::lifecycle::suggest::nearest;
 use crate::wire::model_file::{self, ModelSource, Override};
 
-use super::keys::nearest;
 use super::settings::read_limited;
 
 /// The models to run, as configured.

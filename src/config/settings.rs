@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::lifecycle::suggest::nearest;
 use crate::wire::model_file::Override;
 
 use super::Origin;
 use super::client::{self, ClientSetting};
-use super::keys::{CLIENT, KEYS, PARAMETERS, VARIABLE_PREFIX, key, nearest};
+use super::keys::{CLIENT, KEYS, PARAMETERS, VARIABLE_PREFIX, key};
 use super::kubernetes;
 use super::models::ModelChoice;
 use super::node::{Content, Node};

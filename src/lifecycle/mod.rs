@@ -23,6 +23,7 @@ pub mod model_draft;
 pub mod model_edit;
 pub mod model_set;
 pub mod problem;
+pub mod suggest;
 
 pub mod customer;
 pub mod evaluate;

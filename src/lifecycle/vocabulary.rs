@@ -3,10 +3,8 @@
 //! Contains only types, groups and properties that a fact or a rule reads. The model check builds it; afterwards it is
 //! immutable.
 
-use std::collections::HashMap;
-
 use super::condition::Condition;
-use super::id::{GroupIndex, PropertyIndex, TypeIndex};
+use super::id::{GroupIndex, TypeIndex};
 use super::time::Timestamp;
 use super::touchpoint::Touchpoint;
 use super::value::{Horizon, Type};
@@ -70,8 +68,6 @@ pub struct Property {
 pub struct Vocabulary {
     /// Type names by index. Index 0 is the unknown type, with the empty name.
     pub types: Vec<Box<str>>,
-    /// Type indices by name.
-    pub type_indices: HashMap<Box<str>, TypeIndex>,
     /// The groups that facts and rules read, by index.
     pub groups: Vec<Group>,
     /// By type index: the groups that a touchpoint of this type may belong to.
@@ -80,15 +76,14 @@ pub struct Vocabulary {
     pub conditional: GroupSet,
     /// The properties, by index.
     pub properties: Vec<Property>,
-    /// Property indices by name.
-    pub property_indices: HashMap<Box<str>, PropertyIndex>,
 }
 
 impl Vocabulary {
     /// Returns the type `name`, or the unknown type.
     #[must_use]
     pub fn type_index(&self, name: &str) -> TypeIndex {
-        self.type_indices.get(name).copied().unwrap_or(TypeIndex::UNKNOWN)
+        let index = self.types.iter().position(|known| **known == *name);
+        index.and_then(|index| u16::try_from(index).ok()).map_or(TypeIndex::UNKNOWN, TypeIndex)
     }
 
     /// Returns the groups that `touchpoint` belongs to, after evaluating their conditions.

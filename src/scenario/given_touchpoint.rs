@@ -3,9 +3,9 @@
 //! Checks names and the format of values, so that an error message can quote the word. The touchpoint decoder checks
 //! the rest.
 
-use crate::lifecycle::condition::nearest;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
+use crate::lifecycle::suggest::nearest;
 use crate::lifecycle::time::Timestamp;
 use crate::wire::decimal::parse_amount;
 use crate::wire::time::format_timestamp;

@@ -2,10 +2,10 @@
 //!
 //! A name may be qualified by its model (`retention.churned`), and must be qualified if several models have it.
 
-use crate::lifecycle::condition::nearest;
 use crate::lifecycle::id::{ModelIndex, StageIndex};
 use crate::lifecycle::model::Model;
 use crate::lifecycle::model_set::ModelSet;
+use crate::lifecycle::suggest::nearest;
 use crate::lifecycle::transition_builder::UNNAMED_MOVE;
 use crate::wire::transition_text::NO_STAGE;
 

@@ -9,8 +9,6 @@ use super::transition::Publication;
 
 /// `content-type` of transition records in JSON.
 pub const JSON: &str = "application/json";
-/// `content-type` of transition records in Protobuf.
-pub const PROTOBUF: &str = "application/protobuf";
 
 /// `ce_type` of transition records: the name of the Protobuf message.
 const TYPE: &str = "lifecycle.v1.Transition";

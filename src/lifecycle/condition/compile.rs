@@ -12,9 +12,9 @@ use super::parser;
 use super::problem::{ExpressionProblem, codes};
 use super::program::{Condition, Program};
 use super::scope::{Binding, Constant, Scope};
-use super::suggest::nearest;
 use super::syntax::{Syntax, SyntaxKind};
 use super::term::{Function, Term, TermKind};
+use crate::lifecycle::suggest::nearest;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::value::{Horizon, Inputs, Slot, Type, Value};
 

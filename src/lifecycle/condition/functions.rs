@@ -6,10 +6,10 @@ use super::compile::{Compiler, type_with_article};
 use super::literal;
 use super::problem::{ExpressionProblem, codes};
 use super::scope::{Argument, Constant};
-use super::suggest::nearest;
 use super::syntax::{Syntax, SyntaxKind};
 use super::term::{Function, Term, TermKind};
 use crate::lifecycle::rfc3339::parse_timestamp;
+use crate::lifecycle::suggest::nearest;
 use crate::lifecycle::value::Type;
 
 /// The built-in functions.

@@ -22,7 +22,6 @@ mod problem;
 mod program;
 mod relation;
 mod scope;
-mod suggest;
 mod syntax;
 mod term;
 
@@ -35,7 +34,6 @@ pub use parser::is_reserved;
 pub use problem::{ExpressionProblem, codes};
 pub use program::{Condition, FactReference, Program};
 pub use scope::{Argument, Binding, Constant, Scope};
-pub use suggest::nearest;
 pub use syntax::Syntax;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::lifecycle::condition::{Argument, Binding, Constant, ExpressionProblem
 use crate::lifecycle::fact::{FactKind, OrderFact};
 use crate::lifecycle::id::{GroupIndex, PropertyIndex, StableId};
 use crate::lifecycle::model_draft::ModelDraft;
-use crate::lifecycle::problem::closest;
+use crate::lifecycle::suggest::nearest;
 use crate::lifecycle::time::Duration;
 use crate::lifecycle::value::{Slot, Type};
 
@@ -236,7 +236,7 @@ impl ModelScope<'_> {
         known.map(|(index, value_type)| (index, value_type, name.to_owned())).ok_or_else(|| {
             let message = format!("no touchpoint type of `{group}` declares the property `{name}`");
             let problem = ExpressionProblem::new(codes::UNKNOWN_NAME, argument.span(), message);
-            let help = closest(name, declared.iter().map(AsRef::as_ref)).map_or_else(
+            let help = nearest(name, declared.iter().map(AsRef::as_ref)).map_or_else(
                 || "declare it under `properties` of the group or type".to_owned(),
                 |meant| format!("did you mean `{meant}`?"),
             );
@@ -272,7 +272,7 @@ fn unknown_field(ledger: &str, field: &str, span: &Range<usize>) -> ExpressionPr
     let problem =
         ExpressionProblem::new(codes::UNKNOWN_NAME, span.clone(), format!("the order ledger has no field `{field}`"));
     let names = LEDGER_FIELDS.map(|(name, _)| name);
-    problem.help(closest(field, names).map_or_else(
+    problem.help(nearest(field, names).map_or_else(
         || format!("its fields are {}", names.join(", ")),
         |meant| format!("did you mean `{ledger}.{meant}`?"),
     ))

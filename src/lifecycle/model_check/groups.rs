@@ -8,7 +8,8 @@ use super::scope::{Checked, ModelScope};
 use crate::lifecycle::condition::{Argument, Binding, Condition, ExpressionProblem, Scope, codes, compile};
 use crate::lifecycle::id::GroupIndex;
 use crate::lifecycle::model_draft::ExpressionDraft;
-use crate::lifecycle::problem::{Problem, closest};
+use crate::lifecycle::problem::Problem;
+use crate::lifecycle::suggest::nearest;
 use crate::lifecycle::value::{Slot, Type};
 
 impl ModelScope<'_> {
@@ -17,7 +18,7 @@ impl ModelScope<'_> {
         let Some(group) = self.shared.declarations.group(self.model, name) else {
             let message = format!("unknown touchpoint type or group `{name}`");
             let problem = ExpressionProblem::new(codes::UNKNOWN_NAME, span.clone(), message);
-            let meant = closest(name, self.shared.declarations.names(self.model));
+            let meant = nearest(name, self.shared.declarations.names(self.model));
             let help = meant.map_or_else(
                 || "declare a new type under `types`, a group under `touchpoints`".to_owned(),
                 |meant| format!("did you mean `{meant}`?"),

@@ -115,12 +115,10 @@ impl SharedState {
         self.layout.updates.resize(self.groups.len(), Vec::new());
         let vocabulary = Vocabulary {
             types: self.declarations.types,
-            type_indices: self.declarations.type_indices,
             groups: self.groups.into_iter().map(|referenced| referenced.group).collect(),
             groups_of_type,
             conditional,
             properties: self.properties,
-            property_indices: self.property_indices,
         };
         (vocabulary, self.layout)
     }

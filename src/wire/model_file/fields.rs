@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::keys::Keys;
 use super::yaml::{Content, Node};
 use crate::lifecycle::model_draft::{About, ExpressionDraft, NamedExpression, Spanned, SpannedString};
-use crate::lifecycle::problem::{Problem, closest};
+use crate::lifecycle::problem::Problem;
+use crate::lifecycle::suggest::nearest;
 
 /// Reads one file and collects its problems.
 pub(super) struct Reader<'a> {
@@ -58,7 +59,7 @@ impl Reader<'_> {
             };
             let problem = Problem::error("unknown-key", self.file, key.span, message);
             self.problems.push(problem.did_you_mean(&key.value, known.iter().copied(), &hint));
-            misspelled.extend(closest(&key.value, known.iter().copied()).map(|meant| (meant.to_owned(), value)));
+            misspelled.extend(nearest(&key.value, known.iter().copied()).map(|meant| (meant.to_owned(), value)));
         }
         // Reads the value under the key that was probably meant, so that a typo is not also reported as a missing key.
         for (meant, value) in misspelled {

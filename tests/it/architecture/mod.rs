@@ -64,6 +64,14 @@ fn the_rules_list_every_dependency() {
 }
 
 #[test]
+fn the_decision_on_dependencies_explains_each() {
+    let decision = read("docs/decisions/0005-dependencies.md");
+    assert_eq!(rules::unexplained_dependencies(&read("Cargo.toml"), &decision), Vec::<String>::new());
+    let changed = "\n[dependencies]\nleft-pad = \"1\"\nserde = \"1\"\n[dev-dependencies]\nprop = \"1\"\n";
+    assert_eq!(rules::unexplained_dependencies(changed, &decision), ["left-pad", "prop"]);
+}
+
+#[test]
 fn every_rule_detects_a_file_that_violates_it() {
     // Path, source text, and a part of the expected message.
     let broken = [

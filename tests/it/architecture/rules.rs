@@ -42,7 +42,7 @@ const ALLOWED_PLACES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that the pure floors may use besides `std`, `core` and `alloc`.
-const PURE_CRATES: &[&str] = &["foldhash", "hashbrown", "sha1", "thiserror", "uuid", "xxhash_rust"];
+const PURE_CRATES: &[&str] = &["foldhash", "hashbrown", "sha1", "strsim", "thiserror", "uuid", "xxhash_rust"];
 
 /// All direct dependencies.
 const CRATES: &[&str] = &[
@@ -69,6 +69,7 @@ const CRATES: &[&str] = &[
     "serde_json",
     "serde_saphyr",
     "sha1",
+    "strsim",
     "thiserror",
     "tokio",
     "tracing",
@@ -133,12 +134,30 @@ pub(super) fn unknown_modules(lib: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns the differences between the direct dependencies in `manifest` (the text of `Cargo.toml`) and `CRATES`.
-pub(super) fn unknown_crates(manifest: &str) -> Vec<String> {
-    let section = manifest.split("\n[dependencies]\n").nth(1).unwrap_or_default();
+/// Returns the dependencies in a section of `manifest` (the text of `Cargo.toml`).
+fn dependencies<'a>(manifest: &'a str, section: &str) -> Vec<&'a str> {
+    let section = manifest.split(&format!("\n[{section}]\n")).nth(1).unwrap_or_default();
     let section = section.split("\n[").next().unwrap_or_default();
+    section.lines().filter_map(|line| Some(line.split_once('=')?.0.trim())).collect()
+}
+
+/// Returns the dependencies in `manifest`, also those of the build and the tests, that `decision` does not name in the
+/// first column of a table or in backticks.
+pub(super) fn unexplained_dependencies(manifest: &str, decision: &str) -> Vec<String> {
+    let columns = decision.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let explained: Vec<&str> = columns.flat_map(|column| column.split([' ', ','])).chain(decision.split('`')).collect();
+    ["dependencies", "build-dependencies", "dev-dependencies"]
+        .into_iter()
+        .flat_map(|section| dependencies(manifest, section))
+        .filter(|name| !explained.contains(name))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Returns the differences between the direct dependencies in `manifest` and `CRATES`.
+pub(super) fn unknown_crates(manifest: &str) -> Vec<String> {
     let named: Vec<String> =
-        section.lines().filter_map(|line| Some(line.split_once('=')?.0.trim().replace('-', "_"))).collect();
+        dependencies(manifest, "dependencies").into_iter().map(|name| name.replace('-', "_")).collect();
     let unknown = named.iter().filter(|name| !CRATES.contains(&name.as_str())).map(|name| format!("{name} is new"));
     let gone =
         CRATES.iter().filter(|name| !named.iter().any(|other| other == *name)).map(|name| format!("{name} is gone"));

@@ -1,7 +1,8 @@
 //! Problems as users read them: code, underlined text, message, help. The expected reports are in `problems.txt`.
 
-use super::super::{compile, nearest};
+use super::super::compile;
 use super::table;
+use crate::lifecycle::suggest::nearest;
 use crate::lifecycle::value::Type;
 
 /// Returns the problems of `text` as a condition, one per line.
