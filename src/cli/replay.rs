@@ -16,23 +16,25 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::config::Config;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
-use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::touchpoint::Touchpoint;
 use crate::lifecycle::transition::Transition;
 use crate::partition::{DeadLetterReason, Partition, Tally};
-use crate::replay::Replay;
+use crate::replay::{EventTimes, Replay};
+use crate::runtime::WallClock;
 use crate::wire::time::format_timestamp;
 use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder};
 use crate::wire::transition::{Mode, Publication};
 use crate::wire::transition_json::write_json;
 
-use super::touchpoint_arguments::TouchpointArguments;
+use super::touchpoint_arguments::{TouchpointArguments, parse_max_ahead};
 use super::touchpoint_source::{InputRecord, InvalidRecords, LINE_BYTES_MAX, Place, SourceError, TOUCHPOINT_OPTIONS};
 use super::{Exit, Format, compare, print_error};
 
 /// How many bytes of an oversized line the dead letter contains.
 const EXCERPT_BYTES: usize = 1024;
 const WRITE_BYTES: usize = 256 * 1024;
+const DAY_MS: i64 = 86_400_000;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,6 +56,10 @@ Examples:
 pub(super) struct ReplayArguments {
     #[command(flatten)]
     touchpoints: TouchpointArguments,
+    /// Treat touchpoints later than the current time plus this duration as invalid lines, as the service does with
+    /// clock.max_ahead [default: accept them]
+    #[arg(long, value_name = "DURATION", value_parser = parse_max_ahead)]
+    max_ahead: Option<Duration>,
     /// What to write to standard output
     #[arg(long, value_enum, default_value_t = Output::Transitions)]
     output: Output,
@@ -148,6 +154,7 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
     let progress = progress_bar(files);
     let decoder = TouchpointDecoder::new(&models.vocabulary, TOUCHPOINT_OPTIONS);
     let mut totals = Totals::default();
+    let accepted_until = arguments.max_ahead.map(|max_ahead| WallClock::start().now().wall + max_ahead);
     let mut replays = Vec::new();
 
     for stream in source.streams() {
@@ -159,8 +166,15 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
                 totals.blank += 1;
             } else if record.is_complete() {
                 match decoder.decode(record.bytes, &mut Scratch::default()) {
+                    Ok(touchpoint) if accepted_until.is_some_and(|until| touchpoint.occurred_at > until) => {
+                        let detail = "occurred_at is further in the future than --max-ahead allows";
+                        dead_letters.record(&record, DeadLetterReason::InFuture, detail)?;
+                    }
                     Ok(touchpoint) => {
                         totals.count_currency(&touchpoint, currency);
+                        if options.until.is_none_or(|until| touchpoint.occurred_at <= until) {
+                            totals.count_event_time(touchpoint.occurred_at, &record.place);
+                        }
                         replay.apply(&touchpoint, &mut publish)?;
                     }
                     Err(error) => dead_letters.record(&record, error.reason, &error.detail)?,
@@ -204,6 +218,9 @@ struct Totals {
     transitions: u64,
     customers: usize,
     blank: u64,
+    event_times: EventTimes,
+    /// The latest event time, and where it is.
+    latest: Option<(Timestamp, String)>,
     /// Number of amounts in each currency that does not count as revenue.
     other_currencies: BTreeMap<String, u64>,
 }
@@ -215,6 +232,26 @@ impl Totals {
         self.skipped += summary.skipped;
         self.transitions += summary.transitions;
         self.customers += replay.partition().len();
+    }
+
+    fn count_event_time(&mut self, occurred_at: Timestamp, place: &Place<'_>) {
+        self.event_times.count(occurred_at);
+        if self.latest.as_ref().is_none_or(|(latest, _)| occurred_at > *latest) {
+            self.latest = Some((occurred_at, place.to_string()));
+        }
+    }
+
+    /// Prints which touchpoints advanced the clock far beyond all others.
+    fn print_clock_jump(&self) {
+        let (Some(future), Some((latest, place))) = (self.event_times.future(), &self.latest) else { return };
+        print_error(format_args!(
+            "the clock jumped by {} days, as if all customers had been inactive: {} of the touchpoints are that far \
+             after the others, the latest at {place} ({}); --max-ahead, or --until {}, leaves them out",
+            future.distance().as_millis() / DAY_MS,
+            future.count,
+            format_timestamp(*latest),
+            format_timestamp(future.others_end),
+        ));
     }
 
     fn count_currency(&mut self, touchpoint: &Touchpoint<'_>, counted: Currency) {
@@ -235,9 +272,15 @@ impl Totals {
             tally.unknown_types,
             tally.duplicates
         );
-        for (number, words) in
-            [(self.skipped, "later than --until"), (invalid, "invalid lines"), (self.blank, "blank lines skipped")]
-        {
+        for (number, words) in [
+            (self.skipped, "later than --until"),
+            (
+                tally.orders_missing,
+                "cancellations or refunds of orders older than the 32 that are kept, without effect",
+            ),
+            (invalid, "invalid lines"),
+            (self.blank, "blank lines skipped"),
+        ] {
             if number > 0 {
                 _ = write!(text, ", {number} {words}");
             }
@@ -246,6 +289,7 @@ impl Totals {
             "{text}\n{} customers, {} wake-ups, {} transitions",
             self.customers, tally.wake_ups, self.transitions
         ));
+        self.print_clock_jump();
         if !self.other_currencies.is_empty() {
             let counts: Vec<String> =
                 self.other_currencies.iter().map(|(currency, count)| format!("{count} in {currency}")).collect();

@@ -120,6 +120,10 @@ fn parse_lateness(text: &str) -> Result<Duration, String> {
     }
 }
 
+pub(super) fn parse_max_ahead(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|_| "write a duration such as 0s, 5m or 24h".to_owned())
+}
+
 fn parse_forget_after(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(length) if length > Duration::ZERO => Ok(length),

@@ -82,6 +82,8 @@ pub enum Outcome {
     Applied {
         /// Whether it was older than the customer's clock.
         is_late: bool,
+        /// Whether it cancels or refunds an order that is no longer kept, so that it has no effect.
+        is_order_missing: bool,
     },
     /// The customer already had a touchpoint with this `event_id`.
     Duplicate,
@@ -183,12 +185,13 @@ impl Customer {
             Some(_) | None => None,
         };
         let layout = &rules.models.layout;
+        let is_order_missing = layout.reads_orders && self.facts.orders.is_order_missing(touchpoint);
         let affected = self.facts.apply(layout, &rules.options, touchpoint, groups, self.clock);
         let affected = if is_new { EVERY_MODEL } else { affected };
         if affected != 0 {
             self.publish(rules, affected, &Trigger::Touchpoint { touchpoint, groups, is_late }, transitions);
         }
-        Outcome::Applied { is_late }
+        Outcome::Applied { is_late, is_order_missing }
     }
 
     /// Advances the clock to `instant`; it never moves backwards.

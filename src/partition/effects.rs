@@ -33,6 +33,8 @@ pub struct Tally {
     pub late: u64,
     /// Applied touchpoints of a type that neither the catalogue nor a model names.
     pub unknown_types: u64,
+    /// Applied cancellations and refunds of orders that are no longer kept individually, which have no effect.
+    pub orders_missing: u64,
     /// Wake-ups fired.
     pub wake_ups: u64,
     /// Customers removed by an erasure touchpoint.
@@ -48,6 +50,7 @@ impl AddAssign for Tally {
         self.duplicates += other.duplicates;
         self.late += other.late;
         self.unknown_types += other.unknown_types;
+        self.orders_missing += other.orders_missing;
         self.wake_ups += other.wake_ups;
         self.erased += other.erased;
         self.forgotten += other.forgotten;
@@ -64,6 +67,7 @@ impl Sub for Tally {
             duplicates: self.duplicates - earlier.duplicates,
             late: self.late - earlier.late,
             unknown_types: self.unknown_types - earlier.unknown_types,
+            orders_missing: self.orders_missing - earlier.orders_missing,
             wake_ups: self.wake_ups - earlier.wake_ups,
             erased: self.erased - earlier.erased,
             forgotten: self.forgotten - earlier.forgotten,

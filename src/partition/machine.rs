@@ -118,12 +118,13 @@ impl Partition {
         let outcome = copy.customer.apply(&self.rules, touchpoint, groups, &mut effects.transitions);
         match outcome {
             Outcome::Duplicate => effects.tally.duplicates += 1,
-            Outcome::Applied { is_late } => {
+            Outcome::Applied { is_late, is_order_missing } => {
                 copy.is_changed = true;
                 self.wake_ups.arm(copy.slot, &copy.customer.id, copy.customer.due_at(&self.rules.options));
                 self.clock.advance(touchpoint.occurred_at);
                 effects.tally.applied += 1;
                 effects.tally.late += u64::from(is_late);
+                effects.tally.orders_missing += u64::from(is_order_missing);
                 effects.tally.unknown_types += u64::from(touchpoint.kind == TypeIndex::UNKNOWN);
             }
         }

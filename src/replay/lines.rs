@@ -7,7 +7,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
+
+use super::file_format;
 
 /// The size of the read buffer, in bytes.
 const READ_BYTES: usize = 256 * 1024;
@@ -20,6 +22,8 @@ pub struct Lines {
     line: Vec<u8>,
     number: u64,
     bytes_max: usize,
+    /// Whether the first line with content has not been read yet.
+    is_at_start: bool,
 }
 
 /// One line, without its line ending.
@@ -68,19 +72,18 @@ impl Lines {
         let source = Cursor::new(head).chain(source);
         let reader: Box<dyn BufRead> = if is_gzip {
             // The decompressed text may start with a byte order mark as well.
-            let (head, text) =
-                strip_byte_order_mark(BufReader::with_capacity(READ_BYTES, MultiGzDecoder::new(source)))?;
+            let (head, text) = strip_byte_order_mark(BufReader::with_capacity(READ_BYTES, GzipMembers::new(source)))?;
             Box::new(Cursor::new(head).chain(text))
         } else {
             Box::new(source)
         };
-        Ok(Self { reader, line: Vec::new(), number: 0, bytes_max })
+        Ok(Self { reader, line: Vec::new(), number: 0, bytes_max, is_at_start: true })
     }
 
     /// Returns the next line; `None` after the last.
     ///
     /// # Errors
-    /// When reading fails, or compressed data is truncated.
+    /// When reading fails, compressed data is truncated, or the file has another format than one JSON object per line.
     pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
         let limit = u64::try_from(self.bytes_max).unwrap_or(u64::MAX);
@@ -102,6 +105,12 @@ impl Lines {
             length += skip_line(&mut self.reader)?;
         }
         self.line.truncate(self.bytes_max);
+        if self.is_at_start && !self.line.trim_ascii().is_empty() {
+            self.is_at_start = false;
+            if let Some(problem) = file_format::problem(&self.line) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+            }
+        }
         Ok(Some(Line { number: self.number, bytes: &self.line, length }))
     }
 }
@@ -109,6 +118,51 @@ impl Lines {
 impl std::fmt::Debug for Lines {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Lines").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// Decompresses the members of a gzip file, one after the other. Ignores zeros after the last one, as gzip does: some
+/// archive programs fill up blocks with them.
+struct GzipMembers<R> {
+    /// `None` after the last member.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> GzipMembers<R> {
+    fn new(source: R) -> Self {
+        Self { member: Some(GzDecoder::new(source)) }
+    }
+}
+
+impl<R: BufRead> Read for GzipMembers<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(member) = &mut self.member else { return Ok(0) };
+            let read = member.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let Some(mut source) = self.member.take().map(GzDecoder::into_inner) else { return Ok(0) };
+            if skip_zeros(&mut source)? {
+                self.member = Some(GzDecoder::new(source));
+            }
+        }
+    }
+}
+
+/// Skips zeros. Returns whether other bytes follow.
+fn skip_zeros(source: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let chunk = source.fill_buf()?;
+        if chunk.is_empty() {
+            return Ok(false);
+        }
+        let zeros = chunk.iter().take_while(|&&byte| byte == 0).count();
+        let is_only_zeros = zeros == chunk.len();
+        source.consume(zeros);
+        if !is_only_zeros {
+            return Ok(true);
+        }
     }
 }
 
@@ -212,6 +266,22 @@ mod tests {
         let mut lines = Lines::read(Cursor::new(encoder.finish().unwrap()), 100).unwrap();
         assert_eq!(lines.next_line().unwrap().unwrap().bytes, b"one");
         assert_eq!(lines.next_line().unwrap().unwrap().bytes, b"two");
+    }
+
+    #[test]
+    fn zeros_after_a_gzip_file_are_ignored_and_other_bytes_are_an_error() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(b"one\n").unwrap();
+        let mut source = encoder.finish().unwrap();
+        source.extend([0; 300_000]);
+        let mut lines = Lines::read(Cursor::new(source.clone()), 100).unwrap();
+        assert_eq!(lines.next_line().unwrap().unwrap().bytes, b"one");
+        assert_eq!(lines.next_line().unwrap(), None);
+        source.push(b'x');
+        let mut lines = Lines::read(Cursor::new(source), 100).unwrap();
+        while let Ok(line) = lines.next_line() {
+            assert!(line.is_some(), "the file is not read to its end");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! The same lines produce the same transitions, with the same ids. Wall time is not used: wake-ups fire up to stream
 //! time less the lateness, as with `clock.source: touchpoints`.
 
+mod event_times;
+mod file_format;
 mod lines;
 
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use crate::lifecycle::touchpoint::{FactOptions, Touchpoint};
 use crate::lifecycle::transition::Transition;
 use crate::partition::{Effects, Input, Partition, Tally};
 
+pub use event_times::EventTimes;
 pub use lines::{Line, Lines};
 
 /// The number of inputs after which a batch is committed. It bounds the memory for working copies.

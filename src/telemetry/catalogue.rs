@@ -113,6 +113,12 @@ pub const METRICS: &[Description] = &[
         "Applied touchpoints whose type is neither in the catalogue nor in a model.",
         |out| out.sum(&[], |report| report.tally.unknown_types),
     ),
+    counter(
+        "lifecycle_touchpoints_order_missing_total",
+        "",
+        "Applied cancellations and refunds of orders older than the 32 that are kept per customer, which have no effect.",
+        |out| out.sum(&[], |report| report.tally.orders_missing),
+    ),
     counter("lifecycle_dead_letters_total", "reason", "Records written to the dead-letter topic, by reason.", |out| {
         out.dead_letters()
     }),

@@ -15,6 +15,7 @@ pub mod offset_metadata;
 mod property_json;
 pub mod proto;
 pub mod time;
+mod touchpoint_hint;
 pub mod touchpoint_json;
 pub mod transition;
 pub mod transition_json;

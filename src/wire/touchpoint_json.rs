@@ -8,12 +8,13 @@ use std::fmt;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::decimal::parse_amount;
 use super::property_json::{PropertyValue, property_value, unescaped};
 use super::time::parse_timestamp;
+use super::touchpoint_hint;
 use crate::lifecycle::id::{PropertyIndex, TypeIndex};
 use crate::lifecycle::money::{Amount, Currency};
 use crate::lifecycle::time::Timestamp;
@@ -24,6 +25,8 @@ use crate::partition::DeadLetterReason;
 
 /// Maximum length of an event, customer or order id, in bytes.
 pub const ID_BYTES_MAX: usize = 512;
+/// Some programs write it in front of UTF-8 text. It has no meaning in a record.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Maximum length of a touchpoint type, in bytes.
 pub const TYPE_BYTES_MAX: usize = 128;
 
@@ -98,6 +101,7 @@ impl TouchpointDecoder {
     /// # Errors
     /// The first problem found: of the record as a whole, then of its fields in record order, then missing fields.
     pub fn decode<'a>(&self, bytes: &'a [u8], scratch: &'a mut Scratch<'a>) -> Result<Touchpoint<'a>, DeadLetterCause> {
+        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
         if bytes.is_empty() {
             return Err(DeadLetterCause::new(DeadLetterReason::Empty, "the record has no value"));
         }
@@ -107,10 +111,9 @@ impl TouchpointDecoder {
             return Err(DeadLetterCause::new(DeadLetterReason::TooLarge, detail));
         }
         let text = std::str::from_utf8(bytes).map_err(|error| {
-            DeadLetterCause::new(
-                DeadLetterReason::NotUtf8,
-                format!("the record is not valid UTF-8 at byte {}", error.valid_up_to()),
-            )
+            let problem = format!("the record is not valid UTF-8 at byte {}", error.valid_up_to());
+            let detail = touchpoint_hint::binary_format(bytes).map_or(Cow::Owned(problem), Cow::Borrowed);
+            DeadLetterCause::new(DeadLetterReason::NotUtf8, detail)
         })?;
         let Scratch { fields, values } = scratch;
         self.read(text, fields)?;
@@ -126,14 +129,13 @@ impl TouchpointDecoder {
             }
         }
         let customer_id = non_empty(fields.customer_id.as_ref())
-            .ok_or_else(|| DeadLetterCause::new(DeadLetterReason::NoCustomer, "customer_id is missing or empty"))?;
+            .ok_or_else(|| missing(DeadLetterReason::NoCustomer, "customer_id", text))?;
         let event_id = non_empty(fields.event_id.as_ref())
-            .ok_or_else(|| DeadLetterCause::new(DeadLetterReason::MissingField, "event_id is missing or empty"))?;
+            .ok_or_else(|| missing(DeadLetterReason::MissingField, "event_id", text))?;
         let type_name = non_empty(fields.type_name.as_ref())
-            .ok_or_else(|| DeadLetterCause::new(DeadLetterReason::MissingField, "type is missing or empty"))?;
-        let occurred_at = fields
-            .occurred_at
-            .ok_or_else(|| DeadLetterCause::new(DeadLetterReason::MissingField, "occurred_at is missing"))?;
+            .ok_or_else(|| missing(DeadLetterReason::MissingField, "type", text))?;
+        let occurred_at =
+            fields.occurred_at.ok_or_else(|| missing(DeadLetterReason::MissingField, "occurred_at", text))?;
         Ok(Touchpoint {
             event_id,
             customer_id,
@@ -155,17 +157,23 @@ impl TouchpointDecoder {
         outcome.map_err(|error| match (context.cause, context.field) {
             (Some(cause), _) => cause,
             (None, Some(field)) if error.is_data() => {
-                DeadLetterCause::new(DeadLetterReason::BadField, format!("{field} has a value of the wrong type"))
+                DeadLetterCause::new(DeadLetterReason::BadField, touchpoint_hint::wrong_type(field, text))
             }
             (None, None) if error.is_data() => {
-                DeadLetterCause::new(DeadLetterReason::NotJson, "the record is not a JSON object")
+                DeadLetterCause::new(DeadLetterReason::NotJson, touchpoint_hint::not_an_object(text))
             }
-            _ => DeadLetterCause::new(
-                DeadLetterReason::NotJson,
-                format!("the record is not valid JSON at line {}, column {}", error.line(), error.column()),
-            ),
+            _ => {
+                let problem =
+                    format!("the record is not valid JSON at line {}, column {}", error.line(), error.column());
+                let detail = touchpoint_hint::binary_format(text.as_bytes()).map_or(Cow::Owned(problem), Cow::Borrowed);
+                DeadLetterCause::new(DeadLetterReason::NotJson, detail)
+            }
         })
     }
+}
+
+fn missing(reason: DeadLetterReason, field: &'static str, record: &str) -> DeadLetterCause {
+    DeadLetterCause::new(reason, touchpoint_hint::missing(field, record))
 }
 
 fn push_present<'a>(
@@ -281,13 +289,20 @@ impl<'de> Visitor<'de> for RecordVisitor<'_, 'de> {
                 Name::OccurredAt => {
                     let time = text(&mut map, context, "occurred_at", Numbers::Rejected, usize::MAX)?;
                     fields.occurred_at = time
-                        .map(|time| parse_timestamp(&time))
+                        .filter(|time| !time.is_empty())
+                        .map(|time| {
+                            parse_timestamp(&time).map_err(|error| match touchpoint_hint::epoch_hint(&time) {
+                                Some(hint) => format!("occurred_at: {error}; {hint}"),
+                                None => format!("occurred_at: {error}"),
+                            })
+                        })
                         .transpose()
-                        .map_err(|error| bad_field(context, format!("occurred_at: {error}")))?;
+                        .map_err(|detail| bad_field(context, detail))?;
                 }
                 Name::Currency => {
                     let code = text(&mut map, context, "currency", Numbers::Rejected, usize::MAX)?;
                     fields.currency = code
+                        .filter(|code| !code.is_empty())
                         .map(|code| {
                             Currency::parse(&code).or_else(|| Currency::parse(&code.to_ascii_uppercase())).ok_or(())
                         })
@@ -316,7 +331,8 @@ impl<'de> Visitor<'de> for RecordVisitor<'_, 'de> {
     }
 }
 
-/// Reads the object `properties`, or null.
+/// Reads the object `properties`. Null, an empty text and an empty array mean that there are none: PHP encodes an empty
+/// map as `[]`.
 struct PropertiesSeed<'s, 'a> {
     decoder: &'s TouchpointDecoder,
     nested: &'s mut Vec<(PropertyIndex, PropertyValue<'a>)>,
@@ -339,6 +355,14 @@ impl<'de> Visitor<'de> for PropertiesSeed<'_, 'de> {
 
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        if text.is_empty() { Ok(()) } else { Err(E::custom("a text")) }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<(), A::Error> {
+        require_empty(array)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -383,8 +407,18 @@ fn text<'de, A: MapAccess<'de>>(
 fn amount(raw: &str) -> Result<Option<Amount>, ()> {
     match raw.as_bytes().first() {
         Some(b'n') => Ok(None),
+        _ if raw == "\"\"" => Ok(None),
+        Some(b'[') if raw[1..].trim_start() == "]" => Ok(None),
         Some(b'"') => unescaped(raw).and_then(|text| parse_amount(&text)).map(Some).ok_or(()),
         _ => parse_amount(raw).map(Some).ok_or(()),
+    }
+}
+
+/// Accepts an empty array, which some encoders write for a missing value.
+fn require_empty<'de, A: SeqAccess<'de>>(mut array: A) -> Result<(), A::Error> {
+    match array.next_element::<IgnoredAny>()? {
+        None => Ok(()),
+        Some(_) => Err(A::Error::custom("an array")),
     }
 }
 
@@ -402,7 +436,7 @@ enum Numbers {
     Rejected,
 }
 
-/// Reads a text, or null.
+/// Reads a text; null and an empty array mean that there is none.
 struct TextSeed {
     numbers: Numbers,
 }
@@ -449,5 +483,9 @@ impl<'de> Visitor<'de> for TextSeed {
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
         Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<Self::Value, A::Error> {
+        require_empty(array).map(|()| None)
     }
 }

@@ -5,6 +5,7 @@ mod api;
 mod api_group;
 mod architecture;
 mod broker;
+mod cases;
 mod cel_agreement;
 mod chaos;
 mod check;

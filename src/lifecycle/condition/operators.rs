@@ -6,10 +6,14 @@ use super::compile::{Compiler, type_with_article};
 use super::linear::Linear;
 use super::problem::{ExpressionProblem, codes};
 use super::relation::Relation;
-use super::scope::Constant;
+use super::scope::{Constant, Scope};
 use super::syntax::{ArithmeticOperator, Syntax, SyntaxKind};
-use super::term::{Term, TermKind};
+use super::term::{Function, Term, TermKind};
+use crate::lifecycle::fact::RecentTimes;
 use crate::lifecycle::value::Type;
+
+/// The number of touchpoints that a window counts.
+const COUNTED_WITHIN_MAX: usize = RecentTimes::WINDOW_MAX;
 
 fn is_number(value_type: Type) -> bool {
     matches!(value_type, Type::Int | Type::Double)
@@ -49,6 +53,10 @@ impl Compiler<'_> {
                     Some(_) => (relation.swapped(), other, one),
                     None => (relation, one, other),
                 };
+                if let Some(problem) = self.beyond_limit(relation, &one, &other, &span) {
+                    self.report(problem);
+                    return None;
+                }
                 self.fold_constant(Term::boolean(TermKind::Compare(relation, Box::new(one), Box::new(other))), &span)
             }
             _ => {
@@ -70,6 +78,31 @@ impl Compiler<'_> {
                 None
             }
         }
+    }
+
+    /// Returns the problem that a comparison with a constant has the same result for every customer, because the left
+    /// side cannot exceed a limit.
+    fn beyond_limit(
+        &self,
+        relation: Relation,
+        left: &Term,
+        right: &Term,
+        span: &Range<usize>,
+    ) -> Option<ExpressionProblem> {
+        let (maximum, constant) = (maximum(left, self.scope)?, number(right.as_constant()?)?);
+        let is_decided = constant > maximum
+            || constant == maximum && matches!(relation, Relation::GREATER | Relation::LESS_OR_EQUAL);
+        if !is_decided {
+            return None;
+        }
+        // Any value of the left side is less than or equal to the constant.
+        let outcome = if relation.holds(std::cmp::Ordering::Less) { "always holds" } else { "never holds" };
+        let message = format!("this {outcome}: count_within counts at most {COUNTED_WITHIN_MAX} touchpoints");
+        let help = format!(
+            "only the latest {COUNTED_WITHIN_MAX} touchpoints of a window are kept: compare with at most that, use a \
+             shorter window, or count(...), which has no limit"
+        );
+        Some(ExpressionProblem::new(codes::BEYOND_LIMIT, span.clone(), message).help(help))
     }
 
     fn comparison_help(
@@ -249,5 +282,40 @@ impl Compiler<'_> {
             ExpressionProblem::new(codes::UNSUPPORTED, span.clone(), "text from facts cannot be concatenated");
         self.report(problem.help("compare each fact separately: `a == \"x\" && b == \"y\"`"));
         None
+    }
+}
+
+/// Returns the largest value of `term`, if limits of its facts determine it.
+fn maximum(term: &Term, scope: &dyn Scope) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "limits are small")]
+    match &term.kind {
+        TermKind::Slot(slot, _) => scope.maximum(*slot).map(|maximum| maximum as f64),
+        TermKind::Call(Function::Double | Function::Int, of) => maximum(of.first()?, scope),
+        TermKind::Arithmetic(operator, left, right) => {
+            let constants = (left.as_constant().and_then(number), right.as_constant().and_then(number));
+            match (operator, constants) {
+                (ArithmeticOperator::Add, (Some(constant), None)) => Some(constant + maximum(right, scope)?),
+                (ArithmeticOperator::Add, (None, Some(constant))) => Some(maximum(left, scope)? + constant),
+                (ArithmeticOperator::Add, _) => Some(maximum(left, scope)? + maximum(right, scope)?),
+                (ArithmeticOperator::Subtract, (None, Some(constant))) => Some(maximum(left, scope)? - constant),
+                (ArithmeticOperator::Multiply, (Some(factor), None)) if factor > 0.0 => {
+                    Some(factor * maximum(right, scope)?)
+                }
+                (ArithmeticOperator::Multiply, (None, Some(factor))) if factor > 0.0 => {
+                    Some(maximum(left, scope)? * factor)
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn number(constant: &Constant) -> Option<f64> {
+    match constant {
+        #[expect(clippy::cast_precision_loss, reason = "compared with limits, which are small")]
+        Constant::Int(number) => Some(*number as f64),
+        Constant::Double(number) => Some(*number),
+        _ => None,
     }
 }

@@ -60,6 +60,8 @@ pub mod codes {
     pub const UNSOLVABLE_TIME: &str = "unsolvable-time";
     /// Constant arithmetic that overflows or divides by zero.
     pub const NO_RESULT: &str = "no-result";
+    /// A comparison that always has the same result, because a fact has a limit.
+    pub const BEYOND_LIMIT: &str = "beyond-limit";
     /// An expression that reads facts or the time where a constant is required.
     pub const NOT_CONSTANT: &str = "not-constant";
 }

@@ -26,6 +26,12 @@ pub trait Scope {
         span: Range<usize>,
     ) -> Option<Result<Binding, Vec<ExpressionProblem>>>;
 
+    /// Returns the largest value that `slot` can have, if a limit on what is kept determines it.
+    fn maximum(&self, slot: Slot) -> Option<i64> {
+        _ = slot;
+        None
+    }
+
     /// Returns every name and function of this scope, for "did you mean" suggestions.
     fn suggestions(&self) -> Vec<String>;
 }

@@ -211,6 +211,15 @@ impl OrderEntry {
 }
 
 impl OrderLedger {
+    /// Whether `touchpoint` cancels or refunds an order that is not kept individually, although older orders were
+    /// folded. It is most likely one of them, whose amount can no longer change.
+    #[must_use]
+    pub fn is_order_missing(&self, touchpoint: &Touchpoint<'_>) -> bool {
+        let (CANCELLED | REFUNDED, Some(order_id)) = (touchpoint.type_name, touchpoint.order_id) else { return false };
+        let id = xxh3_64(order_id.as_bytes());
+        self.folded.count > 0 && !self.entries.iter().any(|entry| entry.id == id)
+    }
+
     /// Applies a touchpoint if it completes, cancels or refunds an order. Returns whether it does.
     pub fn add(
         &mut self,

@@ -293,6 +293,10 @@ impl Scope for ModelScope<'_> {
         self.fact_call(function, arguments, span).map(|resolved| resolved.map(super::facts::FactSlot::binding))
     }
 
+    fn maximum(&self, slot: Slot) -> Option<i64> {
+        self.shared.maximum(slot)
+    }
+
     fn suggestions(&self) -> Vec<String> {
         let lists = [&self.draft.parameters, &self.draft.conditions, &self.draft.facts];
         let names = lists.into_iter().flatten().map(|named| named.name.value.clone());

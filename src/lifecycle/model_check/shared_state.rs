@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::declarations::Declarations;
 use crate::lifecycle::condition::Condition;
-use crate::lifecycle::fact::Layout;
+use crate::lifecycle::fact::{FactLocation, Layout, RecentTimes};
 use crate::lifecycle::id::{GroupIndex, PropertyIndex};
-use crate::lifecycle::value::Type;
+use crate::lifecycle::value::{Slot, Type};
 use crate::lifecycle::vocabulary::{Group, GroupSet, Property, Vocabulary};
 
 /// A vocabulary and a fact layout under construction. Groups, properties and facts are added when a condition first
@@ -32,6 +32,14 @@ struct ReferencedGroup {
 }
 
 impl SharedState {
+    /// Returns the largest value of the fact in `slot`, if the number of touchpoints kept limits it.
+    pub(super) fn maximum(&self, slot: Slot) -> Option<i64> {
+        match self.layout.locations.get(usize::from(slot.0))? {
+            FactLocation::CountWithin(..) => i64::try_from(RecentTimes::WINDOW_MAX).ok(),
+            _ => None,
+        }
+    }
+
     pub(super) fn new(declarations: Declarations) -> Self {
         Self {
             declarations,
