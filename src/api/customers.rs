@@ -194,6 +194,9 @@ async fn find_customer(
                 Some(_) => {
                     "no instance has the customer: no touchpoint has been processed yet, or the partition is being reassigned"
                 }
+                None if api.status_registry.has_every_partition() => {
+                    "no such customer: this instance has every partition, and no touchpoint of the customer was processed"
+                }
                 None => {
                     "no partition of this instance has the customer: query the other instances (set http.advertise to forward \
                      requests automatically), or wait for a touchpoint"

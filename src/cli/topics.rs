@@ -23,7 +23,8 @@ Exit codes: 1 if the service would refuse to start with these topics, 3 if Kafka
 
 /// Create or verify the topics that the service needs
 ///
-/// The topic names come from the configuration. Existing topics are never changed.
+/// The topic names come from the configuration. Existing topics are never changed. The number of partitions cannot be
+/// changed later: see docs/before-the-first-start.md.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TopicsArguments {

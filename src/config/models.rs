@@ -41,6 +41,12 @@ impl ModelChoice {
         Self { names: names.to_vec(), ..Self::default() }
     }
 
+    /// Whether one of the models is a file, not a shipped model.
+    #[must_use]
+    pub fn has_files(&self) -> bool {
+        self.names.iter().any(|name| is_path(name))
+    }
+
     /// Reads and checks the models. Discards warnings; `lifecycle check` shows them.
     ///
     /// # Errors

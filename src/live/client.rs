@@ -12,7 +12,7 @@ use serde_json::Value;
 use ureq::Agent;
 
 use super::overview::Overview;
-use super::update::{CustomerPage, ModelStages, TransitionRow, Update, sanitized};
+use super::update::{CustomerPage, FORECAST_DAYS, ModelStages, TransitionRow, Update, sanitized};
 
 /// Timeout of one request, including the response body.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -162,7 +162,7 @@ impl Client {
             return Ok(Update::CustomerUnavailable(id.to_owned(), response.detail()));
         }
         let customer = response.json().map_err(|error| error.to_string())?;
-        let forecast = self.get(&format!("{path}/forecast"))?.json().unwrap_or_default();
+        let forecast = self.get(&format!("{path}/forecast?days={FORECAST_DAYS}"))?.json().unwrap_or_default();
         Ok(Update::Customer(Box::new(CustomerPage::from_response(&customer, &forecast))))
     }
 

@@ -77,6 +77,30 @@ fn split_values(values: &Map<String, Value>, now: Option<Timestamp>) -> (Vec<Str
     (instants, others)
 }
 
+/// Leaves out the last values of a reason until it fits `width` columns, so that no value is cut.
+pub(super) fn shorten_reason(reason: &str, width: usize) -> &str {
+    let fits = |text: &str| ratatui::text::Span::raw(text).width() <= width;
+    let ends =
+        std::iter::once(reason.len()).chain(reason.rmatch_indices(", ").map(|(end, _)| end)).chain(reason.find(": "));
+    ends.map(|end| &reason[..end]).find(|text| fits(text)).unwrap_or("")
+}
+
+/// Breaks `text` into lines of at most `width` columns, between words.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let columns = |text: &str| ratatui::text::Span::raw(text).width();
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if columns(line) + 1 + columns(word) <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// Formats a number with thousands separators: `1,234,567`.
 pub(super) fn with_separators(number: u64) -> String {
     let digits = number.to_string();
@@ -134,6 +158,27 @@ mod tests {
         transition["because"] = Value::Null;
         transition["mode"] = json!("reconcile");
         assert_eq!(reason(&transition), "the model was edited");
+    }
+
+    #[test]
+    fn a_reason_loses_whole_values_and_is_never_cut() {
+        let reason = "after order completed: orders.count is 2, streak is 1, used_at was 5 days ago";
+        for (width, expected) in [
+            (100, reason),
+            (60, "after order completed: orders.count is 2, streak is 1"),
+            (45, "after order completed: orders.count is 2"),
+            (25, "after order completed"),
+            (5, ""),
+        ] {
+            assert_eq!(shorten_reason(reason, width), expected);
+        }
+    }
+
+    #[test]
+    fn text_wraps_between_words() {
+        assert_eq!(wrap("one two three four", 9), ["one two", "three", "four"]);
+        assert_eq!(wrap("unbreakable word", 4), ["unbreakable", "word"]);
+        assert!(wrap("", 4).is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The scrolling list of transitions of one model, and the selected transition.
 //!
-//! More transitions arrive than a person can read. Every half second the list displays a sample of them, in which rare
-//! names take precedence. All of them are counted.
+//! More transitions arrive than a person can read. Once the list has filled its space, it displays a sample of them
+//! every half second, in which rare names take precedence. All of them are counted.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -52,7 +52,8 @@ impl TransitionLog {
         // Prefers the name that is rarest in this sample, then the name displayed least often so far, then the oldest
         // transition.
         let mut sample: Vec<usize> = Vec::new();
-        while sample.len() < SAMPLE_MAX.min(self.pending.len()) {
+        let room = self.visible_lines.get().saturating_sub(self.displayed.len()).max(SAMPLE_MAX);
+        while sample.len() < room.min(self.pending.len()) {
             let times = |name: &str, sample: &[usize]| {
                 let now = sample.iter().filter(|&&at| self.pending[at].name == *name).count();
                 (now, self.displayed_by_name.get(name).copied().unwrap_or_default())
@@ -158,8 +159,20 @@ mod tests {
         push(&mut log, 8, &["often", "new", "often", "rare", "uncommon"]);
         log.display_sample(Duration::from_millis(100));
         assert_eq!(names(&log).len(), 4, "the interval has not elapsed");
+        log.window(4);
         log.display_sample(Duration::from_secs(1));
         assert_eq!(names(&log)[4..], ["often", "new", "rare", "uncommon"]);
+    }
+
+    #[test]
+    fn transitions_fill_the_space_before_they_are_sampled() {
+        let mut log = log(&["a"; 12]);
+        assert_eq!(log.window(10).0.len(), 0);
+        log.display_sample(Duration::ZERO);
+        assert_eq!(names(&log).len(), 10);
+        push(&mut log, 12, &["b"; 9]);
+        log.display_sample(Duration::from_secs(1));
+        assert_eq!(names(&log)[5..], ["a", "b", "b", "b", "b"], "the space is full, so a sample of four follows");
     }
 
     #[test]

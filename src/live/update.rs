@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::format::{self, format_to_minute, shorten_to_minute};
 use super::overview::Overview;
-use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::time::{Duration, Timestamp};
 use crate::wire::time::parse_timestamp;
 
 /// New information about the service, sent by the client to the view.
@@ -72,13 +72,16 @@ pub struct TransitionRow {
     pub condition: String,
 }
 
+/// Length of the forecast that the client requests, in days.
+pub(super) const FORECAST_DAYS: i64 = 1_095;
+
 /// A customer, formatted for display.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CustomerPage {
     /// Id of the customer. The view ignores the page if another customer is open.
     pub customer_id: String,
-    /// The customer's clock, to the minute.
-    pub clock: String,
+    /// The current time of the customer's partition, to the minute. Ages are relative to it.
+    pub now: String,
     /// `3 orders for 120.50 USD, the last on 2025-12-19`.
     pub orders: String,
     /// One standing per model.
@@ -106,6 +109,8 @@ pub struct StandingRow {
     pub condition: String,
     /// The values that the condition read.
     pub values: String,
+    /// The signals that are on, each with the values that its condition read.
+    pub signals: Vec<String>,
 }
 
 /// Replaces control characters, which a terminal would interpret: ids, types and properties are untrusted input.
@@ -189,23 +194,25 @@ impl TransitionRow {
 }
 
 impl CustomerPage {
-    /// Parses the responses of `/v1/customers/{id}` and of its `/forecast`, which may be null.
+    /// Parses the responses of `/v1/customers/{id}` and of its `/forecast` for [`FORECAST_DAYS`], which may be null.
     #[must_use]
     pub fn from_response(customer: &Value, forecast: &Value) -> Self {
-        let clock = instant(&customer["clock"]);
+        // A forecast starts now; the customer's own clock may be months behind.
+        let now = instant(&forecast["until"]).map(|until| until - Duration::from_days(FORECAST_DAYS));
+        let now = now.or_else(|| instant(&customer["clock"]));
         let no_facts = Map::new();
         let facts = customer["facts"].as_object().unwrap_or(&no_facts);
         let mut latest: Vec<TransitionRow> = list(&customer["transitions"]).map(TransitionRow::from_json).collect();
         latest.reverse();
         Self {
             customer_id: text(&customer["customer_id"]),
-            clock: clock.map(format_to_minute).unwrap_or_default(),
+            now: now.map(format_to_minute).unwrap_or_default(),
             orders: orders(&customer["orders"]),
-            standings: list(&customer["models"]).map(|model| StandingRow::from_json(model, clock)).collect(),
+            standings: list(&customer["models"]).map(|model| StandingRow::from_json(model, now)).collect(),
             facts: facts
                 .iter()
                 .filter(|(_, value)| !value.is_null())
-                .map(|(name, value)| (name.clone(), format::value(value, clock)))
+                .map(|(name, value)| (name.clone(), format::value(value, now)))
                 .collect(),
             latest,
             forecast: list(&forecast["transitions"]).map(TransitionRow::from_json).collect(),
@@ -237,6 +244,14 @@ impl StandingRow {
             since: model["since"].as_str().map(shorten_to_minute).unwrap_or_default(),
             condition: text(&because["condition"]),
             values: because["values"].as_object().map(|values| format::values(values, now)).unwrap_or_default(),
+            signals: list(&model["signals"])
+                .zip(list(&model["signals_because"]))
+                .map(|(signal, because)| {
+                    let values = because["values"].as_object().map(|values| format::values(values, now));
+                    let values = values.filter(|values| !values.is_empty()).map(|values| format!(": {values}"));
+                    text(signal) + &values.unwrap_or_default()
+                })
+                .collect(),
         }
     }
 }
@@ -277,19 +292,24 @@ mod tests {
     }
 
     #[test]
-    fn ages_are_relative_to_the_customers_clock() {
+    fn ages_are_relative_to_now() {
         let page = CustomerPage::from_response(
             &json!({
                 "customer_id": "anna", "clock": "2026-01-31T10:00:00Z", "next_wake_up": "2026-04-01T10:00:00Z",
                 "orders": {"count": 1, "revenue": "39.9", "currency": "USD", "last": "2026-01-01T10:00:00Z"},
                 "facts": {"first(any)": "2025-12-31T10:00:00Z", "used_at": null},
-                "models": [{"model": "retention", "stage": null}],
+                "models": [{
+                    "model": "retention", "stage": null, "signals": ["vip"],
+                    "signals_because": [{"condition": "c", "values": {"orders.last": "2026-01-01T10:00:00Z"}}],
+                }],
                 "transitions": [{"name": "first"}, {"name": "second"}],
             }),
-            &json!({"transitions": [{"name": "churned"}]}),
+            &json!({"until": "2029-03-02T10:00:00Z", "transitions": [{"name": "churned"}]}),
         );
         assert_eq!(page.orders, "1 order for 39.9 USD, the last on 2026-01-01");
-        assert_eq!(page.facts, [("first(any)".to_owned(), "31 days ago".to_owned())]);
+        assert_eq!(page.facts, [("first(any)".to_owned(), "62 days ago".to_owned())]);
+        assert_eq!(page.standings[0].signals, ["vip: orders.last was 61 days ago"]);
+        assert_eq!(page.now, "2026-03-03 10:00");
         assert_eq!(page.standings[0].stage, "no stage");
         assert_eq!(
             [&page.latest[0].name, &page.forecast[0].name, &page.next_wake_up],

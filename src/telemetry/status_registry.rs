@@ -60,6 +60,14 @@ impl StatusRegistry {
         self.workers.iter().map(latest).collect()
     }
 
+    /// Whether every partition of the touchpoint topic is assigned to this instance; false while their number is
+    /// unknown.
+    #[must_use]
+    pub fn has_every_partition(&self) -> bool {
+        let count = self.snapshots().iter().flatten().filter_map(|snapshot| snapshot.status.topic_partitions).max();
+        count.is_some_and(|count| count > 0 && self.partitions() >= count)
+    }
+
     /// Returns the number of assigned partitions.
     #[must_use]
     pub fn partitions(&self) -> usize {

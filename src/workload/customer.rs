@@ -7,6 +7,9 @@ use std::collections::VecDeque;
 
 use fastrand::Rng;
 
+use crate::lifecycle::time::Timestamp;
+
+use super::own_types::OwnTypes;
 use super::touchpoint::{Activity, CAMPAIGNS, PRODUCTS};
 
 /// The behavior pattern of a customer.
@@ -60,12 +63,23 @@ impl Customer {
     }
 
     /// Removes the next activity from the plan and extends the plan at its end.
-    pub(super) fn step(&mut self, rng: &mut Rng) -> Step {
+    pub(super) fn step(&mut self, now: Timestamp, rng: &mut Rng, own_types: &OwnTypes) -> Step {
         let (_, activity) = self.plan.pop_front().unwrap_or_else(|| (0.0, Activity::of("page_viewed")));
         if self.plan.is_empty() {
             self.plan_next(rng);
         }
+        if !own_types.is_empty() && rng.bool() {
+            self.plan_own_type(now, rng, own_types);
+        }
         Step { activity, pause_days: self.plan.front().map(|&(days, _)| days) }
+    }
+
+    /// Plans a touchpoint of one of `own_types` before the next activity, which keeps its time.
+    fn plan_own_type(&mut self, now: Timestamp, rng: &mut Rng, own_types: &OwnTypes) {
+        let Some((days, _)) = self.plan.front_mut() else { return };
+        let pause = *days * rng.f64();
+        *days -= pause;
+        self.plan.push_front((pause, own_types.activity(now, rng)));
     }
 
     fn add(&mut self, days: f64, type_name: &'static str) {

@@ -5,6 +5,7 @@
 
 mod customer;
 mod fault_injector;
+mod own_types;
 mod touchpoint;
 
 use std::cmp::Reverse;
@@ -16,6 +17,7 @@ use crate::lifecycle::time::{Duration, Timestamp};
 
 use customer::Customer;
 pub use fault_injector::{FaultInjector, Faults, GeneratedRecord};
+pub use own_types::OwnTypes;
 pub use touchpoint::GeneratedTouchpoint;
 
 const DAY_MS: i64 = 86_400_000;
@@ -54,6 +56,7 @@ pub struct Workload {
     touchpoints: u64,
     /// Prefix of event ids and order ids.
     id_prefix: String,
+    own_types: OwnTypes,
 }
 
 impl Workload {
@@ -71,6 +74,7 @@ impl Workload {
             schedule: BinaryHeap::new(),
             touchpoints: 0,
             id_prefix: String::new(),
+            own_types: OwnTypes::default(),
         }
     }
 
@@ -84,6 +88,12 @@ impl Workload {
     #[must_use]
     pub fn with_id_prefix(self, id_prefix: String) -> Self {
         Self { id_prefix, ..self }
+    }
+
+    /// Adds touchpoints of `own_types` between the activities of the shop.
+    #[must_use]
+    pub fn with_own_types(self, own_types: OwnTypes) -> Self {
+        Self { own_types, ..self }
     }
 
     /// Returns how many customers have arrived.
@@ -114,7 +124,7 @@ impl Workload {
             let time = planned.filter(|&planned| planned <= until)?;
             let Reverse((_, number, slot)) = self.schedule.pop()?;
             let customer = self.customers[slot].as_mut()?;
-            let step = customer.step(&mut self.rng);
+            let step = customer.step(time, &mut self.rng, &self.own_types);
             let customer_id = customer.id.clone();
             if let Some(days) = step.pause_days {
                 let next = self.postpone_night(time + days_of(days.max(0.000_1)));

@@ -1,5 +1,6 @@
 //! A generated touchpoint and its native JSON encoding.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::lifecycle::time::Timestamp;
@@ -28,8 +29,8 @@ pub struct GeneratedTouchpoint {
 /// The content of a touchpoint: type, order, amount and properties.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Activity {
-    /// Touchpoint type, as in the shipped catalogue.
-    pub type_name: &'static str,
+    /// Touchpoint type, as in the catalogue.
+    pub type_name: Cow<'static, str>,
     /// The order that the touchpoint refers to.
     pub order_id: Option<String>,
     /// Amount in hundredths of the currency.
@@ -38,12 +39,14 @@ pub struct Activity {
     pub nps: Option<u8>,
     /// One property: name and value.
     pub property: Option<(&'static str, &'static str)>,
+    /// Properties of a type that a model reads beyond those of the shop, as members of a JSON object.
+    pub own_properties: String,
 }
 
 impl Activity {
     /// Creates an activity that has only a type.
     pub(super) fn of(type_name: &'static str) -> Self {
-        Self { type_name, ..Self::default() }
+        Self { type_name: type_name.into(), ..Self::default() }
     }
 }
 
@@ -78,6 +81,8 @@ impl GeneratedTouchpoint {
             _ = write!(json, r#","properties":{{"scale":"nps","score":{score}}}"#);
         } else if let Some((name, value)) = self.activity.property {
             _ = write!(json, r#","properties":{{"{name}":"{value}"}}"#);
+        } else if !self.activity.own_properties.is_empty() {
+            _ = write!(json, r#","properties":{{{}}}"#, self.activity.own_properties);
         }
         json.push('}');
         json

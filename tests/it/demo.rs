@@ -195,7 +195,7 @@ fn the_demo_progresses_handles_keys_and_resizes_and_restores_the_terminal() {
     assert!(page.contains("Customer customer-") && page.contains("retention"), "{page}");
     terminal.press(&["/", "unknown", "Enter"]);
     terminal.until("the error about an unknown customer", |frame| {
-        frame.contains("Customer unknown") && frame.contains("has the customer")
+        frame.contains("Customer unknown") && frame.contains("no such customer")
     });
     terminal.press(&["q"]);
     terminal.until("the end", |frame| frame.contains("ended:0") && frame.contains(" touchpoints were sent"));

@@ -148,6 +148,21 @@ fn the_workload_enters_every_stage_of_every_shipped_model() {
 }
 
 #[test]
+fn a_model_with_its_own_types_gets_touchpoints_for_every_stage() {
+    let run = generate(&["--model", "examples/subscription.yaml", "--customers", "300"]);
+    assert_eq!(run.code, 0, "{}", run.errors);
+    let types = "payment_failed, payment_succeeded, subscription_ended, subscription_started, trial_started";
+    assert!(run.errors.contains("does not know these types and sends them at random: "), "{}", run.errors);
+    assert!(types.split(", ").all(|name| run.errors.contains(name)), "{}", run.errors);
+    let published = replay(&run.output, &["--model", "examples/subscription.yaml"]).output;
+    let stages = count_by(&published, "to");
+    for stage in ["trial", "active", "past_due", "cancelled", "won_back"] {
+        assert!(stages.get(stage) > Some(&20), "{stages:?}");
+    }
+    assert_eq!(generate(&["--model", "examples/nothing.yaml"]).code, 2);
+}
+
+#[test]
 fn the_rate_is_respected_and_live_touchpoints_have_the_time_of_sending() {
     let begin = Instant::now();
     let text = generate_ok(&["--rate", "50", "--live", "--touchpoints", "60"]);

@@ -105,11 +105,15 @@ fn customer() -> Update {
         "models": [
             {"model": "classic_seven", "stage": "repeat_order", "since": "2025-10-24T14:35:00Z",
              "because": {"condition": "orders.count >= 2", "values": {"orders.count": 2}}},
-            {"model": "retention", "stage": "active", "since": "2025-08-20T10:00:00Z"},
+            {"model": "retention", "stage": "active", "since": "2025-08-20T10:00:00Z", "signals": ["reorder_due"],
+             "signals_because": [{"condition": "now >= orders.last", "values": {"orders.last": "2025-10-24T14:35:00Z"}}]},
         ],
         "transitions": [transition(34), transition(35)],
     });
-    Update::Customer(Box::new(CustomerPage::from_response(&customer, &json!({"transitions": [transition(1)]}))))
+    Update::Customer(Box::new(CustomerPage::from_response(
+        &customer,
+        &json!({"until": "2028-12-22T14:35:00Z", "transitions": [transition(1)]}),
+    )))
 }
 
 fn terminal(view: &View, theme: Theme, width: u16, height: u16) -> Terminal<TestBackend> {

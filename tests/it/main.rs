@@ -45,6 +45,7 @@ mod metrics;
 mod model_change;
 mod model_document;
 mod model_edit;
+mod model_file_page;
 mod model_schema;
 mod oracle;
 mod oracle_agreement;

@@ -10,7 +10,7 @@ use crate::kafka::tools::plain_producer::PlainProducer;
 use crate::kafka::{Cluster, Error};
 use crate::lifecycle::time::{self, Timestamp};
 use crate::live::{Action, ClockStatus};
-use crate::workload::{Workload, WorkloadOptions};
+use crate::workload::{OwnTypes, Workload, WorkloadOptions};
 
 /// How often the generator checks the clock and sends what is due.
 const SEND_INTERVAL: Duration = Duration::from_millis(50);
@@ -104,6 +104,8 @@ pub(super) struct LoadGenerator<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) topic: &'a str,
     pub(super) options: WorkloadOptions,
+    /// Types that the models read beyond those of the shop.
+    pub(super) own_types: &'a OwnTypes,
     pub(super) clock: &'a SimulatedClock,
     /// Real time after which the generator stops; `None` to run until `stop` is set.
     pub(super) limit: Option<Duration>,
@@ -121,7 +123,7 @@ impl LoadGenerator<'_> {
 
     fn send(&self, stop: &AtomicBool) -> Result<(), Error> {
         let producer = PlainProducer::connect(self.cluster)?;
-        let mut workload = Workload::new(self.options);
+        let mut workload = Workload::new(self.options).with_own_types(self.own_types.clone());
         let started = Instant::now();
         while !stop.load(Ordering::Relaxed) && self.limit.is_none_or(|limit| started.elapsed() < limit) {
             let now = self.clock.now();

@@ -27,7 +27,7 @@ use crate::runtime::{self, WallClock};
 use crate::service::{ExitReason, Service, ServiceOptions, stop_on_signals};
 use crate::telemetry::logging::{self, LogFormat};
 use crate::wire::cloud_events::CloudEvents;
-use crate::workload::WorkloadOptions;
+use crate::workload::{OwnTypes, WorkloadOptions};
 
 use super::number::whole_number_in;
 use super::watch::{PREFERRED_MODELS, Watch, WatchEnd};
@@ -73,7 +73,8 @@ pub(super) struct DemoArguments {
     /// Seed of the random generator; the same seed gives the same customers
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole_number_in::<u64>(0, usize::MAX))]
     seed: u64,
-    /// Shipped model or model file to run. Can be repeated [default: all shipped models]
+    /// Shipped model or model file to run. Touchpoint types that only a file reads are sent at random. Can be repeated
+    /// [default: all shipped models]
     #[arg(long = "model", value_name = "NAME|FILE")]
     models: Vec<String>,
     /// Print plain lines instead of filling the terminal
@@ -112,7 +113,12 @@ fn run_demo(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, S
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, terminal::restore)?;
     let service = Service::start(service_options(models, &cluster, listener), Arc::clone(&stop))?;
+    let has_files = ModelChoice::of(&arguments.models).has_files();
+    let own_types = if has_files { OwnTypes::of(models) } else { OwnTypes::default() };
     if !is_full_screen {
+        if let Some(sentence) = own_types.sentence() {
+            print_error(sentence);
+        }
         print_banner(&cluster.bootstrap_servers, &address.to_string(), arguments.days_per_second);
     }
     let watch = Watch {
@@ -130,6 +136,7 @@ fn run_demo(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, S
         cluster: &cluster,
         topic: TOUCHPOINTS,
         options: WorkloadOptions { seed: arguments.seed, start, customers_per_day },
+        own_types: &own_types,
         clock: &clock,
         limit: arguments.seconds.map(Duration::from_secs),
         touchpoints: &touchpoints,

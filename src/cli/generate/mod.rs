@@ -7,6 +7,7 @@ mod output;
 mod pace;
 mod progress;
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,12 +16,13 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::config::ModelChoice;
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::{self, Timestamp};
 use crate::runtime::WallClock;
 use crate::service::stop_on_signals;
 use crate::wire::time::{parse_duration, parse_timestamp};
-use crate::workload::{FaultInjector, Faults, Workload, WorkloadOptions};
+use crate::workload::{FaultInjector, Faults, OwnTypes, Workload, WorkloadOptions};
 
 use super::number::whole_number_in;
 use super::touchpoint_arguments::parse_currency;
@@ -48,6 +50,7 @@ Examples:
   lifecycle generate --customers 1000 --days 365 > touchpoints.ndjson
   lifecycle generate --touchpoints 1000000 --seed 7 --duplicates 0.01 --late 0.05 --bad 0.001 --output shop.ndjson
   lifecycle generate --bootstrap-servers localhost:9092 --topic touchpoints --rate 500 --live
+  lifecycle generate --model ./my-model.yaml --customers 100 > touchpoints.ndjson
   lifecycle generate --config lifecycle.yaml --start now --speed 1d --customers-per-day 200 --seconds 60
 
 --rate and --speed generate a continuous load, until --seconds, --touchpoints, --days or Ctrl-C ends it.
@@ -81,6 +84,9 @@ pub(super) struct GenerateArguments {
     /// Currency of amounts
     #[arg(long, value_name = "CODE", default_value = "USD", value_parser = parse_currency)]
     currency: Currency,
+    /// Also send the touchpoint types of this model that the shop does not know, at random times. Can be repeated
+    #[arg(long = "model", value_name = "NAME|FILE")]
+    models: Vec<String>,
 
     /// Fraction of touchpoints that are delivered twice
     #[arg(long, value_name = "FRACTION", default_value_t = 0.0, allow_negative_numbers = true, value_parser = parse_fraction, help_heading = "Faults")]
@@ -187,6 +193,7 @@ fn generate(arguments: &GenerateArguments) -> Result<(), Failure> {
     if start < Timestamp::MIN || until < UNLIMITED && until > Timestamp::MAX {
         return Err(Failure::Usage(YEAR_OUT_OF_RANGE.to_owned()));
     }
+    let own_types = own_types(arguments)?;
     let mut output = Output::open(arguments)?;
     let clock = WallClock::start();
     let stop = Arc::new(AtomicBool::new(false));
@@ -201,6 +208,7 @@ fn generate(arguments: &GenerateArguments) -> Result<(), Failure> {
     let id_prefix = if depends_on_now { format!("{:x}-", clock.now().wall.as_millis() / 1_000) } else { String::new() };
     let workload =
         Workload::new(options).with_customer_limit(arguments.customers.unwrap_or(u64::MAX)).with_id_prefix(id_prefix);
+    let workload = workload.with_own_types(own_types);
     let faults = FaultInjector::new(arguments.faults(), arguments.currency.as_str());
     let mut progress = Progress::new(arguments, output.is_terminal());
     let mut load = Load { workload, faults, until, remaining: arguments.touchpoints.unwrap_or(u64::MAX), generated: 0 };
@@ -226,6 +234,20 @@ fn generate(arguments: &GenerateArguments) -> Result<(), Failure> {
     let written = output.finish()?;
     progress.finish(load.generated, load.workload.customers(), written, clock.now().elapsed);
     Ok(())
+}
+
+/// Returns the types that the models of the arguments read beyond those of the shop, and prints them.
+fn own_types(arguments: &GenerateArguments) -> Result<OwnTypes, Failure> {
+    if arguments.models.is_empty() {
+        return Ok(OwnTypes::default());
+    }
+    let models = ModelChoice::of(&arguments.models).load(io::stderr().is_terminal());
+    let models = models.map_err(|report| Failure::Usage(format!("\n{report}")))?;
+    let own_types = OwnTypes::of(&models);
+    if let Some(sentence) = own_types.sentence() {
+        print_error(format_args!("lifecycle generate: {sentence}"));
+    }
+    Ok(own_types)
 }
 
 /// A workload, the faults added to it, and the limits of generation.

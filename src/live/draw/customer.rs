@@ -8,6 +8,7 @@ use ratatui::widgets::Paragraph;
 
 use super::theme::{MoveDirection, Theme};
 use super::{block, cell, columns, cut};
+use crate::live::format::{shorten_reason, wrap};
 use crate::live::update::{CustomerPage, StandingRow, TransitionRow};
 use crate::live::view::CustomerState;
 
@@ -21,7 +22,9 @@ pub(super) fn draw(id: &str, state: &CustomerState, scroll: usize, theme: Theme,
     let lines = match state {
         CustomerState::Loading => vec![Line::styled(" loading", theme.muted())],
         CustomerState::Unavailable(why) => {
-            vec![Line::default(), Line::styled(format!(" {}", cut(why, width)), theme.error())]
+            let lines = wrap(why, width.saturating_sub(2)).into_iter();
+            let lines = lines.map(|line| Line::styled(format!(" {line}"), theme.error()));
+            std::iter::once(Line::default()).chain(lines).collect()
         }
         CustomerState::Loaded(page) => lines(page, theme, width),
     };
@@ -33,7 +36,7 @@ pub(super) fn draw(id: &str, state: &CustomerState, scroll: usize, theme: Theme,
 fn lines(page: &CustomerPage, theme: Theme, width: usize) -> Vec<Line<'static>> {
     let text = |text: String, style| Line::styled(cut(&text, width), style);
     let heading = |title: &str| vec![Line::default(), Line::styled(format!(" {title}"), theme.heading())];
-    let mut lines = vec![text(format!(" {}; as of {}", page.orders, page.clock), Theme::strong())];
+    let mut lines = vec![text(format!(" {}; as of {}", page.orders, page.now), Theme::strong())];
     lines.extend(heading("Current stages"));
     let model_width = page.standings.iter().map(|standing| columns(&standing.model)).max().unwrap_or_default();
     for standing in &page.standings {
@@ -74,9 +77,14 @@ fn standing_lines(standing: &StandingRow, model_width: usize, theme: Theme, widt
     }
     let mut lines = vec![line];
     let values = if standing.values.is_empty() { standing.condition.clone() } else { standing.values.clone() };
-    if !values.is_empty() {
-        let indent = " ".repeat(model_width + 5);
-        lines.push(Line::styled(cut(&format!("{indent}{values}"), width), Style::new()));
+    let indent = " ".repeat(model_width + 5);
+    let room = width.saturating_sub(indent.len() + 1);
+    let mut add = |text: &str, style: Style| {
+        lines.extend(wrap(text, room).into_iter().map(|part| Line::styled(format!("{indent}{part}"), style)));
+    };
+    add(&values, Style::new());
+    for signal in &standing.signals {
+        add(&format!("signal {signal}"), theme.direction(MoveDirection::of("")));
     }
     lines
 }
@@ -97,7 +105,7 @@ fn transition(row: &TransitionRow, theme: Theme, width: usize) -> Line<'static> 
     }
     let room = width.saturating_sub(line.width() + 1);
     if room > 3 {
-        line.push_span(Span::styled(cut(&row.reason, room), theme.muted()));
+        line.push_span(Span::styled(shorten_reason(&row.reason, room).to_owned(), theme.muted()));
     }
     line
 }

@@ -8,7 +8,7 @@ use ratatui::widgets::Paragraph;
 
 use super::theme::{MoveDirection, Theme};
 use super::{block, cell, columns, cut};
-use crate::live::format::{seconds, with_separators};
+use crate::live::format::{seconds, shorten_reason, with_separators, wrap};
 use crate::live::recent_metrics::{MOVES_WINDOW, StageMove};
 use crate::live::transition_log::TransitionLog;
 use crate::live::update::{ModelStages, TransitionRow};
@@ -187,7 +187,9 @@ fn transitions(view: &View, model: &ModelStages, log: &TransitionLog, theme: The
     let block = block(&cut(&title, usize::from(area.width.saturating_sub(6))), theme);
     let inner = block.inner(area);
     let (width, height) = (usize::from(inner.width), usize::from(inner.height));
-    let detail = log.selected().filter(|_| height >= 5).map(|row| detail(row, theme, width)).unwrap_or_default();
+    let mut detail = log.selected().filter(|_| height >= 5).map(|row| detail(row, theme, width)).unwrap_or_default();
+    // The list keeps half of the space.
+    detail.truncate(height / 2);
     let room = height.saturating_sub(detail.len());
     let (window, selected) = log.window(room);
     let mut lines: Vec<Line<'_>> = if window.is_empty() {
@@ -226,7 +228,7 @@ fn transition(row: &TransitionRow, name_width: usize, theme: Theme, width: usize
     }
     let room = width.saturating_sub(line.width() + 2);
     if room > 3 {
-        line.push_span(Span::styled(format!("  {}", cut(&row.reason, room)), theme.muted()));
+        line.push_span(Span::styled(format!("  {}", shorten_reason(&row.reason, room)), theme.muted()));
     }
     let missing = width.saturating_sub(line.width());
     line.push_span(Span::raw(" ".repeat(missing)));
@@ -242,7 +244,11 @@ fn prefix_width(time: &str) -> usize {
 fn detail(row: &TransitionRow, theme: Theme, width: usize) -> Vec<Line<'static>> {
     let change = if row.change.is_empty() { String::new() } else { format!(": {}", row.change) };
     let because = if row.condition.is_empty() { "no stage condition holds".to_owned() } else { row.condition.clone() };
-    [(format!(" {}{change}, {}", row.name, row.reason), Style::new()), (format!(" because {because}"), theme.muted())]
-        .map(|(text, style)| Line::styled(cut(&text, width), style))
-        .into()
+    [(format!("{}{change}, {}", row.name, row.reason), Style::new()), (format!("because {because}"), theme.muted())]
+        .into_iter()
+        .flat_map(|(text, style)| {
+            let lines = wrap(&text, width.saturating_sub(2)).into_iter();
+            lines.map(move |line| Line::styled(format!(" {line}"), style))
+        })
+        .collect()
 }
