@@ -1,7 +1,5 @@
 //! `/v1/overview`: the totals of this instance, for a view that computes rates from two responses.
 
-#![expect(clippy::struct_field_names, reason = "fields are named as in the response")]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

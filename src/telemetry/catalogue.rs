@@ -2,6 +2,9 @@
 //!
 //! `/metrics` and docs/metrics.md are generated from it; a test checks that a scrape contains exactly these metrics.
 
+#![expect(clippy::semicolon_if_nothing_returned, reason = "the value of a row is one expression")]
+#![expect(clippy::redundant_closure_for_method_calls, reason = "the methods of `Series` have a fixed lifetime")]
+
 use crate::lifecycle::time::Duration;
 
 use super::log_writer;

@@ -9,13 +9,14 @@ use std::thread::{self, JoinHandle};
 
 use lifecycle_processor::api::{self, Api, Peers, ROUTES, Route, Token, WorkerChannels};
 use lifecycle_processor::config::ModelChoice;
+use lifecycle_processor::lifecycle::id::StageIndex;
 use lifecycle_processor::lifecycle::money::Currency;
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::partition::{Effects, Input, Partition};
 use lifecycle_processor::runtime::{CustomerAnswer, Query, RecentTransitions, StageAnswer, StageRequest};
 use lifecycle_processor::telemetry::metrics::Metrics;
-use lifecycle_processor::telemetry::report::Report;
+use lifecycle_processor::telemetry::report::{Report, TransitionGroup};
 use lifecycle_processor::telemetry::snapshot::{PartitionStatus, Status, WorkerSnapshot};
 use lifecycle_processor::telemetry::status_registry::StatusRegistry;
 use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
@@ -231,6 +232,37 @@ fn partitions_are_returned_as_the_workers_reported_them() {
     assert_eq!(partitions[1]["lag_records"], 7);
     assert_eq!(partitions[1]["reached"], "2026-05-31T23:59:00Z");
     assert_eq!(answer["workers"][0]["partitions"], serde_json::json!([3, 1]));
+}
+
+#[test]
+fn the_overview_sums_the_partitions_and_names_the_stages() {
+    let server = Server::start(None);
+    let answer = server.get("/v1/overview").json();
+    assert_eq!(
+        (&answer["touchpoints"], &answer["is_ready"], &answer["clock"]),
+        (&0.into(), &false.into(), &serde_json::Value::Null)
+    );
+    let mut of_worker = snapshot(vec![status(1, vec![vec![1, 2, 30, 4]]), status(3, vec![vec![1, 0, 0, 0]])]);
+    let report = &mut of_worker.report;
+    report.tally.consumed = 9;
+    let group = TransitionGroup { model: 0, kind: "stage", cause: "time", mode: "live" };
+    report.transitions.insert(group, [("churned".into(), 4), ("returned".into(), 1)].into());
+    report.moves.insert((0, None, Some(StageIndex(0))), 4);
+    report.measured.commit_duration.observe(0.02);
+    server.status_registry.publish(0, of_worker);
+    let answer = server.get("/v1/overview").json();
+    assert_eq!((&answer["is_ready"], &answer["started_at"]), (&true.into(), &"2026-06-01T00:00:00Z".into()));
+    assert_eq!((&answer["touchpoints"], &answer["transitions"]), (&9.into(), &5.into()));
+    assert_eq!((&answer["lag_records"], &answer["customers"]), (&14.into(), &74.into()));
+    assert_eq!(answer["clock"], "2026-05-31T23:58:00Z");
+    let model = &answer["models"][0];
+    assert_eq!(model["model"], "retention");
+    assert_eq!(model["stages"][0], serde_json::json!({"stage": "churned", "customers": 2}));
+    assert_eq!(model["stages"][3], serde_json::json!({"stage": null, "customers": 4}));
+    assert_eq!(model["moves"], serde_json::json!([{"from": null, "to": "churned", "count": 4}]));
+    let commits = answer["commits"].as_array().unwrap();
+    assert_eq!(commits.iter().find(|it| it["seconds"] == 0.01).unwrap()["count"], 0);
+    assert_eq!(commits.last().unwrap(), &serde_json::json!({"seconds": null, "count": 1}));
 }
 
 fn snapshot(partitions: Vec<PartitionStatus>) -> WorkerSnapshot {

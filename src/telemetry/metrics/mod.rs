@@ -47,6 +47,7 @@ impl Metrics {
     /// Creates the metrics of a service with `models` and a limit of `state_limit_bytes`. `lateness` is how long after
     /// its due time wall time fires a wake-up, `None` if only touchpoints fire wake-ups.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the list of buckets is not empty")]
     pub fn new(
         models: &ModelSet,
         state_limit_bytes: usize,

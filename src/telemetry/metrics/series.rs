@@ -224,6 +224,7 @@ fn recorded(labels: Labels<'_>) -> Vec<Label> {
 }
 
 /// Returns labels for a line of text.
+#[expect(clippy::default_trait_access, reason = "the crate of the map is not a dependency")]
 fn written(labels: Labels<'_>) -> LabelSet {
     LabelSet::from_key_and_global(&Key::from_parts("", recorded(labels)), &Default::default())
 }
