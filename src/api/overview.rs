@@ -82,12 +82,14 @@ struct MoveTotal {
 pub(super) async fn overview(State(api): State<Arc<Api>>) -> Json<Overview> {
     let now = WallClock::start().now().wall;
     let registry = &api.status_registry;
-    let snapshots: Vec<_> = registry.snapshots().into_iter().flatten().collect();
+    let snapshots = registry.snapshots();
+    let is_ready = registry.is_ready_in(&snapshots);
+    let snapshots: Vec<_> = snapshots.into_iter().flatten().collect();
     let reports = || snapshots.iter().map(|snapshot| &snapshot.report);
     let partitions: Vec<&PartitionStatus> = snapshots.iter().flat_map(|snapshot| &snapshot.status.partitions).collect();
     let lag = partitions.iter().filter_map(|partition| partition.lag(now)).max();
     Json(Overview {
-        is_ready: registry.is_ready(),
+        is_ready,
         started_at: api.started_at.into(),
         touchpoints: reports().map(|report| report.tally.consumed).sum(),
         transitions: reports().flat_map(|report| report.transitions.values().flat_map(BTreeMap::values)).sum(),

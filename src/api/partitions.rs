@@ -93,7 +93,9 @@ pub(super) async fn partitions(State(api): State<Arc<Api>>) -> Json<Partitions> 
     let now = WallClock::start().now().wall;
     let mut partitions = Vec::new();
     let mut workers = Vec::new();
-    for (worker, snapshot) in api.status_registry.snapshots().into_iter().enumerate() {
+    let snapshots = api.status_registry.snapshots();
+    let is_ready = api.status_registry.is_ready_in(&snapshots);
+    for (worker, snapshot) in snapshots.into_iter().enumerate() {
         let status = snapshot.as_ref().map(|snapshot| &snapshot.status);
         workers.push(Worker {
             worker,
@@ -108,7 +110,7 @@ pub(super) async fn partitions(State(api): State<Arc<Api>>) -> Json<Partitions> 
         }
     }
     partitions.sort_by_key(|partition| partition.partition);
-    Json(Partitions { is_ready: api.status_registry.is_ready(), workers, partitions })
+    Json(Partitions { is_ready, workers, partitions })
 }
 
 impl Partition {

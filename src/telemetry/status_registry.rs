@@ -77,7 +77,13 @@ impl StatusRegistry {
     /// Returns whether every assigned partition of this instance is being processed.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let snapshots = self.snapshots();
+        self.is_ready_in(&self.snapshots())
+    }
+
+    /// Returns whether every assigned partition of this instance is processed in `snapshots`, so that a reader of both
+    /// does not get the readiness of a later snapshot.
+    #[must_use]
+    pub fn is_ready_in(&self, snapshots: &[Option<Arc<WorkerSnapshot>>]) -> bool {
         let has_had_partitions = snapshots.iter().flatten().any(|snapshot| snapshot.report.assigned > 0);
         (has_had_partitions || self.started.elapsed() >= Self::IDLE_READY_AFTER)
             && snapshots.iter().all(|snapshot| snapshot.as_ref().is_some_and(|snapshot| snapshot.status.is_ready()))

@@ -26,9 +26,14 @@ pub(in crate::telemetry) struct Scrape<'a> {
 impl<'a> Scrape<'a> {
     pub(super) fn of(metrics: &'a Metrics) -> Self {
         let registry = &metrics.status_registry;
-        let snapshots = registry.snapshots().into_iter().enumerate();
-        let workers = snapshots.filter_map(|(worker, snapshot)| Some((worker.to_string(), snapshot?))).collect();
-        Self { metrics, is_ready: registry.is_ready(), process: process::read_stats(), workers }
+        let snapshots = registry.snapshots();
+        let is_ready = registry.is_ready_in(&snapshots);
+        let workers = snapshots
+            .into_iter()
+            .enumerate()
+            .filter_map(|(worker, snapshot)| Some((worker.to_string(), snapshot?)))
+            .collect();
+        Self { metrics, is_ready, process: process::read_stats(), workers }
     }
 
     pub(super) fn reports(&self) -> impl Iterator<Item = &Report> {
