@@ -167,7 +167,7 @@ fn migrate(
         let bytes = encode(old.layout(), &batch, InputProgress::default());
         let mut decoder = ChangelogDecoder::default();
         let record = decoder.decode(&bytes).map_err(|error| error.to_string())?;
-        partition.restore(&record.layout, &record.customers)?;
+        partition.restore(&record.layout, &record.customers).map_err(|error| error.to_string())?;
     }
     let edited_at = until.max(old.clock().stream_time()).unwrap_or(Timestamp::MIN);
     partition.end_restore(Clock::at(old.clock().stream_time()), edited_at);

@@ -48,6 +48,17 @@ pub struct StoredLayout {
     pub added: Vec<(StableId, Timestamp)>,
 }
 
+/// Why a changelog record cannot be restored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// A customer cannot be read with the layout of its record.
+    #[error("a customer record does not fit its layout")]
+    CustomerUnreadable,
+    /// The layout exceeds a limit. Sets of models, stages, signals and milestones are stored as 64-bit masks.
+    #[error("a stored layout has more than 64 models, or a model with more than 64 stages, signals or milestones")]
+    LayoutTooLarge,
+}
+
 /// A model as customer records refer to it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredModel {

@@ -13,7 +13,7 @@ use crate::lifecycle::id::{StableId, StageIndex};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
 
-use super::changelog_batch::{StoredLayout, StoredModel};
+use super::changelog_batch::{RestoreError, StoredLayout, StoredModel};
 use super::record::{self, Shape};
 
 /// Converts records of one stored layout to the layout of the running models.
@@ -45,18 +45,14 @@ struct ModelMigration {
 }
 
 impl LayoutMigration {
-    pub(crate) fn new(stored: StoredLayout, models: &ModelSet) -> Result<Self, String> {
-        // Sets of models, stages, signals and milestones are stored as 64-bit masks.
+    pub(crate) fn new(stored: StoredLayout, models: &ModelSet) -> Result<Self, RestoreError> {
         if stored.models.len() > 64
             || stored
                 .models
                 .iter()
                 .any(|model| model.stages.len() > 64 || model.signals.len() > 64 || model.milestones.len() > 64)
         {
-            return Err(
-                "a stored layout has more than 64 models, or a model with more than 64 stages, signals or milestones"
-                    .into(),
-            );
+            return Err(RestoreError::LayoutTooLarge);
         }
         let current = StoredLayout::of(models);
         let index_by_id = |list: &[StableId]| -> HashMap<StableId, usize> { list.iter().copied().zip(0..).collect() };
@@ -109,10 +105,10 @@ impl LayoutMigration {
     }
 
     /// Converts the stored `record` and appends the result to `out`.
-    pub(crate) fn migrate(&mut self, record: &[u8], rules: &Rules, out: &mut Vec<u8>) -> Result<(), String> {
+    pub(crate) fn migrate(&mut self, record: &[u8], rules: &Rules, out: &mut Vec<u8>) -> Result<(), RestoreError> {
         let default_currency = rules.options.currency;
         record::read(record, &self.stored_shape, default_currency, &mut self.scratch)
-            .ok_or("a customer record does not fit its layout")?;
+            .ok_or(RestoreError::CustomerUnreadable)?;
         let still_outdated = self.still_outdated(self.scratch.outdated_models);
         let old = &mut self.scratch;
         let mut current = Customer::new(Arc::clone(&old.id), old.clock, &rules.models);

@@ -11,7 +11,7 @@ use crate::lifecycle::touchpoint::{FactOptions, Touchpoint};
 
 use std::sync::Arc;
 
-use super::changelog_batch::{ChangelogBatch, RestoreCounts, StoredLayout};
+use super::changelog_batch::{ChangelogBatch, RestoreCounts, RestoreError, StoredLayout};
 use super::clock::Clock;
 use super::customers::Customers;
 use super::effects::Effects;
@@ -317,8 +317,8 @@ impl Partition {
     /// all customers at the end of the restore would block the worker's other partitions.
     ///
     /// # Errors
-    /// Returns a message when a record does not match its layout.
-    pub fn restore(&mut self, layout: &StoredLayout, customers: &[&[u8]]) -> Result<RestoreCounts, String> {
+    /// When a record does not match its layout.
+    pub fn restore(&mut self, layout: &StoredLayout, customers: &[&[u8]]) -> Result<RestoreCounts, RestoreError> {
         let is_current = layout.has_same_shape(&self.layout);
         if self.restored.as_ref() != Some(layout) {
             self.restored = Some(layout.clone());
@@ -338,7 +338,7 @@ impl Partition {
                 }
                 _ => entry,
             };
-            let checked = record::check(record, &self.shape).ok_or("a customer record does not fit its layout")?;
+            let checked = record::check(record, &self.shape).ok_or(RestoreError::CustomerUnreadable)?;
             if checked.is_removed {
                 if let Some((slot, record)) = self.customers.remove(checked.customer_id) {
                     self.stage_counts.remove_restored(record::stages_of(&record, &self.shape));

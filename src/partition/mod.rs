@@ -17,7 +17,7 @@ mod stage_counts;
 mod view;
 mod wake_ups;
 
-pub use changelog_batch::{ChangelogBatch, RestoreCounts, StoredLayout, StoredModel};
+pub use changelog_batch::{ChangelogBatch, RestoreCounts, RestoreError, StoredLayout, StoredModel};
 pub use clock::Clock;
 pub use effects::{Effects, Tally};
 pub use input::{DeadLetter, DeadLetterReason, Input, Position};

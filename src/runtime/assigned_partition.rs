@@ -11,7 +11,7 @@ use crate::kafka::{CommittedOffset, PartitionId, PartitionOffset, ProducerRecord
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::Touchpoint;
-use crate::partition::{ChangelogBatch, DeadLetter, Effects, Input, Partition, Position, Snapshot, StagePage, Tally};
+use crate::partition::{ChangelogBatch, Effects, Input, Partition, RestoreError, Snapshot, StagePage};
 use crate::telemetry::report::Report;
 use crate::telemetry::snapshot::PartitionStatus;
 use crate::wire::changelog::{self, ChangelogRecord, InputProgress};
@@ -22,9 +22,9 @@ use super::fetch_control::FetchControl;
 use super::open_batch::OpenBatch;
 use super::options::Options;
 use super::partition_commit::{ChangelogWrite, MetadataFields, PartitionCommit};
-use super::pending_counts::{PendingCounts, TopicKind};
+use super::pending_output::{Applied, PendingOutput};
 use super::query::StageRequest;
-use super::record_builder::{DeadLetterRecord, RecordBuilder, estimated_record_bytes};
+use super::record_builder::RecordBuilder;
 use super::wall_clock::Moment;
 use super::watermark::Watermark;
 
@@ -63,14 +63,7 @@ pub(super) struct AssignedPartition {
     restored_to: i64,
     /// The offset and metadata committed in the consumer group.
     committed: CommittedOffset,
-    /// Output of the uncommitted inputs.
-    effects: Effects,
-    /// Wall time of publication, as written into the pending transitions.
-    published_at: Timestamp,
-    /// The input records of `effects.dead_letters`, in the same order.
-    dead_letter_records: Vec<DeadLetterRecord>,
-    /// Counters that are added to the report when the batch is committed.
-    pending_counts: PendingCounts,
+    pending: PendingOutput,
     /// When the group assigned the partition; `None` once its rebalance duration has been measured.
     assigned_at: Option<Duration>,
     watermark: Watermark,
@@ -93,10 +86,7 @@ impl AssignedPartition {
             position: 0,
             restored_to: 0,
             committed: CommittedOffset { partition, offset: None, metadata: String::new() },
-            effects: Effects::default(),
-            published_at: Timestamp::MIN,
-            dead_letter_records: Vec::new(),
-            pending_counts: PendingCounts::default(),
+            pending: PendingOutput::default(),
             assigned_at: Some(elapsed),
             watermark: Watermark::new(options.clock_source, options.facts.lateness),
             has_wake_ups_left: false,
@@ -154,8 +144,8 @@ impl AssignedPartition {
     /// Restores the customers of a changelog record of `bytes` bytes. Returns the number of customers.
     ///
     /// # Errors
-    /// Returns a message when the record does not match its layout.
-    pub(super) fn restore(&mut self, record: &ChangelogRecord<'_>, bytes: usize) -> Result<usize, String> {
+    /// When the record does not match its layout.
+    pub(super) fn restore(&mut self, record: &ChangelogRecord<'_>, bytes: usize) -> Result<usize, RestoreError> {
         let restored = self.machine.restore(&record.layout, &record.customers)?;
         self.changelog.count_record(bytes);
         Ok(restored.customers)
@@ -198,7 +188,7 @@ impl AssignedPartition {
     /// Counts a record of `bytes` bytes as consumed. It must be applied next.
     pub(super) fn consume(&mut self, offset: i64, bytes: usize, timestamp_ms: Option<i64>) {
         self.position = offset + 1;
-        self.pending_counts.count_consumed(bytes, timestamp_ms);
+        self.pending.count_consumed(bytes, timestamp_ms);
         self.watermark.observe_record(timestamp_ms);
     }
 
@@ -209,22 +199,17 @@ impl AssignedPartition {
 
     /// Applies a record that the restored state already contains.
     pub(super) fn apply_again(&mut self) {
-        self.machine.apply(Input::AppliedBefore, &mut self.effects);
+        self.pending.apply(Input::AppliedBefore, &mut self.machine);
     }
 
     /// Applies a touchpoint. Returns the estimated size of the records that it causes.
     pub(super) fn apply(&mut self, touchpoint: &Touchpoint<'_>) -> usize {
-        let transitions_before = self.effects.transitions.len();
-        self.machine.apply(Input::Touchpoint(touchpoint), &mut self.effects);
-        estimated_record_bytes(&self.effects.transitions[transitions_before..])
+        self.pending.apply(Input::Touchpoint(touchpoint), &mut self.machine).bytes
     }
 
     /// Applies a record that cannot be decoded or is not valid.
     pub(super) fn apply_dead_letter(&mut self, record: Record, cause: DeadLetterCause) {
-        let DeadLetterCause { reason, detail } = cause;
-        let dead_letter = DeadLetter { position: Position(record.offset), reason };
-        self.machine.apply(Input::DeadLetter(dead_letter), &mut self.effects);
-        self.dead_letter_records.push(DeadLetterRecord { record, reason, detail });
+        self.pending.apply_dead_letter(record, cause, &mut self.machine);
     }
 
     /// Records wall time.
@@ -256,11 +241,10 @@ impl AssignedPartition {
                 return;
             }
             let wake_ups_max = left.min(WAKE_UPS_PER_INPUT);
-            let (before, transitions_before) = (self.effects.tally.wake_ups, self.effects.transitions.len());
-            let has_more = self.machine.apply(Input::TimePassed { until, wake_ups_max }, &mut self.effects);
-            let fired = usize::try_from(self.effects.tally.wake_ups - before).unwrap_or(usize::MAX);
-            if fired > 0 {
-                batch.add(fired, estimated_record_bytes(&self.effects.transitions[transitions_before..]), elapsed);
+            let Applied { has_more, wake_ups, bytes } =
+                self.pending.apply(Input::TimePassed { until, wake_ups_max }, &mut self.machine);
+            if wake_ups > 0 {
+                batch.add(wake_ups, bytes, elapsed);
             }
             left -= wake_ups_max;
             self.has_wake_ups_left = has_more && left == 0;
@@ -364,7 +348,7 @@ impl AssignedPartition {
             && (self.committed.offset != Some(self.position)
                 // An operator has set the offset. The next owner needs the metadata.
                 || self.committed.metadata.is_empty()
-                || self.effects.tally != Tally::default()
+                || !self.pending.is_empty()
                 || self.changelog.is_sweeping()
                 || self.changelog.has_uncommitted_start())
     }
@@ -378,41 +362,16 @@ impl AssignedPartition {
         wall: Timestamp,
         records: &mut Vec<ProducerRecord>,
     ) -> ChangelogWrite {
-        self.published_at = wall;
-        self.pending_counts.begin_writing();
-        for transition in &self.effects.transitions {
-            let mode = builder.publication_mode(transition, wall);
-            let record = builder.transition(transition, mode, wall);
-            self.pending_counts.count_written(TopicKind::of(mode), &record);
-            records.push(record);
-        }
-        assert_eq!(
-            self.effects.dead_letters.len(),
-            self.dead_letter_records.len(),
-            "every dead letter has an input record"
-        );
-        for dead_letter in self.dead_letter_records.drain(..) {
-            let record = builder.dead_letter(dead_letter, wall);
-            self.pending_counts.count_written(TopicKind::DeadLetters, &record);
-            records.push(record);
-        }
-        let mut written = ChangelogWrite::default();
+        self.pending.append_output(builder, wall, records);
         let mut batches = self.machine.write_batches(sweep_bytes_min);
-        if batches.is_empty() && !self.effects.dead_letters.is_empty() {
+        if batches.is_empty() && self.pending.has_dead_letters() {
             // Records that the dead letters are applied, in case the group's offsets are set back.
             batches.push(ChangelogBatch { customers: Vec::new(), count: 0 });
         }
         let applied_to = self.position.max(self.restored_to);
         let progress = InputProgress { applied_to, clock: self.machine.clock() };
-        for batch in batches {
-            let value = changelog::encode(self.machine.layout(), &batch, progress);
-            written.bytes += u64::try_from(value.len()).unwrap_or(u64::MAX);
-            written.last_record = Some(records.len());
-            let record = builder.changelog(self.committed.partition, value, wall);
-            self.pending_counts.count_written(TopicKind::Changelog, &record);
-            records.push(record);
-        }
-        written
+        let values = batches.iter().map(|batch| changelog::encode(self.machine.layout(), batch, progress));
+        self.pending.append_changelog(builder, self.committed.partition, values, wall, records)
     }
 
     /// Returns what the open transaction commits. `offsets` are the offsets of the transaction's records, and `written`
@@ -443,9 +402,7 @@ impl AssignedPartition {
         }
         self.committed.offset = Some(commit.position.offset);
         self.committed.metadata = commit.metadata;
-        self.dead_letter_records.clear();
-        self.pending_counts.add_to(committed_at, report);
-        (std::mem::take(&mut self.effects), self.published_at)
+        self.pending.take_committed(committed_at, report)
     }
 
     /// Drops the uncommitted changes and returns to the last committed offset.
@@ -458,9 +415,7 @@ impl AssignedPartition {
             self.machine.is_sweeping(),
             "an abort neither begins nor ends a sweep"
         );
-        self.effects = Effects::default();
-        self.dead_letter_records.clear();
-        self.pending_counts.clear();
+        self.pending.clear();
         self.position = self.committed.offset.unwrap_or(self.position);
         self.watermark.reset();
         self.fetch.request_seek();

@@ -19,6 +19,7 @@ mod open_batch;
 mod options;
 mod partition_commit;
 mod pending_counts;
+mod pending_output;
 mod publication_mode;
 mod query;
 mod recent_transitions;

@@ -16,3 +16,37 @@ pub fn publication_mode(transition: &Transition, wall: Timestamp, fresh_for: Dur
         Mode::Live
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::lifecycle::id::ModelIndex;
+    use crate::lifecycle::transition::{Cause, Change, OrdersSummary};
+
+    #[test]
+    fn a_transition_is_live_until_it_is_older_than_fresh_for() {
+        let at = Timestamp::from_millis;
+        let mut transition = Transition {
+            id: uuid::Uuid::nil(),
+            customer_id: Arc::from("a"),
+            model: ModelIndex(0),
+            change: Change::Milestone,
+            name: "m".into(),
+            sequence: 1,
+            occurred_at: at(1000),
+            cause: Cause::Time,
+            late: false,
+            reconciled: false,
+            because: Box::default(),
+            values: Vec::new(),
+            orders: OrdersSummary::default(),
+        };
+        let fresh_for = Duration::from_millis(500);
+        assert_eq!(publication_mode(&transition, at(1500), fresh_for), Mode::Live);
+        assert_eq!(publication_mode(&transition, at(1501), fresh_for), Mode::Replay);
+        transition.reconciled = true;
+        assert_eq!(publication_mode(&transition, at(1000), fresh_for), Mode::Reconcile);
+    }
+}

@@ -316,7 +316,7 @@ impl Restorer {
         let unreadable = |problem| Fatal::ChangelogUnreadable { partition, offset: record.offset, problem };
         let value = record.value.as_deref().unwrap_or_default();
         let batch = self.decoder.decode(value).map_err(|error| unreadable(error.to_string()))?;
-        let customers = assigned.restore(&batch, value.len()).map_err(unreadable)?;
+        let customers = assigned.restore(&batch, value.len()).map_err(|error| unreadable(error.to_string()))?;
         restore.progress.advance(batch.progress);
         restore.tracker.record_read(record.offset, value.len(), batch.customers.len(), elapsed);
         Ok(customers)

@@ -1,0 +1,140 @@
+//! The output of a partition's uncommitted inputs. It is published and counted when the batch is committed, or dropped.
+
+use crate::kafka::{PartitionId, ProducerRecord, Record};
+use crate::lifecycle::time::Timestamp;
+use crate::partition::{DeadLetter, Effects, Input, Partition, Position, Tally};
+use crate::telemetry::report::Report;
+use crate::wire::touchpoint_json::DeadLetterCause;
+
+use super::partition_commit::ChangelogWrite;
+use super::pending_counts::{PendingCounts, TopicKind};
+use super::record_builder::{DeadLetterRecord, RecordBuilder, estimated_record_bytes};
+
+/// The output of a partition's uncommitted inputs.
+#[derive(Debug)]
+pub(super) struct PendingOutput {
+    effects: Effects,
+    /// Wall time of publication, as written into the transitions.
+    published_at: Timestamp,
+    /// The input records of `effects.dead_letters`, in the same order.
+    dead_letter_records: Vec<DeadLetterRecord>,
+    counts: PendingCounts,
+}
+
+/// What one input added to the output.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Applied {
+    /// Whether the machine has more to do, as returned by [`Partition::apply`].
+    pub(super) has_more: bool,
+    /// Number of wake-ups that fired.
+    pub(super) wake_ups: usize,
+    /// Estimated size of the records, in bytes.
+    pub(super) bytes: usize,
+}
+
+impl Default for PendingOutput {
+    fn default() -> Self {
+        Self {
+            effects: Effects::default(),
+            published_at: Timestamp::MIN,
+            dead_letter_records: Vec::new(),
+            counts: PendingCounts::default(),
+        }
+    }
+}
+
+impl PendingOutput {
+    /// Whether no input has been applied since the last commit.
+    pub(super) fn is_empty(&self) -> bool {
+        self.effects.tally == Tally::default()
+    }
+
+    pub(super) fn has_dead_letters(&self) -> bool {
+        !self.effects.dead_letters.is_empty()
+    }
+
+    /// Counts a consumed record.
+    pub(super) fn count_consumed(&mut self, bytes: usize, record_timestamp_ms: Option<i64>) {
+        self.counts.count_consumed(bytes, record_timestamp_ms);
+    }
+
+    /// Applies `input` to `machine` and keeps the output.
+    pub(super) fn apply(&mut self, input: Input<'_>, machine: &mut Partition) -> Applied {
+        let (wake_ups_before, transitions_before) = (self.effects.tally.wake_ups, self.effects.transitions.len());
+        let has_more = machine.apply(input, &mut self.effects);
+        Applied {
+            has_more,
+            wake_ups: usize::try_from(self.effects.tally.wake_ups - wake_ups_before).unwrap_or(usize::MAX),
+            bytes: estimated_record_bytes(&self.effects.transitions[transitions_before..]),
+        }
+    }
+
+    /// Applies a record that cannot be decoded or is not valid.
+    pub(super) fn apply_dead_letter(&mut self, record: Record, cause: DeadLetterCause, machine: &mut Partition) {
+        let DeadLetterCause { reason, detail } = cause;
+        self.apply(Input::DeadLetter(DeadLetter { position: Position(record.offset), reason }), machine);
+        self.dead_letter_records.push(DeadLetterRecord { record, reason, detail });
+    }
+
+    /// Appends the transitions and dead letters to `records`, with `wall` as the time of publication.
+    pub(super) fn append_output(
+        &mut self,
+        builder: &RecordBuilder,
+        wall: Timestamp,
+        records: &mut Vec<ProducerRecord>,
+    ) {
+        self.published_at = wall;
+        self.counts.begin_writing();
+        for transition in &self.effects.transitions {
+            let mode = builder.publication_mode(transition, wall);
+            let record = builder.transition(transition, mode, wall);
+            self.counts.count_written(TopicKind::of(mode), &record);
+            records.push(record);
+        }
+        assert_eq!(
+            self.effects.dead_letters.len(),
+            self.dead_letter_records.len(),
+            "every dead letter has an input record"
+        );
+        for dead_letter in self.dead_letter_records.drain(..) {
+            let record = builder.dead_letter(dead_letter, wall);
+            self.counts.count_written(TopicKind::DeadLetters, &record);
+            records.push(record);
+        }
+    }
+
+    /// Appends changelog records with `values` to `records`. Must be called after `append_output`.
+    pub(super) fn append_changelog(
+        &mut self,
+        builder: &RecordBuilder,
+        partition: PartitionId,
+        values: impl Iterator<Item = Vec<u8>>,
+        wall: Timestamp,
+        records: &mut Vec<ProducerRecord>,
+    ) -> ChangelogWrite {
+        let mut written = ChangelogWrite::default();
+        for value in values {
+            written.bytes += u64::try_from(value.len()).unwrap_or(u64::MAX);
+            written.last_record = Some(records.len());
+            let record = builder.changelog(partition, value, wall);
+            self.counts.count_written(TopicKind::Changelog, &record);
+            records.push(record);
+        }
+        written
+    }
+
+    /// Takes the output of a batch committed at `committed_at` and adds its counters to `report`. Returns the effects,
+    /// and when they were published according to the records.
+    pub(super) fn take_committed(&mut self, committed_at: Timestamp, report: &mut Report) -> (Effects, Timestamp) {
+        self.dead_letter_records.clear();
+        self.counts.add_to(committed_at, report);
+        (std::mem::take(&mut self.effects), self.published_at)
+    }
+
+    /// Drops the output of an aborted batch.
+    pub(super) fn clear(&mut self) {
+        self.effects = Effects::default();
+        self.dead_letter_records.clear();
+        self.counts.clear();
+    }
+}
