@@ -63,6 +63,24 @@ impl ConfigFile {
     }
 }
 
+impl ConfigFile {
+    /// Loads the configuration for a command that connects to Kafka, and checks the settings of the client.
+    pub(super) fn load_for_kafka(&self) -> Result<Config, Exit> {
+        let config = self.load()?;
+        if let Err(problem) = check_client(&config) {
+            print_error(&problem);
+            return Err(Exit::Usage);
+        }
+        Ok(config)
+    }
+}
+
+/// Checks the settings of the Kafka client without contacting a broker. The error is a message.
+pub(super) fn check_client(config: &Config) -> Result<(), String> {
+    let checked = kafka_options(config, |_| ()).first().map_or(Ok(()), kafka::Options::check);
+    checked.map_err(|error| format!("kafka.client: {error}"))
+}
+
 /// Runs the subcommand.
 pub(super) fn run(arguments: &ConfigArguments) -> ExitCode {
     match &arguments.action {
@@ -96,9 +114,7 @@ fn check(config: &Config) -> Exit {
     if let Err(problem) = logging::filter(&config.log.level) {
         problems.push(format!("log.level: {problem}"));
     }
-    if let Some(Err(error)) = kafka_options(config, |_| ()).first().map(kafka::Options::check) {
-        problems.push(format!("kafka.client: {error}"));
-    }
+    problems.extend(check_client(config).err());
     if let Some(Err(problem)) = config.http.token_file.as_deref().map(Token::read) {
         problems.push(problem);
     }

@@ -48,7 +48,7 @@ pub(super) struct DoctorArguments {
 
 /// Runs the checks and prints the report.
 pub(super) fn run(arguments: &DoctorArguments) -> ExitCode {
-    let config = match arguments.config.load() {
+    let config = match arguments.config.load_for_kafka() {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };

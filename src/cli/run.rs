@@ -22,7 +22,7 @@ use crate::service::{
 use crate::telemetry::logging;
 use crate::telemetry::report::Report;
 
-use super::config::ConfigFile;
+use super::config::{ConfigFile, check_client};
 use super::{Exit, print_error};
 
 const EXAMPLES: &str = "\
@@ -78,7 +78,7 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
     let models = Arc::new(config.models.load(false).map_err(|report| usage(report.to_string()))?);
     let clients = kafka_options(config, kafka::settings::exit_on_stuck_call);
-    clients[0].check().map_err(|error| usage(format!("kafka.client: {error}")))?;
+    check_client(config).map_err(usage)?;
     let token = config.http.token_file.as_deref().map(Token::read).transpose().map_err(usage)?;
     let listener = TcpListener::bind(config.http.listen)
         .map_err(|error| (Exit::Refused, cannot_listen(config.http.listen, &error)))?;

@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &TopicsArguments) -> ExitCode {
         ));
         return Exit::Usage.into();
     }
-    let config = match arguments.config.load() {
+    let config = match arguments.config.load_for_kafka() {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };

@@ -1,48 +1,134 @@
-//! Error messages for an unreachable cluster: which brokers were asked, why the connection failed, what to check.
+//! Error messages for a connection that failed: which broker was asked, what answered, and which setting to change.
 //!
-//! librdkafka reports the cause of a failed connection only as free text. This module extracts the cause for people to
-//! read; no decision depends on it.
+//! The kind of listener, the error codes of the client and the configured security protocol decide what the message
+//! says. librdkafka's own text is only quoted.
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::KafkaError;
 
-use super::error::Error;
+use super::context::ClientReport;
+use super::error::{Error, Reaction};
+use super::error_code::ErrorCode as Code;
+use super::listener::ListenerKind;
 use super::settings::Cluster;
 
 const TO_DO: &str = "check that Kafka is running there and that kafka.bootstrap_servers is correct";
 
-/// Returns the error of a query that failed. If no broker answered, the message names the brokers and the cause in
-/// `reported`, the client's own last error. If a broker answered, for example with a refusal, the message is the
-/// client's.
+/// Returns the error of a query that failed.
+///
+/// If a broker answered, for example with a refusal, the message is the client's. Otherwise this function connects to
+/// the bootstrap servers to find the cause. `reported` is the client's own last error.
 pub(super) fn connection_error(
     call: &'static str,
     error: &KafkaError,
     cluster: &Cluster,
-    reported: Option<String>,
+    reported: Option<ClientReport>,
 ) -> Error {
-    let is_unreachable = error.rdkafka_error_code().is_some_and(|code| {
-        matches!(
-            code,
-            Code::BrokerTransportFailure
-                | Code::AllBrokersDown
-                | Code::OperationTimedOut
-                | Code::TimedOutQueue
-                | Code::RequestTimedOut
-                | Code::Resolve
-        )
-    });
     let error = Error::of_query(call, error);
-    if !is_unreachable {
+    let has_no_answer = matches!(
+        error.code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::TimedOutQueue
+            | Code::RequestTimedOut
+            | Code::Resolve
+            | Code::Authentication
+            | Code::SSL
+    );
+    if !has_no_answer {
         return error.with_reported(reported);
     }
+    let servers = cluster.bootstrap_servers.split(',').map(str::trim);
+    let found = servers.map(|server| (server, ListenerKind::at(server))).find(|(_, it)| *it != ListenerKind::Absent);
+    match found {
+        None => absent(error, cluster, reported),
+        Some((server, listener)) => diagnose(error, server, &listener, cluster, reported),
+    }
+}
+
+/// Returns the error for servers of which none accepts connections.
+fn absent(error: Error, cluster: &Cluster, reported: Option<ClientReport>) -> Error {
     let servers = &cluster.bootstrap_servers;
-    let cause = reported.map(|reported| cause(&reported, servers)).filter(|cause| !cause.is_empty());
+    let cause = reported.map(|reported| cause(&reported.reason, servers)).filter(|cause| !cause.is_empty());
     let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
-    let message = if servers.contains(',') {
+    let what = if servers.contains(',') {
         format!("none of {servers} answers{cause}")
     } else {
         format!("{servers} does not answer{cause}")
     };
-    Error { what: message, to_do: Some(TO_DO.to_owned()), ..error }
+    Error { what, ..error }.with_to_do(TO_DO)
+}
+
+/// Returns the error for a server that accepts connections, from what answers there and what is configured.
+fn diagnose(
+    error: Error,
+    server: &str,
+    listener: &ListenerKind,
+    cluster: &Cluster,
+    reported: Option<ClientReport>,
+) -> Error {
+    let protocol = cluster.security_protocol();
+    let name = protocol.name();
+    let code = reported.as_ref().map_or(error.code, |it| it.code);
+    let reason = reported.map(|it| cause(&it.reason, server)).filter(|it| !it.is_empty());
+    let because = reason.map_or(String::new(), |reason| format!(": {reason}"));
+    let set_protocol = |to: &str| format!("set security.protocol under kafka.client to {to}");
+    let (what, to_do) = match listener {
+        ListenerKind::Tls if !protocol.has_tls => {
+            let to_do = if protocol.has_sasl {
+                set_protocol("sasl_ssl")
+            } else {
+                set_protocol("ssl, or to sasl_ssl if the listener requires a user and a password")
+            };
+            (format!("{server} is a TLS listener, but security.protocol is {name}"), to_do)
+        }
+        ListenerKind::Plaintext | ListenerKind::Sasl(_) if protocol.has_tls => {
+            let to = if matches!(listener, ListenerKind::Plaintext) { "plaintext" } else { "sasl_plaintext" };
+            (format!("{server} is a listener without TLS, but security.protocol is {name}"), set_protocol(to))
+        }
+        ListenerKind::Plaintext if protocol.has_sasl => (
+            format!("{server} is a listener without authentication, but security.protocol is {name}"),
+            set_protocol("plaintext"),
+        ),
+        ListenerKind::Sasl(mechanisms) if !protocol.has_sasl => (
+            format!(
+                "{server} requires authentication (SASL with {}), but security.protocol is {name}",
+                mechanisms.join(" or ")
+            ),
+            format!("{}, and sasl.mechanism, sasl.username and sasl.password", set_protocol("sasl_plaintext")),
+        ),
+        ListenerKind::Sasl(mechanisms) if !mechanisms.iter().any(|it| it == cluster.sasl_mechanism()) => (
+            format!("{server} does not support the sasl.mechanism {}", cluster.sasl_mechanism()),
+            format!("set sasl.mechanism under kafka.client to {}", mechanisms.join(" or ")),
+        ),
+        ListenerKind::Sasl(_) | ListenerKind::Tls if code == Code::Authentication => (
+            format!("{server} rejects the user or the password{because}"),
+            "set sasl.username and sasl.password under kafka.client, and a sasl.mechanism that the broker supports"
+                .to_owned(),
+        ),
+        ListenerKind::Tls if code == Code::SSL => (
+            // The client's text goes on with advice of its own.
+            format!("the TLS handshake with {server} failed{}", because.split(", verify ").next().unwrap_or_default()),
+            "set ssl.ca.location under kafka.client to the certificate of the authority that signed the broker's, and, if \
+             the broker requires client certificates, ssl.certificate.location and ssl.key.location"
+                .to_owned(),
+        ),
+        ListenerKind::Tls if !protocol.has_sasl && code != Code::OperationTimedOut => (
+            format!("{server} closes the TLS connection, as a listener does that requires authentication (SASL)"),
+            format!("{}, and sasl.mechanism, sasl.username and sasl.password", set_protocol("sasl_ssl")),
+        ),
+        ListenerKind::Unknown => {
+            let what = format!("{server} accepts connections, but does not answer as a Kafka broker does");
+            return Error { what, ..error }
+                .with_to_do("check that kafka.bootstrap_servers names the listener of a broker, and the logs of the broker");
+        }
+        ListenerKind::Plaintext | ListenerKind::Sasl(_) | ListenerKind::Tls | ListenerKind::Absent => {
+            let what = format!("{server} answers, but the request failed{because}");
+            return Error { what, ..error }
+                .with_to_do("check that this machine can reach the addresses in the brokers' advertised.listeners");
+        }
+    };
+    Error { what, reaction: Reaction::Fatal, ..error }.with_to_do(to_do)
 }
 
 /// Extracts the cause from a report such as `a:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused
@@ -74,8 +160,8 @@ mod tests {
 
     fn message(code: Code, servers: &str, reported: &str) -> String {
         let cluster = Cluster { bootstrap_servers: servers.to_owned(), settings: Vec::new() };
-        let reported = Some(reported.to_owned()).filter(|reported| !reported.is_empty());
-        connection_error("brokers", &KafkaError::MetadataFetch(code), &cluster, reported).to_string()
+        let reported = ClientReport { code: Code::BrokerTransportFailure, reason: reported.to_owned() };
+        absent(Error::new(Reaction::Retry, "brokers", code, ""), &cluster, Some(reported)).to_string()
     }
 
     #[test]
@@ -120,7 +206,9 @@ mod tests {
 
     #[test]
     fn a_refusal_from_a_broker_keeps_the_client_s_message() {
-        let message = message(Code::ClusterAuthorizationFailed, "a:9092", "");
+        let cluster = Cluster { bootstrap_servers: "a:9092".to_owned(), settings: Vec::new() };
+        let refusal = KafkaError::MetadataFetch(rdkafka::error::RDKafkaErrorCode::ClusterAuthorizationFailed);
+        let message = connection_error("brokers", &refusal, &cluster, None).to_string();
         assert!(!message.contains("does not answer"), "{message}");
     }
 }

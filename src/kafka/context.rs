@@ -18,6 +18,7 @@ use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 use serde::Deserialize;
 
+use super::error_code::ErrorCode;
 use super::log_throttle::CLIENT_LOG_THROTTLE;
 use super::member::PartitionId;
 use super::member::read_position::FetchStatistics;
@@ -56,12 +57,20 @@ pub(super) struct DeliverySlot {
     pub(super) index: usize,
 }
 
+/// An error that the client reports through its error callback.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct ClientReport {
+    pub(super) code: ErrorCode,
+    /// The client's own words.
+    pub(super) reason: String,
+}
+
 /// The unread reports of one client.
 #[derive(Default, Debug)]
 pub(super) struct Context {
     rebalances: Mutex<VecDeque<Rebalance>>,
     statistics: Mutex<Option<ConsumerStatistics>>,
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<ClientReport>>,
     event_count: AtomicU64,
     is_closing: AtomicBool,
 }
@@ -79,7 +88,7 @@ impl Context {
 
     /// Removes and returns the last error from the error callback. The cause of a lost connection is reported only
     /// there.
-    pub(super) fn take_error(&self) -> Option<String> {
+    pub(super) fn take_error(&self) -> Option<ClientReport> {
         lock(&self.last_error).take()
     }
 
@@ -163,7 +172,8 @@ impl ClientContext for Context {
         let mut last = lock(&self.last_error);
         // "All brokers down" must not replace the cause of the last failed connection.
         if last.is_none() || code != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *last = Some(reason.to_owned());
+            let code = code.map_or(ErrorCode::Unspecified, ErrorCode::from);
+            *last = Some(ClientReport { code, reason: reason.to_owned() });
         }
     }
 }

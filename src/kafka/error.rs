@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaError};
 
 use crate::finding::{Finding, Severity};
 
+use super::context::ClientReport;
 use super::error_code::ErrorCode as Code;
 
 use super::member::stalled_reads::Stalled;
@@ -102,9 +103,9 @@ impl Error {
 
     /// Appends the client's last error from its error callback. librdkafka reports the cause of a lost connection only
     /// there.
-    pub(super) fn with_reported(mut self, reported: Option<String>) -> Self {
-        if let Some(reported) = reported {
-            self.what = format!("{} (last client error: {reported})", self.what);
+    pub(super) fn with_reported(mut self, reported: Option<ClientReport>) -> Self {
+        if let Some(ClientReport { reason, .. }) = reported {
+            self.what = format!("{} (last client error: {reason})", self.what);
         }
         self
     }
@@ -129,7 +130,7 @@ impl Error {
         call: &'static str,
         error: &KafkaError,
         topic: &str,
-        reported: Option<String>,
+        reported: Option<ClientReport>,
     ) -> Option<Self> {
         let code = code_of(error)?;
         let fatal = match error {

@@ -13,8 +13,10 @@ pub mod settings;
 #[cfg(feature = "tools")]
 pub mod tools;
 
+mod connection_check;
 mod connection_error;
 mod context;
+mod listener;
 mod log_throttle;
 
 pub use error::{Error, Reaction};

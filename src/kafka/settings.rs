@@ -225,11 +225,13 @@ impl Options {
     /// Always [`Reaction::Fatal`](super::Reaction): the operator must change the configuration.
     pub fn check(&self) -> Result<(), Error> {
         reject_owned_settings(&self.settings)?;
+        self.cluster().check()?;
         let transaction = self.transaction_timeout;
         if transaction < TRANSACTION_TIMEOUT_MIN {
             return Err(Error::settings(format!(
-                "the transaction timeout is {transaction:?}: set it to {TRANSACTION_TIMEOUT_MIN:?} or more"
-            )));
+                "the transaction timeout is {transaction:?}, shorter than {TRANSACTION_TIMEOUT_MIN:?}"
+            ))
+            .with_to_do(format!("set kafka.transaction_timeout to {TRANSACTION_TIMEOUT_MIN:?} or more")));
         }
         for name in ["message.timeout.ms", "delivery.timeout.ms"] {
             if self.millis(name)?.is_some_and(|it| it == 0 || Duration::from_millis(it) >= transaction) {

@@ -25,6 +25,7 @@ mod documented_commands_kafka;
 mod exactly_once;
 mod explain;
 mod failover;
+mod first_connection;
 mod first_day;
 mod forecast;
 mod fuzz;

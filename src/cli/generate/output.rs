@@ -13,7 +13,7 @@ use crate::service::topics::cluster;
 use crate::workload::GeneratedRecord;
 
 use super::GenerateArguments;
-use crate::cli::{Exit, print_error};
+use crate::cli::{Exit, config::check_client, print_error};
 
 const WRITE_BYTES: usize = 256 * 1024;
 /// Timeout of the final flush to Kafka.
@@ -68,6 +68,7 @@ impl Output {
                     print_error(&error);
                     Failure::AlreadyReported(Exit::Usage)
                 })?;
+                check_client(&config).map_err(Failure::Usage)?;
                 (cluster(&config), config.topics.touchpoints)
             }
             (None, None) => return Self::lines(arguments),

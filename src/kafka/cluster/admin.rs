@@ -17,7 +17,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 pub use super::topic_check::Topics;
 use crate::finding::Finding;
 use crate::kafka::connection_error::connection_error;
-use crate::kafka::context::Context;
+use crate::kafka::context::{ClientReport, Context};
 use crate::kafka::error::{Error, Reaction};
 use crate::kafka::error_code::ErrorCode;
 use crate::kafka::member::PartitionId;
@@ -25,6 +25,8 @@ use crate::kafka::settings::Cluster;
 
 /// Timeout of one request to the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum number of callbacks to serve before reading the last error.
+const CALLBACKS_MAX: usize = 20;
 
 /// A topic to create.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -180,11 +182,9 @@ fn describe_topic(
     name: &str,
 ) -> Result<Option<TopicDescription>, Error> {
     let call = "describe_topics";
-    let metadata = client.fetch_metadata(Some(name), REQUEST_TIMEOUT).map_err(|error| {
-        // The poll serves the client's error callback, which carries the cause.
-        drop(client.poll(Duration::from_millis(1)));
-        connection_error(call, &error, cluster, client.context().take_error())
-    })?;
+    let metadata = client
+        .fetch_metadata(Some(name), REQUEST_TIMEOUT)
+        .map_err(|error| connection_error(call, &error, cluster, last_report(client)))?;
     let Some(topic) = metadata.topics().iter().find(|it| it.name() == name) else { return Ok(None) };
     match topic.error().map(Code::from) {
         None => {}
@@ -211,6 +211,15 @@ fn describe_topic(
         replication: to_i32(replication),
         configs: None,
     }))
+}
+
+/// Serves the client's queued callbacks, and returns the last error from its error callback: the cause of a failed
+/// connection.
+pub(super) fn last_report(client: &BaseConsumer<Context>) -> Option<ClientReport> {
+    for _ in 0..CALLBACKS_MAX {
+        drop(client.poll(Duration::from_millis(1)));
+    }
+    client.context().take_error()
 }
 
 /// Creates a client for metadata and offset queries. Its queries never auto-create a topic.

@@ -135,8 +135,7 @@ impl Inspector {
         // The request names a topic, because the response would otherwise describe all topics.
         let metadata = self.read_uncommitted.client().fetch_metadata(Some("__consumer_offsets"), REQUEST_TIMEOUT);
         let metadata = metadata.map_err(|error| {
-            drop(self.read_uncommitted.poll(Duration::from_millis(1)));
-            connection_error("brokers", &error, &self.cluster, self.read_uncommitted.context().take_error())
+            connection_error("brokers", &error, &self.cluster, admin::last_report(&self.read_uncommitted))
         })?;
         let broker = |it: &rdkafka::metadata::MetadataBroker| Broker {
             id: it.id(),

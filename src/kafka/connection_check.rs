@@ -1,0 +1,119 @@
+//! Checks the connection settings without a broker: mechanisms that this build lacks, files that cannot be read,
+//! missing credentials.
+//!
+//! Every command that connects to Kafka runs it first, so the same mistake has the same message and exit code.
+
+use std::fs::File;
+
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaError;
+
+use super::context::Context;
+use super::error::{Error, Reaction};
+use super::error_code::ErrorCode;
+use super::settings::Cluster;
+
+/// The settings that name a file that the client reads.
+const FILES: &[&str] =
+    &["ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location", "ssl.crl.location"];
+
+/// The values of `security.protocol`: whether the connection uses TLS, and whether it authenticates with SASL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct SecurityProtocol {
+    pub(super) has_tls: bool,
+    pub(super) has_sasl: bool,
+}
+
+impl SecurityProtocol {
+    pub(super) const fn name(self) -> &'static str {
+        match (self.has_tls, self.has_sasl) {
+            (false, false) => "plaintext",
+            (true, false) => "ssl",
+            (false, true) => "sasl_plaintext",
+            (true, true) => "sasl_ssl",
+        }
+    }
+}
+
+impl Cluster {
+    fn setting(&self, names: &[&str]) -> Option<&str> {
+        self.settings.iter().rev().find(|(name, _)| names.contains(&name.as_str())).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the configured security protocol.
+    pub(super) fn security_protocol(&self) -> SecurityProtocol {
+        let name = self.setting(&["security.protocol"]).unwrap_or_default().to_ascii_lowercase();
+        SecurityProtocol { has_tls: name.ends_with("ssl"), has_sasl: name.starts_with("sasl_") }
+    }
+
+    /// Returns the configured SASL mechanism; the client's default is GSSAPI.
+    pub(super) fn sasl_mechanism(&self) -> &str {
+        self.setting(&["sasl.mechanism", "sasl.mechanisms"]).unwrap_or("GSSAPI")
+    }
+
+    /// Checks the connection settings without contacting a broker.
+    ///
+    /// # Errors
+    /// Always [`Reaction::Fatal`]: the operator must change the configuration.
+    pub fn check(&self) -> Result<(), Error> {
+        self.check_mechanism()?;
+        for name in FILES {
+            let Some(path) = self.setting(&[name]).filter(|path| !path.is_empty()) else { continue };
+            // The client also accepts these words.
+            if *name == "ssl.ca.location" && path == "probe" {
+                continue;
+            }
+            if let Err(error) = File::open(path) {
+                return Err(Error::settings(format!("{name}: {path} cannot be read: {error}"))
+                    .with_to_do(format!("set kafka.client.{name} to a file that this process may read")));
+            }
+        }
+        let mut config = self.for_queries();
+        // Without bootstrap servers the client checks its settings but contacts no broker.
+        config.remove("bootstrap.servers");
+        config.create_with_context::<_, BaseConsumer<Context>>(Context::default()).map(drop).map_err(|error| {
+            let to_do = match &error {
+                KafkaError::ClientCreation(_) if self.security_protocol().has_sasl => {
+                    "check the settings sasl.* and ssl.* under kafka.client"
+                }
+                KafkaError::ClientCreation(_) => "check the settings ssl.* under kafka.client",
+                _ => "correct or remove the setting under kafka.client",
+            };
+            Error {
+                reaction: Reaction::Fatal,
+                code: ErrorCode::InvalidConfig,
+                ..Error::of_creation("settings", &error)
+            }
+            .with_to_do(to_do)
+        })
+    }
+
+    /// Rejects the mechanisms that the client of this build does not contain.
+    fn check_mechanism(&self) -> Result<(), Error> {
+        if !self.security_protocol().has_sasl {
+            return Ok(());
+        }
+        let to_do =
+            "set kafka.client.sasl.mechanism to SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN, as the brokers support it";
+        let mechanism = self.sasl_mechanism();
+        let what = match mechanism {
+            "GSSAPI" if self.setting(&["sasl.mechanism", "sasl.mechanisms"]).is_none() => {
+                "sasl.mechanism is not set, and its default GSSAPI (Kerberos) is not part of this build"
+            }
+            "GSSAPI" => "sasl.mechanism GSSAPI (Kerberos) is not part of this build",
+            "OAUTHBEARER" if self.setting(&["enable.sasl.oauthbearer.unsecure.jwt"]) != Some("true") => {
+                "sasl.mechanism OAUTHBEARER needs a token, and fetching one (OIDC) is not part of this build"
+            }
+            "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512"
+                if self.setting(&["sasl.username"]).is_none() || self.setting(&["sasl.password"]).is_none() =>
+            {
+                let what = format!("sasl.mechanism {mechanism} needs a user and a password");
+                return Err(
+                    Error::settings(what).with_to_do("set kafka.client.sasl.username and kafka.client.sasl.password")
+                );
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::settings(what).with_to_do(to_do))
+    }
+}
