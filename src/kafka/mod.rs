@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod error;
 pub mod error_code;
 pub mod member;
+pub mod partitioner;
 pub mod settings;
 #[cfg(feature = "tools")]
 pub mod tools;

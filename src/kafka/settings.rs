@@ -50,9 +50,9 @@ pub const STUCK_EXIT_CODE: u8 = 5;
 /// The minimum transaction timeout: a shorter one would expire during a pause of the machine.
 const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(3);
 
-/// The client's limit for a response and for a decompressed batch: 1 GiB. It multiplies its buffer by three until a zstd
-/// batch fits or the limit is exceeded, so every batch of up to a third of the limit can be read; with the default of
-/// 100 MB, a batch of 35 MB may not. The memory is used only while such a batch is read.
+/// The client's limit for a response and for a decompressed batch: 1 GiB. It multiplies its buffer by three until a
+/// zstd batch fits or the limit is exceeded, so every batch of up to a third of the limit can be read; with the default
+/// of 100 MB, a batch of 35 MB may not. The memory is used only while such a batch is read.
 const RESPONSE_BYTES_MAX: &str = "1073741824";
 
 impl Options {

@@ -37,8 +37,14 @@ pub struct Tally {
     pub orders_missing: u64,
     /// Wake-ups fired.
     pub wake_ups: u64,
+    /// Touchpoints whose record key is not their customer id. Counted by the runtime, which knows the records.
+    pub wrong_keys: u64,
     /// Customers removed by an erasure touchpoint.
     pub erased: u64,
+    /// Erasures of a customer that does not exist in this partition.
+    pub erasures_not_found: u64,
+    /// Erasures sent on to the partition of their customer. Counted by the runtime, which sends them.
+    pub erasures_forwarded: u64,
     /// Customers removed because they never ordered and were inactive for too long.
     pub forgotten: u64,
 }
@@ -52,7 +58,10 @@ impl AddAssign for Tally {
         self.unknown_types += other.unknown_types;
         self.orders_missing += other.orders_missing;
         self.wake_ups += other.wake_ups;
+        self.wrong_keys += other.wrong_keys;
         self.erased += other.erased;
+        self.erasures_not_found += other.erasures_not_found;
+        self.erasures_forwarded += other.erasures_forwarded;
         self.forgotten += other.forgotten;
     }
 }
@@ -69,7 +78,10 @@ impl Sub for Tally {
             unknown_types: self.unknown_types - earlier.unknown_types,
             orders_missing: self.orders_missing - earlier.orders_missing,
             wake_ups: self.wake_ups - earlier.wake_ups,
+            wrong_keys: self.wrong_keys - earlier.wrong_keys,
             erased: self.erased - earlier.erased,
+            erasures_not_found: self.erasures_not_found - earlier.erasures_not_found,
+            erasures_forwarded: self.erasures_forwarded - earlier.erasures_forwarded,
             forgotten: self.forgotten - earlier.forgotten,
         }
     }

@@ -145,7 +145,10 @@ impl Partition {
         self.clock.advance(touchpoint.occurred_at);
         effects.tally.applied += 1;
         let found = self.customers.find(touchpoint.customer_id);
-        let Some(slot) = found.filter(|&slot| !self.customers.is_removed(slot)) else { return };
+        let Some(slot) = found.filter(|&slot| !self.customers.is_removed(slot)) else {
+            effects.tally.erasures_not_found += 1;
+            return;
+        };
         self.fire_wake_ups(slot, due_until, effects);
         self.remove(slot);
         effects.tally.erased += 1;

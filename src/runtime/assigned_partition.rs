@@ -18,7 +18,10 @@ use crate::wire::changelog::{self, ChangelogRecord, InputProgress};
 use crate::wire::touchpoint_json::DeadLetterCause;
 
 use super::changelog_range::ChangelogRange;
+use super::fatal::Fatal;
 use super::fetch_control::FetchControl;
+use super::log_identity::LogIdentity;
+use super::mismatch::Mismatch;
 use super::open_batch::OpenBatch;
 use super::options::Options;
 use super::partition_commit::{ChangelogWrite, MetadataFields, PartitionCommit};
@@ -64,6 +67,8 @@ pub(super) struct AssignedPartition {
     /// The offset and metadata committed in the consumer group.
     committed: CommittedOffset,
     pending: PendingOutput,
+    /// Recognizes a topic that was created again.
+    identity: LogIdentity,
     /// When the group assigned the partition; `None` once its rebalance duration has been measured.
     assigned_at: Option<Duration>,
     watermark: Watermark,
@@ -87,6 +92,7 @@ impl AssignedPartition {
             restored_to: 0,
             committed: CommittedOffset { partition, offset: None, metadata: String::new() },
             pending: PendingOutput::default(),
+            identity: LogIdentity::default(),
             assigned_at: Some(elapsed),
             watermark: Watermark::new(options.clock_source, options.facts.lateness),
             has_wake_ups_left: false,
@@ -200,6 +206,26 @@ impl AssignedPartition {
     /// Applies a record that the restored state already contains.
     pub(super) fn apply_again(&mut self) {
         self.pending.apply(Input::AppliedBefore, &mut self.machine);
+    }
+
+    /// Moves the position to `read_to`, before which everything was read: past control records and aborted records.
+    /// Returns whether it has moved.
+    pub(super) fn advance_position(&mut self, read_to: i64) -> bool {
+        let has_moved = read_to > self.position;
+        self.position = self.position.max(read_to);
+        has_moved
+    }
+
+    pub(super) fn identity(&self) -> &LogIdentity {
+        &self.identity
+    }
+
+    pub(super) fn identity_mut(&mut self) -> &mut LogIdentity {
+        &mut self.identity
+    }
+
+    pub(super) fn pending_mut(&mut self) -> &mut PendingOutput {
+        &mut self.pending
     }
 
     /// Applies a touchpoint. Returns the estimated size of the records that it causes.
@@ -320,6 +346,8 @@ impl AssignedPartition {
             position: self.position,
             committed_offset: self.committed.offset,
             lag_records: None,
+            last_stable_offset: None,
+            high_watermark: None,
             customers: self.machine.len(),
             bytes: self.machine.bytes(),
             wake_ups: self.machine.wake_ups_pending(),
@@ -376,15 +404,24 @@ impl AssignedPartition {
 
     /// Returns what the open transaction commits. `offsets` are the offsets of the transaction's records, and `written`
     /// identifies those of this partition's changelog.
+    ///
+    /// # Errors
+    /// When the changelog was deleted and created again: its offsets are smaller than before.
     pub(super) fn pending_commit(
         &self,
         written: ChangelogWrite,
         offsets: &[i64],
         fields: &MetadataFields<'_>,
-    ) -> PartitionCommit {
+    ) -> Result<PartitionCommit, Fatal> {
+        if let Some(offset) = written.first_record.map(|record| offsets[record])
+            && offset < self.changelog.end()
+        {
+            let mismatch = Mismatch::ChangelogRecreated { offset, end: self.changelog.end() };
+            return Err(Fatal::Mismatch { partition: self.committed.partition, mismatch });
+        }
         let end = written.last_record.map_or(self.changelog.end(), |record| offsets[record] + 1);
         let changelog = (self.changelog.start(), end);
-        PartitionCommit::new(self.position(), changelog, written.bytes, self.machine.clock(), fields)
+        Ok(PartitionCommit::new(self.position(), changelog, written.bytes, self.machine.clock(), fields))
     }
 
     /// Records that a transaction was committed at `committed_at` and adds the pending counters to `report`. Returns

@@ -4,17 +4,18 @@
 //! A rebalance blocks until the member answers, so a new partition is accepted at once, paused at a placeholder offset.
 //! Its committed offset and its state are loaded afterwards, interleaved with live processing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kafka::{Member, PartitionId, PartitionOffset};
+use crate::kafka::{Member, PartitionId, PartitionOffset, Record};
 use crate::lifecycle::model_set::ModelSet;
 use crate::telemetry::report::Report;
 
 use super::assigned_partition::AssignedPartition;
 use super::fatal::Fatal;
 use super::fetch_control::FetchControl;
+use super::mismatch::Mismatch;
 use super::open_batch::OpenBatch;
 use super::options::Options;
 use super::query::{CustomerAnswer, StageAnswer, StageRequest};
@@ -30,6 +31,9 @@ const END_OFFSET_INTERVAL: Duration = Duration::from_secs(5);
 /// Delay before the next end-offset query after one has failed.
 const UNREACHABLE_BACKOFF: Duration = Duration::from_secs(5);
 
+/// Interval between two checks that the touchpoint topic is still the same.
+const IDENTITY_INTERVAL: Duration = Duration::from_secs(5);
+
 /// The partitions assigned to a worker.
 #[derive(Debug)]
 pub(super) struct Assignment {
@@ -38,12 +42,25 @@ pub(super) struct Assignment {
     options: Arc<Options>,
     /// No end offset is queried before this time, because the last query has failed.
     queries_resume_at: Duration,
+    next_identity_check: Duration,
+    /// The partition whose identity was checked last.
+    identity_checked: Option<PartitionId>,
+    /// Committed offsets of partitions that this worker gave up since it has been a member of the group.
+    given_up: BTreeMap<PartitionId, i64>,
 }
 
 impl Assignment {
     /// Returns an assignment without partitions.
     pub(super) fn new(models: Arc<ModelSet>, options: Arc<Options>) -> Self {
-        Self { partitions: BTreeMap::new(), models, options, queries_resume_at: Duration::ZERO }
+        Self {
+            partitions: BTreeMap::new(),
+            models,
+            options,
+            queries_resume_at: Duration::ZERO,
+            next_identity_check: Duration::ZERO,
+            identity_checked: None,
+            given_up: BTreeMap::new(),
+        }
     }
 
     /// Accepts newly assigned partitions.
@@ -63,8 +80,13 @@ impl Assignment {
 
     /// Releases partitions and drops their state.
     pub(super) fn release<M: Member>(&mut self, member: &mut M, partitions: &[PartitionId]) -> Result<(), Fatal> {
-        for partition in partitions {
-            self.partitions.remove(partition);
+        for &partition in partitions {
+            if let Some(assigned) = self.partitions.remove(&partition)
+                && assigned.is_running()
+                && let Some(offset) = assigned.committed().offset
+            {
+                self.given_up.insert(partition, offset);
+            }
         }
         member.unassign(partitions).map_err(Fatal::Client)
     }
@@ -135,6 +157,59 @@ impl Assignment {
                 None => StageAnswer::CursorExpired,
             },
         }
+    }
+
+    /// Moves the positions past control records and aborted records, as far as the client has proved that everything
+    /// before was read. Must not be called during a recovery.
+    pub(super) fn advance_positions<M: Member>(&mut self, member: &mut M, batch: &mut OpenBatch, elapsed: Duration) {
+        for (partition, assigned) in self.running_mut().filter(|(_, assigned)| !assigned.fetch().needs_seek()) {
+            if member.read_position(partition).is_some_and(|read_to| assigned.advance_position(read_to)) {
+                batch.add(0, 0, elapsed);
+            }
+        }
+    }
+
+    /// Remembers the last of `records` of each partition.
+    pub(super) fn remember_last(&mut self, records: &[Record]) {
+        let mut remembered = BTreeSet::new();
+        for record in records.iter().rev() {
+            if remembered.insert(record.partition)
+                && let Some(assigned) = self.get_mut(record.partition)
+            {
+                assigned.identity_mut().observe(record);
+            }
+        }
+    }
+
+    /// Reads a record of a partition again from time to time, of each partition in turn. All partitions of a topic are
+    /// created together, so one is enough to recognize that it is another one.
+    pub(super) fn check_identity<M: Member>(&mut self, member: &mut M, elapsed: Duration) -> Result<(), Fatal> {
+        if elapsed < self.next_identity_check {
+            return Ok(());
+        }
+        self.next_identity_check = elapsed + IDENTITY_INTERVAL;
+        let candidate =
+            |(partition, assigned): (PartitionId, &AssignedPartition)| Some((partition, assigned.identity().offset()?));
+        let next = self.running().filter_map(candidate).find(|(partition, _)| Some(*partition) > self.identity_checked);
+        let Some((partition, offset)) = next.or_else(|| self.running().find_map(candidate)) else { return Ok(()) };
+        self.identity_checked = Some(partition);
+        let Some(found) = unless_fatal(member.input_record(partition, offset))? else { return Ok(()) };
+        if self.get_mut(partition).is_none_or(|assigned| assigned.identity_mut().confirm(found.as_ref())) {
+            Ok(())
+        } else {
+            Err(Fatal::Mismatch { partition, mismatch: Mismatch::InputReplaced { offset } })
+        }
+    }
+
+    /// Returns the committed offset up to which this worker had processed `partition` when it gave it up, if it has
+    /// been a member of the group since.
+    pub(super) fn given_up_at(&self, partition: PartitionId) -> Option<i64> {
+        self.given_up.get(&partition).copied()
+    }
+
+    /// Forgets the positions of partitions given up: the worker has not been a member of the group all the time.
+    pub(super) fn forget_given_up(&mut self) {
+        self.given_up.clear();
     }
 
     /// Returns the lag of a partition in records; `None` while its end offset is unknown.

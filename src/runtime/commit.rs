@@ -19,14 +19,14 @@ pub(super) enum Outcome {
 }
 
 /// Writes `records` and the input offsets in one transaction. `offsets_for` receives the offset of each written
-/// record and returns the input offsets with their metadata.
+/// record and returns the input offsets with their metadata, or why the transaction must not be committed.
 ///
 /// # Errors
 /// Errors that no retry can fix.
 pub(super) fn transact<M: Member>(
     member: &mut M,
     records: Vec<ProducerRecord>,
-    offsets_for: impl FnOnce(&[i64]) -> Vec<(PartitionOffset, String)>,
+    offsets_for: impl FnOnce(&[i64]) -> Result<Vec<(PartitionOffset, String)>, Fatal>,
 ) -> Result<Outcome, Fatal> {
     if let Err(error) = member.begin() {
         return match reaction_to(&error) {
@@ -44,7 +44,15 @@ pub(super) fn transact<M: Member>(
             Err(error) => return abort(member, error),
         }
     };
-    if let Err(error) = member.send_offsets(&offsets_for(&offsets)) {
+    let offsets = match offsets_for(&offsets) {
+        Ok(offsets) => offsets,
+        Err(fatal) => {
+            // If the abort fails, the next producer of this transactional id or the broker aborts the transaction.
+            drop(member.abort());
+            return Err(fatal);
+        }
+    };
+    if let Err(error) = member.send_offsets(&offsets) {
         return abort(member, error);
     }
     match member.commit() {

@@ -117,6 +117,8 @@ mod tests {
             Mismatch::InputTruncated { committed: 1, start: 2 },
             Mismatch::InputShrunk { committed: 2, end: 1 },
             Mismatch::InputRecreated { applied_to: 2, end: 1 },
+            Mismatch::InputReplaced { offset: 2 },
+            Mismatch::ChangelogRecreated { offset: 1, end: 2 },
             Mismatch::ChangelogTruncated { expected: 1, start: 2 },
             Mismatch::ChangelogShrunk { expected: 2, end: 1 },
             Mismatch::MetadataUnreadable { problem: problem() },

@@ -87,6 +87,26 @@ pub enum Mismatch {
         end: i64,
     },
 
+    /// Another record is at the offset of one that was read.
+    #[error(
+        "the record at offset {offset} is not the one that was read before: the topic was deleted and created again"
+    )]
+    InputReplaced {
+        /// Offset of the record.
+        offset: i64,
+    },
+
+    /// A record was written to the changelog at a smaller offset than those before it.
+    #[error(
+        "a record was written at offset {offset}, after records up to offset {end}: the topic was deleted and created again"
+    )]
+    ChangelogRecreated {
+        /// Offset of the record; its transaction was aborted.
+        offset: i64,
+        /// Offset after the last committed record.
+        end: i64,
+    },
+
     /// The partition count of the touchpoint topic has changed since the last commit.
     #[error("the topic has {current} partitions, but had {previous} at the last commit")]
     PartitionsChanged {
@@ -130,11 +150,13 @@ impl Mismatch {
             Self::InputTruncated { .. }
             | Self::InputShrunk { .. }
             | Self::InputRecreated { .. }
+            | Self::InputReplaced { .. }
             | Self::PartitionsChanged { .. }
             | Self::MetadataUnreadable { .. } => PartitionLog::Input,
-            Self::OffsetsMissing { .. } | Self::ChangelogTruncated { .. } | Self::ChangelogShrunk { .. } => {
-                PartitionLog::Changelog
-            }
+            Self::OffsetsMissing { .. }
+            | Self::ChangelogTruncated { .. }
+            | Self::ChangelogShrunk { .. }
+            | Self::ChangelogRecreated { .. } => PartitionLog::Changelog,
         }
     }
 
@@ -154,7 +176,7 @@ impl Mismatch {
                 "set the group's offset to the first available one to accept the loss, and increase the topic's \
                  retention"
             }
-            Self::InputShrunk { .. } | Self::InputRecreated { .. } => {
+            Self::InputShrunk { .. } | Self::InputRecreated { .. } | Self::InputReplaced { .. } => {
                 "choose another kafka.group_id and changelog topic, or restore the topic"
             }
             Self::PartitionsChanged { .. } => {
@@ -168,7 +190,7 @@ impl Mismatch {
             Self::ChangelogTruncated { .. } => {
                 "restore the topic from a backup; it must have neither retention nor compaction"
             }
-            Self::ChangelogShrunk { .. } => {
+            Self::ChangelogShrunk { .. } | Self::ChangelogRecreated { .. } => {
                 "restore the topic from a backup, or delete it together with the group's offsets to start from the \
                  beginning"
             }

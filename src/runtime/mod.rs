@@ -12,6 +12,8 @@ mod changelog_range;
 mod commit;
 mod fatal;
 mod fetch_control;
+mod log_identity;
+mod log_interval;
 mod memory_budget;
 mod meter;
 mod mismatch;

@@ -35,6 +35,8 @@ pub(super) struct MetadataFields<'a> {
 /// What a partition writes to the changelog in a transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct ChangelogWrite {
+    /// Index of the first changelog record among the records of the transaction.
+    pub(super) first_record: Option<usize>,
     /// Index of the last changelog record among the records of the transaction.
     pub(super) last_record: Option<usize>,
     pub(super) bytes: u64,

@@ -8,7 +8,7 @@ use crate::wire::touchpoint_json::DeadLetterCause;
 
 use super::partition_commit::ChangelogWrite;
 use super::pending_counts::{PendingCounts, TopicKind};
-use super::record_builder::{DeadLetterRecord, RecordBuilder, estimated_record_bytes};
+use super::record_builder::{DeadLetterRecord, ForwardedErasure, RecordBuilder, estimated_record_bytes};
 
 /// The output of a partition's uncommitted inputs.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(super) struct PendingOutput {
     published_at: Timestamp,
     /// The input records of `effects.dead_letters`, in the same order.
     dead_letter_records: Vec<DeadLetterRecord>,
+    /// Erasures to send on to the partitions of their customers.
+    forwarded_erasures: Vec<ForwardedErasure>,
     counts: PendingCounts,
 }
 
@@ -38,6 +40,7 @@ impl Default for PendingOutput {
             effects: Effects::default(),
             published_at: Timestamp::MIN,
             dead_letter_records: Vec::new(),
+            forwarded_erasures: Vec::new(),
             counts: PendingCounts::default(),
         }
     }
@@ -76,7 +79,25 @@ impl PendingOutput {
         self.dead_letter_records.push(DeadLetterRecord { record, reason, detail });
     }
 
-    /// Appends the transitions and dead letters to `records`, with `wall` as the time of publication.
+    /// Counts a touchpoint whose record key is not its customer id.
+    pub(super) fn count_wrong_key(&mut self) {
+        self.effects.tally.wrong_keys += 1;
+    }
+
+    /// Returns the number of erasures in the batch that found no customer.
+    pub(super) fn erasures_not_found(&self) -> u64 {
+        self.effects.tally.erasures_not_found
+    }
+
+    /// Sends an erasure on to the partition of its customer, in addition to applying it here. Whether the customer
+    /// exists is decided there, so an erasure that found none here (`is_not_found`) does not count as such.
+    pub(super) fn forward(&mut self, erasure: ForwardedErasure, is_not_found: bool) {
+        self.effects.tally.erasures_forwarded += 1;
+        self.effects.tally.erasures_not_found -= u64::from(is_not_found);
+        self.forwarded_erasures.push(erasure);
+    }
+
+    /// Appends the transitions, dead letters and forwarded erasures to `records`, with `wall` as the time of publication.
     pub(super) fn append_output(
         &mut self,
         builder: &RecordBuilder,
@@ -101,6 +122,9 @@ impl PendingOutput {
             self.counts.count_written(TopicKind::DeadLetters, &record);
             records.push(record);
         }
+        for erasure in self.forwarded_erasures.drain(..) {
+            records.push(builder.forwarded_erasure(erasure, wall));
+        }
     }
 
     /// Appends changelog records with `values` to `records`. Must be called after `append_output`.
@@ -115,6 +139,7 @@ impl PendingOutput {
         let mut written = ChangelogWrite::default();
         for value in values {
             written.bytes += u64::try_from(value.len()).unwrap_or(u64::MAX);
+            written.first_record.get_or_insert(records.len());
             written.last_record = Some(records.len());
             let record = builder.changelog(partition, value, wall);
             self.counts.count_written(TopicKind::Changelog, &record);
@@ -135,6 +160,7 @@ impl PendingOutput {
     pub(super) fn clear(&mut self) {
         self.effects = Effects::default();
         self.dead_letter_records.clear();
+        self.forwarded_erasures.clear();
         self.counts.clear();
     }
 }

@@ -1,15 +1,19 @@
 //! Decodes consumed records and applies them to their partitions. A record that cannot be decoded is applied as a dead
 //! letter, so every consumed record is counted.
 
-use crate::kafka::Record;
+use crate::kafka::partitioner::partition_of;
+use crate::kafka::{PartitionId, Record};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
+use crate::lifecycle::touchpoint::Touchpoint;
 use crate::partition::DeadLetterReason;
 use crate::wire::touchpoint_json::{DeadLetterCause, Scratch, TouchpointDecoder, TouchpointOptions};
 
 use super::assignment::Assignment;
+use super::log_interval::LogInterval;
 use super::open_batch::OpenBatch;
 use super::options::Options;
+use super::record_builder::ForwardedErasure;
 use super::wall_clock::Moment;
 
 /// Decodes and applies records.
@@ -18,16 +22,26 @@ pub(super) struct RecordApplier {
     decoder: TouchpointDecoder,
     /// A touchpoint whose event time is further ahead of wall time than this becomes a dead letter.
     max_ahead: time::Duration,
+    /// Partition count of the touchpoint topic.
+    partitions: Option<PartitionId>,
+    wrong_keys: LogInterval,
+    erasures_not_found: LogInterval,
 }
 
 impl RecordApplier {
     pub(super) fn new(models: &ModelSet, options: &Options) -> Self {
         let touchpoints = TouchpointOptions { bytes_max: options.touchpoint_bytes_max };
-        Self { decoder: TouchpointDecoder::new(&models.vocabulary, touchpoints), max_ahead: options.max_ahead }
+        Self {
+            decoder: TouchpointDecoder::new(&models.vocabulary, touchpoints),
+            max_ahead: options.max_ahead,
+            partitions: options.partitions,
+            wrong_keys: LogInterval::default(),
+            erasures_not_found: LogInterval::default(),
+        }
     }
 
     /// Applies a record to its partition, unless the partition does not expect it.
-    pub(super) fn apply(&self, record: Record, assignment: &mut Assignment, batch: &mut OpenBatch, now: Moment) {
+    pub(super) fn apply(&mut self, record: Record, assignment: &mut Assignment, batch: &mut OpenBatch, now: Moment) {
         let Some(assigned) = assignment.get_mut(record.partition).filter(|assigned| assigned.expects(record.offset))
         else {
             return;
@@ -46,11 +60,36 @@ impl RecordApplier {
                 detail: "occurred_at is later than wall time".into(),
             },
             Ok(touchpoint) => {
+                let (partition, offset) = (record.partition, record.offset);
+                if record.key.as_deref() != Some(touchpoint.customer_id.as_bytes()) {
+                    assigned.pending_mut().count_wrong_key();
+                    if let Some(records) = self.wrong_keys.count(now.elapsed) {
+                        tracing::warn!(partition, offset, records, "the record key is not the customer id");
+                    }
+                }
+                let not_found_before = assigned.pending_mut().erasures_not_found();
                 batch.add(0, assigned.apply(&touchpoint), now.elapsed);
+                let is_not_found = assigned.pending_mut().erasures_not_found() > not_found_before;
+                if let Some(to) = self.forwards_to(&touchpoint, &record) {
+                    let customer_id = touchpoint.customer_id.into();
+                    let erasure = ForwardedErasure { record: record.clone(), customer_id, to };
+                    assigned.pending_mut().forward(erasure, is_not_found);
+                } else if is_not_found && let Some(erasures) = self.erasures_not_found.count(now.elapsed) {
+                    tracing::warn!(partition, offset, erasures, "an erasure found no customer");
+                }
                 return;
             }
             Err(cause) => cause,
         };
         assigned.apply_dead_letter(record, cause);
+    }
+
+    /// Returns the partition to which an erasure must be sent on: that of its customer, if it arrived in another one.
+    fn forwards_to(&self, touchpoint: &Touchpoint<'_>, record: &Record) -> Option<PartitionId> {
+        if !touchpoint.is_erasure() || ForwardedErasure::is_forwarded(record) {
+            return None;
+        }
+        let to = partition_of(touchpoint.customer_id.as_bytes(), self.partitions?);
+        (to != record.partition).then_some(to)
     }
 }

@@ -42,6 +42,25 @@ pub(super) struct DeadLetterRecord {
     pub(super) detail: std::borrow::Cow<'static, str>,
 }
 
+/// An erasure that arrived in another partition than that of its customer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct ForwardedErasure {
+    pub(super) record: Record,
+    pub(super) customer_id: Box<str>,
+    /// The partition of the customer.
+    pub(super) to: PartitionId,
+}
+
+/// Header of a forwarded erasure: the partition and offset of the original record.
+const FORWARDED_FROM: &str = "lifecycle_forwarded_from";
+
+impl ForwardedErasure {
+    /// Whether `record` was forwarded before; it is never forwarded again.
+    pub(super) fn is_forwarded(record: &Record) -> bool {
+        record.headers.iter().any(|header| header.name == FORWARDED_FROM)
+    }
+}
+
 impl RecordBuilder {
     pub(super) fn new(models: Arc<ModelSet>, options: Arc<Options>) -> Self {
         Self { models, options }
@@ -78,6 +97,21 @@ impl RecordBuilder {
     }
 
     /// Returns the record of a dead letter published at `wall`.
+    /// Returns the record that sends an erasure on, with the customer id as key.
+    pub(super) fn forwarded_erasure(&self, erasure: ForwardedErasure, wall: Timestamp) -> ProducerRecord {
+        let ForwardedErasure { mut record, customer_id, to } = erasure;
+        let from = format!("{}/{}", record.partition, record.offset);
+        record.headers.push(RecordHeader { name: FORWARDED_FROM.to_owned(), value: Some(from.into_bytes()) });
+        ProducerRecord {
+            topic: Arc::clone(&self.options.topics.touchpoints),
+            partition: Some(to),
+            key: Some(customer_id.as_bytes().to_vec()),
+            value: record.value,
+            headers: record.headers,
+            timestamp_ms: wall.as_millis(),
+        }
+    }
+
     pub(super) fn dead_letter(&self, dead_letter: DeadLetterRecord, wall: Timestamp) -> ProducerRecord {
         let DeadLetterRecord { mut record, reason, detail } = dead_letter;
         let origin = Origin {

@@ -261,10 +261,33 @@ impl Restorer {
             Ok(StartingPoint::Committed { offset, metadata }) => (offset, metadata),
         };
         let Some(metadata) = metadata else {
-            tracing::warn!(partition, offset, "committed offset was set manually, restoring the whole changelog");
+            match assignment.given_up_at(partition).filter(|&given_up| given_up < offset) {
+                // Kafka rejects changes of a group's offsets by hand while it has members, and this worker is one.
+                Some(first_skipped) => tracing::error!(
+                    partition,
+                    first_skipped,
+                    last_skipped = offset - 1,
+                    "another member of the group skipped touchpoints"
+                ),
+                None => {
+                    tracing::warn!(
+                        partition,
+                        offset,
+                        "committed offset was set manually, restoring the whole changelog"
+                    );
+                }
+            }
             let changelog = ChangelogRange::new(log_start, log_start, log_end, elapsed);
             return Ok(Some(RestorePlan::Existing { offset, input_end, changelog, clock: Clock::default() }));
         };
+        if metadata.changelog_end > log_end {
+            // A newly elected leader may not know the end yet.
+            if attempts < ATTEMPTS_PAST_END {
+                return Ok(None);
+            }
+            let mismatch = Mismatch::ChangelogShrunk { expected: metadata.changelog_end, end: log_end };
+            return Err(Fatal::Mismatch { partition, mismatch });
+        }
         if metadata.models != self.models {
             tracing::info!(partition, "models have changed since the last commit");
         }

@@ -80,10 +80,11 @@ impl Transactions {
         let fields = self.metadata_fields(&member_name);
         let began_at = meter.now(now).elapsed;
         let outcome = transact(member, records, |offsets| {
-            commits.extend(written.iter().filter_map(|&(partition, write)| {
-                Some(assignment.get(partition)?.pending_commit(write, offsets, &fields))
-            }));
-            commits.iter().map(PartitionCommit::offset).collect()
+            for &(partition, write) in &written {
+                let Some(assigned) = assignment.get(partition) else { continue };
+                commits.push(assigned.pending_commit(write, offsets, &fields)?);
+            }
+            Ok(commits.iter().map(PartitionCommit::offset).collect())
         })?;
         match outcome {
             Outcome::Committed => {
@@ -138,7 +139,7 @@ impl Transactions {
             .map(|&(position, changelog_end)| PartitionCommit::initial(position, changelog_end, &fields))
             .collect();
         let offsets = commits.iter().map(PartitionCommit::offset).collect();
-        match transact(member, Vec::new(), |_| offsets)? {
+        match transact(member, Vec::new(), |_| Ok(offsets))? {
             Outcome::Committed => {
                 self.recovery.record_success();
                 for commit in commits {

@@ -99,8 +99,11 @@ impl<M: Member> Worker<M> {
         for event in events {
             self.react(event, now)?;
         }
-        self.meter.lap(Activity::Apply, Duration::ZERO);
         let Self { member, assignment, batch, transactions, meter, .. } = self;
+        if !transactions.is_recovering() {
+            assignment.advance_positions(member, batch, now.elapsed);
+        }
+        meter.lap(Activity::Apply, Duration::ZERO);
         transactions.recover(member, assignment, batch, meter, now)?;
         self.meter.lap(Activity::Commit, Duration::ZERO);
         self.restore(now)?;
@@ -121,6 +124,7 @@ impl<M: Member> Worker<M> {
         if self.memory.is_over_limit() && !self.transactions.is_recovering() {
             self.assignment.query_end_offsets(&mut self.member, now.elapsed)?;
         }
+        self.assignment.check_identity(&mut self.member, now.elapsed)?;
         let may_fetch = !self.memory.is_over_limit() && !self.transactions.is_recovering();
         self.assignment.apply_fetch_state(&mut self.member, may_fetch)?;
         for query in query::take_waiting(&self.queries) {
@@ -169,10 +173,15 @@ impl<M: Member> Worker<M> {
     #[must_use]
     pub fn status(&mut self) -> Status {
         let Self { member, assignment, restorer, .. } = self;
-        let partitions = assignment.all().map(|(partition, assigned)| PartitionStatus {
-            restore: restorer.progress(partition),
-            lag_records: assignment.lag(member, partition),
-            ..assigned.status()
+        let partitions = assignment.all().map(|(partition, assigned)| {
+            let ends = member.cached_ends(partition);
+            PartitionStatus {
+                restore: restorer.progress(partition),
+                lag_records: assignment.lag(member, partition),
+                last_stable_offset: ends.map(|ends| ends.last_stable),
+                high_watermark: ends.map(|ends| ends.high_watermark),
+                ..assigned.status()
+            }
         });
         Status {
             partitions: partitions.collect(),
@@ -200,6 +209,7 @@ impl<M: Member> Worker<M> {
             Event::Records(records) => {
                 // During a recovery, the records are ignored: the partitions seek and read them again.
                 if !self.transactions.is_recovering() {
+                    self.assignment.remember_last(&records);
                     for record in records {
                         self.record_applier.apply(record, &mut self.assignment, &mut self.batch, now);
                     }
@@ -225,6 +235,7 @@ impl<M: Member> Worker<M> {
             }
             Event::Lost(partitions) => {
                 self.release(&partitions)?;
+                self.assignment.forget_given_up();
                 self.meter.report_mut().lost += partitions.len() as u64;
                 tracing::info!(partitions = ?in_order(partitions), "partitions lost, dropped pending changes");
             }

@@ -122,6 +122,22 @@ pub const METRICS: &[Description] = &[
         "Applied cancellations and refunds of orders older than the 32 that are kept per customer, which have no effect.",
         |out| out.sum(&[], |report| report.tally.orders_missing),
     ),
+    counter(
+        "lifecycle_touchpoints_wrong_key_total",
+        "",
+        "Touchpoints whose record key is not their customer id; the customer may be split over several partitions.",
+        |out| out.sum(&[], |report| report.tally.wrong_keys),
+    ),
+    counter(
+        "lifecycle_erasures_total",
+        "result (removed, not_found, forwarded)",
+        "Erasures that removed a customer, found none, or were sent on to the partition of the customer because of their record key.",
+        |out| {
+            out.sum(&[("result", "removed")], |report| report.tally.erased);
+            out.sum(&[("result", "not_found")], |report| report.tally.erasures_not_found);
+            out.sum(&[("result", "forwarded")], |report| report.tally.erasures_forwarded);
+        },
+    ),
     counter("lifecycle_dead_letters_total", "reason", "Records written to the dead-letter topic, by reason.", |out| {
         out.dead_letters()
     }),
@@ -136,9 +152,22 @@ pub const METRICS: &[Description] = &[
         out.by_partition(|it, _| it.is_running.then(|| float(it.position)))
     }),
     gauge(
+        "lifecycle_partition_last_stable_offset",
+        "partition",
+        "Last stable offset: records behind it cannot be read until a producer's open transaction ends.",
+        |out| out.by_partition(|it, _| it.last_stable_offset.map(float)),
+    ),
+    gauge(
+        "lifecycle_partition_high_watermark",
+        "partition",
+        "High watermark: one past the last acknowledged record.",
+        |out| out.by_partition(|it, _| it.high_watermark.map(float)),
+    ),
+    gauge(
         "lifecycle_lag_records",
         "partition",
-        "Consumer lag in records; absent while the end offset is unknown.",
+        "Consumer lag in records up to the high watermark, including records behind an open transaction; absent while \
+         the end offset is unknown.",
         |out| out.by_partition(|it, _| it.lag_records.map(float)),
     ),
     gauge(

@@ -57,6 +57,11 @@ pub struct PartitionStatus {
     pub committed_offset: Option<i64>,
     /// Number of input records from `position` to the end of the partition; `None` while the end offset is unknown.
     pub lag_records: Option<u64>,
+    /// Last stable offset of the input partition: touchpoints behind it are hidden by an open transaction; `None` while
+    /// unknown.
+    pub last_stable_offset: Option<i64>,
+    /// High watermark of the input partition, one past the last acknowledged record; `None` while unknown.
+    pub high_watermark: Option<i64>,
     /// Number of customers, committed ones only.
     pub customers: usize,
     /// Memory used by the customers, in bytes.

@@ -277,6 +277,8 @@ fn status(partition: i32, stage_counts: Vec<Vec<u64>>) -> PartitionStatus {
         restore: None,
         position: 100,
         committed_offset: Some(90),
+        last_stable_offset: None,
+        high_watermark: None,
         lag_records: Some(7),
         customers: 37,
         bytes: 10_000,

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lifecycle_processor::kafka::partitioner::partition_of;
 use lifecycle_processor::kafka::{
     Client, Error, Event, Member, Options, PartitionId, PartitionOffset, ProducerRecord, Reaction, Record,
 };
@@ -611,6 +612,7 @@ fn keys_map_to_the_same_partitions_as_with_the_java_client() {
         let partition = (hash & 0x7fff_ffff) % 7;
         let found = seen.iter().find(|it| it.text() == key).unwrap();
         assert_eq!(found.partition, partition, "{key}");
+        assert_eq!(partition_of(key.as_bytes(), 7), partition, "{key}");
     }
 }
 

@@ -86,6 +86,8 @@ pub struct InspectedRecord {
     pub timestamp_ms: Option<i64>,
     /// Whether the broker set the timestamp (`LogAppendTime`) rather than the producer.
     pub is_append_time: bool,
+    /// Arbitrary bytes, or null.
+    pub key: Option<Vec<u8>>,
     /// Empty for a tombstone.
     pub value: Vec<u8>,
 }
@@ -258,6 +260,7 @@ impl Inspector {
                         offset: message.offset(),
                         timestamp_ms: timestamp.to_millis(),
                         is_append_time: matches!(timestamp, rdkafka::Timestamp::LogAppendTime(_)),
+                        key: message.key().map(<[u8]>::to_vec),
                         value: message.payload().unwrap_or_default().to_vec(),
                     }));
                 }

@@ -166,8 +166,8 @@ pub trait Member {
     /// `Retry` while a previous owner's transaction is still open.
     fn committed(&mut self, partitions: &[PartitionId]) -> Result<Vec<CommittedOffset>, Error>;
 
-    /// Asks the broker for the log start offset and the high watermark of the input partition. Every acknowledged record
-    /// is below the high watermark, also those that an open transaction of another producer hides from `poll`.
+    /// Asks the broker for the log start offset and the high watermark of the input partition. Every acknowledged
+    /// record is below the high watermark, also those that an open transaction of another producer hides from `poll`.
     ///
     /// # Errors
     /// `Retry` when the broker does not answer.

@@ -7,9 +7,11 @@ mod brokers;
 mod group;
 mod offsets;
 mod permissions;
+mod records;
 mod report;
 mod transactions;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::Config;
@@ -17,7 +19,7 @@ use crate::finding::{Finding, Severity};
 use crate::kafka::cluster::admin;
 use crate::kafka::cluster::api_versions;
 use crate::kafka::cluster::group::describe_group;
-use crate::kafka::cluster::inspector::{Broker, BrokerConfigs, Inspector, LogOffsets};
+use crate::kafka::cluster::inspector::{Broker, BrokerConfigs, InspectedRecord, Inspector, LogOffsets};
 use crate::kafka::cluster::permission_probe::probe_permissions;
 use crate::kafka::{Cluster, Error, PartitionOffset};
 use crate::lifecycle::time::Timestamp;
@@ -33,6 +35,10 @@ pub use report::DoctorReport;
 
 /// Milliseconds by which a record timestamp may be ahead of the local clock without a warning.
 const AHEAD_MS_MAX: i64 = 1_000;
+/// Maximum number of partitions that are reported as unreadable; each takes seconds to find.
+const UNREADABLE_MAX: usize = 3;
+/// Number of attempts, a second apart, before a log that ends before a committed offset is a problem at the start.
+const SHRUNK_LOG_ATTEMPTS: u32 = 5;
 /// Member name of the probe. It cannot collide with a worker, whose member name ends in a number.
 const PROBE_MEMBER: &str = "doctor";
 
@@ -66,7 +72,10 @@ pub fn run_checks(config: &Config, with_probe: bool) -> Result<DoctorReport, Err
         doctor.changelog_formats(&snapshots, &mut checks);
         doctor.transactions(partitions, &transaction_timeout_max(&brokers), &mut checks);
         doctor.permissions(with_probe, &snapshots, &mut checks);
-        doctor.clock(partitions, &mut checks);
+        doctor.unread_records(&snapshots, &mut checks);
+        let latest = doctor.latest_records(partitions);
+        checks.extend(records::keys(&config.topics.touchpoints, &latest));
+        checks.push(doctor.clock(&latest));
     }
     Ok(DoctorReport { checks })
 }
@@ -82,8 +91,9 @@ pub fn startup_problems(config: &Config, partitions: i32) -> Result<Vec<Finding>
     let cluster = cluster(config);
     let inspector = Inspector::new(&cluster, &config.kafka.group_id)?;
     let doctor = Doctor { config, cluster: &cluster, inspector: &inspector };
-    let snapshots = doctor.snapshots(partitions).map(|(snapshots, _)| snapshots).unwrap_or_default();
+    let mut snapshots = doctor.snapshots(partitions).map(|(snapshots, _)| snapshots).unwrap_or_default();
     let mut checks = offsets::mismatches(&snapshots, doctor.expected(partitions));
+    checks.extend(doctor.shrunk_logs(&mut snapshots));
     doctor.changelog_formats(&snapshots, &mut checks);
     checks.retain(|it| it.severity == Severity::Problem);
     Ok(checks)
@@ -164,21 +174,42 @@ impl Doctor<'_> {
         let before = checks.len();
         checks.extend(offsets::mismatches(&snapshots, expected));
         // The log ranges were read before the committed offsets and may be stale, so read them again.
-        for snapshot in &mut snapshots {
-            let partition = snapshot.committed.partition;
-            if let Ok(range) = self.inspector.range(expected.topic, partition) {
-                snapshot.input = range;
-            }
-            if let Ok(range) = self.inspector.range(expected.changelog, partition) {
-                snapshot.changelog = range;
-            }
-        }
+        self.read_ranges(&mut snapshots);
         checks.extend(offsets::shrunk_logs(&snapshots, expected));
         if checks.len() == before {
             checks.extend(offsets::summary(&snapshots, expected));
         }
         checks.extend(transactions::offsets(&self.config.kafka.group_id, is_stable, service_timeout));
         snapshots
+    }
+
+    /// Returns the logs that end before a committed offset. Reads them again for some seconds: a broker that has just
+    /// become leader may report an end offset that is too low.
+    fn shrunk_logs(&self, snapshots: &mut [PartitionSnapshot]) -> Vec<Finding> {
+        let expected = self.expected(i32::try_from(snapshots.len()).unwrap_or(i32::MAX));
+        for _ in 0..SHRUNK_LOG_ATTEMPTS {
+            self.read_ranges(snapshots);
+            let shrunk = offsets::shrunk_logs(snapshots, expected);
+            if shrunk.is_empty() {
+                return shrunk;
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        offsets::shrunk_logs(snapshots, expected)
+    }
+
+    /// Reads the log ranges again.
+    fn read_ranges(&self, snapshots: &mut [PartitionSnapshot]) {
+        let topics = &self.config.topics;
+        for snapshot in snapshots {
+            let partition = snapshot.committed.partition;
+            if let Ok(range) = self.inspector.range(&topics.touchpoints, partition) {
+                snapshot.input = range;
+            }
+            if let Ok(range) = self.inspector.range(&topics.changelog, partition) {
+                snapshot.changelog = range;
+            }
+        }
     }
 
     /// Returns a snapshot of every partition, and whether the committed offsets are stable (no pending transaction).
@@ -291,7 +322,8 @@ impl Doctor<'_> {
             checks.push(permissions::permission_check(topic, "READ", &read));
         }
         checks.push(permissions::delete_permission(changelog, self.inspector.may_delete(changelog, 0)));
-        let mut written: Vec<&str> = vec![&topics.transitions, &topics.replay, &topics.dead_letters];
+        let mut written: Vec<&str> =
+            vec![&topics.touchpoints, &topics.transitions, &topics.replay, &topics.dead_letters];
         written.dedup();
         let group = &self.config.kafka.group_id;
         if !with_probe {
@@ -317,33 +349,52 @@ impl Doctor<'_> {
             .extend(permissions::probe_results(&probe_permissions(&options, &written, offset, now.as_millis()), group));
     }
 
-    /// Compares the newest record timestamp with the local clock. This detects a clock that is ahead of the local one,
-    /// but not one that is behind.
-    fn clock(&self, partitions: i32, checks: &mut Vec<Finding>) {
+    /// Checks that the next unread record of each partition can be read.
+    fn unread_records(&self, snapshots: &[PartitionSnapshot], checks: &mut Vec<Finding>) {
         let topic = &self.config.topics.touchpoints;
-        let mut newest = None;
-        for partition in 0..partitions {
-            let Ok(range) = self.inspector.range(topic, partition) else { continue };
-            if range.high_watermark == range.start {
-                continue;
-            }
+        let unread = snapshots.iter().filter_map(|it| {
+            let next = it.committed.offset?.max(it.input.start);
+            (next < it.input.last_stable).then_some((it.committed.partition, next))
+        });
+        let failed = unread.filter_map(|(partition, next)| {
+            let error = self.inspector.record_at(topic, partition, next).err()?;
+            Some(records::unreadable(topic, partition, next, &error))
+        });
+        checks.extend(failed.take(UNREADABLE_MAX));
+    }
+
+    /// Returns the latest record of each partition that has one.
+    fn latest_records(&self, partitions: i32) -> BTreeMap<i32, InspectedRecord> {
+        let topic = &self.config.topics.touchpoints;
+        let latest = (0..partitions).filter_map(|partition| {
+            let range = self.inspector.range(topic, partition).ok()?;
             // The last offset may be a transaction marker, which consumers do not receive.
             let from = (range.high_watermark - 2).max(range.start);
-            let Ok(Some(record)) = self.inspector.record_at(topic, partition, from) else { continue };
-            newest = newest.max(record.timestamp_ms.map(|at| (at, record.is_append_time)));
-        }
+            let record = self.inspector.record_at(topic, partition, from).ok().flatten()?;
+            Some((partition, record))
+        });
+        latest.collect()
+    }
+
+    /// Compares the newest record timestamp with the local clock. This detects a clock that is ahead of the local one,
+    /// but not one that is behind.
+    fn clock(&self, latest: &BTreeMap<i32, InspectedRecord>) -> Finding {
+        let topic = &self.config.topics.touchpoints;
+        let newest = latest.values().filter_map(|it| Some((it.timestamp_ms?, it.is_append_time))).max();
         let now = WallClock::start().now().wall;
         let place = topic.as_str();
         let to_do = "synchronize the clocks of the brokers, the producers and this machine with NTP: wake-ups of silent \
                      customers and `publish.fresh_for` depend on them";
-        checks.push(match newest {
+        match newest {
             None => Finding::new(Severity::Unknown, "clock", place, "no record to compare clocks with", to_do),
             Some((at, is_append_time)) => {
                 let clock_owner = if is_append_time { "the broker's clock" } else { "the producer's clock" };
                 let ahead = at - now.as_millis();
                 let when = format_timestamp(Timestamp::from_millis(at));
                 if ahead > AHEAD_MS_MAX {
-                    let what = format!("the newest touchpoint is from {when} by {clock_owner}, {ahead} ms ahead of this machine");
+                    let what = format!(
+                        "the newest touchpoint is from {when} by {clock_owner}, {ahead} ms ahead of this machine"
+                    );
                     Finding::new(Severity::Warning, "clock", place, what, to_do)
                 } else {
                     let what = format!(
@@ -353,7 +404,7 @@ impl Doctor<'_> {
                     Finding::passed("clock", place, what)
                 }
             }
-        });
+        }
     }
 }
 

@@ -1,9 +1,13 @@
-//! Faults that other programs and operators cause on a real broker: open transactions, retention behind control records,
-//! topics created again, batches that cannot be read, wrong record keys, foreign members of the group.
+//! Faults that other programs and operators cause on a real broker: open transactions, retention behind control
+//! records, topics created again, batches that cannot be read, wrong record keys, foreign members of the group.
 //!
 //! Each test runs the program as a process and does to the cluster what the other program or the operator would do.
 
+mod foreign_member;
 mod open_transaction;
+mod record_keys;
+mod recreated_topics;
+mod retention;
 mod unreadable_batch;
 
 use crate::broker::{ConsumedRecord, NewRecord, TIMEOUT, config, read_committed, until};

@@ -27,6 +27,8 @@ fn a_wake_up_waits_for_touchpoints_behind_an_open_transaction() {
     std::thread::sleep(Duration::from_secs(20));
     assert_eq!(transitions_of(&deployment, "anna"), ["first_purchase"], "{}", instance.log());
     assert_eq!(instance.metric(r#"lifecycle_lag_records{partition="0"}"#), Some(2));
+    assert_eq!(instance.metric(r#"lifecycle_partition_last_stable_offset{partition="0"}"#), Some(1));
+    assert_eq!(instance.metric(r#"lifecycle_partition_high_watermark{partition="0"}"#), Some(3));
     let status = instance.get("/v1/partitions").expect("a response");
     assert!(status.contains(r#""lag_records":2"#), "{status}");
     let report = deployment.doctor("a");

@@ -63,4 +63,6 @@ fn a_batch_that_cannot_be_read_stops_the_service_with_the_reason() {
     for part in ["partition 0", "offset 1", "BadCompression", "receive.message.max.bytes"] {
         assert!(log.contains(part), "{part}: {log}");
     }
+    let report = deployment.doctor("a");
+    assert!(report.contains("the records from offset 1 on cannot be read"), "{report}");
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 
+use lifecycle_processor::kafka::partitioner::partition_of;
 use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
@@ -75,7 +76,7 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
     // partitions stay empty for the whole run.
     for (partition, records) in history.iter_mut().enumerate() {
         let Some(last) = records.back().map(|record| record.arrives_at) else { continue };
-        let customer_id = format!("customer-{partition}-last");
+        let customer_id = customer_name(partition, partitions, "last");
         let value = touchpoint(random, &format!("last-{partition}"), &customer_id, last + 500 * DAY);
         records.push_back(InputRecord {
             key: customer_id,
@@ -90,6 +91,16 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
     history
 }
 
+/// Returns the name of a customer whose touchpoints belong to `partition`, so that erasures are not sent on.
+fn customer_name(partition: usize, partitions: usize, number: &str) -> String {
+    let partitions = i32::try_from(partitions).expect("few partitions");
+    let mut name = format!("customer-{partition}-{number}");
+    while usize::try_from(partition_of(name.as_bytes(), partitions)) != Ok(partition) {
+        name.push('x');
+    }
+    name
+}
+
 fn fill(random: &mut fastrand::Rng, history: &mut History, config: &RunConfig) {
     let mut clocks = vec![BEGIN; history.len()];
     // A topic is either busy or quiet.
@@ -98,7 +109,7 @@ fn fill(random: &mut fastrand::Rng, history: &mut History, config: &RunConfig) {
         let partition = random.usize(..history.len());
         clocks[partition] += random.i64(0..gap_max);
         let arrives_at = clocks[partition];
-        let mut key = format!("customer-{partition}-{}", random.u32(..CUSTOMERS));
+        let mut key = customer_name(partition, history.len(), &random.u32(..CUSTOMERS).to_string());
         let occurred_at = arrives_at - random.i64(0..DELAY_MAX);
         let (value, is_valid) = match random.u32(..40) {
             0 => (invalid_value(random), false),

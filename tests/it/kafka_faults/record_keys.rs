@@ -1,0 +1,79 @@
+//! Records whose key is not the customer id, and erasures that therefore arrive in the wrong partition.
+
+use std::time::Duration;
+
+use super::{keyed_order, order, wait_until_consumed};
+use crate::broker::{self, ConsumedRecord, NewRecord, read_committed, until};
+use crate::exactly_once::deployment::Deployment;
+
+const PARTITIONS: i32 = 4;
+
+fn erasure(customer: &str) -> String {
+    let touchpoint = order(&format!("erasure-of-{customer}"), customer, jiff::SignedDuration::from_secs(1));
+    touchpoint.replace("order_completed", "customer_erased")
+}
+
+/// The partition of the record with this key.
+fn partition_of(records: &[ConsumedRecord], customer: &str) -> i32 {
+    records.iter().find(|it| it.key.as_deref() == Some(customer.as_bytes())).expect("it was written").partition
+}
+
+#[test]
+fn an_erasure_with_a_wrong_or_missing_key_erases_the_customer_once() {
+    let deployment = Deployment::new(PARTITIONS, "workers: 2");
+    let customers: Vec<String> = (0..8).map(|number| format!("customer-{number}")).collect();
+    let orders: Vec<NewRecord> = customers.iter().map(|customer| keyed_order(customer, customer)).collect();
+    broker::produce(&deployment.touchpoints, &orders);
+    let written = read_committed(&deployment.touchpoints);
+    let mut instance = deployment.start("a");
+    wait_until_consumed(&mut instance, 8);
+    for (number, customer) in customers.iter().enumerate() {
+        // Never the partition of the customer.
+        let wrong = (partition_of(&written, customer) + 1) % PARTITIONS;
+        let key = (number % 2 == 0).then(|| b"wrong".to_vec());
+        let record = NewRecord { key, ..NewRecord::to(wrong, &erasure(customer)) };
+        broker::produce(&deployment.touchpoints, &[record]);
+    }
+    until("every customer is erased", || {
+        std::thread::sleep(Duration::from_millis(200));
+        instance.metric(r#"lifecycle_customers_removed_total{reason="erasure"}"#).filter(|&erased| erased == 8)
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(instance.metric(r#"lifecycle_erasures_total{result="forwarded"}"#), Some(8));
+    assert_eq!(instance.metric(r#"lifecycle_erasures_total{result="removed"}"#), Some(8));
+    assert_eq!(instance.metric(r#"lifecycle_erasures_total{result="not_found"}"#), Some(0));
+    instance.stop();
+    // Each was sent on once, to the partition of its customer.
+    let all = read_committed(&deployment.touchpoints);
+    assert_eq!(all.len(), 24);
+    for customer in &customers {
+        let forwarded: Vec<_> = all.iter().filter(|it| it.text() == erasure_text(&all, customer)).collect();
+        assert_eq!(forwarded.len(), 2, "the original and the forwarded one");
+        let right = partition_of(&written, customer);
+        assert_eq!(forwarded.iter().filter(|it| it.partition == right).count(), 1);
+    }
+}
+
+fn erasure_text(all: &[ConsumedRecord], customer: &str) -> String {
+    let id = format!("\"erasure-of-{customer}\"");
+    all.iter().map(ConsumedRecord::text).find(|text| text.contains(&id)).expect("it was written")
+}
+
+#[test]
+fn wrong_keys_and_erasures_of_nobody_are_reported() {
+    let deployment = Deployment::new(1, "workers: 1");
+    broker::produce(&deployment.touchpoints, &[keyed_order("right", "anna")]);
+    let wrong = order("wrong", "anna", jiff::SignedDuration::from_secs(30));
+    broker::produce(&deployment.touchpoints, &[NewRecord::keyed("session-17", &wrong)]);
+    broker::produce(&deployment.touchpoints, &[NewRecord { key: None, ..NewRecord::to(0, &erasure("nobody")) }]);
+    let mut instance = deployment.start("a");
+    wait_until_consumed(&mut instance, 3);
+    assert_eq!(instance.metric("lifecycle_touchpoints_wrong_key_total"), Some(2));
+    assert_eq!(instance.metric(r#"lifecycle_erasures_total{result="not_found"}"#), Some(1));
+    let report = deployment.doctor("a");
+    assert!(report.contains("not its customer id"), "{report}");
+    let log = instance.stop();
+    assert_eq!(log.matches("the record key is not the customer id").count(), 1, "{log}");
+    assert_eq!(log.matches("an erasure found no customer").count(), 1, "{log}");
+    assert!(!log.contains("session-17") && !log.contains("anna") && !log.contains("nobody"), "{log}");
+}
