@@ -4,8 +4,6 @@
 //! is stable until the partition is restored: then its cursors expire. Each request reads a bounded number of
 //! customers.
 
-#![expect(clippy::struct_field_names, reason = "fields are named as in the response")]
-
 use std::sync::Arc;
 
 use axum::Json;
@@ -111,12 +109,9 @@ pub(super) async fn stage_customers(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let cursor = match query.cursor.as_deref().map_or(Some(ListCursor::default()), ListCursor::parse) {
-        Some(cursor) => cursor,
-        None => {
-            let detail = "cursor is not one that a page returned as `next`".to_owned();
-            return Problem::new(StatusCode::BAD_REQUEST, "bad-query", detail).into_response();
-        }
+    let Some(cursor) = query.cursor.as_deref().map_or(Some(ListCursor::default()), ListCursor::parse) else {
+        let detail = "cursor is not one that a page returned as `next`".to_owned();
+        return Problem::new(StatusCode::BAD_REQUEST, "bad-query", detail).into_response();
     };
     let unknown = |kind, detail: String| Problem::new(StatusCode::NOT_FOUND, kind, detail).into_response();
     let Some(index) = api.models.models.iter().position(|it| *it.name == *model) else {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::model_arguments::load;
 use super::touchpoint_arguments::TouchpointArguments;
-use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream, TOUCHPOINT_OPTIONS};
+use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream};
 use super::{Exit, Format, print, print_error};
 use crate::config::Config;
 use crate::lifecycle::model::Model;
@@ -112,7 +112,7 @@ fn compare(
     comparison: &mut Comparison,
 ) -> Result<(), CompareError> {
     let mut runs = [old, new].map(|models| {
-        let decoder = TouchpointDecoder::new(&models.vocabulary, TOUCHPOINT_OPTIONS);
+        let decoder = TouchpointDecoder::new(&models.vocabulary, source.touchpoint_options());
         (decoder, Replay::new(Arc::clone(models), options.clone()))
     });
     let mut discard = |_: &_, _| Ok::<(), Infallible>(());

@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::touchpoint_arguments::TouchpointArguments;
-use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream, TOUCHPOINT_OPTIONS};
+use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream};
 use super::{Exit, Format, print, print_error};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
@@ -145,7 +145,7 @@ fn read(
     invalid: &mut InvalidRecords,
 ) -> Result<Outcome, SourceError> {
     let mut replay = Replay::new(Arc::clone(models), options.clone());
-    let decoder = TouchpointDecoder::new(&models.vocabulary, TOUCHPOINT_OPTIONS);
+    let decoder = TouchpointDecoder::new(&models.vocabulary, source.touchpoint_options());
     let mut timeline = Vec::new();
     let mut clock = Timestamp::MIN;
     invalid.for_each(source, stream, |record| {

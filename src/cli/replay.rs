@@ -28,7 +28,7 @@ use crate::wire::transition::{Mode, Publication};
 use crate::wire::transition_json::write_json;
 
 use super::touchpoint_arguments::{TouchpointArguments, parse_max_ahead};
-use super::touchpoint_source::{InputRecord, InvalidRecords, LINE_BYTES_MAX, Place, SourceError, TOUCHPOINT_OPTIONS};
+use super::touchpoint_source::{InputRecord, InvalidRecords, LINE_BYTES_MAX, Place, SourceError};
 use super::{Exit, Format, compare, print_error};
 
 /// How many bytes of an oversized line the dead letter contains.
@@ -152,7 +152,7 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
     let mut dead_letters = DeadLetters::open(arguments.dead_letters.as_deref(), files)?;
     let source = arguments.touchpoints.source(config)?;
     let progress = progress_bar(files);
-    let decoder = TouchpointDecoder::new(&models.vocabulary, TOUCHPOINT_OPTIONS);
+    let decoder = TouchpointDecoder::new(&models.vocabulary, source.touchpoint_options());
     let mut totals = Totals::default();
     let accepted_until = arguments.max_ahead.map(|max_ahead| WallClock::start().now().wall + max_ahead);
     let mut replays = Vec::new();

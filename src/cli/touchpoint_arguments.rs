@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Exit;
 use super::model_arguments::ModelArguments;
-use super::touchpoint_source::{Source, SourceError};
+use super::touchpoint_source::{LINE_BYTES_MAX, Source, SourceError};
 use crate::config::Config;
 use crate::kafka::Cluster;
 use crate::lifecycle::model_set::ModelSet;
@@ -93,12 +93,12 @@ impl TouchpointArguments {
         match (config, &self.bootstrap_servers) {
             (Some(config), _) => {
                 let topic = topic.unwrap_or(&config.topics.touchpoints);
-                Source::topic(&topics::cluster(config), topic, &config.kafka.group_id)
+                Source::topic(&topics::cluster(config), topic, &config.kafka.group_id, config.touchpoint_bytes_max)
             }
             (None, servers) => {
                 let bootstrap_servers = servers.clone().unwrap_or_default();
                 let cluster = Cluster { bootstrap_servers, settings: Vec::new() };
-                Source::topic(&cluster, topic.unwrap_or(TOPIC), GROUP)
+                Source::topic(&cluster, topic.unwrap_or(TOPIC), GROUP, LINE_BYTES_MAX)
             }
         }
     }

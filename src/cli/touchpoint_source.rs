@@ -19,14 +19,12 @@ pub(super) const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// How many invalid records are printed; the others are only counted.
 const PRINTED_MAX: u64 = 20;
 
-pub(super) const TOUCHPOINT_OPTIONS: TouchpointOptions = TouchpointOptions { bytes_max: LINE_BYTES_MAX };
-
 /// Touchpoints to read.
 pub(super) enum Source {
     /// Files in order of arrival.
     Files(Vec<PathBuf>),
-    /// A Kafka topic, and its name.
-    Topic(Box<TopicScan>, String),
+    /// A Kafka topic, its name, and the maximum size of a record in bytes.
+    Topic(Box<TopicScan>, String, usize),
 }
 
 /// A part of a source with its own clock: `None` for all files, otherwise a partition.
@@ -93,17 +91,30 @@ impl SourceError {
 
 impl Source {
     /// Opens a topic and determines the end of each partition.
-    pub(super) fn topic(cluster: &Cluster, topic: &str, group_id: &str) -> Result<Self, SourceError> {
+    pub(super) fn topic(
+        cluster: &Cluster,
+        topic: &str,
+        group_id: &str,
+        record_bytes_max: usize,
+    ) -> Result<Self, SourceError> {
         let scan = TopicScan::open(cluster, topic, group_id)?;
         let scan = scan.ok_or_else(|| SourceError::UnknownTopic(topic.to_owned()))?;
-        Ok(Self::Topic(Box::new(scan), topic.to_owned()))
+        Ok(Self::Topic(Box::new(scan), topic.to_owned(), record_bytes_max))
+    }
+
+    /// Returns the limits of a touchpoint.
+    pub(super) const fn touchpoint_options(&self) -> TouchpointOptions {
+        match self {
+            Self::Files(_) => TouchpointOptions { bytes_max: LINE_BYTES_MAX },
+            Self::Topic(_, _, bytes_max) => TouchpointOptions { bytes_max: *bytes_max },
+        }
     }
 
     /// Returns the streams of the source.
     pub(super) fn streams(&self) -> Vec<Stream> {
         match self {
             Self::Files(_) => vec![None],
-            Self::Topic(scan, _) => scan.partitions().map(Some).collect(),
+            Self::Topic(scan, ..) => scan.partitions().map(Some).collect(),
         }
     }
 
@@ -126,7 +137,7 @@ impl Source {
                 }
             }
             (Self::Topic(..), None) => {}
-            (Self::Topic(scan, topic), Some(partition)) => {
+            (Self::Topic(scan, topic, _), Some(partition)) => {
                 let mut scan = scan.read(partition).map_err(SourceError::from)?;
                 while let Some(record) = scan.next_record().map_err(SourceError::from)? {
                     let bytes = record.value.as_deref().unwrap_or_default();

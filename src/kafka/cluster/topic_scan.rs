@@ -18,7 +18,7 @@ use crate::kafka::settings::Cluster;
 /// Timeout of one request to the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a partition may return nothing before the scan fails.
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// Maximum duration of one poll.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 
