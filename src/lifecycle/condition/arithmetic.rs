@@ -1,9 +1,8 @@
 //! Operators and functions on values. An operation on an absent value, or one without a result (overflow, division by
 //! zero), returns the absent value; nothing here panics.
 
+use super::operation::{ArithmeticOperator, Function};
 use super::relation::Relation;
-use super::syntax::ArithmeticOperator;
-use super::term::Function;
 use crate::lifecycle::rfc3339::parse_timestamp;
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::value::Value;

@@ -7,10 +7,9 @@
 use std::cmp::Ordering;
 
 use super::arithmetic::{self, compare};
+use super::constant::Constant;
+use super::operation::{ArithmeticOperator, Function};
 use super::relation::Relation;
-use super::scope::Constant;
-use super::syntax::ArithmeticOperator;
-use super::term::Function;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::value::{Horizon, Inputs, Slot, Value};
 

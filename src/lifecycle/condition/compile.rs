@@ -6,14 +6,16 @@
 use std::ops::Range;
 
 use super::code::Code;
+use super::constant::Constant;
 use super::limits::{DEPTH_MAX, NODES_MAX};
 use super::lower::lower;
+use super::operation::Function;
 use super::parser;
 use super::problem::{ExpressionProblem, codes};
 use super::program::{Condition, Program};
-use super::scope::{Binding, Constant, Scope};
+use super::scope::{Binding, Scope};
 use super::syntax::{Syntax, SyntaxKind};
-use super::term::{Function, Term, TermKind};
+use super::term::{Term, TermKind};
 use crate::lifecycle::suggest::nearest;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::value::{Horizon, Inputs, Slot, Type, Value};

@@ -5,11 +5,12 @@
 use std::cmp::Ordering;
 
 use super::arithmetic;
+use super::constant::Constant;
 use super::linear::Linear;
+use super::operation::Function;
 use super::program::Program;
 use super::relation::Relation;
-use super::scope::Constant;
-use super::term::{Function, Term, TermKind};
+use super::term::{Term, TermKind};
 use crate::lifecycle::value::{Type, Value};
 
 /// Whether `above` provably holds whenever `below` holds, over the same inputs.

@@ -3,12 +3,12 @@
 //! Diagrams and explanations of models use deadlines; evaluation computes horizons instead. A deadline
 //! means that a change is possible; whether it happens depends on the facts of the customer.
 
+use super::constant::Constant;
 use super::covers::implies;
+use super::operation::{ArithmeticOperator, Function};
 use super::program::Program;
 use super::relation::Relation;
-use super::scope::Constant;
-use super::syntax::ArithmeticOperator;
-use super::term::{Function, Term, TermKind};
+use super::term::{Term, TermKind};
 use crate::lifecycle::time::Duration;
 use crate::lifecycle::value::{Slot, Type};
 

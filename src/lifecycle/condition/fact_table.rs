@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use super::constant::Constant;
 use super::problem::ExpressionProblem;
-use super::scope::{Argument, Binding, Constant, Scope};
+use super::scope::{Argument, Binding, Scope};
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::value::{Horizon, Inputs, Slot, Type, Value};
 

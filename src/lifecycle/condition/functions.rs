@@ -3,11 +3,13 @@
 use std::ops::Range;
 
 use super::compile::{Compiler, type_with_article};
+use super::constant::Constant;
 use super::literal;
+use super::operation::Function;
 use super::problem::{ExpressionProblem, codes};
-use super::scope::{Argument, Constant};
+use super::scope::Argument;
 use super::syntax::{Syntax, SyntaxKind};
-use super::term::{Function, Term, TermKind};
+use super::term::{Term, TermKind};
 use crate::lifecycle::rfc3339::parse_timestamp;
 use crate::lifecycle::suggest::nearest;
 use crate::lifecycle::value::Type;

@@ -3,9 +3,9 @@
 //! In this form `now - x < d`, `now < x + d` and `x + d > now` are identical, the arithmetic is exact, and the instants
 //! at which the comparison changes follow directly.
 
+use super::constant::Constant;
+use super::operation::ArithmeticOperator;
 use super::relation::Relation;
-use super::scope::Constant;
-use super::syntax::ArithmeticOperator;
 use super::term::{Term, TermKind};
 
 /// Maximum absolute coefficient of a time; keeps all sums within 128 bits.

@@ -1,9 +1,9 @@
 //! Lowers typed terms to executable code, with fused nodes for the comparisons that are frequent in models.
 
 use super::code::{Code, List, Node, NodeIndex, Sum};
+use super::constant::Constant;
 use super::linear::Linear;
 use super::relation::Relation;
-use super::scope::Constant;
 use super::term::{Term, TermKind};
 use crate::lifecycle::value::{Slot, Type};
 

@@ -7,6 +7,7 @@
 mod arithmetic;
 mod code;
 mod compile;
+mod constant;
 mod covers;
 mod deadline;
 mod fact_table;
@@ -16,6 +17,7 @@ mod limits;
 mod linear;
 mod literal;
 mod lower;
+mod operation;
 mod operators;
 mod parser;
 mod problem;
@@ -26,6 +28,7 @@ mod syntax;
 mod term;
 
 pub use compile::compile;
+pub use constant::Constant;
 pub use covers::covers;
 pub use deadline::{Deadline, deadlines};
 pub use fact_table::FactTable;
@@ -33,7 +36,7 @@ pub use limits::{DEPTH_MAX, EXPRESSION_BYTES_MAX, LIST_ITEMS_MAX, NODES_MAX};
 pub use parser::is_reserved;
 pub use problem::{ExpressionProblem, codes};
 pub use program::{Condition, FactReference, Program};
-pub use scope::{Argument, Binding, Constant, Scope};
+pub use scope::{Argument, Binding, Scope};
 pub use syntax::Syntax;
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 use std::ops::Range;
 
 use super::compile::{Compiler, type_with_article};
+use super::constant::Constant;
 use super::linear::Linear;
+use super::operation::{ArithmeticOperator, Function};
 use super::problem::{ExpressionProblem, codes};
 use super::relation::Relation;
-use super::scope::{Constant, Scope};
-use super::syntax::{ArithmeticOperator, Syntax, SyntaxKind};
-use super::term::{Function, Term, TermKind};
+use super::scope::Scope;
+use super::syntax::{Syntax, SyntaxKind};
+use super::term::{Term, TermKind};
 use crate::lifecycle::fact::RecentTimes;
 use crate::lifecycle::value::Type;
 

@@ -8,9 +8,10 @@ use std::ops::Range;
 
 use super::lexer::{self, Token, TokenKind};
 use super::limits::{DEPTH_MAX, EXPRESSION_BYTES_MAX, LIST_ITEMS_MAX, NODES_MAX};
+use super::operation::ArithmeticOperator;
 use super::problem::{ExpressionProblem, codes};
 use super::relation::Relation;
-use super::syntax::{ArithmeticOperator, Syntax, SyntaxKind};
+use super::syntax::{Syntax, SyntaxKind};
 
 /// Words that CEL reserves for itself and for host languages, and `now`.
 const RESERVED_WORDS: [&str; 22] = [
@@ -42,6 +43,19 @@ const RESERVED_WORDS: [&str; 22] = [
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     RESERVED_WORDS.contains(&name)
+}
+
+impl Syntax {
+    /// Parses `text`.
+    ///
+    /// # Errors
+    /// Returns every violation of the grammar or of the size limits.
+    pub fn parse(text: &str) -> Result<Self, Vec<ExpressionProblem>> {
+        match parse(text) {
+            (Some(syntax), problems) if problems.is_empty() => Ok(syntax),
+            (_, problems) => Err(problems),
+        }
+    }
 }
 
 /// Parses `text` and returns the tree, if there is one, and all violations of the grammar.

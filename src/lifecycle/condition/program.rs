@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::code::Code;
+use super::constant::Constant;
 use super::lower::lower;
-use super::scope::Constant;
 use super::term::Term;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::value::{Horizon, Inputs, Slot, Type, Value};

@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::parser;
-use super::problem::ExpressionProblem;
+use super::operation::ArithmeticOperator;
 use super::relation::Relation;
 use super::scope::Argument;
 
@@ -61,40 +60,7 @@ impl SyntaxKind {
     }
 }
 
-/// An arithmetic operator between two numbers, timestamps or durations.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum ArithmeticOperator {
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Remainder,
-}
-
-impl ArithmeticOperator {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Add => "+",
-            Self::Subtract => "-",
-            Self::Multiply => "*",
-            Self::Divide => "/",
-            Self::Remainder => "%",
-        }
-    }
-}
-
 impl Syntax {
-    /// Parses `text`.
-    ///
-    /// # Errors
-    /// Returns every violation of the grammar or of the size limits.
-    pub fn parse(text: &str) -> Result<Self, Vec<ExpressionProblem>> {
-        match parser::parse(text) {
-            (Some(syntax), problems) if problems.is_empty() => Ok(syntax),
-            (_, problems) => Err(problems),
-        }
-    }
-
     /// Returns the plain or dotted name, if the whole expression is one.
     #[must_use]
     pub fn path(&self) -> Option<String> {

@@ -4,12 +4,13 @@
 //! Invariant: a term that varies continuously with `now` ([`Term::varies_with_now`]) is a sum of times. It occurs only
 //! as an operand of such a sum or of a comparison.
 
+use super::constant::Constant;
 use super::limits::NODES_MAX;
 use super::linear::Linear;
+use super::operation::ArithmeticOperator;
+use super::operation::Function;
 use super::program::FactReference;
 use super::relation::Relation;
-use super::scope::Constant;
-use super::syntax::ArithmeticOperator;
 use crate::lifecycle::value::{Slot, Type};
 
 /// A typed expression.
@@ -36,26 +37,6 @@ pub(super) enum TermKind {
     Arithmetic(ArithmeticOperator, Box<Term>, Box<Term>),
     Negate(Box<Term>),
     Call(Function, Vec<Term>),
-}
-
-/// A built-in function.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Function {
-    /// Tests whether a value is present.
-    Has,
-    /// Multiplies an int by a unit in milliseconds and returns a duration (`days`, `hours`, ...).
-    DurationOf(i64),
-    /// Converts RFC 3339 text or seconds since 1970 to a timestamp.
-    Timestamp,
-    /// Counts the characters of a text.
-    Size,
-    StartsWith,
-    EndsWith,
-    Contains,
-    Int,
-    Double,
-    Least,
-    Greatest,
 }
 
 impl Term {
