@@ -256,6 +256,10 @@ pub(crate) fn due_at(
 }
 
 impl Published {
+    /// The value of `since` for a customer whose stage an edit removed, until the edited model is evaluated. The move
+    /// is then published even if the customer is in no stage.
+    pub const STAGE_REMOVED: Timestamp = Timestamp::MIN;
+
     fn reset(&mut self, model: &Model) {
         let mut counters = std::mem::take(&mut self.counters);
         counters.clear();
@@ -279,7 +283,7 @@ impl Published {
         standing: Standing,
         transitions: &mut Vec<Transition>,
     ) {
-        if standing.stage != self.stage {
+        if standing.stage != self.stage || self.since == Some(Self::STAGE_REMOVED) {
             let pending = builder.move_between(self.stage, standing.stage, self.since);
             self.push(builder, pending, transitions);
             self.stage = standing.stage;

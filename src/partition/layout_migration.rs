@@ -190,9 +190,11 @@ impl ModelMigration {
         let counter = |(index, stored): (usize, &Option<usize>)| {
             stored.and_then(|stored| old.counters.get(stored).copied()).unwrap_or(fresh.counters[index])
         };
+        let stage = old.stage.and_then(|stage| self.stages.get(usize::from(stage.0)).copied().flatten());
+        let is_removed = old.stage.is_some() && stage.is_none();
         Published {
-            stage: old.stage.and_then(|stage| self.stages.get(usize::from(stage.0)).copied().flatten()),
-            since: old.since,
+            stage,
+            since: if is_removed { Some(Published::STAGE_REMOVED) } else { old.since },
             sequence: old.sequence,
             ordinal: old.ordinal,
             signals: bits(&self.signals, old.signals),

@@ -314,6 +314,30 @@ fn a_consumer_can_follow_random_edits_without_a_gap() {
     }
 }
 
+#[test]
+fn a_removed_stage_is_left_by_a_published_move_even_to_no_stage() {
+    let regular = "  - {stage: regular, when: orders.count >= 2}\n";
+    let buyer = "  - {stage: buyer, when: orders.count >= 1}\n";
+    for (without, now_in) in [(regular, Some(StageIndex(0))), (buyer, None)] {
+        // Ann is a regular. Without any other stage that holds, she ends in no stage.
+        let text = if now_in.is_some() {
+            OLD.replace(without, "").replace("[buyer, regular]", "[buyer]")
+        } else {
+            OLD.replace("[buyer, regular]", "[fan]")
+                .replace(buyer, "")
+                .replace(regular, "  - {stage: fan, when: orders.count >= 9}\n")
+        };
+        let models = load(&[&text.replace("version: 1", "version: 2")]);
+        let mut partition = restore_with(&mut partition_with_ann(), &models);
+        let moves = pass_time(&mut partition);
+        let [moved] = &moves[..] else { panic!("{moves:#?}") };
+        let Change::Stage { from, to, .. } = moved.change else { panic!("{moved:?}") };
+        assert_eq!((from, to, moved.reconciled, moved.sequence), (None, now_in, true, 4));
+        assert_eq!(pass_time(&mut partition), [], "the move is published once");
+        assert_eq!(view(&mut partition).models[0].since, Some(moved.occurred_at));
+    }
+}
+
 /// Starts the service, edits a threshold twice, and reads what a consumer of both topics sees.
 #[test]
 fn an_edited_threshold_never_publishes_as_live_on_kafka() {
