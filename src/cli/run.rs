@@ -93,7 +93,7 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         "lifecycle starting"
     );
     let names: Vec<_> = models.models.iter().map(|model| format!("{} {}", model.name, model.version)).collect();
-    tracing::info!(models = names.join(", "), "models loaded");
+    tracing::info!(models = names.join(", "), hash = format!("{:016x}", models.hash.0), "models loaded");
     let is_stopping = || stop.load(Ordering::Relaxed);
     let findings = match topics::verify(config, is_stopping) {
         Ok(findings) => findings,

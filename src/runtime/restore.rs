@@ -289,7 +289,13 @@ impl Restorer {
             return Err(Fatal::Mismatch { partition, mismatch });
         }
         if metadata.models != self.models {
-            tracing::info!(partition, "models have changed since the last commit");
+            tracing::info!(
+                partition,
+                models = format!("{:016x}", self.models.0),
+                committed_models = format!("{:016x}", metadata.models.0),
+                committed_by = metadata.member.as_deref().unwrap_or("unknown"),
+                "models have changed since the last commit"
+            );
         }
         let changelog = ChangelogRange::new(log_start, metadata.changelog_start, metadata.changelog_end, elapsed);
         Ok(Some(RestorePlan::Existing { offset, input_end, changelog, clock: metadata.clock }))

@@ -3,13 +3,14 @@
 //! Uses the same comparison as a worker that is assigned a partition, so the doctor predicts what would stop it.
 //! Pure: evaluates offsets that the caller has fetched.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::finding::{Finding, Severity};
 use crate::kafka::CommittedOffset;
 use crate::kafka::cluster::inspector::LogOffsets;
 use crate::lifecycle::id::StableId;
 use crate::runtime::{self, LogRanges, Mismatch, PartitionLog, StartingPoint};
 use crate::wire::offset_metadata::OffsetMetadata;
-
-use crate::finding::{Finding, Severity};
 
 const ABOUT: &str = "offsets";
 
@@ -130,8 +131,45 @@ pub(super) fn summary(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -
             );
             checks.push(Finding::passed("models", expected.topic, what));
         }
+        checks.extend(different_models(committed().filter_map(metadata), models, expected.topic));
     }
     checks
+}
+
+/// Returns a warning if two instances have committed with different models. Only the hash of the models is compared: an
+/// edit does not have to change the version number.
+///
+/// An instance whose partitions were idle since its update still has commits of the earlier models, so two instances
+/// differ only if they have no hash in common.
+fn different_models(
+    committed: impl Iterator<Item = OffsetMetadata>,
+    configured: StableId,
+    topic: &str,
+) -> Option<Finding> {
+    let mut instances = BTreeMap::<String, BTreeSet<String>>::new();
+    for OffsetMetadata { models, member, .. } in committed {
+        // A member is named after its instance and the number of its worker.
+        let Some(member) = member else { continue };
+        let instance = member.rsplit_once('-').map_or(member.as_str(), |(instance, _)| instance);
+        instances.entry(instance.to_owned()).or_default().insert(format!("{:016x}", models.0));
+    }
+    let mut sets = instances.values();
+    let first = sets.next()?;
+    if sets.all(|hashes| !hashes.is_disjoint(first)) {
+        return None;
+    }
+    let describe = |(instance, hashes): (&String, &BTreeSet<String>)| {
+        format!("{instance} with {}", hashes.iter().map(String::as_str).collect::<Vec<_>>().join(" and "))
+    };
+    let found: Vec<String> = instances.iter().map(describe).collect();
+    let what = format!(
+        "instances have committed with different models, by hash: {}; this configuration has {:016x}",
+        found.join(", "),
+        configured.0
+    );
+    let to_do = "deploy the same model files and parameters to all instances: a customer is evaluated with the models of the \
+                 instance that owns the partition";
+    Some(Finding::new(Severity::Warning, "models", topic, what, to_do))
 }
 
 #[cfg(test)]
@@ -164,6 +202,23 @@ mod tests {
     fn all(snapshot: &PartitionSnapshot) -> Vec<Finding> {
         let snapshots = std::slice::from_ref(snapshot);
         [mismatches(snapshots, EXPECTED), shrunk_logs(snapshots, EXPECTED)].concat()
+    }
+
+    #[test]
+    fn instances_with_different_models_of_the_same_version_are_a_warning() {
+        let by = |member: &str, models| OffsetMetadata {
+            models: StableId(models),
+            member: Some(member.to_owned()),
+            ..metadata()
+        };
+        let found = |committed: Vec<OffsetMetadata>| different_models(committed.into_iter(), StableId(1), "in");
+        let finding = found(vec![by("a-0", 1), by("a-1", 1), by("b-0", 2)]).expect("they differ");
+        assert_eq!(finding.severity, Severity::Warning);
+        let expected = "a with 0000000000000001, b with 0000000000000002; this configuration has 0000000000000001";
+        assert!(finding.what.ends_with(expected), "{finding}");
+        assert_eq!(found(vec![by("a-0", 1), by("b-0", 1)]), None);
+        assert_eq!(found(vec![by("a-0", 1), by("b-0", 2), by("b-1", 1)]), None, "b was idle in one partition");
+        assert_eq!(found(vec![by("a-0", 2), by("a-1", 1)]), None, "one instance after an edit");
     }
 
     #[test]
