@@ -57,7 +57,7 @@ pub(super) struct ReplayArguments {
     #[command(flatten)]
     touchpoints: TouchpointArguments,
     /// Treat touchpoints later than the current time plus this duration as invalid lines, as the service does with
-    /// clock.max_ahead [default: accept them]
+    /// `clock.max_ahead` [default: accept them]
     #[arg(long, value_name = "DURATION", value_parser = parse_max_ahead)]
     max_ahead: Option<Duration>,
     /// What to write to standard output

@@ -102,10 +102,7 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         Err(error) => return Err((Exit::Refused, error.to_string())),
     };
     for finding in &findings {
-        match finding.severity {
-            Severity::Problem => tracing::error!("{finding}"),
-            _ => tracing::warn!("{finding}"),
-        }
+        if finding.severity == Severity::Problem { tracing::error!("{finding}") } else { tracing::warn!("{finding}") }
     }
     if topics::prevent_start(&findings) {
         return Err((Exit::Refused, "the topics cannot be used; run `lifecycle doctor` for details".to_owned()));

@@ -11,7 +11,6 @@ use rdkafka::error::RDKafkaErrorCode;
 macro_rules! error_codes {
     (of the client: $($code:ident)+; detected here: $($(#[$meaning:meta])* $own:ident)+;) => {
         /// The cause of an error of the Kafka client.
-        #[expect(clippy::upper_case_acronyms, reason = "librdkafka's name of the code")]
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum ErrorCode {
             $(#[doc = concat!("librdkafka's `", stringify!($code), "`.")] $code,)+

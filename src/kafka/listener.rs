@@ -1,7 +1,7 @@
 //! Finds out what kind of listener answers at an address: plaintext, SASL, TLS, something else, or nothing.
 //!
 //! librdkafka reports most mistakes in `security.protocol` as a closed connection. A Kafka listener without TLS answers
-//! a SaslHandshake request before any authentication, and a TLS listener answers a ClientHello. Used only after a
+//! a `SaslHandshake` request before any authentication, and a TLS listener answers a `ClientHello`. Used only after a
 //! connection has failed; sends no credentials.
 
 use std::io::{self, Read, Write};
@@ -11,9 +11,9 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Size limit in bytes of a response; the list of mechanisms is far shorter.
 const RESPONSE_BYTES_MAX: usize = 16 * 1024;
-/// Error code of a SaslHandshake on a listener without SASL.
+/// Error code of a `SaslHandshake` on a listener without SASL.
 const ILLEGAL_SASL_STATE: i16 = 34;
-/// SaslHandshake version 1, correlation id 7, no client id, and the mechanism `?`, which no broker supports.
+/// `SaslHandshake` version 1, correlation id 7, no client id, and the mechanism `?`, which no broker supports.
 const SASL_HANDSHAKE: [u8; 17] = [0, 0, 0, 13, 0, 17, 0, 1, 0, 0, 0, 7, 0xff, 0xff, 0, 1, b'?'];
 
 /// What answers at an address.
@@ -52,7 +52,7 @@ fn connect(address: &str) -> Option<TcpStream> {
     Some(stream)
 }
 
-/// Returns the response to a SaslHandshake without its length.
+/// Returns the response to a `SaslHandshake` without its length.
 fn ask_for_mechanisms(mut stream: TcpStream) -> io::Result<Vec<u8>> {
     stream.write_all(&SASL_HANDSHAKE)?;
     let mut length = [0; 4];
@@ -86,7 +86,7 @@ fn parse(response: &[u8]) -> Option<ListenerKind> {
     Some(ListenerKind::Sasl(mechanisms))
 }
 
-/// Returns whether a TLS ClientHello is answered by a TLS handshake or alert.
+/// Returns whether a TLS `ClientHello` is answered by a TLS handshake or alert.
 fn is_tls(mut stream: TcpStream) -> io::Result<bool> {
     // Record header; handshake header; TLS 1.2; 32 random bytes; no session; two cipher suites; no compression.
     let mut hello = vec![0x16, 3, 1, 0, 47, 1, 0, 0, 43, 3, 3];

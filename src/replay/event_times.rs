@@ -81,7 +81,9 @@ mod tests {
 
     fn future(days: &[i64]) -> Option<(u64, i64)> {
         let mut times = EventTimes::default();
-        days.iter().for_each(|day| times.count(Timestamp::from_millis(day * DAY_MS)));
+        for day in days {
+            times.count(Timestamp::from_millis(day * DAY_MS));
+        }
         times.future().map(|found| (found.count, found.others_end.as_millis() / DAY_MS))
     }
 

@@ -273,7 +273,7 @@ mod tests {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(b"one\n").unwrap();
         let mut source = encoder.finish().unwrap();
-        source.extend([0; 300_000]);
+        source.resize(source.len() + 300_000, 0);
         let mut lines = Lines::read(Cursor::new(source.clone()), 100).unwrap();
         assert_eq!(lines.next_line().unwrap().unwrap().bytes, b"one");
         assert_eq!(lines.next_line().unwrap(), None);

@@ -139,7 +139,7 @@ impl Service {
         for (index, (mut client, queries)) in options.clients.into_iter().zip(queries).enumerate() {
             let error_metrics = Arc::clone(&metrics);
             client.on_error = Arc::new(move |error| {
-                error_metrics.count_kafka_error(error.reaction.as_str(), &error.code.to_string())
+                error_metrics.count_kafka_error(error.reaction.as_str(), &error.code.to_string());
             });
             let observer = Observer::new(index, Arc::clone(&status_registry), Arc::clone(&metrics));
             let shared = (Arc::clone(&recent), Arc::clone(&memory_budget));

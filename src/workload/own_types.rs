@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use fastrand::Rng;
 
+use crate::lifecycle::model::Model;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::value::Type;
@@ -66,20 +67,21 @@ impl OwnTypes {
     #[must_use]
     pub fn of(models: &ModelSet) -> Self {
         let vocabulary = &models.vocabulary;
-        let is_read = |(name, groups): &(&Box<str>, &GroupSet)| {
+        let is_read = |&(name, groups): &(&str, &GroupSet)| {
             let reads = groups.iter().any(|group| &*vocabulary.groups[usize::from(group.0)].name != "any");
-            reads && !name.is_empty() && !SHOP_TYPES.contains(&&***name)
+            reads && !name.is_empty() && !SHOP_TYPES.contains(&name)
         };
-        let read = vocabulary.types.iter().zip(&vocabulary.groups_of_type).filter(is_read);
+        let types = vocabulary.types.iter().map(AsRef::as_ref);
+        let read = types.zip(&vocabulary.groups_of_type).filter(is_read);
         let of_groups = vocabulary.groups.iter().filter_map(|group| group.condition.as_ref());
-        let conditions = of_groups.chain(models.models.iter().flat_map(|model| model.conditions()));
+        let conditions = of_groups.chain(models.models.iter().flat_map(Model::conditions));
         let mut texts: Vec<Box<str>> = conditions.flat_map(|condition| texts_in(&condition.text)).collect();
         texts.sort_unstable();
         texts.dedup();
         let is_plain =
             |name: &str| name.chars().all(|character| !character.is_control() && !r#""\"#.contains(character));
         Self {
-            names: read.map(|(name, _)| name.clone()).filter(|name| is_plain(name)).collect(),
+            names: read.map(|(name, _)| name).filter(|name| is_plain(name)).map(Into::into).collect(),
             properties: vocabulary
                 .properties
                 .iter()

@@ -81,10 +81,12 @@ impl Server {
     fn answer_queries_with_unknown(&mut self) {
         let queries = self.queries.take().unwrap();
         thread::spawn(move || {
-            queries.into_iter().for_each(|query| match query {
-                Query::Customer { answer, .. } => answer(CustomerAnswer::Unknown),
-                Query::Stage { answer, .. } => answer(StageAnswer::NotAssigned { partitions: Some(1) }),
-            })
+            for query in queries {
+                match query {
+                    Query::Customer { answer, .. } => answer(CustomerAnswer::Unknown),
+                    Query::Stage { answer, .. } => answer(StageAnswer::NotAssigned { partitions: Some(1) }),
+                }
+            }
         });
     }
 

@@ -247,8 +247,8 @@ fn whatever_an_edited_threshold_changes_up_to_the_edit_is_marked() {
     let mut partition = restore_at(&mut partition, &models, edited_at);
     let moves = pass_time_until(&mut partition, edited_at);
     follower.follow(&moves);
-    let moved: Vec<&str> = moves.iter().map(|transition| &*transition.customer_id).collect();
-    assert_eq!(moved, ["59 days", "45 days", "30 days"]);
+    let customers: Vec<&str> = moves.iter().map(|transition| &*transition.customer_id).collect();
+    assert_eq!(customers, ["59 days", "45 days", "30 days"]);
     assert!(moves.iter().all(|transition| transition.reconciled), "{moves:#?}");
     // From now on, time and touchpoints are the cause.
     let later = pass_time_until(&mut partition, at_day(101));
@@ -264,11 +264,11 @@ fn whatever_an_edited_threshold_changes_up_to_the_edit_is_marked() {
     let mut partition = restore_at(&mut partition, &load(&[&at_risk_after(70, 3)]), at_day(101));
     let moves = pass_time_until(&mut partition, at_day(101));
     follower.follow(&moves);
-    let mut moved: Vec<(&str, bool)> = moves.iter().map(|moved| (&*moved.customer_id, moved.reconciled)).collect();
-    moved.sort_unstable();
+    let mut customers: Vec<(&str, bool)> = moves.iter().map(|moved| (&*moved.customer_id, moved.reconciled)).collect();
+    customers.sort_unstable();
     // After 80 days, the customer would have been at risk later than it was: it goes back, and becomes at risk again.
     let expected = ["29 days", "30 days", "59 days", "60 days", "80 days", "80 days"];
-    assert_eq!(moved, expected.map(|customer| (customer, true)));
+    assert_eq!(customers, expected.map(|customer| (customer, true)));
 }
 
 #[test]

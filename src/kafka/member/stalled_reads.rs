@@ -69,7 +69,7 @@ impl StalledReads {
         self.failing.iter().find_map(|(&code, failing)| {
             let since = now.saturating_duration_since(failing.since);
             let (&partition, &position) = failing.positions.as_ref()?.first_key_value()?;
-            (since >= STALLED_AFTER && failing.errors >= ERRORS_MIN).then(|| Stalled {
+            (since >= STALLED_AFTER && failing.errors >= ERRORS_MIN).then_some(Stalled {
                 code,
                 partition,
                 position,

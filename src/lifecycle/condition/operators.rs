@@ -1,5 +1,6 @@
 //! Type rules of the operators, and the suggestions for operands whose types do not fit.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::compile::{Compiler, type_with_article};
@@ -92,13 +93,16 @@ impl Compiler<'_> {
         span: &Range<usize>,
     ) -> Option<ExpressionProblem> {
         let (maximum, constant) = (maximum(left, self.scope)?, number(right.as_constant()?)?);
-        let is_decided = constant > maximum
-            || constant == maximum && matches!(relation, Relation::GREATER | Relation::LESS_OR_EQUAL);
+        let is_decided = match constant.partial_cmp(&maximum) {
+            Some(Ordering::Greater) => true,
+            Some(Ordering::Equal) => matches!(relation, Relation::GREATER | Relation::LESS_OR_EQUAL),
+            Some(Ordering::Less) | None => false,
+        };
         if !is_decided {
             return None;
         }
         // Any value of the left side is less than or equal to the constant.
-        let outcome = if relation.holds(std::cmp::Ordering::Less) { "always holds" } else { "never holds" };
+        let outcome = if relation.holds(Ordering::Less) { "always holds" } else { "never holds" };
         let message = format!("this {outcome}: count_within counts at most {COUNTED_WITHIN_MAX} touchpoints");
         let help = format!(
             "only the latest {COUNTED_WITHIN_MAX} touchpoints of a window are kept: compare with at most that, use a \

@@ -195,7 +195,6 @@ fn low_bits(number: i128) -> i64 {
 }
 
 /// Returns what must be added to the lower 64 bits, shifted by 64; 0 if the number fits into them.
-#[expect(clippy::cast_possible_truncation, reason = "at most 65 bits minus the carry of the lower ones")]
 fn high_bits(number: i128) -> i64 {
     (number.wrapping_sub(i128::from(low_bits(number))) >> 64) as i64
 }

@@ -196,7 +196,7 @@ fn client_errors_are_counted_by_reaction() {
 }
 
 #[test]
-fn a_scrape_of_64_partitions_and_6_models_takes_milliseconds() {
+fn a_scrape_of_64_partitions_and_6_models_stays_small() {
     let mut metrics = metrics(4);
     let stages: Vec<_> = (0..8).map(|stage| format!("stage_{stage}")).collect();
     let published: Vec<_> = (0..15).map(|name| ("stage", format!("transition_{name}").into())).collect();
@@ -220,12 +220,5 @@ fn a_scrape_of_64_partitions_and_6_models_takes_milliseconds() {
         metrics.publish(worker_number, snapshot((worker * 16..worker * 16 + 16).map(of).collect()));
     }
     let lines = metrics.render().lines().count();
-    let began = std::time::Instant::now();
-    for _ in 0..20 {
-        assert_eq!(metrics.render().lines().count(), lines);
-    }
-    let took = began.elapsed() / 20;
-    println!("{lines} lines in {took:?}");
     assert!((1_500..3_000).contains(&lines), "{lines} lines");
-    assert!(took < Duration::from_millis(500), "{took:?}");
 }
