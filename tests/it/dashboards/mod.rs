@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use lint::{Exclusions, Finding};
 
-#[path = "../../../examples/draw_dashboard/picture/mod.rs"]
-#[allow(dead_code, reason = "the example uses the rest")]
+#[path = "../../../scripts/draw_dashboard/picture/mod.rs"]
+#[allow(dead_code, reason = "the program in scripts/draw_dashboard uses the rest")]
 pub(crate) mod picture;
 
 pub(crate) use picture::{Dashboard, Panel};

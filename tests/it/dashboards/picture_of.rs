@@ -1,4 +1,4 @@
-//! Tests of the renderer of `examples/draw_dashboard`: the SVG that it draws from given query results.
+//! Tests of the renderer of `scripts/draw_dashboard`: the SVG that it draws from given query results.
 
 use std::collections::BTreeMap;
 

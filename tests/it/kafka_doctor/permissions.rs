@@ -9,7 +9,7 @@ use crate::broker::until;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
 
-/// A separate broker with an ACL authorizer. Every client has all permissions on resources without ACLs.
+/// A separate broker with an ACL authorizer. Every client has all permissions that are not denied.
 pub(crate) struct AclBroker {
     directory: PathBuf,
     /// The process of `scripts/kafka hold`; closing its standard input stops the broker.
@@ -36,12 +36,15 @@ impl AclBroker {
         let mut address = String::new();
         BufReader::new(script.stdout.take().unwrap()).read_line(&mut address).unwrap();
         assert!(address.contains(':'), "the broker did not start; see its output above");
-        Self { directory, script, address: address.trim().to_owned() }
+        let broker = Self { directory, script, address: address.trim().to_owned() };
+        // One rule for all resources, because each run of the tool starts a JVM.
+        let everything = ["--topic", "*", "--group", "*", "--transactional-id", "*", "--cluster"];
+        broker.change_acls(&["--add", "--allow-principal", "User:*", "--operation", "All"], &everything);
+        broker
     }
 
     /// Denies an operation to every client; the other operations stay allowed.
     pub(crate) fn deny(&self, operation: &str, resource: &[&str]) {
-        self.change_acls(&["--add", "--allow-principal", "User:*", "--operation", "All"], resource);
         self.change_acls(&["--add", "--deny-principal", "User:*", "--operation", operation], resource);
     }
 
