@@ -208,12 +208,13 @@ fn an_unreachable_broker_is_reported_first_with_cause_and_advice() {
         run.errors
     );
     // Each command waits for the broker until its own timeout, so they run at the same time.
+    let others = [
+        vec!["topics", "--verify", "--config", "lifecycle.yaml"],
+        vec!["generate", "--bootstrap-servers", &broker],
+        vec!["doctor", "--config", "lifecycle.yaml"],
+    ];
     let report = std::thread::scope(|scope| {
-        for arguments in [
-            &["topics", "--verify", "--config", "lifecycle.yaml"][..],
-            &["generate", "--bootstrap-servers", &broker],
-            &["doctor", "--config", "lifecycle.yaml"],
-        ] {
+        for arguments in &others {
             let fails = &fails;
             scope.spawn(move || assert_eq!(fails(arguments), "", "{arguments:?}"));
         }
