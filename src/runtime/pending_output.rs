@@ -97,7 +97,8 @@ impl PendingOutput {
         self.forwarded_erasures.push(erasure);
     }
 
-    /// Appends the transitions, dead letters and forwarded erasures to `records`, with `wall` as the time of publication.
+    /// Appends the transitions, dead letters and forwarded erasures to `records`, with `wall` as the time of
+    /// publication.
     pub(super) fn append_output(
         &mut self,
         builder: &RecordBuilder,

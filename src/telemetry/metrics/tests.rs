@@ -38,6 +38,8 @@ fn a_scrape_has_only_metrics_of_the_catalogue_each_once_with_its_help_and_kind()
     let full = PartitionStatus {
         restore: Some(restore),
         lag_records: Some(0),
+        last_stable_offset: Some(12),
+        high_watermark: Some(12),
         stream_time: Some(NOW),
         watermark: Some(NOW),
         ..running(0)
@@ -211,6 +213,8 @@ fn a_scrape_of_64_partitions_and_6_models_stays_small() {
     for worker in 0..4 {
         let of = |partition| PartitionStatus {
             lag_records: Some(0),
+            last_stable_offset: Some(12),
+            high_watermark: Some(12),
             stream_time: Some(NOW),
             watermark: Some(NOW),
             stage_counts: vec![vec![1; 9]; 6],
