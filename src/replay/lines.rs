@@ -43,12 +43,6 @@ impl Line<'_> {
     pub fn is_complete(&self) -> bool {
         u64::try_from(self.bytes.len()) == Ok(self.length)
     }
-
-    /// Whether the line consists of white space only.
-    #[must_use]
-    pub fn is_blank(&self) -> bool {
-        self.bytes.iter().all(u8::is_ascii_whitespace)
-    }
 }
 
 impl Lines {
