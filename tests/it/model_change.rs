@@ -330,11 +330,11 @@ fn a_removed_stage_is_left_by_a_published_move_even_to_no_stage() {
         let models = load(&[&text.replace("version: 1", "version: 2")]);
         let mut partition = restore_with(&mut partition_with_ann(), &models);
         let moves = pass_time(&mut partition);
-        let [moved] = &moves[..] else { panic!("{moves:#?}") };
-        let Change::Stage { from, to, .. } = moved.change else { panic!("{moved:?}") };
-        assert_eq!((from, to, moved.reconciled, moved.sequence), (None, now_in, true, 4));
+        let [transition] = &moves[..] else { panic!("{moves:#?}") };
+        let Change::Stage { from, to, .. } = transition.change else { panic!("{transition:?}") };
+        assert_eq!((from, to, transition.reconciled, transition.sequence), (None, now_in, true, 4));
         assert_eq!(pass_time(&mut partition), [], "the move is published once");
-        assert_eq!(view(&mut partition).models[0].since, Some(moved.occurred_at));
+        assert_eq!(view(&mut partition).models[0].since, Some(transition.occurred_at));
     }
 }
 
