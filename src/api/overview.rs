@@ -42,12 +42,12 @@ pub(super) struct Overview {
     models: Vec<ModelTotals>,
 }
 
-/// The number of transactions that took at most so long.
+/// The number of transactions up to a duration.
 #[derive(Serialize, JsonSchema)]
 struct Bucket {
     /// The upper bound; null for the last bucket, which has none.
     seconds: Option<f64>,
-    /// Transactions up to this bound: those of the buckets before are included.
+    /// Transactions up to this bound, including those of the buckets before.
     count: u64,
 }
 

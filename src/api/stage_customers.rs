@@ -25,8 +25,8 @@ use super::problem::Problem;
 use super::response::{Orders, TimestampText};
 use super::workers::StageLookup;
 
-/// Maximum number of questions to the workers for one page. With the limit per question, it bounds the work.
-const QUESTIONS_MAX: usize = 64;
+/// Maximum number of queries to the workers for one page. With the limit of each query, it bounds the work of a page.
+const QUERIES_MAX: usize = 64;
 /// Maximum number of pages that are read at once, so that they do not delay the workers.
 static PERMITS: Semaphore = Semaphore::const_new(4);
 
@@ -147,7 +147,7 @@ impl PageReader<'_> {
         let mut left_out = Vec::new();
         let mut next = Some(cursor);
         let mut has_read = false;
-        for _ in 0..QUESTIONS_MAX {
+        for _ in 0..QUERIES_MAX {
             let request = StageRequest {
                 partition: cursor.partition,
                 model: self.index,
@@ -216,7 +216,7 @@ impl PageReader<'_> {
         Ok(Json(page).into_response())
     }
 
-    /// Lets the instance that has the partition of `cursor` answer.
+    /// Forwards the request to the instance that has the partition of `cursor`.
     async fn forward(&self, peers: &Peers, cursor: ListCursor) -> Result<Response, Response> {
         let path = format!("{}?limit={}&cursor={}", self.uri.path(), self.limit, cursor.text());
         let uri = path.parse::<Uri>().expect("the path is that of the request, the query has only digits and dots");

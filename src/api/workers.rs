@@ -72,7 +72,7 @@ impl WorkerChannels {
 
 /// The combined answer of all workers about a stage.
 pub(super) enum StageLookup {
-    /// The answer of the worker that has the partition, or of all workers that none has it.
+    /// The answer of the worker that has the partition, or `NotAssigned` if no worker has it.
     Answer(StageAnswer),
     /// At least one worker did not answer in time.
     TimedOut,

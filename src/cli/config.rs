@@ -61,9 +61,7 @@ impl ConfigFile {
             Exit::Usage
         })
     }
-}
 
-impl ConfigFile {
     /// Loads the configuration for a command that connects to Kafka, and checks the settings of the client.
     pub(super) fn load_for_kafka(&self) -> Result<Config, Exit> {
         let config = self.load()?;

@@ -108,18 +108,18 @@ fn list(arguments: &CustomersArguments) -> Result<(), Failure> {
     if arguments.format == Format::Csv {
         output.write_all(CSV_HEADER.as_bytes())?;
     }
-    let mut left = arguments.limit.unwrap_or(u64::MAX);
+    let mut remaining = arguments.limit.unwrap_or(u64::MAX);
     let mut cursor: Option<String> = None;
     let mut left_out = Vec::new();
-    while left > 0 {
-        let page = client.stage_customers(&arguments.model, &arguments.stage, left, cursor.as_deref());
+    while remaining > 0 {
+        let page = client.stage_customers(&arguments.model, &arguments.stage, remaining, cursor.as_deref());
         let page = page.map_err(refused)?;
         for customer in page["customers"].as_array().into_iter().flatten() {
             match arguments.format {
                 Format::Ndjson => writeln!(output, "{customer}")?,
                 Format::Csv => output.write_all(csv_row(customer).as_bytes())?,
             }
-            left -= 1;
+            remaining -= 1;
         }
         left_out.extend(page["left_out"].as_array().into_iter().flatten().map(Value::to_string));
         match page["next"].as_str() {

@@ -25,7 +25,7 @@ const EXAMPLES: &str = r#"Examples:
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct EvalArguments {
-    /// Expression in the language of model conditions: orders.count >= 2 && now < `last_order` + days(90)
+    /// Expression in the language of model conditions: orders.count >= 2 && now < orders.last + days(90)
     #[arg(value_name = "EXPRESSION")]
     expression: String,
     /// Facts by name, as a JSON object. Write times as RFC 3339 strings and absent facts as null

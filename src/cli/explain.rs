@@ -1,5 +1,5 @@
-//! `lifecycle explain`: replays touchpoint files and explains one customer: the timeline, the reasons of transitions,
-//! and a forecast without further touchpoints.
+//! `lifecycle explain`: replays touchpoints and explains one customer: the timeline, the reasons of transitions, and a
+//! forecast without further touchpoints.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;

@@ -245,8 +245,8 @@ impl Totals {
     fn print_clock_jump(&self) {
         let (Some(future), Some((latest, place))) = (self.event_times.future(), &self.latest) else { return };
         print_error(format_args!(
-            "the clock jumped by {} days, as if all customers had been inactive; touchpoints that far after the others: \
-             {}, the latest at {place} ({}); --max-ahead, or --until {}, leaves them out",
+            "the clock jumped by {} days, which count as inactivity of all customers; touchpoints far after the others: \
+             {}, the latest at {place} ({}); leave them out with --max-ahead, or with --until {}",
             future.distance().as_millis() / DAY_MS,
             future.count,
             format_timestamp(*latest),

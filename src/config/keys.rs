@@ -89,9 +89,10 @@ pub const KEYS: &[Key] = &[
         default_note: "empty",
         meaning: "Settings passed to the Kafka client (librdkafka) unchanged: `security.protocol`, `sasl.mechanism`, \
                 `ssl.ca.location`. Relative paths in `ssl.*.location` start at the folder of the configuration file. \
-                Settings that exactly-once processing depends on are rejected. A value `file:/path` is replaced by the content of that file; passwords and keys must be given this way or in the \
-                environment. The environment variable is `LIFECYCLE_KAFKA_CLIENT_` followed by the setting's name in \
-                capitals, with `_` for `.`.",
+                Settings that exactly-once processing depends on are rejected. A value `file:/path` is replaced by the \
+                content of that file; passwords and keys must be given this way or in the environment. The \
+                environment variable is `LIFECYCLE_KAFKA_CLIENT_` followed by the setting's name in capitals, with `_` \
+                for `.`.",
     },
     Key {
         path: "topics.touchpoints",

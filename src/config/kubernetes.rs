@@ -1,4 +1,4 @@
-//! Recognises the environment variables that Kubernetes sets in every pod for each Service of the namespace.
+//! Recognizes the environment variables that Kubernetes sets in every pod for each Service of the namespace.
 //!
 //! For a Service called `lifecycle` or `lifecycle-...` they begin with our prefix, but they are not configuration keys.
 
@@ -13,7 +13,7 @@ pub(super) fn is_service_variable(name: &str, value: &str) -> bool {
     if KEYS.iter().map(Key::variable).any(|variable| variable == name) {
         return false;
     }
-    // The variables of the longer name `lifecycle-x` are those of `lifecycle` after the part `X_`.
+    // A Service `lifecycle-x` has the same variables as `lifecycle`, with `X_` after our prefix.
     let starts = rest.match_indices('_').map(|(at, _)| at + 1);
     [0].into_iter().chain(starts).any(|start| is_suffix_of_service(&rest[start..], value))
 }

@@ -1,7 +1,7 @@
 //! Finds touchpoints whose event times are far after those of all others.
 //!
-//! A single one advances the clock, and all time that other customers would have taken to become inactive passes at
-//! once. Nearly always, the clock of a device was wrong.
+//! One such touchpoint advances the clock, and the time skipped counts as inactivity of all customers. Usually the
+//! clock of a device was wrong.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::lifecycle::time::{Duration, Timestamp};
 const INTERVAL_MS: i64 = 30 * 86_400_000;
 /// The number of empty intervals that make a gap: longer than the longest inactivity of most models.
 const GAP_INTERVALS: i64 = 6;
-/// Only a small part of the touchpoints can be far after the others: at most this number, or 1 of 1,000.
+/// Touchpoints after a gap are reported if they are few: at most this number, or 1 of 1,000.
 const AFTER_GAP_MAX: u64 = 10;
 
 /// Counts of touchpoints by event time.

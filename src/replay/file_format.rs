@@ -1,11 +1,11 @@
 //! Recognizes files that do not have one JSON object per line, by their first line.
 //!
-//! Without it, each line of a CSV file or of an indented JSON array would be reported as a dead letter.
+//! Without this check, each line of a CSV file or of an indented JSON array would be reported as a dead letter.
 
-/// Parts of the names of columns that touchpoints have.
+/// Parts of column names that are typical of touchpoints.
 const COLUMN_NAMES: [&str; 7] = ["id", "type", "time", "date", "customer", "event", "user"];
 
-/// Returns what a file is whose first line with content is `line`, and what to do. `None` if it may contain
+/// Returns the format of a file and what to do, by its first line that is not blank. `None` if the file may contain
 /// touchpoints.
 pub(super) fn problem(line: &[u8]) -> Option<&'static str> {
     let line = line.trim_ascii();
@@ -43,7 +43,7 @@ fn is_array_of_objects(line: &[u8]) -> bool {
     line.strip_prefix(b"[").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"{"))
 }
 
-/// Whether `line` is a list of at least two names, one of which touchpoints could have.
+/// Whether `line` is a list of at least two names, one of which could be that of a field of touchpoints.
 fn is_csv_header(line: &[u8]) -> bool {
     let Ok(line) = std::str::from_utf8(line) else { return false };
     let Some(separator) = [',', ';', '\t', '|'].into_iter().find(|&separator| line.contains(separator)) else {

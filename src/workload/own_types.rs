@@ -105,7 +105,7 @@ impl OwnTypes {
 
     /// Describes how the types are sent; `None` if there are none.
     #[must_use]
-    pub fn sentence(&self) -> Option<String> {
+    pub fn notice(&self) -> Option<String> {
         let names: Vec<&str> = self.names().collect();
         let names = names.join(", ");
         (!self.is_empty())

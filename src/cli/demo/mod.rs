@@ -116,8 +116,8 @@ fn run_demo(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, S
     let has_files = ModelChoice::of(&arguments.models).has_files();
     let own_types = if has_files { OwnTypes::of(models) } else { OwnTypes::default() };
     if !is_full_screen {
-        if let Some(sentence) = own_types.sentence() {
-            print_error(sentence);
+        if let Some(notice) = own_types.notice() {
+            print_error(notice);
         }
         print_banner(&cluster.bootstrap_servers, &address.to_string(), arguments.days_per_second);
     }

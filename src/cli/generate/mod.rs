@@ -54,7 +54,7 @@ Examples:
   lifecycle generate --config lifecycle.yaml --start now --speed 1d --customers-per-day 200 --seconds 60
 
 --rate and --speed generate a continuous load, until --seconds, --touchpoints, --days or Ctrl-C ends it.
-The same options give the same bytes, except with --live and --start now.";
+The same options give the same bytes, except with --live or a --start relative to now.";
 
 /// Generate touchpoints of a simulated shop, into a file or a Kafka topic
 ///
@@ -95,7 +95,7 @@ pub(super) struct GenerateArguments {
     #[arg(long, value_name = "FRACTION", default_value_t = 0.0, allow_negative_numbers = true, value_parser = parse_fraction, help_heading = "Faults")]
     late: f64,
     /// Maximum delay of late touchpoints and of duplicates
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_time, help_heading = "Faults")]
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_any_duration, help_heading = "Faults")]
     late_by: time::Duration,
     /// Number of additional invalid records, as a fraction of the touchpoints
     #[arg(long, value_name = "FRACTION", default_value_t = 0.0, allow_negative_numbers = true, value_parser = parse_fraction, help_heading = "Faults")]
@@ -244,8 +244,8 @@ fn own_types(arguments: &GenerateArguments) -> Result<OwnTypes, Failure> {
     let models = ModelChoice::of(&arguments.models).load(io::stderr().is_terminal());
     let models = models.map_err(|report| Failure::Usage(format!("\n{report}")))?;
     let own_types = OwnTypes::of(&models);
-    if let Some(sentence) = own_types.sentence() {
-        print_error(format_args!("lifecycle generate: {sentence}"));
+    if let Some(notice) = own_types.notice() {
+        print_error(format_args!("lifecycle generate: {notice}"));
     }
     Ok(own_types)
 }
@@ -331,12 +331,12 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| "write a number from 0.001 to 10000000".to_owned())
 }
 
-fn parse_time(text: &str) -> Result<time::Duration, String> {
+fn parse_any_duration(text: &str) -> Result<time::Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }
 
 fn parse_speed(text: &str) -> Result<time::Duration, String> {
-    let speed = parse_time(text)?;
+    let speed = parse_any_duration(text)?;
     let allowed = time::Duration::from_millis(1)..=time::Duration::from_days(365);
     if allowed.contains(&speed) { Ok(speed) } else { Err("write a duration from 1ms to 365d".to_owned()) }
 }

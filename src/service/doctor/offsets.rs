@@ -119,7 +119,7 @@ pub(super) fn summary(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -
             ABOUT,
             expected.topic,
             format!("the offsets of partitions {by_hand:?} were set by hand"),
-            "nothing, if this was intended: the whole changelog is restored; touchpoints that it contains are consumed again as duplicates, touchpoints before these offsets that it does not contain are skipped",
+            "nothing, if this was intended: the whole changelog is restored. Touchpoints that are already applied count as duplicates; unread touchpoints before these offsets are skipped",
         ));
     }
     let metadata = |it: &PartitionSnapshot| OffsetMetadata::decode(&it.committed.metadata).ok().flatten();
