@@ -17,7 +17,7 @@ use super::settings::Cluster;
 const FILES: &[&str] =
     &["ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location", "ssl.crl.location"];
 
-/// The values of `security.protocol`: whether the connection uses TLS, and whether it authenticates with SASL.
+/// The two parts of `security.protocol`: whether the connection uses TLS, and whether it authenticates with SASL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct SecurityProtocol {
     pub(super) has_tls: bool,
@@ -59,7 +59,7 @@ impl Cluster {
         self.check_mechanism()?;
         for name in FILES {
             let Some(path) = self.setting(&[name]).filter(|path| !path.is_empty()) else { continue };
-            // The client also accepts these words.
+            // Not a path: the client then searches the usual places for certificates.
             if *name == "ssl.ca.location" && path == "probe" {
                 continue;
             }

@@ -46,7 +46,7 @@ pub(super) fn connection_error(
     }
 }
 
-/// Returns the error for servers of which none accepts connections.
+/// Returns the error if no server accepts connections.
 fn absent(error: Error, cluster: &Cluster, reported: Option<ClientReport>) -> Error {
     let servers = &cluster.bootstrap_servers;
     let cause = reported.map(|reported| cause(&reported.reason, servers)).filter(|cause| !cause.is_empty());
@@ -59,7 +59,7 @@ fn absent(error: Error, cluster: &Cluster, reported: Option<ClientReport>) -> Er
     Error { what, ..error }.with_to_do(TO_DO)
 }
 
-/// Returns the error for a server that accepts connections, from what answers there and what is configured.
+/// Returns the error for a server that accepts connections. Compares its listener with the configured protocol.
 fn diagnose(
     error: Error,
     server: &str,

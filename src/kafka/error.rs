@@ -84,7 +84,7 @@ impl Error {
         self.to_do.as_deref().or_else(|| self.code.to_do())
     }
 
-    /// Returns the error as a finding about `place`. `otherwise` is what to do if the error itself does not say it.
+    /// Returns the error as a finding about `place`. `otherwise` is the instruction if the error has none.
     #[must_use]
     pub fn finding(&self, about: &'static str, place: impl Into<String>, otherwise: &str) -> Finding {
         let what = format!("{} ({}: {})", self.what, self.call, self.code);
@@ -167,13 +167,14 @@ impl Error {
     }
 
     /// Classifies an error of polling a consumer from which the client recovers automatically.
-    pub(super) fn of_passing(call: &'static str, error: &KafkaError) -> Self {
+    pub(super) fn of_transient(call: &'static str, error: &KafkaError) -> Self {
         Self::of(Reaction::Retry, call, error)
     }
 
     /// Returns whether an error of polling a consumer is about the records of a partition, not about the connection or
-    /// the availability of the cluster. The latter ends without an operator, so the client retries it indefinitely.
-    pub(super) fn is_of_reading(error: &KafkaError) -> bool {
+    /// the availability of the cluster. Errors of the latter kind end without an operator, so the client retries
+    /// indefinitely.
+    pub(super) fn is_read_error(error: &KafkaError) -> bool {
         code_of(error).is_some_and(|code| !is_outage(code))
     }
 

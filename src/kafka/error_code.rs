@@ -7,7 +7,7 @@ use std::fmt;
 
 use rdkafka::error::RDKafkaErrorCode;
 
-/// Defines [`ErrorCode`] with librdkafka's codes of the same names, and codes for what this folder detects itself.
+/// Defines [`ErrorCode`]: the listed codes of librdkafka, and codes for errors that this folder detects itself.
 macro_rules! error_codes {
     (of the client: $($code:ident)+; detected here: $($(#[$meaning:meta])* $own:ident)+;) => {
         /// The cause of an error of the Kafka client.

@@ -26,8 +26,8 @@ pub struct Rules {
     pub models: Arc<ModelSet>,
     /// How facts are kept.
     pub options: FactOptions,
-    /// The instant at which these models took effect for customers that earlier models have evaluated. What time alone
-    /// changes up to it in an added or edited model is caused by the edit.
+    /// The instant at which these models took effect for customers that earlier models have evaluated. In an added or
+    /// edited model, wake-ups due up to this instant are attributed to the edit.
     pub edited_at: Timestamp,
 }
 
@@ -233,8 +233,8 @@ impl Customer {
             published.publish_changes(&builder, standing, transitions);
         }
         self.wake_up = horizon.instant();
-        // The old model was evaluated up to the edit, so the new one would already have published what becomes due
-        // until then. Only later changes are caused by time.
+        // Before the edit, the old model ran. Wake-ups of the new model that are due by then fire because of the edit;
+        // only later ones are caused by time.
         if self.wake_up.is_none_or(|due| due > rules.edited_at) {
             self.outdated_models = 0;
         }

@@ -43,7 +43,7 @@ pub struct Tally {
     pub erased: u64,
     /// Erasures of a customer that does not exist in this partition.
     pub erasures_not_found: u64,
-    /// Erasures sent on to the partition of their customer. Counted by the runtime, which sends them.
+    /// Erasures forwarded to the partition of their customer. Counted by the runtime, which writes them.
     pub erasures_forwarded: u64,
     /// Customers removed because they never ordered and were inactive for too long.
     pub forgotten: u64,

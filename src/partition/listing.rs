@@ -1,8 +1,8 @@
 //! Lists the committed customers of a stage in pages.
 //!
 //! The order is that of the slots, which stay the same while the partition is assigned. A page reads a bounded number
-//! of records, and of each only the stages. A cursor carries a hash of the customer before it, so that a cursor from
-//! another order of slots, after a restore, is recognised.
+//! of records, and of each only the stages. A restore may change the order; a cursor
+//! therefore carries a hash of the customer before it, and is rejected if another customer is there.
 
 use crate::lifecycle::id::StageIndex;
 

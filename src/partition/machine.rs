@@ -365,7 +365,7 @@ impl Partition {
     }
 
     /// Finishes the restore. `clock` is the clock in the committed offset metadata. If the models have changed, the
-    /// edit takes effect at `edited_at`: what time alone changes up to this instant is caused by the edit.
+    /// edit takes effect at `edited_at`: wake-ups due up to this instant are attributed to the edit.
     pub fn end_restore(&mut self, clock: Clock, edited_at: Timestamp) {
         (self.clock, self.committed_clock) = (clock, clock);
         self.rules.edited_at = edited_at;

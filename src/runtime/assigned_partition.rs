@@ -157,8 +157,8 @@ impl AssignedPartition {
         Ok(restored.customers)
     }
 
-    /// Finishes the restore: the partition may process touchpoints. `progress` is how far the input of the restored
-    /// state was applied.
+    /// Finishes the restore: the partition may process touchpoints. `progress` is the input offset up
+    /// to which the restored state contains touchpoints, and the clock at the last commit.
     pub(super) fn start_running(&mut self, progress: InputProgress, now: Moment, report: &mut Report) {
         let InputProgress { applied_to, clock } = progress;
         if applied_to > self.position {
@@ -203,8 +203,8 @@ impl AssignedPartition {
         offset < self.restored_to
     }
 
-    /// Applies a record that the restored state already contains.
-    pub(super) fn apply_again(&mut self) {
+    /// Counts a record that the restored state already contains, as a duplicate.
+    pub(super) fn count_duplicate(&mut self) {
         self.pending.apply(Input::AppliedBefore, &mut self.machine);
     }
 

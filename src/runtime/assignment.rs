@@ -181,8 +181,8 @@ impl Assignment {
         }
     }
 
-    /// Reads a record of a partition again from time to time, of each partition in turn. All partitions of a topic are
-    /// created together, so one is enough to recognize that it is another one.
+    /// From time to time reads a remembered record again, of the next partition each time. All partitions of a topic
+    /// are created together, so one of them is enough to detect that the topic was created again.
     pub(super) fn check_identity<M: Member>(&mut self, member: &mut M, elapsed: Duration) -> Result<(), Fatal> {
         if elapsed < self.next_identity_check {
             return Ok(());
@@ -207,7 +207,7 @@ impl Assignment {
         self.given_up.get(&partition).copied()
     }
 
-    /// Forgets the positions of partitions given up: the worker has not been a member of the group all the time.
+    /// Forgets the offsets of the partitions given up, because the worker was not a member of the group for a while.
     pub(super) fn forget_given_up(&mut self) {
         self.given_up.clear();
     }

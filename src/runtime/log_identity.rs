@@ -1,8 +1,8 @@
 //! Recognizes a touchpoint topic that was deleted and created again while the service reads it.
 //!
 //! The client continues at its offset of the new log, because it knows a topic only by name. The worker therefore
-//! remembers a record that it read of each partition and from time to time reads it again: another record at the same
-//! offset proves that the log is another one.
+//! remembers a record of each partition that it read, and reads it again from time to time: another record at the same
+//! offset proves that the topic was created again.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -13,14 +13,14 @@ use crate::kafka::Record;
 pub(super) struct LogIdentity {
     /// The record to read again. It is replaced only after it was found unchanged: records read since may be those of
     /// another log.
-    anchor: Option<LastRead>,
-    latest: Option<LastRead>,
+    anchor: Option<RecordDigest>,
+    latest: Option<RecordDigest>,
 }
 
 impl LogIdentity {
     /// Records that `record` was read.
     pub(super) fn observe(&mut self, record: &Record) {
-        self.latest = Some(LastRead::of(record));
+        self.latest = Some(RecordDigest::of(record));
         self.anchor = self.anchor.or(self.latest);
     }
 
@@ -29,10 +29,10 @@ impl LogIdentity {
         self.anchor.map(|anchor| anchor.offset)
     }
 
-    /// Compares the record with `found`, what is at its offset now; `None` if retention has deleted it. Returns whether
-    /// the log may still be the same.
+    /// Compares the remembered record with `found`, the record now at its offset; `None` if retention has deleted it.
+    /// Returns whether the log may still be the same.
     pub(super) fn confirm(&mut self, found: Option<&Record>) -> bool {
-        if found.is_some_and(|found| Some(LastRead::of(found)) != self.anchor) {
+        if found.is_some_and(|found| Some(RecordDigest::of(found)) != self.anchor) {
             return false;
         }
         self.anchor = self.latest.filter(|latest| found.is_some() || Some(*latest) != self.anchor);
@@ -40,14 +40,14 @@ impl LogIdentity {
     }
 }
 
-/// A record that was read.
+/// Offset and digest of a record that was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct LastRead {
+struct RecordDigest {
     offset: i64,
     digest: u64,
 }
 
-impl LastRead {
+impl RecordDigest {
     fn of(record: &Record) -> Self {
         let mut hasher = DefaultHasher::new();
         (record.timestamp_ms, &record.key, &record.value).hash(&mut hasher);

@@ -77,8 +77,8 @@ pub enum Mismatch {
 
     /// The input topic ends before touchpoints that the changelog's state contains.
     #[error(
-        "touchpoints before offset {applied_to} were applied, but it ends at {end}: the topic was recreated or lost \
-         records"
+        "touchpoints before offset {applied_to} were applied, but the partition ends at {end}: the topic was recreated or \
+         lost records"
     )]
     InputRecreated {
         /// Offset after the last applied touchpoint, from the changelog.

@@ -18,7 +18,7 @@ pub(super) struct PendingOutput {
     published_at: Timestamp,
     /// The input records of `effects.dead_letters`, in the same order.
     dead_letter_records: Vec<DeadLetterRecord>,
-    /// Erasures to send on to the partitions of their customers.
+    /// Erasures to forward to the partitions of their customers.
     forwarded_erasures: Vec<ForwardedErasure>,
     counts: PendingCounts,
 }
@@ -89,8 +89,8 @@ impl PendingOutput {
         self.effects.tally.erasures_not_found
     }
 
-    /// Sends an erasure on to the partition of its customer, in addition to applying it here. Whether the customer
-    /// exists is decided there, so an erasure that found none here (`is_not_found`) does not count as such.
+    /// Forwards an erasure to the partition of its customer, in addition to applying it here. Only that
+    /// partition determines whether the customer exists, so `is_not_found`, the result here, is taken back.
     pub(super) fn forward(&mut self, erasure: ForwardedErasure, is_not_found: bool) {
         self.effects.tally.erasures_forwarded += 1;
         self.effects.tally.erasures_not_found -= u64::from(is_not_found);

@@ -50,7 +50,7 @@ impl RecordApplier {
         batch.add(1, bytes, now.elapsed);
         assigned.consume(record.offset, bytes, record.timestamp_ms);
         if assigned.contains(record.offset) {
-            assigned.apply_again();
+            assigned.count_duplicate();
             return;
         }
         let mut scratch = Scratch::default();
@@ -84,7 +84,7 @@ impl RecordApplier {
         assigned.apply_dead_letter(record, cause);
     }
 
-    /// Returns the partition to which an erasure must be sent on: that of its customer, if it arrived in another one.
+    /// Returns the partition to which an erasure must be forwarded: that of its customer, if it arrived in another one.
     fn forwards_to(&self, touchpoint: &Touchpoint<'_>, record: &Record) -> Option<PartitionId> {
         if !touchpoint.is_erasure() || ForwardedErasure::is_forwarded(record) {
             return None;

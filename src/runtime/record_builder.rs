@@ -1,4 +1,4 @@
-//! Builds the Kafka records of a batch: transitions, dead letters and changelog batches.
+//! Builds the Kafka records of a batch: transitions, dead letters, forwarded erasures and changelog batches.
 //!
 //! Encoding of the values is in `wire`; the transaction is in `commit`.
 
@@ -96,8 +96,7 @@ impl RecordBuilder {
         }
     }
 
-    /// Returns the record of a dead letter published at `wall`.
-    /// Returns the record that sends an erasure on, with the customer id as key.
+    /// Returns the record that forwards an erasure, with the customer id as key.
     pub(super) fn forwarded_erasure(&self, erasure: ForwardedErasure, wall: Timestamp) -> ProducerRecord {
         let ForwardedErasure { mut record, customer_id, to } = erasure;
         let from = format!("{}/{}", record.partition, record.offset);
@@ -112,6 +111,7 @@ impl RecordBuilder {
         }
     }
 
+    /// Returns the record of a dead letter published at `wall`.
     pub(super) fn dead_letter(&self, dead_letter: DeadLetterRecord, wall: Timestamp) -> ProducerRecord {
         let DeadLetterRecord { mut record, reason, detail } = dead_letter;
         let origin = Origin {

@@ -29,7 +29,7 @@ const RECORDS_MAX: usize = 16;
 const READ_TIMEOUT: Duration = Duration::from_millis(10);
 /// Maximum number of restores begun between two polls; each queries the broker twice.
 const RESTORE_STARTS_MAX: usize = 16;
-/// Number of attempts, over about half a minute, before a committed offset past the end of the input topic is fatal.
+/// Number of attempts, over about half a minute, before a committed offset past the end of its topic is fatal.
 const ATTEMPTS_PAST_END: u32 = 40;
 /// After this time without a record, the end of the changelog is queried again.
 const STALL_TIMEOUT: Duration = Duration::from_mins(1);
@@ -44,7 +44,7 @@ pub(super) struct Restorer {
     options: Arc<Options>,
     decoder: ChangelogDecoder,
     restores: BTreeMap<PartitionId, Restore>,
-    /// Partitions whose restore is complete, and how far their state was applied. The worker starts them.
+    /// Partitions whose restore is complete, and how far their input was applied. The worker starts them.
     complete: Vec<(PartitionId, InputProgress)>,
     next_progress_log_at: Duration,
 }
@@ -53,7 +53,7 @@ pub(super) struct Restorer {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Restore {
     tracker: RestoreTracker,
-    /// The committed stream time, and how far the changelog records read so far were applied.
+    /// The committed stream time, and how far the input was applied according to the changelog records read so far.
     progress: InputProgress,
     /// End offset of the input topic.
     input_end: i64,
@@ -116,8 +116,9 @@ enum RestorePlan {
 impl Restorer {
     /// Fetches the committed offsets of newly assigned partitions, checks them against the logs, and begins the
     /// restores. Must not be called during a recovery: a transaction with an unknown outcome may still be open, and
-    /// committed offsets cannot be fetched while it is. Returns the partitions without a committed offset: the start of
-    /// their input and the end of their changelog. After the offset has been committed, call `complete_empty`.
+    /// committed offsets cannot be fetched while it is. Returns the start of the input and the end
+    /// of the changelog of each partition without a committed offset; the caller commits it, then calls
+    /// `complete_empty`.
     pub(super) fn begin<M: Member>(
         &mut self,
         member: &mut M,
@@ -202,7 +203,7 @@ impl Restorer {
         Ok(())
     }
 
-    /// Takes the partitions whose restore is complete, and how far their state was applied.
+    /// Takes the partitions whose restore is complete, and how far their input was applied.
     pub(super) fn take_complete(&mut self) -> Vec<(PartitionId, InputProgress)> {
         std::mem::take(&mut self.complete)
     }

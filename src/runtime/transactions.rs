@@ -120,10 +120,10 @@ impl Transactions {
         }
     }
 
-    /// Commits an initial offset for partitions without one, before anything is written to their changelogs. If a
-    /// changelog has records but the group has no offset, the offset was therefore lost. `new` contains the position of
-    /// each partition and the end of its changelog. Returns whether the offsets were committed, so that the partitions
-    /// are ready to run.
+    /// Commits an initial offset for partitions without one, before anything is written to their changelogs. A
+    /// changelog that has records although the group has no offset therefore means that the offset was lost. `new`
+    /// contains the position of each partition and the end of its changelog. Returns whether the offsets were
+    /// committed, so that the partitions are ready to run.
     pub(super) fn commit_initial_offsets<M: Member>(
         &mut self,
         member: &mut M,

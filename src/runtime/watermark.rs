@@ -20,8 +20,8 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// The API and the metrics export the watermark, so it must not look stalled.
 const LAG_MAX: time::Duration = time::Duration::from_millis(30_000);
 
-/// How far the time of a partition has come. Its methods take the stream time of the partition, which is part of the
-/// committed state, as `clock`.
+/// The watermark of a partition. `clock`, the stream time of the partition, is a parameter of the methods because it is
+/// part of the committed state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Watermark {
     source: ClockSource,

@@ -131,7 +131,7 @@ pub const METRICS: &[Description] = &[
     counter(
         "lifecycle_erasures_total",
         "result (removed, not_found, forwarded)",
-        "Erasures that removed a customer, found none, or were sent on to the partition of the customer because of their record key.",
+        "Erasures that removed a customer, found none, or were forwarded to the partition of the customer because of their record key.",
         |out| {
             out.sum(&[("result", "removed")], |report| report.tally.erased);
             out.sum(&[("result", "not_found")], |report| report.tally.erasures_not_found);

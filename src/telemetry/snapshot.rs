@@ -1,7 +1,7 @@
 //! The snapshot that a worker publishes about twice a second: its status and its counters of the same time.
 //!
 //! It is the only form in which these numbers leave the worker: `/metrics`, `/v1/partitions`, `/v1/overview` and the
-//! readiness render it.
+//! readiness probe read it.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub struct PartitionStatus {
     pub is_running: bool,
     /// Progress of the restore while the changelog is being read.
     pub restore: Option<RestoreProgress>,
-    /// Position: offset of the next input record to read, so that records of the open batch are before it.
+    /// Offset of the next input record to read; the records of the open batch are before it.
     pub position: i64,
     /// Committed offset, up to one batch behind `position`; `None` until it has been fetched.
     pub committed_offset: Option<i64>,

@@ -80,8 +80,8 @@ impl StatusRegistry {
         self.is_ready_in(&self.snapshots())
     }
 
-    /// Returns whether every assigned partition of this instance is processed in `snapshots`, so that a reader of both
-    /// does not get the readiness of a later snapshot.
+    /// Returns whether every assigned partition of this instance is processed in `snapshots`. A caller that also
+    /// exports these snapshots gets the readiness that belongs to them, not a later one.
     #[must_use]
     pub fn is_ready_in(&self, snapshots: &[Option<Arc<WorkerSnapshot>>]) -> bool {
         let has_had_partitions = snapshots.iter().flatten().any(|snapshot| snapshot.report.assigned > 0);

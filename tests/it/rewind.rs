@@ -70,7 +70,7 @@ fn a_changelog_that_is_ahead_of_the_touchpoints_stops_the_service() {
     broker::produce(&recreated.touchpoints, &orders(10..13));
     let (code, log) = recreated.start("a").wait_for_exit();
     assert_eq!(code, Some(4), "{log}");
-    assert!(log.contains("touchpoints before offset 10 were applied, but it ends at 3"), "{log}");
+    assert!(log.contains("touchpoints before offset 10 were applied, but the partition ends at 3"), "{log}");
 }
 
 #[test]

@@ -63,8 +63,8 @@ impl ChangelogReader {
     }
 
     /// Removes and returns the errors from which the client recovers automatically.
-    pub(super) fn take_passing_errors(&mut self) -> Vec<Error> {
-        self.reader.take_passing_errors()
+    pub(super) fn take_transient_errors(&mut self) -> Vec<Error> {
+        self.reader.take_transient_errors()
     }
 
     pub(super) fn has_read_to(&self, partition: PartitionId, end: i64) -> bool {

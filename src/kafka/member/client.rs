@@ -106,7 +106,7 @@ impl Member for Client {
             return self.rejoin("the membership was not confirmed for most of the session timeout");
         }
         let polled = self.connected().consumer.poll(records_max, timeout);
-        for error in self.connected().consumer.take_passing_errors() {
+        for error in self.connected().consumer.take_transient_errors() {
             (self.options.on_error)(&error);
         }
         let events = match polled {
@@ -201,7 +201,7 @@ impl Member for Client {
 
     fn read_changelog(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error> {
         let result = self.connected().changelog.read(records_max, timeout);
-        for error in self.connected().changelog.take_passing_errors() {
+        for error in self.connected().changelog.take_transient_errors() {
             (self.options.on_error)(&error);
         }
         self.report(result)

@@ -319,8 +319,8 @@ impl GroupConsumer {
     }
 
     /// Removes and returns the errors from which the client recovers automatically.
-    pub(super) fn take_passing_errors(&mut self) -> Vec<Error> {
-        self.reader.take_passing_errors()
+    pub(super) fn take_transient_errors(&mut self) -> Vec<Error> {
+        self.reader.take_transient_errors()
     }
 
     /// Returns the group metadata with the member's current generation, for the transaction.

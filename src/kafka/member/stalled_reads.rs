@@ -83,7 +83,8 @@ impl StalledReads {
 mod tests {
     use super::*;
 
-    /// Lets `code` fail every second from second `from` on, with these positions, and returns the first finding.
+    /// Records an error in each of `seconds` and returns the first stalled partition. Partition 4 makes progress,
+    /// partition 3 only if `moving`.
     fn run(reads: &mut StalledReads, start: Instant, seconds: std::ops::Range<u64>, moving: bool) -> Option<Stalled> {
         seconds.into_iter().find_map(|second| {
             let now = start + Duration::from_secs(second);

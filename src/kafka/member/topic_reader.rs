@@ -56,8 +56,8 @@ pub(super) struct TopicReader {
     end_offsets: BTreeMap<PartitionId, EndOffsets>,
     /// The errors from which the client recovers automatically, while positions do not move.
     stalled_reads: StalledReads,
-    /// Errors since the last call of `take_passing_errors`.
-    passing_errors: Vec<Error>,
+    /// Errors since the last call of `take_transient_errors`.
+    transient_errors: Vec<Error>,
     /// An error that a poll returned after other items; the next call of `read` returns it.
     deferred_error: Option<Error>,
     /// A lower bound for the time at which the client produces the next statistics. Statistics overtake everything else
@@ -77,7 +77,7 @@ impl TopicReader {
             positions: ReadPositions::default(),
             end_offsets: BTreeMap::new(),
             stalled_reads: StalledReads::default(),
-            passing_errors: Vec::new(),
+            transient_errors: Vec::new(),
             deferred_error: None,
             next_statistics_after: Instant::now(),
             steady_at: Instant::now(),
@@ -121,11 +121,11 @@ impl TopicReader {
     }
 
     /// Removes and returns the errors from which the client recovers automatically.
-    pub(super) fn take_passing_errors(&mut self) -> Vec<Error> {
-        std::mem::take(&mut self.passing_errors)
+    pub(super) fn take_transient_errors(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.transient_errors)
     }
 
-    /// Checks that reading `fetched` makes progress.
+    /// Checks that the partitions in `fetched` make progress.
     ///
     /// # Errors
     /// `Fatal` when one of them has unread records and has not moved while the same error came back.
@@ -199,15 +199,16 @@ impl TopicReader {
                         self.deferred_error = Some(fatal);
                         break;
                     }
-                    let passing = Error::of_passing(call, &error);
-                    if Error::is_of_reading(&error) {
-                        self.stalled_reads.failed(passing.code, Instant::now());
-                        if let Some(suppressed) = CLIENT_LOG_THROTTLE.admit(&passing.code.to_string(), Instant::now()) {
-                            let code = passing.code;
+                    let transient = Error::of_transient(call, &error);
+                    if Error::is_read_error(&error) {
+                        self.stalled_reads.failed(transient.code, Instant::now());
+                        if let Some(suppressed) = CLIENT_LOG_THROTTLE.admit(&transient.code.to_string(), Instant::now())
+                        {
+                            let code = transient.code;
                             tracing::warn!(target: "kafka", %code, suppressed, "cannot read records, client keeps retrying");
                         }
                     }
-                    self.passing_errors.push(passing);
+                    self.transient_errors.push(transient);
                 }
                 // A poll that has served an event may return nothing although the queue is not empty.
                 None if has_served_event => {}

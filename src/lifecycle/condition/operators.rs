@@ -15,7 +15,7 @@ use super::term::{Term, TermKind};
 use crate::lifecycle::fact::RecentTimes;
 use crate::lifecycle::value::Type;
 
-/// The number of touchpoints that a window counts.
+/// The maximum number of touchpoints that `count_within` counts.
 const COUNTED_WITHIN_MAX: usize = RecentTimes::WINDOW_MAX;
 
 fn is_number(value_type: Type) -> bool {
@@ -83,8 +83,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// Returns the problem that a comparison with a constant has the same result for every customer, because the left
-    /// side cannot exceed a limit.
+    /// Returns the problem of a comparison with a constant that has the same result for every customer, because the
+    /// left side cannot exceed a limit.
     fn beyond_limit(
         &self,
         relation: Relation,

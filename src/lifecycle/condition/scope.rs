@@ -26,7 +26,7 @@ pub trait Scope {
         span: Range<usize>,
     ) -> Option<Result<Binding, Vec<ExpressionProblem>>>;
 
-    /// Returns the largest value that `slot` can have, if a limit on what is kept determines it.
+    /// Returns the largest value that `slot` can have, if the number of touchpoints kept limits it.
     fn maximum(&self, slot: Slot) -> Option<i64> {
         _ = slot;
         None

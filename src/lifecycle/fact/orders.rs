@@ -211,8 +211,8 @@ impl OrderEntry {
 }
 
 impl OrderLedger {
-    /// Whether `touchpoint` cancels or refunds an order that is not kept individually, although older orders were
-    /// folded. It is most likely one of them, whose amount can no longer change.
+    /// Whether `touchpoint` cancels or refunds an order without an entry, while older orders have been folded. The
+    /// order is most likely one of these, whose amounts can no longer change.
     #[must_use]
     pub fn is_order_missing(&self, touchpoint: &Touchpoint<'_>) -> bool {
         let (CANCELLED | REFUNDED, Some(order_id)) = (touchpoint.type_name, touchpoint.order_id) else { return false };

@@ -194,7 +194,7 @@ fn low_bits(number: i128) -> i64 {
     number as i64
 }
 
-/// Returns what must be added to the lower 64 bits, shifted by 64; 0 if the number fits into them.
+/// Returns the number which, shifted left by 64 bits, must be added to the lower 64 bits; 0 if they are enough.
 fn high_bits(number: i128) -> i64 {
     (number.wrapping_sub(i128::from(low_bits(number))) >> 64) as i64
 }

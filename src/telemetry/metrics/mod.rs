@@ -35,17 +35,17 @@ const REACTIONS: [&str; 4] = ["retry", "abort", "reset_producer", "fatal"];
 pub struct Metrics {
     models: Vec<ModelNames>,
     pub(super) state_limit_bytes: usize,
-    /// Allowed lateness: how long after its due time a wake-up fires. `None` if wall time does not drive the clock.
+    /// Time from the due time of a wake-up until wall time fires it; `None` if only touchpoints fire wake-ups.
     lateness: Option<time::Duration>,
     is_stopping: AtomicBool,
     status_registry: Arc<StatusRegistry>,
     /// Counts HTTP responses and errors of the Kafka client, neither of them once per record.
-    edges: PrometheusRecorder,
+    lasting_recorder: PrometheusRecorder,
 }
 
 impl Metrics {
-    /// Creates the metrics of a service with `models` and a limit of `state_limit_bytes`. `lateness` is how long after
-    /// its due time wall time fires a wake-up, `None` if only touchpoints fire wake-ups.
+    /// Creates the metrics of a service with `models` and a limit of `state_limit_bytes`. `lateness` is the
+    /// time from the due time of a wake-up until wall time fires it; `None` if only touchpoints fire wake-ups.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "the list of buckets is not empty")]
     pub fn new(
@@ -55,11 +55,11 @@ impl Metrics {
         status_registry: Arc<StatusRegistry>,
     ) -> Self {
         let durations = Matcher::Full(HTTP_DURATION.to_owned());
-        let edges = PrometheusBuilder::new()
+        let lasting_recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(durations, CALL_SECONDS)
             .expect("there are buckets")
             .build_recorder();
-        with_local_recorder(&edges, || {
+        with_local_recorder(&lasting_recorder, || {
             describe();
             for reaction in REACTIONS {
                 // Error codes are not known in advance; a series without code exports each reaction at zero.
@@ -67,20 +67,27 @@ impl Metrics {
             }
         });
         let models = models.models.iter().map(ModelNames::of).collect();
-        Self { models, state_limit_bytes, lateness, is_stopping: AtomicBool::new(false), status_registry, edges }
+        Self {
+            models,
+            state_limit_bytes,
+            lateness,
+            is_stopping: AtomicBool::new(false),
+            status_registry,
+            lasting_recorder,
+        }
     }
 
     /// Publishes the snapshot of a worker.
     pub fn publish(&self, worker: usize, snapshot: WorkerSnapshot) {
         self.status_registry.publish(worker, snapshot);
         // The exporter keeps each observation of a histogram until the next scrape or upkeep.
-        self.edges.handle().run_upkeep();
+        self.lasting_recorder.handle().run_upkeep();
     }
 
     /// Counts an error of the Kafka client. The values of both labels come from enums, so the number of series is
     /// bounded.
     pub fn count_kafka_error(&self, reaction: &'static str, code: &str) {
-        with_local_recorder(&self.edges, || {
+        with_local_recorder(&self.lasting_recorder, || {
             counter!(KAFKA_ERRORS, "reaction" => reaction, "code" => code.to_owned()).increment(1);
         });
     }
@@ -92,7 +99,7 @@ impl Metrics {
 
     /// Initialises the series of all routes to zero.
     pub fn init_routes(&self, paths: impl IntoIterator<Item = &'static str>) {
-        with_local_recorder(&self.edges, || {
+        with_local_recorder(&self.lasting_recorder, || {
             for path in paths {
                 counter!(HTTP_REQUESTS, "path" => path, "code" => "200").increment(0);
                 drop(histogram!(HTTP_DURATION, "path" => path));
@@ -102,7 +109,7 @@ impl Metrics {
 
     /// Counts a response by route template and status, and observes its duration.
     pub fn observe_response(&self, path: &'static str, status: u16, duration: Duration) {
-        with_local_recorder(&self.edges, || {
+        with_local_recorder(&self.lasting_recorder, || {
             counter!(HTTP_REQUESTS, "path" => path, "code" => status.to_string()).increment(1);
             histogram!(HTTP_DURATION, "path" => path).record(duration);
         });
@@ -120,7 +127,7 @@ impl Metrics {
                 (metric.write)(&mut Series::new(metric, &scrape, &mut text));
             }
         });
-        self.edges.handle().render() + &recorder.handle().render() + &text
+        self.lasting_recorder.handle().render() + &recorder.handle().render() + &text
     }
 }
 

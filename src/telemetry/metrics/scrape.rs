@@ -1,4 +1,4 @@
-//! What one scrape exports: the latest snapshots of the workers, all taken at its begin.
+//! What one scrape exports: the latest snapshots of the workers, all taken when it begins.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

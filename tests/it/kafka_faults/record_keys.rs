@@ -43,7 +43,7 @@ fn an_erasure_with_a_wrong_or_missing_key_erases_the_customer_once() {
     assert_eq!(instance.metric(r#"lifecycle_erasures_total{result="removed"}"#), Some(8));
     assert_eq!(instance.metric(r#"lifecycle_erasures_total{result="not_found"}"#), Some(0));
     instance.stop();
-    // Each was sent on once, to the partition of its customer.
+    // Each was forwarded once, to the partition of its customer.
     let all = read_committed(&deployment.touchpoints);
     assert_eq!(all.len(), 24);
     for customer in &customers {
