@@ -26,8 +26,8 @@ pub struct Rules {
     pub models: Arc<ModelSet>,
     /// How facts are kept.
     pub options: FactOptions,
-    /// The instant at which these models took effect for customers that earlier models have evaluated. In an added or
-    /// edited model, wake-ups due up to this instant are attributed to the edit.
+    /// The instant from which these models apply to restored customers. Wake-ups of an added or edited model that are
+    /// due up to this instant are attributed to the edit, later ones to time.
     pub edited_at: Timestamp,
 }
 
@@ -233,8 +233,8 @@ impl Customer {
             published.publish_changes(&builder, standing, transitions);
         }
         self.wake_up = horizon.instant();
-        // Before the edit, the old model ran. Wake-ups of the new model that are due by then fire because of the edit;
-        // only later ones are caused by time.
+        // The models stay outdated until every wake-up due up to the edit has fired: those wake-ups are caused by the
+        // edit, later ones by time.
         if self.wake_up.is_none_or(|due| due > rules.edited_at) {
             self.outdated_models = 0;
         }

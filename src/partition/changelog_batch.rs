@@ -89,7 +89,7 @@ impl StoredLayout {
     /// The id that represents the order ledger.
     pub const ORDERS: StableId = StableId(0);
 
-    /// Whether records have the same meaning under both layouts. Ignores since when added facts are counted.
+    /// Whether records have the same meaning under both layouts. Ignores `added`.
     pub(super) fn has_same_shape(&self, other: &Self) -> bool {
         let Self { numbers, latest, windows, gaps, follow_ups, models, orders, added: _ } = self;
         (numbers, latest, windows) == (&other.numbers, &other.latest, &other.windows)
@@ -97,8 +97,8 @@ impl StoredLayout {
             && (models, orders) == (&other.models, &other.orders)
     }
 
-    /// Sets `added`: facts that `stored`, the layout of the restored records, lacks are counted since `now`; the others
-    /// since the instant in `stored`.
+    /// Sets `added`. Facts that are missing from `stored`, the layout of the restored records, are counted since `now`;
+    /// the other facts keep their entry in `stored`, if they have one.
     pub(super) fn set_added_facts(&mut self, stored: &Self, now: Timestamp) {
         let since_stored: HashMap<StableId, Timestamp> = stored.added.iter().copied().collect();
         let before: HashSet<StableId> = stored.facts().collect();

@@ -55,7 +55,7 @@ struct CustomerEntry {
     record: Box<[u8]>,
     /// The index of the working copy, or [`NO_COPY`].
     copy: u32,
-    /// The number of the sweep during which, or after which, the record was last written.
+    /// The number of the latest sweep that had begun when the record was last written.
     sweep: u8,
 }
 

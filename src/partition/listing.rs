@@ -1,8 +1,8 @@
 //! Lists the committed customers of a stage in pages.
 //!
-//! The order is that of the slots, which stay the same while the partition is assigned. A page reads a bounded number
-//! of records, and of each only the stages. A restore may change the order; a cursor
-//! therefore carries a hash of the customer before it, and is rejected if another customer is there.
+//! Customers are listed in the order of their slots, which stay the same while the partition is assigned. A page reads
+//! a bounded number of records, and only the stages of each. A restore may change the order. A cursor therefore carries
+//! a hash of the customer before it, and is rejected if another customer is there.
 
 use crate::lifecycle::id::StageIndex;
 
@@ -47,7 +47,7 @@ impl Partition {
             return None;
         }
         if let Some(before) = cursor.slot.checked_sub(1) {
-            // Zero means an empty slot, also if the customer has been removed since.
+            // Zero means an empty slot. It does not invalidate the cursor: the customer may have been removed since.
             let now = self.hash_at(before);
             if now != cursor.previous && now != 0 && cursor.previous != 0 {
                 return None;

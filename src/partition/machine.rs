@@ -23,8 +23,8 @@ use super::stage_counts::StageCounts;
 use super::view::CustomerView;
 use super::wake_ups::{CustomerSlot, NextDue, WakeUps};
 
-/// The lookup budget per wake-up. A bucket is only fired after each of its customers was looked up, so one lookup per
-/// wake-up is not enough; lookups are cheap.
+/// The lookup budget per wake-up. The wake-ups of a bucket fire only after all customers of the bucket were looked up,
+/// so one lookup per wake-up is not enough; lookups are cheap.
 const LOOKUPS_PER_WAKE_UP: usize = 8;
 
 /// The customers of one partition, and the pending changes of the open batch.

@@ -38,7 +38,7 @@ pub(crate) struct WakeUps {
     buckets: BTreeMap<i64, Bucket>,
     /// The first minute of the first day that is not split into minutes.
     day_buckets_from: i64,
-    /// The customers of the day that ends at `day_buckets_from` that are not yet in a bucket of their minute.
+    /// The rest of the day that ends at `day_buckets_from`: customers not yet moved to the bucket of their minute.
     day_being_split: Bucket,
     /// By slot: the first minute of the bucket with the valid entry, [`UNARMED`] or [`DUE`].
     armed: Vec<i64>,

@@ -157,8 +157,8 @@ impl AssignedPartition {
         Ok(restored.customers)
     }
 
-    /// Finishes the restore: the partition may process touchpoints. `progress` is the input offset up
-    /// to which the restored state contains touchpoints, and the clock at the last commit.
+    /// Finishes the restore: the partition may process touchpoints. `progress` is the input offset up to which the
+    /// restored state contains touchpoints, and the clock at the last commit.
     pub(super) fn start_running(&mut self, progress: InputProgress, now: Moment, report: &mut Report) {
         let InputProgress { applied_to, clock } = progress;
         if applied_to > self.position {
@@ -393,7 +393,7 @@ impl AssignedPartition {
         self.pending.append_output(builder, wall, records);
         let mut batches = self.machine.write_batches(sweep_bytes_min);
         if batches.is_empty() && self.pending.has_dead_letters() {
-            // Records that the dead letters are applied, in case the group's offsets are set back.
+            // An empty changelog record stores that the dead letters were applied, in case the offsets are set back.
             batches.push(ChangelogBatch { customers: Vec::new(), count: 0 });
         }
         let applied_to = self.position.max(self.restored_to);
@@ -425,7 +425,7 @@ impl AssignedPartition {
     }
 
     /// Records that a transaction was committed at `committed_at` and adds the pending counters to `report`. Returns
-    /// the effects, and when they were published according to the records.
+    /// the effects, and the publication time written into their records.
     pub(super) fn on_committed(
         &mut self,
         commit: PartitionCommit,

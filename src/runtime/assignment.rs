@@ -45,7 +45,7 @@ pub(super) struct Assignment {
     next_identity_check: Duration,
     /// The partition whose identity was checked last.
     identity_checked: Option<PartitionId>,
-    /// Committed offsets of partitions that this worker gave up since it has been a member of the group.
+    /// Committed offsets of the partitions that this worker has given up since it joined the group.
     given_up: BTreeMap<PartitionId, i64>,
 }
 
@@ -181,8 +181,8 @@ impl Assignment {
         }
     }
 
-    /// From time to time reads a remembered record again, of the next partition each time. All partitions of a topic
-    /// are created together, so one of them is enough to detect that the topic was created again.
+    /// Periodically reads the remembered record of one partition again, each time of the next partition. One partition
+    /// is enough to detect that the topic was created again, because all its partitions are created together.
     pub(super) fn check_identity<M: Member>(&mut self, member: &mut M, elapsed: Duration) -> Result<(), Fatal> {
         if elapsed < self.next_identity_check {
             return Ok(());
@@ -201,8 +201,8 @@ impl Assignment {
         }
     }
 
-    /// Returns the committed offset up to which this worker had processed `partition` when it gave it up, if it has
-    /// been a member of the group since.
+    /// Returns the committed offset at which this worker gave up `partition`. `None` if it did not, or if it has lost
+    /// its membership of the group since.
     pub(super) fn given_up_at(&self, partition: PartitionId) -> Option<i64> {
         self.given_up.get(&partition).copied()
     }

@@ -89,8 +89,8 @@ impl PendingOutput {
         self.effects.tally.erasures_not_found
     }
 
-    /// Forwards an erasure to the partition of its customer, in addition to applying it here. Only that
-    /// partition determines whether the customer exists, so `is_not_found`, the result here, is taken back.
+    /// Forwards an erasure to the partition of its customer, in addition to applying it here. If `is_not_found`, the
+    /// erasure found no customer here and is not counted as such: only the customer's partition knows the result.
     pub(super) fn forward(&mut self, erasure: ForwardedErasure, is_not_found: bool) {
         self.effects.tally.erasures_forwarded += 1;
         self.effects.tally.erasures_not_found -= u64::from(is_not_found);
@@ -150,7 +150,7 @@ impl PendingOutput {
     }
 
     /// Takes the output of a batch committed at `committed_at` and adds its counters to `report`. Returns the effects,
-    /// and when they were published according to the records.
+    /// and the publication time written into their records.
     pub(super) fn take_committed(&mut self, committed_at: Timestamp, report: &mut Report) -> (Effects, Timestamp) {
         self.dead_letter_records.clear();
         self.counts.add_to(committed_at, report);

@@ -116,9 +116,10 @@ enum RestorePlan {
 impl Restorer {
     /// Fetches the committed offsets of newly assigned partitions, checks them against the logs, and begins the
     /// restores. Must not be called during a recovery: a transaction with an unknown outcome may still be open, and
-    /// committed offsets cannot be fetched while it is. Returns the start of the input and the end
-    /// of the changelog of each partition without a committed offset; the caller commits it, then calls
-    /// `complete_empty`.
+    /// committed offsets cannot be fetched while it is.
+    ///
+    /// Returns the partitions without a committed offset, each with the start of its input and the end of its
+    /// changelog. The caller commits these offsets, then calls `complete_empty`.
     pub(super) fn begin<M: Member>(
         &mut self,
         member: &mut M,

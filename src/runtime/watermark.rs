@@ -92,8 +92,9 @@ impl Watermark {
         }
     }
 
-    /// Returns up to when wake-ups may have fired before the restart of a worker: up to the current wall time, even if
-    /// the latest touchpoint is much older. `clock` is the clock at the last commit.
+    /// Returns the latest instant up to which wake-ups may have fired before a worker restarted. With
+    /// `ClockSource::Wall` this is at least the current wall time, even if the latest touchpoint is much older. `clock`
+    /// is the clock at the last commit.
     pub(super) fn time_before_restart(&self, clock: Clock, wall: Timestamp) -> Option<Timestamp> {
         match self.source {
             ClockSource::Wall => clock.stream_time().max(Some(wall)),

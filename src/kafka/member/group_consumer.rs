@@ -1,12 +1,12 @@
-//! The member's consumer: joins the group, fetches the assigned partitions, and answers rebalances when the worker
-//! does.
+//! The member's consumer: joins the group, fetches the assigned partitions, and acknowledges a rebalance once the
+//! worker has answered it.
 //!
 //! A rebalance is acknowledged as a whole, so the worker's answers are collected until every partition of the rebalance
 //! has one. Accepting a partition and fetching it are separate: an assignment is acknowledged at once with an empty
 //! incremental assignment, and a partition is added to the client's assignment when it is first resumed. Until then its
-//! position may change freely. (Fetching from a placeholder offset and seeking later does not work: an offset out of
-//! range is fatal, and after a seek the client may still apply the response to an earlier end offset request, and so
-//! skip records.)
+//! position may change freely. Fetching from a placeholder offset and seeking later would not work: a placeholder out
+//! of range is fatal. In addition, the client may apply the response to an end offset request from before the seek, and
+//! skip records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::kafka::settings::Options;
 /// this timeout, and the worker's other partitions wait. So it is short, and the worker retries with back-off.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A rebalance whose partitions the worker has not all answered.
+/// A rebalance in which the worker's answer for some partitions is missing.
 #[derive(Default, Debug)]
 struct PendingRebalance {
     unanswered: BTreeSet<PartitionId>,
@@ -193,8 +193,8 @@ impl GroupConsumer {
         Ok(())
     }
 
-    /// Pauses only running partitions, as `resume` resumes only paused ones: otherwise the client would fetch again
-    /// from an older position.
+    /// Pauses only running partitions, and `resume` resumes only paused ones: repeating either call would make the
+    /// client fetch again from an older position.
     pub(super) fn pause(&mut self, partitions: &[PartitionId]) -> Result<(), Error> {
         let running = self.in_state(partitions, |it| it == Fetching::Running);
         if running.is_empty() {

@@ -184,8 +184,8 @@ pub trait Member {
     /// record when the partition ends in control records or aborted records. `None` when the partition is not assigned.
     fn read_position(&mut self, partition: PartitionId) -> Option<i64>;
 
-    /// Returns whether `poll` has returned every record below `end` of the assigned partition. Control records and
-    /// aborted records do not count.
+    /// Returns whether `poll` has returned every record below `end` of the assigned partition. Ignores control records
+    /// and aborted records, which are never returned.
     fn has_read_to(&mut self, partition: PartitionId, end: i64) -> bool {
         self.read_position(partition).is_some_and(|position| position >= end)
     }
@@ -224,8 +224,8 @@ pub trait Member {
     /// `Abort` when a changelog was truncated beyond the read position: restart the restore of the open partitions.
     fn read_changelog(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error>;
 
-    /// Returns whether `read_changelog` has returned every record below `end` of an open changelog. Control records and
-    /// aborted records do not count.
+    /// Returns whether `read_changelog` has returned every record below `end` of an open changelog. Ignores control
+    /// records and aborted records, which are never returned.
     fn has_read_changelog_to(&mut self, partition: PartitionId, end: i64) -> bool;
 
     /// Stops reading the changelog of `partition`.
@@ -257,7 +257,7 @@ pub trait Member {
     /// Adds input offsets with their metadata to the transaction, under the member's current generation.
     ///
     /// # Errors
-    /// `Abort` when the group has rebalanced since.
+    /// `Abort` when a rebalance has ended that generation.
     fn send_offsets(&mut self, offsets: &[(PartitionOffset, String)]) -> Result<(), Error>;
 
     /// Commits the transaction.

@@ -31,8 +31,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// The maximum number of queued client events read while looking for the cause of an error.
 const EVENTS_MAX: usize = 1_000;
 
-/// The client may have sent the request of a call that takes this long more than once: it retries internally when a
-/// connection closes or a request times out, and does not report it.
+/// If a call takes this long, the client may have sent its request more than once: it retries internally when a
+/// connection closes or a request times out, and does not report the retry.
 const RETRY_POSSIBLE_AFTER: Duration = Duration::from_secs(1);
 
 /// The producer side of a member.

@@ -44,10 +44,10 @@ struct Partition {
 /// How far the ends reported by statistics are confirmed.
 ///
 /// An empty queue alone does not prove that every record was returned: the client discards its queue shortly before it
-/// reports a rebalance. The same client thread discards the queue, reports the rebalance and produces the statistics,
-/// so a rebalance that emptied the queue is queued before the next statistics are produced. Statistics overtake it in
-/// the queue. An end is therefore confirmed when the queue was drained, later statistics have arrived, and the queue
-/// was drained again without a rebalance.
+/// reports a rebalance. One client thread discards the queue, then queues the rebalance event, and only then produces
+/// the next statistics. When these arrive, the event is therefore queued, although it may still be unread, because
+/// statistics overtake it. So an end is confirmed in three steps without a rebalance: the queue was drained, later
+/// statistics have arrived, and the queue was drained again.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 enum Confirmation {
     /// Statistics have reported ends.
@@ -66,9 +66,9 @@ pub(super) struct ReadPositions {
     /// The ends that statistics reported and that are not confirmed yet.
     reported_ends: BTreeMap<PartitionId, i64>,
     confirmation: Confirmation,
-    /// The next offset to fetch of each partition, from the latest statistics after `reported_ends`. A record at or
-    /// beyond that offset is queued after those statistics. When it is returned, everything queued before them has been
-    /// returned.
+    /// For each partition, the next offset to fetch according to the latest statistics since `reported_ends` was set. A
+    /// record at or past that offset was queued after those statistics. When it is returned, everything queued before
+    /// the statistics has been returned.
     queue_markers: BTreeMap<PartitionId, i64>,
 }
 

@@ -60,8 +60,9 @@ pub(super) struct TopicReader {
     transient_errors: Vec<Error>,
     /// An error that a poll returned after other items; the next call of `read` returns it.
     deferred_error: Option<Error>,
-    /// A lower bound for the time at which the client produces the next statistics. Statistics overtake everything else
-    /// in the queue: when a poll serves no event, no statistics were waiting at its start.
+    /// A lower bound of the time at which the client produced the next statistics to arrive: the start of the latest
+    /// `read` in which a poll served no event. At that poll no statistics were waiting, because they overtake
+    /// everything else in the queue.
     next_statistics_after: Instant,
     /// The last instant at which the client is known to have been in join state `steady`.
     steady_at: Instant,

@@ -37,8 +37,8 @@ pub enum OrderFact {
     Last,
     /// The sum of amounts in the configured currency, minus partial refunds.
     Revenue,
-    /// The number of latest orders, each less than the gap after the previous one; 0 once the gap has passed since the
-    /// latest order.
+    /// The length of the current streak: orders that each follow the previous one by less than the gap. 0 once the gap
+    /// has passed since the latest order.
     Streak(Duration),
     /// The time of the first order of the streak.
     StreakStart(Duration),

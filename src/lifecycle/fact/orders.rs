@@ -131,7 +131,7 @@ pub struct OrderLedger {
     pub entries: Vec<OrderEntry>,
     /// Aggregates over older orders.
     pub folded: FoldedOrders,
-    /// The latest times of each follow-up group, for orders that arrive after a touchpoint that follows them.
+    /// The latest touchpoint times of each follow-up group, for an order that arrives after its follow-up touchpoint.
     pub recent: Vec<RecentTimes>,
     pub(crate) aggregates: OrderAggregates,
 }

@@ -1,6 +1,6 @@
 //! The latest times of the touchpoints of a group, bounded in number.
 //!
-//! The result does not depend on the order of arrival, because always the latest times are kept.
+//! The result does not depend on the order of arrival, because the list always keeps the latest times.
 
 /// Times in milliseconds, in ascending order; may contain duplicates.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
