@@ -128,7 +128,7 @@ fn print(text: &str) -> Exit {
     write_output(&mut io::stdout().lock(), text)
 }
 
-/// Prints `text` to standard output as [`print`] does; removes its colors if standard output is not a terminal.
+/// Prints `text` to standard output as [`print()`] does; removes its colors if standard output is not a terminal.
 #[must_use]
 fn print_colored(text: &str) -> Exit {
     write_output(&mut anstream::stdout().lock(), text)

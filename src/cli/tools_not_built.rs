@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::Exit;
+use super::{Exit, print_error};
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Tool {
@@ -13,6 +13,8 @@ pub(super) enum Tool {
     Demo(AnyArguments),
     /// Not in this build, which is without the feature `tools`
     Top(AnyArguments),
+    /// Not in this build, which is without the feature `tools`
+    Customers(AnyArguments),
     /// Not in this build, which is without the feature `tools`
     Generate(AnyArguments),
 }
@@ -30,8 +32,11 @@ pub(super) fn run(tool: &Tool) -> ExitCode {
     let name = match tool {
         Tool::Demo(_) => "demo",
         Tool::Top(_) => "top",
+        Tool::Customers(_) => "customers",
         Tool::Generate(_) => "generate",
     };
-    eprintln!("lifecycle {name}: built without the feature `tools`; build it with `cargo build --release`");
+    print_error(format_args!(
+        "lifecycle {name}: built without the feature `tools`; build it with `cargo build --release`"
+    ));
     Exit::Usage.into()
 }

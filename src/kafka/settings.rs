@@ -113,7 +113,9 @@ impl Cluster {
             .set("bootstrap.servers", &self.bootstrap_servers)
             .set("client.id", "lifecycle-admin")
             .set("receive.message.max.bytes", RESPONSE_BYTES_MAX);
-        for (name, value) in &self.settings {
+        // These clients do not join the group. A maximum poll interval that fits its session timeout may be shorter than
+        // the default session timeout, and the client would reject it.
+        for (name, value) in self.settings.iter().filter(|(name, _)| name != "max.poll.interval.ms") {
             config.set(name, value);
         }
         config
@@ -410,7 +412,12 @@ mod tests {
 
     #[test]
     fn security_settings_pass_through_to_every_client() {
-        let options = options(&[("security.protocol", "SASL_SSL"), ("sasl.password", "hunter2")]);
+        let options = options(&[
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", "PLAIN"),
+            ("sasl.username", "service"),
+            ("sasl.password", "hunter2"),
+        ]);
         options.check().unwrap();
         for config in [
             options.for_group_consumer(),

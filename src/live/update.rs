@@ -194,7 +194,7 @@ impl TransitionRow {
 }
 
 impl CustomerPage {
-    /// Parses the responses of `/v1/customers/{id}` and of its `/forecast` for [`FORECAST_DAYS`], which may be null.
+    /// Parses the responses of `/v1/customers/{id}` and of its `/forecast` for `FORECAST_DAYS`, which may be null.
     #[must_use]
     pub fn from_response(customer: &Value, forecast: &Value) -> Self {
         // A forecast starts now; the customer's own clock may be months behind.

@@ -16,7 +16,7 @@ const SHORT_SILENCE: &str = "clock: {lateness: 500ms}\nparameters: {orders_45d: 
 fn touchpoint(number: usize) -> NewRecord {
     let occurred_at = now();
     NewRecord::keyed(
-        &format!("needle-key-{number}"),
+        &format!("needle-customer-{number}"),
         &format!(
             r#"{{"event_id":"needle-event-{number}","customer_id":"needle-customer-{number}","type":"order_completed","occurred_at":"{occurred_at}","order_id":"needle-order-{number}","amount":10,"currency":"USD","properties":{{"note":"needle-property"}}}}"#
         ),
@@ -35,7 +35,7 @@ fn invalid_records() -> Vec<NewRecord> {
         format!(r#"{{"event_id":"needle-e","customer_id":"needle-c","type":"needle-type","occurred_at":"{ahead}"}}"#),
         String::new(),
     ];
-    texts.iter().map(|text| NewRecord::keyed("needle-key", text)).collect()
+    texts.iter().map(|text| NewRecord::keyed("needle-c", text)).collect()
 }
 
 fn consumed(instance: &Instance) -> u64 {

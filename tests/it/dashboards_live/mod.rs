@@ -20,12 +20,17 @@ const ABOUT_SPEED: [&str; 4] =
     ["LifecycleCommitSlow", "LifecycleEventLatencyHigh", "LifecycleWakeUpsOverdue", "LifecycleWorkersBusy"];
 
 /// Alerts that this test cannot trigger, with the reason. Only their promtool unit tests cover them.
-const NOT_TRIGGERED: [(&str, &str); 6] = [
+const NOT_TRIGGERED: [(&str, &str); 8] = [
     ("LifecycleVersionsDiffer", "the test has only one version of the program"),
     ("LifecycleKafkaAuthErrors", "the service exits before Prometheus scrapes it"),
     ("LifecycleRestoreStuck", "a restore of this size takes less than a second"),
     ("LifecycleRestoreSlow", "a restore of this size takes less than a second"),
     ("LifecycleTruncationFailing", "the broker would have to reject DeleteRecords"),
+    (
+        "LifecycleInputTransactionOpen",
+        "an open transaction would hide the touchpoints of the other faults; see kafka_faults",
+    ),
+    ("LifecycleReadErrors", "a partition that cannot be read stops the service; see kafka_faults"),
     ("LifecycleWorkersBusy", "a load that saturates a worker would slow down the other tests"),
 ];
 
@@ -130,7 +135,13 @@ fn panels_variables_and_rules_have_data_and_each_fault_fires_its_alert() {
             r#"{{"event_id":"s{it}","customer_id":"c{it}","type":"moon_landing","occurred_at":"2026-01-01T00:00:00Z"}}"#
         )
     };
+    let erasure = |it: u32| {
+        format!(
+            r#"{{"event_id":"e{it}","customer_id":"unseen{it}","type":"customer_erased","occurred_at":"2026-01-01T00:00:00Z"}}"#
+        )
+    };
     for round in 0..6 {
+        rig.send("main.in", std::iter::once(erasure(round)));
         rig.send("main.in", (0..100).map(|it| unknown_type(round * 100 + it)));
         std::thread::sleep(Duration::from_secs(1));
     }
