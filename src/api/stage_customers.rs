@@ -87,7 +87,7 @@ struct ListCursor {
 impl ListCursor {
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
-        let partition = parts.next()?.parse().ok().filter(|partition| *partition >= 0)?;
+        let partition = parts.next()?.parse().ok().filter(|partition| (0..i32::MAX).contains(partition))?;
         let slot = parts.next()?.parse().ok()?;
         let previous = parts.next()?.parse().ok()?;
         parts.next().is_none().then_some(Self { partition, within: StageCursor { slot, previous } })

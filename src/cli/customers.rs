@@ -114,7 +114,8 @@ fn list(arguments: &CustomersArguments) -> Result<(), Failure> {
     while remaining > 0 {
         let page = client.stage_customers(&arguments.model, &arguments.stage, remaining, cursor.as_deref());
         let page = page.map_err(refused)?;
-        for customer in page["customers"].as_array().into_iter().flatten() {
+        let customers = page["customers"].as_array().into_iter().flatten();
+        for customer in customers.take(usize::try_from(remaining).unwrap_or(usize::MAX)) {
             match arguments.format {
                 Format::Ndjson => writeln!(output, "{customer}")?,
                 Format::Csv => output.write_all(csv_row(customer).as_bytes())?,

@@ -108,7 +108,10 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         return Err((Exit::Refused, "the topics cannot be used; run `lifecycle doctor` for details".to_owned()));
     }
     let unavailable = |error: kafka::Error| (Exit::Refused, error.to_string());
-    let partitions = topics::partitions(config).map_err(unavailable)?;
+    let partitions = match topics::partitions(config, is_stopping) {
+        Err(error) if error.reaction == Reaction::Retry && is_stopping() => return Ok(Exit::Success),
+        answer => answer.map_err(unavailable)?,
+    };
     if let Some(partitions) = partitions {
         let problems = doctor::startup_problems(config, partitions).map_err(unavailable)?;
         for problem in &problems {

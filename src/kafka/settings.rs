@@ -113,8 +113,8 @@ impl Cluster {
             .set("bootstrap.servers", &self.bootstrap_servers)
             .set("client.id", "lifecycle-admin")
             .set("receive.message.max.bytes", RESPONSE_BYTES_MAX);
-        // These clients do not join the group. A maximum poll interval that fits its session timeout may be shorter than
-        // the default session timeout, and the client would reject it.
+        // These clients do not join the group. A maximum poll interval that fits its session timeout may be shorter
+        // than the default session timeout, and the client would reject it.
         for (name, value) in self.settings.iter().filter(|(name, _)| name != "max.poll.interval.ms") {
             config.set(name, value);
         }

@@ -260,6 +260,13 @@ impl Published {
     /// is then published even if the customer is in no stage.
     pub const STAGE_REMOVED: Timestamp = Timestamp::MIN;
 
+    /// Whether an edit removed the stage and the edited model is yet to be evaluated. A stage that began at the first
+    /// instant of time is not one of these.
+    #[must_use]
+    pub fn has_removed_stage(&self) -> bool {
+        self.stage.is_none() && self.since == Some(Self::STAGE_REMOVED)
+    }
+
     fn reset(&mut self, model: &Model) {
         let mut counters = std::mem::take(&mut self.counters);
         counters.clear();
@@ -283,7 +290,7 @@ impl Published {
         standing: Standing,
         transitions: &mut Vec<Transition>,
     ) {
-        if standing.stage != self.stage || self.since == Some(Self::STAGE_REMOVED) {
+        if standing.stage != self.stage || self.has_removed_stage() {
             let pending = builder.move_between(self.stage, standing.stage, self.since);
             self.push(builder, pending, transitions);
             self.stage = standing.stage;

@@ -77,7 +77,7 @@ impl CustomerView {
         });
         let standings = customer.published.iter().map(|published| ModelView {
             stage: published.stage,
-            since: published.since.filter(|since| *since != Published::STAGE_REMOVED),
+            since: published.since.filter(|_| !published.has_removed_stage()),
             sequence: published.sequence,
             signals: indices(published.signals),
             milestones: indices(published.milestones),

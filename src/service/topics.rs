@@ -41,26 +41,31 @@ pub fn topics(config: &Config) -> Topics {
 /// # Errors
 /// If the cluster is unreachable or denies the request.
 pub fn verify(config: &Config, is_stopping: impl Fn() -> bool) -> Result<Vec<Finding>, Error> {
+    until_answered(is_stopping, || admin::verify(&cluster(config), &topics(config)))
+}
+
+/// Returns the partition count of the touchpoint topic; `None` if the topic does not exist.
+///
+/// Retries as [`verify`] does: without the count, the service could not check the committed offsets.
+///
+/// # Errors
+/// If the cluster is unreachable or denies the request.
+pub fn partitions(config: &Config, is_stopping: impl Fn() -> bool) -> Result<Option<i32>, Error> {
+    let described =
+        until_answered(is_stopping, || admin::describe_topics(&cluster(config), &[&config.topics.touchpoints]))?;
+    Ok(described.into_iter().flatten().next().map(|input| input.partitions))
+}
+
+/// Repeats `query` for one minute while the cluster is unreachable, or until `is_stopping`.
+fn until_answered<T>(is_stopping: impl Fn() -> bool, query: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
     let deadline = Instant::now() + RETRY_TIMEOUT;
     loop {
-        match admin::verify(&cluster(config), &topics(config)) {
+        match query() {
             Err(error) if error.reaction == Reaction::Retry && Instant::now() < deadline && !is_stopping() => {
                 tracing::warn!(%error, "cannot read topic metadata, will retry");
             }
             answer => return answer,
         }
-    }
-}
-
-/// Returns the partition count of the touchpoint topic; `None` if the cluster is unreachable right now.
-///
-/// # Errors
-/// If the cluster denies the request.
-pub fn partitions(config: &Config) -> Result<Option<i32>, Error> {
-    match admin::describe_topics(&cluster(config), &[&config.topics.touchpoints]) {
-        Ok(described) => Ok(described.into_iter().flatten().next().map(|input| input.partitions)),
-        Err(error) if error.reaction == Reaction::Retry => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

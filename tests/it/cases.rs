@@ -345,3 +345,21 @@ fn a_dead_letter_says_what_was_expected_and_recognizes_shapes_of_other_systems()
         assert!(!problem.contains("17850") && !problem.contains("1767") && !problem.contains("u-7"), "{problem}");
     }
 }
+
+/// The first instant that a touchpoint may have is also the default time of some languages.
+#[test]
+fn an_order_at_the_first_instant_moves_no_customer_to_the_stage_it_is_in() {
+    let order = |event: &str, at: &str| {
+        format!(
+            r#"{{"event_id":"{event}","customer_id":"c","type":"order_completed","occurred_at":"{at}","order_id":"{event}","amount":5}}"#
+        )
+    };
+    let input = [order("e1", "0001-01-01T00:00:00Z"), order("e2", "2026-11-02T00:00:00Z")].join("\n") + "\n";
+    let folder = Folder::new(&[("in.ndjson", input.as_bytes())]);
+    let run = folder.run(&["replay", "in.ndjson"]);
+    assert_eq!(run.code, 0, "{}", run.errors);
+    let transitions = lines(&run);
+    let moves: Vec<_> = transitions.iter().filter(|it| it["kind"] == "stage").collect();
+    assert!(moves.len() > 6, "{moves:#?}");
+    assert!(moves.iter().all(|it| it["from"] != it["to"]), "{moves:#?}");
+}

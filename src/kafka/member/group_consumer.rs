@@ -320,7 +320,9 @@ impl GroupConsumer {
 
     /// Removes and returns the errors from which the client recovers automatically.
     pub(super) fn take_transient_errors(&mut self) -> Vec<Error> {
-        self.reader.take_transient_errors()
+        let mut errors = self.reader.take_transient_errors();
+        errors.append(&mut self.read_uncommitted.take_transient_errors());
+        errors
     }
 
     /// Returns the group metadata with the member's current generation, for the transaction.

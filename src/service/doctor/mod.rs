@@ -369,9 +369,11 @@ impl Doctor<'_> {
         let latest = (0..partitions).filter_map(|partition| {
             let range = self.inspector.range(topic, partition).ok()?;
             // The last offset may be a transaction marker, which consumers do not receive.
-            let from = (range.high_watermark - 2).max(range.start);
-            let record = self.inspector.record_at(topic, partition, from).ok().flatten()?;
-            Some((partition, record))
+            let record = [1, 2].into_iter().find_map(|back| {
+                let from = (range.high_watermark - back).max(range.start);
+                self.inspector.record_at(topic, partition, from).ok().flatten()
+            });
+            Some((partition, record?))
         });
         latest.collect()
     }
