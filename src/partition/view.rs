@@ -1,7 +1,7 @@
 //! Views of a committed customer for the API and the CLI: facts by name, what was last published, and the reasons.
 
 use crate::lifecycle::condition::Condition;
-use crate::lifecycle::customer::{Customer, Published, Rules};
+use crate::lifecycle::customer::{Customer, Rules};
 use crate::lifecycle::evaluate::evaluate;
 use crate::lifecycle::fact::FactInputs;
 use crate::lifecycle::id::{StableId, StageIndex};
