@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::kafka::settings::STUCK_EXIT_CODE;
 use crate::service::Failure;
@@ -109,6 +109,12 @@ enum Command {
     Topics(topics::TopicsArguments),
     Doctor(doctor::DoctorArguments),
     Config(config::ConfigArguments),
+}
+
+/// Returns the definition of the command line, from which shell completions and manual pages are generated.
+#[must_use]
+pub fn command() -> clap::Command {
+    CommandLine::command()
 }
 
 /// Output format of a result.

@@ -27,6 +27,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("cargo run --example draw_dashboard", "tests/it/dashboards_live draws with the same code"),
     ("promtool test rules ", "tests/it/alerts runs it"),
     ("cargo build --profile dist", "an optimised build takes minutes"),
+    ("scripts/release ", "an optimised build for two architectures takes minutes"),
     ("docker build ", "needs a container engine; scripts/test validates the Dockerfile"),
     ("docker compose ", "needs a container engine; scripts/test validates the compose file and the Dockerfile"),
 ];
