@@ -11,6 +11,8 @@ pub mod kafka;
 pub mod telemetry;
 pub mod wire;
 
+pub mod mapping;
+
 pub mod graph;
 #[cfg(feature = "tools")]
 pub mod live;

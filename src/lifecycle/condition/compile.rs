@@ -14,7 +14,7 @@ use super::parser;
 use super::problem::{ExpressionProblem, codes};
 use super::program::{Condition, Program};
 use super::scope::{Binding, Scope};
-use super::syntax::{Syntax, SyntaxKind};
+use super::syntax::{Dialect, Syntax, SyntaxKind};
 use super::term::{Term, TermKind};
 use crate::lifecycle::suggest::nearest;
 use crate::lifecycle::time::Timestamp;
@@ -26,7 +26,7 @@ use crate::lifecycle::value::{Horizon, Inputs, Slot, Type, Value};
 /// # Errors
 /// Returns every problem of the text, in order of appearance.
 pub fn compile(text: &str, expected: Option<Type>, scope: &mut dyn Scope) -> Result<Condition, Vec<ExpressionProblem>> {
-    let (syntax, problems) = parser::parse(text);
+    let (syntax, problems) = parser::parse(text, Dialect::Conditions);
     let mut compiler = Compiler { text, scope, problems, inlined_nodes: 0 };
     let term = syntax.and_then(|syntax| compiler.compile_root(&syntax, expected));
     let mut problems = compiler.problems;
@@ -67,7 +67,7 @@ pub(super) fn constant(
 
 /// Replaces each run of white space outside quotes by one space and trims both ends.
 fn collapse_whitespace(text: &str) -> String {
-    let (tokens, _) = super::lexer::tokens(text);
+    let (tokens, _) = super::lexer::tokens(text, Dialect::Conditions);
     let mut collapsed = String::with_capacity(text.len());
     let mut end = 0;
     for token in tokens {
@@ -201,6 +201,12 @@ impl Compiler<'_> {
                 let message = "a list is only allowed to the right of `in`";
                 let problem = ExpressionProblem::new(codes::UNSUPPORTED, span.clone(), message);
                 self.report(problem.help("write `x in [1, 2, 3]`"));
+                None
+            }
+            // The dialect of conditions does not contain them, so its parser has reported them already.
+            SyntaxKind::Null | SyntaxKind::Index(..) | SyntaxKind::Map(_) => {
+                let message = "this value is not supported in conditions";
+                self.report(ExpressionProblem::new(codes::UNSUPPORTED, span.clone(), message));
                 None
             }
             SyntaxKind::Not(of) => {

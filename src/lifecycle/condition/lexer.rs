@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::literal;
 use super::problem::{ExpressionProblem, codes};
+use super::syntax::Dialect;
 
 /// A token and its byte range in the text.
 #[derive(Clone, PartialEq, Debug)]
@@ -52,8 +53,8 @@ const FOREIGN_SYMBOLS: [(&str, &str); 12] = [
 const CURLY_QUOTES: [(char, char); 5] = [('“', '”'), ('„', '“'), ('«', '»'), ('‘', '’'), ('”', '”')];
 
 /// Splits `text` into tokens, the last one being [`TokenKind::End`], and reports the parts that are not tokens.
-pub(super) fn tokens(text: &str) -> (Vec<Token>, Vec<ExpressionProblem>) {
-    let mut lexer = Lexer { text, at: 0, problems: Vec::new() };
+pub(super) fn tokens(text: &str, dialect: Dialect) -> (Vec<Token>, Vec<ExpressionProblem>) {
+    let mut lexer = Lexer { text, at: 0, dialect, problems: Vec::new() };
     let mut tokens = Vec::new();
     while let Some(start) = lexer.skip_space() {
         if let Some(kind) = lexer.token(start) {
@@ -67,6 +68,7 @@ pub(super) fn tokens(text: &str) -> (Vec<Token>, Vec<ExpressionProblem>) {
 struct Lexer<'a> {
     text: &'a str,
     at: usize,
+    dialect: Dialect,
     problems: Vec<ExpressionProblem>,
 }
 
@@ -124,6 +126,9 @@ impl<'a> Lexer<'a> {
             return Some(TokenKind::Symbol(symbol));
         }
         self.at += first.len_utf8();
+        if self.dialect == Dialect::Records && matches!(first, '{' | '}') {
+            return Some(TokenKind::Symbol(if first == '{' { "{" } else { "}" }));
+        }
         if let Some((_, close)) = CURLY_QUOTES.iter().find(|(open, _)| *open == first)
             && let Some(length) = self.rest().find(*close)
         {
@@ -281,7 +286,7 @@ mod tests {
     use super::*;
 
     fn kinds(text: &str) -> Vec<TokenKind> {
-        let (tokens, problems) = tokens(text);
+        let (tokens, problems) = tokens(text, Dialect::Conditions);
         assert_eq!(problems, [], "{text}");
         tokens.into_iter().map(|token| token.kind).collect()
     }
@@ -323,7 +328,7 @@ mod tests {
 
     #[test]
     fn spans_are_bytes_and_comments_are_skipped() {
-        let (tokens, problems) = tokens("\"é\" <= x // and so on\n && y");
+        let (tokens, problems) = tokens("\"é\" <= x // and so on\n && y", Dialect::Conditions);
         assert_eq!(problems, []);
         let spans: Vec<_> = tokens.iter().map(|token| token.span.clone()).collect();
         assert_eq!(spans, [0..4, 5..7, 8..9, 24..26, 27..28, 28..28]);
@@ -332,7 +337,7 @@ mod tests {
     #[test]
     fn symbols_of_other_languages_are_reported_and_corrected() {
         for (text, symbol) in [("=", "=="), ("===", "=="), ("<>", "!="), ("=>", ">="), ("&", "&&"), ("≥", ">=")] {
-            let (tokens, problems) = tokens(text);
+            let (tokens, problems) = tokens(text, Dialect::Conditions);
             assert_eq!(tokens[0].kind, TokenKind::Symbol(symbol));
             assert_eq!(problems[0].help, Some(format!("write `{symbol}`")));
         }
@@ -350,7 +355,7 @@ mod tests {
             ("\"x", "the text has no closing quote", "close it with \""),
             (r#""\q""#, r"`\q` is not a valid escape sequence", r"write a backslash as \\, or put r before the quotes"),
         ] {
-            let (_, problems) = tokens(text);
+            let (_, problems) = tokens(text, Dialect::Conditions);
             assert_eq!((problems[0].message.as_str(), problems[0].help.as_deref()), (message, Some(help)), "{text}");
         }
     }

@@ -33,11 +33,13 @@ pub use covers::covers;
 pub use deadline::{Deadline, deadlines};
 pub use fact_table::FactTable;
 pub use limits::{DEPTH_MAX, EXPRESSION_BYTES_MAX, LIST_ITEMS_MAX, NODES_MAX};
+pub use operation::ArithmeticOperator;
 pub use parser::is_reserved;
 pub use problem::{ExpressionProblem, codes};
 pub use program::{Condition, FactReference, Program};
+pub use relation::Relation;
 pub use scope::{Argument, Binding, Scope};
-pub use syntax::Syntax;
+pub use syntax::{Dialect, Syntax, SyntaxKind};
 
 #[cfg(test)]
 mod tests;

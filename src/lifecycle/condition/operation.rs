@@ -3,16 +3,23 @@
 
 /// An arithmetic operator between two numbers, timestamps or durations.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum ArithmeticOperator {
+pub enum ArithmeticOperator {
+    /// `+`
     Add,
+    /// `-`
     Subtract,
+    /// `*`
     Multiply,
+    /// `/`
     Divide,
+    /// `%`
     Remainder,
 }
 
 impl ArithmeticOperator {
-    pub(super) const fn as_str(self) -> &'static str {
+    /// Returns the symbol.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Add => "+",
             Self::Subtract => "-",

@@ -11,7 +11,7 @@ use super::limits::{DEPTH_MAX, EXPRESSION_BYTES_MAX, LIST_ITEMS_MAX, NODES_MAX};
 use super::operation::ArithmeticOperator;
 use super::problem::{ExpressionProblem, codes};
 use super::relation::Relation;
-use super::syntax::{Syntax, SyntaxKind};
+use super::syntax::{Dialect, Syntax, SyntaxKind};
 
 /// Words that CEL reserves for itself and for host languages, and `now`.
 const RESERVED_WORDS: [&str; 22] = [
@@ -51,7 +51,15 @@ impl Syntax {
     /// # Errors
     /// Returns every violation of the grammar or of the size limits.
     pub fn parse(text: &str) -> Result<Self, Vec<ExpressionProblem>> {
-        match parse(text) {
+        Self::parse_as(text, Dialect::Conditions)
+    }
+
+    /// Parses `text` in `dialect`.
+    ///
+    /// # Errors
+    /// Returns every violation of the grammar or of the size limits.
+    pub fn parse_as(text: &str, dialect: Dialect) -> Result<Self, Vec<ExpressionProblem>> {
+        match parse(text, dialect) {
             (Some(syntax), problems) if problems.is_empty() => Ok(syntax),
             (_, problems) => Err(problems),
         }
@@ -59,15 +67,15 @@ impl Syntax {
 }
 
 /// Parses `text` and returns the tree, if there is one, and all violations of the grammar.
-pub(super) fn parse(text: &str) -> (Option<Syntax>, Vec<ExpressionProblem>) {
+pub(super) fn parse(text: &str, dialect: Dialect) -> (Option<Syntax>, Vec<ExpressionProblem>) {
     if text.len() > EXPRESSION_BYTES_MAX {
         let message = format!("the expression is longer than {EXPRESSION_BYTES_MAX} bytes");
         let problem = ExpressionProblem::new(codes::TOO_LARGE, 0..text.len(), message);
         return (None, vec![problem.help("move parts of it into named conditions")]);
     }
-    let (tokens, problems) = lexer::tokens(text);
+    let (tokens, problems) = lexer::tokens(text, dialect);
     let had_lexer_problems = !problems.is_empty();
-    let mut parser = Parser { text, tokens, at: 0, depth: 0, nodes: 0, problems };
+    let mut parser = Parser { text, dialect, tokens, at: 0, depth: 0, nodes: 0, problems };
     let tree = parser.parse_all();
     match tree {
         Ok(tree) => (Some(tree), parser.problems),
@@ -83,6 +91,7 @@ pub(super) fn parse(text: &str) -> (Option<Syntax>, Vec<ExpressionProblem>) {
 
 struct Parser<'a> {
     text: &'a str,
+    dialect: Dialect,
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
@@ -351,6 +360,7 @@ impl<'a> Parser<'a> {
                 }
                 return self.node(span.start..end, SyntaxKind::List(items));
             }
+            TokenKind::Symbol("{") => return self.map(span.start),
             TokenKind::End => {
                 let message = "the expression ends where a value is expected";
                 return Err(ExpressionProblem::new(codes::SYNTAX, self.last_span(), message)
@@ -369,6 +379,7 @@ impl<'a> Parser<'a> {
         let kind = match word {
             "true" => SyntaxKind::Bool(true),
             "false" => SyntaxKind::Bool(false),
+            "null" if self.dialect == Dialect::Records => SyntaxKind::Null,
             "null" => {
                 let problem = ExpressionProblem::new(codes::UNSUPPORTED, span, "null is not supported in conditions");
                 return Err(problem.help("write `has(x)` for \"is set\" and `!has(x)` for \"is not set\""));
@@ -388,7 +399,26 @@ impl<'a> Parser<'a> {
         self.node(span, kind)
     }
 
-    /// Parses the postfix operators of a value: `.name`, `(arguments)`.
+    /// Parses the members of a map up to its closing brace; `start` is the position of the opening one.
+    fn map(&mut self, start: usize) -> Parsed {
+        let mut keys_and_values = Vec::new();
+        while !self.is_symbol("}") {
+            keys_and_values.push(self.expression()?);
+            self.expect(":", "between a key and its value")?;
+            keys_and_values.push(self.expression()?);
+            if !self.take_symbol(",") {
+                break;
+            }
+        }
+        let end = self.expect("}", "to close the map")?;
+        if keys_and_values.len() > 2 * LIST_ITEMS_MAX {
+            let message = format!("the map has more than {LIST_ITEMS_MAX} members");
+            return Err(ExpressionProblem::new(codes::TOO_LARGE, start..end, message));
+        }
+        self.node(start..end, SyntaxKind::Map(keys_and_values))
+    }
+
+    /// Parses the postfix operators of a value: `.name`, `(arguments)`, and for records `[index]`.
     fn postfix(&mut self, mut of: Syntax) -> Parsed {
         loop {
             if self.take_symbol(".") {
@@ -405,6 +435,11 @@ impl<'a> Parser<'a> {
                 let (arguments, end) = self.list(")", "to close the call")?;
                 let span = of.span.start..end;
                 of = self.node(span, SyntaxKind::Call(Box::new(of), arguments))?;
+            } else if self.dialect == Dialect::Records && self.take_symbol("[") {
+                let index = self.expression()?;
+                let end = self.expect("]", "to close the index")?;
+                let span = of.span.start..end;
+                of = self.node(span, SyntaxKind::Index(Box::new(of), Box::new(index)))?;
             } else if self.is_symbol("[") {
                 let problem =
                     ExpressionProblem::new(codes::UNSUPPORTED, self.peek().span.clone(), "values cannot be indexed");

@@ -4,25 +4,33 @@ use std::cmp::Ordering;
 
 /// `==`, `!=`, `<`, `<=`, `>` or `>=`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Relation(u8);
+pub struct Relation(u8);
 
 impl Relation {
-    pub(super) const LESS: Self = Self(0b001);
-    pub(super) const EQUAL: Self = Self(0b010);
-    pub(super) const GREATER: Self = Self(0b100);
-    pub(super) const LESS_OR_EQUAL: Self = Self(0b011);
-    pub(super) const GREATER_OR_EQUAL: Self = Self(0b110);
-    pub(super) const NOT_EQUAL: Self = Self(0b101);
+    /// `<`
+    pub const LESS: Self = Self(0b001);
+    /// `==`
+    pub const EQUAL: Self = Self(0b010);
+    /// `>`
+    pub const GREATER: Self = Self(0b100);
+    /// `<=`
+    pub const LESS_OR_EQUAL: Self = Self(0b011);
+    /// `>=`
+    pub const GREATER_OR_EQUAL: Self = Self(0b110);
+    /// `!=`
+    pub const NOT_EQUAL: Self = Self(0b101);
 
     /// Whether the relation holds for two values with this ordering.
     #[inline]
-    pub(super) const fn holds(self, ordering: Ordering) -> bool {
+    #[must_use]
+    pub const fn holds(self, ordering: Ordering) -> bool {
         self.0 & 1 << (ordering as i8 + 1) != 0
     }
 
     /// Like [`holds`](Self::holds), for doubles. `None` means that one of them is NaN: only `!=` holds, as in CEL.
     #[inline]
-    pub(super) fn holds_partial(self, ordering: Option<Ordering>) -> bool {
+    #[must_use]
+    pub fn holds_partial(self, ordering: Option<Ordering>) -> bool {
         ordering.map_or(self == Self::NOT_EQUAL, |ordering| self.holds(ordering))
     }
 
@@ -31,7 +39,9 @@ impl Relation {
         Self(self.0 & 0b010 | self.0 >> 2 | (self.0 & 1) << 2)
     }
 
-    pub(super) const fn as_str(self) -> &'static str {
+    /// Returns the symbol.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::LESS => "<",
             Self::LESS_OR_EQUAL => "<=",

@@ -1,0 +1,343 @@
+//! Evaluates a compiled expression.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::datum::Datum;
+use super::error::EvaluationError;
+use super::node::{LoopKind, Node, Path, Start};
+use crate::lifecycle::condition::{ArithmeticOperator, Relation};
+
+/// Maximum number of items that the loops of one evaluation visit.
+pub(super) const LOOP_ITEMS_MAX: usize = 10_000;
+/// Maximum length of a computed text, in bytes.
+pub(super) const TEXT_BYTES_MAX: usize = 1 << 20;
+
+type Evaluated<'a> = Result<Datum<'a>, EvaluationError>;
+
+/// One evaluation over the values of the roots.
+pub(super) struct Evaluation<'a> {
+    roots: &'a [&'a Value],
+    /// The items of the loops around the current node, the outermost first.
+    variables: Vec<Datum<'a>>,
+    items_visited: usize,
+}
+
+impl<'a> Evaluation<'a> {
+    pub(super) const fn new(roots: &'a [&'a Value]) -> Self {
+        Self { roots, variables: Vec::new(), items_visited: 0 }
+    }
+
+    pub(super) fn evaluate(&mut self, node: &'a Node) -> Evaluated<'a> {
+        Ok(match node {
+            Node::Constant(value) => Datum::of(value),
+            Node::Path(path) => self.path(path)?,
+            Node::Member(of, name) => member(self.evaluate(of)?, name).map_err(|error| error.at(of.path()))?,
+            Node::Index(of, index) => {
+                let (value, index) = (self.evaluate(of)?, self.evaluate(index)?);
+                item(value, &index).map_err(|error| error.at(of.path()))?
+            }
+            Node::List(nodes) => {
+                let items = nodes.iter().map(|node| self.evaluate(node)?.into_value());
+                Datum::Owned(Value::Array(items.collect::<Result<_, _>>()?))
+            }
+            Node::Object(nodes) => self.object(nodes)?,
+            Node::Not(of) => Datum::Bool(!self.truth(of)?),
+            Node::Negate(of) => match self.evaluate(of)? {
+                Datum::Int(number) => Datum::Int(-number),
+                Datum::Double(number) => Datum::Double(-number),
+                other => return Err(expected("a number", &other).at(of.path())),
+            },
+            Node::And(parts) => {
+                for part in parts {
+                    if !self.truth(part)? {
+                        return Ok(Datum::Bool(false));
+                    }
+                }
+                Datum::Bool(true)
+            }
+            Node::Or(parts) => {
+                for part in parts {
+                    if self.truth(part)? {
+                        return Ok(Datum::Bool(true));
+                    }
+                }
+                Datum::Bool(false)
+            }
+            Node::Relation(relation, left, right) => {
+                let (one, other) = (self.evaluate(left)?, self.evaluate(right)?);
+                Datum::Bool(compare(*relation, &one, &other).map_err(|error| error.at(path_of(left, right)))?)
+            }
+            Node::In(of, list) => {
+                let (value, list_value) = (self.evaluate(of)?, self.evaluate(list)?);
+                Datum::Bool(contains(&list_value, &value).map_err(|error| error.at(list.path()))?)
+            }
+            Node::Arithmetic(operator, left, right) => {
+                let (one, other) = (self.evaluate(left)?, self.evaluate(right)?);
+                arithmetic(*operator, one, other).map_err(|error| error.at(path_of(left, right)))?
+            }
+            Node::Conditional(parts) => {
+                let [condition, then, otherwise] = &**parts;
+                let chosen = if self.truth(condition)? { then } else { otherwise };
+                self.evaluate(chosen)?
+            }
+            Node::Call(function, arguments) => {
+                let mut values: [Datum<'a>; ARGUMENTS_INLINE] = [const { Datum::Null }; ARGUMENTS_INLINE];
+                if arguments.len() <= ARGUMENTS_INLINE {
+                    for (value, argument) in values.iter_mut().zip(arguments) {
+                        *value = self.evaluate(argument)?;
+                    }
+                    (function.call)(&mut values[..arguments.len()])
+                } else {
+                    let mut values = arguments.iter().map(|node| self.evaluate(node)).collect::<Result<Vec<_>, _>>()?;
+                    (function.call)(&mut values)
+                }
+                .map_err(|error| {
+                    let path = arguments.iter().map(Node::path).find(|path| !path.is_empty());
+                    error.at(path.unwrap_or_default())
+                })?
+            }
+            Node::ParseTime(pattern, of) => {
+                let value = self.evaluate(of)?;
+                pattern.parse(&value).map_err(|error| error.at(of.path()))?
+            }
+            Node::FormatTime(pattern, of) => {
+                let value = self.evaluate(of)?;
+                pattern.format(&value).map_err(|error| error.at(of.path()))?
+            }
+            Node::Coalesce(arguments) => {
+                for argument in arguments {
+                    let value = self.evaluate(argument)?;
+                    if !value.is_null() {
+                        return Ok(value);
+                    }
+                }
+                Datum::Null
+            }
+            Node::Loop(kind, parts) => self.run_loop(*kind, &parts[0], &parts[1])?,
+        })
+    }
+
+    fn path(&self, path: &'a Path) -> Evaluated<'a> {
+        let mut value = match path.start {
+            Start::Root(root) => Datum::of(self.roots[root]),
+            Start::Variable(variable) => self.variables[variable].clone(),
+        };
+        for (at, name) in path.members.iter().enumerate() {
+            value = member(value, name).map_err(|error| {
+                // The path up to the value that is not an object.
+                let mut text = path.start_name.to_string();
+                for name in &path.members[..at] {
+                    text.push('.');
+                    text.push_str(name);
+                }
+                error.at(&text)
+            })?;
+        }
+        Ok(value)
+    }
+
+    fn truth(&mut self, node: &'a Node) -> Result<bool, EvaluationError> {
+        self.evaluate(node)?.truth().map_err(|error| error.at(node.path()))
+    }
+
+    fn object(&mut self, nodes: &'a [Node]) -> Evaluated<'a> {
+        let mut members = Map::new();
+        for pair in nodes.chunks_exact(2) {
+            let Datum::Text(key) = self.evaluate(&pair[0])? else {
+                return Err(EvaluationError::new("expected a text as the key of a map").at(pair[0].path()));
+            };
+            match self.evaluate(&pair[1])? {
+                Datum::Absent => {}
+                value => _ = members.insert(key.into_owned(), value.into_value()?),
+            }
+        }
+        Ok(Datum::Owned(Value::Object(members)))
+    }
+
+    fn run_loop(&mut self, kind: LoopKind, of: &'a Node, body: &'a Node) -> Evaluated<'a> {
+        let list = self.evaluate(of)?;
+        let items: Vec<Datum<'a>> = match list {
+            Datum::Null | Datum::Absent => Vec::new(),
+            Datum::Borrowed(Value::Array(items)) => items.iter().map(Datum::of).collect(),
+            Datum::Owned(Value::Array(items)) => items.into_iter().map(Datum::of_owned).collect(),
+            other => return Err(expected("a list", &other).at(of.path())),
+        };
+        self.items_visited += items.len();
+        if self.items_visited > LOOP_ITEMS_MAX {
+            let message = format!("more than {LOOP_ITEMS_MAX} items are visited");
+            return Err(EvaluationError::new(message).at(of.path()));
+        }
+        let mut results = Vec::new();
+        for item in items {
+            self.variables.push(item.clone());
+            let outcome = self.evaluate(body);
+            self.variables.pop();
+            let outcome = outcome?;
+            match kind {
+                LoopKind::Map => results.push(outcome.into_value()?),
+                LoopKind::Filter => {
+                    if outcome.truth()? {
+                        results.push(item.into_value()?);
+                    }
+                }
+                LoopKind::Exists => {
+                    if outcome.truth()? {
+                        return Ok(Datum::Bool(true));
+                    }
+                }
+                LoopKind::All => {
+                    if !outcome.truth()? {
+                        return Ok(Datum::Bool(false));
+                    }
+                }
+            }
+        }
+        Ok(match kind {
+            LoopKind::Map | LoopKind::Filter => Datum::Owned(Value::Array(results)),
+            LoopKind::Exists => Datum::Bool(false),
+            LoopKind::All => Datum::Bool(true),
+        })
+    }
+}
+
+/// Calls with at most this many arguments do not allocate for them.
+const ARGUMENTS_INLINE: usize = 4;
+
+/// Returns the error of a value of the wrong kind.
+pub(super) fn expected(what: &str, found: &Datum<'_>) -> EvaluationError {
+    EvaluationError::new(format!("expected {what}, found {}", found.describe()))
+}
+
+fn path_of<'n>(left: &'n Node, right: &'n Node) -> &'n str {
+    if left.path().is_empty() { right.path() } else { left.path() }
+}
+
+/// Returns a member of an object; null if it has none. Null, an empty text and an empty list count as an empty object:
+/// PHP encodes an empty map as `[]`.
+#[inline]
+fn member<'a>(of: Datum<'a>, name: &str) -> Evaluated<'a> {
+    match of {
+        Datum::Borrowed(Value::Object(members)) => Ok(members.get(name).map_or(Datum::Null, Datum::of)),
+        Datum::Owned(Value::Object(mut members)) => Ok(members.remove(name).map_or(Datum::Null, Datum::of_owned)),
+        Datum::Null | Datum::Absent => Ok(Datum::Null),
+        Datum::Text(text) if text.is_empty() => Ok(Datum::Null),
+        Datum::Borrowed(Value::Array(items)) if items.is_empty() => Ok(Datum::Null),
+        Datum::Owned(Value::Array(items)) if items.is_empty() => Ok(Datum::Null),
+        other => Err(expected("an object", &other)),
+    }
+}
+
+/// Returns an item of a list by its position, counted from the end if negative, or a member of an object by its name;
+/// null if there is none.
+pub(super) fn item<'a>(of: Datum<'a>, index: &Datum<'_>) -> Evaluated<'a> {
+    match (of, index) {
+        (_, Datum::Null | Datum::Absent) | (Datum::Null | Datum::Absent, _) => Ok(Datum::Null),
+        (of, Datum::Text(name)) => member(of, name),
+        (of, Datum::Int(position)) => {
+            let Some(length) = of.as_list().map(<[Value]>::len) else { return Err(expected("a list", &of)) };
+            let length = i128::try_from(length).expect("a list in memory");
+            let position = if *position < 0 { length + position } else { *position };
+            let Some(position) = usize::try_from(position).ok().filter(|_| position < length) else {
+                return Ok(Datum::Null);
+            };
+            Ok(match of {
+                Datum::Borrowed(Value::Array(items)) => Datum::of(&items[position]),
+                Datum::Owned(Value::Array(mut items)) => Datum::of_owned(items.swap_remove(position)),
+                _ => unreachable!("only arrays have a length"),
+            })
+        }
+        (_, other) => Err(expected("a whole number or a text as the index", other)),
+    }
+}
+
+fn compare(relation: Relation, one: &Datum<'_>, other: &Datum<'_>) -> Result<bool, EvaluationError> {
+    if relation == Relation::EQUAL || relation == Relation::NOT_EQUAL {
+        return Ok(one.equals(other) == (relation == Relation::EQUAL));
+    }
+    let ordering = match (one, other) {
+        (one, other) if one.is_null() || other.is_null() => return Ok(false),
+        (Datum::Int(one), Datum::Int(other)) => Some(one.cmp(other)),
+        (Datum::Text(one), Datum::Text(other)) => Some(one.cmp(other)),
+        (one, other) => match (one.as_double(), other.as_double()) {
+            (Some(one), Some(other)) => one.partial_cmp(&other),
+            _ => {
+                let message = format!("`{}` compares {} with {}", relation.as_str(), one.describe(), other.describe());
+                return Err(EvaluationError::new(message));
+            }
+        },
+    };
+    Ok(relation.holds_partial(ordering))
+}
+
+fn contains(list: &Datum<'_>, value: &Datum<'_>) -> Result<bool, EvaluationError> {
+    if let Some(items) = list.as_list() {
+        return Ok(items.iter().any(|item| Datum::of(item).equals(value)));
+    }
+    match (list.as_object(), list, value) {
+        (Some(members), _, Datum::Text(name)) => Ok(members.contains_key(&**name)),
+        (Some(_), ..) | (None, Datum::Null | Datum::Absent, _) => Ok(false),
+        _ => Err(expected("a list or an object after `in`", list)),
+    }
+}
+
+fn arithmetic<'a>(operator: ArithmeticOperator, one: Datum<'a>, other: Datum<'a>) -> Evaluated<'a> {
+    use ArithmeticOperator::{Add, Divide, Multiply, Remainder, Subtract};
+    match (operator, one, other) {
+        // As any path, a calculation with a missing value is missing.
+        (_, Datum::Null | Datum::Absent, _) | (_, _, Datum::Null | Datum::Absent) => Ok(Datum::Null),
+        (Add, Datum::Text(one), Datum::Text(other)) => {
+            if one.len() + other.len() > TEXT_BYTES_MAX {
+                return Err(too_long());
+            }
+            let mut text = one.into_owned();
+            text.push_str(&other);
+            Ok(Datum::Text(Cow::Owned(text)))
+        }
+        (operator, Datum::Int(one), Datum::Int(other)) => {
+            let result = match operator {
+                Add => one.checked_add(other),
+                Subtract => one.checked_sub(other),
+                Multiply => one.checked_mul(other),
+                Divide => one.checked_div(other),
+                Remainder => one.checked_rem(other),
+            };
+            // Within 64 bits, so that every result can be written as JSON.
+            result
+                .filter(|number| (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(number))
+                .map(Datum::Int)
+                .ok_or_else(|| EvaluationError::new("the calculation overflows or divides by zero"))
+        }
+        (operator, one, other) => {
+            let (Some(left), Some(right)) = (one.as_double(), other.as_double()) else {
+                let (one, other, symbol) = (one.describe(), other.describe(), operator.as_str());
+                return Err(EvaluationError::new(format!("`{symbol}` cannot be applied to {one} and {other}")));
+            };
+            Ok(Datum::Double(match operator {
+                Add => left + right,
+                Subtract => left - right,
+                Multiply => left * right,
+                Divide => left / right,
+                Remainder => left % right,
+            }))
+        }
+    }
+}
+
+/// Returns the error of a text that is too long.
+pub(super) fn too_long() -> EvaluationError {
+    EvaluationError::new(format!("the text is longer than {TEXT_BYTES_MAX} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ordering_of_numbers_does_not_depend_on_their_form() {
+        assert_eq!(compare(Relation::LESS, &Datum::Int(1), &Datum::Double(1.5)), Ok(true));
+        assert!(Datum::Int(2).equals(&Datum::Double(2.0)));
+        assert_eq!(compare(Relation::LESS, &Datum::Int(1), &Datum::Double(f64::NAN)), Ok(false));
+    }
+}

@@ -1,0 +1,81 @@
+//! An expression over JSON values, compiled once.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::compile;
+use super::datum::Datum;
+use super::error::EvaluationError;
+use super::evaluate::Evaluation;
+use super::node::Node;
+use crate::lifecycle::condition::ExpressionProblem;
+
+/// The names that an expression may use.
+#[derive(Clone, Debug, Default)]
+pub struct Environment<'e> {
+    /// The names that may start a path, in the order in which their values are passed to an evaluation.
+    pub roots: &'e [&'e str],
+    /// Names with a fixed value, such as tables for look-ups.
+    pub constants: BTreeMap<&'e str, Value>,
+}
+
+/// An expression in CEL syntax over JSON values.
+///
+/// A path that does not exist is null. A comparison with null is false, except `==` and `!=`; null counts as false
+/// where true or false is needed. `docs/mapping.md` describes the language.
+#[derive(Clone, Debug)]
+pub struct Expression {
+    node: Node,
+    roots: usize,
+}
+
+impl Expression {
+    /// Compiles `text`. `roots` are the names that may start a path.
+    ///
+    /// # Errors
+    /// Every problem of the text: grammar, unknown names and functions, values of the wrong kind, limits.
+    pub fn compile(text: &str, roots: &[&str]) -> Result<Self, Vec<ExpressionProblem>> {
+        Self::compile_in(text, &Environment { roots, constants: BTreeMap::new() })
+    }
+
+    /// Compiles `text` with the names of `environment`.
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile).
+    pub fn compile_in(text: &str, environment: &Environment<'_>) -> Result<Self, Vec<ExpressionProblem>> {
+        let node = compile::compile(text, environment)?;
+        Ok(Self { node, roots: environment.roots.len() })
+    }
+
+    /// Evaluates the expression. `roots` are the values of the roots, in their order.
+    ///
+    /// # Errors
+    /// If a value has the wrong kind or exceeds a limit.
+    ///
+    /// # Panics
+    /// If the number of roots differs from that at compilation, which is a bug of the caller.
+    pub fn evaluate(&self, roots: &[&Value]) -> Result<Value, EvaluationError> {
+        self.datum(roots)?.into_value()
+    }
+
+    /// Whether the expression, a filter, holds. Null counts as false.
+    ///
+    /// # Errors
+    /// If a value has the wrong kind or exceeds a limit, or if the result is neither true, false nor null.
+    pub fn is_true(&self, roots: &[&Value]) -> Result<bool, EvaluationError> {
+        self.datum(roots)?.truth().map_err(|error| error.at(self.path()))
+    }
+
+    /// Returns the path, if the expression starts with one; otherwise an empty text.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.node.path()
+    }
+
+    /// Evaluates without a copy of what the roots contain.
+    pub(super) fn datum<'a>(&'a self, roots: &'a [&'a Value]) -> Result<Datum<'a>, EvaluationError> {
+        assert_eq!(roots.len(), self.roots, "one value for each root");
+        Evaluation::new(roots).evaluate(&self.node)
+    }
+}

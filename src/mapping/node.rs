@@ -1,0 +1,86 @@
+//! A compiled expression: names are resolved to roots, variables and constants, functions to their code.
+
+use serde_json::Value;
+
+use super::function::{Function, TimePattern};
+use crate::lifecycle::condition::{ArithmeticOperator, Relation};
+
+/// A node of a compiled expression.
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    Constant(Value),
+    /// A root or a variable, and the members to follow.
+    Path(Path),
+    /// A member of a computed value.
+    Member(Box<Node>, Box<str>),
+    Index(Box<Node>, Box<Node>),
+    /// Items that are not all constant.
+    List(Vec<Node>),
+    /// Keys and values in turn, not all constant.
+    Object(Vec<Node>),
+    Not(Box<Node>),
+    Negate(Box<Node>),
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    Relation(Relation, Box<Node>, Box<Node>),
+    In(Box<Node>, Box<Node>),
+    Arithmetic(ArithmeticOperator, Box<Node>, Box<Node>),
+    Conditional(Box<[Node; 3]>),
+    Call(&'static Function, Vec<Node>),
+    /// `pattern(x, ...)`.
+    ParseTime(TimePattern, Box<Node>),
+    /// `format_time(x, ...)`.
+    FormatTime(TimePattern, Box<Node>),
+    /// `coalesce`: evaluates its arguments only as far as needed.
+    Coalesce(Vec<Node>),
+    /// `list.map(x, ...)` and the like.
+    Loop(LoopKind, Box<[Node; 2]>),
+}
+
+/// Where a value is found.
+#[derive(Clone, Debug)]
+pub(super) struct Path {
+    pub(super) start: Start,
+    /// The name of the root or variable.
+    pub(super) start_name: Box<str>,
+    pub(super) members: Box<[Box<str>]>,
+    /// As written, for messages.
+    pub(super) text: Box<str>,
+}
+
+/// The start of a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Start {
+    /// Index of a root.
+    Root(usize),
+    /// Index of a variable, counted from the outermost loop.
+    Variable(usize),
+}
+
+/// What a loop does with the items of its list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum LoopKind {
+    Map,
+    Filter,
+    Exists,
+    All,
+}
+
+impl Node {
+    /// Returns the path of the value, if it is read from a root or a variable.
+    pub(super) fn path(&self) -> &str {
+        match self {
+            Self::Path(path) => &path.text,
+            Self::Member(of, _) | Self::Index(of, _) => of.path(),
+            _ => "",
+        }
+    }
+
+    /// Returns the value, if it is the same for every record.
+    pub(super) const fn constant(&self) -> Option<&Value> {
+        match self {
+            Self::Constant(value) => Some(value),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! A tree of JSON whose texts contain expressions: `{"plan": "${record.plan}"}`.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::datum::Datum;
+use super::error::EvaluationError;
+use super::evaluate::{TEXT_BYTES_MAX, too_long};
+use super::expression::{Environment, Expression};
+use super::function::plain_text;
+use crate::lifecycle::condition::{ExpressionProblem, codes};
+
+/// Maximum nesting depth of a template.
+const DEPTH_MAX: usize = 32;
+/// Maximum number of values in a template.
+const NODES_MAX: usize = 4_096;
+
+/// A tree of JSON whose texts may contain `${expression}`.
+///
+/// A text that is exactly one `${...}` becomes the value of the expression, with its kind. Otherwise the values are
+/// written into the text, nothing for null. `$${` writes `${`. A member or item whose value is `omit_null(null)` is left
+/// out. All other values are copied.
+#[derive(Clone, Debug)]
+pub struct Template {
+    part: Part,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Literal(Value),
+    Expression(Expression),
+    /// Literal texts and expressions in turn.
+    Text(Vec<TextPart>),
+    List(Vec<Part>),
+    Object(Vec<(String, Part)>),
+}
+
+#[derive(Clone, Debug)]
+enum TextPart {
+    Literal(String),
+    Expression(Expression),
+}
+
+/// A problem of a template.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TemplateProblem {
+    /// Where in the tree: `properties.items[2].id`; empty for the whole.
+    pub place: String,
+    /// The text that contains the expression.
+    pub text: String,
+    /// What is wrong; its span is a range of `text`.
+    pub problem: ExpressionProblem,
+}
+
+impl fmt::Display for TemplateProblem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.place.is_empty() {
+            write!(formatter, "{}: ", self.place)?;
+        }
+        write!(formatter, "{}", self.problem.message)?;
+        if let Some(part) = self.text.get(self.problem.span.clone()).filter(|part| !part.is_empty()) {
+            write!(formatter, " in `{part}`")?;
+        }
+        self.problem.help.as_ref().map_or(Ok(()), |help| write!(formatter, "; {help}"))
+    }
+}
+
+impl Template {
+    /// Compiles a tree. `roots` are the names that may start a path.
+    ///
+    /// # Errors
+    /// Every problem of every text.
+    pub fn compile(tree: &Value, roots: &[&str]) -> Result<Self, Vec<TemplateProblem>> {
+        let environment = Environment { roots, ..Environment::default() };
+        Self::compile_in(tree, &environment)
+    }
+
+    /// Compiles a tree with the names of `environment`.
+    ///
+    /// # Errors
+    /// Every problem of every text.
+    pub fn compile_in(tree: &Value, environment: &Environment<'_>) -> Result<Self, Vec<TemplateProblem>> {
+        let mut compiler = Compiler { environment, place: String::new(), nodes: 0, problems: Vec::new() };
+        match compiler.part(tree, 0) {
+            Some(part) if compiler.problems.is_empty() => Ok(Self { part }),
+            _ => Err(compiler.problems),
+        }
+    }
+
+    /// Renders the tree. `roots` are the values of the roots, in their order.
+    ///
+    /// # Errors
+    /// If an expression has no value, with its path.
+    pub fn render(&self, roots: &[&Value]) -> Result<Value, EvaluationError> {
+        Ok(self.part.render(roots)?.unwrap_or(Value::Null))
+    }
+}
+
+impl Part {
+    /// Renders the part; `None` if it is to be left out.
+    fn render(&self, roots: &[&Value]) -> Result<Option<Value>, EvaluationError> {
+        Ok(Some(match self {
+            Self::Literal(value) => value.clone(),
+            Self::Expression(expression) => match expression.datum(roots)? {
+                Datum::Absent => return Ok(None),
+                value => value.into_value()?,
+            },
+            Self::Text(parts) => {
+                let mut text = String::new();
+                for part in parts {
+                    match part {
+                        TextPart::Literal(literal) => text.push_str(literal),
+                        TextPart::Expression(expression) => {
+                            let value = expression.datum(roots)?;
+                            match value {
+                                Datum::Borrowed(tree) => text.push_str(&tree.to_string()),
+                                Datum::Owned(tree) => text.push_str(&tree.to_string()),
+                                plain => text.push_str(&plain_text(plain)?.unwrap_or_default()),
+                            }
+                        }
+                    }
+                    if text.len() > TEXT_BYTES_MAX {
+                        return Err(too_long());
+                    }
+                }
+                Value::String(text)
+            }
+            Self::List(parts) => {
+                let items = parts.iter().filter_map(|part| part.render(roots).transpose());
+                Value::Array(items.collect::<Result<_, _>>()?)
+            }
+            Self::Object(parts) => {
+                let mut members = Map::new();
+                for (name, part) in parts {
+                    if let Some(value) = part.render(roots)? {
+                        members.insert(name.clone(), value);
+                    }
+                }
+                Value::Object(members)
+            }
+        }))
+    }
+}
+
+struct Compiler<'e> {
+    environment: &'e Environment<'e>,
+    place: String,
+    nodes: usize,
+    problems: Vec<TemplateProblem>,
+}
+
+impl Compiler<'_> {
+    fn report(&mut self, text: &str, problem: ExpressionProblem) {
+        self.problems.push(TemplateProblem { place: self.place.clone(), text: text.to_owned(), problem });
+    }
+
+    fn part(&mut self, tree: &Value, depth: usize) -> Option<Part> {
+        self.nodes += 1;
+        if depth > DEPTH_MAX || self.nodes > NODES_MAX {
+            let message = format!("the template has more than {NODES_MAX} values or {DEPTH_MAX} levels");
+            // Report once, and do not descend further.
+            if self.problems.iter().all(|problem| problem.problem.code != codes::TOO_LARGE) {
+                self.report("", ExpressionProblem::new(codes::TOO_LARGE, 0..0, message));
+            }
+            return None;
+        }
+        match tree {
+            Value::String(text) if text.contains("${") => self.text(text),
+            Value::Array(items) => {
+                let parts: Vec<_> = (items.iter().enumerate())
+                    .map(|(at, item)| self.within(&format!("[{at}]"), |compiler| compiler.part(item, depth + 1)))
+                    .collect();
+                Some(Part::List(parts.into_iter().collect::<Option<_>>()?))
+            }
+            Value::Object(members) => {
+                let parts: Vec<_> = (members.iter())
+                    .map(|(name, value)| {
+                        let step = if self.place.is_empty() { name.clone() } else { format!(".{name}") };
+                        let part = self.within(&step, |compiler| compiler.part(value, depth + 1));
+                        Some((name.clone(), part?))
+                    })
+                    .collect();
+                Some(Part::Object(parts.into_iter().collect::<Option<_>>()?))
+            }
+            literal => Some(Part::Literal(literal.clone())),
+        }
+    }
+
+    fn within<T>(&mut self, step: &str, act: impl FnOnce(&mut Self) -> T) -> T {
+        let length = self.place.len();
+        self.place.push_str(step);
+        let result = act(self);
+        self.place.truncate(length);
+        result
+    }
+
+    fn text(&mut self, text: &str) -> Option<Part> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut at = 0;
+        let mut is_valid = true;
+        while let Some(found) = text[at..].find("${") {
+            let start = at + found;
+            if text[..start].ends_with('$') && start > at {
+                literal.push_str(&text[at..start - 1]);
+                literal.push_str("${");
+                at = start + 2;
+                continue;
+            }
+            literal.push_str(&text[at..start]);
+            let inside = start + 2;
+            let Some(length) = expression_end(&text[inside..]) else {
+                let problem = ExpressionProblem::new(codes::SYNTAX, start..text.len(), "`${` has no closing `}`");
+                self.report(text, problem.help("write `$${` for the text `${`"));
+                return None;
+            };
+            match Expression::compile_in(&text[inside..inside + length], self.environment) {
+                Ok(expression) => {
+                    if !literal.is_empty() {
+                        parts.push(TextPart::Literal(std::mem::take(&mut literal)));
+                    }
+                    parts.push(TextPart::Expression(expression));
+                }
+                Err(problems) => {
+                    is_valid = false;
+                    for problem in problems {
+                        let span = problem.span.start + inside..problem.span.end + inside;
+                        self.report(text, ExpressionProblem { span, ..problem });
+                    }
+                }
+            }
+            at = inside + length + 1;
+        }
+        literal.push_str(&text[at..]);
+        if !literal.is_empty() {
+            parts.push(TextPart::Literal(literal));
+        }
+        if !is_valid {
+            return None;
+        }
+        Some(match parts.as_mut_slice() {
+            [TextPart::Expression(_)] => match parts.pop() {
+                Some(TextPart::Expression(expression)) => Part::Expression(expression),
+                _ => unreachable!("the only part is an expression"),
+            },
+            [TextPart::Literal(literal)] => Part::Literal(Value::String(std::mem::take(literal))),
+            _ => Part::Text(parts),
+        })
+    }
+}
+
+/// Returns the length of an expression up to its closing brace, outside of quotes and inner braces.
+fn expression_end(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut quote = None;
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match (quote, character) {
+            (Some(_), '\\') => _ = characters.next(),
+            (Some(open), close) if open == close => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(character),
+            (None, '{') => depth += 1,
+            (None, '}') if depth == 0 => return Some(at),
+            (None, '}') => depth -= 1,
+            (None, _) => {}
+        }
+    }
+    None
+}
