@@ -7,6 +7,7 @@ pub mod lifecycle;
 
 pub mod partition;
 
+pub mod http_client;
 pub mod kafka;
 pub mod telemetry;
 pub mod wire;

@@ -6,7 +6,7 @@ use super::source::{self, NamedPath, Start, Token};
 const FLOORS: [&[&str]; 7] = [
     &["lifecycle", "finding"],
     &["partition"],
-    &["wire", "kafka", "telemetry"],
+    &["wire", "kafka", "telemetry", "http_client"],
     &["mapping"],
     &["runtime", "replay", "scenario", "workload", "graph", "live"],
     &["api"],
@@ -36,6 +36,9 @@ const ALLOWED_PLACES: &[(&str, &[&str])] = &[
     ("ratatui", &["live"]),
     ("rdkafka", &["kafka"]),
     // librdkafka reports its statistics as JSON.
+    ("ring", &["http_client"]),
+    ("rustls", &["http_client"]),
+    ("rustls_native_certs", &["http_client"]),
     ("serde", &["wire", "mapping", "config", "api", "kafka/context"]),
     ("serde_json", &["wire", "mapping", "live", "api", "cli", "kafka/context"]),
     ("schemars", &["wire", "api"]),
@@ -43,7 +46,7 @@ const ALLOWED_PLACES: &[(&str, &[&str])] = &[
     ("serde_saphyr", &["wire", "config"]),
     ("tokio", &["api", "service"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("ureq", &["live/client"]),
+    ("ureq", &["live/client", "http_client"]),
 ];
 
 /// Crates that the pure floors may use besides `std`, `core` and `alloc`.
@@ -72,6 +75,9 @@ const CRATES: &[&str] = &[
     "prost",
     "ratatui",
     "rdkafka",
+    "ring",
+    "rustls",
+    "rustls_native_certs",
     "schemars",
     "serde",
     "serde_json",
