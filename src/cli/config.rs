@@ -97,7 +97,7 @@ pub(super) fn run(arguments: &ConfigArguments) -> ExitCode {
 /// Prints the configuration even if its models are invalid, because it shows where the models were loaded from.
 fn show(config: &Config) -> Exit {
     let printed = print(&config.show());
-    match config.models.load(io::stderr().is_terminal()) {
+    match config.model_choice().load(io::stderr().is_terminal()) {
         Ok(_) => printed,
         Err(report) => {
             print_error(&report);
@@ -116,7 +116,7 @@ fn check(config: &Config) -> Exit {
     if let Some(Err(problem)) = config.http.token_file.as_deref().map(Token::read) {
         problems.push(problem);
     }
-    let models = config.models.load(io::stderr().is_terminal());
+    let models = config.model_choice().load(io::stderr().is_terminal());
     if let Err(report) = &models {
         problems.push(report.to_string());
     }

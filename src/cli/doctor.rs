@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };
-    if let Err(report) = config.models.load(io::stderr().is_terminal()) {
+    if let Err(report) = config.model_choice().load(io::stderr().is_terminal()) {
         print_error(&report);
         return Exit::Usage.into();
     }

@@ -39,10 +39,10 @@ impl ModelArguments {
     /// Returns the models `names`, or if there are none, those of `config`, or else all shipped models.
     pub(super) fn choice(&self, names: &[String], config: Option<&Config>) -> ModelChoice {
         let mut choice = match config {
-            Some(config) if names.is_empty() => config.models.clone(),
+            Some(config) if names.is_empty() => config.model_choice(),
             Some(config) => {
-                let mut choice = ModelChoice { catalogue: config.models.catalogue.clone(), ..ModelChoice::of(names) };
-                choice.overrides = overrides_of(&choice, &config.models.overrides);
+                let mut choice = ModelChoice { catalogue: config.catalogue.clone(), ..ModelChoice::of(names) };
+                choice.overrides = overrides_of(&choice, &config.parameters);
                 choice
             }
             None => ModelChoice::of(names),

@@ -76,7 +76,7 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
     // First, so that a signal during startup also shuts down gracefully.
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
-    let models = Arc::new(config.models.load(false).map_err(|report| usage(report.to_string()))?);
+    let models = Arc::new(config.model_choice().load(false).map_err(|report| usage(report.to_string()))?);
     let clients = kafka_options(config, kafka::settings::exit_on_stuck_call);
     check_client(config).map_err(usage)?;
     let token = config.http.token_file.as_deref().map(Token::read).transpose().map_err(usage)?;
@@ -132,7 +132,7 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         clients,
         http: Some((listener, token)),
         peers: peers(config),
-        shutdown_deadline: config.shutdown_deadline,
+        shutdown_deadline: config.shutdown.deadline,
     };
     let service = Service::start(options, stop).map_err(|problem| (Exit::Fatal, problem))?;
     match service.wait() {

@@ -192,8 +192,8 @@ fn load(file: &ScenarioFile, names: &[String], settings: &Settings<'_>) -> Resul
     };
     let mut choice = ModelChoice { names: names.iter().map(beside).collect(), directory, ..ModelChoice::default() };
     if let Some(config) = settings.config {
-        choice.overrides = overrides_of(&choice, &config.models.overrides);
-        choice.catalogue.clone_from(&config.models.catalogue);
+        choice.overrides = overrides_of(&choice, &config.parameters);
+        choice.catalogue.clone_from(&config.catalogue);
     }
     settings.model_arguments.apply(&mut choice);
     let color = std::io::stderr().is_terminal();

@@ -93,7 +93,7 @@ impl TouchpointArguments {
         match (config, &self.bootstrap_servers) {
             (Some(config), _) => {
                 let topic = topic.unwrap_or(&config.topics.touchpoints);
-                Source::topic(&topics::cluster(config), topic, &config.kafka.group_id, config.touchpoint_bytes_max)
+                Source::topic(&topics::cluster(config), topic, &config.kafka.group_id, config.touchpoints.bytes_max)
             }
             (None, servers) => {
                 let bootstrap_servers = servers.clone().unwrap_or_default();

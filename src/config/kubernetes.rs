@@ -2,7 +2,8 @@
 //!
 //! For a Service called `lifecycle` or `lifecycle-...` they begin with our prefix, but they are not configuration keys.
 
-use super::keys::{KEYS, Key, VARIABLE_PREFIX};
+use super::key::{Key, VARIABLE_PREFIX};
+use super::keys::KEYS;
 
 /// Returns whether Kubernetes sets the variable `name` for a Service: `LIFECYCLE_SERVICE_HOST`,
 /// `LIFECYCLE_SERVICE_PORT`, `LIFECYCLE_SERVICE_PORT_HTTP`, `LIFECYCLE_PORT`, `LIFECYCLE_PORT_8080_TCP` and

@@ -2,8 +2,11 @@
 
 use std::fmt::Write;
 
-use super::keys::{CLIENT, KEYS};
-use super::{Config, Origin};
+use super::keys::{Config, KEYS};
+use super::settings::Origin;
+
+/// Path of the settings for the Kafka client, which `show` lists one by one.
+const CLIENT: &str = "kafka.client";
 
 impl Config {
     /// Lists the effective values, one key per line, each with where it was set. Never shows a secret.
@@ -15,14 +18,15 @@ impl Config {
                 Some((value, Origin::Default)) => (value.clone(), "default".to_owned()),
                 Some((value, Origin::File(line))) => (value.clone(), format!("line {line}")),
                 Some((value, Origin::Variable(variable))) => (value.clone(), variable.clone()),
-                None => (self.derived_default(key.path), format!("default: {}", key.default_note)),
+                Some((value, Origin::Derived(note))) => (value.clone(), format!("default: {note}")),
+                None => (String::new(), format!("default: {}", key.default_note())),
             };
             lines.push((format!("{}: {value}", key.path), comment));
         }
         for (name, setting) in &self.kafka.client {
             lines.push((format!("{CLIENT}.{name}: {}", setting.redacted()), String::new()));
         }
-        for parameter in &self.models.overrides {
+        for parameter in &self.parameters {
             let line = format!("parameters.{}.{}: {}", parameter.model, parameter.parameter, parameter.value);
             lines.push((line, String::new()));
         }
@@ -33,16 +37,6 @@ impl Config {
             text
         })
     }
-
-    fn derived_default(&self, path: &str) -> String {
-        match path {
-            "kafka.instance_id" => self.kafka.instance_id.clone(),
-            "topics.replay" => self.topics.replay.clone(),
-            "publish.source" => self.publish.source.clone(),
-            "workers" => self.workers.to_string(),
-            _ => String::new(),
-        }
-    }
 }
 
 /// Returns the reference of all keys: the table in docs/configuration.md.
@@ -50,9 +44,9 @@ impl Config {
 pub fn reference() -> String {
     let mut text = String::from("| key | value | default | meaning |\n|---|---|---|---|\n");
     for key in KEYS {
-        let default = if key.default.is_empty() { key.default_note.to_owned() } else { format!("`{}`", key.default) };
         let variable = if key.path == CLIENT { "see meaning".to_owned() } else { format!("`{}`", key.variable()) };
-        _ = writeln!(text, "| `{}`<br>{variable} | {} | {default} | {} |", key.path, key.syntax, key.meaning);
+        let (default, meaning) = (key.default_note(), key.meaning());
+        _ = writeln!(text, "| `{}`<br>{variable} | {} | {default} | {meaning} |", key.path, key.syntax);
     }
     text
 }

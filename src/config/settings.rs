@@ -7,16 +7,31 @@ use std::path::{Path, PathBuf};
 use crate::lifecycle::suggest::nearest;
 use crate::wire::model_file::Override;
 
-use super::Origin;
 use super::client::{self, ClientSetting};
-use super::keys::{CLIENT, KEYS, PARAMETERS, VARIABLE_PREFIX, key};
+use super::key::{DefaultValue, Key, VARIABLE_PREFIX};
+use super::keys::{KEYS, key};
 use super::kubernetes;
-use super::models::ModelChoice;
 use super::node::{Content, Node};
 
 /// Variables with our prefix that are not configuration keys: the path of the file, and settings of the tests.
 const OTHER_VARIABLES: &[&str] =
     &["LIFECYCLE_CONFIG", "LIFECYCLE_TEST_BROKER", "LIFECYCLE_CHAOS_SECONDS", "LIFECYCLE_CHAOS_SEED"];
+
+/// Where a key was set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Origin {
+    /// Nowhere: the default applies.
+    Default,
+    /// Nowhere: the default is derived, as this note describes.
+    Derived(&'static str),
+    /// In the file, at this line.
+    File(u64),
+    /// In the environment variable of this name.
+    Variable(String),
+}
+
+/// The text of each key that has a value, and where it was set.
+pub(super) type Origins = BTreeMap<&'static str, (String, Origin)>;
 
 /// The settings that have not been read yet, each with its location, and the problems found so far.
 pub(super) struct Settings {
@@ -24,7 +39,7 @@ pub(super) struct Settings {
     file: Option<PathBuf>,
     nodes: HashMap<String, Node>,
     variables: BTreeMap<String, String>,
-    origins: BTreeMap<&'static str, (String, Origin)>,
+    origins: Origins,
     problems: Vec<String>,
 }
 
@@ -70,112 +85,131 @@ impl Settings {
         }
     }
 
+    /// Returns the directory that relative paths start from: that of the file.
+    pub(super) fn directory(&self) -> PathBuf {
+        self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned()
+    }
+
+    /// Returns the text of a key that has been read.
+    pub(super) fn text(&self, path: &str) -> Option<&str> {
+        self.origins.get(path).map(|(text, _)| text.as_str())
+    }
+
     /// Returns the value of a key that is required or has a default. `None` means that a problem was recorded.
-    pub(super) fn value<T>(&mut self, path: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let default = key(path).map_or("", |key| key.default);
-        match self.take(path) {
-            RawSetting::Value(text, origin) => self.parse(path, text, origin, parse),
+    pub(super) fn value<T>(&mut self, key: &'static Key, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        match self.take(key) {
+            RawSetting::Value(text, origin) => self.parse(key.path, text, origin, parse),
             RawSetting::Invalid => None,
-            RawSetting::Missing if default.is_empty() => {
-                let variable = key(path).map(super::keys::Key::variable).unwrap_or_default();
-                self.problems.push(match &self.file {
-                    Some(file) => format!("{}: `{path}` is missing: set it, or {variable}", file.display()),
-                    None => format!(
-                        "`{path}` is missing: there is no configuration file and {variable} is not set; name a file with --config FILE or \
-                         LIFECYCLE_CONFIG, or set the variable"
-                    ),
-                });
-                None
-            }
-            RawSetting::Missing => self.parse(path, default.to_owned(), Origin::Default, parse),
+            RawSetting::Missing => match key.default {
+                DefaultValue::Is(text) => self.parse(key.path, text.to_owned(), Origin::Default, parse),
+                DefaultValue::Derived(note, derive) => match derive(self) {
+                    Ok(text) => self.parse(key.path, text, Origin::Derived(note), parse),
+                    Err(problem) => {
+                        self.problem(key.path, &problem);
+                        None
+                    }
+                },
+                DefaultValue::Required | DefaultValue::Unset(_) => {
+                    let (path, variable) = (key.path, key.variable());
+                    self.problems.push(match &self.file {
+                        Some(file) => format!("{}: `{path}` is missing: set it, or {variable}", file.display()),
+                        None => format!(
+                            "`{path}` is missing: there is no configuration file and {variable} is not set; name a file with --config FILE or \
+                             LIFECYCLE_CONFIG, or set the variable"
+                        ),
+                    });
+                    None
+                }
+            },
         }
     }
 
     /// Returns the value of an optional key.
     pub(super) fn optional<T>(
         &mut self,
-        path: &'static str,
+        key: &'static Key,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        match self.take(path) {
-            RawSetting::Value(text, origin) => self.parse(path, text, origin, parse),
+        match self.take(key) {
+            RawSetting::Value(text, origin) => self.parse(key.path, text, origin, parse),
             RawSetting::Invalid | RawSetting::Missing => None,
         }
     }
 
     /// Returns the settings of the Kafka client, with secrets read from their files.
-    pub(super) fn client(&mut self, directory: &Path) -> BTreeMap<String, ClientSetting> {
+    pub(super) fn client(&mut self, key: &'static Key) -> Option<BTreeMap<String, ClientSetting>> {
+        let (path, directory) = (key.path, self.directory());
+        let problems_before = self.problems.len();
         let mut settings = BTreeMap::new();
-        let node = self.nodes.remove(CLIENT);
-        for (name, value) in node.map(|node| self.entries(CLIENT, node)).unwrap_or_default() {
+        let node = self.nodes.remove(path);
+        for (name, value) in node.map(|node| self.entries(path, node)).unwrap_or_default() {
             let location = self.location(&value);
             let Some(text) = value.text() else {
-                self.problems.push(format!("{location}: `{CLIENT}.{name}`: write a single value"));
+                self.problems.push(format!("{location}: `{path}.{name}`: write a single value"));
                 continue;
             };
-            match client::from_file(&name, text, directory) {
+            match client::from_file(&name, text, &directory) {
                 Ok(setting) => _ = settings.insert(name, setting),
-                Err(problem) => self.problems.push(format!("{location}: `{CLIENT}.{name}`: {problem}")),
+                Err(problem) => self.problems.push(format!("{location}: `{path}.{name}`: {problem}")),
             }
         }
-        let prefix = format!("{VARIABLE_PREFIX}KAFKA_CLIENT_");
+        let prefix = format!("{}_", key.variable());
         let variables: Vec<_> = self.variables.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
         for variable in variables {
             let text = self.variables.remove(&variable).unwrap_or_default();
             let name = variable[prefix.len()..].to_lowercase().replace('_', ".");
-            match client::from_variable(&name, &text, directory) {
+            match client::from_variable(&name, &text, &directory) {
                 Ok(setting) => _ = settings.insert(name, setting),
-                Err(problem) => self.problems.push(format!("{variable}: `{CLIENT}.{name}`: {problem}")),
+                Err(problem) => self.problems.push(format!("{variable}: `{path}.{name}`: {problem}")),
             }
         }
-        settings
+        (self.problems.len() == problems_before).then_some(settings)
     }
 
-    /// Returns the models to run.
-    pub(super) fn models(&mut self, directory: &Path) -> ModelChoice {
-        let mut choice = ModelChoice { directory: directory.to_owned(), ..ModelChoice::default() };
-        choice.catalogue = self.optional("catalogue", |text| Ok(directory.join(text)));
-        let variable = self.variables.remove("LIFECYCLE_MODELS");
-        let node = self.nodes.remove("models");
-        if let Some(list) = variable {
-            choice.names = list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
-            self.origins.insert("models", (list, Origin::Variable("LIFECYCLE_MODELS".to_owned())));
-        } else if let Some(node) = node {
-            let line = node.line;
-            let location = self.location(&node);
-            let items = match node.content {
-                Content::List(items) => items,
-                Content::Scalar(_) => vec![node],
-                Content::Null | Content::Map(_) => Vec::new(),
-            };
-            choice.names = items.iter().filter_map(|item| item.text().map(str::to_owned)).collect();
-            if choice.names.is_empty() || choice.names.len() < items.len() {
-                self.problems.push(format!(
-                    "{location}: `models`: write a list of names and files, such as [retention, ./mine.yaml]"
-                ));
-            }
-            self.origins.insert("models", (choice.names.join(", "), Origin::File(line)));
+    /// Returns the names and files of the models to run. In the environment, they are separated by commas.
+    pub(super) fn models(&mut self, key: &'static Key) -> Option<Vec<String>> {
+        let path = key.path;
+        let node = self.nodes.remove(path);
+        if let Some(list) = self.variables.remove(&key.variable()) {
+            let names = list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+            self.origins.insert(path, (list, Origin::Variable(key.variable())));
+            return Some(names);
         }
-        choice.overrides = self.parameters();
-        choice
+        let Some(node) = node else { return Some(Vec::new()) };
+        let line = node.line;
+        let location = self.location(&node);
+        let items = match node.content {
+            Content::List(items) => items,
+            Content::Scalar(_) => vec![node],
+            Content::Null | Content::Map(_) => Vec::new(),
+        };
+        let names: Vec<String> = items.iter().filter_map(|item| item.text().map(str::to_owned)).collect();
+        self.origins.insert(path, (names.join(", "), Origin::File(line)));
+        if names.is_empty() || names.len() < items.len() {
+            self.problems.push(format!(
+                "{location}: `{path}`: write a list of names and files, such as [retention, ./mine.yaml]"
+            ));
+            return None;
+        }
+        Some(names)
     }
 
     /// Returns the overrides of model parameters. In the environment, the mapping of the file is written on one line.
-    fn parameters(&mut self) -> Vec<Override> {
-        let in_file = self.nodes.remove(PARAMETERS);
-        let variable = key(PARAMETERS).map(super::keys::Key::variable).unwrap_or_default();
+    pub(super) fn parameters(&mut self, key: &'static Key) -> Option<Vec<Override>> {
+        let (path, variable) = (key.path, key.variable());
+        let in_file = self.nodes.remove(path);
         let (location, node) = match (self.variables.remove(&variable), in_file) {
             (Some(text), _) => (variable, Node::parse(&text).ok()),
             (None, Some(node)) => (self.location(&node), Some(node)),
-            (None, None) => return Vec::new(),
+            (None, None) => return Some(Vec::new()),
         };
         let values = node.and_then(|node| overrides(&node));
         if values.is_none() {
             self.problems.push(format!(
-                "{location}: `{PARAMETERS}`: write a mapping of mappings, such as {{retention: {{risk_after: days(60)}}}}"
+                "{location}: `{path}`: write a mapping of mappings, such as {{retention: {{risk_after: days(60)}}}}"
             ));
         }
-        values.unwrap_or_default()
+        values
     }
 
     /// Records a problem with the value of `path`.
@@ -183,7 +217,7 @@ impl Settings {
         let location = match self.origins.get(path) {
             Some((_, Origin::File(line))) => format!("{}:{line}", self.file()),
             Some((_, Origin::Variable(variable))) => variable.clone(),
-            Some((_, Origin::Default)) | None => self.file(),
+            Some((_, Origin::Default | Origin::Derived(_))) | None => self.file(),
         };
         self.problems.push(format!("{location}: `{path}`: {problem}"));
     }
@@ -205,15 +239,15 @@ impl Settings {
             let hint = suggestion(nearest(&path, KEYS.iter().map(|key| key.path)));
             self.problems.push(format!("{}: unknown key `{path}`{hint}", self.location(&node)));
         }
-        let names: Vec<String> = KEYS.iter().map(super::keys::Key::variable).collect();
+        let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
         for variable in std::mem::take(&mut self.variables).into_keys() {
             let hint = suggestion(nearest(&variable, names.iter().map(String::as_str)));
             self.problems.push(format!("{variable}: unknown environment variable{hint}"));
         }
     }
 
-    /// Takes the value of each key and where it was set.
-    pub(super) fn take_origins(&mut self) -> BTreeMap<&'static str, (String, Origin)> {
+    /// Takes the text of each key that has a value, and where it was set.
+    pub(super) fn take_origins(&mut self) -> Origins {
         std::mem::take(&mut self.origins)
     }
 
@@ -245,9 +279,9 @@ impl Settings {
         }
     }
 
-    fn take(&mut self, path: &'static str) -> RawSetting {
+    fn take(&mut self, key: &'static Key) -> RawSetting {
+        let (path, variable) = (key.path, key.variable());
         let node = self.nodes.remove(path);
-        let variable = key(path).map(super::keys::Key::variable).unwrap_or_default();
         if let Some(text) = self.variables.remove(&variable) {
             return RawSetting::Value(text, Origin::Variable(variable));
         }

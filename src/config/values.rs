@@ -1,14 +1,17 @@
 //! Parses configuration values. Each parser says what it expects if a value is invalid.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::api::is_address;
+use crate::lifecycle::money::Currency;
 use crate::wire::time::parse_duration;
 
 /// Parses a duration that is not negative: `100ms`, `1h30m`, `7d`.
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+fn duration(text: &str) -> Result<Duration, String> {
     let length = parse_duration(text.trim()).ok().and_then(|length| u64::try_from(length.as_millis()).ok());
     length.map(Duration::from_millis).ok_or_else(|| "write a duration, such as 100ms, 30s, 15m, 24h or 7d".to_owned())
 }
@@ -17,7 +20,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn bytes(text: &str) -> Result<usize, String> {
+fn bytes(text: &str) -> Result<usize, String> {
     const EXPECTED: &str = "write a size, such as 512KiB, 1MiB or 8GiB";
     let (number, unit, rest) = number_and_unit(text.trim()).ok_or(EXPECTED)?;
     let factor = match unit.trim() {
@@ -46,6 +49,100 @@ pub(super) fn bytes(text: &str) -> Result<usize, String> {
 pub fn whole_number(text: &str, min: usize, max: usize) -> Result<usize, String> {
     let number = text.trim().parse().ok().filter(|number| (min..=max).contains(number));
     number.ok_or_else(|| format!("write a whole number from {min} to {max}"))
+}
+
+/// Parses a text that is not empty, without surrounding space.
+pub(super) fn text(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("write a value, or remove the key".to_owned()) } else { Ok(text.trim().to_owned()) }
+}
+
+/// Parses broker addresses. Malformed ones are rejected here, because the Kafka client would retry them indefinitely.
+pub(super) fn servers(servers: &str) -> Result<String, String> {
+    let servers = text(servers)?;
+    let is_server = |server: &str| {
+        let server = server.trim().rsplit_once("://").map_or(server.trim(), |(_, server)| server);
+        let (host, port) = server.rsplit_once(':').filter(|_| !server.ends_with(']')).unwrap_or((server, "9092"));
+        !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    if servers.split(',').all(is_server) {
+        Ok(servers)
+    } else {
+        Err("write hosts and ports separated by commas, such as kafka-1:9092,kafka-2:9092".to_owned())
+    }
+}
+
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    one_of(&[("true", true), ("false", false)])(text)
+}
+
+/// Returns the parser of one of a few names.
+pub(super) fn one_of<T: Copy>(choices: &[(&str, T)]) -> impl Fn(&str) -> Result<T, String> {
+    move |text| {
+        choices.iter().find(|(name, _)| *name == text).map(|&(_, choice)| choice).ok_or_else(|| {
+            let names: Vec<_> = choices.iter().map(|&(name, _)| name).collect();
+            format!("write {}", names.join(" or "))
+        })
+    }
+}
+
+/// Returns the parser of a duration from `min` to `max`.
+pub(super) fn duration_within(min: &str, max: &str) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| {
+        let length = duration(text)?;
+        if (duration(min)?..=duration(max)?).contains(&length) {
+            Ok(length)
+        } else {
+            Err(format!("write a duration from {min} to {max}"))
+        }
+    }
+}
+
+/// Returns the parser of a size from `min` to `max`.
+pub(super) fn size_within(min: &str, max: &str) -> impl Fn(&str) -> Result<usize, String> {
+    move |text| {
+        let size = bytes(text)?;
+        if (bytes(min)?..=bytes(max)?).contains(&size) {
+            Ok(size)
+        } else {
+            Err(format!("write a size from {min} to {max}"))
+        }
+    }
+}
+
+pub(super) fn currency(text: &str) -> Result<Currency, String> {
+    Currency::parse(text).ok_or_else(|| "write three capital letters, such as EUR".to_owned())
+}
+
+/// Parses the address of a server of this process.
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned())
+}
+
+/// Parses the address of another instance: a host and a port.
+pub(super) fn address(text: &str) -> Result<String, String> {
+    if is_address(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("write a host and a port, such as 10.0.0.5:8080".to_owned())
+    }
+}
+
+/// Parses a name that Kafka accepts for a topic.
+pub(super) fn topic_name(text: &str) -> Result<String, String> {
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    if text.is_empty() || text.len() > 249 || text == "." || text == ".." || !text.chars().all(is_allowed) {
+        return Err("write a topic name: up to 249 letters, digits, `.`, `_` and `-`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Parses a name that can be part of a transactional id and of metric labels.
+pub(super) fn kafka_name(text: &str) -> Result<String, String> {
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    if text.is_empty() || text.len() > 100 || !text.chars().all(is_allowed) {
+        return Err("write up to 100 letters, digits, `.`, `_` and `-`".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Splits `12msrest` into `(12, "ms", "rest")`; the unit ends at the next digit.

@@ -37,7 +37,7 @@ pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::
                 &config.topics.changelog,
             );
             options.owner_of = offset_metadata::owner_of;
-            options.group_instance_id = kafka.is_static_member.then_some(member);
+            options.group_instance_id = kafka.static_membership.then_some(member);
             options.advertise.clone_from(&config.http.advertise);
             options.session_timeout = kafka.session_timeout;
             options.transaction_timeout = kafka.transaction_timeout;
@@ -88,19 +88,19 @@ pub fn worker_options(config: &Config) -> runtime::Options {
         facts: FactOptions {
             currency: config.currency,
             lateness: to_duration(config.clock.lateness),
-            forget_after: config.forget_after.map(to_duration),
+            forget_after: config.state.forget_after.map(to_duration),
             ..FactOptions::default()
         },
         fresh_for: to_duration(config.publish.fresh_for),
-        commit_interval: config.commit_interval,
-        touchpoint_bytes_max: config.touchpoint_bytes_max,
-        state_bytes_max: config.state_bytes_max,
+        commit_interval: config.commit.interval,
+        touchpoint_bytes_max: config.touchpoints.bytes_max,
+        state_bytes_max: config.state.max_bytes,
         sweep: runtime::SweepOptions {
-            log_bytes_min: config.sweep_bytes_min as u64,
-            period: config.sweep_period,
+            log_bytes_min: config.state.sweep_min_bytes as u64,
+            period: config.state.sweep_period,
             ..runtime::SweepOptions::default()
         },
-        cloud_events: CloudEvents { source: config.publish.source.clone(), with_subject: config.publish.with_subject },
+        cloud_events: CloudEvents { source: config.publish.source.clone(), with_subject: config.publish.subject },
     }
 }
 

@@ -21,8 +21,8 @@ fn only_the_bootstrap_servers_are_required() {
     let config = parse(MINIMAL, &[]).unwrap();
     assert_eq!(config.topics.replay, "lifecycle.transitions.replay");
     assert_eq!(config.clock.source, ClockSource::Wall);
-    assert_eq!(config.touchpoint_bytes_max, 1 << 20);
-    assert!(config.models.names.is_empty());
+    assert_eq!(config.touchpoints.bytes_max, 1 << 20);
+    assert!(config.models.is_empty());
     assert!(
         problems("", &[])
             .contains("`kafka.bootstrap_servers` is missing: set it, or LIFECYCLE_KAFKA_BOOTSTRAP_SERVERS")
@@ -35,7 +35,7 @@ fn the_environment_alone_is_enough_and_overrides_the_file() {
     assert_eq!(config.kafka.bootstrap_servers, "kafka:9092");
     let config = parse(MINIMAL, &[("LIFECYCLE_WORKERS", "3"), ("LIFECYCLE_MODELS", "retention, ./mine.yaml")]).unwrap();
     assert_eq!(config.workers, 3);
-    assert_eq!(config.models.names, ["retention", "./mine.yaml"]);
+    assert_eq!(config.models, ["retention", "./mine.yaml"]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn certificate_files_are_relative_to_the_configuration_file() {
 #[test]
 fn parameters_of_models_are_overrides() {
     let config = parse(&format!("{MINIMAL}parameters: {{retention: {{risk_after: days(60)}}}}\n"), &[]).unwrap();
-    let parameter = &config.models.overrides[0];
+    let parameter = &config.parameters[0];
     assert_eq!((&*parameter.model, &*parameter.parameter, &*parameter.value), ("retention", "risk_after", "days(60)"));
 }
 
@@ -203,8 +203,8 @@ fn every_key_can_be_set_from_the_environment() {
         assert!(shown.contains(variable) || variable.contains("CLIENT"), "{variable} is missing in\n{shown}");
     }
     assert_eq!(config.kafka.client["client.rack"].expose(), "r1");
-    assert_eq!(&*config.models.overrides[0].value, "days(60)");
-    assert_eq!((config.workers, config.state_bytes_max), (3, 32 << 20));
+    assert_eq!(&*config.parameters[0].value, "days(60)");
+    assert_eq!((config.workers, config.state.max_bytes), (3, 32 << 20));
 }
 
 fn key_syntax(path: &str) -> &'static str {
@@ -290,9 +290,9 @@ publish: {source: 1.0}
     let topics = config.topics;
     assert_eq!((&*topics.touchpoints, &*topics.transitions), ("2024.10", "1_000"));
     assert_eq!((&*topics.changelog, &*topics.dead_letters), ("123456789012345678901234567890", ".5"));
-    let overrides: Vec<_> = config.models.overrides.iter().map(|it| (&*it.model, &*it.parameter, &*it.value)).collect();
+    let overrides: Vec<_> = config.parameters.iter().map(|it| (&*it.model, &*it.parameter, &*it.value)).collect();
     assert_eq!(overrides, [("1.10", "010", "1.50"), ("yes", "no", "+3")]);
-    assert_eq!(config.models.names, ["1.10", "yes"]);
+    assert_eq!(config.models, ["1.10", "yes"]);
     assert_eq!(config.publish.source, "1.0");
     // The value of an anchor is the text at its definition.
     let config = parse("kafka: {bootstrap_servers: é, group_id: &a 0010, instance_id: *a}", &[]).unwrap();

@@ -157,7 +157,7 @@ impl Doctor<'_> {
 
     fn expected(&self, partitions: i32) -> Expected<'_> {
         let topics = &self.config.topics;
-        let models = self.config.models.load(false).ok().map(|models| models.hash);
+        let models = self.config.model_choice().load(false).ok().map(|models| models.hash);
         Expected { topic: &topics.touchpoints, changelog: &topics.changelog, partitions, models }
     }
 
