@@ -19,6 +19,7 @@ mod config;
 mod customers;
 #[cfg(feature = "tools")]
 mod demo;
+mod dlq;
 mod doctor;
 pub mod eval;
 mod explain;
@@ -108,6 +109,7 @@ enum Command {
     Test(test::TestArguments),
     Topics(topics::TopicsArguments),
     Doctor(doctor::DoctorArguments),
+    Dlq(dlq::DlqArguments),
     Config(config::ConfigArguments),
 }
 
@@ -171,6 +173,7 @@ pub fn run() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Topics(arguments) => topics::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Dlq(arguments) => dlq::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),

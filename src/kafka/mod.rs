@@ -2,7 +2,8 @@
 //!
 //! It handles bytes and offsets and knows nothing about customers. [`Member`] is the interface between the worker's
 //! loop and Kafka: a consumer group member together with its transactional producer. [`member`] implements it with
-//! librdkafka; the tests implement it with a simulated log. [`cluster`] asks the cluster about topics, brokers and
+//! librdkafka; the tests implement it with a simulated log. [`TransactionalWriter`] writes in transactions without
+//! being a group member. [`cluster`] asks the cluster about topics, brokers and
 //! groups, `tools` is for commands beside the service. The files of this folder are shared by the three.
 
 pub mod cluster;
@@ -19,6 +20,7 @@ mod connection_error;
 mod context;
 mod listener;
 mod log_throttle;
+mod transactional_writer;
 
 pub use error::{Error, Reaction};
 pub use error_code::ErrorCode;
@@ -27,3 +29,4 @@ pub use member::{
     RecordHeader,
 };
 pub use settings::{Cluster, Options};
+pub use transactional_writer::TransactionalWriter;

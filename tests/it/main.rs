@@ -17,6 +17,7 @@ mod config;
 mod dashboards;
 mod dashboards_live;
 mod demo;
+mod dlq;
 mod docs;
 mod docs_language;
 mod docs_logs;

@@ -1,6 +1,7 @@
 //! Reads a topic once, partition by partition, up to the end that it had when the scan was opened.
 //!
-//! Only committed records are read. The client assigns the partitions itself: it joins no group and commits nothing.
+//! Only committed records are read; [`TopicScan::open_complete`] first waits for the transactions that are still open.
+//! The client assigns the partitions itself: it joins no group and commits nothing.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::kafka::connection_error::connection_error;
 use crate::kafka::context::Context;
-use crate::kafka::error::Error;
+use crate::kafka::error::{Error, Reaction};
+use crate::kafka::error_code::ErrorCode;
 use crate::kafka::member::{PartitionId, Record, to_record};
 use crate::kafka::settings::Cluster;
 
@@ -19,6 +21,10 @@ use crate::kafka::settings::Cluster;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a partition may return nothing before the scan fails.
 const STALL_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long [`TopicScan::open_complete`] waits for open transactions.
+const OPEN_TRANSACTIONS_TIMEOUT: Duration = Duration::from_mins(2);
+/// Interval at which it asks whether they have ended.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// Maximum duration of one poll.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -83,6 +89,41 @@ impl TopicScan {
         Ok(Some(Self { client, topic: topic.to_owned(), ranges }))
     }
 
+    /// Opens a scan as [`TopicScan::open`] does, which includes every record that was committed before this call. An
+    /// open transaction hides committed records behind it, so this call waits until those transactions have ended.
+    ///
+    /// # Errors
+    /// As [`TopicScan::open`]; `Retry` when a transaction stays open.
+    pub fn open_complete(cluster: &Cluster, topic: &str, group_id: &str) -> Result<Option<Self>, Error> {
+        let call = "scan";
+        let Some(mut scan) = Self::open(cluster, topic, group_id)? else { return Ok(None) };
+        let uncommitted: BaseConsumer<Context> = cluster
+            .for_queries()
+            .set("isolation.level", "read_uncommitted")
+            .set("allow.auto.create.topics", "false")
+            .create_with_context(Context::default())
+            .map_err(|error| Error::of_creation(call, &error))?;
+        let deadline = Instant::now() + OPEN_TRANSACTIONS_TIMEOUT;
+        for range in &mut scan.ranges {
+            let (_, high_watermark) = uncommitted
+                .fetch_watermarks(topic, range.partition, REQUEST_TIMEOUT)
+                .map_err(|error| Error::of_query(call, &error).with_reported(uncommitted.context().take_error()))?;
+            while range.end < high_watermark {
+                if Instant::now() >= deadline {
+                    let what = format!("a transaction is open on partition {} of {topic}", range.partition);
+                    return Err(Error::new(Reaction::Retry, call, ErrorCode::OperationTimedOut, what)
+                        .with_to_do("run `lifecycle doctor`, which names its owner"));
+                }
+                std::thread::sleep(RETRY_INTERVAL);
+                (range.start, range.end) = scan
+                    .client
+                    .fetch_watermarks(topic, range.partition, REQUEST_TIMEOUT)
+                    .map_err(|error| Error::of_query(call, &error).with_reported(scan.client.context().take_error()))?;
+            }
+        }
+        Ok(Some(scan))
+    }
+
     /// Returns the partitions of the topic, in ascending order.
     pub fn partitions(&self) -> impl Iterator<Item = PartitionId> + '_ {
         self.ranges.iter().map(|range| range.partition)
@@ -93,8 +134,17 @@ impl TopicScan {
     /// # Errors
     /// `Fatal` when the client rejects the assignment.
     pub fn read(&self, partition: PartitionId) -> Result<PartitionScan<'_>, Error> {
-        let range = self.ranges.iter().find(|range| range.partition == partition);
-        let Some(&Range { start, end, .. }) = range.filter(|range| range.start < range.end) else {
+        self.read_from(partition, 0)
+    }
+
+    /// Starts to read `partition` from the first record at or after `offset`, as [`TopicScan::read`] does.
+    ///
+    /// # Errors
+    /// `Fatal` when the client rejects the assignment.
+    pub fn read_from(&self, partition: PartitionId, offset: i64) -> Result<PartitionScan<'_>, Error> {
+        let range = self.ranges.iter().find(|range| range.partition == partition).copied();
+        let range = range.map(|range| Range { start: range.start.max(offset), ..range });
+        let Some(Range { start, end, .. }) = range.filter(|range| range.start < range.end) else {
             return Ok(PartitionScan { scan: self, partition, end: 0, is_finished: true });
         };
         let mut list = TopicPartitionList::new();

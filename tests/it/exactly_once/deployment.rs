@@ -64,15 +64,20 @@ impl Deployment {
         format!("{}{}", run.output, run.errors)
     }
 
-    /// Returns the deployment with another touchpoint topic.
-    pub(crate) fn with_touchpoints(self, touchpoints: String) -> Self {
-        Self { touchpoints, ..self }
+    /// Returns the deployment with other additional `settings`.
+    pub(crate) fn with_settings(self, settings: &str) -> Self {
+        Self { settings: settings.to_owned(), ..self }
     }
 
-    /// Starts an instance with the instance id `name`.
-    pub(crate) fn start(&self, name: &str) -> Instance {
-        // The listener is dropped before the service starts; another process is unlikely to take the port in between.
-        let http = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    /// Runs a command with the configuration of the instance `name`, which need not have been started.
+    pub(crate) fn run(&self, name: &str, arguments: &[&str]) -> crate::cli::Run {
+        let configuration = self.configuration(name, "127.0.0.1:0");
+        let configuration = configuration.to_str().expect("a path of text");
+        crate::cli::lifecycle(self.directory.path(), &[arguments, &["--config", configuration]].concat(), b"")
+    }
+
+    /// Writes the configuration of the instance `name` with the HTTP address `http`, and returns its path.
+    pub(crate) fn configuration(&self, name: &str, http: &str) -> PathBuf {
         let configuration = self.directory.path().join(format!("{name}.yaml"));
         let text = format!(
             "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, {}}}\n\
@@ -90,6 +95,19 @@ impl Deployment {
             self.settings,
         );
         fs::write(&configuration, text).expect("the configuration is written");
+        configuration
+    }
+
+    /// Returns the deployment with another touchpoint topic.
+    pub(crate) fn with_touchpoints(self, touchpoints: String) -> Self {
+        Self { touchpoints, ..self }
+    }
+
+    /// Starts an instance with the instance id `name`.
+    pub(crate) fn start(&self, name: &str) -> Instance {
+        // The listener is dropped before the service starts; another process is unlikely to take the port in between.
+        let http = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+        let configuration = self.configuration(name, &http.to_string());
         let log = self.directory.path().join(format!("{name}.log"));
         let errors = File::options().create(true).append(true).open(&log).expect("the log is opened");
         let child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))

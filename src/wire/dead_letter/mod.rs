@@ -2,7 +2,11 @@
 //!
 //! Key, value and original headers are kept as received, unless together they exceed [`BYTES_MAX`]. The broker would
 //! reject such a dead letter, and the partition could not progress past it, so it is truncated, and a header records
-//! the original sizes.
+//! the original sizes. `stored` reads these headers back, `redriven` marks dead letters that were written to their
+//! source topic again.
+
+pub mod redriven;
+pub mod stored;
 
 use super::header::Header;
 use crate::partition::DeadLetterReason;
