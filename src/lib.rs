@@ -23,6 +23,8 @@ pub mod scenario;
 #[cfg(feature = "tools")]
 pub mod workload;
 
+pub mod ingest;
+
 pub mod api;
 
 pub mod cli;

@@ -26,6 +26,7 @@ mod explain;
 #[cfg(feature = "tools")]
 mod generate;
 mod graph;
+mod ingest;
 mod model_arguments;
 mod number;
 mod replay;
@@ -98,6 +99,7 @@ struct CommandLine {
 #[derive(Subcommand, Debug)]
 enum Command {
     Run(run::RunArguments),
+    Ingest(ingest::IngestArguments),
     #[command(flatten)]
     Tool(tools::Tool),
     Check(check::CheckArguments),
@@ -165,6 +167,7 @@ fn print_error(message: impl fmt::Display) {
 pub fn run() -> ExitCode {
     match CommandLine::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Ingest(arguments) => ingest::run(&arguments),
         Command::Tool(tool) => tools::run(&tool),
         Command::Check(arguments) => check::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),

@@ -17,7 +17,7 @@ use crate::kafka::{self, Reaction};
 use crate::runtime;
 use crate::service::doctor;
 use crate::service::{
-    ExitReason, Service, ServiceOptions, kafka_options, peers, stop_on_signals, topics, worker_options,
+    ExitReason, IngestOptions, Service, ServiceOptions, kafka_options, peers, stop_on_signals, topics, worker_options,
 };
 use crate::telemetry::logging;
 use crate::telemetry::report::Report;
@@ -43,6 +43,20 @@ second signal exits immediately; uncommitted records are processed again after t
 pub(super) struct RunArguments {
     #[command(flatten)]
     config: ConfigFile,
+    /// Do not read the sources: `lifecycle ingest` reads them in another process
+    #[arg(long)]
+    no_ingest: bool,
+}
+
+/// The parts of the service that a process runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Part {
+    /// The workers, and the ingest workers if there are sources.
+    All,
+    /// The workers.
+    Workers,
+    /// The ingest workers.
+    Ingest,
 }
 
 /// Loads the configuration and runs the service until it is stopped.
@@ -51,8 +65,13 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };
-    let exit = serve(&config).unwrap_or_else(|(exit, problem)| {
-        print_error(format_args!("lifecycle run: {problem}"));
+    run_part("lifecycle run", &config, if arguments.no_ingest { Part::Workers } else { Part::All })
+}
+
+/// Runs a part of the service until it is stopped. `command` is the prefix of an error message.
+pub(super) fn run_part(command: &str, config: &Config, part: Part) -> ExitCode {
+    let exit = serve(config, part).unwrap_or_else(|(exit, problem)| {
+        print_error(format_args!("{command}: {problem}"));
         exit
     });
     if exit == Exit::Stuck {
@@ -70,14 +89,22 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
     format!("http.listen: {address}: {error}; set http.listen (or LIFECYCLE_HTTP_LISTEN) {to_do}")
 }
 
-fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
+fn serve(config: &Config, part: Part) -> Result<Exit, (Exit, String)> {
     let usage = |problem: String| (Exit::Usage, problem);
     logging::start(config.log.format, &config.log.level).map_err(|problem| usage(format!("log.level: {problem}")))?;
     // First, so that a signal during startup also shuts down gracefully.
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
     let models = Arc::new(config.model_choice().load(false).map_err(|report| usage(report.to_string()))?);
-    let clients = kafka_options(config, kafka::settings::exit_on_stuck_call);
+    let (mut clients, mut ingest) = (
+        kafka_options(config, kafka::settings::exit_on_stuck_call),
+        IngestOptions::of(config, kafka::settings::exit_on_stuck_call),
+    );
+    match part {
+        Part::All => {}
+        Part::Workers => ingest = None,
+        Part::Ingest => clients.clear(),
+    }
     check_client(config).map_err(usage)?;
     let token = config.http.token_file.as_deref().map(Token::read).transpose().map_err(usage)?;
     let listener = TcpListener::bind(config.http.listen)
@@ -86,7 +113,8 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
 
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        workers = config.workers,
+        workers = clients.len(),
+        sources = ingest.as_ref().map_or(0, |_| config.sources.len()),
         touchpoints = config.topics.touchpoints,
         group = config.kafka.group_id,
         http = %address,
@@ -112,7 +140,7 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         Err(error) if error.reaction == Reaction::Retry && is_stopping() => return Ok(Exit::Success),
         answer => answer.map_err(unavailable)?,
     };
-    if let Some(partitions) = partitions {
+    if let Some(partitions) = partitions.filter(|_| part != Part::Ingest) {
         let problems = doctor::startup_problems(config, partitions).map_err(unavailable)?;
         for problem in &problems {
             tracing::error!("{problem}");
@@ -122,7 +150,7 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
             return Err((Exit::Refused, problem.to_owned()));
         }
     }
-    let duplicate_members = doctor::duplicate_members(config);
+    let duplicate_members = if part == Part::Ingest { Vec::new() } else { doctor::duplicate_members(config) };
     if !duplicate_members.is_empty() {
         tracing::warn!(members = duplicate_members.join(", "), "group already has members with these names");
     }
@@ -130,6 +158,7 @@ fn serve(config: &Config) -> Result<Exit, (Exit, String)> {
         models,
         worker: Arc::new(runtime::Options { partitions, ..worker_options(config) }),
         clients,
+        ingest,
         http: Some((listener, token)),
         peers: peers(config),
         shutdown_deadline: config.shutdown.deadline,

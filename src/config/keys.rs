@@ -18,6 +18,7 @@ use super::defaults::{event_source, host_name, one_per_cpu, replay_topic};
 use super::key::DefaultValue::{Derived, Is, Required, Unset};
 use super::key::{Key, declare_keys, file, optional, value};
 use super::settings::{Origins, Settings};
+use super::sources::{SourceConfig, sources};
 use super::values::{
     address, boolean, currency, duration_within, kafka_name, one_of, servers, size_within, socket_address, text,
     topic_name, whole_number,
@@ -70,6 +71,9 @@ declare_keys! {
         /// Topic for records that are not valid touchpoints, with the reason in their headers.
         dead_letters: String = "topic", Is("lifecycle.dead-letters"), value(topic_name);
     };
+    /// Topics of other programs whose records become touchpoints: `[{name: web, topics: [web.events]}]`. See
+    /// [sources.md](sources.md) for the keys of a source. In the environment, the same list on one line.
+    sources: Vec<SourceConfig> = "list of mappings", Unset("none"), sources;
     /// The models to run, in the order of publication: names of shipped models, or files (anything with a `/` or
     /// ending in `.yaml`, relative to the configuration file). In the environment, a comma-separated list.
     models: Vec<String> = "list of names or files", Unset("all shipped models"), Settings::models;

@@ -12,6 +12,7 @@ mod models;
 mod node;
 mod render;
 mod settings;
+mod sources;
 mod values;
 
 use std::fmt;
@@ -23,6 +24,7 @@ pub use key::Key;
 pub use keys::{Config, KEYS, KafkaConfig};
 pub use models::{ModelChoice, ModelsError, read_source};
 pub use render::reference;
+pub use sources::SourceConfig;
 pub use values::whole_number;
 
 use settings::Settings;
@@ -100,13 +102,15 @@ impl Config {
     }
 }
 
+/// The keys of the topics that the service itself reads and writes.
+const OWN_TOPICS: [&str; 5] =
+    ["topics.touchpoints", "topics.transitions", "topics.changelog", "topics.dead_letters", "topics.replay"];
+
 /// Checks what depends on several keys.
 fn check(settings: &mut Settings) {
-    let topics =
-        ["topics.touchpoints", "topics.transitions", "topics.changelog", "topics.dead_letters", "topics.replay"];
-    for (index, path) in topics.into_iter().enumerate() {
+    for (index, path) in OWN_TOPICS.into_iter().enumerate() {
         let Some(name) = settings.text(path).map(str::to_owned) else { continue };
-        let same = topics[..index].iter().find(|other| {
+        let same = OWN_TOPICS[..index].iter().find(|other| {
             // Replayed transitions may share the topic of live ones.
             settings.text(other) == Some(&*name) && (**other, path) != ("topics.transitions", "topics.replay")
         });

@@ -212,6 +212,41 @@ impl Settings {
         values
     }
 
+    /// Returns the items of a key whose value is a list. In the environment, the list is written on one line.
+    pub(super) fn list(&mut self, key: &'static Key, syntax: &str) -> Option<Vec<Node>> {
+        let (path, variable) = (key.path, key.variable());
+        let in_file = self.nodes.remove(path);
+        let (location, text, origin, node) = match (self.variables.remove(&variable), in_file) {
+            (Some(text), _) => {
+                let node = Node::parse(&text).ok();
+                (variable.clone(), text, Origin::Variable(variable), node)
+            }
+            (None, Some(node)) => {
+                (self.location(&node), format!("from line {}", node.line), Origin::File(node.line), Some(node))
+            }
+            (None, None) => return Some(Vec::new()),
+        };
+        self.origins.insert(path, (text, origin));
+        match node.map(|node| node.content) {
+            Some(Content::List(items)) => Some(items),
+            _ => {
+                self.problems.push(format!("{location}: `{path}`: write {syntax}"));
+                None
+            }
+        }
+    }
+
+    /// Returns the number of problems so far.
+    pub(super) fn problem_count(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// Records a problem with the node at `path`.
+    pub(super) fn problem_at(&mut self, node: &Node, path: &str, problem: &str) {
+        let location = self.location(node);
+        self.problems.push(format!("{location}: `{path}`: {problem}"));
+    }
+
     /// Records a problem with the value of `path`.
     pub(super) fn problem(&mut self, path: &'static str, problem: &str) {
         let location = match self.origins.get(path) {

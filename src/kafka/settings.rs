@@ -25,10 +25,10 @@ pub struct Options {
     pub member: String,
     /// The address of this instance's HTTP server for other instances of the group: `host:port`.
     pub advertise: Option<String>,
-    /// The topic of touchpoints.
+    /// The topic to read: of touchpoints, or of a source.
     pub input_topic: String,
-    /// The changelog topic, with the state of each input partition.
-    pub changelog_topic: String,
+    /// The changelog topic, with the state of each input partition; `None` for a member that keeps no state.
+    pub changelog_topic: Option<String>,
     /// The broker aborts a transaction after this time. It must exceed the duration of a broker failover.
     pub transaction_timeout: Duration,
     /// The coordinator removes a member after this time without a heartbeat.
@@ -66,7 +66,7 @@ impl Options {
             member: member.to_owned(),
             advertise: None,
             input_topic: input.to_owned(),
-            changelog_topic: changelog.to_owned(),
+            changelog_topic: Some(changelog.to_owned()),
             transaction_timeout: Duration::from_secs(30),
             session_timeout: Duration::from_secs(20),
             settings: Vec::new(),

@@ -54,11 +54,15 @@ pub enum DeadLetterReason {
     NoCustomer,
     /// `occurred_at` is further in the future than `clock.max_ahead` allows.
     InFuture,
+    /// The schema registry does not know the schema of the record.
+    UnknownSchema,
+    /// The bytes do not match their schema, or the framing of the source.
+    BadEncoding,
 }
 
 impl DeadLetterReason {
     /// All reasons.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Empty,
         Self::TooLarge,
         Self::NotUtf8,
@@ -67,6 +71,8 @@ impl DeadLetterReason {
         Self::BadField,
         Self::NoCustomer,
         Self::InFuture,
+        Self::UnknownSchema,
+        Self::BadEncoding,
     ];
 
     /// Returns the name used in headers and metrics.
@@ -81,6 +87,8 @@ impl DeadLetterReason {
             Self::BadField => "bad_field",
             Self::NoCustomer => "no_customer",
             Self::InFuture => "in_future",
+            Self::UnknownSchema => "unknown_schema",
+            Self::BadEncoding => "bad_encoding",
         }
     }
 }

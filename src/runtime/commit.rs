@@ -9,7 +9,7 @@ use super::fatal::Fatal;
 
 /// How a transaction ended.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// Its records become visible to read-committed consumers.
     Committed,
     /// None of its records will ever be visible.
@@ -23,7 +23,7 @@ pub(super) enum Outcome {
 ///
 /// # Errors
 /// Errors that no retry can fix.
-pub(super) fn transact<M: Member>(
+pub fn transact<M: Member>(
     member: &mut M,
     records: Vec<ProducerRecord>,
     offsets_for: impl FnOnce(&[i64]) -> Result<Vec<(PartitionOffset, String)>, Fatal>,

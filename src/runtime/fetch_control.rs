@@ -14,7 +14,7 @@ enum FetchState {
 
 /// The client's fetch state of a partition. `may_fetch` says whether its records are wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct FetchControl {
+pub struct FetchControl {
     state: FetchState,
     /// Until the seek takes effect, the client returns records beyond the position to which the partition was rewound.
     needs_seek: bool,
@@ -22,43 +22,52 @@ pub(super) struct FetchControl {
 
 impl FetchControl {
     /// Returns the state of a newly assigned partition: paused at a placeholder offset.
-    pub(super) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         Self { state: FetchState::Paused, needs_seek: true }
     }
 
     /// Requests a seek to the partition's position before its records are applied again.
-    pub(super) fn request_seek(&mut self) {
+    pub fn request_seek(&mut self) {
         self.needs_seek = true;
     }
 
-    pub(super) fn needs_seek(self) -> bool {
+    /// Whether the client must seek before its records are applied.
+    #[must_use]
+    pub fn needs_seek(self) -> bool {
         self.needs_seek
     }
 
-    pub(super) fn must_pause(self, may_fetch: bool) -> bool {
+    /// Whether the client must be paused.
+    #[must_use]
+    pub fn must_pause(self, may_fetch: bool) -> bool {
         !may_fetch && self.state != FetchState::Paused
     }
 
-    pub(super) fn must_seek(self, may_fetch: bool) -> bool {
+    /// Whether the client must seek to the partition's position.
+    #[must_use]
+    pub fn must_seek(self, may_fetch: bool) -> bool {
         may_fetch && self.needs_seek
     }
 
-    pub(super) fn must_resume(self, may_fetch: bool) -> bool {
+    /// Whether the client must be resumed.
+    #[must_use]
+    pub fn must_resume(self, may_fetch: bool) -> bool {
         may_fetch && self.state != FetchState::Resumed
     }
 
     /// Records the result of a pause.
-    pub(super) fn paused(&mut self, has_succeeded: bool) {
+    pub fn paused(&mut self, has_succeeded: bool) {
         self.state = if has_succeeded { FetchState::Paused } else { FetchState::Unknown };
     }
 
     /// Records a seek.
-    pub(super) fn sought(&mut self) {
+    pub fn sought(&mut self) {
         self.needs_seek = false;
     }
 
     /// Records the result of a resume.
-    pub(super) fn resumed(&mut self, has_succeeded: bool) {
+    pub fn resumed(&mut self, has_succeeded: bool) {
         self.state = if has_succeeded { FetchState::Resumed } else { FetchState::Unknown };
     }
 }

@@ -6,14 +6,14 @@ const INTERVAL: Duration = Duration::from_secs(30);
 
 /// When the message may be logged next, and what it has to report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct LogInterval {
+pub struct LogInterval {
     next_at: Duration,
     count: u64,
 }
 
 impl LogInterval {
     /// Counts a record at `elapsed`. Returns the number of records since the previous message if the caller must log.
-    pub(super) fn count(&mut self, elapsed: Duration) -> Option<u64> {
+    pub fn count(&mut self, elapsed: Duration) -> Option<u64> {
         self.count += 1;
         (elapsed >= self.next_at).then(|| {
             self.next_at = elapsed + INTERVAL;

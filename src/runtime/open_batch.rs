@@ -11,7 +11,7 @@ const BYTES_MAX: usize = 8 << 20;
 
 /// Size and age of the open batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct OpenBatch {
+pub struct OpenBatch {
     /// Maximum time between the first change and the commit.
     interval: Duration,
     /// Time of the first change.
@@ -22,38 +22,44 @@ pub(super) struct OpenBatch {
 
 impl OpenBatch {
     /// Returns an empty batch that is due `interval` after its first change.
-    pub(super) fn new(interval: Duration) -> Self {
+    #[must_use]
+    pub fn new(interval: Duration) -> Self {
         Self { interval, since: None, changes: 0, bytes: 0 }
     }
 
     /// Adds changes made at `elapsed`.
-    pub(super) fn add(&mut self, changes: usize, bytes: usize, elapsed: Duration) {
+    pub fn add(&mut self, changes: usize, bytes: usize, elapsed: Duration) {
         self.since.get_or_insert(elapsed);
         self.changes += changes;
         self.bytes += bytes;
     }
 
     /// Empties the batch.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         *self = Self::new(self.interval);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nothing was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.since.is_none()
     }
 
     /// Whether the batch must be committed before more wake-ups fire.
-    pub(super) fn is_full(&self) -> bool {
+    #[must_use]
+    pub fn is_full(&self) -> bool {
         self.changes >= CHANGES_MAX || self.bytes >= BYTES_MAX
     }
 
     /// Whether the batch must be committed.
-    pub(super) fn is_due(&self, elapsed: Duration) -> bool {
+    #[must_use]
+    pub fn is_due(&self, elapsed: Duration) -> bool {
         self.is_full() || self.since.is_some_and(|since| elapsed.saturating_sub(since) >= self.interval)
     }
 
     /// Returns the time until the interval ends; `None` if the batch is empty.
-    pub(super) fn time_left(&self, elapsed: Duration) -> Option<Duration> {
+    #[must_use]
+    pub fn time_left(&self, elapsed: Duration) -> Option<Duration> {
         Some((self.since? + self.interval).saturating_sub(elapsed))
     }
 }

@@ -113,26 +113,9 @@ impl RecordBuilder {
 
     /// Returns the record of a dead letter published at `wall`.
     pub(super) fn dead_letter(&self, dead_letter: DeadLetterRecord, wall: Timestamp) -> ProducerRecord {
-        let DeadLetterRecord { mut record, reason, detail } = dead_letter;
-        let origin = Origin {
-            topic: &self.options.topics.touchpoints,
-            partition: record.partition,
-            offset: record.offset,
-            timestamp_ms: record.timestamp_ms,
-        };
-        let mut original: Vec<_> =
-            record.headers.into_iter().map(|RecordHeader { name, value }| Header { name, value }).collect();
-        let cut = dead_letter::truncate(&mut record.key, &mut record.value, &mut original);
-        let mut headers = dead_letter::headers(original, origin, reason, &detail);
-        headers.extend(cut);
-        ProducerRecord {
-            topic: Arc::clone(&self.options.topics.dead_letters),
-            partition: None,
-            key: record.key,
-            value: record.value,
-            headers: kafka_headers(headers),
-            timestamp_ms: wall.as_millis(),
-        }
+        let DeadLetterRecord { record, reason, detail } = dead_letter;
+        let topics = &self.options.topics;
+        dead_letter_record(record, &topics.touchpoints, reason, &detail, &topics.dead_letters, wall)
     }
 
     /// Returns the record of a changelog batch.
@@ -145,6 +128,33 @@ impl RecordBuilder {
             headers: Vec::new(),
             timestamp_ms: wall.as_millis(),
         }
+    }
+}
+
+/// Returns the record of a dead letter of `topic`, published to `dead_letters` at `wall`.
+#[must_use]
+pub fn dead_letter_record(
+    mut record: Record,
+    topic: &str,
+    reason: DeadLetterReason,
+    detail: &str,
+    dead_letters: &Arc<str>,
+    wall: Timestamp,
+) -> ProducerRecord {
+    let origin =
+        Origin { topic, partition: record.partition, offset: record.offset, timestamp_ms: record.timestamp_ms };
+    let mut original: Vec<_> =
+        record.headers.into_iter().map(|RecordHeader { name, value }| Header { name, value }).collect();
+    let cut = dead_letter::truncate(&mut record.key, &mut record.value, &mut original);
+    let mut headers = dead_letter::headers(original, origin, reason, detail);
+    headers.extend(cut);
+    ProducerRecord {
+        topic: Arc::clone(dead_letters),
+        partition: None,
+        key: record.key,
+        value: record.value,
+        headers: kafka_headers(headers),
+        timestamp_ms: wall.as_millis(),
     }
 }
 

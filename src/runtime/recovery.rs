@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::kafka::Error;
 
 use super::fatal::Fatal;
-use super::partition_commit::PartitionCommit;
 
 /// Back-off after the first failure; doubled with each further one.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -15,46 +14,56 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// calls.
 const FAILURES_MAX: u32 = 40;
 
-/// Counts consecutive failures and holds the recovery in progress.
-#[derive(Debug, Default)]
-pub(super) struct Recovery {
+/// Counts consecutive failures and holds the recovery in progress. `C` is what a transaction commits for a partition.
+#[derive(Debug)]
+pub struct Recovery<C> {
     failures: u32,
-    pending: Option<Pending>,
+    pending: Option<Pending<C>>,
 }
 
 #[derive(Debug)]
-struct Pending {
+struct Pending<C> {
     resume_at: Duration,
-    unresolved: Option<Unresolved>,
+    unresolved: Option<Unresolved<C>>,
 }
 
 /// A transaction whose outcome is unknown.
 #[derive(Clone, Debug)]
-pub(super) struct Unresolved {
+pub struct Unresolved<C> {
     /// What it would have committed.
-    pub(super) partition_commits: Vec<PartitionCommit>,
+    pub partition_commits: Vec<C>,
     /// Whether the producer has been reset, so that requests of the old one that are still in flight are fenced.
-    pub(super) is_producer_reset: bool,
+    pub is_producer_reset: bool,
 }
 
-impl Recovery {
+impl<C> Default for Recovery<C> {
+    fn default() -> Self {
+        Self { failures: 0, pending: None }
+    }
+}
+
+impl<C> Recovery<C> {
     /// Whether a recovery is in progress. No touchpoint may be applied until it has finished.
-    pub(super) fn is_pending(&self) -> bool {
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
 
     /// Returns the number of failed transactions since the last committed one.
-    pub(super) fn failures(&self) -> u32 {
+    #[must_use]
+    pub fn failures(&self) -> u32 {
         self.failures
     }
 
     /// Returns the transaction that must be resolved first.
-    pub(super) fn unresolved(&self) -> Option<&Unresolved> {
+    #[must_use]
+    pub fn unresolved(&self) -> Option<&Unresolved<C>> {
         self.pending.as_ref().and_then(|pending| pending.unresolved.as_ref())
     }
 
     /// Whether the back-off is over.
-    pub(super) fn is_due(&self, elapsed: Duration) -> bool {
+    #[must_use]
+    pub fn is_due(&self, elapsed: Duration) -> bool {
         self.pending.as_ref().is_some_and(|pending| elapsed >= pending.resume_at)
     }
 
@@ -62,12 +71,7 @@ impl Recovery {
     ///
     /// # Errors
     /// After too many consecutive failures.
-    pub(super) fn record_failure(
-        &mut self,
-        error: Error,
-        unresolved: Option<Vec<PartitionCommit>>,
-        elapsed: Duration,
-    ) -> Result<(), Fatal> {
+    pub fn record_failure(&mut self, error: Error, unresolved: Option<Vec<C>>, elapsed: Duration) -> Result<(), Fatal> {
         self.failures += 1;
         if self.failures >= FAILURES_MAX {
             return Err(Fatal::TooManyFailedTransactions { failures: self.failures, last: error });
@@ -80,7 +84,7 @@ impl Recovery {
     }
 
     /// Records that the producer was reset.
-    pub(super) fn mark_producer_reset(&mut self) {
+    pub fn mark_producer_reset(&mut self) {
         if let Some(unresolved) = self.pending.as_mut().and_then(|pending| pending.unresolved.as_mut()) {
             unresolved.is_producer_reset = true;
         }
@@ -88,24 +92,24 @@ impl Recovery {
 
     /// Extends the back-off because a call of the recovery failed. This does not count as a failed transaction, so the
     /// recovery is retried indefinitely.
-    pub(super) fn postpone(&mut self, elapsed: Duration) {
+    pub fn postpone(&mut self, elapsed: Duration) {
         if let Some(pending) = &mut self.pending {
             pending.resume_at = elapsed + backoff(self.failures + 5);
         }
     }
 
     /// Records that the transaction turned out to be aborted; the batch is processed again after a back-off.
-    pub(super) fn resolved_as_aborted(&mut self, elapsed: Duration) {
+    pub fn resolved_as_aborted(&mut self, elapsed: Duration) {
         self.pending = Some(Pending { resume_at: elapsed + backoff(self.failures), unresolved: None });
     }
 
     /// Ends the recovery; consumption resumes.
-    pub(super) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         self.pending = None;
     }
 
     /// Records a committed transaction.
-    pub(super) fn record_success(&mut self) {
+    pub fn record_success(&mut self) {
         self.failures = 0;
     }
 }
@@ -135,7 +139,7 @@ mod tests {
 
     #[test]
     fn too_many_consecutive_failures_are_fatal_and_a_success_resets_the_count() {
-        let mut recovery = Recovery::default();
+        let mut recovery = Recovery::<()>::default();
         for _ in 1..FAILURES_MAX {
             assert!(recovery.record_failure(error(), None, Duration::ZERO).is_ok());
         }
@@ -151,7 +155,7 @@ mod tests {
 
     #[test]
     fn an_unknown_outcome_is_resolved_at_once_and_an_aborted_batch_backs_off() {
-        let mut recovery = Recovery::default();
+        let mut recovery = Recovery::<()>::default();
         assert!(!recovery.is_pending());
         recovery.record_failure(error(), None, Duration::ZERO).expect("one failure is not too many");
         assert!(recovery.is_pending() && !recovery.is_due(Duration::ZERO) && recovery.is_due(BACKOFF_MIN));

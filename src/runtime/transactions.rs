@@ -28,7 +28,7 @@ pub(super) struct Transactions {
     models: Arc<ModelSet>,
     options: Arc<Options>,
     record_builder: RecordBuilder,
-    recovery: Recovery,
+    recovery: Recovery<PartitionCommit>,
     /// Receives the committed transitions, if the API serves them.
     recent: Option<Arc<RecentTransitions>>,
 }

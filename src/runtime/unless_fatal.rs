@@ -5,7 +5,10 @@ use crate::kafka::{Error, Reaction};
 use super::fatal::Fatal;
 
 /// Returns fatal errors and logs all others. `None` means that the call failed and is retried in a later step.
-pub(super) fn unless_fatal<T>(result: Result<T, Error>) -> Result<Option<T>, Fatal> {
+///
+/// # Errors
+/// Fatal errors of the client.
+pub fn unless_fatal<T>(result: Result<T, Error>) -> Result<Option<T>, Fatal> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.reaction == Reaction::Fatal => Err(Fatal::Client(error)),

@@ -5,6 +5,7 @@
 //! committed, so its records are processed again after the next start.
 
 pub mod doctor;
+mod ingest;
 mod observer;
 mod options;
 mod signals;
@@ -26,6 +27,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::report::Report;
 use crate::telemetry::status_registry::StatusRegistry;
 
+pub use ingest::IngestOptions;
 use observer::Observer;
 pub use options::{kafka_options, peers, worker_options};
 pub use signals::stop_on_signals;
@@ -48,6 +50,8 @@ pub struct ServiceOptions {
     pub worker: Arc<runtime::Options>,
     /// Kafka client options, one entry per worker; the length is the number of workers.
     pub clients: Vec<kafka::Options>,
+    /// The sources to ingest, if any.
+    pub ingest: Option<IngestOptions>,
     /// Listener of the HTTP server and the bearer token that requests must carry; `None` disables HTTP.
     pub http: Option<(TcpListener, Option<Token>)>,
     /// Finds the other instances of the group; `None` if this instance does not advertise itself to them.
@@ -101,6 +105,7 @@ pub enum ExitReason {
 pub struct Service {
     stop: Arc<AtomicBool>,
     results: Receiver<(usize, Result<Report, Failure>)>,
+    /// Number of worker threads; the supervisor of the ingest workers counts as one.
     workers: usize,
     status_registry: Arc<StatusRegistry>,
     metrics: Arc<Metrics>,
@@ -130,7 +135,7 @@ impl Service {
         let mut service = Self {
             stop,
             results,
-            workers: count,
+            workers: count + usize::from(options.ingest.is_some()),
             status_registry: Arc::clone(&status_registry),
             metrics: Arc::clone(&metrics),
             stop_http: None,
@@ -150,6 +155,15 @@ impl Service {
                 let result = Err(Failure::Panicked);
                 let report = ReportOnDrop { index, sender: result_sender, stop: Arc::clone(&stop), result };
                 report.send(run_worker((index, &client), models, options, queries, shared, observer, &stop));
+            })?;
+        }
+        if let Some(ingest) = options.ingest {
+            let (status_registry, metrics) = (Arc::clone(&status_registry), Arc::clone(&metrics));
+            let stop = Arc::clone(&service.stop);
+            spawn("ingest", move || {
+                let result = Err(Failure::Panicked);
+                let report = ReportOnDrop { index: count, sender: result_sender, stop: Arc::clone(&stop), result };
+                report.send(ingest::run(&ingest, &status_registry, &metrics, &stop).map(|()| Report::default()));
             })?;
         }
         if let Some((listener, token)) = options.http {
@@ -235,7 +249,7 @@ fn log_readiness(is_ready: bool, partitions: usize) {
     } else {
         tracing::info!(
             partitions,
-            "not ready: partitions are being assigned or restored, or state.max_bytes is reached"
+            "not ready: partitions are being assigned or restored, state.max_bytes is reached, or a source is paused"
         );
     }
 }

@@ -49,6 +49,22 @@ pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::
         .collect()
 }
 
+/// Returns the Kafka client options of an ingest worker, without its topic. The ingest workers have a consumer group of
+/// their own, and keep no state.
+pub(super) fn source_client(config: &Config, on_stuck: fn(&'static str)) -> kafka::Options {
+    let kafka = &config.kafka;
+    let group_id = format!("{}-ingest", kafka.group_id);
+    let mut options = kafka::Options::new(&kafka.bootstrap_servers, &group_id, &kafka.instance_id, "", "");
+    options.changelog_topic = None;
+    options.owner_of = offset_metadata::owner_of;
+    options.group_instance_id = kafka.static_membership.then(|| kafka.instance_id.clone());
+    options.session_timeout = kafka.session_timeout;
+    options.transaction_timeout = kafka.transaction_timeout;
+    options.on_stuck = on_stuck;
+    options.settings = kafka.client.iter().map(|(name, setting)| (name.clone(), setting.expose().to_owned())).collect();
+    options
+}
+
 /// Returns a lookup of the other instances by the addresses that the group members advertise, or `None` if
 /// `http.advertise` is not set.
 #[must_use]

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::Config;
+use crate::config::{Config, SourceConfig};
 use crate::finding::{Finding, Severity};
 use crate::kafka::cluster::admin::{self, Creation, Topics};
 use crate::kafka::{Cluster, Error, Reaction};
@@ -31,6 +31,7 @@ pub fn topics(config: &Config) -> Topics {
         changelog: topics.changelog.clone(),
         dead_letters: topics.dead_letters.clone(),
         outputs: vec![topics.transitions.clone(), topics.replay.clone()],
+        sources: config.sources.iter().flat_map(SourceConfig::named_topics).map(str::to_owned).collect(),
     }
 }
 

@@ -189,6 +189,50 @@ pub const METRICS: &[Description] = &[
          wall` it advances at least every 30 s on a partition without lag.",
         |out| out.by_partition(|it, _| it.watermark.map(epoch_seconds)),
     ),
+    // Sources.
+    counter("lifecycle_ingest_records_total", "source", "Records of a source read and committed.", |out| {
+        out.sum_by_source(None, |report| report.consumed)
+    }),
+    counter(
+        "lifecycle_ingest_touchpoints_total",
+        "source",
+        "Touchpoints of a source written to the touchpoint topic.",
+        |out| out.sum_by_source(None, |report| report.touchpoints),
+    ),
+    counter(
+        "lifecycle_ingest_dropped_total",
+        "source, rule",
+        "Records of a source without a touchpoint, by the rule that drops them.",
+        |out| out.ingest_dropped(),
+    ),
+    counter(
+        "lifecycle_ingest_dead_letters_total",
+        "source, reason",
+        "Records of a source written to the dead-letter topic, by reason.",
+        |out| out.ingest_dead_letters(),
+    ),
+    counter(
+        "lifecycle_ingest_commits_total",
+        "source, result (committed, aborted, unknown)",
+        "Transactions of the ingest workers by result, as in `lifecycle_commits_total`.",
+        |out| {
+            out.sum_by_source(Some(("result", "committed")), |report| report.commits);
+            out.sum_by_source(Some(("result", "aborted")), |report| report.aborts);
+            out.sum_by_source(Some(("result", "unknown")), |report| report.producer_resets);
+        },
+    ),
+    gauge(
+        "lifecycle_ingest_lag_records",
+        "source, topic, partition",
+        "Records of a source that are not read yet; absent while unknown.",
+        |out| out.by_source_partition(|it| it.lag_records.map(float)),
+    ),
+    gauge(
+        "lifecycle_ingest_waiting",
+        "source, topic, partition",
+        "1 while a partition of a source is paused because the schema registry does not answer, otherwise 0.",
+        |out| out.by_source_partition(|it| Some(f64::from(it.is_waiting))),
+    ),
     // Output.
     counter(
         "lifecycle_transitions_total",

@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod histogram;
+pub mod ingest;
 pub mod log_writer;
 pub mod logging;
 pub mod metrics;

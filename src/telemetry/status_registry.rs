@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::ingest::IngestRegistry;
 use super::snapshot::WorkerSnapshot;
 
 /// The latest snapshot and heartbeat of each worker.
@@ -13,6 +14,7 @@ use super::snapshot::WorkerSnapshot;
 pub struct StatusRegistry {
     started: Instant,
     workers: Vec<Worker>,
+    ingest: IngestRegistry,
 }
 
 #[derive(Debug, Default)]
@@ -30,7 +32,14 @@ impl StatusRegistry {
     /// Returns a registry for `workers` workers that start now, without snapshots.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self { started: Instant::now(), workers: (0..workers).map(|_| Worker::default()).collect() }
+        let workers = (0..workers).map(|_| Worker::default()).collect();
+        Self { started: Instant::now(), workers, ingest: IngestRegistry::default() }
+    }
+
+    /// Returns the registry of the ingest workers.
+    #[must_use]
+    pub fn ingest(&self) -> &IngestRegistry {
+        &self.ingest
     }
 
     /// Records that the worker has completed a step of its loop.
@@ -42,9 +51,10 @@ impl StatusRegistry {
     /// Returns the longest time since the last heartbeat of a worker.
     #[must_use]
     pub fn since_heartbeat(&self) -> Duration {
-        let oldest =
-            self.workers.iter().map(|worker| worker.last_heartbeat.load(Ordering::Relaxed)).min().unwrap_or_default();
-        self.started.elapsed().saturating_sub(Duration::from_millis(oldest))
+        let oldest = self.workers.iter().map(|worker| worker.last_heartbeat.load(Ordering::Relaxed)).min();
+        let of_workers =
+            oldest.map_or(Duration::ZERO, |at| self.started.elapsed().saturating_sub(Duration::from_millis(at)));
+        of_workers.max(self.ingest.since_heartbeat())
     }
 
     /// Replaces the snapshot of `worker`.
@@ -74,7 +84,7 @@ impl StatusRegistry {
         self.snapshots().iter().flatten().map(|snapshot| snapshot.status.partitions.len()).sum()
     }
 
-    /// Returns whether every assigned partition of this instance is being processed.
+    /// Returns whether every assigned partition of this instance is being processed, those of the sources included.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.is_ready_in(&self.snapshots())
@@ -85,8 +95,9 @@ impl StatusRegistry {
     #[must_use]
     pub fn is_ready_in(&self, snapshots: &[Option<Arc<WorkerSnapshot>>]) -> bool {
         let has_had_partitions = snapshots.iter().flatten().any(|snapshot| snapshot.report.assigned > 0);
-        (has_had_partitions || self.started.elapsed() >= Self::IDLE_READY_AFTER)
+        (self.workers.is_empty() || has_had_partitions || self.started.elapsed() >= Self::IDLE_READY_AFTER)
             && snapshots.iter().all(|snapshot| snapshot.as_ref().is_some_and(|snapshot| snapshot.status.is_ready()))
+            && self.ingest.is_ready()
     }
 }
 

@@ -172,6 +172,7 @@ fn every_key_can_be_set_from_the_environment() {
         "kafka.session_timeout" | "kafka.transaction_timeout" => "45s",
         "kafka.client" => "",
         "models" => "retention",
+        "sources" => "[{name: web, topics: [web.events]}]",
         "parameters" => "{retention: {risk_after: days(60)}}",
         "currency" => "EUR",
         "clock.source" => "touchpoints",

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::broker::{bootstrap, unique, until};
+use super::broker::{bootstrap, topic, unique, until};
 use super::documented_commands::{DocumentedCommand, commands, needs_kafka};
 
 /// HTTP address in the documentation, replaced by the address of the service under test.
@@ -97,6 +97,12 @@ fn the_documented_commands_lead_from_the_configuration_to_the_first_query() {
             if service.is_none() {
                 service = Some(start(shell(directory.path(), &variables, &command)));
             }
+            continue;
+        }
+        if command.starts_with("lifecycle ingest ") {
+            let sources = format!("[{{name: web, topics: [{}]}}]", topic("source", 1));
+            let variables = [&variables[..], &[("LIFECYCLE_SOURCES".to_owned(), sources)]].concat();
+            drop(start(shell(directory.path(), &variables, &command)));
             continue;
         }
         if let Some(url) = command.split_whitespace().find(|word| word.starts_with("http://")) {

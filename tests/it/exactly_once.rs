@@ -19,14 +19,14 @@ use crate::broker::{self, ConsumedRecord, NewRecord};
 use crate::cli::lifecycle;
 use deployment::{Deployment, wait_for_records};
 
-const END: &str = "1998-07-01T00:00:00Z";
-const PARTITIONS: i32 = 4;
+pub(crate) const END: &str = "1998-07-01T00:00:00Z";
+pub(crate) const PARTITIONS: i32 = 4;
 const TOUCHPOINTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/cdnow_sample_touchpoints.ndjson.gz");
 const TRANSITIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/cdnow_sample_transitions_45d.csv.gz");
-const EVENT_TIME_CLOCK: &str = "clock: {source: touchpoints}\nworkers: 1";
+pub(crate) const EVENT_TIME_CLOCK: &str = "clock: {source: touchpoints}\nworkers: 1";
 
 /// Transitions by customer, in order.
-type Published = BTreeMap<String, Vec<Value>>;
+pub(crate) type Published = BTreeMap<String, Vec<Value>>;
 
 #[test]
 fn the_service_publishes_the_transitions_of_replay_and_of_the_table() {
@@ -188,7 +188,7 @@ fn every_invalid_record_becomes_a_dead_letter_with_its_reason() {
     }
 }
 
-fn header(seen: &ConsumedRecord, name: &str) -> Option<String> {
+pub(crate) fn header(seen: &ConsumedRecord, name: &str) -> Option<String> {
     let (_, value) = seen.headers.iter().find(|(header, _)| header == name)?;
     Some(String::from_utf8_lossy(value).into_owned())
 }
@@ -198,7 +198,7 @@ fn lines(path: &str) -> Vec<String> {
     BufReader::new(GzDecoder::new(file)).lines().map(|line| line.expect("a line of text")).collect()
 }
 
-fn touchpoints() -> Vec<NewRecord> {
+pub(crate) fn touchpoints() -> Vec<NewRecord> {
     let record = |line: String| {
         let json: Value = serde_json::from_str(&line).expect("a touchpoint");
         NewRecord::keyed(json["customer_id"].as_str().expect("a customer"), &line)
@@ -208,7 +208,7 @@ fn touchpoints() -> Vec<NewRecord> {
 
 /// Advances the watermark of each partition to the end of the history, with a touchpoint of another customer that is
 /// later by the lateness.
-fn end_history(deployment: &Deployment) {
+pub(crate) fn end_history(deployment: &Deployment) {
     let marker = |partition| NewRecord {
         partition: Some(partition),
         key: Some(b"marker".to_vec()),
@@ -223,11 +223,11 @@ fn end_history(deployment: &Deployment) {
 }
 
 /// Number of transitions caused by the touchpoints of `end_history`: one first purchase each.
-fn marker_transitions() -> usize {
+pub(crate) fn marker_transitions() -> usize {
     usize::try_from(PARTITIONS).expect("few partitions")
 }
 
-fn replay(until: &str) -> Published {
+pub(crate) fn replay(until: &str) -> Published {
     let run = lifecycle(
         Path::new(env!("CARGO_MANIFEST_DIR")),
         &["replay", "--model", "examples/orders_45d.yaml", "--until", until, TOUCHPOINTS],
@@ -237,7 +237,7 @@ fn replay(until: &str) -> Published {
     by_customer(run.output.lines().map(str::to_owned))
 }
 
-fn by_customer(transitions: impl Iterator<Item = String>) -> Published {
+pub(crate) fn by_customer(transitions: impl Iterator<Item = String>) -> Published {
     let mut published = Published::new();
     for text in transitions {
         let json: Value = serde_json::from_str(&text).expect("a transition");
@@ -249,12 +249,12 @@ fn by_customer(transitions: impl Iterator<Item = String>) -> Published {
     published
 }
 
-fn count(published: &Published) -> usize {
+pub(crate) fn count(published: &Published) -> usize {
     published.values().map(Vec::len).sum()
 }
 
 /// Asserts the same transitions in the same order; publication time and mode may differ.
-fn assert_same(published: &Published, expected: &Published) {
+pub(crate) fn assert_same(published: &Published, expected: &Published) {
     for (customer, expected) in expected {
         let ids = |transitions: &[Value]| transitions.iter().map(|it| it["transition_id"].clone()).collect::<Vec<_>>();
         let published = published.get(customer).map(Vec::as_slice).unwrap_or_default();

@@ -17,6 +17,7 @@ fn topics() -> Topics {
         changelog: broker::unique("changelog"),
         dead_letters: broker::unique("dead-letters"),
         outputs: vec![broker::unique("transitions"), broker::unique("replayed")],
+        sources: Vec::new(),
     }
 }
 

@@ -35,6 +35,7 @@ mod generate_load;
 mod golden_state;
 mod graph;
 mod guide;
+mod ingest;
 mod kafka_admin;
 mod kafka_doctor;
 mod kafka_faults;

@@ -117,7 +117,9 @@ fn check_scrape_is_counted(before: &Scrape, instance: &Instance) {
 
 #[test]
 fn a_scrape_matches_the_catalogue_and_the_topics() {
-    let deployment = Deployment::new(2, &format!("workers: 2\n{SHORT_SILENCE}"));
+    let source = broker::topic("source", 1);
+    let sources = format!("sources: [{{name: shop, topics: [{source}]}}]");
+    let deployment = Deployment::new(2, &format!("workers: 2\n{SHORT_SILENCE}\n{sources}"));
     let started_at = now();
     let mut records: Vec<_> =
         (0..20).map(|it| touchpoint(&format!("event-{it}"), &format!("customer-{it}"), started_at)).collect();
@@ -134,6 +136,7 @@ fn a_scrape_matches_the_catalogue_and_the_topics() {
     let is_done = |scrape: &Scrape| {
         scrape.sum("lifecycle_transitions_total{model=\"orders_45d\",kind=\"stage\"") >= 20.0
             && scrape.sum("lifecycle_lag_records{").abs() < 0.5
+            && scrape.page.contains("lifecycle_ingest_lag_records{")
     };
     let scrape = Scrape::wait_for("all customers are silent long enough", &instance, is_done);
 

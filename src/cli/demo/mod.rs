@@ -190,6 +190,7 @@ fn service_options(models: &Arc<ModelSet>, cluster: &Cluster, listener: TcpListe
         models: Arc::clone(models),
         worker: Arc::new(worker_options()),
         clients: vec![client],
+        ingest: None,
         http: Some((listener, None)),
         peers: None,
         shutdown_deadline: Duration::from_secs(15),

@@ -134,6 +134,21 @@ pub fn describe_topics(cluster: &Cluster, names: &[&str]) -> Result<Vec<Option<T
     Ok(topics)
 }
 
+/// Returns the names of all topics that this client may see, without Kafka's internal ones, in ascending order.
+///
+/// # Errors
+/// `Retry` when the cluster does not answer.
+pub fn topic_names(cluster: &Cluster) -> Result<Vec<String>, Error> {
+    let client = query_client(cluster)?;
+    let metadata = client
+        .fetch_metadata(None, REQUEST_TIMEOUT)
+        .map_err(|error| connection_error("list_topics", &error, cluster, last_report(&client)))?;
+    let mut names: Vec<_> = metadata.topics().iter().map(|topic| topic.name().to_owned()).collect();
+    names.retain(|name| !name.starts_with("__"));
+    names.sort();
+    Ok(names)
+}
+
 /// Checks the topics of the service and returns all problems found.
 ///
 /// # Errors

@@ -23,6 +23,8 @@ pub struct Topics {
     pub dead_letters: String,
     /// The other output topics: transitions, and transitions of replayed touchpoints.
     pub outputs: Vec<String>,
+    /// The topics of the sources, which other programs write.
+    pub sources: Vec<String>,
 }
 
 /// Collects the findings about one topic.
@@ -42,7 +44,8 @@ impl Topics {
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
-        let all = [&self.input, &self.changelog, &self.dead_letters].into_iter().chain(&self.outputs);
+        let own = [&self.input, &self.changelog, &self.dead_letters];
+        let all = own.into_iter().chain(&self.outputs).chain(&self.sources);
         for name in all {
             if !names.contains(&name.as_str()) {
                 names.push(name);
@@ -79,6 +82,10 @@ impl Topics {
                 );
                 continue;
             };
+            if self.sources.iter().any(|source| source == name) {
+                check_input(topic, &mut findings);
+                continue;
+            }
             check_durability(topic, &mut findings);
             if name == self.changelog {
                 check_changelog(topic, existing.get(self.input.as_str()).copied(), &mut findings);
@@ -230,6 +237,7 @@ mod tests {
             changelog: "log".to_owned(),
             dead_letters: "dead".to_owned(),
             outputs: vec!["out".to_owned(), "out".to_owned()],
+            sources: Vec::new(),
         }
     }
 

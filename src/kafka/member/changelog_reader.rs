@@ -20,11 +20,10 @@ pub(super) struct ChangelogReader {
 }
 
 impl ChangelogReader {
-    pub(super) fn new(options: &Options) -> Result<Self, Error> {
-        Ok(Self {
-            reader: TopicReader::new(&options.for_changelog_reader(), &options.changelog_topic)?,
-            open: BTreeSet::new(),
-        })
+    /// Returns a reader of the changelog; `None` if the member has no changelog.
+    pub(super) fn new(options: &Options) -> Result<Option<Self>, Error> {
+        let Some(changelog) = &options.changelog_topic else { return Ok(None) };
+        Ok(Some(Self { reader: TopicReader::new(&options.for_changelog_reader(), changelog)?, open: BTreeSet::new() }))
     }
 
     pub(super) fn range(&self, partition: PartitionId) -> Result<(i64, i64), Error> {

@@ -40,7 +40,8 @@ pub struct Client {
 struct Connected {
     consumer: GroupConsumer,
     producer: TransactionalProducer,
-    changelog: ChangelogReader,
+    /// `None` for a member without a changelog.
+    changelog: Option<ChangelogReader>,
 }
 
 impl Client {
@@ -88,6 +89,10 @@ impl Client {
 
     fn connected(&mut self) -> &mut Connected {
         self.connected.as_mut().expect("a member that has left is not used again")
+    }
+
+    fn changelog(&mut self) -> &mut ChangelogReader {
+        self.connected().changelog.as_mut().expect("a worker without state makes no call about a changelog")
     }
 
     /// Calls `on_error` if `result` is an error, and returns `result`.
@@ -190,34 +195,35 @@ impl Member for Client {
     }
 
     fn changelog_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {
-        let result = self.connected().changelog.range(partition);
+        let result = self.changelog().range(partition);
         self.report(result)
     }
 
     fn open_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
-        let result = self.connected().changelog.open(partition, offset);
+        let result = self.changelog().open(partition, offset);
         self.report(result)
     }
 
     fn read_changelog(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error> {
-        let result = self.connected().changelog.read(records_max, timeout);
-        for error in self.connected().changelog.take_transient_errors() {
+        let result = self.changelog().read(records_max, timeout);
+        for error in self.changelog().take_transient_errors() {
             (self.options.on_error)(&error);
         }
         self.report(result)
     }
 
     fn has_read_changelog_to(&mut self, partition: PartitionId, end: i64) -> bool {
-        self.connected().changelog.has_read_to(partition, end)
+        self.changelog().has_read_to(partition, end)
     }
 
     fn close_changelog(&mut self, partition: PartitionId) -> Result<(), Error> {
-        let result = self.connected().changelog.close(partition);
+        let result = self.changelog().close(partition);
         self.report(result)
     }
 
     fn truncate_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
-        self.report(admin::delete_records(&self.options.cluster(), &self.options.changelog_topic, partition, offset))
+        let changelog = self.options.changelog_topic.as_deref().expect("the member has a changelog");
+        self.report(admin::delete_records(&self.options.cluster(), changelog, partition, offset))
     }
 
     fn begin(&mut self) -> Result<(), Error> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::lifecycle::time::{Duration, Timestamp};
+use crate::telemetry::ingest::IngestSnapshot;
 use crate::telemetry::process::{self, ProcessStats};
 use crate::telemetry::report::Report;
 use crate::telemetry::snapshot::{PartitionStatus, WorkerSnapshot};
@@ -21,6 +22,8 @@ pub(in crate::telemetry) struct Scrape<'a> {
     pub(super) process: Option<ProcessStats>,
     /// The number of each worker, as a label value, and its snapshot.
     pub(super) workers: Vec<(String, Arc<WorkerSnapshot>)>,
+    /// The ingest workers.
+    pub(in crate::telemetry) ingest: Vec<Arc<IngestSnapshot>>,
 }
 
 impl<'a> Scrape<'a> {
@@ -33,7 +36,8 @@ impl<'a> Scrape<'a> {
             .enumerate()
             .filter_map(|(worker, snapshot)| Some((worker.to_string(), snapshot?)))
             .collect();
-        Self { metrics, is_ready, process: process::read_stats(), workers }
+        let ingest = registry.ingest().snapshots().into_iter().flatten().collect();
+        Self { metrics, is_ready, process: process::read_stats(), workers, ingest }
     }
 
     pub(super) fn reports(&self) -> impl Iterator<Item = &Report> {

@@ -10,6 +10,7 @@ use crate::lifecycle::time::Timestamp;
 use crate::partition::DeadLetterReason;
 use crate::telemetry::catalogue::{Description, Kind};
 use crate::telemetry::histogram::{Histogram, Measurements};
+use crate::telemetry::ingest::{IngestPartition, IngestReport};
 use crate::telemetry::process::ProcessStats;
 use crate::telemetry::report::{Report, TOPIC_KINDS, Volume};
 use crate::telemetry::snapshot::{ACTIVITIES, PartitionStatus, WorkerSnapshot};
@@ -60,6 +61,51 @@ impl<'a> Series<'a> {
     /// Exports the sum of a counter over all workers.
     pub(in crate::telemetry) fn sum(&mut self, labels: Labels<'_>, count: impl Fn(&Report) -> u64) {
         self.add(labels, self.scrape.reports().map(count).sum());
+    }
+
+    /// Exports the sum of a counter over the ingest workers of each source.
+    pub(in crate::telemetry) fn sum_by_source(
+        &mut self,
+        label: Option<(&'static str, &str)>,
+        count: impl Fn(&IngestReport) -> u64,
+    ) {
+        for worker in &self.scrape.ingest {
+            let labels: Vec<_> = [("source", &*worker.source)].into_iter().chain(label).collect();
+            self.add(&labels, count(&worker.report));
+        }
+    }
+
+    /// Exports the records of each source that a rule dropped.
+    pub(in crate::telemetry) fn ingest_dropped(&mut self) {
+        for worker in &self.scrape.ingest {
+            // The names of the rules are not known in advance; a series without rule exports each source at zero.
+            self.add(&[("source", &worker.source), ("rule", "")], 0);
+            for (rule, &count) in &worker.report.dropped {
+                self.add(&[("source", &worker.source), ("rule", rule)], count);
+            }
+        }
+    }
+
+    /// Exports the dead letters of each source by reason.
+    pub(in crate::telemetry) fn ingest_dead_letters(&mut self) {
+        for reason in DeadLetterReason::ALL {
+            let count = |report: &IngestReport| report.dead_letters.get(&reason).copied().unwrap_or_default();
+            self.sum_by_source(Some(("reason", reason.as_str())), count);
+        }
+    }
+
+    /// Exports a gauge of each partition of a source for which there is a value.
+    pub(in crate::telemetry) fn by_source_partition(&mut self, value: impl Fn(&IngestPartition) -> Option<f64>) {
+        for worker in &self.scrape.ingest {
+            for it in &worker.partitions {
+                if let Some(value) = value(it) {
+                    let partition = it.partition.to_string();
+                    let labels =
+                        [("source", &*worker.source), ("topic", &worker.topic), ("partition", partition.as_str())];
+                    self.set(&labels, value);
+                }
+            }
+        }
     }
 
     /// Exports a gauge of each partition for which there is a value.

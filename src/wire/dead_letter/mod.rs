@@ -25,13 +25,15 @@ pub struct Origin<'a> {
 }
 
 const PREFIX: &str = "lifecycle_";
+/// Prefix of the headers that say from which record of a source a touchpoint was made. A dead letter keeps them.
+pub const SOURCE_PREFIX: &str = "lifecycle_source";
 
 /// Returns the headers of a dead letter: those of the record, then ours. Replaces our headers if the record already has
 /// them, which means that a dead letter was written to the touchpoint topic again and is rejected again.
 #[must_use]
 pub fn headers(original: Vec<Header>, origin: Origin<'_>, reason: DeadLetterReason, detail: &str) -> Vec<Header> {
     let mut headers = original;
-    headers.retain(|header| !header.name.starts_with(PREFIX));
+    headers.retain(|header| !header.name.starts_with(PREFIX) || header.name.starts_with(SOURCE_PREFIX));
     headers.push(Header::text("lifecycle_reason", reason.as_str()));
     if !detail.is_empty() {
         headers.push(Header::text("lifecycle_detail", detail));

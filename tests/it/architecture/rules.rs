@@ -3,12 +3,13 @@
 use super::source::{self, NamedPath, Start, Token};
 
 /// The entries of `src/` by floor, the lowest first. An entry may import itself and lower floors, nothing else.
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 8] = [
     &["lifecycle", "finding"],
     &["partition"],
     &["wire", "kafka", "telemetry", "http_client"],
     &["mapping"],
     &["runtime", "replay", "scenario", "workload", "graph", "live"],
+    &["ingest"],
     &["api"],
     &["service", "config", "cli"],
 ];

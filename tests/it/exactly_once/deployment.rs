@@ -105,13 +105,18 @@ impl Deployment {
 
     /// Starts an instance with the instance id `name`.
     pub(crate) fn start(&self, name: &str) -> Instance {
+        self.start_command(name, &["run"])
+    }
+
+    /// Starts a process of the service with the instance id `name`.
+    pub(crate) fn start_command(&self, name: &str, command: &[&str]) -> Instance {
         // The listener is dropped before the service starts; another process is unlikely to take the port in between.
         let http = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
         let configuration = self.configuration(name, &http.to_string());
         let log = self.directory.path().join(format!("{name}.log"));
         let errors = File::options().create(true).append(true).open(&log).expect("the log is opened");
         let child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
-            .arg("run")
+            .args(command)
             .arg("--config")
             .arg(&configuration)
             // The program rejects unknown `LIFECYCLE_` variables, such as those for tests.

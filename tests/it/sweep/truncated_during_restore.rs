@@ -88,7 +88,7 @@ impl ChangelogFixture {
         }
         self.passes += 1;
         let batches = self.machine.write_batches(0);
-        let topic: Arc<str> = self.options.changelog_topic.as_str().into();
+        let topic: Arc<str> = self.changelog().into();
         let record = |batch| ProducerRecord {
             topic: Arc::clone(&topic),
             partition: Some(0),
@@ -100,6 +100,10 @@ impl ChangelogFixture {
         let records = batches.iter().map(record).collect();
         self.machine.commit();
         records
+    }
+
+    fn changelog(&self) -> &str {
+        self.options.changelog_topic.as_deref().expect("a worker has a changelog")
     }
 
     fn record_offsets(&mut self, offsets: &[i64]) {
@@ -122,7 +126,7 @@ impl ChangelogFixture {
             .into_iter()
             .map(|it| NewRecord { partition: Some(0), value: it.value, ..NewRecord::default() })
             .collect();
-        let (topic, group) = (self.options.changelog_topic.clone(), self.options.group_id.clone());
+        let (topic, group) = (self.changelog().to_owned(), self.options.group_id.clone());
         let start = broker::range_at(broker::bootstrap(), &topic, 0).1;
         let other = broker::producer(Some(&broker::unique("other")));
         other.begin_transaction().expect("a transaction begins");
@@ -135,8 +139,8 @@ impl ChangelogFixture {
     }
 
     fn truncate(&self, offset: i64) {
-        broker::delete_records(&self.options.changelog_topic, 0, offset);
-        assert_eq!(broker::range_at(broker::bootstrap(), &self.options.changelog_topic, 0).0, offset);
+        broker::delete_records(self.changelog(), 0, offset);
+        assert_eq!(broker::range_at(broker::bootstrap(), self.changelog(), 0).0, offset);
     }
 
     fn customer(&self, number: usize) -> CustomerView {

@@ -1,0 +1,194 @@
+//! The sources: topics of other programs whose records become touchpoints.
+
+use crate::lifecycle::suggest::nearest;
+
+use super::OWN_TOPICS;
+use super::key::Key;
+use super::node::{Content, Node};
+use super::settings::Settings;
+use super::values::{kafka_name, topic_name};
+
+/// Maximum number of sources.
+const SOURCES_MAX: usize = 100;
+
+/// A source: topics with records of one format.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceConfig {
+    /// Its name, in metrics, logs and headers of touchpoints.
+    pub name: String,
+    /// The topics to read. A `*` matches any text.
+    pub topics: Vec<String>,
+}
+
+impl SourceConfig {
+    /// Returns the topics without a `*`, which must exist.
+    pub fn named_topics(&self) -> impl Iterator<Item = &str> {
+        self.topics.iter().map(String::as_str).filter(|topic| !topic.contains('*'))
+    }
+
+    /// Whether a topic has a `*`, so that topics may be added while the service runs.
+    #[must_use]
+    pub fn has_patterns(&self) -> bool {
+        self.topics.iter().any(|topic| topic.contains('*'))
+    }
+
+    /// Whether the source reads `topic`.
+    #[must_use]
+    pub fn reads(&self, topic: &str) -> bool {
+        self.topics.iter().any(|pattern| matches(pattern, topic))
+    }
+}
+
+/// Whether `pattern`, in which a `*` matches any text, matches all of `topic`.
+fn matches(pattern: &str, topic: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == topic };
+    let Some(mut left) = topic.strip_prefix(start) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let end = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = left.find(part) else { return false };
+        left = &left[at + part.len()..];
+    }
+    left.ends_with(end)
+}
+
+/// Reads the sources. Returns `None` if one of them is invalid.
+pub(super) fn sources(settings: &mut Settings, key: &'static Key) -> Option<Vec<SourceConfig>> {
+    let problems_before = settings.problem_count();
+    let mut sources: Vec<SourceConfig> = Vec::new();
+    let items = settings.list(key, "a list of mappings, such as [{name: web, topics: [web.events]}]")?;
+    if items.len() > SOURCES_MAX {
+        settings.problem(key.path, &format!("{} sources, at most {SOURCES_MAX} are allowed", items.len()));
+    }
+    for (index, item) in items.into_iter().take(SOURCES_MAX).enumerate() {
+        let path = format!("{}[{index}]", key.path);
+        let Some(mut fields) = Fields::of(settings, item, &path) else { continue };
+        let source = source(&mut fields);
+        fields.reject_unknown();
+        let Some(source) = source else { continue };
+        if sources.iter().any(|other| other.name == source.name) {
+            settings.problem(key.path, &format!("two sources have the name `{}`: give each its own", source.name));
+        }
+        for topic in source.named_topics() {
+            if let Some(other) = sources.iter().find(|other| other.named_topics().any(|taken| taken == topic)) {
+                let problem =
+                    format!("`{}` and `{}` both read `{topic}`: read it in one of them", other.name, source.name);
+                settings.problem(key.path, &problem);
+            }
+            if let Some(own) = OWN_TOPICS.into_iter().find(|own| settings.text(own) == Some(topic)) {
+                let problem = format!("`{}` reads `{topic}`, which is {own}: remove it from the source", source.name);
+                settings.problem(key.path, &problem);
+            }
+        }
+        sources.push(source);
+    }
+    (settings.problem_count() == problems_before).then_some(sources)
+}
+
+fn source(fields: &mut Fields<'_>) -> Option<SourceConfig> {
+    let name = fields.required("name", kafka_name);
+    let topics = fields.list("topics", topic_pattern);
+    Some(SourceConfig { name: name?, topics: topics? })
+}
+
+fn topic_pattern(text: &str) -> Result<String, String> {
+    let without = text.replace('*', "x");
+    match topic_name(&without) {
+        Ok(_) if text.trim_matches('*').is_empty() => {
+            Err("write a pattern with some text, such as web.*: a pattern of all topics would read our own".to_owned())
+        }
+        Ok(_) => Ok(text.to_owned()),
+        Err(problem) => Err(format!("{problem}; a `*` matches any text")),
+    }
+}
+
+/// The keys of one mapping that have not been read yet.
+struct Fields<'s> {
+    settings: &'s mut Settings,
+    path: String,
+    node: Node,
+    entries: Vec<(Node, Node)>,
+    known: Vec<&'static str>,
+}
+
+impl<'s> Fields<'s> {
+    fn of(settings: &'s mut Settings, mut node: Node, path: &str) -> Option<Self> {
+        match std::mem::replace(&mut node.content, Content::Null) {
+            Content::Map(entries) => Some(Self { settings, path: path.to_owned(), node, entries, known: Vec::new() }),
+            _ => {
+                settings.problem_at(&node, path, "write a mapping, such as {name: web, topics: [web.events]}");
+                None
+            }
+        }
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Node> {
+        self.known.push(name);
+        let index = self.entries.iter().position(|(key, _)| key.text() == Some(name))?;
+        Some(self.entries.remove(index).1).filter(|node| !matches!(node.content, Content::Null))
+    }
+
+    fn required<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        match self.take(name) {
+            Some(node) => self.parse(name, &node, parse),
+            None => {
+                let path = self.path.clone();
+                self.settings.problem_at(&self.node, &path, &format!("`{name}` is missing: set it"));
+                None
+            }
+        }
+    }
+
+    /// Returns a list that is not empty. A single value is a list of one.
+    fn list<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
+        let Some(node) = self.take(name) else {
+            let path = self.path.clone();
+            self.settings.problem_at(&self.node, &path, &format!("`{name}` is missing: set it"));
+            return None;
+        };
+        let items = match node.content {
+            Content::List(items) => items,
+            _ => vec![node],
+        };
+        items.iter().map(|item| self.parse(name, item, &parse)).collect()
+    }
+
+    fn parse<T>(&mut self, name: &'static str, node: &Node, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let parsed = node.text().ok_or_else(|| "write a single value".to_owned()).and_then(parse);
+        let path = format!("{}.{name}", self.path);
+        parsed.map_err(|problem| self.settings.problem_at(node, &path, &problem)).ok()
+    }
+
+    fn reject_unknown(self) {
+        let Self { settings, path, entries, known, .. } = self;
+        for (key, _) in entries {
+            let name = key.text().unwrap_or_default();
+            let hint = nearest(name, known.iter().copied());
+            let hint = hint.map_or(String::new(), |name| format!(": did you mean `{name}`?"));
+            settings.problem_at(&key, &path, &format!("unknown key `{name}`{hint}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_matches_any_text() {
+        for (pattern, topic, expected) in [
+            ("web", "web", true),
+            ("web", "web.a", false),
+            ("web.*", "web.a", true),
+            ("web.*", "web", false),
+            ("*.orders", "shop.orders", true),
+            ("*.orders", "shop.orders.v2", false),
+            ("a*b*c", "a-b-c", true),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "acb", false),
+            ("aa*a", "aa", false),
+        ] {
+            assert_eq!(matches(pattern, topic), expected, "{pattern} {topic}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Builds the records that an ingest worker writes: touchpoints with the customer id as key, and dead letters.
+//!
+//! A touchpoint keeps the headers of its original record, and carries the position, key and timestamp of that record as
+//! further headers. Record timestamps are wall time: by event time, retention would delete old touchpoints at once.
+
+use std::sync::Arc;
+
+use crate::kafka::{ProducerRecord, Record, RecordHeader};
+use crate::lifecycle::time::Timestamp;
+use crate::runtime::dead_letter_record;
+use crate::wire::dead_letter::SOURCE_PREFIX;
+use crate::wire::touchpoint_json::DeadLetterCause;
+
+use super::options::Options;
+use super::translator::KeyedTouchpoint;
+
+/// Maximum size of the original headers and of the original key in a touchpoint record, in bytes. Larger ones are left
+/// out, so that the record stays within the limit of the topic.
+const COPIED_BYTES_MAX: usize = 64 << 10;
+
+/// Returns the record of a touchpoint of `original`, published at `wall`.
+pub(super) fn touchpoint_record(
+    original: &Record,
+    touchpoint: KeyedTouchpoint,
+    options: &Options,
+    wall: Timestamp,
+) -> ProducerRecord {
+    ProducerRecord {
+        topic: Arc::clone(&options.touchpoints),
+        partition: None,
+        key: Some(touchpoint.customer_id.into_bytes()),
+        value: Some(touchpoint.value),
+        headers: headers(original, options),
+        timestamp_ms: wall.as_millis(),
+    }
+}
+
+/// Returns the record of a dead letter, published at `wall`.
+pub(super) fn dead_letter(
+    original: Record,
+    cause: &DeadLetterCause,
+    options: &Options,
+    wall: Timestamp,
+) -> ProducerRecord {
+    let mut record =
+        dead_letter_record(original, &options.topic, cause.reason, &cause.detail, &options.dead_letters, wall);
+    record.headers.push(text("", options.source.as_bytes()));
+    record
+}
+
+fn headers(original: &Record, options: &Options) -> Vec<RecordHeader> {
+    let is_own = |header: &&RecordHeader| header.name.starts_with(SOURCE_PREFIX);
+    let size = |header: &RecordHeader| header.name.len() + header.value.as_ref().map_or(0, Vec::len);
+    let mut headers: Vec<_> = original.headers.iter().filter(|header| !is_own(header)).cloned().collect();
+    if headers.iter().map(size).sum::<usize>() > COPIED_BYTES_MAX {
+        headers.clear();
+    }
+    headers.push(text("", options.source.as_bytes()));
+    headers.push(text("_topic", options.topic.as_bytes()));
+    headers.push(text("_partition", original.partition.to_string().as_bytes()));
+    headers.push(text("_offset", original.offset.to_string().as_bytes()));
+    if let Some(timestamp_ms) = original.timestamp_ms {
+        headers.push(text("_timestamp", timestamp_ms.to_string().as_bytes()));
+    }
+    if let Some(key) = original.key.as_ref().filter(|key| key.len() <= COPIED_BYTES_MAX) {
+        headers.push(text("_key", key));
+    }
+    headers
+}
+
+fn text(suffix: &str, value: &[u8]) -> RecordHeader {
+    RecordHeader { name: format!("{SOURCE_PREFIX}{suffix}"), value: Some(value.to_vec()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::partition::DeadLetterReason;
+
+    fn options() -> Options {
+        Options {
+            source: "web".into(),
+            topic: "events".into(),
+            touchpoints: "touchpoints".into(),
+            dead_letters: "dead-letters".into(),
+            commit_interval: Duration::from_millis(100),
+        }
+    }
+
+    fn record(headers: Vec<RecordHeader>) -> Record {
+        Record {
+            partition: 3,
+            offset: 42,
+            timestamp_ms: Some(1_000),
+            key: Some(vec![0xff]),
+            value: Some(b"{}".to_vec()),
+            headers,
+        }
+    }
+
+    fn names(record: &ProducerRecord) -> Vec<&str> {
+        record.headers.iter().map(|header| header.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_touchpoint_carries_position_key_and_headers_of_its_original() {
+        let touchpoint = KeyedTouchpoint { customer_id: "c-1".to_owned(), value: b"{}".to_vec() };
+        let stale = text("_offset", b"7");
+        let trace = RecordHeader { name: "trace".to_owned(), value: None };
+        let original = record(vec![trace, stale]);
+        let written = touchpoint_record(&original, touchpoint.clone(), &options(), Timestamp::from_millis(9_000));
+        assert_eq!((written.key.as_deref(), written.partition), (Some(&b"c-1"[..]), None));
+        assert_eq!(
+            names(&written),
+            [
+                "trace",
+                "lifecycle_source",
+                "lifecycle_source_topic",
+                "lifecycle_source_partition",
+                "lifecycle_source_offset",
+                "lifecycle_source_timestamp",
+                "lifecycle_source_key"
+            ]
+        );
+        assert_eq!(written.headers[4].value.as_deref(), Some(&b"42"[..]));
+        assert_eq!(written.headers[6].value.as_deref(), Some(&[0xff][..]));
+        let large = record(vec![RecordHeader { name: "large".to_owned(), value: Some(vec![0; COPIED_BYTES_MAX]) }]);
+        let written = touchpoint_record(&large, touchpoint, &options(), Timestamp::from_millis(9_000));
+        assert!(!names(&written).contains(&"large"));
+    }
+
+    #[test]
+    fn a_dead_letter_names_the_source_and_the_position_in_its_topic() {
+        let cause = DeadLetterCause { reason: DeadLetterReason::NotJson, detail: "x".into() };
+        let written = dead_letter(record(Vec::new()), &cause, &options(), Timestamp::from_millis(9_000));
+        let header = |name: &str| {
+            let header = written.headers.iter().find(|header| header.name == name);
+            header.and_then(|header| header.value.clone()).map(|value| String::from_utf8(value).expect("text"))
+        };
+        assert_eq!(header("lifecycle_topic").as_deref(), Some("events"));
+        assert_eq!(header("lifecycle_offset").as_deref(), Some("42"));
+        assert_eq!(header("lifecycle_reason").as_deref(), Some("not_json"));
+        assert_eq!(header("lifecycle_source").as_deref(), Some("web"));
+        assert_eq!((&*written.topic, written.key), ("dead-letters", Some(vec![0xff])));
+    }
+}

@@ -1,0 +1,113 @@
+//! Sources on a real broker: records of other topics become touchpoints, each exactly once, with the customer as key.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lifecycle_processor::kafka::partitioner::partition_of;
+use serde_json::Value;
+
+use crate::broker::{self, ConsumedRecord, NewRecord};
+use crate::exactly_once::deployment::{Deployment, wait_for_records};
+use crate::exactly_once::{
+    END, EVENT_TIME_CLOCK, PARTITIONS, assert_same, by_customer, count, end_history, header, marker_transitions,
+    replay, touchpoints,
+};
+
+fn json(record: &ConsumedRecord) -> Value {
+    serde_json::from_str(&record.text()).expect("a touchpoint is JSON")
+}
+
+/// Returns the touchpoints of the data set, keyed by something else than the customer, in the partition in which the
+/// customer's touchpoints are expected: so the touchpoints of a partition stay in the order of time.
+fn foreign_records() -> Vec<NewRecord> {
+    let foreign = |(index, record): (usize, NewRecord)| {
+        let partition = partition_of(record.key.as_deref().expect("a key"), PARTITIONS);
+        NewRecord { partition: Some(partition), key: Some(format!("row-{index}").into_bytes()), ..record }
+    };
+    touchpoints().into_iter().enumerate().map(foreign).collect()
+}
+
+#[test]
+fn ten_kills_of_the_ingest_process_neither_lose_nor_repeat_a_record() {
+    let source = broker::topic("foreign", PARTITIONS);
+    let settings = format!("{EVENT_TIME_CLOCK}\nsources: [{{name: shop, topics: [{source}]}}]");
+    let deployment = Deployment::new(PARTITIONS, &settings);
+    let records = foreign_records();
+    let mut expected = BTreeMap::<String, Vec<String>>::new();
+    for record in touchpoints() {
+        let key = String::from_utf8(record.key.expect("a key")).expect("text");
+        expected.entry(key).or_default().push(String::from_utf8(record.value.expect("a value")).expect("text"));
+    }
+    let mut rest = records.clone();
+    let slice = rest.len() / 11 + 1;
+    let mut bad = 0;
+    for _ in 0..10 {
+        let mut some = rest.drain(..slice.min(rest.len())).collect::<Vec<_>>();
+        some.insert(some.len() / 2, NewRecord::to(0, "not a touchpoint"));
+        bad += 1;
+        let ingest = deployment.start_command("i", &["ingest"]);
+        broker::produce(&source, &some);
+        std::thread::sleep(Duration::from_millis(fastrand::u64(300..1500)));
+        ingest.kill();
+    }
+    broker::produce(&source, &rest);
+    let mut ingest = deployment.start_command("i", &["ingest"]);
+    let seen = wait_for_records(&[&deployment.touchpoints], records.len(), &mut [&mut ingest]);
+    assert_eq!(seen.len(), records.len());
+
+    // Each once, in order, with the customer as key, where Java's default partitioner puts it.
+    let mut written = BTreeMap::<String, Vec<String>>::new();
+    for record in &seen {
+        let customer = json(record)["customer_id"].as_str().expect("a customer").to_owned();
+        assert_eq!(record.key.as_deref(), Some(customer.as_bytes()));
+        assert_eq!(record.partition, partition_of(customer.as_bytes(), PARTITIONS));
+        assert_eq!(header(record, "lifecycle_source").as_deref(), Some("shop"));
+        assert_eq!(header(record, "lifecycle_source_topic").as_deref(), Some(source.as_str()));
+        assert!(header(record, "lifecycle_source_key").is_some_and(|key| key.starts_with("row-")));
+        written.entry(customer).or_default().push(record.text());
+    }
+    assert!(written == expected, "the touchpoints of every customer, in order");
+    let dead = wait_for_records(&[&deployment.dead_letters], bad, &mut [&mut ingest]);
+    assert_eq!(dead.len(), bad);
+    assert!(dead.iter().all(|it| header(it, "lifecycle_topic").as_deref() == Some(source.as_str())));
+
+    end_history(&deployment);
+    let expected = replay(END);
+    let mut instance = deployment.start_command("a", &["run", "--no-ingest"]);
+    let seen = wait_for_records(
+        &[&deployment.replay],
+        count(&expected) + marker_transitions(),
+        &mut [&mut instance, &mut ingest],
+    );
+    instance.stop();
+    ingest.stop();
+    assert_same(&by_customer(seen.iter().map(ConsumedRecord::text)), &expected);
+}
+
+#[test]
+fn sources_of_a_running_service_are_read_by_name_and_by_pattern() {
+    let (first, base) = (broker::topic("shop.a", 1), broker::unique("web"));
+    let second = broker::topic(&format!("{base}-events"), 2);
+    let pattern = format!("{base}-*");
+    let settings =
+        format!("{EVENT_TIME_CLOCK}\nsources: [{{name: shop, topics: {first}}}, {{name: web, topics: ['{pattern}']}}]");
+    let deployment = Deployment::new(2, &settings);
+    let touchpoint = |id: &str, customer: &str| {
+        format!(
+            r#"{{"event_id":"{id}","customer_id":"{customer}","type":"order_completed","occurred_at":"2026-01-01T08:00:00Z"}}"#
+        )
+    };
+    broker::produce(&first, &[NewRecord::keyed("k", &touchpoint("e1", "anna"))]);
+    broker::produce(&second, &[NewRecord::keyed("k", &touchpoint("e2", "bert"))]);
+    let mut instance = deployment.start("a");
+    let seen = wait_for_records(&[&deployment.replay], 2, &mut [&mut instance]);
+    let customers: Vec<_> = seen.iter().map(|it| json(it)["customer_id"].as_str().map(str::to_owned)).collect();
+    assert!(customers.contains(&Some("anna".to_owned())) && customers.contains(&Some("bert".to_owned())));
+    let metrics = broker::until("counters of both sources", || {
+        let metrics = instance.scrape()?;
+        metrics.contains(r#"lifecycle_ingest_touchpoints_total{source="web"} 1"#).then_some(metrics)
+    });
+    assert!(metrics.contains(r#"lifecycle_ingest_records_total{source="shop"} 1"#), "{metrics}");
+    assert!(metrics.contains("lifecycle_ready 1"), "{metrics}");
+    instance.stop();
+}
