@@ -17,11 +17,11 @@ use crate::lifecycle::suggest::nearest;
 ///
 /// # Errors
 /// Every problem found.
-pub(super) fn compile(text: &str, environment: &Environment<'_>) -> Result<Node, Vec<ExpressionProblem>> {
+pub(super) fn compile(text: &str, environment: &Environment<'_>) -> Result<(Node, Kind), Vec<ExpressionProblem>> {
     let syntax = Syntax::parse_as(text, Dialect::Records)?;
     let mut compiler = Compiler { environment, variables: Vec::new(), problems: Vec::new() };
     match compiler.node(&syntax) {
-        Some((node, _)) if compiler.problems.is_empty() => Ok(node),
+        Some(compiled) if compiler.problems.is_empty() => Ok(compiled),
         _ => Err(compiler.problems),
     }
 }
@@ -120,15 +120,7 @@ impl Compiler<'_> {
             return Some((Node::Path(path(Start::Root(root))), Kind::Any));
         }
         if let Some(value) = self.environment.constants.get(name) {
-            let kind = match value {
-                Value::Null => Kind::Any,
-                Value::Bool(_) => Kind::Bool,
-                Value::Number(_) => Kind::Number,
-                Value::String(_) => Kind::Text,
-                Value::Array(_) => Kind::List,
-                Value::Object(_) => Kind::Object,
-            };
-            return Some((Node::Constant(value.clone()), kind));
+            return Some((Node::Constant(value.clone()), Kind::of(value)));
         }
         let known: Vec<&str> = self
             .environment
@@ -149,6 +141,18 @@ impl Compiler<'_> {
 
     fn member(&mut self, of: &Syntax, name: &str) -> Compiled {
         match self.node(of)? {
+            (Node::Constant(Value::Object(members)), _) => match members.get(name) {
+                Some(value) => Some((Node::Constant(value.clone()), Kind::of(value))),
+                None => {
+                    let known = members.keys().map(String::as_str);
+                    let help = match nearest(name, known.clone()) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!("its members are {}", known.collect::<Vec<_>>().join(", ")),
+                    };
+                    self.report(codes::UNKNOWN_NAME, &of.span, format!("there is no member `{name}`"), help);
+                    None
+                }
+            },
             (Node::Path(mut path), _) => {
                 path.members = path.members.iter().cloned().chain([name.into()]).collect();
                 path.text = format!("{}.{name}", path.text).into();
@@ -280,17 +284,20 @@ impl Compiler<'_> {
             "filter" => return self.loop_over(LoopKind::Filter, &arguments, name, span),
             "exists" => return self.loop_over(LoopKind::Exists, &arguments, name, span),
             "all" => return self.loop_over(LoopKind::All, &arguments, name, span),
-            "coalesce" => {
+            "coalesce" | "attempt" => {
                 let nodes: Vec<_> = arguments.iter().map(|argument| self.node(argument)).collect();
                 let nodes = nodes.into_iter().collect::<Option<Vec<_>>>()?;
                 let kind = nodes.first().map_or(Kind::Any, |&(_, kind)| kind);
                 let is_same = nodes.iter().all(|&(_, other)| other == kind);
-                if nodes.len() < 2 {
-                    self.report(codes::BAD_ARGUMENTS, span, "`coalesce` needs two values or more", "");
+                let least = if name == "coalesce" { 2 } else { 1 };
+                if nodes.len() < least {
+                    let message = format!("`{name}` needs {least} values or more");
+                    self.report(codes::BAD_ARGUMENTS, span, message, "");
                     return None;
                 }
                 let nodes = nodes.into_iter().map(|(node, _)| node).collect();
-                return Some((Node::Coalesce(nodes), if is_same { kind } else { Kind::Any }));
+                let node = if name == "coalesce" { Node::Coalesce(nodes) } else { Node::Attempt(nodes) };
+                return Some((node, if is_same { kind } else { Kind::Any }));
             }
             "pattern" | "format_time" => return self.time_pattern(name, &arguments, span),
             _ => {}
@@ -333,8 +340,8 @@ impl Compiler<'_> {
     fn time_pattern(&mut self, name: &str, arguments: &[&Syntax], span: &Range<usize>) -> Compiled {
         let example = format!("write `{name}(x, \"%Y-%m-%d %H:%M:%S\", \"Europe/Berlin\")`");
         let (of, format, zone) = match arguments {
-            [of, format] => (of, format.text(), Some("UTC")),
-            [of, format, zone] => (of, format.text(), zone.text()),
+            [of, format] => (of, self.constant_text(format), Some("UTC".to_owned())),
+            [of, format, zone] => (of, self.constant_text(format), self.constant_text(zone)),
             _ => {
                 let message = format!("`{name}` needs a time, a pattern and a time zone");
                 self.report(codes::BAD_ARGUMENTS, span, message, example);
@@ -346,12 +353,12 @@ impl Compiler<'_> {
             self.report(
                 codes::BAD_ARGUMENTS,
                 span,
-                "the pattern and the time zone must be texts between quotes",
+                "the pattern and the time zone must be texts that do not depend on the record",
                 example,
             );
             return None;
         };
-        let pattern = match TimePattern::new(format, zone) {
+        let pattern = match TimePattern::new(&format, &zone) {
             Ok(pattern) => pattern,
             Err(message) => {
                 self.report(codes::BAD_LITERAL, span, message, "");
@@ -361,6 +368,13 @@ impl Compiler<'_> {
         let node = Box::new(node?);
         let node = if name == "pattern" { Node::ParseTime(pattern, node) } else { Node::FormatTime(pattern, node) };
         Some((node, Kind::Text))
+    }
+
+    fn constant_text(&mut self, syntax: &Syntax) -> Option<String> {
+        match self.node(syntax)? {
+            (Node::Constant(Value::String(text)), _) => Some(text),
+            _ => None,
+        }
     }
 
     /// Compiles `list.map(x, ...)`: the second argument is evaluated with each item as `x`.

@@ -33,10 +33,10 @@ impl<'a> Evaluation<'a> {
         Ok(match node {
             Node::Constant(value) => Datum::of(value),
             Node::Path(path) => self.path(path)?,
-            Node::Member(of, name) => member(self.evaluate(of)?, name).map_err(|error| error.at(of.path()))?,
+            Node::Member(of, name) => member(self.evaluate(of)?, name).map_err(|error| error.at(self.source(of)))?,
             Node::Index(of, index) => {
                 let (value, index) = (self.evaluate(of)?, self.evaluate(index)?);
-                item(value, &index).map_err(|error| error.at(of.path()))?
+                item(value, &index).map_err(|error| error.at(self.source(of)))?
             }
             Node::List(nodes) => {
                 let items = nodes.iter().map(|node| self.evaluate(node)?.into_value());
@@ -47,7 +47,7 @@ impl<'a> Evaluation<'a> {
             Node::Negate(of) => match self.evaluate(of)? {
                 Datum::Int(number) => Datum::Int(-number),
                 Datum::Double(number) => Datum::Double(-number),
-                other => return Err(expected("a number", &other).at(of.path())),
+                other => return Err(expected("a number", &other).at(self.source(of))),
             },
             Node::And(parts) => {
                 for part in parts {
@@ -67,15 +67,17 @@ impl<'a> Evaluation<'a> {
             }
             Node::Relation(relation, left, right) => {
                 let (one, other) = (self.evaluate(left)?, self.evaluate(right)?);
-                Datum::Bool(compare(*relation, &one, &other).map_err(|error| error.at(path_of(left, right)))?)
+                Datum::Bool(
+                    compare(*relation, &one, &other).map_err(|error| error.at(self.source_of_either(left, right)))?,
+                )
             }
             Node::In(of, list) => {
                 let (value, list_value) = (self.evaluate(of)?, self.evaluate(list)?);
-                Datum::Bool(contains(&list_value, &value).map_err(|error| error.at(list.path()))?)
+                Datum::Bool(contains(&list_value, &value).map_err(|error| error.at(self.source(list)))?)
             }
             Node::Arithmetic(operator, left, right) => {
                 let (one, other) = (self.evaluate(left)?, self.evaluate(right)?);
-                arithmetic(*operator, one, other).map_err(|error| error.at(path_of(left, right)))?
+                arithmetic(*operator, one, other).map_err(|error| error.at(self.source_of_either(left, right)))?
             }
             Node::Conditional(parts) => {
                 let [condition, then, otherwise] = &**parts;
@@ -93,18 +95,15 @@ impl<'a> Evaluation<'a> {
                     let mut values = arguments.iter().map(|node| self.evaluate(node)).collect::<Result<Vec<_>, _>>()?;
                     (function.call)(&mut values)
                 }
-                .map_err(|error| {
-                    let path = arguments.iter().map(Node::path).find(|path| !path.is_empty());
-                    error.at(path.unwrap_or_default())
-                })?
+                .map_err(|error| error.at(self.source(node)))?
             }
             Node::ParseTime(pattern, of) => {
                 let value = self.evaluate(of)?;
-                pattern.parse(&value).map_err(|error| error.at(of.path()))?
+                pattern.parse(&value).map_err(|error| error.at(self.source(of)))?
             }
             Node::FormatTime(pattern, of) => {
                 let value = self.evaluate(of)?;
-                pattern.format(&value).map_err(|error| error.at(of.path()))?
+                pattern.format(&value).map_err(|error| error.at(self.source(of)))?
             }
             Node::Coalesce(arguments) => {
                 for argument in arguments {
@@ -115,8 +114,50 @@ impl<'a> Evaluation<'a> {
                 }
                 Datum::Null
             }
+            Node::Attempt(arguments) => {
+                for argument in arguments {
+                    match self.evaluate(argument) {
+                        Ok(value) if !value.is_null() => return Ok(value),
+                        Ok(_) | Err(_) => {}
+                    }
+                }
+                Datum::Null
+            }
             Node::Loop(kind, parts) => self.run_loop(*kind, &parts[0], &parts[1])?,
         })
+    }
+
+    /// Returns the path that the value of `node` comes from, for the message of an error; empty if it is computed from
+    /// none. Evaluates again what decides between paths.
+    pub(super) fn source(&mut self, node: &'a Node) -> &'a str {
+        match node {
+            Node::Path(path) => &path.text,
+            Node::Member(of, _) | Node::Index(of, _) | Node::ParseTime(_, of) | Node::FormatTime(_, of) => {
+                self.source(of)
+            }
+            Node::Call(_, nodes) => {
+                let mut sources = nodes.iter().map(|node| self.source(node));
+                sources.find(|path| !path.is_empty()).unwrap_or_default()
+            }
+            Node::Coalesce(nodes) | Node::Attempt(nodes) => {
+                let chosen = nodes.iter().find(|node| self.evaluate(node).is_ok_and(|value| !value.is_null()));
+                chosen.or(nodes.first()).map_or("", |node| self.source(node))
+            }
+            Node::Conditional(parts) => {
+                let [condition, then, otherwise] = &**parts;
+                let is_then = self.evaluate(condition).and_then(|value| value.truth()).unwrap_or(false);
+                self.source(if is_then { then } else { otherwise })
+            }
+            Node::Arithmetic(_, left, right) => self.source_of_either(left, right),
+            _ => "",
+        }
+    }
+
+    fn source_of_either(&mut self, left: &'a Node, right: &'a Node) -> &'a str {
+        match self.source(left) {
+            "" => self.source(right),
+            path => path,
+        }
     }
 
     fn path(&self, path: &'a Path) -> Evaluated<'a> {
@@ -139,14 +180,14 @@ impl<'a> Evaluation<'a> {
     }
 
     fn truth(&mut self, node: &'a Node) -> Result<bool, EvaluationError> {
-        self.evaluate(node)?.truth().map_err(|error| error.at(node.path()))
+        self.evaluate(node)?.truth().map_err(|error| error.at(self.source(node)))
     }
 
     fn object(&mut self, nodes: &'a [Node]) -> Evaluated<'a> {
         let mut members = Map::new();
         for pair in nodes.chunks_exact(2) {
             let Datum::Text(key) = self.evaluate(&pair[0])? else {
-                return Err(EvaluationError::new("expected a text as the key of a map").at(pair[0].path()));
+                return Err(EvaluationError::new("expected a text as the key of a map").at(self.source(&pair[0])));
             };
             match self.evaluate(&pair[1])? {
                 Datum::Absent => {}
@@ -162,12 +203,12 @@ impl<'a> Evaluation<'a> {
             Datum::Null | Datum::Absent => Vec::new(),
             Datum::Borrowed(Value::Array(items)) => items.iter().map(Datum::of).collect(),
             Datum::Owned(Value::Array(items)) => items.into_iter().map(Datum::of_owned).collect(),
-            other => return Err(expected("a list", &other).at(of.path())),
+            other => return Err(expected("a list", &other).at(self.source(of))),
         };
         self.items_visited += items.len();
         if self.items_visited > LOOP_ITEMS_MAX {
             let message = format!("more than {LOOP_ITEMS_MAX} items are visited");
-            return Err(EvaluationError::new(message).at(of.path()));
+            return Err(EvaluationError::new(message).at(self.source(of)));
         }
         let mut results = Vec::new();
         for item in items {
@@ -208,10 +249,6 @@ const ARGUMENTS_INLINE: usize = 4;
 /// Returns the error of a value of the wrong kind.
 pub(super) fn expected(what: &str, found: &Datum<'_>) -> EvaluationError {
     EvaluationError::new(format!("expected {what}, found {}", found.describe()))
-}
-
-fn path_of<'n>(left: &'n Node, right: &'n Node) -> &'n str {
-    if left.path().is_empty() { right.path() } else { left.path() }
 }
 
 /// Returns a member of an object; null if it has none. Null, an empty text and an empty list count as an empty object:

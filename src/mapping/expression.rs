@@ -8,6 +8,7 @@ use super::compile;
 use super::datum::Datum;
 use super::error::EvaluationError;
 use super::evaluate::Evaluation;
+use super::kind::Kind;
 use super::node::Node;
 use crate::lifecycle::condition::ExpressionProblem;
 
@@ -27,6 +28,7 @@ pub struct Environment<'e> {
 #[derive(Clone, Debug)]
 pub struct Expression {
     node: Node,
+    kind: Kind,
     roots: usize,
 }
 
@@ -44,8 +46,8 @@ impl Expression {
     /// # Errors
     /// As [`compile`](Self::compile).
     pub fn compile_in(text: &str, environment: &Environment<'_>) -> Result<Self, Vec<ExpressionProblem>> {
-        let node = compile::compile(text, environment)?;
-        Ok(Self { node, roots: environment.roots.len() })
+        let (node, kind) = compile::compile(text, environment)?;
+        Ok(Self { node, kind, roots: environment.roots.len() })
     }
 
     /// Evaluates the expression. `roots` are the values of the roots, in their order.
@@ -54,7 +56,7 @@ impl Expression {
     /// If a value has the wrong kind or exceeds a limit.
     ///
     /// # Panics
-    /// If the number of roots differs from that at compilation, which is a bug of the caller.
+    /// If there are fewer roots than at compilation, which is a bug of the caller.
     pub fn evaluate(&self, roots: &[&Value]) -> Result<Value, EvaluationError> {
         self.datum(roots)?.into_value()
     }
@@ -64,18 +66,27 @@ impl Expression {
     /// # Errors
     /// If a value has the wrong kind or exceeds a limit, or if the result is neither true, false nor null.
     pub fn is_true(&self, roots: &[&Value]) -> Result<bool, EvaluationError> {
-        self.datum(roots)?.truth().map_err(|error| error.at(self.path()))
+        self.datum(roots)?.truth().map_err(|error| error.at(self.source(roots)))
     }
 
-    /// Returns the path, if the expression starts with one; otherwise an empty text.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        self.node.path()
+    /// Returns the path that the value comes from; empty if it is computed from none.
+    pub(super) fn source<'a>(&'a self, roots: &'a [&'a Value]) -> &'a str {
+        Evaluation::new(roots).source(&self.node)
+    }
+
+    /// Returns the kind of the value, as far as it is known without a record.
+    pub(super) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Calls `visit` with each path that is read from a root: the index of the root, and the members.
+    pub(super) fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n [Box<str>])) {
+        self.node.visit_paths(visit);
     }
 
     /// Evaluates without a copy of what the roots contain.
     pub(super) fn datum<'a>(&'a self, roots: &'a [&'a Value]) -> Result<Datum<'a>, EvaluationError> {
-        assert_eq!(roots.len(), self.roots, "one value for each root");
+        assert!(roots.len() >= self.roots, "one value for each root");
         Evaluation::new(roots).evaluate(&self.node)
     }
 }

@@ -6,17 +6,30 @@
 
 mod compile;
 mod datum;
+mod draft;
 mod error;
 mod evaluate;
+mod explain;
 mod expression;
+mod file;
 mod function;
 mod kind;
+#[expect(clippy::module_inception, reason = "the folder and its main type have one name")]
+mod mapping;
 mod node;
+mod preset;
+mod record;
 mod template;
 
+pub use draft::draft;
 pub use error::EvaluationError;
+pub use explain::{Explanation, MappedField};
 pub use expression::{Environment, Expression};
+pub use file::{FILE_BYTES_MAX, is_mapping_file};
 pub use function::FUNCTION_NAMES;
+pub use mapping::{MappedTouchpoint, Mapping, NO_TOUCHPOINT, Outcome, SourceRecord, TOUCHPOINTS_MAX};
+pub use preset::{preset, preset_names, recognise};
+pub use record::RecordValues;
 pub use template::{Template, TemplateProblem};
 
 pub use crate::lifecycle::condition::ExpressionProblem;

@@ -33,6 +33,8 @@ pub(super) enum Node {
     FormatTime(TimePattern, Box<Node>),
     /// `coalesce`: evaluates its arguments only as far as needed.
     Coalesce(Vec<Node>),
+    /// `attempt`: as `coalesce`, but an error counts as null.
+    Attempt(Vec<Node>),
     /// `list.map(x, ...)` and the like.
     Loop(LoopKind, Box<[Node; 2]>),
 }
@@ -67,12 +69,36 @@ pub(super) enum LoopKind {
 }
 
 impl Node {
-    /// Returns the path of the value, if it is read from a root or a variable.
-    pub(super) fn path(&self) -> &str {
+    /// Calls `visit` with each path that starts with a root.
+    pub(super) fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n [Box<str>])) {
         match self {
-            Self::Path(path) => &path.text,
-            Self::Member(of, _) | Self::Index(of, _) => of.path(),
-            _ => "",
+            Self::Constant(_) => {}
+            Self::Path(path) => {
+                if let Start::Root(root) = path.start {
+                    visit(root, &path.members);
+                }
+            }
+            Self::Member(of, _)
+            | Self::Not(of)
+            | Self::Negate(of)
+            | Self::ParseTime(_, of)
+            | Self::FormatTime(_, of) => of.visit_paths(visit),
+            Self::Index(one, other)
+            | Self::Relation(_, one, other)
+            | Self::In(one, other)
+            | Self::Arithmetic(_, one, other) => {
+                one.visit_paths(visit);
+                other.visit_paths(visit);
+            }
+            Self::List(nodes)
+            | Self::Object(nodes)
+            | Self::And(nodes)
+            | Self::Or(nodes)
+            | Self::Call(_, nodes)
+            | Self::Coalesce(nodes)
+            | Self::Attempt(nodes) => nodes.iter().for_each(|node| node.visit_paths(visit)),
+            Self::Conditional(nodes) => nodes.iter().for_each(|node| node.visit_paths(visit)),
+            Self::Loop(_, nodes) => nodes.iter().for_each(|node| node.visit_paths(visit)),
         }
     }
 

@@ -9,6 +9,7 @@ use super::error::EvaluationError;
 use super::evaluate::{TEXT_BYTES_MAX, too_long};
 use super::expression::{Environment, Expression};
 use super::function::plain_text;
+use super::kind::Kind;
 use crate::lifecycle::condition::{ExpressionProblem, codes};
 
 /// Maximum nesting depth of a template.
@@ -88,6 +89,73 @@ impl Template {
         }
     }
 
+    /// Creates a template that is the same for every record.
+    pub(super) const fn literal(value: Value) -> Self {
+        Self { part: Part::Literal(value) }
+    }
+
+    /// Creates a list of templates.
+    pub(super) fn list(items: Vec<Self>) -> Self {
+        Self { part: Part::List(items.into_iter().map(|item| item.part).collect()) }
+    }
+
+    /// Creates an object of templates.
+    pub(super) fn object(members: Vec<(String, Self)>) -> Self {
+        Self { part: Part::Object(members.into_iter().map(|(name, member)| (name, member.part)).collect()) }
+    }
+
+    /// Combines the members of two objects; those of `own` win. Anything but two objects becomes `own`.
+    pub(super) fn merged(default: Self, own: Self) -> Self {
+        match (default.part, own.part) {
+            (Part::Object(defaults), Part::Object(mut members)) => {
+                let missing = defaults.into_iter().filter(|(name, _)| members.iter().all(|(own, _)| own != name));
+                let missing: Vec<_> = missing.collect();
+                members.extend(missing);
+                Self { part: Part::Object(members) }
+            }
+            (_, part) => Self { part },
+        }
+    }
+
+    /// Returns the value, if it is the same for every record.
+    pub(super) const fn constant(&self) -> Option<&Value> {
+        match &self.part {
+            Part::Literal(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Returns the kind of the value, as far as it is known without a record.
+    pub(super) const fn kind(&self) -> Kind {
+        match &self.part {
+            Part::Literal(value) => Kind::of(value),
+            Part::Expression(expression) => expression.kind(),
+            Part::Text(_) => Kind::Text,
+            Part::List(_) => Kind::List,
+            Part::Object(_) => Kind::Object,
+        }
+    }
+
+    /// Returns the path that the value comes from, or the first one of a text; otherwise an empty text.
+    pub(super) fn source<'a>(&'a self, roots: &'a [&'a Value]) -> &'a str {
+        match &self.part {
+            Part::Expression(expression) => expression.source(roots),
+            Part::Text(parts) => {
+                let mut sources = parts.iter().map(|part| match part {
+                    TextPart::Literal(_) => "",
+                    TextPart::Expression(expression) => expression.source(roots),
+                });
+                sources.find(|path| !path.is_empty()).unwrap_or_default()
+            }
+            _ => "",
+        }
+    }
+
+    /// Calls `visit` with each path that is read from a root: the index of the root, and the members.
+    pub(super) fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n [Box<str>])) {
+        self.part.visit_paths(visit);
+    }
+
     /// Renders the tree. `roots` are the values of the roots, in their order.
     ///
     /// # Errors
@@ -98,6 +166,22 @@ impl Template {
 }
 
 impl Part {
+    fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n [Box<str>])) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Expression(expression) => expression.visit_paths(visit),
+            Self::Text(parts) => {
+                for part in parts {
+                    if let TextPart::Expression(expression) = part {
+                        expression.visit_paths(visit);
+                    }
+                }
+            }
+            Self::List(parts) => parts.iter().for_each(|part| part.visit_paths(visit)),
+            Self::Object(members) => members.iter().for_each(|(_, part)| part.visit_paths(visit)),
+        }
+    }
+
     /// Renders the part; `None` if it is to be left out.
     fn render(&self, roots: &[&Value]) -> Result<Option<Value>, EvaluationError> {
         Ok(Some(match self {

@@ -47,7 +47,7 @@ pub struct DeadLetterCause {
 }
 
 impl DeadLetterCause {
-    fn new(reason: DeadLetterReason, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(reason: DeadLetterReason, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { reason, detail: detail.into() }
     }
 }

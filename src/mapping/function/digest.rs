@@ -69,3 +69,45 @@ pub(super) fn base64_decode<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
         .map_err(|_| EvaluationError::new("the text is not valid base64"))?;
     String::from_utf8(bytes).map(Datum::text).map_err(|_| EvaluationError::new("the decoded bytes are not UTF-8"))
 }
+
+/// Percent-encodes every byte but the unreserved characters of RFC 3986.
+pub(super) fn url_encode<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
+    let Some(text) = text_argument(values, 0)? else { return Ok(Datum::Null) };
+    if text.len() > TEXT_BYTES_MAX / 3 {
+        return Err(too_long());
+    }
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            encoded.push_str(&hex(&[byte]).to_ascii_uppercase());
+        }
+    }
+    Ok(Datum::text(encoded))
+}
+
+/// Decodes `%` and two hexadecimal digits to a byte.
+pub(super) fn url_decode<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
+    let Some(text) = text_argument(values, 0)? else { return Ok(Datum::Null) };
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            decoded.push(*first);
+            continue;
+        }
+        let byte = tail.first_chunk::<2>().and_then(|digits| {
+            let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
+            u8::from_str_radix(digits, 16).ok()
+        });
+        let Some(byte) = byte else {
+            return Err(EvaluationError::new("`%` is not followed by two hexadecimal digits"));
+        };
+        decoded.push(byte);
+        rest = &tail[2..];
+    }
+    String::from_utf8(decoded).map(Datum::text).map_err(|_| EvaluationError::new("the decoded bytes are not UTF-8"))
+}

@@ -37,6 +37,17 @@ pub(super) fn last<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
     item(take(values, 0), &Datum::Int(-1))
 }
 
+/// Returns the member of an object with this name in any case, as HTTP compares names of headers.
+pub(super) fn header<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
+    let headers = take(values, 0);
+    let Some(name) = text_argument(values, 1)? else { return Ok(Datum::Null) };
+    let Some(members) = headers.as_object() else {
+        return if headers.is_null() { Ok(Datum::Null) } else { Err(expected("an object", &headers)) };
+    };
+    let found = members.iter().find(|(member, _)| member.eq_ignore_ascii_case(&name));
+    Ok(found.map_or(Datum::Null, |(_, value)| Datum::of_owned(value.clone())))
+}
+
 /// The members of a parameter of the GA4 export in which its value may be, one of them set.
 const PARAM_VALUES: [&str; 4] = ["string_value", "int_value", "double_value", "float_value"];
 

@@ -9,7 +9,7 @@ mod number;
 mod text;
 mod time;
 
-pub(super) use text::plain_text;
+pub(super) use text::{plain_text, snake_case_of};
 pub(super) use time::TimePattern;
 
 use super::datum::Datum;
@@ -49,7 +49,7 @@ impl Function {
 
 use Kind::{Any, Bool, List, Number, Text};
 
-/// All functions but those that the compiler knows: `coalesce`, `pattern`, `format_time` and the loops.
+/// All functions but those that the compiler knows: `attempt`, `coalesce`, `pattern`, `format_time` and the loops.
 static FUNCTIONS: &[Function] = &[
     function("has", &[Any], Bool, |values| Ok(Datum::Bool(!values[0].is_null()))),
     function("omit_null", &[Any], Any, |values| {
@@ -57,16 +57,22 @@ static FUNCTIONS: &[Function] = &[
         Ok(if value.is_null() { Datum::Absent } else { value })
     }),
     function("not_empty", &[Any], Any, text::not_empty),
+    function("require", &[Any, Text], Any, text::require),
     function("string", &[Any], Text, text::string),
     function("lower", &[Text], Text, text::lower),
     function("upper", &[Text], Text, text::upper),
     function("trim", &[Text], Text, text::trim),
+    function("snake_case", &[Text], Text, text::snake_case),
     function("contains", &[Text, Text], Bool, text::contains),
     function("startsWith", &[Text, Text], Bool, text::starts_with),
     function("endsWith", &[Text, Text], Bool, text::ends_with),
+    function("remove_prefix", &[Text, Text], Text, text::remove_prefix),
     function("replace", &[Text, Text, Text], Text, text::replace),
     function("split", &[Text, Text], List, text::split),
     function("join", &[List, Text], Text, text::join),
+    function("header", &[Any, Text], Any, list::header),
+    function("url_encode", &[Text], Text, digest::url_encode),
+    function("url_decode", &[Text], Text, digest::url_decode),
     function("json", &[Text], Any, text::json),
     function("to_json", &[Any], Text, text::to_json),
     function("number", &[Any], Number, number::number),
@@ -105,6 +111,7 @@ pub const FUNCTION_NAMES: &[&str] = &[
     "abs",
     "add",
     "all",
+    "attempt",
     "base64",
     "base64_decode",
     "bool",
@@ -121,6 +128,7 @@ pub const FUNCTION_NAMES: &[&str] = &[
     "format_time",
     "has",
     "hash",
+    "header",
     "index",
     "int",
     "join",
@@ -137,10 +145,13 @@ pub const FUNCTION_NAMES: &[&str] = &[
     "omit_null",
     "param",
     "pattern",
+    "remove_prefix",
     "replace",
+    "require",
     "rfc3339",
     "sha256_hex",
     "size",
+    "snake_case",
     "split",
     "startsWith",
     "string",
@@ -153,6 +164,8 @@ pub const FUNCTION_NAMES: &[&str] = &[
     "unix_millis",
     "unix_seconds",
     "upper",
+    "url_decode",
+    "url_encode",
 ];
 
 /// Returns the function `name`.
@@ -172,7 +185,7 @@ mod tests {
     #[test]
     fn the_list_of_names_is_complete_and_sorted() {
         let mut names: Vec<_> = FUNCTIONS.iter().map(|function| function.name).collect();
-        names.extend(["coalesce", "pattern", "format_time", "map", "filter", "exists", "all"]);
+        names.extend(["attempt", "coalesce", "pattern", "format_time", "map", "filter", "exists", "all"]);
         names.sort_unstable();
         assert_eq!(names, FUNCTION_NAMES);
     }

@@ -61,6 +61,16 @@ pub(super) fn not_empty<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
     Ok(if is_empty { Datum::Null } else { value })
 }
 
+/// Returns the first argument, or an error with the second one as the remedy.
+pub(super) fn require<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
+    let value = take(values, 0);
+    if !value.is_null() {
+        return Ok(value);
+    }
+    let remedy = text_argument(values, 1)?.unwrap_or_default();
+    Err(EvaluationError::new(format!("missing; {remedy}")))
+}
+
 pub(super) fn string<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
     Ok(plain_text(take(values, 0))?.map_or(Datum::Null, Datum::Text))
 }
@@ -87,6 +97,33 @@ pub(super) fn trim<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
     })
 }
 
+/// Writes a name in lower case with underscores: `Article Read`, `articleRead` and `article-read` are `article_read`.
+pub(super) fn snake_case<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
+    with_text(values, |text| {
+        if text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+            Datum::Text(text)
+        } else {
+            Datum::text(snake_case_of(&text))
+        }
+    })
+}
+
+pub(in crate::mapping) fn snake_case_of(text: &str) -> String {
+    let mut name = String::with_capacity(text.len() + 4);
+    let mut previous = ' ';
+    for character in text.chars() {
+        if character.is_alphanumeric() {
+            let begins_word = !previous.is_alphanumeric() || character.is_uppercase() && previous.is_lowercase();
+            if begins_word && !name.is_empty() {
+                name.push('_');
+            }
+            name.extend(character.to_lowercase());
+        }
+        previous = character;
+    }
+    name
+}
+
 pub(super) fn contains<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
     Ok(null_is_false(with_two(values, |text, part| Datum::Bool(text.contains(part)))?))
 }
@@ -102,6 +139,11 @@ pub(super) fn ends_with<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
 /// As a comparison, a test of a missing text is false.
 fn null_is_false(value: Datum<'_>) -> Datum<'_> {
     if value.is_null() { Datum::Bool(false) } else { value }
+}
+
+/// Returns the text without the prefix, if it starts with it.
+pub(super) fn remove_prefix<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
+    with_two(values, |text, prefix| Datum::text(text.strip_prefix(prefix).unwrap_or(text).to_owned()))
 }
 
 pub(super) fn replace<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {

@@ -9,38 +9,38 @@ use crate::lifecycle::problem::Problem;
 use crate::lifecycle::suggest::nearest;
 
 /// Reads one file and collects its problems.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     /// Index of the file in the list of files that are checked together.
-    pub(super) file: usize,
+    pub(crate) file: usize,
     /// The whole text of the file.
-    pub(super) text: &'a str,
+    pub(crate) text: &'a str,
     /// The problems found so far.
-    pub(super) problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
 }
 
 /// The entries of a mapping with known keys.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     /// The byte range of the mapping in the file.
-    pub(super) span: Range<usize>,
+    pub(crate) span: Range<usize>,
     entries: Vec<(String, &'a Node)>,
 }
 
 impl<'a> Fields<'a> {
     /// Returns the value of `key`, unless it is missing or null.
-    pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Node> {
         self.entries.iter().find(|(name, node)| name == key && !node.is_null()).map(|&(_, node)| node)
     }
 }
 
 impl Reader<'_> {
     /// Adds an error.
-    pub(super) fn error(&mut self, code: &'static str, span: &Range<usize>, message: impl Into<String>, help: &str) {
+    pub(crate) fn error(&mut self, code: &'static str, span: &Range<usize>, message: impl Into<String>, help: &str) {
         let problem = Problem::error(code, self.file, span.clone(), message);
         self.problems.push(if help.is_empty() { problem } else { problem.help(help) });
     }
 
     /// Returns the entries of the mapping `node`; a key that is not in `keys` is a problem.
-    pub(super) fn fields<'n>(&mut self, node: &'n Node, keys: &Keys) -> Option<Fields<'n>> {
+    pub(crate) fn fields<'n>(&mut self, node: &'n Node, keys: &Keys) -> Option<Fields<'n>> {
         let Keys { what, known, .. } = *keys;
         let entries = self.entries(node, what)?;
         let mut fields = Fields { span: node.span.clone(), entries: Vec::with_capacity(entries.len()) };
@@ -71,7 +71,7 @@ impl Reader<'_> {
     }
 
     /// Returns the entries of the mapping `node`; a repeated key is a problem.
-    pub(super) fn entries<'n>(&mut self, node: &'n Node, what: &str) -> Option<Vec<(SpannedString, &'n Node)>> {
+    pub(crate) fn entries<'n>(&mut self, node: &'n Node, what: &str) -> Option<Vec<(SpannedString, &'n Node)>> {
         let Content::Mapping(pairs) = &node.content else {
             self.error(
                 "wrong-shape",
@@ -99,7 +99,7 @@ impl Reader<'_> {
     }
 
     /// Returns the items of the list `node`; a missing node counts as an empty list.
-    pub(super) fn items<'n>(&mut self, node: Option<&'n Node>, what: &str) -> &'n [Node] {
+    pub(crate) fn items<'n>(&mut self, node: Option<&'n Node>, what: &str) -> &'n [Node] {
         match node {
             None => &[],
             Some(Node { content: Content::Sequence(items), .. }) => items,
@@ -116,7 +116,7 @@ impl Reader<'_> {
     }
 
     /// Reads a list of scalars, or a single one.
-    pub(super) fn scalars(&mut self, node: &Node, what: &str) -> Vec<SpannedString> {
+    pub(crate) fn scalars(&mut self, node: &Node, what: &str) -> Vec<SpannedString> {
         match &node.content {
             Content::Sequence(items) => items.iter().filter_map(|item| self.scalar(item, what)).collect(),
             _ => self.scalar(node, what).into_iter().collect(),
@@ -124,7 +124,7 @@ impl Reader<'_> {
     }
 
     /// Reads a scalar that is not empty.
-    pub(super) fn scalar(&mut self, node: &Node, what: &str) -> Option<SpannedString> {
+    pub(crate) fn scalar(&mut self, node: &Node, what: &str) -> Option<SpannedString> {
         match &node.content {
             Content::Scalar { text, .. } if !text.trim().is_empty() => {
                 Some(Spanned { value: text.clone(), span: node.span.clone() })
@@ -141,13 +141,13 @@ impl Reader<'_> {
     }
 
     /// Reads the scalar under `key`; if it is missing, reports that `what` lacks it.
-    pub(super) fn required_scalar(&mut self, fields: &Fields<'_>, key: &str, what: &str) -> Option<SpannedString> {
+    pub(crate) fn required_scalar(&mut self, fields: &Fields<'_>, key: &str, what: &str) -> Option<SpannedString> {
         let node = self.required(fields, key, what)?;
         self.scalar(node, &format!("`{key}`"))
     }
 
     /// Reads the expression under `key`; if it is missing, reports that `what` lacks it.
-    pub(super) fn required_expression(
+    pub(crate) fn required_expression(
         &mut self,
         fields: &Fields<'_>,
         key: &str,
@@ -169,13 +169,13 @@ impl Reader<'_> {
     }
 
     /// Reads an expression, with the offset in the file of each of its bytes.
-    pub(super) fn expression(&mut self, node: &Node, what: &str) -> Option<ExpressionDraft> {
+    pub(crate) fn expression(&mut self, node: &Node, what: &str) -> Option<ExpressionDraft> {
         let word = self.scalar(node, what)?;
         Some(ExpressionDraft { text: word.value, span: word.span, source_offsets: node.source_offsets(self.text) })
     }
 
     /// Reads a mapping of names to expressions.
-    pub(super) fn named_expressions(&mut self, node: Option<&Node>, what: &str) -> Vec<NamedExpression> {
+    pub(crate) fn named_expressions(&mut self, node: Option<&Node>, what: &str) -> Vec<NamedExpression> {
         let Some(entries) = node.and_then(|node| self.entries(node, what)) else { return Vec::new() };
         let mut named = Vec::with_capacity(entries.len());
         for (name, value) in entries {
@@ -187,13 +187,13 @@ impl Reader<'_> {
     }
 
     /// Reads the text under `key`; empty if it is missing.
-    pub(super) fn optional_text(&mut self, fields: &Fields<'_>, key: &str) -> String {
+    pub(crate) fn optional_text(&mut self, fields: &Fields<'_>, key: &str) -> String {
         let word = fields.get(key).and_then(|node| self.scalar(node, &format!("`{key}`")));
         word.map(|word| word.value.trim().to_owned()).unwrap_or_default()
     }
 
     /// Reads `title` and `description`. A title without a language code is English.
-    pub(super) fn about(&mut self, fields: &Fields<'_>) -> About {
+    pub(crate) fn about(&mut self, fields: &Fields<'_>) -> About {
         let mut titles = Vec::new();
         match fields.get("title") {
             Some(node @ Node { content: Content::Mapping(_), .. }) => {
@@ -221,7 +221,7 @@ impl Reader<'_> {
     }
 
     /// Reads the integer under `key`, at least `min`. Returns `default` if it is missing or invalid.
-    pub(super) fn number(&mut self, fields: &Fields<'_>, key: &str, min: i64, default: i64) -> i64 {
+    pub(crate) fn number(&mut self, fields: &Fields<'_>, key: &str, min: i64, default: i64) -> i64 {
         let Some(node) = fields.get(key) else { return default };
         let Some(word) = self.scalar(node, &format!("`{key}`")) else { return default };
         match word.value.parse() {
@@ -235,7 +235,7 @@ impl Reader<'_> {
 }
 
 /// Joins words in backticks: `one`, `two` and `three`.
-pub(super) fn join_quoted(words: &[&str]) -> String {
+pub(crate) fn join_quoted(words: &[&str]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.as_slice() {
         [] => String::new(),

@@ -5,16 +5,16 @@ use crate::lifecycle::value::Type;
 
 /// The keys of one kind of mapping.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     /// What the mapping describes, for messages: `a stage`.
-    pub(super) what: &'static str,
+    pub(crate) what: &'static str,
     /// All allowed keys.
-    pub(super) known: &'static [&'static str],
+    pub(crate) known: &'static [&'static str],
     /// The keys that must be present.
-    pub(super) required: &'static [&'static str],
+    pub(crate) required: &'static [&'static str],
 }
 
-pub(super) const MODEL: Keys = Keys {
+pub(crate) const MODEL: Keys = Keys {
     what: "a model",
     known: &[
         "model",

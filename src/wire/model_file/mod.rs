@@ -4,12 +4,12 @@
 //! conditions.
 
 mod draft;
-mod fields;
-mod keys;
+pub(crate) mod fields;
+pub(crate) mod keys;
 mod report;
 mod schema;
 mod shipped;
-mod yaml;
+pub(crate) mod yaml;
 
 pub use draft::FILE_BYTES_MAX;
 pub use report::{line_and_column, render};
@@ -55,6 +55,13 @@ pub fn load(
             Err(problems)
         }
     }
+}
+
+/// Returns the touchpoint types of the shipped catalogue.
+#[must_use]
+pub fn catalogue_types() -> Vec<String> {
+    let (catalogue, _) = draft::catalogue(0, &shipped_catalogue().text);
+    catalogue.map(|catalogue| catalogue.types.into_iter().map(|of| of.name.value).collect()).unwrap_or_default()
 }
 
 /// Parses the files. Returns the drafts of the files that are readable, and all problems found.

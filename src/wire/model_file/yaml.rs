@@ -10,16 +10,16 @@ use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle};
 
 /// A YAML node and its byte range in the file.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// The byte range in the file.
-    pub(super) span: Range<usize>,
+    pub(crate) span: Range<usize>,
     /// The value.
-    pub(super) content: Content,
+    pub(crate) content: Content,
 }
 
 /// The value of a node.
 #[derive(Clone, Debug)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// Text, a number, a boolean or null.
     Scalar {
         /// The text without quotes and with lines joined.
@@ -35,13 +35,13 @@ pub(super) enum Content {
 
 /// The reason why a file cannot be parsed.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct YamlError {
+pub(crate) struct YamlError {
     /// The byte range in the file.
-    pub(super) span: Range<usize>,
+    pub(crate) span: Range<usize>,
     /// What is wrong.
-    pub(super) message: String,
+    pub(crate) message: String,
     /// What to write instead.
-    pub(super) help: Option<&'static str>,
+    pub(crate) help: Option<&'static str>,
 }
 
 /// Maximum nesting depth of lists and mappings.
@@ -49,21 +49,50 @@ const DEPTH_MAX: usize = 16;
 
 impl Node {
     /// Whether the value is missing or `null`.
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar { text, style: ScalarStyle::Plain } if matches!(text.as_str(), "" | "~" | "null"))
+    }
+
+    /// Converts to JSON: plain scalars as the core schema of YAML 1.2 reads them, keys as texts.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value;
+
+        match &self.content {
+            Content::Scalar { .. } if self.is_null() => Value::Null,
+            Content::Scalar { text, style: ScalarStyle::Plain } => match text.as_str() {
+                "true" => Value::Bool(true),
+                "false" => Value::Bool(false),
+                other => match (other.parse::<i64>(), other.parse::<f64>()) {
+                    (Ok(number), _) => Value::from(number),
+                    (_, Ok(number)) if other.starts_with(|first: char| first.is_ascii_digit() || first == '-') => {
+                        Value::from(number)
+                    }
+                    _ => Value::from(other),
+                },
+            },
+            Content::Scalar { text, .. } => Value::from(text.as_str()),
+            Content::Sequence(items) => Value::Array(items.iter().map(Self::to_json).collect()),
+            Content::Mapping(entries) => {
+                let members = entries.iter().filter_map(|(key, value)| match &key.content {
+                    Content::Scalar { text, .. } => Some((text.clone(), value.to_json())),
+                    _ => None,
+                });
+                Value::Object(members.collect())
+            }
+        }
     }
 
     /// Returns, for each byte of a scalar's text and for its end, the offset of that byte in the file.
     ///
     /// Exact for single-line scalars and literal blocks; exact for each word where lines were joined.
-    pub(super) fn source_offsets(&self, file: &str) -> Vec<usize> {
+    pub(crate) fn source_offsets(&self, file: &str) -> Vec<usize> {
         let Content::Scalar { text, style } = &self.content else { return Vec::new() };
         source_offsets(text, *style, file.get(self.span.clone()).unwrap_or_default(), self.span.start)
     }
 }
 
 /// Parses the only document in `file`.
-pub(super) fn parse(file: &str) -> Result<Node, YamlError> {
+pub(crate) fn parse(file: &str) -> Result<Node, YamlError> {
     let mut options = Options::default();
     options.set_emit_comments(false);
     let mut open: Vec<OpenCollection> = Vec::new();

@@ -1,5 +1,8 @@
 //! Tests of expressions and templates: values, errors with their paths, problems of the text, limits.
 
+mod file;
+mod preset;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -77,6 +80,9 @@ fn expressions_have_the_expected_values() {
         ("record.missing + 1", json!(null)),
         ("record.event + \"!\"", json!("Order Completed!")),
         // General functions.
+        ("attempt(number(record.event), record.flag)", json!(true)),
+        ("attempt(number(record.event))", json!(null)),
+        ("require(record.flag, \"set it\")", json!(true)),
         ("has(record.empty)", json!(true)),
         ("has(record.nothing)", json!(false)),
         ("not_empty(record.empty)", json!(null)),
@@ -89,6 +95,11 @@ fn expressions_have_the_expected_values() {
         ("record.event.lower().replace(\" \", \"_\")", json!("order_completed")),
         ("upper(\"straße\")", json!("STRASSE")),
         ("trim(\"  a \")", json!("a")),
+        ("remove_prefix(\"ab\", \"a\") + remove_prefix(\"ab\", \"x\")", json!("bab")),
+        (
+            "snake_case(record.event) + snake_case(\"articleRead\") + snake_case(\"a-B  c_\")",
+            json!("order_completedarticle_reada_b_c"),
+        ),
         ("string(record.id)", json!("9007199254740993")),
         ("string(record.properties.revenue)", json!("0.1")),
         ("split(\"a,b,c\", \",\")[1]", json!("b")),
@@ -146,6 +157,9 @@ fn expressions_have_the_expected_values() {
         ("ulid(\"01563e3a-b5d3-d676-4c61-efb99302bd5b\")", json!("01ARZ3NDEKTSV4RRFFQ69G5FAV")),
         ("md5_hex(\"abc\")", json!("900150983cd24fb0d6963f7d28e17f72")),
         ("sha256_hex(\"abc\")", json!("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")),
+        ("url_encode(\"a b/ü\")", json!("a%20b%2F%C3%BC")),
+        ("url_decode(\"a%20b%2F%C3%BC\")", json!("a b/ü")),
+        ("header(headers, \"CE-Type\") + headers.header(\"x.y\")", json!("orderdotted")),
         ("base64(\"ab\")", json!("YWI=")),
         ("base64_decode(\"YWI=\") + base64_decode(\"YWI\")", json!("abab")),
     ];
@@ -194,7 +208,9 @@ fn a_value_of_the_wrong_kind_is_an_error_that_names_its_path() {
             "minor_units(record.properties.revenue, \"EUR\")",
             "record.properties.revenue: expected a whole number of minor units, found a fraction",
         ),
-        ("1 / (record.properties.count - 3)", "the calculation overflows or divides by zero"),
+        ("1 / (record.properties.count - 3)", "record.properties.count: the calculation overflows or divides by zero"),
+        ("require(record.missing, \"set it\")", "record.missing: missing; set it"),
+        ("url_decode(record.event + \"%f\")", "`%` is not followed by two hexadecimal digits"),
         ("json(record.event)", "record.event: the text is not valid JSON"),
         (
             "record.lines[true == record.flag]",
@@ -253,7 +269,7 @@ fn problems_of_the_text_are_found_before_any_record() {
         (
             "pattern(record.a, record.b)",
             "bad-arguments",
-            "the pattern and the time zone must be texts between quotes",
+            "the pattern and the time zone must be texts that do not depend on the record",
             "write `pattern(x, \"%Y-%m-%d %H:%M:%S\", \"Europe/Berlin\")`",
         ),
         (
@@ -268,7 +284,7 @@ fn problems_of_the_text_are_found_before_any_record() {
             "`map` needs a list, a name and an expression",
             "write `list.map(item, ...)`, with an expression that reads `item`",
         ),
-        ("coalesce(record.a)", "bad-arguments", "`coalesce` needs two values or more", ""),
+        ("coalesce(record.a)", "bad-arguments", "`coalesce` needs 2 values or more", ""),
     ] {
         let problems = Expression::compile(text, &ROOTS).expect_err(text);
         let found: Vec<_> = problems

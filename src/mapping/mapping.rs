@@ -1,0 +1,433 @@
+//! A mapping: which records become which touchpoints.
+//!
+//! Compiled from a mapping file (`file.rs`). A record becomes touchpoints, or is dropped with a reason, or is invalid
+//! with the path of the value that caused it. Pure.
+
+use serde_json::{Map, Value};
+
+use super::error::EvaluationError;
+use super::expression::Expression;
+use super::template::Template;
+use crate::lifecycle::money::{Amount, Currency};
+use crate::lifecycle::time::Timestamp;
+use crate::partition::DeadLetterReason;
+use crate::wire::decimal::parse_amount;
+use crate::wire::time::{format_timestamp, parse_timestamp};
+use crate::wire::touchpoint_json::{DeadLetterCause, ID_BYTES_MAX, TYPE_BYTES_MAX};
+
+/// Maximum number of touchpoints of one record.
+pub const TOUCHPOINTS_MAX: usize = 1_000;
+/// The reason of a record that no touchpoint of the mapping applies to.
+pub const NO_TOUCHPOINT: &str = "no_touchpoint";
+
+/// A record of a source, decoded to JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceRecord<'a> {
+    /// The record's key: a text, or null.
+    pub key: &'a Value,
+    /// The headers: an object of texts.
+    pub headers: &'a Value,
+    /// The record's value.
+    pub value: &'a Value,
+}
+
+/// What becomes of a record.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Outcome<'m> {
+    /// One touchpoint or several, in the order of the mapping.
+    Touchpoints(Vec<MappedTouchpoint>),
+    /// The record is not a touchpoint. The reason is a name of the mapping, or [`NO_TOUCHPOINT`].
+    Dropped(&'m str),
+    /// The record should be a touchpoint, but is not valid. The detail names the path, never the content.
+    Invalid(DeadLetterCause),
+}
+
+/// A touchpoint of a mapped record.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MappedTouchpoint {
+    /// As in [`Touchpoint`](crate::lifecycle::touchpoint::Touchpoint).
+    pub event_id: String,
+    /// Not empty.
+    pub customer_id: String,
+    /// The name of the type.
+    pub type_name: String,
+    /// Event time.
+    pub occurred_at: Timestamp,
+    /// The order that it completes, cancels or refunds.
+    pub order_id: Option<String>,
+    /// An amount in `currency`.
+    pub amount: Option<Amount>,
+    /// The currency of `amount`.
+    pub currency: Option<Currency>,
+    /// All other data, without nulls.
+    pub properties: Map<String, Value>,
+}
+
+impl MappedTouchpoint {
+    /// Returns the touchpoint as JSON, in the form of `docs/contracts.md`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut members = Map::new();
+        let mut set = |name: &str, text: Option<String>| {
+            if let Some(text) = text {
+                members.insert(name.to_owned(), Value::String(text));
+            }
+        };
+        set("event_id", Some(self.event_id.clone()));
+        set("customer_id", Some(self.customer_id.clone()));
+        set("type", Some(self.type_name.clone()));
+        set("occurred_at", Some(format_timestamp(self.occurred_at)));
+        set("order_id", self.order_id.clone());
+        set("amount", self.amount.map(|amount| amount.to_string()));
+        set("currency", self.currency.map(|currency| currency.as_str().to_owned()));
+        if !self.properties.is_empty() {
+            members.insert("properties".to_owned(), Value::Object(self.properties.clone()));
+        }
+        Value::Object(members)
+    }
+
+    /// Appends the touchpoint as one line of JSON, without a line end.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.to_json().to_string().as_bytes());
+    }
+}
+
+/// A compiled mapping file.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    pub(super) name: String,
+    pub(super) title: String,
+    pub(super) recognise: Option<Expression>,
+    /// Computed once for each record, in this order; each is a root of what follows.
+    pub(super) values: Vec<(String, Expression)>,
+    pub(super) drop: Vec<DropRule>,
+    pub(super) touchpoints: Vec<TouchpointRule>,
+}
+
+/// Drops records that are not touchpoints.
+#[derive(Clone, Debug)]
+pub(super) struct DropRule {
+    pub(super) when: Expression,
+    pub(super) reason: String,
+}
+
+/// One touchpoint, or one for each item of a list.
+#[derive(Clone, Debug)]
+pub(super) struct TouchpointRule {
+    pub(super) when: Option<Expression>,
+    pub(super) for_each: Option<ForEach>,
+    /// Indexed by [`Field`].
+    pub(super) fields: [Option<FieldTemplate>; FIELDS.len()],
+}
+
+/// The list of a rule with `for_each`. The templates and conditions of the rule have the item as an additional root.
+#[derive(Clone, Debug)]
+pub(super) struct ForEach {
+    pub(super) item: String,
+    pub(super) list: Expression,
+}
+
+/// The template of a field.
+#[derive(Clone, Debug)]
+pub(super) struct FieldTemplate {
+    pub(super) template: Template,
+    /// As written in the file.
+    pub(super) text: String,
+}
+
+/// A field of a touchpoint, as an index of [`FIELDS`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Field {
+    Touchpoint,
+    EventId,
+    CustomerId,
+    OccurredAt,
+    OrderId,
+    Amount,
+    Currency,
+    Properties,
+}
+
+/// The keys of a touchpoint in a mapping file.
+pub(super) const FIELDS: [(Field, &str); 8] = [
+    (Field::Touchpoint, "touchpoint"),
+    (Field::EventId, "event_id"),
+    (Field::CustomerId, "customer_id"),
+    (Field::OccurredAt, "occurred_at"),
+    (Field::OrderId, "order_id"),
+    (Field::Amount, "amount"),
+    (Field::Currency, "currency"),
+    (Field::Properties, "properties"),
+];
+
+impl Field {
+    /// Returns the key in a mapping file.
+    pub(super) fn name(self) -> &'static str {
+        FIELDS[self as usize].1
+    }
+}
+
+impl Mapping {
+    /// Returns the name in the mapping file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the title; the name if the file has none.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        if self.title.is_empty() { &self.name } else { &self.title }
+    }
+
+    /// Whether the record has the shape that the mapping is made for. False if the mapping does not say so.
+    #[must_use]
+    pub fn recognises(&self, record: &SourceRecord<'_>) -> bool {
+        let roots = [record.value, record.key, record.headers];
+        self.recognise.as_ref().is_some_and(|shape| shape.is_true(&roots).unwrap_or(false))
+    }
+
+    /// Maps a record.
+    #[must_use]
+    pub fn map(&self, record: &SourceRecord<'_>) -> Outcome<'_> {
+        self.try_map(record, &mut |_, _, _| {}).unwrap_or_else(Outcome::Invalid)
+    }
+
+    /// Maps a record, and calls `observe` with the rule, the field and the value of every field that is rendered.
+    pub(super) fn try_map(
+        &self,
+        record: &SourceRecord<'_>,
+        observe: &mut dyn FnMut(usize, Field, &Value),
+    ) -> Result<Outcome<'_>, DeadLetterCause> {
+        let values = self.values(record)?;
+        let mut roots = vec![record.value, record.key, record.headers];
+        roots.extend(&values);
+        for rule in &self.drop {
+            if rule.when.is_true(&roots).map_err(|error| self.invalid("drop", error, &roots))? {
+                return Ok(Outcome::Dropped(&rule.reason));
+            }
+        }
+        let mut touchpoints = Vec::new();
+        for (index, rule) in self.touchpoints.iter().enumerate() {
+            let Some(each) = &rule.for_each else {
+                if self.applies(rule, &roots)? {
+                    touchpoints.push(self.render(rule, &roots, &mut |field, value| observe(index, field, value))?);
+                }
+                continue;
+            };
+            let list_path = |roots: &[&Value]| {
+                let path = self.path_in_record(each.list.source(roots).to_owned(), roots);
+                if path.is_empty() { "for_each".to_owned() } else { path }
+            };
+            let list = each.list.evaluate(&roots).map_err(|error| self.invalid("for_each", error, &roots))?;
+            let items = match &list {
+                Value::Null => &[][..],
+                Value::Array(items) => items,
+                _ => {
+                    let detail = format!("{}: expected a list", list_path(&roots));
+                    return Err(DeadLetterCause::new(DeadLetterReason::BadField, detail));
+                }
+            };
+            if touchpoints.len() + items.len() > TOUCHPOINTS_MAX {
+                let detail = format!("{}: more than {TOUCHPOINTS_MAX} items", list_path(&roots));
+                return Err(DeadLetterCause::new(DeadLetterReason::BadField, detail));
+            }
+            for (at, item) in items.iter().enumerate() {
+                let mut with_item = roots.clone();
+                with_item.push(item);
+                let in_item = |mut cause: DeadLetterCause| {
+                    let list = list_path(&roots);
+                    cause.detail = format!("{} (item {at} of {list})", cause.detail).into();
+                    cause
+                };
+                if self.applies(rule, &with_item).map_err(in_item)? {
+                    let mut observe = |field: Field, value: &Value| observe(index, field, value);
+                    touchpoints.push(self.render(rule, &with_item, &mut observe).map_err(in_item)?);
+                }
+            }
+        }
+        if touchpoints.is_empty() {
+            return Ok(Outcome::Dropped(NO_TOUCHPOINT));
+        }
+        reject_repeated_ids(&touchpoints)?;
+        Ok(Outcome::Touchpoints(touchpoints))
+    }
+}
+
+impl Mapping {
+    fn values(&self, record: &SourceRecord<'_>) -> Result<Vec<Value>, DeadLetterCause> {
+        let mut values: Vec<Value> = Vec::with_capacity(self.values.len());
+        for (name, expression) in &self.values {
+            let mut roots = vec![record.value, record.key, record.headers];
+            roots.extend(&values);
+            let value = expression.evaluate(&roots).map_err(|error| self.invalid(name, error, &roots))?;
+            values.push(value);
+        }
+        Ok(values)
+    }
+
+    fn invalid(&self, field: &str, mut error: EvaluationError, roots: &[&Value]) -> DeadLetterCause {
+        error.path = self.path_in_record(error.path, roots);
+        DeadLetterCause::new(DeadLetterReason::BadField, format!("{field}: {error}"))
+    }
+
+    /// Replaces the name of a value at the start of `path` by the path that the value comes from.
+    fn path_in_record(&self, path: String, roots: &[&Value]) -> String {
+        let (start, rest) = path.split_at(path.find('.').unwrap_or(path.len()));
+        let Some(index) = self.values.iter().position(|(name, _)| name == start) else { return path };
+        let source = self.values[index].1.source(roots);
+        if source.is_empty() { path } else { self.path_in_record(format!("{source}{rest}"), roots) }
+    }
+
+    fn applies(&self, rule: &TouchpointRule, roots: &[&Value]) -> Result<bool, DeadLetterCause> {
+        let Some(when) = &rule.when else { return Ok(true) };
+        when.is_true(roots).map_err(|error| self.invalid("when", error, roots))
+    }
+
+    fn render(
+        &self,
+        rule: &TouchpointRule,
+        roots: &[&Value],
+        observe: &mut dyn FnMut(Field, &Value),
+    ) -> Result<MappedTouchpoint, DeadLetterCause> {
+        rule.render(roots, observe).map_err(|problem| match problem {
+            FieldProblem::Evaluation(field, error) => self.invalid(field.name(), error, roots),
+            FieldProblem::Value(field, reason, what) => {
+                let template = rule.fields[field as usize].as_ref();
+                let source = template.map_or("", |template| template.template.source(roots)).to_owned();
+                let error = EvaluationError { path: source, message: what };
+                DeadLetterCause { reason, ..self.invalid(field.name(), error, roots) }
+            }
+        })
+    }
+}
+
+/// Why a field of a touchpoint is invalid.
+enum FieldProblem {
+    /// Its expression has no value.
+    Evaluation(Field, EvaluationError),
+    /// Its value is not valid.
+    Value(Field, DeadLetterReason, String),
+}
+
+/// Of two touchpoints of a customer with one id, the second would be dropped as a duplicate.
+fn reject_repeated_ids(touchpoints: &[MappedTouchpoint]) -> Result<(), DeadLetterCause> {
+    let mut ids: Vec<_> =
+        touchpoints.iter().map(|touchpoint| (&touchpoint.event_id, &touchpoint.customer_id)).collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        let detail = "event_id: two touchpoints of the record have the same id; the mapping must make them differ";
+        return Err(DeadLetterCause::new(DeadLetterReason::BadField, detail));
+    }
+    Ok(())
+}
+
+impl TouchpointRule {
+    fn render(
+        &self,
+        roots: &[&Value],
+        observe: &mut dyn FnMut(Field, &Value),
+    ) -> Result<MappedTouchpoint, FieldProblem> {
+        let mut field = |field: Field| -> Result<Rendered, FieldProblem> {
+            let Some(template) = &self.fields[field as usize] else {
+                return Ok(Rendered { field, value: Value::Null });
+            };
+            let value = template.template.render(roots).map_err(|error| FieldProblem::Evaluation(field, error))?;
+            observe(field, &value);
+            Ok(Rendered { field, value })
+        };
+        let type_name = field(Field::Touchpoint)?.required_text(TYPE_BYTES_MAX)?;
+        let customer_id = field(Field::CustomerId)?.required_text(ID_BYTES_MAX)?;
+        let event_id = field(Field::EventId)?.required_text(ID_BYTES_MAX)?;
+        let occurred_at = field(Field::OccurredAt)?.time()?;
+        let order_id = field(Field::OrderId)?.text(ID_BYTES_MAX)?;
+        let amount = field(Field::Amount)?.amount()?;
+        let currency = field(Field::Currency)?.currency()?;
+        let properties = field(Field::Properties)?.properties()?;
+        Ok(MappedTouchpoint { event_id, customer_id, type_name, occurred_at, order_id, amount, currency, properties })
+    }
+}
+
+/// The value of a field before it is checked.
+struct Rendered {
+    field: Field,
+    value: Value,
+}
+
+impl Rendered {
+    fn invalid(&self, reason: DeadLetterReason, what: impl Into<String>) -> FieldProblem {
+        FieldProblem::Value(self.field, reason, what.into())
+    }
+
+    /// Reads an id or a name: a text, or a whole number as its digits.
+    fn text(mut self, bytes_max: usize) -> Result<Option<String>, FieldProblem> {
+        let text = match std::mem::take(&mut self.value) {
+            Value::Null => return Ok(None),
+            Value::String(text) => text,
+            Value::Number(number) if !number.is_f64() && self.field != Field::Touchpoint => number.to_string(),
+            _ => return Err(self.invalid(DeadLetterReason::BadField, "expected a text or a whole number")),
+        };
+        if text.len() > bytes_max {
+            return Err(self.invalid(DeadLetterReason::BadField, format!("longer than {bytes_max} bytes")));
+        }
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    fn missing(&self) -> FieldProblem {
+        let is_customer = self.field == Field::CustomerId;
+        let reason = if is_customer { DeadLetterReason::NoCustomer } else { DeadLetterReason::MissingField };
+        self.invalid(reason, "missing or empty")
+    }
+
+    fn required_text(self, bytes_max: usize) -> Result<String, FieldProblem> {
+        let empty = Self { field: self.field, value: Value::Null };
+        self.text(bytes_max)?.ok_or_else(|| empty.missing())
+    }
+
+    fn time(self) -> Result<Timestamp, FieldProblem> {
+        match &self.value {
+            Value::String(text) if !text.is_empty() => {
+                parse_timestamp(text).map_err(|error| self.invalid(DeadLetterReason::BadField, error.to_string()))
+            }
+            Value::Null | Value::String(_) => Err(self.missing()),
+            _ => Err(self.invalid(
+                DeadLetterReason::BadField,
+                "expected a time in RFC 3339; epoch_seconds(...) or epoch_millis(...) convert a number",
+            )),
+        }
+    }
+
+    fn amount(self) -> Result<Option<Amount>, FieldProblem> {
+        let parsed = match &self.value {
+            Value::Null => return Ok(None),
+            Value::String(text) if text.is_empty() => return Ok(None),
+            Value::String(text) => parse_amount(text),
+            Value::Number(number) => parse_amount(&number.to_string()),
+            _ => None,
+        };
+        let expected = "expected a number or decimal text from -10^12 to 10^12";
+        parsed.map(Some).ok_or_else(|| self.invalid(DeadLetterReason::BadField, expected))
+    }
+
+    fn currency(self) -> Result<Option<Currency>, FieldProblem> {
+        let parsed = match &self.value {
+            Value::Null => return Ok(None),
+            Value::String(code) if code.is_empty() => return Ok(None),
+            Value::String(code) => Currency::parse(code).or_else(|| Currency::parse(&code.to_ascii_uppercase())),
+            _ => None,
+        };
+        let expected = "expected three letters, such as EUR";
+        parsed.map(Some).ok_or_else(|| self.invalid(DeadLetterReason::BadField, expected))
+    }
+
+    fn properties(self) -> Result<Map<String, Value>, FieldProblem> {
+        match self.value {
+            Value::Null => Ok(Map::new()),
+            Value::Object(mut members) => {
+                members.retain(|_, value| !value.is_null());
+                Ok(members)
+            }
+            _ => Err(self.invalid(DeadLetterReason::BadField, "expected an object")),
+        }
+    }
+}
