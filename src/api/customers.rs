@@ -274,7 +274,7 @@ fn expected(api: &Api, transitions: &[Transition]) -> Vec<ExpectedJson> {
 fn standing(model: &Model, view: &ModelView, explanation: &ExplanationView) -> Standing {
     let stage = view.stage.map(|stage| model.stage(stage));
     let counters = model.counters.iter().zip(&view.counters);
-    let names = |indices: &[usize], name: fn(&Model, usize) -> Option<&Box<str>>| -> Vec<String> {
+    let names = |indices: &[usize], name: fn(&Model, usize) -> Option<&str>| -> Vec<String> {
         indices.iter().filter_map(|&index| name(model, index)).map(ToString::to_string).collect()
     };
     Standing {
@@ -285,9 +285,9 @@ fn standing(model: &Model, view: &ModelView, explanation: &ExplanationView) -> S
         since: view.since.map(TimestampText::from),
         because: explanation.stage.as_ref().map(EvaluatedCondition::of),
         sequence: view.sequence,
-        signals: names(&view.signals, |model, index| Some(&model.signals.get(index)?.name)),
+        signals: names(&view.signals, |model, index| Some(&*model.signals.get(index)?.name)),
         signals_because: explanation.signals.iter().map(EvaluatedCondition::of).collect(),
-        milestones: names(&view.milestones, |model, index| Some(&model.milestones.get(index)?.name)),
+        milestones: names(&view.milestones, |model, index| Some(&*model.milestones.get(index)?.name)),
         counters: counters.map(|(counter, &count)| (counter.name.to_string(), count.into())).collect(),
     }
 }

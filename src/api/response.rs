@@ -92,7 +92,7 @@ struct PublishedTransition {
     /// The reason, in words: a line for the cause, one for the condition, and lines with the values that it read.
     reason: Vec<String>,
     #[serde(flatten)]
-    record: TransitionRecord,
+    record: TransitionRecord<'static>,
 }
 
 /// A transition as it will be published if no further touchpoint of the customer arrives. `detected_at` is the earliest
@@ -105,7 +105,7 @@ struct ExpectedTransition {
     /// The reason, in words: a line for the cause, one for the condition, and lines with the values that it read.
     reason: Vec<String>,
     #[serde(flatten)]
-    record: TransitionRecord,
+    record: TransitionRecord<'static>,
 }
 
 /// A published transition, rendered as JSON.

@@ -3,6 +3,7 @@
 //! The transitions depend only on the touchpoints and their order of arrival, not on when the caller fires wake-ups:
 //! before a touchpoint is applied, all wake-ups due by its time fire, each at its own instant.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -214,6 +215,7 @@ impl Customer {
             horizon.lower_to(wake_up);
         }
         let facts = FactInputs { layout: &rules.models.layout, facts: &self.facts };
+        let cause = OnceCell::new();
         for (index, (model, published)) in (0_u8..).zip(rules.models.models.iter().zip(&mut self.published)) {
             if affected >> index & 1 == 0 {
                 continue;
@@ -228,6 +230,7 @@ impl Customer {
                 facts,
                 now: self.clock,
                 trigger,
+                cause: &cause,
                 is_reconciled: is_outdated && matches!(trigger, Trigger::Time),
             };
             published.publish_changes(&builder, standing, transitions);

@@ -2,6 +2,8 @@
 //!
 //! Only [`model_check`](super::model_check) constructs a `Model`, so it is always valid.
 
+use std::sync::Arc;
+
 use super::condition::Condition;
 use super::id::{StableId, StageIndex};
 use super::vocabulary::GroupSet;
@@ -112,7 +114,7 @@ pub enum JourneyPosition {
 #[derive(Clone, Debug)]
 pub struct MoveRule {
     /// The name that transitions carry.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// The stages that the move may leave.
     pub from: StageMatch,
     /// The stages that the move may enter.
@@ -185,7 +187,7 @@ impl Direction {
 #[derive(Clone, Debug)]
 pub struct Signal {
     /// The name that transitions carry.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Identity across edits of the model.
     pub id: StableId,
     /// The signal is on while this condition holds.
@@ -196,7 +198,7 @@ pub struct Signal {
 #[derive(Clone, Debug)]
 pub struct Milestone {
     /// The name that transitions carry.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Identity across edits of the model.
     pub id: StableId,
     /// The condition that must hold.
@@ -207,7 +209,7 @@ pub struct Milestone {
 #[derive(Clone, Debug)]
 pub struct Counter {
     /// The name that transitions carry.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Identity across edits of the model.
     pub id: StableId,
     /// The expression of the number; an int.

@@ -2,6 +2,7 @@
 //! customers are evaluated again. `lifecycle check --against` prints them; the service does not use them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::condition::Condition;
 use super::fact::{FactDefinition, FactKind, OrderFact};
@@ -119,7 +120,7 @@ fn compare_models(before: &Model, after: &Model, found: &mut Vec<Consequence>) {
 struct Element {
     id: StableId,
     name: Box<str>,
-    condition: Box<str>,
+    condition: Arc<str>,
 }
 
 /// A kind of model element, with the kinds of consequence (renamed, removed, added, changed) and the texts about its
@@ -226,7 +227,7 @@ fn compare_elements(
 
 /// Reports changed names of moves. They do not affect standings, but consumers of transitions may depend on them.
 fn compare_moves(before: &Model, after: &Model, found: &mut Vec<Consequence>) {
-    let names = |model: &Model| -> BTreeSet<Box<str>> { model.moves.iter().map(|rule| rule.name.clone()).collect() };
+    let names = |model: &Model| -> BTreeSet<Arc<str>> { model.moves.iter().map(|rule| rule.name.clone()).collect() };
     let (old_names, new_names) = (names(before), names(after));
     for name in old_names.difference(&new_names) {
         report(found, after, "move-removed", format!("no move is named `{name}` any more"));

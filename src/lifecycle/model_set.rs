@@ -24,7 +24,7 @@ impl ModelSet {
     #[must_use]
     pub fn new(vocabulary: Vocabulary, mut layout: Layout, models: Vec<Model>, hash: StableId) -> Self {
         let references = (0..).zip(&models).flat_map(|(index, model)| {
-            let references = model.conditions().flat_map(|condition| &condition.program.references);
+            let references = model.conditions().flat_map(|condition| condition.program.references.iter());
             references.map(move |reference| (ModelIndex(index), reference.slot))
         });
         layout.set_readers(references);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::condition::FactReference;
 use super::id::{ModelIndex, StageIndex};
 use super::model::Direction;
 use super::money::Amount;
@@ -22,8 +23,8 @@ pub struct Transition {
     pub model: ModelIndex,
     /// The change.
     pub change: Change,
-    /// The name of the move, signal, milestone or counter.
-    pub name: Box<str>,
+    /// The name of the move, signal, milestone or counter; shared with the model.
+    pub name: Arc<str>,
     /// Sequence number of this publication for the customer and model, starting at 1.
     pub sequence: u64,
     /// The event time of the change.
@@ -34,11 +35,9 @@ pub struct Transition {
     pub late: bool,
     /// Whether an edit of the model caused it, not a touchpoint or the passing of time.
     pub reconciled: bool,
-    /// The text of the condition of the stage entered, the signal, the milestone or the counter; empty if the customer
-    /// is in no stage now.
-    pub because: Box<str>,
-    /// The values that the condition read, by name.
-    pub values: Vec<(Box<str>, OwnedValue)>,
+    /// The condition of the stage entered, the signal, the milestone or the counter; `None` if the customer is in no
+    /// stage now.
+    pub because: Option<Reason>,
     /// Aggregates over the customer's valid orders after the change.
     pub orders: OrdersSummary,
 }
@@ -94,10 +93,28 @@ pub enum Cause {
     /// A touchpoint.
     Touchpoint {
         /// The `event_id`.
-        event_id: Box<str>,
+        event_id: Arc<str>,
         /// The type as written in the record.
-        type_name: Box<str>,
+        type_name: Arc<str>,
     },
+}
+
+/// A condition, and the values that it read.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Reason {
+    /// The text of the condition; shared with the model.
+    pub condition: Arc<str>,
+    /// The names of the values; shared with the model.
+    pub references: Arc<[FactReference]>,
+    /// The values, in the order of `references`.
+    pub values: Box<[OwnedValue]>,
+}
+
+impl Reason {
+    /// Returns the values with their names.
+    pub fn values(&self) -> impl ExactSizeIterator<Item = (&str, &OwnedValue)> {
+        self.references.iter().map(|reference| &*reference.name).zip(&self.values)
+    }
 }
 
 /// An owned [`Value`].

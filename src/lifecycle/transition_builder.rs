@@ -3,23 +3,27 @@
 //!
 //! The id depends only on the content of a transition, so that a replay produces the same ids.
 
-use std::sync::Arc;
+use std::cell::OnceCell;
+use std::sync::{Arc, LazyLock};
 
 use sha1::{Digest as _, Sha1};
 use uuid::Uuid;
 
-use super::condition::Condition;
+use super::condition::{Condition, FactReference};
 use super::fact::FactInputs;
 use super::id::{ModelIndex, StageIndex};
 use super::model::{Direction, JourneyPosition, Model, MoveRule};
 use super::time::Timestamp;
 use super::touchpoint::Touchpoint;
-use super::transition::{Cause, Change, OwnedValue, Transition};
+use super::transition::{Cause, Change, OwnedValue, Reason, Transition};
 use super::value::{Horizon, Inputs};
 use super::vocabulary::GroupSet;
 
 /// The name of a move that no rule of the model matches.
 pub const UNNAMED_MOVE: &str = "stage_entered";
+
+/// [`UNNAMED_MOVE`], shared by all transitions.
+static SHARED_UNNAMED_MOVE: LazyLock<Arc<str>> = LazyLock::new(|| UNNAMED_MOVE.into());
 
 /// The UUID namespace of transition ids. Changing it would change the ids of a replay.
 const TRANSITION_IDS: Uuid = Uuid::from_u128(0x6c69_6665_6379_5c6c_a57e_7472_616e_7331);
@@ -48,6 +52,8 @@ pub(crate) struct TransitionBuilder<'a> {
     pub(crate) facts: FactInputs<'a>,
     pub(crate) now: Timestamp,
     pub(crate) trigger: &'a Trigger<'a>,
+    /// The cause of all transitions of the trigger, once one of them is built.
+    pub(crate) cause: &'a OnceCell<Cause>,
     /// Whether an edit of the model causes the changes.
     pub(crate) is_reconciled: bool,
 }
@@ -55,7 +61,7 @@ pub(crate) struct TransitionBuilder<'a> {
 /// A change with its name and condition, before it has a sequence number.
 pub(crate) struct PendingTransition<'a> {
     change: Change,
-    name: &'a str,
+    name: &'a Arc<str>,
     because: Option<&'a Condition>,
 }
 
@@ -77,7 +83,7 @@ impl<'a> TransitionBuilder<'a> {
         };
         PendingTransition {
             change: Change::Stage { from, to, skipped, direction, previous_since: since.filter(|_| from.is_some()) },
-            name: rule.map_or(UNNAMED_MOVE, |rule| &rule.name),
+            name: rule.map_or(&SHARED_UNNAMED_MOVE, |rule| &rule.name),
             because: to.map(|stage| &self.model.stage(stage).when),
         }
     }
@@ -102,28 +108,27 @@ impl<'a> TransitionBuilder<'a> {
 
     /// Builds the transition with the sequence number `sequence`, published after `ordinal` others at this instant.
     pub(crate) fn build(&self, pending: PendingTransition<'_>, sequence: u64, ordinal: u32) -> Transition {
-        let (cause, late) = match self.trigger {
-            Trigger::Time => (Cause::Time, false),
-            Trigger::Touchpoint { touchpoint, is_late, .. } => {
-                let (event_id, type_name) = (touchpoint.event_id.into(), touchpoint.type_name.into());
-                (Cause::Touchpoint { event_id, type_name }, *is_late)
-            }
-        };
+        let id = self.id(&pending, ordinal);
         Transition {
-            id: self.id(&pending, ordinal),
+            id,
             customer_id: Arc::clone(self.customer_id),
             model: self.model_index,
-            name: pending.name.into(),
+            name: Arc::clone(pending.name),
             sequence,
             occurred_at: self.now,
-            cause,
-            late,
+            cause: self.cause.get_or_init(|| self.trigger.cause()).clone(),
+            late: matches!(self.trigger, Trigger::Touchpoint { is_late: true, .. }),
             reconciled: self.is_reconciled,
-            because: pending.because.map_or_else(Box::default, |condition| condition.text.clone()),
-            values: pending.because.map_or_else(Vec::new, |condition| values(condition, &self.facts, self.now)),
+            because: pending.because.map(|condition| self.reason(condition)),
             orders: self.facts.facts.orders_summary(),
             change: pending.change,
         }
+    }
+
+    fn reason(&self, condition: &Condition) -> Reason {
+        let references = Arc::clone(&condition.program.references);
+        let values = references.iter().map(|reference| value_of(reference, &self.facts, self.now)).collect();
+        Reason { condition: Arc::clone(&condition.text), references, values }
     }
 
     fn matches(&self, rule: &MoveRule, from: Option<StageIndex>, to: Option<StageIndex>) -> bool {
@@ -160,31 +165,48 @@ impl<'a> TransitionBuilder<'a> {
     /// Derives the id from the content and `ordinal` only, not from the sequence number.
     fn id(&self, pending: &PendingTransition<'_>, ordinal: u32) -> Uuid {
         let stage_name = |stage: Option<StageIndex>| stage.map_or("", |stage| &self.model.stage(stage).name);
+        let mut count_digits = itoa::Buffer::new();
         let (from, to) = match pending.change {
-            Change::Stage { from, to, .. } => (stage_name(from), stage_name(to).to_owned()),
-            Change::Signal { on } => ("", if on { "started" } else { "stopped" }.to_owned()),
-            Change::Milestone => ("", String::new()),
-            Change::Counter { count } => ("", count.to_string()),
+            Change::Stage { from, to, .. } => (stage_name(from), stage_name(to)),
+            Change::Signal { on } => ("", if on { "started" } else { "stopped" }),
+            Change::Milestone => ("", ""),
+            Change::Counter { count } => ("", count_digits.format(count)),
         };
+        let mut digits = itoa::Buffer::new();
+        let mut hash = Sha1::new_with_prefix(TRANSITION_IDS);
         // Each part is prefixed with its length, so that different tuples cannot produce the same name.
-        let mut name = String::with_capacity(160);
-        for part in [self.customer_id, &*self.model.name, pending.change.kind(), pending.name, from, &to] {
-            name.push_str(&part.len().to_string());
-            name.push(':');
-            name.push_str(part);
+        for part in [self.customer_id, &*self.model.name, pending.change.kind(), pending.name, from, to] {
+            hash.update(digits.format(part.len()));
+            hash.update(":");
+            hash.update(part);
         }
-        name.push('@');
-        name.push_str(&self.now.as_millis().to_string());
-        name.push('#');
-        name.push_str(&ordinal.to_string());
-        let hash: [u8; 20] = Sha1::new().chain_update(TRANSITION_IDS).chain_update(&name).finalize().into();
+        hash.update("@");
+        hash.update(digits.format(self.now.as_millis()));
+        hash.update("#");
+        hash.update(digits.format(ordinal));
+        let hash: [u8; 20] = hash.finalize().into();
         let [id @ .., _, _, _, _] = hash;
         uuid::Builder::from_sha1_bytes(id).into_uuid()
     }
 }
 
+impl Trigger<'_> {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Time => Cause::Time,
+            Self::Touchpoint { touchpoint, .. } => {
+                Cause::Touchpoint { event_id: touchpoint.event_id.into(), type_name: touchpoint.type_name.into() }
+            }
+        }
+    }
+}
+
+fn value_of(reference: &FactReference, facts: &FactInputs<'_>, now: Timestamp) -> OwnedValue {
+    OwnedValue::from(facts.read(reference.slot, now, &mut Horizon::NEVER.clone()))
+}
+
 /// Returns the values that `condition` reads from `facts` at `now`, by name.
 pub(crate) fn values(condition: &Condition, facts: &FactInputs<'_>, now: Timestamp) -> Vec<(Box<str>, OwnedValue)> {
-    let value = |slot| OwnedValue::from(facts.read(slot, now, &mut Horizon::NEVER.clone()));
-    condition.program.references.iter().map(|reference| (reference.name.clone(), value(reference.slot))).collect()
+    let value = |reference: &FactReference| (reference.name.clone(), value_of(reference, facts, now));
+    condition.program.references.iter().map(value).collect()
 }

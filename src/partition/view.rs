@@ -118,7 +118,7 @@ impl ExplanationView {
     pub(crate) fn of(customer: &Customer, models: &ModelSet) -> Vec<Self> {
         let facts = FactInputs { layout: &models.layout, facts: &customer.facts };
         let explain = |condition: &Condition| ConditionView {
-            condition: condition.text.clone(),
+            condition: (&*condition.text).into(),
             values: values(condition, &facts, customer.clock),
         };
         let standings = models.models.iter().zip(&customer.published);

@@ -39,8 +39,7 @@ mod tests {
             cause: Cause::Time,
             late: false,
             reconciled: false,
-            because: Box::default(),
-            values: Vec::new(),
+            because: None,
             orders: OrdersSummary::default(),
         };
         let fresh_for = Duration::from_millis(500);

@@ -219,10 +219,10 @@ fn estimated_memory(transition: &Transition) -> usize {
         OwnedValue::String(text) => text.len(),
         _ => 0,
     };
-    let values = transition.values.iter();
-    let values: usize =
-        values.map(|(name, value)| name.len() + text(value) + size_of::<(Box<str>, OwnedValue)>()).sum();
-    size_of::<Transition>() + transition.customer_id.len() + transition.name.len() + transition.because.len() + values
+    // The names and the condition belong to the model.
+    let values = transition.because.iter().flat_map(|reason| &reason.values);
+    let values: usize = values.map(|value| text(value) + size_of::<OwnedValue>()).sum();
+    size_of::<Transition>() + transition.customer_id.len() + values
 }
 
 #[cfg(test)]
@@ -246,8 +246,7 @@ mod tests {
             cause: Cause::Time,
             late: false,
             reconciled: false,
-            because: Box::default(),
-            values: Vec::new(),
+            because: None,
             orders: OrdersSummary::default(),
         };
         customers.iter().map(transition).collect()

@@ -28,7 +28,7 @@ impl Coverage {
             }
             other => other.kind(),
         };
-        self.reached.insert((model.name.clone(), kind, transition.name.clone()));
+        self.reached.insert((model.name.clone(), kind, (&*transition.name).into()));
     }
 
     /// Returns the stages and names of `model` that are not covered: `stage loyalty`, `move churned`, `milestone

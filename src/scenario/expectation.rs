@@ -52,7 +52,7 @@ impl Expectation {
     pub(super) fn is_met_by(&self, transition: &Transition) -> bool {
         let is_same = *self.customer == *transition.customer_id
             && self.model == transition.model
-            && self.name == transition.name
+            && *self.name == *transition.name
             && self.at.is_none_or(|at| at == transition.occurred_at);
         is_same
             && match (&self.change, &transition.change) {

@@ -87,9 +87,9 @@ impl Report {
         };
         let group = TransitionGroup { model: transition.model.0, kind: transition.change.kind(), cause, mode };
         let names = self.transitions.entry(group).or_default();
-        match names.get_mut(&transition.name) {
+        match names.get_mut(&*transition.name) {
             Some(count) => *count += 1,
-            None => _ = names.insert(transition.name.clone(), 1),
+            None => _ = names.insert((&*transition.name).into(), 1),
         }
         if let Change::Stage { from, to, .. } = transition.change {
             *self.moves.entry((transition.model.0, from, to)).or_default() += 1;

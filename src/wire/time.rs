@@ -1,6 +1,6 @@
 //! Timestamps and durations as text: timestamps in RFC 3339, durations such as `1h30m`.
 
-pub use crate::lifecycle::rfc3339::{TimestampError, format_timestamp, parse_timestamp, write_timestamp};
+pub use crate::lifecycle::rfc3339::{TimestampError, TimestampText, format_timestamp, parse_timestamp, timestamp_text};
 
 use crate::lifecycle::time::Duration;
 
@@ -56,6 +56,16 @@ pub fn format_duration(length: Duration) -> String {
         }
     }
     text
+}
+
+/// Formats a duration like Protobuf's JSON mapping: `7776000s`, `-0.500s`.
+pub(super) fn format_seconds(length: Duration) -> String {
+    let sign = if length.as_millis() < 0 { "-" } else { "" };
+    let millis = length.as_millis().unsigned_abs();
+    match millis % 1_000 {
+        0 => format!("{sign}{}s", millis / 1_000),
+        fraction => format!("{sign}{}.{fraction:03}s", millis / 1_000),
+    }
 }
 
 #[cfg(test)]

@@ -26,11 +26,6 @@ impl Publication<'_> {
     pub(super) fn model(&self) -> &Model {
         self.models.model(self.transition.model)
     }
-
-    /// Whether a condition explains the new standing; false if no stage's condition holds.
-    pub(super) fn has_reason(&self) -> bool {
-        !self.transition.because.is_empty()
-    }
 }
 
 /// Returns the value of the field `to` for a signal.

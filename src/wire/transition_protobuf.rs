@@ -5,9 +5,9 @@ use prost::Message as _;
 use super::proto::google::protobuf::value::Kind;
 use super::proto::google::protobuf::{Struct, Timestamp as ProtoTimestamp, Value as ProtoValue};
 use super::proto::lifecycle::v1;
-use super::time::format_timestamp;
+use super::time::{format_seconds, format_timestamp};
 use super::transition::{Publication, signal_word};
-use super::transition_json::{format_seconds, non_finite_text};
+use super::transition_value::non_finite_text;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::{Cause, Change, OwnedValue};
 
@@ -34,10 +34,10 @@ impl From<&Publication<'_>> for v1::Transition {
             occurred_at: Some(proto_timestamp(transition.occurred_at)),
             detected_at: Some(proto_timestamp(publication.detected_at)),
             cause: Some(cause(&transition.cause)),
-            because: publication.has_reason().then(|| v1::Because {
-                condition: transition.because.to_string(),
+            because: transition.because.as_ref().map(|reason| v1::Because {
+                condition: reason.condition.to_string(),
                 values: Some(Struct {
-                    fields: transition.values.iter().map(|(name, read)| (name.to_string(), value(read))).collect(),
+                    fields: reason.values().map(|(name, read)| (name.to_owned(), value(read))).collect(),
                 }),
             }),
             late: transition.late,

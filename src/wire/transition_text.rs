@@ -50,19 +50,18 @@ pub fn describe_reason(transition: &Transition) -> Vec<String> {
         Cause::Time => "caused by time".to_owned(),
         Cause::Touchpoint { type_name, .. } => format!("caused by {type_name}"),
     }];
-    if transition.because.is_empty() {
+    let Some(reason) = &transition.because else {
         lines.push("because no stage's condition holds any more".to_owned());
         return lines;
-    }
+    };
     let because = match transition.change {
         Change::Signal { on: false } => "because no longer",
         Change::Counter { .. } => "because of",
         _ => "because",
     };
-    lines.push(format!("{because} {}", transition.because));
-    let values: Vec<String> = transition
-        .values
-        .iter()
+    lines.push(format!("{because} {}", reason.condition));
+    let values: Vec<String> = reason
+        .values()
         .map(|(name, read)| format!("{name} = {}", describe_value(read, Some(transition.occurred_at))))
         .collect();
     lines.extend(values.chunks(VALUES_PER_LINE).map(|chunk| format!("with {}", chunk.join(", "))));

@@ -14,7 +14,7 @@ use crate::lifecycle::value::{Horizon, Inputs, Slot, Type, Value};
 #[derive(Clone, Debug)]
 pub struct Condition {
     /// The source text with white space collapsed.
-    pub text: Box<str>,
+    pub text: Arc<str>,
     /// The compiled form.
     pub program: Program,
 }
@@ -32,7 +32,7 @@ pub struct FactReference {
 #[derive(Clone, Debug)]
 pub struct Program {
     /// The facts and properties that the program reads, each once, in order of appearance.
-    pub references: Box<[FactReference]>,
+    pub references: Arc<[FactReference]>,
     code: Code,
     /// The term from which `code` was lowered. Other expressions inline it.
     pub(super) term: Arc<Term>,

@@ -2,6 +2,7 @@
 //! and counters, and the hash.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::facts::constant_text;
 use super::moves::RESERVED_STAGE_NAMES;
@@ -163,7 +164,7 @@ impl ModelScope<'_> {
         &mut self,
         drafts: &[NamedExpression],
         kind: &str,
-        make: impl Fn(Box<str>, StableId, Condition) -> T,
+        make: impl Fn(Arc<str>, StableId, Condition) -> T,
     ) -> Vec<T> {
         let mut list = Vec::with_capacity(drafts.len());
         for draft in drafts {
@@ -218,7 +219,7 @@ impl ModelScope<'_> {
         }
         let mut line = |what: &str, name: &str, condition: &Condition, rest: &str| {
             let _ = write!(text, "{what} {name} {rest} when {}", collapse_whitespace(&condition.text));
-            for reference in &condition.program.references {
+            for reference in condition.program.references.iter() {
                 let fact = &self.shared.layout.definitions[usize::from(reference.slot.0)];
                 let _ = write!(text, " {}={:016x}", reference.name, fact.id.0);
             }

@@ -1,5 +1,7 @@
 //! Label values of the models, and which of their series a scrape exports from the start.
 
+use std::sync::Arc;
+
 use crate::lifecycle::id::StageIndex;
 use crate::lifecycle::model::Model;
 use crate::lifecycle::transition_builder::UNNAMED_MOVE;
@@ -19,7 +21,7 @@ pub(super) struct ModelNames {
     pub(super) version: String,
     pub(super) stages: Vec<String>,
     /// Kind and name of every transition that the model can publish.
-    pub(super) published: Vec<(&'static str, Box<str>)>,
+    pub(super) published: Vec<(&'static str, Arc<str>)>,
 }
 
 impl ModelNames {

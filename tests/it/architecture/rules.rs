@@ -51,7 +51,7 @@ const ALLOWED_PLACES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that the pure floors may use besides `std`, `core` and `alloc`.
-const PURE_CRATES: &[&str] = &["foldhash", "hashbrown", "sha1", "strsim", "thiserror", "uuid", "xxhash_rust"];
+const PURE_CRATES: &[&str] = &["foldhash", "hashbrown", "itoa", "sha1", "strsim", "thiserror", "uuid", "xxhash_rust"];
 
 /// All direct dependencies.
 const CRATES: &[&str] = &[
@@ -68,6 +68,7 @@ const CRATES: &[&str] = &[
     "hyper",
     "hyper_util",
     "indicatif",
+    "itoa",
     "jiff",
     "md_5",
     "metrics",
@@ -98,8 +99,8 @@ const CRATES: &[&str] = &[
 /// Modules of `std` with side effects, which pure floors may not use.
 const IMPURE_STD: &[&str] = &["env", "fs", "io", "net", "os", "process", "sync", "thread", "time"];
 
-/// Items of `std::sync` that pure floors may use: shared ownership of immutable data.
-const PURE_SYNC: &[&str] = &["Arc"];
+/// Items of `std::sync` that pure floors may use: shared ownership of immutable data, and constants.
+const PURE_SYNC: &[&str] = &["Arc", "LazyLock"];
 
 /// The only file that may read wall time.
 const WALL_CLOCK: &str = "src/runtime/wall_clock.rs";

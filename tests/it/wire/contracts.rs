@@ -2,7 +2,6 @@
 
 use lifecycle_processor::partition::DeadLetterReason;
 use lifecycle_processor::wire::dead_letter::{self, Origin};
-use lifecycle_processor::wire::time::parse_timestamp;
 use lifecycle_processor::wire::touchpoint_json::Scratch;
 use lifecycle_processor::wire::transition_json::TransitionRecord;
 use uuid::Uuid;
@@ -50,9 +49,8 @@ fn the_transitions_of_the_document_are_transition_records() {
     let examples = blocks("json transition");
     assert_eq!(examples.len(), 2);
     for json in examples {
-        let record: TransitionRecord = serde_json::from_str(json).expect("a transition record");
+        let record: TransitionRecord<'_> = serde_json::from_str(json).expect("a transition record");
         assert!(Uuid::parse_str(&record.transition_id).is_ok_and(|id| id.get_version_num() == 5));
-        assert!(parse_timestamp(&record.occurred_at).is_ok());
         // Every field of the example is in the table.
         let names: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).expect("an object");
         for name in names.keys() {

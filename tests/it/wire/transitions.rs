@@ -1,16 +1,20 @@
 //! Tests of encoding transitions: golden JSON of each kind, and Protobuf with the same content.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use lifecycle_processor::lifecycle::condition::{self, Argument, Binding, Condition, ExpressionProblem, Scope};
+use lifecycle_processor::lifecycle::condition::{
+    self, Argument, Binding, Condition, ExpressionProblem, FactReference, Scope,
+};
 use lifecycle_processor::lifecycle::fact::Layout;
 use lifecycle_processor::lifecycle::id::{ModelIndex, StableId, StageIndex};
 use lifecycle_processor::lifecycle::model::{Direction, JourneyPosition, Model, Stage};
 use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::lifecycle::money::{Amount, Currency};
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
-use lifecycle_processor::lifecycle::transition::{Cause, Change, OrdersSummary, OwnedValue, Transition};
+use lifecycle_processor::lifecycle::transition::{Cause, Change, OrdersSummary, OwnedValue, Reason, Transition};
+use lifecycle_processor::lifecycle::value::Slot;
 use lifecycle_processor::lifecycle::vocabulary::Vocabulary;
 use lifecycle_processor::wire::cloud_events::{self, CloudEvents};
 use lifecycle_processor::wire::proto::google::protobuf::value::Kind;
@@ -20,6 +24,7 @@ use lifecycle_processor::wire::time::parse_timestamp;
 use lifecycle_processor::wire::transition::{Mode, Publication};
 use lifecycle_processor::wire::transition_json::{TransitionRecord, write_json};
 use lifecycle_processor::wire::transition_protobuf::write_protobuf;
+use lifecycle_processor::wire::transition_value::{Instant, Values};
 use prost::Message as _;
 use uuid::Uuid;
 
@@ -77,6 +82,12 @@ fn instant(text: &str) -> Timestamp {
     parse_timestamp(text).expect("RFC 3339")
 }
 
+fn reason(condition: &str, values: Vec<(&str, OwnedValue)>) -> Option<Reason> {
+    let (names, values): (Vec<_>, Vec<_>) = values.into_iter().unzip();
+    let references = (0..).zip(names).map(|(slot, name)| FactReference { name: name.into(), slot: Slot(slot) });
+    Some(Reason { condition: condition.into(), references: references.collect(), values: values.into() })
+}
+
 fn stage_transition() -> Transition {
     Transition {
         id: Uuid::from_u128(0x6ba7_b810_9dad_51d1_80b4_00c0_4fd4_30c8),
@@ -95,17 +106,19 @@ fn stage_transition() -> Transition {
         cause: Cause::Touchpoint { event_id: "e-1".into(), type_name: "order_completed".into() },
         late: false,
         reconciled: false,
-        because: "orders.count >= 2".into(),
-        values: vec![
-            ("orders.count".into(), OwnedValue::Int(2)),
-            ("orders.last".into(), OwnedValue::Timestamp(instant("1997-01-18T15:55:44Z"))),
-            ("advocacy".into(), OwnedValue::Absent),
-            ("share".into(), OwnedValue::Double(0.5)),
-            ("ratio".into(), OwnedValue::Double(f64::INFINITY)),
-            ("gap".into(), OwnedValue::Duration(Duration::from_millis(1_500))),
-            ("kept".into(), OwnedValue::Bool(true)),
-            ("scale".into(), OwnedValue::String("nps".into())),
-        ],
+        because: reason(
+            "orders.count >= 2",
+            vec![
+                ("orders.count", OwnedValue::Int(2)),
+                ("orders.last", OwnedValue::Timestamp(instant("1997-01-18T15:55:44Z"))),
+                ("advocacy", OwnedValue::Absent),
+                ("share", OwnedValue::Double(0.5)),
+                ("ratio", OwnedValue::Double(f64::INFINITY)),
+                ("gap", OwnedValue::Duration(Duration::from_millis(1_500))),
+                ("kept", OwnedValue::Bool(true)),
+                ("scale", OwnedValue::String("nps".into())),
+            ],
+        ),
         orders: OrdersSummary {
             count: 2,
             revenue: Amount::from_micros(149_970_000),
@@ -118,8 +131,7 @@ fn stage_transition() -> Transition {
 fn transitions() -> Vec<(&'static str, Transition, Mode, &'static str)> {
     let plain = Transition {
         cause: Cause::Time,
-        because: "true".into(),
-        values: vec![],
+        because: reason("true", vec![]),
         orders: OrdersSummary::default(),
         ..stage_transition()
     };
@@ -151,7 +163,7 @@ fn transitions() -> Vec<(&'static str, Transition, Mode, &'static str)> {
                     previous_since: None,
                 },
                 name: "purchase_reversed".into(),
-                because: "".into(),
+                because: None,
                 late: true,
                 ..plain.clone()
             },
@@ -233,58 +245,57 @@ fn protobuf_has_the_same_content_as_json() {
         let mut bytes = Vec::new();
         with_publication(&transition, mode, |publication| write_protobuf(publication, &mut bytes));
         let message = v1::Transition::decode(&*bytes).expect("a Transition");
-        let record: TransitionRecord = serde_json::from_str(&json(&transition, mode)).expect("a transition record");
+        let record: TransitionRecord<'_> = serde_json::from_str(&json(&transition, mode)).expect("a transition record");
         assert_same(label, &message, record);
     }
 }
 
-fn assert_same(label: &str, message: &v1::Transition, record: TransitionRecord) {
+fn assert_same(label: &str, message: &v1::Transition, record: TransitionRecord<'_>) {
     type ProtoTimestamp = lifecycle_processor::wire::proto::google::protobuf::Timestamp;
-    let proto_timestamp = |text: &str| {
-        let millis = instant(text).as_millis();
+    let proto_timestamp = |Instant(instant): Instant| {
+        let millis = instant.as_millis();
         ProtoTimestamp {
             seconds: millis.div_euclid(1_000),
             nanos: i32::try_from(millis.rem_euclid(1_000)).expect("small") * 1_000_000,
         }
     };
+    let text = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
     let from_json = v1::Transition {
-        transition_id: record.transition_id,
-        customer_id: record.customer_id,
-        model: record.model,
+        transition_id: record.transition_id.into(),
+        customer_id: record.customer_id.into(),
+        model: record.model.into(),
         model_version: record.model_version,
-        kind: record.kind,
-        name: record.name,
-        from: record.from,
-        to: record.to,
-        skipped: record.skipped,
-        direction: record.direction,
+        kind: record.kind.into(),
+        name: record.name.into(),
+        from: text(record.from),
+        to: text(record.to),
+        skipped: record.skipped.into_iter().flatten().map(Cow::into_owned).collect(),
+        direction: text(record.direction),
         count: record.count,
         sequence: record.sequence,
-        occurred_at: Some(proto_timestamp(&record.occurred_at)),
-        detected_at: Some(proto_timestamp(&record.detected_at)),
+        occurred_at: Some(proto_timestamp(record.occurred_at)),
+        detected_at: Some(proto_timestamp(record.detected_at)),
         cause: Some(v1::Cause {
-            event_id: record.cause.event_id,
-            r#type: record.cause.type_name,
+            event_id: text(record.cause.event_id),
+            r#type: text(record.cause.type_name),
             time: record.cause.time.then_some(true),
         }),
-        because: record.because.map(|because| v1::Because {
-            condition: because.condition,
-            values: Some(Struct {
-                fields: because.values.into_iter().map(|(name, value)| (name, proto_value(value))).collect(),
-            }),
+        because: record.because.map(|because| {
+            let Values::Owned(values) = because.values else { panic!("{label}: the values were read") };
+            let fields = values.into_iter().map(|(name, value)| (name, proto_value(value))).collect();
+            v1::Because { condition: because.condition.into(), values: Some(Struct { fields }) }
         }),
         late: record.late,
-        mode: record.mode,
+        mode: record.mode.into(),
         orders: Some(v1::Orders {
             count: record.orders.count,
-            revenue: record.orders.revenue,
-            currency: record.orders.currency,
-            last: record.orders.last.as_deref().map(proto_timestamp),
+            revenue: record.orders.revenue.0.to_string(),
+            currency: record.orders.currency.into(),
+            last: record.orders.last.map(proto_timestamp),
         }),
-        previous: record.previous.map(|previous| v1::Previous {
-            stage: previous.stage,
-            since: previous.since.as_deref().map(proto_timestamp),
-        }),
+        previous: record
+            .previous
+            .map(|previous| v1::Previous { stage: previous.stage.into(), since: previous.since.map(proto_timestamp) }),
     };
     assert_eq!(*message, from_json, "{label}");
 }
