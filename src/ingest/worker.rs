@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kafka::{Error, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record};
+use crate::kafka::{Error, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record, RecordBatch};
 use crate::runtime::{Fatal, FetchControl, LogInterval, Moment, OpenBatch, Outcome, Recovery, transact, unless_fatal};
 use crate::telemetry::ingest::{IngestPartition, IngestReport, IngestSnapshot};
 
@@ -258,8 +258,8 @@ impl<M: Member> IngestWorker<M> {
         if offsets.is_empty() {
             return Ok(());
         }
-        let records = std::mem::take(&mut self.output);
-        match transact(&mut self.member, records, |_| Ok(offsets.clone()))? {
+        let records: RecordBatch = self.output.drain(..).collect();
+        match transact(&mut self.member, &records, |_| Ok(offsets.clone()))? {
             Outcome::Committed => {
                 for (position, _) in offsets {
                     if let Some(partition) = self.partitions.get_mut(&position.partition) {

@@ -32,29 +32,12 @@ pub(super) enum Rebalance {
 }
 
 /// The delivery reports of the records of one `send`, filled in as they arrive.
-#[derive(Debug)]
-pub(super) struct DeliveryReports(Mutex<Vec<Option<Result<i64, RDKafkaErrorCode>>>>);
-
-impl DeliveryReports {
-    pub(super) fn new(records: usize) -> Self {
-        Self(Mutex::new(vec![None; records]))
-    }
-
-    fn store(&self, index: usize, outcome: Result<i64, RDKafkaErrorCode>) {
-        lock(&self.0)[index] = Some(outcome);
-    }
-
-    /// Returns the offset or error of each record, in order; `None` for a record without a delivery report.
-    pub(super) fn outcomes(&self) -> Vec<Option<Result<i64, RDKafkaErrorCode>>> {
-        lock(&self.0).clone()
-    }
-}
-
-/// The opaque value of a record: where to store its delivery report.
-#[derive(Debug)]
-pub(super) struct DeliverySlot {
-    pub(super) reports: std::sync::Arc<DeliveryReports>,
-    pub(super) index: usize,
+#[derive(Debug, Default)]
+struct DeliveryReports {
+    /// The number of the first record: each record of a client has its own, so that a report that arrives after its
+    /// `send` has failed is ignored.
+    first: usize,
+    outcomes: Vec<Option<Result<i64, RDKafkaErrorCode>>>,
 }
 
 /// An error that the client reports through its error callback.
@@ -71,6 +54,7 @@ pub(super) struct Context {
     rebalances: Mutex<VecDeque<Rebalance>>,
     statistics: Mutex<Option<ConsumerStatistics>>,
     last_error: Mutex<Option<ClientReport>>,
+    reports: Mutex<DeliveryReports>,
     event_count: AtomicU64,
     is_closing: AtomicBool,
 }
@@ -90,6 +74,21 @@ impl Context {
     /// there.
     pub(super) fn take_error(&self) -> Option<ClientReport> {
         lock(&self.last_error).take()
+    }
+
+    /// Prepares for the reports of `records` records. Returns the number of the first; the others follow it.
+    pub(super) fn expect_reports(&self, records: usize) -> usize {
+        let mut reports = lock(&self.reports);
+        reports.first = reports.first.wrapping_add(reports.outcomes.len());
+        reports.outcomes = vec![None; records];
+        reports.first
+    }
+
+    /// Returns the offset or error of each record, in order; `None` for a record without a delivery report.
+    pub(super) fn take_reports(&self) -> Vec<Option<Result<i64, RDKafkaErrorCode>>> {
+        let mut reports = lock(&self.reports);
+        reports.first = reports.first.wrapping_add(reports.outcomes.len());
+        std::mem::take(&mut reports.outcomes)
     }
 
     /// Returns the number of callbacks so far. If it has not changed during a poll that returned nothing, the client's
@@ -210,14 +209,19 @@ impl ConsumerContext for Context {
 }
 
 impl ProducerContext<NoCustomPartitioner> for Context {
-    type DeliveryOpaque = Box<DeliverySlot>;
+    /// The number of the record.
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, slot: Box<DeliverySlot>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, record: usize) {
         let outcome = match result {
             Ok(message) => Ok(message.offset()),
             Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
         };
-        slot.reports.store(slot.index, outcome);
+        let mut reports = lock(&self.reports);
+        let index = record.wrapping_sub(reports.first);
+        if let Some(report) = reports.outcomes.get_mut(index) {
+            *report = Some(outcome);
+        }
     }
 }
 

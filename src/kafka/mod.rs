@@ -20,6 +20,7 @@ mod connection_error;
 mod context;
 mod listener;
 mod log_throttle;
+mod record_batch;
 mod transactional_writer;
 
 pub use error::{Error, Reaction};
@@ -28,5 +29,6 @@ pub use member::{
     Client, CommittedOffset, EndOffsets, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record,
     RecordHeader,
 };
+pub use record_batch::{RecordBatch, RecordRef, RecordWriter};
 pub use settings::{Cluster, Options};
 pub use transactional_writer::TransactionalWriter;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kafka::{CommittedOffset, PartitionId, PartitionOffset, ProducerRecord, Record};
+use crate::kafka::{CommittedOffset, PartitionId, PartitionOffset, Record, RecordBatch};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::Touchpoint;
@@ -388,7 +388,7 @@ impl AssignedPartition {
         builder: &RecordBuilder,
         sweep_bytes_min: usize,
         wall: Timestamp,
-        records: &mut Vec<ProducerRecord>,
+        records: &mut RecordBatch,
     ) -> ChangelogWrite {
         self.pending.append_output(builder, wall, records);
         let mut batches = self.machine.write_batches(sweep_bytes_min);

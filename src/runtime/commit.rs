@@ -3,7 +3,7 @@
 //! A transaction begins and ends within one call, so it is never open while the worker polls. The input offsets are
 //! sent last, so a transaction that contains them contains all records of the batch.
 
-use crate::kafka::{Error, Member, PartitionOffset, ProducerRecord, Reaction};
+use crate::kafka::{Error, Member, PartitionOffset, Reaction, RecordBatch};
 
 use super::fatal::Fatal;
 
@@ -25,7 +25,7 @@ pub enum Outcome {
 /// Errors that no retry can fix.
 pub fn transact<M: Member>(
     member: &mut M,
-    records: Vec<ProducerRecord>,
+    records: &RecordBatch,
     offsets_for: impl FnOnce(&[i64]) -> Result<Vec<(PartitionOffset, String)>, Fatal>,
 ) -> Result<Outcome, Fatal> {
     if let Err(error) = member.begin() {
@@ -39,7 +39,7 @@ pub fn transact<M: Member>(
     let offsets = if records.is_empty() {
         Vec::new()
     } else {
-        match member.send(records) {
+        match member.send_batch(records) {
             Ok(offsets) => offsets,
             Err(error) => return abort(member, error),
         }

@@ -1,7 +1,6 @@
 //! Counters of a partition's uncommitted batch, in addition to those in its effects. They are added to the report only
 //! when the batch is committed, so that an aborted batch is not counted.
 
-use crate::kafka::ProducerRecord;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::{Cause, Transition};
 use crate::partition::Effects;
@@ -48,11 +47,11 @@ impl PendingCounts {
         self.written = Default::default();
     }
 
-    /// Counts a record that the transaction writes.
-    pub(super) fn count_written(&mut self, kind: TopicKind, record: &ProducerRecord) {
+    /// Counts a record that the transaction writes, with the size of its key and value.
+    pub(super) fn count_written(&mut self, kind: TopicKind, bytes: usize) {
         let volume = &mut self.written[kind as usize];
         volume.records += 1;
-        volume.bytes += (record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len)) as u64;
+        volume.bytes += bytes as u64;
     }
 
     /// Resets the counters of a dropped batch; keeps the allocation.

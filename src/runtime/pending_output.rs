@@ -1,6 +1,6 @@
 //! The output of a partition's uncommitted inputs. It is published and counted when the batch is committed, or dropped.
 
-use crate::kafka::{PartitionId, ProducerRecord, Record};
+use crate::kafka::{PartitionId, Record, RecordBatch};
 use crate::lifecycle::time::Timestamp;
 use crate::partition::{DeadLetter, Effects, Input, Partition, Position, Tally};
 use crate::telemetry::report::Report;
@@ -99,19 +99,13 @@ impl PendingOutput {
 
     /// Appends the transitions, dead letters and forwarded erasures to `records`, with `wall` as the time of
     /// publication.
-    pub(super) fn append_output(
-        &mut self,
-        builder: &RecordBuilder,
-        wall: Timestamp,
-        records: &mut Vec<ProducerRecord>,
-    ) {
+    pub(super) fn append_output(&mut self, builder: &RecordBuilder, wall: Timestamp, records: &mut RecordBatch) {
         self.published_at = wall;
         self.counts.begin_writing();
         for transition in &self.effects.transitions {
             let mode = builder.publication_mode(transition, wall);
-            let record = builder.transition(transition, mode, wall);
-            self.counts.count_written(TopicKind::of(mode), &record);
-            records.push(record);
+            let bytes = builder.write_transition(transition, mode, wall, records);
+            self.counts.count_written(TopicKind::of(mode), bytes);
         }
         assert_eq!(
             self.effects.dead_letters.len(),
@@ -120,11 +114,11 @@ impl PendingOutput {
         );
         for dead_letter in self.dead_letter_records.drain(..) {
             let record = builder.dead_letter(dead_letter, wall);
-            self.counts.count_written(TopicKind::DeadLetters, &record);
-            records.push(record);
+            self.counts.count_written(TopicKind::DeadLetters, record.bytes());
+            records.push(&record);
         }
         for erasure in self.forwarded_erasures.drain(..) {
-            records.push(builder.forwarded_erasure(erasure, wall));
+            records.push(&builder.forwarded_erasure(erasure, wall));
         }
     }
 
@@ -135,16 +129,15 @@ impl PendingOutput {
         partition: PartitionId,
         values: impl Iterator<Item = Vec<u8>>,
         wall: Timestamp,
-        records: &mut Vec<ProducerRecord>,
+        records: &mut RecordBatch,
     ) -> ChangelogWrite {
         let mut written = ChangelogWrite::default();
         for value in values {
             written.bytes += u64::try_from(value.len()).unwrap_or(u64::MAX);
             written.first_record.get_or_insert(records.len());
             written.last_record = Some(records.len());
-            let record = builder.changelog(partition, value, wall);
-            self.counts.count_written(TopicKind::Changelog, &record);
-            records.push(record);
+            builder.write_changelog(partition, &value, wall, records);
+            self.counts.count_written(TopicKind::Changelog, value.len());
         }
         written
     }

@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use crate::kafka::{PartitionId, ProducerRecord, Record, RecordHeader};
+use crate::kafka::{PartitionId, ProducerRecord, Record, RecordBatch, RecordHeader};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::Transition;
 use crate::partition::DeadLetterReason;
+use crate::wire::cloud_events;
 use crate::wire::dead_letter::{self, Origin};
 use crate::wire::header::Header;
 use crate::wire::transition::{Mode, Publication};
@@ -71,8 +72,14 @@ impl RecordBuilder {
         publication_mode(transition, wall, self.options.fresh_for)
     }
 
-    /// Returns the record of a transition published at `wall`.
-    pub(super) fn transition(&self, transition: &Transition, mode: Mode, wall: Timestamp) -> ProducerRecord {
+    /// Appends the record of a transition published at `wall`. Returns the size of its key and value.
+    pub(super) fn write_transition(
+        &self,
+        transition: &Transition,
+        mode: Mode,
+        wall: Timestamp,
+        records: &mut RecordBatch,
+    ) -> usize {
         let publication = Publication {
             transition,
             models: &self.models,
@@ -80,20 +87,17 @@ impl RecordBuilder {
             mode,
             currency: self.options.facts.currency,
         };
-        let mut value = Vec::new();
-        transition_json::write_json(&publication, &mut value);
         let topic = match mode {
             Mode::Live => &self.options.topics.transitions,
             Mode::Replay | Mode::Reconcile => &self.options.topics.replay,
         };
-        ProducerRecord {
-            topic: Arc::clone(topic),
-            partition: None,
-            key: Some(transition.customer_id.as_bytes().to_vec()),
-            value: Some(value),
-            headers: kafka_headers(self.options.cloud_events.headers(&publication, "application/json")),
-            timestamp_ms: wall.as_millis(),
-        }
+        let mut record = records.add(topic, None, wall.as_millis());
+        record.key(transition.customer_id.as_bytes());
+        record.value(|out| transition_json::write_json(&publication, out));
+        self.options.cloud_events.write_headers(&publication, cloud_events::JSON, |name, value| {
+            record.header(name, Some(value.as_bytes()));
+        });
+        record.bytes()
     }
 
     /// Returns the record that forwards an erasure, with the customer id as key.
@@ -118,16 +122,16 @@ impl RecordBuilder {
         dead_letter_record(record, &topics.touchpoints, reason, &detail, &topics.dead_letters, wall)
     }
 
-    /// Returns the record of a changelog batch.
-    pub(super) fn changelog(&self, partition: PartitionId, value: Vec<u8>, wall: Timestamp) -> ProducerRecord {
-        ProducerRecord {
-            topic: Arc::clone(&self.options.topics.changelog),
-            partition: Some(partition),
-            key: None,
-            value: Some(value),
-            headers: Vec::new(),
-            timestamp_ms: wall.as_millis(),
-        }
+    /// Appends the record of a changelog batch.
+    pub(super) fn write_changelog(
+        &self,
+        partition: PartitionId,
+        value: &[u8],
+        wall: Timestamp,
+        records: &mut RecordBatch,
+    ) {
+        let mut record = records.add(&self.options.topics.changelog, Some(partition), wall.as_millis());
+        record.value(|out| out.extend_from_slice(value));
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::kafka::{CommittedOffset, Error, Member, PartitionId, PartitionOffset};
+use crate::kafka::{CommittedOffset, Error, Member, PartitionId, PartitionOffset, RecordBatch};
 use crate::lifecycle::model_set::ModelSet;
 
 use super::assignment::Assignment;
@@ -28,6 +28,8 @@ pub(super) struct Transactions {
     models: Arc<ModelSet>,
     options: Arc<Options>,
     record_builder: RecordBuilder,
+    /// The records of the latest transaction; kept for their buffers.
+    records: RecordBatch,
     recovery: Recovery<PartitionCommit>,
     /// Receives the committed transitions, if the API serves them.
     recent: Option<Arc<RecentTransitions>>,
@@ -36,7 +38,14 @@ pub(super) struct Transactions {
 impl Transactions {
     pub(super) fn new(models: Arc<ModelSet>, options: Arc<Options>) -> Self {
         let record_builder = RecordBuilder::new(Arc::clone(&models), Arc::clone(&options));
-        Self { models, options, record_builder, recovery: Recovery::default(), recent: None }
+        Self {
+            models,
+            options,
+            record_builder,
+            records: RecordBatch::default(),
+            recovery: Recovery::default(),
+            recent: None,
+        }
     }
 
     /// Publishes committed transitions to `recent`.
@@ -63,12 +72,12 @@ impl Transactions {
         meter: &mut Meter,
         now: Moment,
     ) -> Result<(), Fatal> {
-        let mut records = Vec::new();
+        self.records.clear();
         let mut written = Vec::new();
         let sweep_bytes_min = self.options.sweep.step_bytes_min;
         for (partition, assigned) in assignment.running_mut().filter(|(_, assigned)| assigned.has_uncommitted_changes())
         {
-            let write = assigned.append_records(&self.record_builder, sweep_bytes_min, now.wall, &mut records);
+            let write = assigned.append_records(&self.record_builder, sweep_bytes_min, now.wall, &mut self.records);
             written.push((partition, write));
         }
         batch.clear();
@@ -79,7 +88,7 @@ impl Transactions {
         let member_name = member.name().to_owned();
         let fields = self.metadata_fields(&member_name);
         let began_at = meter.now(now).elapsed;
-        let outcome = transact(member, records, |offsets| {
+        let outcome = transact(member, &self.records, |offsets| {
             for &(partition, write) in &written {
                 let Some(assigned) = assignment.get(partition) else { continue };
                 commits.push(assigned.pending_commit(write, offsets, &fields)?);
@@ -139,7 +148,7 @@ impl Transactions {
             .map(|&(position, changelog_end)| PartitionCommit::initial(position, changelog_end, &fields))
             .collect();
         let offsets = commits.iter().map(PartitionCommit::offset).collect();
-        match transact(member, Vec::new(), |_| Ok(offsets))? {
+        match transact(member, &RecordBatch::default(), |_| Ok(offsets))? {
             Outcome::Committed => {
                 self.recovery.record_success();
                 for commit in commits {

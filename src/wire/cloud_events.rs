@@ -4,7 +4,7 @@
 //! because many sinks drop them.
 
 use super::header::Header;
-use super::time::format_timestamp;
+use super::time::timestamp_text;
 use super::transition::Publication;
 
 /// `content-type` of transition records in JSON.
@@ -23,20 +23,31 @@ pub struct CloudEvents {
 }
 
 impl CloudEvents {
+    /// Calls `add` with the name and the value of each header for `publication`, whose value has the media type
+    /// `content_type`.
+    pub fn write_headers(
+        &self,
+        publication: &Publication<'_>,
+        content_type: &str,
+        mut add: impl FnMut(&'static str, &str),
+    ) {
+        let transition = publication.transition;
+        add("content-type", content_type);
+        add("ce_specversion", "1.0");
+        add("ce_id", transition.id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()));
+        add("ce_source", &self.source);
+        add("ce_type", TYPE);
+        add("ce_time", &timestamp_text(transition.occurred_at));
+        if self.with_subject {
+            add("ce_subject", &transition.customer_id);
+        }
+    }
+
     /// Returns the headers for `publication`, whose value has the media type `content_type`.
     #[must_use]
     pub fn headers(&self, publication: &Publication<'_>, content_type: &str) -> Vec<Header> {
-        let transition = publication.transition;
         let mut headers = Vec::with_capacity(7);
-        headers.push(Header::text("content-type", content_type));
-        headers.push(Header::text("ce_specversion", "1.0"));
-        headers.push(Header::text("ce_id", transition.id.hyphenated().to_string()));
-        headers.push(Header::text("ce_source", self.source.as_str()));
-        headers.push(Header::text("ce_type", TYPE));
-        headers.push(Header::text("ce_time", format_timestamp(transition.occurred_at)));
-        if self.with_subject {
-            headers.push(Header::text("ce_subject", &*transition.customer_id));
-        }
+        self.write_headers(publication, content_type, |name, value| headers.push(Header::text(name, value)));
         headers
     }
 }

@@ -11,7 +11,8 @@ use super::changelog_reader::ChangelogReader;
 use super::group_consumer::GroupConsumer;
 use super::producer::TransactionalProducer;
 use super::zombie_fencing::ZombieFencing;
-use super::{CommittedOffset, EndOffsets, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record};
+use super::{CommittedOffset, EndOffsets, Event, Member, PartitionId, PartitionOffset, Record};
+use crate::kafka::RecordBatch;
 use crate::kafka::cluster::admin;
 use crate::kafka::error::{Error, Reaction};
 use crate::kafka::error_code::ErrorCode;
@@ -233,8 +234,8 @@ impl Member for Client {
         self.report(result)
     }
 
-    fn send(&mut self, records: Vec<ProducerRecord>) -> Result<Vec<i64>, Error> {
-        let result = self.connected().producer.send(&records);
+    fn send_batch(&mut self, records: &RecordBatch) -> Result<Vec<i64>, Error> {
+        let result = self.connected().producer.send_batch(records);
         self.report(result)
     }
 

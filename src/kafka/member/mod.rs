@@ -18,6 +18,7 @@ pub(super) use topic_reader::to_record;
 
 use std::time::Duration;
 
+use crate::kafka::RecordBatch;
 use crate::kafka::error::Error;
 
 /// The number of a partition of the input topic and of the changelog partition that belongs to it.
@@ -82,6 +83,14 @@ pub struct ProducerRecord {
     pub headers: Vec<RecordHeader>,
     /// Milliseconds since the Unix epoch.
     pub timestamp_ms: i64,
+}
+
+impl ProducerRecord {
+    /// Returns the number of bytes of key and value.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len)
+    }
 }
 
 /// The group's committed offset of a partition, with its metadata.
@@ -252,7 +261,15 @@ pub trait Member {
     /// # Errors
     /// `Abort` when a record was not delivered; `Fatal` when the broker rejects one permanently; otherwise as described
     /// for [`Member`].
-    fn send(&mut self, records: Vec<ProducerRecord>) -> Result<Vec<i64>, Error>;
+    fn send_batch(&mut self, records: &RecordBatch) -> Result<Vec<i64>, Error>;
+
+    /// Like [`send_batch`](Self::send_batch), for records that are not in a batch.
+    ///
+    /// # Errors
+    /// As described for [`send_batch`](Self::send_batch).
+    fn send(&mut self, records: Vec<ProducerRecord>) -> Result<Vec<i64>, Error> {
+        self.send_batch(&records.into_iter().collect())
+    }
 
     /// Adds input offsets with their metadata to the transaction, under the member's current generation.
     ///

@@ -3,7 +3,6 @@
 //! Every call of the transaction API runs under the watchdog. A call whose outcome is unknown, such as one that timed
 //! out, returns `ResetProducer`: the epoch of a new producer fences the old producer's pending requests.
 
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,17 +15,18 @@ use rdkafka::util::Timeout;
 
 use super::watchdog::Watchdog;
 use super::{PartitionOffset, ProducerRecord};
-use crate::kafka::context::{Context, DeliveryReports, DeliverySlot};
+use crate::kafka::context::Context;
 use crate::kafka::error::{Error, Reaction};
 use crate::kafka::error_code::ErrorCode;
 use crate::kafka::settings::Options;
+use crate::kafka::{RecordBatch, RecordRef};
 
 /// The maximum size of offset metadata in bytes; the broker's default limit (`offset.metadata.max.bytes`) is 4,096.
 const METADATA_BYTES_MAX: usize = 4_000;
 
-/// How long one poll for delivery reports blocks. `poll` blocks for its full timeout, so this bounds the precision of
-/// the commit interval.
-const POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// How long to sleep before the next look for delivery reports. rdkafka's `poll` cannot wait for one: it polls until
+/// its timeout has passed, and what remains below a millisecond it polls without waiting, which takes a whole core.
+const REPORT_INTERVAL: Duration = Duration::from_micros(250);
 
 /// The maximum number of queued client events read while looking for the cause of an error.
 const EVENTS_MAX: usize = 1_000;
@@ -104,22 +104,30 @@ impl TransactionalProducer {
         self.call("begin_transaction", Producer::begin_transaction)
     }
 
+    /// Like [`send_batch`](Self::send_batch), for records that are not in a batch.
     pub(in crate::kafka) fn send(&mut self, records: &[ProducerRecord]) -> Result<Vec<i64>, Error> {
+        let mut batch = RecordBatch::default();
+        records.iter().for_each(|record| batch.push(record));
+        self.send_batch(&batch)
+    }
+
+    /// Writes `records` and waits for their delivery reports. Returns their offsets, in the same order.
+    pub(in crate::kafka) fn send_batch(&mut self, records: &RecordBatch) -> Result<Vec<i64>, Error> {
         let deadline = Instant::now() + self.transaction_timeout;
-        let reports = Arc::new(DeliveryReports::new(records.len()));
+        let first = self.client.context().expect_reports(records.len());
         for (index, record) in records.iter().enumerate() {
-            self.enqueue(record, DeliverySlot { reports: Arc::clone(&reports), index }, deadline)?;
+            self.enqueue(record, first.wrapping_add(index), deadline)?;
         }
         self.wait_for_deliveries(deadline)?;
-        let outcomes = reports.outcomes();
+        let outcomes = self.client.context().take_reports();
         if outcomes.contains(&Some(Err(RDKafkaErrorCode::PurgeQueue))) {
             return Err(self.failure_cause());
         }
-        let outcomes = outcomes.into_iter().zip(records);
+        let outcomes = outcomes.into_iter().zip(records.iter());
         outcomes
             .map(|(outcome, record)| match outcome {
                 Some(Ok(offset)) => Ok(offset),
-                Some(Err(code)) => Err(self.delivery_error(code, &record.topic)),
+                Some(Err(code)) => Err(self.delivery_error(code, record.topic())),
                 None => Err(Error::new(
                     Reaction::ResetProducer,
                     "send",
@@ -145,17 +153,18 @@ impl TransactionalProducer {
         })
     }
 
-    fn enqueue(&self, record: &ProducerRecord, slot: DeliverySlot, deadline: Instant) -> Result<(), Error> {
-        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-        for it in &record.headers {
-            headers = headers.insert(Header { key: &it.name, value: it.value.as_ref() });
+    /// Passes `record` to the client. `report` identifies its delivery report.
+    fn enqueue(&self, record: RecordRef<'_>, report: usize, deadline: Instant) -> Result<(), Error> {
+        let mut next = BaseRecord::<[u8], [u8], usize>::with_opaque_to(record.topic(), report);
+        let headers = record.headers();
+        if headers.len() > 0 {
+            let owned = OwnedHeaders::new_with_capacity(headers.len());
+            next.headers = Some(headers.fold(owned, |owned, (key, value)| owned.insert(Header { key, value })));
         }
-        let mut next = BaseRecord::<[u8], [u8], Box<DeliverySlot>>::with_opaque_to(&record.topic, Box::new(slot))
-            .timestamp(record.timestamp_ms)
-            .headers(headers);
-        next.partition = record.partition;
-        next.key = record.key.as_deref();
-        next.payload = record.value.as_deref();
+        next.timestamp = Some(record.timestamp_ms());
+        next.partition = record.partition();
+        next.key = record.key();
+        next.payload = record.value();
         loop {
             match self.client.send(next) {
                 Ok(()) => return Ok(()),
@@ -163,14 +172,23 @@ impl TransactionalProducer {
                     if Instant::now() < deadline =>
                 {
                     next = returned;
-                    self.client.poll(POLL_INTERVAL);
+                    self.wait_for_report();
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => return Err(timed_out("send")),
                 Err((error, _)) => {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                    return Err(self.delivery_error(code, &record.topic));
+                    return Err(self.delivery_error(code, record.topic()));
                 }
             }
+        }
+    }
+
+    /// Serves the delivery reports that have arrived. Sleeps for [`REPORT_INTERVAL`] if there are none.
+    fn wait_for_report(&self) {
+        let in_flight = self.client.in_flight_count();
+        self.client.poll(Duration::ZERO);
+        if self.client.in_flight_count() == in_flight {
+            thread::sleep(REPORT_INTERVAL);
         }
     }
 
@@ -185,7 +203,7 @@ impl TransactionalProducer {
             if Instant::now() >= deadline {
                 return Err(timed_out("send"));
             }
-            self.client.poll(POLL_INTERVAL);
+            self.wait_for_report();
         }
         Ok(())
     }

@@ -8,8 +8,8 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use lifecycle_processor::kafka::{
-    CommittedOffset, EndOffsets, Error, ErrorCode, Event, Member, PartitionId, PartitionOffset, ProducerRecord,
-    Reaction, Record,
+    CommittedOffset, EndOffsets, Error, ErrorCode, Event, Member, PartitionId, PartitionOffset, Reaction, Record,
+    RecordBatch,
 };
 
 use super::faults::Fault;
@@ -295,7 +295,7 @@ impl Member for SimulatedMember {
         )
     }
 
-    fn send(&mut self, records: Vec<ProducerRecord>) -> Result<Vec<i64>, Error> {
+    fn send_batch(&mut self, records: &RecordBatch) -> Result<Vec<i64>, Error> {
         self.assert_in_transaction("send");
         let fault = self.fault("send")?;
         self.reject_if_unusable("send")?;
@@ -311,8 +311,8 @@ impl Member for SimulatedMember {
         };
         self.has_written |= written > 0;
         let mut offsets = Vec::with_capacity(written);
-        for record in records.into_iter().take(written) {
-            offsets.push(self.log.borrow_mut().write(&self.transactional_id, record));
+        for record in records.iter().take(written) {
+            offsets.push(self.log.borrow_mut().write(&self.transactional_id, record.into()));
         }
         match (fault, reaction) {
             (_, None) => Ok(offsets),
