@@ -23,6 +23,7 @@ pub mod scenario;
 #[cfg(feature = "tools")]
 pub mod workload;
 
+pub mod deliver;
 pub mod ingest;
 
 pub mod api;

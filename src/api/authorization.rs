@@ -59,7 +59,8 @@ pub(super) async fn authorize(State(api): State<Arc<Api>>, request: Request, nex
     }
 }
 
-fn denial(token: Option<&Token>, headers: &HeaderMap) -> Option<Problem> {
+/// Returns why a request with these headers is not authorized.
+pub(super) fn denial(token: Option<&Token>, headers: &HeaderMap) -> Option<Problem> {
     let Some(token) = token else {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         // Prevents DNS rebinding, by which a web page could read customers through its visitor's browser.

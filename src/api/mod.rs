@@ -5,6 +5,7 @@
 
 mod authorization;
 mod customers;
+mod deliveries;
 mod extract;
 mod limits;
 mod model_graph;
@@ -35,6 +36,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::status_registry::StatusRegistry;
 
 pub use authorization::Token;
+pub use deliveries::{Deliveries, serve as serve_deliveries};
 pub use peers::{FindAddresses, Peers, is_address};
 pub use route::Route;
 pub use routes::{ROUTES, document};

@@ -17,6 +17,7 @@ mod compare;
 mod config;
 #[cfg(feature = "tools")]
 mod customers;
+mod deliver;
 #[cfg(feature = "tools")]
 mod demo;
 mod dlq;
@@ -112,6 +113,7 @@ enum Command {
     Topics(topics::TopicsArguments),
     Doctor(doctor::DoctorArguments),
     Dlq(dlq::DlqArguments),
+    Deliver(deliver::DeliverArguments),
     Config(config::ConfigArguments),
 }
 
@@ -177,6 +179,7 @@ pub fn run() -> ExitCode {
         Command::Topics(arguments) => topics::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Dlq(arguments) => dlq::run(&arguments),
+        Command::Deliver(arguments) => deliver::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),

@@ -5,6 +5,7 @@
 
 mod client;
 mod defaults;
+pub mod deliver;
 mod key;
 mod keys;
 mod kubernetes;

@@ -11,7 +11,7 @@ use crate::wire::time::parse_duration;
 ///
 /// # Errors
 /// What to write instead.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let length = parse_duration(text.trim()).ok().and_then(|length| u64::try_from(length.as_millis()).ok());
     length.map(Duration::from_millis).ok_or_else(|| "write a duration, such as 100ms, 30s, 15m, 24h or 7d".to_owned())
 }

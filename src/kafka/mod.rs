@@ -12,6 +12,7 @@ pub mod error_code;
 pub mod member;
 pub mod partitioner;
 pub mod settings;
+pub mod subscriber;
 #[cfg(feature = "tools")]
 pub mod tools;
 

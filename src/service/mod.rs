@@ -4,6 +4,7 @@
 //! `runtime`. If one worker fails, the others are stopped gracefully. The failed worker's open transaction is never
 //! committed, so its records are processed again after the next start.
 
+pub mod delivery;
 pub mod doctor;
 mod ingest;
 mod observer;

@@ -10,6 +10,7 @@ pub mod cloud_events;
 pub mod customer_id;
 pub mod dead_letter;
 pub mod decimal;
+pub mod delivery_progress;
 pub mod header;
 mod json_writer;
 pub mod model_file;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use lifecycle_processor::api::{self, ROUTES, Route};
 use lifecycle_processor::telemetry::catalogue;
+use lifecycle_processor::telemetry::deliveries::DELIVERY_METRICS;
 
 use super::cli::lifecycle;
 
@@ -16,6 +17,19 @@ fn docs_metrics_has_the_table_of_all_metrics() {
     let reference = catalogue::reference();
     let expected: Vec<_> = reference.lines().collect();
     assert_eq!(table(include_str!("../../docs/metrics.md")), expected, "docs/metrics.md should contain\n{reference}");
+}
+
+#[test]
+fn docs_deliver_has_the_table_of_all_delivery_metrics() {
+    let rows: Vec<String> = (DELIVERY_METRICS.iter())
+        .map(|metric| {
+            let labels = if metric.labels.is_empty() { String::new() } else { format!(", `{}`", metric.labels) };
+            format!("| `{}` | {} | `destination`{labels} | {} |", metric.name, metric.kind, metric.help)
+        })
+        .collect();
+    let document = include_str!("../../docs/deliver.md");
+    let documented: Vec<&str> = document.lines().filter(|line| line.starts_with("| `lifecycle_deliver")).collect();
+    assert_eq!(documented, rows, "docs/deliver.md should contain\n{}", rows.join("\n"));
 }
 
 #[test]

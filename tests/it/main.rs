@@ -16,6 +16,7 @@ mod compose;
 mod config;
 mod dashboards;
 mod dashboards_live;
+mod deliver;
 mod demo;
 mod dlq;
 mod docs;

@@ -1,0 +1,69 @@
+//! The commands beside the delivery: check, test, presets, pause and resume, and errors of the configuration.
+
+use super::receiver::{Answer, Receiver};
+use super::{Deployment, transition};
+
+#[test]
+fn every_problem_of_a_configuration_is_reported_at_once_with_its_position() {
+    let deployment = Deployment::new(
+        1,
+        "  Shop:\n    webhook: {url: \"http://example.com/\", format: xml}\n    retry: {first: soon}\n    conurrency: 3\n  \
+         other:\n    webhook: {}\n    filter: transition.mode = 1\n",
+    );
+    let (code, output) = deployment.run(&["--config", "deliver.yaml"]);
+    assert_eq!(code, 2, "{output}");
+    for expected in [
+        "name a destination with lower-case letters",
+        "`destinations.Shop.webhook.format`: write standard_webhooks or",
+        "`destinations.Shop.retry.first`: write a duration",
+        "`destinations.Shop.conurrency`: unknown key: did you mean `concurrency`?",
+        "a URL starts with http://",
+        "`destinations.other.webhook`: write `url`",
+        "`destinations.other.filter`",
+    ] {
+        assert!(output.contains(expected), "{expected}\n{output}");
+    }
+    assert!(output.lines().all(|line| line.contains("deliver.yaml:")), "{output}");
+}
+
+#[test]
+fn a_sample_is_shown_without_secrets_and_sent_on_demand() {
+    let receiver = Receiver::start(|_| Answer::status(200));
+    let deployment = Deployment::new(
+        1,
+        &format!(
+            "  shop:\n    webhook:\n      url: \"http://{}/hooks\"\n      bearer_file: token\n      signing_secret_files: [key]\n      \
+             headers: {{x-customer: \"${{transition.customer_id}}\"}}\n    filter: transition.mode == \"live\"\n    \
+             allow_private_addresses: true\n",
+            receiver.address
+        ),
+    );
+    deployment.write("token", "very-secret-token");
+    deployment.write("key", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+    deployment.write("sample.json", &transition("c7", 1).to_string());
+    let arguments = ["test", "shop", "--config", "deliver.yaml", "--transition", "sample.json"];
+    let (code, output) = deployment.run(&arguments);
+    assert_eq!(code, 0, "{output}");
+    assert!(output.contains("filter: holds") && output.contains("webhook-signature: v1,"), "{output}");
+    assert!(output.contains("x-customer: c7") && !output.contains("very-secret"), "{output}");
+    assert_eq!(receiver.count(), 0, "nothing is sent without --send");
+    let (code, output) = deployment.run(&[&arguments[..], &["--send"]].concat());
+    assert!(code == 0 && output.contains("sent: delivered"), "{output}");
+    let sent = receiver.received();
+    assert_eq!(sent[0].header("authorization"), "Bearer very-secret-token");
+    assert_eq!(sent[0].header("webhook-id"), transition("c7", 1)["transition_id"].as_str().expect("an id"));
+    assert_eq!(sent[0].json()["type"], "lifecycle.stage.at_risk_of_churn");
+}
+
+#[test]
+fn the_check_sends_no_customer() {
+    let receiver = Receiver::start(|_| Answer::status(200));
+    let config = format!(
+        "  shop:\n    webhook: {{url: \"http://{}/hooks/secret\"}}\n    allow_private_addresses: true\n",
+        receiver.address
+    );
+    let deployment = Deployment::new(1, &config);
+    let (code, output) = deployment.run(&["--config", "deliver.yaml", "--check"]);
+    assert!(code == 0 && output.contains("ok       shop:") && output.contains("ok       kafka:"), "{code}: {output}");
+    assert!(receiver.received().iter().all(|it| it.body.is_empty() && it.path == "/"), "{:?}", receiver.received());
+}

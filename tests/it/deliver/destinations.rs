@@ -1,0 +1,128 @@
+//! Destinations beside each other, and what responses mean.
+
+use std::time::Duration;
+
+use super::receiver::{Answer, Receiver};
+use super::{Deployment, assert_complete, key, log, produce};
+use crate::broker::{self, until};
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    until(what, || {
+        std::thread::sleep(Duration::from_millis(20));
+        condition().then_some(())
+    });
+}
+
+fn destination(name: &str, receiver: &Receiver, options: &str) -> String {
+    format!(
+        "  {name}:\n    webhook: {{url: \"http://{}/secret-path\"}}\n    allow_private_addresses: true\n    start: earliest\n{options}",
+        receiver.address
+    )
+}
+
+#[test]
+fn a_dead_and_a_slow_destination_do_not_delay_a_healthy_one() {
+    let healthy = Receiver::start(|_| Answer::status(200));
+    let slow = Receiver::start(|_| Answer::status(200).after(Duration::from_millis(700)));
+    let dead = Receiver::start(|_| Answer::status(500));
+    let config = destination("healthy", &healthy, "")
+        + &destination("slow", &slow, "    concurrency: 1\n")
+        + &destination("dead", &dead, "");
+    let deployment = Deployment::new(2, &config);
+    produce(&deployment.topic, 20, 25);
+    let process = deployment.start();
+    wait_until("the healthy destination has everything", || healthy.count() >= 500);
+    assert!(slow.count() < 50, "the slow destination is not faster than it can be: {}", slow.count());
+    assert_eq!(assert_complete(&healthy, 20, 25), 0);
+    assert!(dead.received().iter().all(|it| it.status == 500) && dead.count() > 0);
+    process.stop();
+}
+
+#[test]
+fn rejected_deliveries_are_dead_letters_and_can_be_delivered_again() {
+    let receiver = Receiver::start(|received| {
+        let is_rejected = key(received).0 == "c1" && received.path == "/secret-path";
+        let body = if is_rejected { "{\"error\":\"no such contact\"}" } else { "" };
+        Answer { body: body.to_owned(), ..Answer::status(if is_rejected { 422 } else { 200 }) }
+    });
+    let deployment = Deployment::new(1, &destination("shop", &receiver, ""));
+    produce(&deployment.topic, 3, 2);
+    let process = deployment.start();
+    wait_until("all are done", || receiver.count() >= 6 && broker::read_committed(&deployment.dead_letters).len() == 2);
+    process.stop();
+    let dead = broker::read_committed(&deployment.dead_letters);
+    let header = |name: &str| {
+        let header = dead[0].headers.iter().find(|(it, _)| it == name);
+        header.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+    };
+    assert_eq!(dead[0].key.as_deref(), Some(&b"c1"[..]));
+    assert_eq!((header("lifecycle_destination"), header("lifecycle_status")), ("shop".to_owned(), "422".to_owned()));
+    assert_eq!(header("lifecycle_response"), "{\"error\":\"no such contact\"}");
+    assert_eq!(header("lifecycle_topic"), deployment.topic);
+    let log = log(&deployment);
+    assert!(!log.contains("no such contact") && !log.contains("secret-path") && !log.contains("c1"), "{log}");
+
+    // The receiver is corrected: another path accepts them.
+    let config = std::fs::read_to_string(deployment.path("deliver.yaml")).expect("a file");
+    deployment.write("deliver.yaml", &config.replace("secret-path", "corrected"));
+    let (code, output) = deployment.run(&["redrive", "shop", "--config", "deliver.yaml"]);
+    assert!(code == 0 && output.contains("2 delivered, 0 rejected again"), "{code}: {output}");
+    assert_eq!(assert_complete(&receiver, 3, 2), 0);
+    let (code, output) = deployment.run(&["redrive", "shop", "--config", "deliver.yaml"]);
+    assert!(code == 0 && output.contains("0 delivered"), "{code}: {output}");
+}
+
+#[test]
+fn rejected_credentials_hold_and_lose_nothing() {
+    let receiver = Receiver::start(|received| {
+        Answer::status(if received.header("authorization") == "Bearer right" { 200 } else { 401 })
+    });
+    let config = format!(
+        "  shop:\n    webhook: {{url: \"http://{}/\", bearer_file: token}}\n    allow_private_addresses: true\n    start: earliest\n",
+        receiver.address
+    );
+    let deployment = Deployment::new(1, &config);
+    deployment.write("token", "wrong\n");
+    produce(&deployment.topic, 5, 2);
+    let process = deployment.start();
+    wait_until("the credentials are rejected", || receiver.count() > 0);
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(receiver.count() <= 5, "{} requests with a wrong token", receiver.count());
+    process.stop();
+    let text = log(&deployment);
+    assert!(text.contains("destination rejects credentials or URL") && !text.contains("wrong"), "{text}");
+    deployment.write("token", "right\n");
+    let process = deployment.start();
+    wait_until("all are delivered", || receiver.accepted().len() >= 10);
+    process.stop();
+    assert_eq!(assert_complete(&receiver, 5, 2), 0);
+    assert_eq!(broker::read_committed(&deployment.dead_letters), []);
+}
+
+#[test]
+fn private_addresses_are_refused_unless_allowed() {
+    let receiver = Receiver::start(|_| Answer::status(200));
+    let port = receiver.address.port();
+    let config = format!("  shop:\n    webhook: {{url: \"https://localhost:{port}/\"}}\n    start: earliest\n");
+    let deployment = Deployment::new(1, &config);
+    produce(&deployment.topic, 1, 1);
+    let (code, output) = deployment.run(&["--config", "deliver.yaml", "--check"]);
+    assert!(code == 1 && output.contains("refused to connect to the private address"), "{code}: {output}");
+    let process = deployment.start();
+    wait_until("the address is refused", || log(&deployment).contains("refused to connect to the private address"));
+    process.stop();
+    assert_eq!(receiver.count(), 0);
+}
+
+#[test]
+fn a_gone_endpoint_disables_the_destination_which_keeps_its_position() {
+    let receiver = Receiver::start(|received| Answer::status(if key(received).1 == 2 { 410 } else { 200 }));
+    let deployment = Deployment::new(1, &destination("shop", &receiver, "    concurrency: 1\n"));
+    produce(&deployment.topic, 1, 4);
+    let process = deployment.start();
+    wait_until("the endpoint is gone", || receiver.count() >= 2);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(receiver.count(), 2, "nothing is sent to a disabled destination");
+    process.stop();
+    assert_eq!(broker::read_committed(&deployment.dead_letters), []);
+}
