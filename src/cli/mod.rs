@@ -30,6 +30,7 @@ mod graph;
 mod ingest;
 mod model_arguments;
 mod number;
+mod repartition;
 mod replay;
 mod run;
 mod schema;
@@ -111,6 +112,7 @@ enum Command {
     Explain(explain::ExplainArguments),
     Test(test::TestArguments),
     Topics(topics::TopicsArguments),
+    Repartition(repartition::RepartitionArguments),
     Doctor(doctor::DoctorArguments),
     Dlq(dlq::DlqArguments),
     Deliver(deliver::DeliverArguments),
@@ -177,6 +179,7 @@ pub fn run() -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Topics(arguments) => topics::run(&arguments),
+        Command::Repartition(arguments) => repartition::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Dlq(arguments) => dlq::run(&arguments),
         Command::Deliver(arguments) => deliver::run(&arguments),

@@ -7,6 +7,7 @@ mod changelog_batch;
 mod clock;
 mod customers;
 mod effects;
+pub mod entry_of_changelog;
 mod input;
 mod layout_migration;
 mod listing;

@@ -9,6 +9,7 @@ pub mod doctor;
 mod ingest;
 mod observer;
 mod options;
+pub mod repartition;
 mod signals;
 pub mod topics;
 

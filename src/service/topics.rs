@@ -35,6 +35,19 @@ pub fn topics(config: &Config) -> Topics {
     }
 }
 
+/// Returns a touchpoint topic and its changelog, for their specs.
+#[must_use]
+pub fn input_and_changelog(touchpoints: &str, changelog: &str) -> Topics {
+    Topics {
+        input: touchpoints.to_owned(),
+        changelog: changelog.to_owned(),
+        // Names without duplicates are created once.
+        dead_letters: touchpoints.to_owned(),
+        outputs: Vec::new(),
+        sources: Vec::new(),
+    }
+}
+
 /// Returns the problems of the configured topics.
 ///
 /// Retries for one minute while the cluster is unreachable; `is_stopping` returning true ends the retries.

@@ -10,6 +10,7 @@ use std::process::Command;
 /// Prefixes of commands that this test does not run, with the reason.
 const NOT_RUN: &[(&str, &str)] = &[
     ("lifecycle demo", "tests/it/demo.rs runs it in a terminal and without one"),
+    ("lifecycle repartition ", "tests/it/repartition.rs runs it on a service that is stopped"),
     ("lifecycle customers ", "tests/it/api_group.rs runs it against two instances"),
     ("lifecycle top", "tests/it/demo.rs runs it against a demo"),
     ("./scripts/test", "runs this test"),

@@ -55,6 +55,7 @@ mod oracle;
 mod oracle_agreement;
 mod plain_english;
 mod removals;
+mod repartition;
 mod replay;
 mod rewind;
 mod run;

@@ -4,12 +4,15 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
 use rdkafka::groups::GroupMemberInfo;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::admin::query_client;
+use crate::kafka::context::Context;
 use crate::kafka::error::Error;
-use crate::kafka::member::PartitionId;
+use crate::kafka::member::{PartitionId, PartitionOffset};
 use crate::kafka::settings::{CLIENT_ID_PREFIX, Cluster, client_id};
 
 /// Timeout of a request to describe a group.
@@ -62,6 +65,34 @@ impl GroupMember {
 /// `Retry` when the cluster does not answer; `Fatal` when permissions are missing.
 pub fn describe_group(cluster: &Cluster, group_id: &str, topic: &str) -> Result<Group, Error> {
     describe_group_with(&query_client(cluster)?, group_id, topic)
+}
+
+/// Commits offsets of `topic` with their metadata, all in one request. The group must have no members.
+///
+/// # Errors
+/// `Retry` when the group coordinator does not answer; `Fatal` when it rejects the offsets, for example because the
+/// group has members.
+pub fn commit_offsets(
+    cluster: &Cluster,
+    group_id: &str,
+    topic: &str,
+    offsets: &[(PartitionOffset, String)],
+) -> Result<(), Error> {
+    let client: BaseConsumer<Context> = cluster
+        .for_queries()
+        .set("group.id", group_id)
+        .set("enable.auto.commit", "false")
+        .set("allow.auto.create.topics", "false")
+        .create_with_context(Context::default())
+        .map_err(|error| Error::of_creation("commit_offsets", &error))?;
+    let failed = |error: &KafkaError| Error::of_query("commit_offsets", error);
+    let mut list = TopicPartitionList::new();
+    for (position, metadata) in offsets {
+        let mut element = list.add_partition(topic, position.partition);
+        element.set_offset(Offset::Offset(position.offset)).map_err(|error| failed(&error))?;
+        element.set_metadata(metadata);
+    }
+    client.commit(&list, CommitMode::Sync).map_err(|error| failed(&error))
 }
 
 /// Describes the group with an existing client.

@@ -113,8 +113,8 @@ fn check_changelog(topic: &TopicDescription, input: Option<&TopicDescription>, f
             Severity::Problem,
             format!("it has {} partitions, but {} has {}", topic.partitions, input.name, input.partitions),
             "each input partition needs a changelog partition with the same number: for a new service, recreate the changelog topic \
-             with as many partitions as the input; a service that has run cannot change the number: use new topics and a new \
-             kafka.group_id, and process all touchpoints again",
+             with as many partitions as the input; for a service that has run, use the previous topics, and change the number \
+             with `lifecycle repartition`",
         );
     }
     let Some(configs) = &topic.configs else {

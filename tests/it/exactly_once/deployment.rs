@@ -103,6 +103,11 @@ impl Deployment {
         Self { touchpoints, ..self }
     }
 
+    /// Returns the deployment with another changelog topic.
+    pub(crate) fn with_changelog(self, changelog: String) -> Self {
+        Self { changelog, ..self }
+    }
+
     /// Starts an instance with the instance id `name`.
     pub(crate) fn start(&self, name: &str) -> Instance {
         self.start_command(name, &["run"])

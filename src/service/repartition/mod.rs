@@ -1,0 +1,236 @@
+//! Moves the customers of a stopped service to topics with another number of partitions.
+//!
+//! A customer is in the partition that their id hashes to, so another number of partitions needs another changelog.
+//! The entries of the old changelog are copied as they are, in order, to the partition that each customer has among the
+//! new ones: facts, wake-ups and what was published are part of the entry. The committed offsets of the new touchpoint
+//! topic are written last, after the copy has been compared with the original. Until then the service cannot use the
+//! copy, and the old topics are never changed.
+
+mod copy;
+mod digest;
+mod plan;
+
+use crate::config::Config;
+use crate::finding::Finding;
+use crate::kafka::cluster::admin::{create_topics, describe_topics};
+use crate::kafka::cluster::group::commit_offsets;
+use crate::kafka::cluster::inspector::Inspector;
+use crate::kafka::{Cluster, Error, PartitionId, PartitionOffset};
+use crate::lifecycle::id::StableId;
+use crate::partition::{Clock, StoredLayout};
+use crate::wire::offset_metadata::OffsetMetadata;
+
+use super::topics::cluster;
+use plan::Observed;
+
+/// The topics to move to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// The new touchpoint topic.
+    pub touchpoints: String,
+    /// The new changelog topic.
+    pub changelog: String,
+    /// The number of partitions of both.
+    pub partitions: i32,
+}
+
+/// What to do after the checks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Only check whether the customers can be moved.
+    Check,
+    /// Move them.
+    Move,
+}
+
+/// Customers and a digest of their state. Equal for two changelogs with the same customers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Contents {
+    /// The number of customers.
+    pub customers: u64,
+    /// The sum of the hashes of the customers' latest entries; independent of their order.
+    digest: u64,
+}
+
+/// How far the command has come, for its user.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// A topic was created.
+    Created(String),
+    /// A partition of the old changelog is copied: this many entries in this run.
+    Copied {
+        /// The partition.
+        partition: PartitionId,
+        /// Entries of customers; a customer may have several.
+        entries: u64,
+    },
+    /// A partition of the old or new changelog was read for the comparison.
+    Compared {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+    },
+}
+
+/// How the command ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// All checks passed, and nothing was changed.
+    Possible,
+    /// An earlier run has moved the customers.
+    MovedBefore,
+    /// The customers are moved.
+    Moved(Contents),
+}
+
+/// Why the customers were not moved.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The checks found these problems.
+    #[error("the customers cannot be moved now")]
+    Refused(Vec<Finding>),
+    /// The cluster does not answer, or denies a request.
+    #[error(transparent)]
+    Client(#[from] Error),
+    /// A changelog record cannot be decoded.
+    #[error("record {offset} of partition {partition} of the changelog cannot be read: {problem}")]
+    Unreadable {
+        /// The partition.
+        partition: PartitionId,
+        /// Offset of the record.
+        offset: i64,
+        /// The reason.
+        problem: String,
+    },
+    /// The copy differs from the original.
+    #[error(
+        "the copy has {copied} customers and the original {original}, or their state differs; delete the new changelog \
+         topic, then run the command again"
+    )]
+    Different {
+        /// Customers in the new changelog.
+        copied: u64,
+        /// Customers in the old changelog.
+        original: u64,
+    },
+}
+
+/// What is moved: the parts of the old changelog that the committed offsets refer to.
+struct Source {
+    partitions: Vec<SourcePartition>,
+    /// The earliest stream time of all partitions. With a later one, a touchpoint could be judged late that was not.
+    clock: Clock,
+    models: StableId,
+}
+
+/// The part of one changelog partition that a restore would read.
+#[derive(Clone, Copy)]
+struct SourcePartition {
+    partition: PartitionId,
+    start: i64,
+    end: i64,
+}
+
+/// Checks whether the customers of the configured service can be moved to `target`, and moves them.
+///
+/// Continues where an earlier run was interrupted.
+///
+/// # Errors
+/// See [`Failure`]. The old topics and the offsets of the old touchpoint topic are unchanged in any case.
+pub fn repartition(
+    config: &Config,
+    target: &Target,
+    action: Action,
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, Failure> {
+    let cluster = cluster(config);
+    let inspector = Inspector::new(&cluster, &config.kafka.group_id)?;
+    let observed = Observed::query(config, target, &inspector, &cluster)?;
+    if observed.is_moved() {
+        return Ok(Outcome::MovedBefore);
+    }
+    let source = observed.source().map_err(Failure::Refused)?;
+    if action == Action::Check {
+        return Ok(Outcome::Possible);
+    }
+    create_missing(&cluster, target, on_progress)?;
+    let layout = copy::copy(config, target, &source, on_progress)?;
+    let contents = compare(config, target, &source, on_progress)?;
+    // The copy takes a while: an instance may have started, or a producer may have written.
+    let observed = Observed::query(config, target, &inspector, &cluster)?;
+    observed.source().map_err(Failure::Refused)?;
+    copy::write_layout(config, target, layout.as_ref())?;
+    commit(config, target, &source, &inspector, &cluster)?;
+    Ok(Outcome::Moved(contents))
+}
+
+fn create_missing(cluster: &Cluster, target: &Target, on_progress: &mut dyn FnMut(Progress)) -> Result<(), Failure> {
+    let described = describe_topics(cluster, &[&target.touchpoints, &target.changelog])?;
+    let specs: Vec<_> = super::topics::input_and_changelog(&target.touchpoints, &target.changelog)
+        .specs(target.partitions, None)
+        .into_iter()
+        .filter(|spec| described.iter().flatten().all(|topic| topic.name != spec.name))
+        .collect();
+    if !specs.is_empty() {
+        for (name, _) in create_topics(cluster, &specs)? {
+            on_progress(Progress::Created(name));
+        }
+    }
+    Ok(())
+}
+
+/// Compares the new changelog with the old one.
+fn compare(
+    config: &Config,
+    target: &Target,
+    source: &Source,
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<Contents, Failure> {
+    let original = digest::of_source(config, &config.topics.changelog, source, on_progress)?;
+    let copied = digest::of_target(config, target, on_progress)?;
+    if copied == original {
+        Ok(copied)
+    } else {
+        Err(Failure::Different { copied: copied.customers, original: original.customers })
+    }
+}
+
+/// Commits the start of each new touchpoint partition, with the range of its changelog, in one request.
+fn commit(
+    config: &Config,
+    target: &Target,
+    source: &Source,
+    inspector: &Inspector,
+    cluster: &Cluster,
+) -> Result<(), Failure> {
+    let mut offsets = Vec::new();
+    for partition in 0..target.partitions {
+        let touchpoints = inspector.range(&target.touchpoints, partition)?;
+        let changelog = inspector.range(&target.changelog, partition)?;
+        let metadata = OffsetMetadata {
+            changelog_start: changelog.start,
+            changelog_end: changelog.last_stable,
+            clock: source.clock,
+            models: source.models,
+            partitions: Some(target.partitions),
+            member: None,
+        };
+        offsets.push((PartitionOffset { partition, offset: touchpoints.start }, metadata.encode()));
+    }
+    commit_offsets(cluster, &config.kafka.group_id, &target.touchpoints, &offsets)?;
+    Ok(())
+}
+
+/// Returns the layout that says since when each fact is counted in all partitions: since the latest time of any.
+fn merged(layouts: Vec<StoredLayout>) -> Option<StoredLayout> {
+    layouts.into_iter().reduce(|mut merged, other| {
+        for (id, since) in other.added {
+            match merged.added.iter_mut().find(|(known, _)| *known == id) {
+                Some((_, known)) => *known = since.max(*known),
+                None => merged.added.push((id, since)),
+            }
+        }
+        merged
+    })
+}

@@ -1,0 +1,218 @@
+//! Whether the customers can be moved: what the cluster says, and what speaks against it.
+
+use std::collections::BTreeSet;
+
+use crate::config::Config;
+use crate::finding::{Finding, Severity};
+use crate::kafka::cluster::admin::{TopicDescription, describe_topics};
+use crate::kafka::cluster::inspector::{Inspector, LogOffsets};
+use crate::kafka::{Cluster, CommittedOffset, Error};
+use crate::partition::Clock;
+use crate::runtime::{LogRanges, StartingPoint, find_starting_point};
+use crate::wire::offset_metadata::OffsetMetadata;
+
+use super::{Source, SourcePartition, Target};
+
+/// What the cluster says about the old topics, the new ones and the group.
+pub(super) struct Observed {
+    group: String,
+    members: usize,
+    is_stable: bool,
+    old: [(String, Option<TopicDescription>); 2],
+    new: [(String, Option<TopicDescription>); 2],
+    /// For each old partition: the committed offset, the touchpoints and the changelog.
+    partitions: Vec<(CommittedOffset, LogOffsets, LogOffsets)>,
+    /// The committed offsets of the new touchpoint topic.
+    committed_new: Vec<CommittedOffset>,
+    target: Target,
+}
+
+impl Observed {
+    pub(super) fn query(
+        config: &Config,
+        target: &Target,
+        inspector: &Inspector,
+        cluster: &Cluster,
+    ) -> Result<Self, Error> {
+        let names = [&config.topics.touchpoints, &config.topics.changelog, &target.touchpoints, &target.changelog];
+        let distinct: BTreeSet<&str> = names.iter().map(|name| name.as_str()).collect();
+        let described = describe_topics(cluster, &distinct.into_iter().collect::<Vec<_>>())?;
+        let [old, old_changelog, new, new_changelog] =
+            names.map(|name| (name.clone(), described.iter().flatten().find(|topic| topic.name == *name).cloned()));
+        let mut partitions = Vec::new();
+        let mut is_stable = true;
+        if let (Some(topic), Some(changelog)) = (&old.1, &old_changelog.1)
+            && topic.partitions == changelog.partitions
+        {
+            let committed = inspector.committed(&topic.name, topic.partitions)?;
+            is_stable = committed.is_stable;
+            for offset in committed.offsets {
+                let touchpoints = inspector.range(&topic.name, offset.partition)?;
+                let log = inspector.range(&changelog.name, offset.partition)?;
+                partitions.push((offset, touchpoints, log));
+            }
+        }
+        let committed_new = match &new.1 {
+            Some(topic) => inspector.committed(&topic.name, topic.partitions)?.offsets,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            group: config.kafka.group_id.clone(),
+            members: inspector.group(&old.0)?.members.len(),
+            is_stable,
+            old: [old, old_changelog],
+            new: [new, new_changelog],
+            partitions,
+            committed_new,
+            target: target.clone(),
+        })
+    }
+
+    /// Whether an earlier run has committed the offsets of the new topic.
+    pub(super) fn is_moved(&self) -> bool {
+        self.target.touchpoints != self.old[0].0
+            && !self.committed_new.is_empty()
+            && self.committed_new.iter().all(|committed| committed.offset.is_some())
+    }
+
+    /// Returns what is moved, or every problem found.
+    pub(super) fn source(&self) -> Result<Source, Vec<Finding>> {
+        let mut problems = Vec::new();
+        self.check_topics(&mut problems);
+        if self.members > 0 {
+            let what = format!("the group has {} members", self.members);
+            problems.push(problem(
+                "group",
+                &self.group,
+                &what,
+                "stop every instance of the service; one that was killed leaves after kafka.session_timeout",
+            ));
+        }
+        if !self.is_stable {
+            let what = "a transaction of the service is still open";
+            problems.push(problem(
+                "group",
+                &self.group,
+                what,
+                "wait until it has ended, at most kafka.transaction_timeout",
+            ));
+        }
+        let mut ranges = Vec::new();
+        let mut metadata: Vec<OffsetMetadata> = Vec::new();
+        for (committed, touchpoints, changelog) in &self.partitions {
+            match self.check_partition(committed, *touchpoints, *changelog) {
+                Ok(Some(found)) => {
+                    let (start, end) = (found.changelog_start, found.changelog_end);
+                    ranges.push(SourcePartition { partition: committed.partition, start, end });
+                    metadata.push(found);
+                }
+                Ok(None) => {}
+                Err(found) => problems.push(found),
+            }
+        }
+        if metadata.iter().any(|found| found.models != metadata[0].models) {
+            let what = "the partitions were committed with different models";
+            let to_do = "start the service once with the models it should have, wait until all partitions have committed, \
+                         then stop it";
+            problems.push(problem("offsets", &self.group, what, to_do));
+        }
+        let Some(first) = metadata.first().filter(|_| problems.is_empty()) else {
+            if problems.is_empty() {
+                let what = "the service has not processed any touchpoint of this topic";
+                let to_do = "set topics.touchpoints and topics.changelog to new topics, and start the service: there is nothing \
+                             to move";
+                problems.push(problem("offsets", &self.group, what, to_do));
+            }
+            return Err(problems);
+        };
+        let earliest = metadata.iter().filter_map(|found| found.clock.stream_time()).min();
+        Ok(Source { partitions: ranges, clock: Clock::at(earliest), models: first.models })
+    }
+
+    fn check_topics(&self, problems: &mut Vec<Finding>) {
+        for (name, topic) in &self.old {
+            if topic.is_none() {
+                problems.push(problem(
+                    "topics",
+                    name,
+                    "the topic does not exist",
+                    "run the command with the configuration of the service",
+                ));
+            }
+            if self.new.iter().any(|(new, _)| new == name) {
+                problems.push(problem(
+                    "topics",
+                    name,
+                    "it is one of the service's topics",
+                    "choose new names for both topics",
+                ));
+            }
+        }
+        if let [(_, Some(touchpoints)), (_, Some(changelog))] = &self.old
+            && touchpoints.partitions != changelog.partitions
+        {
+            let what = format!(
+                "it has {} partitions, but {} has {}",
+                touchpoints.partitions, changelog.name, changelog.partitions
+            );
+            problems.push(problem(
+                "topics",
+                &touchpoints.name,
+                &what,
+                "run `lifecycle doctor`, which explains the state",
+            ));
+        }
+        for (name, topic) in &self.new {
+            if let Some(topic) = topic.as_ref().filter(|topic| topic.partitions != self.target.partitions) {
+                let what = format!("it has {} partitions instead of {}", topic.partitions, self.target.partitions);
+                problems.push(problem(
+                    "topics",
+                    name,
+                    &what,
+                    "choose another name, or delete the topic if it is empty",
+                ));
+            }
+        }
+        if !self.is_moved() && self.committed_new.iter().any(|committed| committed.offset.is_some()) {
+            let what = "the group has committed offsets of some of its partitions";
+            let to_do = "choose another name: a service may have read this topic";
+            problems.push(problem("offsets", &self.target.touchpoints, what, to_do));
+        }
+    }
+
+    /// Returns the metadata from which the partition would be restored; `None` if it has no state.
+    fn check_partition(
+        &self,
+        committed: &CommittedOffset,
+        touchpoints: LogOffsets,
+        changelog: LogOffsets,
+    ) -> Result<Option<OffsetMetadata>, Finding> {
+        let place = format!("partition {} of {}", committed.partition, self.old[0].0);
+        let logs = LogRanges {
+            input: (touchpoints.start, touchpoints.high_watermark),
+            changelog: (changelog.start, changelog.last_stable),
+        };
+        let unread = |from: i64| {
+            let count = touchpoints.high_watermark - from;
+            (count > 0).then(|| {
+                let what = format!("{count} records are unread");
+                let to_do =
+                    "let every producer write to the new topic, run the service until its lag is 0, then stop it";
+                problem("offsets", &place, &what, to_do)
+            })
+        };
+        match find_starting_point(committed, logs, self.old[0].1.as_ref().map(|topic| topic.partitions)) {
+            Err(mismatch) => Err(mismatch.finding(place)),
+            Ok(StartingPoint::Beginning) => unread(touchpoints.start).map_or(Ok(None), Err),
+            Ok(StartingPoint::Committed { metadata: None, .. }) => {
+                let what = "its committed offset was set by hand";
+                Err(problem("offsets", &place, what, "start the service, wait until its lag is 0, then stop it"))
+            }
+            Ok(StartingPoint::Committed { offset, metadata }) => unread(offset).map_or(Ok(metadata), Err),
+        }
+    }
+}
+
+fn problem(about: &'static str, place: &str, what: &str, to_do: &str) -> Finding {
+    Finding::new(Severity::Problem, about, place, what, to_do)
+}
