@@ -1,4 +1,4 @@
-//! `lifecycle check`: validates model files, and describes the effects of a change to them.
+//! `lifecycle check`: validates model files and mapping files, and describes the effects of a change to them.
 //!
 //! Reports all problems of all files at once. The checks themselves are in `lifecycle::model_check` and
 //! `wire::model_file`.
@@ -15,6 +15,7 @@ use crate::config::{Config, read_source};
 use crate::lifecycle::model_edit::{Consequence, consequences};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::problem::{Problem, Severity};
+use crate::mapping::{Mapping, is_mapping_file, preset};
 use crate::wire::model_file::{
     ModelSource, Override, line_and_column, load, parse_drafts, render, shipped, shipped_catalogue, shipped_names,
 };
@@ -22,10 +23,11 @@ use crate::wire::model_file::{
 const EXAMPLES: &str = "\
 Examples:
   lifecycle check ./my-model.yaml
+  lifecycle check ./my-mapping.yaml
   lifecycle check --set retention.risk_after=days(60) retention ./my-model.yaml
   lifecycle check --against ./my-model-v1.yaml ./my-model.yaml";
 
-/// Validate model files, and show the effects of a change to them
+/// Validate model files and mapping files, and show the effects of a change to models
 ///
 /// Reports all errors and warnings of all files at once, with the line and a suggested fix. With --against, also
 /// compares the models with their previous version: which customers are evaluated again, which facts start empty, which
@@ -33,8 +35,8 @@ Examples:
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckArguments {
-    /// Model files, or names of shipped models. List all models that run in one service together [default: the models
-    /// of --config]
+    /// Model files and mapping files, or names of shipped models and presets. List all models that run in one service
+    /// together [default: the models of --config]
     #[arg(required_unless_present = "config", value_name = "MODEL")]
     models: Vec<String>,
     /// Previous version of one of the models; show the effects of replacing it. Can be repeated
@@ -87,19 +89,27 @@ pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
 
 fn check_models(arguments: &CheckArguments, config: Option<&Config>) -> Result<Findings, String> {
     let choice = arguments.model_arguments.choice(&arguments.models, config);
-    let models = if arguments.models.is_empty() {
+    let files = if arguments.models.is_empty() {
         choice.sources().map_err(|error| error.0)?
     } else {
         read_models(&arguments.models)?
     };
+    let (mappings, models): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_mapping_file(&file.text));
     let catalogue = match &choice.catalogue {
         Some(path) => read_source(path).map_err(|error| error.0)?,
         None => shipped_catalogue(),
     };
-    let (set, problems) = match load(&models, &catalogue, &choice.overrides) {
-        Ok((set, warnings)) => (Some(set), warnings),
-        Err(problems) => (None, problems),
+    let loaded = (!models.is_empty()).then(|| load(&models, &catalogue, &choice.overrides));
+    let (set, mut problems) = match loaded {
+        Some(Ok((set, warnings))) => (Some(set), warnings),
+        Some(Err(problems)) => (None, problems),
+        None => (None, Vec::new()),
     };
+    // After the models and the catalogue.
+    for (index, mapping) in (models.len() + 1..).zip(&mappings) {
+        let found = Mapping::compile(mapping, &serde_json::Map::new()).map_or_else(|found| found, |(_, found)| found);
+        problems.extend(found.into_iter().map(|problem| Problem { file: index, ..problem }));
+    }
     let consequences = match set {
         Some(new) if !arguments.against.is_empty() => {
             let old = load_baseline(&arguments.against, &models, &catalogue, &choice.overrides)?;
@@ -107,7 +117,7 @@ fn check_models(arguments: &CheckArguments, config: Option<&Config>) -> Result<F
         }
         _ => Vec::new(),
     };
-    let sources = models.into_iter().chain([catalogue]).collect();
+    let sources = models.into_iter().chain([catalogue]).chain(mappings).collect();
     Ok(Findings { problems, sources, consequences })
 }
 
@@ -157,10 +167,10 @@ fn read_model(name: &str) -> Result<ModelSource, String> {
     let path = PathBuf::from(name);
     match shipped(name) {
         Some(source) if !path.exists() => Ok(source),
-        _ if !path.exists() => Err(format!(
-            "`{name}` is neither a file nor a shipped model; the shipped models are {}",
-            shipped_names().join(", ")
-        )),
+        _ if !path.exists() => preset(name).ok_or_else(|| {
+            let names = shipped_names().join(", ");
+            format!("`{name}` is neither a file nor a shipped model; the shipped models are {names}")
+        }),
         _ => read_source(&path).map_err(|error| error.0),
     }
 }

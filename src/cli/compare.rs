@@ -80,6 +80,7 @@ pub(super) fn run(
         })?;
     }
     invalid.finish("");
+    source.report_dropped();
     let models = (&old.models[0], &new.models[0]);
     let written = print(&match format {
         Format::Text => text(&comparison, models),

@@ -109,6 +109,7 @@ fn explain(arguments: &ExplainArguments) -> Result<Exit, Exit> {
         }
     }
     invalid.finish("");
+    source.report_dropped();
     let customer = escape_control_characters(&arguments.customer);
     let problem = match found {
         Some(Outcome::Explained(explanation)) => {

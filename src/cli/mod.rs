@@ -28,6 +28,8 @@ mod explain;
 mod generate;
 mod graph;
 mod ingest;
+mod map;
+mod mapping_argument;
 mod model_arguments;
 mod number;
 mod repartition;
@@ -35,6 +37,7 @@ mod replay;
 mod run;
 mod schema;
 mod test;
+mod test_mapping;
 #[cfg(feature = "tools")]
 mod tools;
 #[cfg(not(feature = "tools"))]
@@ -107,6 +110,7 @@ enum Command {
     Check(check::CheckArguments),
     Eval(eval::EvalArguments),
     Graph(graph::GraphArguments),
+    Map(map::MapArguments),
     Schema(schema::SchemaArguments),
     Replay(replay::ReplayArguments),
     Explain(explain::ExplainArguments),
@@ -176,6 +180,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
+        Command::Map(arguments) => map::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Topics(arguments) => topics::run(&arguments),

@@ -43,6 +43,7 @@ Examples:
   lifecycle replay --config lifecycle.yaml --output standings
   kcat -C -e -t touchpoints | lifecycle replay --output standings -
   lifecycle replay --model ./my-model.yaml --dead-letters bad.ndjson touchpoints.ndjson
+  lifecycle replay --source segment --source-setting currency=EUR segment-events.ndjson
   lifecycle replay --compare retention ./retention-60-days.yaml touchpoints.ndjson.gz";
 
 /// Compute transitions from touchpoint files or a topic
@@ -162,7 +163,9 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
         let observer = progress.clone();
         let observe = move |read| observer.inc(read as u64);
         source.for_each(stream, observe, |record| -> Result<(), ReplayError> {
-            if record.is_blank_line() {
+            if let Some(cause) = record.problem {
+                dead_letters.record(&record, cause.reason, &cause.detail)?;
+            } else if record.is_blank_line() {
                 totals.blank += 1;
             } else if record.is_complete() {
                 match decoder.decode(record.bytes, &mut Scratch::default()) {
@@ -204,6 +207,7 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
     }
     output.flush().map_err(ReplayError::Output)?;
     let invalid = dead_letters.close()?;
+    source.report_dropped();
     if arguments.summary || io::stderr().is_terminal() {
         totals.print(invalid, currency);
     }

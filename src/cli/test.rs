@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::mapping_argument::SourceArguments;
 use super::model_arguments::{ModelArguments, overrides_of};
-use super::{Exit, print, print_error};
+use super::{Exit, print, print_error, test_mapping};
 use crate::config::{Config, ModelChoice};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::touchpoint::FactOptions;
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   lifecycle test
   lifecycle test ./my-model.yaml
+  lifecycle test --source ./my-mapping.yaml
   lifecycle test --coverage ./scenarios second-order.scenario
 
 A scenario:
@@ -38,7 +40,8 @@ A scenario:
 ///
 /// The scenarios of my-model.yaml are in my-model.scenario in the same folder. A scenario fails if an expected
 /// transition is missing or an unexpected one is published. Without arguments, runs the scenarios of the shipped
-/// models.
+/// models. With --source, runs the golden records of a mapping: those of my-mapping.yaml are in
+/// my-mapping.golden.ndjson in the same folder.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TestArguments {
@@ -47,6 +50,8 @@ pub(super) struct TestArguments {
     coverage: bool,
     #[command(flatten)]
     model_arguments: ModelArguments,
+    #[command(flatten)]
+    source: SourceArguments,
     /// Model files, scenario files, folders with scenario files, or names of shipped models
     #[arg(value_name = "MODEL|SCENARIO")]
     paths: Vec<String>,
@@ -65,6 +70,9 @@ struct ScenarioFile {
 
 /// Runs the scenarios and prints the results.
 pub(super) fn run(arguments: &TestArguments) -> ExitCode {
+    if let Some(name) = &arguments.source.source {
+        return test_mapping::run(&arguments.source, name, &arguments.paths).into();
+    }
     let config = match arguments.model_arguments.config() {
         Ok(config) => config,
         Err(exit) => return exit.into(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Exit;
+use super::mapping_argument::SourceArguments;
 use super::model_arguments::ModelArguments;
 use super::touchpoint_source::{LINE_BYTES_MAX, Source, SourceError};
 use crate::config::Config;
@@ -56,6 +57,8 @@ pub(super) struct TouchpointArguments {
     /// Read a topic of this Kafka cluster: bootstrap servers as host:port, comma-separated
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["config", "files"])]
     bootstrap_servers: Option<String>,
+    #[command(flatten)]
+    source: SourceArguments,
     /// Touchpoint files, plain or gzipped, in order of arrival; - reads standard input
     #[arg(required_unless_present_any = ["config", "bootstrap_servers"], value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -84,10 +87,15 @@ impl TouchpointArguments {
         ReplayOptions { facts, until: self.until }
     }
 
-    /// Opens the files or the topic.
+    /// Opens the files or the topic, with the mapping of `--source`. Prints the problems of the mapping.
     pub(super) fn source(&self, config: Option<&Config>) -> Result<Source, SourceError> {
+        let mapping = self.source.load().map_err(SourceError::Mapping)?;
+        Ok(self.open(config)?.with_mapping(mapping))
+    }
+
+    fn open(&self, config: Option<&Config>) -> Result<Source, SourceError> {
         if !self.files.is_empty() {
-            return Ok(Source::Files(self.files.clone()));
+            return Ok(Source::files(self.files.clone()));
         }
         let topic = self.topic.as_deref();
         match (config, &self.bootstrap_servers) {

@@ -3,15 +3,20 @@
 //! A source consists of streams, each of which has its own clock: all files together are one stream, and each partition
 //! of a topic is one, as in the service.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Exit, print_error};
 use crate::kafka::cluster::topic_scan::TopicScan;
+use crate::kafka::member::RecordHeader;
 use crate::kafka::{self, Cluster, PartitionId};
+use crate::lifecycle::time::Timestamp;
+use crate::mapping::{Mapping, Outcome, RecordValues};
 use crate::replay::Lines;
-use crate::wire::touchpoint_json::TouchpointOptions;
+use crate::wire::touchpoint_json::{DeadLetterCause, TouchpointOptions};
 use crate::wire::transition_text::escape_control_characters;
 
 /// Longer lines are invalid.
@@ -19,8 +24,15 @@ pub(super) const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// How many invalid records are printed; the others are only counted.
 const PRINTED_MAX: u64 = 20;
 
-/// Touchpoints to read.
-pub(super) enum Source {
+/// Touchpoints to read, or records that a mapping makes touchpoints of.
+pub(super) struct Source {
+    input: Input,
+    mapping: Option<Mapping>,
+    /// Number of records that the mapping dropped, by reason.
+    dropped: RefCell<BTreeMap<String, u64>>,
+}
+
+enum Input {
     /// Files in order of arrival.
     Files(Vec<PathBuf>),
     /// A Kafka topic, its name, and the maximum size of a record in bytes.
@@ -38,6 +50,8 @@ pub(super) struct InputRecord<'a> {
     pub(super) bytes: &'a [u8],
     /// The length of the complete record, in bytes.
     pub(super) length: u64,
+    /// Why the mapping could not make a touchpoint of the record.
+    pub(super) problem: Option<&'a DeadLetterCause>,
 }
 
 /// Where a record is.
@@ -77,6 +91,8 @@ pub(super) enum SourceError {
     Kafka(#[from] kafka::Error),
     #[error("the topic {0} does not exist; --topic names another one")]
     UnknownTopic(String),
+    #[error("the mapping of --source is invalid")]
+    Mapping(Exit),
 }
 
 impl SourceError {
@@ -85,11 +101,26 @@ impl SourceError {
         match self {
             Self::File { .. } => Exit::Usage,
             Self::Kafka(_) | Self::UnknownTopic(_) => Exit::Refused,
+            Self::Mapping(exit) => *exit,
         }
     }
 }
 
 impl Source {
+    fn of(input: Input) -> Self {
+        Self { input, mapping: None, dropped: RefCell::default() }
+    }
+
+    /// Reads files.
+    pub(super) fn files(paths: Vec<PathBuf>) -> Self {
+        Self::of(Input::Files(paths))
+    }
+
+    /// Applies `mapping` to every record.
+    pub(super) fn with_mapping(self, mapping: Option<Mapping>) -> Self {
+        Self { mapping, ..self }
+    }
+
     /// Opens a topic and determines the end of each partition.
     pub(super) fn topic(
         cluster: &Cluster,
@@ -99,54 +130,158 @@ impl Source {
     ) -> Result<Self, SourceError> {
         let scan = TopicScan::open(cluster, topic, group_id)?;
         let scan = scan.ok_or_else(|| SourceError::UnknownTopic(topic.to_owned()))?;
-        Ok(Self::Topic(Box::new(scan), topic.to_owned(), record_bytes_max))
+        Ok(Self::of(Input::Topic(Box::new(scan), topic.to_owned(), record_bytes_max)))
     }
 
     /// Returns the limits of a touchpoint.
     pub(super) const fn touchpoint_options(&self) -> TouchpointOptions {
-        match self {
-            Self::Files(_) => TouchpointOptions { bytes_max: LINE_BYTES_MAX },
-            Self::Topic(_, _, bytes_max) => TouchpointOptions { bytes_max: *bytes_max },
+        match &self.input {
+            Input::Files(_) => TouchpointOptions { bytes_max: LINE_BYTES_MAX },
+            Input::Topic(_, _, bytes_max) => TouchpointOptions { bytes_max: *bytes_max },
         }
     }
 
-    /// Returns the streams of the source.
+    /// Returns the streams of the source. The records of a mapped topic are one stream: they need not be keyed by
+    /// customer.
     pub(super) fn streams(&self) -> Vec<Stream> {
-        match self {
-            Self::Files(_) => vec![None],
-            Self::Topic(scan, ..) => scan.partitions().map(Some).collect(),
+        match &self.input {
+            Input::Topic(scan, ..) if self.mapping.is_none() => scan.partitions().map(Some).collect(),
+            Input::Files(_) | Input::Topic(..) => vec![None],
         }
     }
 
-    /// Calls `apply` with each record of `stream` in order, and `progress` with the size of each chunk of a file.
+    /// Calls `apply` with each touchpoint of `stream` in order, and `progress` with the size of each chunk of a file.
+    ///
+    /// With a mapping, the touchpoints of files are in the order of their records. Those of a topic are sorted by time,
+    /// because the order of its partitions says nothing; all of them are in memory.
     pub(super) fn for_each<E: From<SourceError>>(
         &self,
         stream: Stream,
         progress: impl Fn(usize) + Clone + 'static,
         mut apply: impl FnMut(InputRecord<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        match (self, stream) {
-            (Self::Files(paths), _) => {
+        let Some(mapping) = &self.mapping else {
+            return self.for_each_raw(stream, progress, |record, _, _| apply(record));
+        };
+        let is_sorted = matches!(self.input, Input::Topic(..));
+        let mut sorted: Vec<(Timestamp, PartitionId, i64, Vec<u8>)> = Vec::new();
+        self.for_each_raw(stream, progress, |record, key, headers| {
+            if record.is_blank_line() || !record.is_complete() {
+                return apply(record);
+            }
+            let values = match values(record, key, headers) {
+                Ok(values) => values,
+                Err(cause) => return apply(InputRecord { problem: Some(&cause), ..record }),
+            };
+            match mapping.map(&values.as_record()) {
+                Outcome::Invalid(cause) => return apply(InputRecord { problem: Some(&cause), ..record }),
+                Outcome::Dropped(reason) => *self.dropped.borrow_mut().entry(reason.to_owned()).or_default() += 1,
+                Outcome::Touchpoints(touchpoints) => {
+                    for touchpoint in touchpoints {
+                        let mut json = Vec::new();
+                        touchpoint.write_json(&mut json);
+                        match record.place {
+                            Place::Offset { partition, offset, .. } if is_sorted => {
+                                sorted.push((touchpoint.occurred_at, partition, offset, json));
+                            }
+                            _ => apply(InputRecord { bytes: &json, length: json.len() as u64, ..record })?,
+                        }
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        let Input::Topic(_, topic, _) = &self.input else { return Ok(()) };
+        sorted.sort_by_key(|&(occurred_at, partition, offset, _)| (occurred_at, partition, offset));
+        for (_, partition, offset, json) in &sorted {
+            let place = Place::Offset { topic, partition: *partition, offset: *offset };
+            apply(InputRecord { place, bytes: json, length: json.len() as u64, problem: None })?;
+        }
+        Ok(())
+    }
+
+    /// Calls `apply` with the place and the values of each record of `stream`, before any mapping.
+    pub(super) fn for_each_value<E: From<SourceError>>(
+        &self,
+        stream: Stream,
+        apply: &mut dyn FnMut(&str, Result<RecordValues, String>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.for_each_raw(
+            stream,
+            |_| {},
+            |record, key, headers| {
+                if record.is_blank_line() {
+                    return Ok(());
+                }
+                let values = if record.is_complete() {
+                    values(record, key, headers).map_err(|cause| format!("{}: {}", cause.reason.as_str(), cause.detail))
+                } else {
+                    Err(format!("{} bytes, at most {LINE_BYTES_MAX}", record.length))
+                };
+                apply(&record.place.to_string(), values)
+            },
+        )
+    }
+
+    /// Prints how many records the mapping dropped, by reason.
+    pub(super) fn report_dropped(&self) {
+        let dropped = self.dropped.borrow();
+        if let Some(mapping) = &self.mapping
+            && !dropped.is_empty()
+        {
+            let counts: Vec<String> = dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+            print_error(format_args!("records dropped by the mapping {}: {}", mapping.name(), counts.join(", ")));
+        }
+    }
+
+    /// Calls `apply` with each record, its key and its headers. A stream of `None` is all files or all partitions.
+    fn for_each_raw<E: From<SourceError>>(
+        &self,
+        stream: Stream,
+        progress: impl Fn(usize) + Clone + 'static,
+        mut apply: impl FnMut(InputRecord<'_>, Option<&[u8]>, &[RecordHeader]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match &self.input {
+            Input::Files(paths) => {
                 for path in paths {
                     let unreadable = |error| SourceError::File { path: path.display().to_string(), error };
                     let mut lines = Lines::open(path, LINE_BYTES_MAX, progress.clone()).map_err(unreadable)?;
                     while let Some(line) = lines.next_line().map_err(unreadable)? {
                         let place = Place::Line { path, number: line.number };
-                        apply(InputRecord { place, bytes: line.bytes, length: line.length })?;
+                        let record = InputRecord { place, bytes: line.bytes, length: line.length, problem: None };
+                        apply(record, None, &[])?;
                     }
                 }
             }
-            (Self::Topic(..), None) => {}
-            (Self::Topic(scan, topic, _), Some(partition)) => {
-                let mut scan = scan.read(partition).map_err(SourceError::from)?;
-                while let Some(record) = scan.next_record().map_err(SourceError::from)? {
-                    let bytes = record.value.as_deref().unwrap_or_default();
-                    let place = Place::Offset { topic, partition, offset: record.offset };
-                    apply(InputRecord { place, bytes, length: bytes.len() as u64 })?;
+            Input::Topic(scan, topic, _) => {
+                for partition in scan.partitions().filter(|partition| stream.is_none_or(|wanted| wanted == *partition))
+                {
+                    let mut scan = scan.read(partition).map_err(SourceError::from)?;
+                    while let Some(record) = scan.next_record().map_err(SourceError::from)? {
+                        let bytes = record.value.as_deref().unwrap_or_default();
+                        let place = Place::Offset { topic, partition, offset: record.offset };
+                        let length = bytes.len() as u64;
+                        let input = InputRecord { place, bytes, length, problem: None };
+                        apply(input, record.key.as_deref(), &record.headers)?;
+                    }
                 }
             }
         }
         Ok(())
+    }
+}
+
+fn values(
+    record: InputRecord<'_>,
+    key: Option<&[u8]>,
+    headers: &[RecordHeader],
+) -> Result<RecordValues, DeadLetterCause> {
+    match record.place {
+        Place::Line { .. } => RecordValues::of_line(record.bytes),
+        Place::Offset { .. } => {
+            let headers = headers.iter().filter_map(|header| Some((&*header.name, header.value.as_deref()?)));
+            RecordValues::of_topic(key, headers, record.bytes)
+        }
     }
 }
 
@@ -169,7 +304,9 @@ impl InvalidRecords {
             stream,
             |_| {},
             |record| {
-                let outcome = if record.is_blank_line() {
+                let outcome = if let Some(cause) = record.problem {
+                    Err(cause.detail.to_string())
+                } else if record.is_blank_line() {
                     Ok(())
                 } else if record.is_complete() {
                     apply(record.bytes)

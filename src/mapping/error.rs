@@ -6,8 +6,8 @@ use std::fmt;
 /// which are customer data.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EvaluationError {
-    /// The path of the value that caused it, as written in the expression: `record.properties.total`. Empty if the value
-    /// was computed.
+    /// The path of the value that caused it, as written in the expression: `record.properties.total`. Empty if the
+    /// value was computed.
     pub path: String,
     /// What was expected and what was found.
     pub message: String,

@@ -54,25 +54,7 @@ impl Mapping {
     /// Returns the paths of `record` that neither a drop rule nor one of `rules` reads.
     fn unread(&self, rules: &BTreeSet<usize>, record: &Value) -> Vec<String> {
         let mut read: Vec<&[Box<str>]> = Vec::new();
-        // Root 0 is the record.
-        let mut visit = |root: usize, members| {
-            if root == 0 {
-                read.push(members)
-            }
-        };
-        self.values.iter().for_each(|(_, value)| value.visit_paths(&mut visit));
-        for rule in &self.drop {
-            rule.when.visit_paths(&mut visit);
-        }
-        for rule in rules.iter().map(|&index| &self.touchpoints[index]) {
-            if let Some(when) = &rule.when {
-                when.visit_paths(&mut visit);
-            }
-            if let Some(each) = &rule.for_each {
-                each.list.visit_paths(&mut visit);
-            }
-            rule.fields.iter().flatten().for_each(|field| field.template.visit_paths(&mut visit));
-        }
+        self.visit_record_paths_of(rules.iter().copied(), &mut |members| read.push(members));
         let mut unread = BTreeSet::new();
         collect_unread(record, &read, &mut Vec::new(), &mut unread);
         unread.into_iter().collect()

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::expression::{Environment, Expression};
 use super::kind::Kind;
 use super::mapping::{DropRule, FIELDS, Field, FieldTemplate, ForEach, Mapping, TouchpointRule};
+use super::projection::Projection;
 use super::template::Template;
 use crate::lifecycle::condition::{Dialect, ExpressionProblem, Syntax, SyntaxKind, is_reserved};
 use crate::lifecycle::model_draft::ExpressionDraft;
@@ -142,14 +143,19 @@ impl Compiler<'_> {
         for node in self.reader.items(fields.get("touchpoints"), "`touchpoints`") {
             touchpoints.extend(self.touchpoint(node, &roots, &defaults));
         }
-        Some(Mapping {
+        let mut mapping = Mapping {
             name: name?.value,
             title: self.reader.optional_text(&fields, "title"),
             recognise,
             values,
             drop,
             touchpoints,
-        })
+            projection: Projection::default(),
+        };
+        let mut projection = Projection::default();
+        mapping.visit_record_paths(&mut |members| projection.add(members));
+        mapping.projection = projection;
+        Some(mapping)
     }
 
     /// Reads the settings and their defaults, and adds the given values.

@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 
 use super::error::EvaluationError;
 use super::expression::Expression;
+use super::projection::Projection;
+use super::record::RecordValues;
 use super::template::Template;
 use crate::lifecycle::money::{Amount, Currency};
 use crate::lifecycle::time::Timestamp;
@@ -17,6 +19,8 @@ use crate::wire::touchpoint_json::{DeadLetterCause, ID_BYTES_MAX, TYPE_BYTES_MAX
 
 /// Maximum number of touchpoints of one record.
 pub const TOUCHPOINTS_MAX: usize = 1_000;
+/// The index of the root `record`.
+const RECORD: usize = 0;
 /// The reason of a record that no touchpoint of the mapping applies to.
 pub const NO_TOUCHPOINT: &str = "no_touchpoint";
 
@@ -102,6 +106,8 @@ pub struct Mapping {
     pub(super) values: Vec<(String, Expression)>,
     pub(super) drop: Vec<DropRule>,
     pub(super) touchpoints: Vec<TouchpointRule>,
+    /// The parts of a record that an expression reads.
+    pub(super) projection: Projection,
 }
 
 /// Drops records that are not touchpoints.
@@ -185,6 +191,49 @@ impl Mapping {
     pub fn recognises(&self, record: &SourceRecord<'_>) -> bool {
         let roots = [record.value, record.key, record.headers];
         self.recognise.as_ref().is_some_and(|shape| shape.is_true(&roots).unwrap_or(false))
+    }
+
+    /// Calls `visit` with each path of the record that an expression of the mapping reads.
+    pub(super) fn visit_record_paths<'n>(&'n self, visit: &mut dyn FnMut(&'n [Box<str>])) {
+        let rules = 0..self.touchpoints.len();
+        self.visit_record_paths_of(rules, visit);
+    }
+
+    /// As [`visit_record_paths`](Self::visit_record_paths), only for some of the touchpoint rules.
+    pub(super) fn visit_record_paths_of<'n>(
+        &'n self,
+        rules: impl IntoIterator<Item = usize>,
+        visit: &mut dyn FnMut(&'n [Box<str>]),
+    ) {
+        let mut visit = |root: usize, members: &'n [Box<str>]| {
+            if root == RECORD {
+                visit(members)
+            }
+        };
+        self.values.iter().for_each(|(_, value)| value.visit_paths(&mut visit));
+        self.drop.iter().for_each(|rule| rule.when.visit_paths(&mut visit));
+        for rule in rules.into_iter().map(|index| &self.touchpoints[index]) {
+            if let Some(when) = &rule.when {
+                when.visit_paths(&mut visit);
+            }
+            if let Some(each) = &rule.for_each {
+                each.list.visit_paths(&mut visit);
+            }
+            rule.fields.iter().flatten().for_each(|field| field.template.visit_paths(&mut visit));
+        }
+    }
+
+    /// Reads a record of a topic whose value is JSON, without those parts that the mapping does not read.
+    ///
+    /// # Errors
+    /// As [`RecordValues::of_topic`].
+    pub fn read<'h>(
+        &self,
+        key: Option<&[u8]>,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+        value: &[u8],
+    ) -> Result<RecordValues, DeadLetterCause> {
+        RecordValues::projected(key, headers, value, Some(&self.projection))
     }
 
     /// Maps a record.

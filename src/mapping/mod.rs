@@ -1,8 +1,8 @@
 //! Expressions, templates and mapping files over JSON records.
 //!
 //! An [`Expression`] is written in the syntax of conditions and evaluated over JSON values. A [`Template`] is a tree of
-//! JSON whose texts contain expressions. Both are compiled once, and both have limits on size, depth and work. Pure: the
-//! same record always has the same result.
+//! JSON whose texts contain expressions. Both are compiled once, and both have limits on size, depth and work. Pure:
+//! the same record always has the same result.
 
 mod compile;
 mod datum;
@@ -13,11 +13,13 @@ mod explain;
 mod expression;
 mod file;
 mod function;
+mod golden;
 mod kind;
 #[expect(clippy::module_inception, reason = "the folder and its main type have one name")]
 mod mapping;
 mod node;
 mod preset;
+mod projection;
 mod record;
 mod template;
 
@@ -27,6 +29,7 @@ pub use explain::{Explanation, MappedField};
 pub use expression::{Environment, Expression};
 pub use file::{FILE_BYTES_MAX, is_mapping_file};
 pub use function::FUNCTION_NAMES;
+pub use golden::{GoldenRecord, golden_records, golden_settings};
 pub use mapping::{MappedTouchpoint, Mapping, NO_TOUCHPOINT, Outcome, SourceRecord, TOUCHPOINTS_MAX};
 pub use preset::{preset, preset_names, recognise};
 pub use record::RecordValues;

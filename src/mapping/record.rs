@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::mapping::SourceRecord;
+use super::projection::Projection;
 use crate::partition::DeadLetterReason;
 use crate::wire::touchpoint_json::DeadLetterCause;
 
@@ -11,7 +12,8 @@ use crate::wire::touchpoint_json::DeadLetterCause;
 pub struct RecordValues {
     /// The key as text; null if there is none, or if it is not UTF-8.
     pub key: Value,
-    /// The headers: an object of texts. Of headers with one name, the last counts; those that are not UTF-8 are left out.
+    /// The headers: an object of texts. Of headers with one name, the last counts; those that are not UTF-8 are left
+    /// out.
     pub headers: Value,
     /// The value.
     pub value: Value,
@@ -27,18 +29,28 @@ impl RecordValues {
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
         value: &[u8],
     ) -> Result<Self, DeadLetterCause> {
+        Self::projected(key, headers, value, None)
+    }
+
+    /// As [`of_topic`](Self::of_topic), with only those parts of the value that `projection` contains.
+    pub(super) fn projected<'h>(
+        key: Option<&[u8]>,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+        value: &[u8],
+        projection: Option<&Projection>,
+    ) -> Result<Self, DeadLetterCause> {
         let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(Value::from);
         let headers: Map<String, Value> =
             headers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), text(value)?))).collect();
         Ok(Self {
             key: key.and_then(text).unwrap_or(Value::Null),
             headers: Value::Object(headers),
-            value: object(value)?,
+            value: projected_object(value, projection)?,
         })
     }
 
-    /// Reads a line of a file: the value of a record, or an object `{"headers": {...}, "key": "...", "value": {...}}`. In
-    /// the latter, a text as the value, or `value_base64`, is the bytes of the value.
+    /// Reads a line of a file: the value of a record, or an object `{"headers": {...}, "key": "...", "value": {...}}`.
+    /// In the latter, a text as the value, or `value_base64`, is the bytes of the value.
     ///
     /// # Errors
     /// If the value is empty, not UTF-8, or not a JSON object.
@@ -78,6 +90,10 @@ fn decoded(encoded: &str) -> Result<Vec<u8>, DeadLetterCause> {
 }
 
 fn object(bytes: &[u8]) -> Result<Value, DeadLetterCause> {
+    projected_object(bytes, None)
+}
+
+fn projected_object(bytes: &[u8], projection: Option<&Projection>) -> Result<Value, DeadLetterCause> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.is_empty() {
         return Err(DeadLetterCause::new(DeadLetterReason::Empty, "the record has no value"));
@@ -86,7 +102,8 @@ fn object(bytes: &[u8]) -> Result<Value, DeadLetterCause> {
         let detail = format!("the record is not valid UTF-8 at byte {}", error.valid_up_to());
         DeadLetterCause::new(DeadLetterReason::NotUtf8, detail)
     })?;
-    let value: Value = serde_json::from_str(text).map_err(|error| {
+    let value = projection.map_or_else(|| serde_json::from_str(text), |projection| projection.read(text));
+    let value: Value = value.map_err(|error| {
         let detail = format!("the record is not valid JSON at line {}, column {}", error.line(), error.column());
         DeadLetterCause::new(DeadLetterReason::NotJson, detail)
     })?;

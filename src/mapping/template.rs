@@ -20,8 +20,8 @@ const NODES_MAX: usize = 4_096;
 /// A tree of JSON whose texts may contain `${expression}`.
 ///
 /// A text that is exactly one `${...}` becomes the value of the expression, with its kind. Otherwise the values are
-/// written into the text, nothing for null. `$${` writes `${`. A member or item whose value is `omit_null(null)` is left
-/// out. All other values are copied.
+/// written into the text, nothing for null. `$${` writes `${`. A member or item whose value is `omit_null(null)` is
+/// left out. All other values are copied.
 #[derive(Clone, Debug)]
 pub struct Template {
     part: Part,

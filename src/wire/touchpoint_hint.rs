@@ -65,19 +65,8 @@ pub(super) fn epoch_hint(value: &str) -> Option<&'static str> {
 pub(super) fn missing(field: &'static str, record: &str) -> Cow<'static, str> {
     let Some(members) = members(record) else { return format!("{field} is missing or empty").into() };
     let has = |name: &str| members.contains_key(name);
-    let is_segment_call = || {
-        let kind = members.get("type").and_then(|kind| unescaped(kind.get()));
-        matches!(kind.as_deref(), Some("track" | "identify" | "page" | "screen" | "group" | "alias"))
-            && (has("messageId") || has("userId") || has("anonymousId"))
-    };
-    let hint = if has("specversion") {
-        "this is a CloudEvent in structured mode: the record must be its data, or an object with event_id (its id), \
-         customer_id, type and occurred_at (its time)"
-            .into()
-    } else if is_segment_call() {
-        "this is a Segment call: rename messageId to event_id, userId to customer_id, event to type, and timestamp to \
-         occurred_at"
-            .into()
+    let hint = if let Some((what, preset)) = vendor_shape(&members) {
+        format!("this is {what}: read it as a source with the mapping `{preset}` (docs/sources.md)")
     } else if has("schema") && has("payload") {
         "this is an envelope of Kafka Connect: set value.converter.schemas.enable=false, so that the record is its \
          payload"
@@ -90,6 +79,32 @@ pub(super) fn missing(field: &'static str, record: &str) -> Cow<'static, str> {
         }
     };
     format!("{field} is missing or empty; {hint}").into()
+}
+
+/// Returns what a record is that has the shape of another system, and the preset that maps it.
+fn vendor_shape(members: &Members<'_>) -> Option<(&'static str, &'static str)> {
+    let has = |names: &[&str]| names.iter().all(|name| members.contains_key(*name));
+    let text = |name: &str| members.get(name).and_then(|value| unescaped(value.get()));
+    let is_call = matches!(text("type").as_deref(), Some("track" | "identify" | "page" | "screen" | "group" | "alias"));
+    Some(if has(&["specversion"]) {
+        ("a CloudEvent in structured mode", "cloudevents")
+    } else if is_call && has(&["messageId", "rudderId"]) {
+        ("a RudderStack call", "rudderstack")
+    } else if is_call && (has(&["messageId"]) || has(&["userId"]) || has(&["anonymousId"])) {
+        ("a Segment call", "segment")
+    } else if has(&["collector_tstamp", "derived_tstamp"]) {
+        ("an enriched event of Snowplow", "snowplow")
+    } else if has(&["event_timestamp", "event_name", "event_params"]) || has(&["client_id", "events"]) {
+        ("an event of Google Analytics 4", "ga4")
+    } else if text("object").as_deref() == Some("event") && has(&["data", "livemode"]) {
+        ("an event of Stripe", "stripe")
+    } else if has(&["admin_graphql_api_id"]) {
+        ("a webhook of Shopify", "shopify")
+    } else if has(&["order_key", "date_created_gmt"]) {
+        ("a webhook of WooCommerce", "woocommerce")
+    } else {
+        return None;
+    })
 }
 
 /// Returns a message for a JSON value that is not an object.

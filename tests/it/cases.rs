@@ -332,7 +332,7 @@ fn a_dead_letter_says_what_was_expected_and_recognizes_shapes_of_other_systems()
         (record(r#","order_id":{"id":7}"#), "order_id: expected a text or a whole number, found an object"),
         (record(r#","type":7"#), "type: expected a text, found a number"),
         (record(r#","currency":978"#), "currency: expected three letters, such as \"EUR\", found a number"),
-        (segment.to_vec(), "this is a Segment call: rename messageId to event_id"),
+        (segment.to_vec(), "this is a Segment call: read it as a source with the mapping `segment` (docs/sources.md)"),
         (cloud_event.to_vec(), "this is a CloudEvent in structured mode"),
         (br#"{"schema":{},"payload":{}}"#.to_vec(), "envelope of Kafka Connect"),
         (br#"{"eventId":"e","customerId":"c"}"#.to_vec(), "the record has customerId: rename it to customer_id"),

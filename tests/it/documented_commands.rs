@@ -84,7 +84,7 @@ fn user_folder() -> tempfile::TempDir {
         fs::create_dir_all(to.parent().expect("a folder")).expect("writable");
         fs::copy(root.join(from), to).expect("writable");
     };
-    for folder in ["examples", "models"] {
+    for folder in ["examples", "models", "presets/sources"] {
         for entry in fs::read_dir(root.join(folder)).expect("readable") {
             let entry = entry.expect("readable");
             if entry.path().is_file() {

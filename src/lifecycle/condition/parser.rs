@@ -11,39 +11,8 @@ use super::limits::{DEPTH_MAX, EXPRESSION_BYTES_MAX, LIST_ITEMS_MAX, NODES_MAX};
 use super::operation::ArithmeticOperator;
 use super::problem::{ExpressionProblem, codes};
 use super::relation::Relation;
+use super::reserved::is_reserved;
 use super::syntax::{Dialect, Syntax, SyntaxKind};
-
-/// Words that CEL reserves for itself and for host languages, and `now`.
-const RESERVED_WORDS: [&str; 22] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-    "now",
-];
-
-/// Whether `name` is reserved in expressions, so that a fact or condition cannot have this name.
-#[must_use]
-pub fn is_reserved(name: &str) -> bool {
-    RESERVED_WORDS.contains(&name)
-}
 
 impl Syntax {
     /// Parses `text`.

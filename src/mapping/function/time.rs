@@ -157,7 +157,7 @@ mod tests {
     fn a_pattern_uses_its_zone_unless_the_text_has_an_offset() {
         let berlin = TimePattern::new("%Y-%m-%d %H:%M:%S", "Europe/Berlin").expect("a pattern");
         assert_eq!(berlin.parse(&Datum::text("2026-07-01 12:00:00")), Ok(Datum::text("2026-07-01T10:00:00Z")));
-        // The hour that occurs twice is the first, the one that is missing lies after the gap.
+        // The hour that occurs twice is the first, the one that is missing is after the gap.
         assert_eq!(berlin.parse(&Datum::text("2026-10-25 02:30:00")), Ok(Datum::text("2026-10-25T00:30:00Z")));
         assert_eq!(berlin.parse(&Datum::text("2026-03-29 02:30:00")), Ok(Datum::text("2026-03-29T01:30:00Z")));
         assert!(berlin.parse(&Datum::text("01.07.2026")).is_err());

@@ -8,19 +8,6 @@ use serde_json::{Map, Value, json};
 use super::super::*;
 use crate::wire::model_file::ModelSource;
 
-fn outcome(mapping: &Mapping, line: &Value) -> (&'static str, Value) {
-    let headers = line.get("headers").cloned().unwrap_or_else(|| json!({}));
-    let record =
-        SourceRecord { key: line.get("key").unwrap_or(&Value::Null), headers: &headers, value: &line["value"] };
-    match mapping.map(&record) {
-        Outcome::Touchpoints(touchpoints) => {
-            ("touchpoints", touchpoints.iter().map(MappedTouchpoint::to_json).collect::<Vec<_>>().into())
-        }
-        Outcome::Dropped(reason) => ("dropped", reason.into()),
-        Outcome::Invalid(cause) => ("invalid", format!("{}: {}", cause.reason.as_str(), cause.detail).into()),
-    }
-}
-
 /// Returns the preset as it is on disk, so that it can be edited without a build.
 fn current(name: &str) -> ModelSource {
     let path = format!("{}/presets/sources/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
@@ -33,34 +20,51 @@ fn every_golden_record_has_its_outcome() {
         let source = current(name);
         let path = format!("{}/presets/sources/{name}.golden.ndjson", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let mut lines: Vec<Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{name}: {error}: {line}")))
-            .collect();
-        let settings: Map<String, Value> = lines[0]["settings"].as_object().cloned().unwrap_or_default();
-        assert!(lines[0]["source"].as_str().is_some_and(|source| source.contains("://")), "{name}: no source");
+        let settings = golden_settings(&text).expect("settings");
         let (mapping, warnings) = Mapping::compile(&source, &settings).unwrap_or_else(|problems| {
             panic!("{}", crate::wire::model_file::render(&problems, &[source.clone()], false))
         });
         assert_eq!(warnings, [], "{name}");
-        let mut counts = std::collections::BTreeMap::new();
-        for line in &mut lines[1..] {
-            let (kind, found) = outcome(&mapping, line);
-            *counts.entry(kind).or_insert(0) += 1;
-            if std::env::var_os("BLESS").is_some() {
-                let members = line.as_object_mut().expect("an object");
-                members.retain(|name, _| !matches!(name.as_str(), "touchpoints" | "dropped" | "invalid"));
-                members.insert(kind.to_owned(), found);
-                continue;
-            }
-            assert_eq!(line.get(kind), Some(&found), "{name}: {}", line["about"]);
-        }
-        assert!(lines.len() > 12 && counts["touchpoints"] >= 6 && counts["invalid"] >= 3, "{name}: {counts:?}");
+        let records = golden_records(&mapping, &text).unwrap_or_else(|problem| panic!("{name}: {problem}"));
         if std::env::var_os("BLESS").is_some() {
-            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-            std::fs::write(&path, text).expect("a golden file");
+            bless(&path, &text, &records);
+        } else {
+            let wrong: Vec<_> = records.iter().filter(|record| !record.is_as_expected()).collect();
+            assert!(wrong.is_empty(), "{name}: {wrong:#?}");
+            assert_same_after_projection(&mapping, &text);
         }
+        let count = |kind| records.iter().filter(|record| record.found.0 == kind).count();
+        assert!(text.lines().next().is_some_and(|first| first.contains("\"source\":\"https://")), "{name}: no source");
+        assert!(records.len() >= 12 && count("touchpoints") >= 6 && count("invalid") >= 3, "{name}: {}", records.len());
     }
+}
+
+/// Asserts that a record without the parts that the mapping does not read has the same outcome.
+fn assert_same_after_projection(mapping: &Mapping, text: &str) {
+    for line in text.lines().skip(1) {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        let headers = line["headers"].as_object().cloned().unwrap_or_default();
+        let headers: Vec<(&str, &[u8])> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_str().expect("a text").as_bytes())).collect();
+        let key = line["key"].as_str().map(str::as_bytes);
+        let bytes = line["value"].to_string();
+        let whole = RecordValues::of_topic(key, headers.iter().copied(), bytes.as_bytes()).expect("a record");
+        let read = mapping.read(key, headers.iter().copied(), bytes.as_bytes()).expect("a record");
+        assert_eq!(mapping.map(&whole.as_record()), mapping.map(&read.as_record()), "{}", line["about"]);
+    }
+}
+
+/// Writes the outcomes into the file at `path`.
+fn bless(path: &str, text: &str, records: &[GoldenRecord]) {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for record in records {
+        let line = &mut lines[record.line - 1];
+        let mut members: Map<String, Value> = serde_json::from_str(line).expect("an object");
+        members.retain(|name, _| !matches!(name.as_str(), "touchpoints" | "dropped" | "invalid"));
+        members.insert(record.found.0.to_owned(), record.found.1.clone());
+        *line = Value::Object(members).to_string();
+    }
+    std::fs::write(path, lines.join("\n") + "\n").expect("a golden file");
 }
 
 #[test]

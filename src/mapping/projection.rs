@@ -1,0 +1,170 @@
+//! Reads only those parts of a JSON record that a mapping reads; skips the others without allocating.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// The parts of a value that are read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Projection {
+    /// Whether the whole value is read.
+    is_whole: bool,
+    members: Vec<(Box<str>, Projection)>,
+}
+
+impl Projection {
+    /// Adds the value at `path`, with everything in it.
+    pub(super) fn add(&mut self, path: &[Box<str>]) {
+        let Some((name, rest)) = path.split_first() else {
+            self.is_whole = true;
+            return;
+        };
+        if let Some((_, member)) = self.members.iter_mut().find(|(known, _)| known == name) {
+            return member.add(rest);
+        }
+        let mut member = Self::default();
+        member.add(rest);
+        self.members.push((name.clone(), member));
+    }
+
+    /// Reads a JSON text.
+    ///
+    /// # Errors
+    /// If the text is not valid JSON.
+    pub(super) fn read(&self, text: &str) -> serde_json::Result<Value> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let value = ValueSeed(self).deserialize(&mut json)?;
+        json.end()?;
+        Ok(value)
+    }
+}
+
+struct ValueSeed<'p>(&'p Projection);
+
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if self.0.is_whole { serde::Deserialize::deserialize(deserializer) } else { deserializer.deserialize_any(self) }
+    }
+}
+
+/// A value that is not an object is read as a whole, so that an error about its kind is the same.
+impl<'de> Visitor<'de> for ValueSeed<'_> {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Value, E> {
+        Ok(Value::Bool(truth))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::from(number))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::from(number))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::from(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::from(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = array.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(found) = map.next_key_seed(NameSeed(self.0))? {
+            match found {
+                Some((name, projection)) => {
+                    let value = map.next_value_seed(ValueSeed(projection))?;
+                    members.insert(name.to_owned(), value);
+                }
+                None => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+/// Finds a name among the members that are read.
+struct NameSeed<'p>(&'p Projection);
+
+impl<'de, 'p> DeserializeSeed<'de> for NameSeed<'p> {
+    type Value = Option<(&'p str, &'p Projection)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'p> Visitor<'_> for NameSeed<'p> {
+    type Value = Option<(&'p str, &'p Projection)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        let found = self.0.members.iter().find(|(known, _)| **known == *name);
+        Ok(found.map(|(name, projection)| (&**name, projection)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn projection(paths: &[&str]) -> Projection {
+        let mut projection = Projection::default();
+        for path in paths {
+            let names: Vec<Box<str>> = path.split('.').filter(|name| !name.is_empty()).map(Into::into).collect();
+            projection.add(&names);
+        }
+        projection
+    }
+
+    #[test]
+    fn only_what_is_read_remains() {
+        let text = r#"{"a": {"b": {"c": [1, {"d": 2}]}, "x": 1}, "e": [1], "f": "text", "g": -1.5, "h": null, "skipped": {"a": 1}, "f": "last"}"#;
+        let found = projection(&["a.b", "e.z", "f.z", "g", "h", "missing"]).read(text).expect("JSON");
+        assert_eq!(found, json!({"a": {"b": {"c": [1, {"d": 2}]}}, "e": [1], "f": "last", "g": -1.5, "h": null}));
+        let whole: Value = serde_json::from_str(text).expect("JSON");
+        assert_eq!(projection(&["a.b", ""]).read(text).expect("JSON"), whole);
+    }
+
+    #[test]
+    fn a_value_of_another_kind_is_read_as_it_is() {
+        for text in ["5", "-5", "1.5", "true", "null", "\"a\"", "[1, {\"a\": 2}]"] {
+            let whole: Value = serde_json::from_str(text).expect("JSON");
+            assert_eq!(projection(&["a.b"]).read(text).expect("JSON"), whole);
+        }
+    }
+
+    #[test]
+    fn what_is_not_read_must_still_be_json() {
+        for text in ["{\"a\": 1, \"b\": }", "{\"a\": 1} x", "{\"b\": \"\\ud800\"", ""] {
+            assert!(projection(&["a"]).read(text).is_err(), "{text}");
+        }
+    }
+}

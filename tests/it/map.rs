@@ -1,0 +1,155 @@
+//! Tests of `lifecycle map`, and of `--source` for `replay`, `explain`, `test` and `check`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::cli::{Run, lifecycle};
+
+const SEGMENT: &str = include_str!("../../examples/segment.ndjson");
+
+fn run(arguments: &[&str], input: &str) -> Run {
+    lifecycle(Path::new(env!("CARGO_MANIFEST_DIR")), arguments, input.as_bytes())
+}
+
+#[test]
+fn a_recognised_record_is_shown_field_by_field() {
+    let run = run(&["map", "-"], SEGMENT);
+    assert_eq!(run.code, 0, "{}", run.errors);
+    let order = "\
+-:3  segment
+  touchpoint   order_completed  <- ${orders[record.event]}
+    customer_id  u-1  <- ${coalesce(not_empty(record.userId), settings.anonymous_customers ? reco...
+    event_id     m-3  <- ${record.messageId}
+    occurred_at  2026-01-10T09:05:00Z  <- ";
+    assert!(run.output.contains(order), "{}", run.output);
+    assert!(run.output.contains("    amount       49.9  <- ${decimal("), "{}", run.output);
+    assert!(run.output.contains("  not read by any rule: "), "{}", run.output);
+    assert!(run.output.contains("-:8  segment  dropped: anonymous\n"), "{}", run.output);
+    let counts = "9 records: 9 touchpoints (1 customer_identified, 1 feedback_given, 3 order_completed, 1 order_refunded, 1 \
+                  page_viewed, 1 positive_review_published, 1 product_viewed), 1 records dropped (1 anonymous), 0 invalid, \
+                  0 not recognised\n";
+    assert_eq!(run.errors, counts);
+}
+
+#[test]
+fn records_that_no_preset_recognises_are_problems() {
+    let run = run(&["map", "-"], "{\"a\": 1}\nnot json\n");
+    assert_eq!(run.code, 1);
+    assert!(run.output.contains("-:1  invalid: no preset recognises this record"), "{}", run.output);
+    assert!(run.output.contains("-:2  invalid: not_json: the record is not valid JSON at line 1"), "{}", run.output);
+}
+
+#[test]
+fn a_record_with_headers_is_mapped_by_its_headers() {
+    let line = r#"{"headers":{"X-Shopify-Topic":"customers/create","X-Shopify-Event-Id":"e"},"value":{"id":7,"created_at":"2026-01-01T00:00:00-05:00"}}"#;
+    let run = run(&["map", "--output", "touchpoints", "-"], line);
+    assert_eq!(run.code, 0, "{}", run.errors);
+    let touchpoint: Value = serde_json::from_str(&run.output).expect("one touchpoint");
+    let expected = json!({
+        "event_id": "e:customers/create", "customer_id": "7", "type": "signed_up", "occurred_at": "2026-01-01T05:00:00Z",
+    });
+    assert_eq!(touchpoint, expected);
+}
+
+#[test]
+fn presets_are_listed_and_printed() {
+    let list = run(&["map", "--list"], "").output;
+    assert_eq!(list.lines().count(), 8, "{list}");
+    assert!(list.contains("shopify       Shopify webhooks\n"), "{list}");
+    let shown = run(&["map", "--show", "shopify"], "").output;
+    assert_eq!(shown, include_str!("../../presets/sources/shopify.yaml"));
+    let unknown = run(&["map", "--show", "shopfy"], "");
+    assert_eq!(unknown.code, 2);
+    let unknown = run(&["map", "--preset", "shopfy", "-"], "");
+    assert_eq!((unknown.code, unknown.errors.contains("did you mean shopify?")), (2, true), "{}", unknown.errors);
+}
+
+#[test]
+fn a_drafted_mapping_maps_its_samples() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let draft = run(&["map", "--suggest", "-"], SEGMENT);
+    assert_eq!(draft.code, 0, "{}", draft.errors);
+    let path = directory.path().join("draft.yaml");
+    fs::write(&path, &draft.output).expect("a file");
+    let path = path.to_str().expect("UTF-8");
+    assert_eq!(run(&["check", path], "").code, 0, "{}", draft.output);
+    let mapped = run(&["map", "--mapping", path, "--output", "touchpoints", "-"], SEGMENT);
+    assert!(mapped.output.contains("\"event_id\":\"m-3\""), "{}{}", mapped.output, mapped.errors);
+}
+
+#[test]
+fn replay_and_explain_of_a_source_are_those_of_its_touchpoints() {
+    let touchpoints = run(&["map", "--output", "touchpoints", "-"], SEGMENT).output;
+    let mapped = run(&["replay", "--source", "segment", "-"], SEGMENT);
+    assert_eq!(mapped.code, 0, "{}", mapped.errors);
+    assert!(mapped.errors.contains("records dropped by the mapping segment: 1 anonymous"), "{}", mapped.errors);
+    let native = run(&["replay", "-"], &touchpoints);
+    assert_eq!(mapped.output, native.output);
+    assert!(mapped.output.lines().count() > 10);
+
+    let explained = run(&["explain", "--source", "segment", "--customer", "u-1", "--format", "json", "-"], SEGMENT);
+    let native = run(&["explain", "--customer", "u-1", "--format", "json", "-"], &touchpoints);
+    assert_eq!((explained.code, &explained.output), (0, &native.output), "{}", explained.errors);
+}
+
+#[test]
+fn an_invalid_record_of_a_source_is_an_invalid_line_with_its_path() {
+    let line = r#"{"type":"track","event":"Order Completed","messageId":"m","userId":"u","timestamp":"2026-01-01T00:00:00Z","properties":{"order_id":"o","total":5}}"#;
+    let failed = run(&["replay", "--source", "segment", "-"], line);
+    assert_eq!(failed.code, 1);
+    let expected = "-:1: bad_field: currency: record.properties.currency: missing; set `currency` of the source\n";
+    assert!(failed.errors.contains(expected), "{}", failed.errors);
+    let set = run(&["replay", "--source", "segment", "--source-setting", "currency=EUR", "-"], line);
+    assert_eq!(set.code, 0, "{}", set.errors);
+    let wrong = run(&["replay", "--source", "segment", "--source-setting", "curency=EUR", "-"], line);
+    assert_eq!((wrong.code, wrong.errors.contains("did you mean `currency`?")), (2, true), "{}", wrong.errors);
+}
+
+#[test]
+fn check_and_test_take_mapping_files() {
+    for preset in ["segment", "shopify"] {
+        let path = format!("presets/sources/{preset}.yaml");
+        let checked = run(&["check", &path], "");
+        assert_eq!(checked.code, 0, "{}{}", checked.output, checked.errors);
+        let tested = run(&["test", "--source", &path], "");
+        assert_eq!(tested.code, 0, "{}{}", tested.output, tested.errors);
+        assert!(tested.output.ends_with(" golden records, 0 failed\n"), "{}", tested.output);
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("bad.yaml");
+    fs::write(&path, "mapping: bad\ntouchpoints:\n  - touchpoint: order_completed\n    event_id: ${recrd.id}\n")
+        .expect("a file");
+    let checked = run(&["check", path.to_str().expect("UTF-8"), "retention"], "");
+    assert_eq!(checked.code, 1);
+    for expected in
+        ["bad.yaml:4:17", "unknown name `recrd`", "did you mean `record`?", "a touchpoint lacks `customer_id`"]
+    {
+        assert!(checked.output.contains(expected), "{expected}: {}", checked.output);
+    }
+
+    let mapping = "presets/sources/segment.yaml";
+    let mut golden = String::from("{\"settings\":{\"currency\":\"EUR\"}}\n");
+    let value = r#"{"type":"track","event":"Order Completed","messageId":"m","userId":"u","timestamp":"2026-01-01T00:00:00Z","properties":{"total":5}}"#;
+    _ = writeln!(golden, r#"{{"about":"an order","value":{value},"dropped":"anonymous"}}"#);
+    let path = directory.path().join("wrong.ndjson");
+    fs::write(&path, golden).expect("a file");
+    let tested = run(&["test", "--source", mapping, path.to_str().expect("UTF-8")], "");
+    assert_eq!(tested.code, 1);
+    assert!(
+        tested.output.contains("FAILED  2: an order\n          expected  dropped: \"anonymous\"\n"),
+        "{}",
+        tested.output
+    );
+}
+
+/// The orders of UCI Online Retail, one record per invoice, as a shop that groups its lines would write them. The
+/// variable `ONLINE_RETAIL` names the file, which is not part of the repository.
+#[test]
+fn the_online_retail_data_maps_to_the_totals_of_a_naive_sum() {
+    if let Some(path) = std::env::var_os("ONLINE_RETAIL") {
+        super::online_retail::compare(Path::new(&path));
+    }
+}
