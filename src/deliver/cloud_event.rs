@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::transition::Transition;
 
 /// The media type of one event.
-pub(super) const EVENT: &str = "application/cloudevents+json; charset=UTF-8";
+pub(super) const EVENT: &str = "application/cloudevents+json";
 /// The media type of a batch of events.
-pub(super) const BATCH: &str = "application/cloudevents-batch+json; charset=UTF-8";
+pub(super) const BATCH: &str = "application/cloudevents-batch+json";
 
 /// Returns the event in the JSON format.
 pub(super) fn event(transition: &Transition) -> Value {

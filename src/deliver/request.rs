@@ -224,7 +224,7 @@ impl RequestPlan {
                         let value = template.render(&[&first.value, settings]).map_err(|it| problem("body", &it))?;
                         (Some(to_bytes(&value)), Some("application/json"))
                     }
-                    Body::Transition => (first.record.value.clone(), Some("application/json")),
+                    Body::Transition => (Some(to_bytes(&first.value)), Some("application/json")),
                     Body::CloudEvent => (Some(to_bytes(&cloud_event::event(first))), Some(cloud_event::EVENT)),
                     Body::WebhookMessage => {
                         (Some(to_bytes(&cloud_event::webhook_message(first))), Some("application/json"))

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::kafka::Record;
 use crate::lifecycle::time::Timestamp;
+use crate::wire::transition_reader::read_transition;
 
 /// Maximum size of a record, in bytes. Records of transitions are a few kilobytes.
 const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -41,17 +42,12 @@ impl Transition {
         match Self::parse(&record) {
             Ok(value) => {
                 let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-                let header = |name: &str, otherwise: &str| {
-                    let header = record.headers.iter().find(|header| header.name == name);
-                    let value = header.and_then(|it| it.value.as_deref()).and_then(|it| std::str::from_utf8(it).ok());
-                    value.unwrap_or(otherwise).to_owned()
-                };
                 Ok(Self {
                     id: text("transition_id"),
                     customer_id: text("customer_id"),
                     name: text("name"),
-                    source: header("ce_source", "/lifecycle"),
-                    type_name: header("ce_type", TYPE),
+                    source: header(&record, "ce_source").unwrap_or("/lifecycle").to_owned(),
+                    type_name: header(&record, "ce_type").unwrap_or(TYPE).to_owned(),
                     published_at: Timestamp::from_millis(record.timestamp_ms.unwrap_or_default()),
                     value,
                     record,
@@ -66,8 +62,8 @@ impl Transition {
         if bytes.len() > RECORD_BYTES_MAX {
             return Err(format!("the record has more than {RECORD_BYTES_MAX} bytes"));
         }
-        let value: Value = serde_json::from_slice(bytes)
-            .map_err(|error| format!("not a JSON record: line {}, column {}", error.line(), error.column()))?;
+        let content_type = header(record, "content-type").unwrap_or_default();
+        let value = read_transition(content_type, bytes)?;
         for name in ["transition_id", "customer_id", "name"] {
             if value[name].as_str().is_none_or(str::is_empty) {
                 return Err(format!("not a transition: `{name}` is missing"));
@@ -97,4 +93,10 @@ impl Transition {
     pub fn occurred_at(&self) -> &str {
         self.value["occurred_at"].as_str().unwrap_or_default()
     }
+}
+
+/// Returns the value of a header, if it is text.
+fn header<'r>(record: &'r Record, name: &str) -> Option<&'r str> {
+    let header = record.headers.iter().find(|header| header.name == name)?;
+    std::str::from_utf8(header.value.as_deref()?).ok()
 }

@@ -23,5 +23,6 @@ pub mod touchpoint_json;
 pub mod transition;
 pub mod transition_json;
 pub mod transition_protobuf;
+pub mod transition_reader;
 pub mod transition_text;
 pub mod transition_value;

@@ -13,6 +13,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("lifecycle repartition ", "tests/it/repartition.rs runs it on a service that is stopped"),
     ("lifecycle customers ", "tests/it/api_group.rs runs it against two instances"),
     ("lifecycle top", "tests/it/demo.rs runs it against a demo"),
+    ("lifecycle deliver ", "tests/it/deliver runs it against a real server"),
     ("./scripts/test", "runs this test"),
     ("./scripts/record-demo", "records for a minute; tests/it/demo.rs drives the same terminal"),
     ("cargo bench ", "benchmarks run for minutes; they are compiled with all targets"),

@@ -4,6 +4,8 @@
 mod commands;
 mod crashes;
 mod destinations;
+mod libraries;
+mod operations;
 pub(crate) mod receiver;
 
 use std::collections::BTreeMap;

@@ -24,6 +24,7 @@ use lifecycle_processor::wire::time::parse_timestamp;
 use lifecycle_processor::wire::transition::{Mode, Publication};
 use lifecycle_processor::wire::transition_json::{TransitionRecord, write_json};
 use lifecycle_processor::wire::transition_protobuf::write_protobuf;
+use lifecycle_processor::wire::transition_reader::read_transition;
 use lifecycle_processor::wire::transition_value::{Instant, Values};
 use prost::Message as _;
 use uuid::Uuid;
@@ -247,6 +248,28 @@ fn protobuf_has_the_same_content_as_json() {
         let message = v1::Transition::decode(&*bytes).expect("a Transition");
         let record: TransitionRecord<'_> = serde_json::from_str(&json(&transition, mode)).expect("a transition record");
         assert_same(label, &message, record);
+    }
+}
+
+/// Returns `value` with all numbers as floating-point ones, which Protobuf's `Struct` has only.
+fn with_floats(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Number(number) => serde_json::json!(number.as_f64()),
+        Value::Array(items) => items.into_iter().map(with_floats).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, with_floats(value))).collect(),
+        other => other,
+    }
+}
+
+#[test]
+fn both_formats_are_read_to_the_same_json() {
+    for (label, transition, mode, expected) in transitions() {
+        let mut bytes = Vec::new();
+        with_publication(&transition, mode, |publication| write_protobuf(publication, &mut bytes));
+        let from_protobuf = read_transition("application/protobuf", &bytes).expect("a transition");
+        let from_json = read_transition("application/json", expected.as_bytes()).expect("a transition");
+        assert_eq!(with_floats(from_protobuf), with_floats(from_json), "{label}");
     }
 }
 

@@ -1,0 +1,130 @@
+//! Reads transition records in either format to JSON, the form in which expressions and templates use them.
+
+use prost::Message as _;
+use serde_json::{Map, Value, json};
+
+use super::proto::google::protobuf::value::Kind;
+use super::proto::google::protobuf::{Timestamp as ProtoTimestamp, Value as ProtoValue};
+use super::proto::lifecycle::v1;
+use super::time::format_timestamp;
+use crate::lifecycle::time::Timestamp;
+
+/// Maximum nesting depth of `because.values`, whose values are scalars.
+const DEPTH_MAX: usize = 8;
+
+/// Reads a record with the media type `content_type`; JSON if it is not that of Protobuf.
+///
+/// # Errors
+/// What is wrong with the record; never its content.
+pub fn read_transition(content_type: &str, bytes: &[u8]) -> Result<Value, String> {
+    if content_type.starts_with("application/protobuf") {
+        return match v1::Transition::decode(bytes) {
+            Ok(message) => Ok(to_json(message)),
+            Err(_) => Err("not a Protobuf record of a transition".to_owned()),
+        };
+    }
+    serde_json::from_slice(bytes)
+        .map_err(|error| format!("not a JSON record: line {}, column {}", error.line(), error.column()))
+}
+
+/// Returns the fields of the JSON record.
+fn to_json(message: v1::Transition) -> Value {
+    let mut fields = Map::new();
+    let mut set = |name: &str, value: Value| {
+        fields.insert(name.to_owned(), value);
+    };
+    let is_stage = message.kind == "stage";
+    set("transition_id", json!(message.transition_id));
+    set("customer_id", json!(message.customer_id));
+    set("model", json!(message.model));
+    set("model_version", json!(message.model_version));
+    set("kind", json!(message.kind));
+    set("name", json!(message.name));
+    for (name, text) in [("from", message.from), ("to", message.to), ("direction", message.direction)] {
+        if let Some(text) = text {
+            set(name, json!(text));
+        }
+    }
+    if is_stage {
+        set("skipped", json!(message.skipped));
+    }
+    if let Some(count) = message.count {
+        set("count", json!(count));
+    }
+    set("sequence", json!(message.sequence));
+    for (name, time) in [("occurred_at", message.occurred_at), ("detected_at", message.detected_at)] {
+        if let Some(time) = time {
+            set(name, json!(instant(time)));
+        }
+    }
+    if let Some(cause) = message.cause {
+        set(
+            "cause",
+            match (cause.event_id, cause.r#type) {
+                (Some(event_id), type_name) => json!({"event_id": event_id, "type": type_name.unwrap_or_default()}),
+                (None, _) => json!({"time": true}),
+            },
+        );
+    }
+    if let Some(because) = message.because {
+        let values = because.values.unwrap_or_default().fields.into_iter();
+        let values: Map<String, Value> = values.map(|(name, read)| (name, value(read, DEPTH_MAX))).collect();
+        set("because", json!({"condition": because.condition, "values": values}));
+    }
+    set("late", json!(message.late));
+    set("mode", json!(message.mode));
+    if let Some(orders) = message.orders {
+        let mut totals = json!({"count": orders.count, "revenue": orders.revenue, "currency": orders.currency});
+        if let Some(last) = orders.last {
+            totals["last"] = json!(instant(last));
+        }
+        set("orders", totals);
+    }
+    if let Some(previous) = message.previous {
+        let mut stage = json!({"stage": previous.stage});
+        if let Some(since) = previous.since {
+            stage["since"] = json!(instant(since));
+        }
+        set("previous", stage);
+    }
+    Value::Object(fields)
+}
+
+fn instant(time: ProtoTimestamp) -> String {
+    let millis = time.seconds.saturating_mul(1_000).saturating_add(i64::from(time.nanos / 1_000_000));
+    format_timestamp(Timestamp::from_millis(millis).clamp(Timestamp::MIN, Timestamp::MAX))
+}
+
+fn value(message: ProtoValue, depth: usize) -> Value {
+    match message.kind {
+        Some(Kind::NumberValue(number)) => {
+            #[expect(clippy::cast_possible_truncation, reason = "only whole numbers within the exact range are cast")]
+            let whole = number as i64;
+            let is_whole = number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0;
+            if is_whole { json!(whole) } else { json!(number) }
+        }
+        Some(Kind::StringValue(text)) => json!(text),
+        Some(Kind::BoolValue(value)) => json!(value),
+        Some(Kind::StructValue(tree)) if depth > 0 => {
+            let fields = tree.fields.into_iter();
+            Value::Object(fields.map(|(name, inner)| (name, value(inner, depth - 1))).collect())
+        }
+        Some(Kind::ListValue(list)) if depth > 0 => list.values.into_iter().map(|it| value(it, depth - 1)).collect(),
+        Some(Kind::NullValue(_) | Kind::StructValue(_) | Kind::ListValue(_)) | None => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unreadable_records_are_refused_without_their_content() {
+        for (content_type, bytes) in
+            [("application/json", &b"{\"customer_id\":"[..]), ("application/protobuf", &b"c-1042"[..])]
+        {
+            let problem = read_transition(content_type, bytes).unwrap_err();
+            assert!(!problem.contains("customer_id") && !problem.contains("c-1042"), "{problem}");
+        }
+    }
+}
