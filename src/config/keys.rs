@@ -39,13 +39,13 @@ declare_keys! {
         /// Name of this instance within the group: unique among running instances and stable across restarts, such as
         /// the pod name in a StatefulSet. The transactional ids consist of group, instance and worker.
         instance_id: String = "name", Derived("the host name", host_name), value(kafka_name);
-        /// Joins the group as a static member (`group.instance.id`). A restart within the session timeout then causes
-        /// no rebalance, but the partitions of a stopped instance are not reassigned until the session timeout
-        /// expires.
-        static_membership: bool = "true or false", Is("false"), value(boolean);
+        /// Joins the group as a static member (`group.instance.id`, from `kafka.instance_id`): an instance that is killed
+        /// and comes back under the same id continues at once with the same partitions, instead of after the session
+        /// timeout. An instance that stops gracefully gives its partitions away at once.
+        static_membership: bool = "true or false", Is("true"), value(boolean);
         /// Time without a heartbeat after which the group coordinator considers an instance dead and reassigns its
         /// partitions.
-        session_timeout: Duration = "duration", Is("20s"), value(duration_within("6s", "30m"));
+        session_timeout: Duration = "duration", Is("8s"), value(duration_within("6s", "30m"));
         /// Time after which the brokers abort an open transaction. Must be longer than a broker failover and at most
         /// the brokers' `transaction.max.timeout.ms`.
         transaction_timeout: Duration = "duration", Is("30s"), value(duration_within("3s", "15m"));

@@ -232,6 +232,8 @@ pub(super) struct ConsumerStatistics {
     pub(super) partitions: BTreeMap<PartitionId, FetchStatistics>,
     /// Whether the client is a group member and no rebalance is in progress (join state `steady`).
     pub(super) is_steady: bool,
+    /// Whether the client is not in the group: it has left, or has not begun to join (join state `init`).
+    pub(super) is_outside: bool,
 }
 
 #[derive(Deserialize)]
@@ -272,7 +274,8 @@ struct PartitionStatistics {
 /// Parses the statistics. Each consumer reads a single topic, so the partition number is a sufficient key.
 fn parse_statistics(json: &[u8]) -> Result<ConsumerStatistics, serde_json::Error> {
     let statistics: Statistics = serde_json::from_slice(json)?;
-    let is_steady = statistics.cgrp.is_some_and(|it| it.join_state == "steady");
+    let join_state = statistics.cgrp.map(|it| it.join_state).unwrap_or_default();
+    let (is_steady, is_outside) = (join_state == "steady", join_state == "init");
     let partitions = statistics.topics.into_values().flat_map(|topic| topic.partitions.into_values());
     let partitions = partitions
         .filter(|it| it.partition >= 0)
@@ -288,7 +291,7 @@ fn parse_statistics(json: &[u8]) -> Result<ConsumerStatistics, serde_json::Error
             )
         })
         .collect();
-    Ok(ConsumerStatistics { partitions, is_steady })
+    Ok(ConsumerStatistics { partitions, is_steady, is_outside })
 }
 
 #[cfg(test)]
@@ -301,8 +304,8 @@ mod tests {
             "partitions":{"0":{"partition":0,"next_offset":7,"eof_offset":7,"hi_offset":11,"ls_offset":9},
                           "3":{"partition":3,"next_offset":-1001,"eof_offset":-1001},
                           "-1":{"partition":-1,"next_offset":-1001,"eof_offset":-1001}}}},"cgrp":{"state":"up","join_state":"steady"}}"#;
-        let ConsumerStatistics { partitions: read, is_steady } = parse_statistics(json).unwrap();
-        assert!(is_steady);
+        let ConsumerStatistics { partitions: read, is_steady, is_outside } = parse_statistics(json).unwrap();
+        assert!(is_steady && !is_outside);
         assert_eq!(read.len(), 2);
         assert_eq!(read[&0], FetchStatistics { next_offset: 7, eof_offset: 7, last_stable: 9, high_watermark: 11 });
         assert_eq!(read[&3].eof_offset, -1001);
@@ -317,6 +320,7 @@ mod tests {
     #[test]
     fn statistics_of_a_client_without_partitions_are_empty() {
         let read = parse_statistics(br#"{"name":"x","topics":{}}"#).unwrap();
-        assert!(read.partitions.is_empty() && !read.is_steady);
+        assert!(read.partitions.is_empty() && !read.is_steady && !read.is_outside);
+        assert!(parse_statistics(br#"{"cgrp":{"join_state":"init"}}"#).unwrap().is_outside);
     }
 }

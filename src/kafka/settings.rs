@@ -68,7 +68,7 @@ impl Options {
             input_topic: input.to_owned(),
             changelog_topic: Some(changelog.to_owned()),
             transaction_timeout: Duration::from_secs(30),
-            session_timeout: Duration::from_secs(20),
+            session_timeout: Duration::from_secs(8),
             settings: Vec::new(),
             owner_of: |_| None,
             on_stuck: exit_on_stuck_call,

@@ -224,10 +224,14 @@ pub(crate) fn produce(topic: &str, records: &[NewRecord]) {
     write(&producer(None), topic, records);
 }
 
+/// Creates a producer for another cluster, without transactions.
+pub(crate) fn producer_at(bootstrap: &str) -> BaseProducer {
+    config_of(bootstrap).set("partitioner", "murmur2_random").set("linger.ms", "0").create().expect("a producer")
+}
+
 /// Writes `records` without a transaction to another cluster.
 pub(crate) fn produce_at(bootstrap: &str, topic: &str, records: &[NewRecord]) {
-    let producer: BaseProducer = config_of(bootstrap).set("linger.ms", "0").create().expect("a producer");
-    write(&producer, topic, records);
+    write(&producer_at(bootstrap), topic, records);
 }
 
 /// Returns the log start offset and the high watermark of a partition on another cluster.
@@ -254,7 +258,12 @@ pub(crate) fn produce_aborted(topic: &str, records: &[NewRecord]) {
 
 /// Creates a `read_committed` consumer of all partitions of `topic`, from their beginning.
 pub(crate) fn reader(topic: &str) -> BaseConsumer {
-    let consumer: BaseConsumer = config()
+    reader_at(bootstrap(), topic)
+}
+
+/// Creates a `read_committed` consumer of all partitions of a topic of another cluster, from their beginning.
+pub(crate) fn reader_at(bootstrap: &str, topic: &str) -> BaseConsumer {
+    let consumer: BaseConsumer = config_of(bootstrap)
         .set("group.id", unique("reader"))
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")

@@ -7,8 +7,8 @@
 //! the faults as far as real time allows. `LIFECYCLE_CHAOS_PROGRAM` is the path of another build of the program to
 //! test.
 
-mod cluster;
-mod fleet;
+pub(crate) mod cluster;
+pub(crate) mod fleet;
 mod historical_load;
 mod live_load;
 mod load;
@@ -38,7 +38,7 @@ use nemesis::Nemesis;
 use proxy::Proxy;
 use verification::TransitionsByCustomer;
 
-const PARTITIONS: i32 = 6;
+pub(crate) const PARTITIONS: i32 = 6;
 /// How long the service may take after the last fault to read and commit everything.
 const TIMEOUT: Duration = Duration::from_mins(3);
 /// How long the service may take to commit due wake-ups once everything is read.
@@ -432,5 +432,7 @@ fn settings(cluster: &Cluster, load: &dyn Load, seed: u64) -> Settings {
         models: load.models(),
         // Odd seeds use static membership.
         is_static_member: seed % 2 == 1,
+        timeouts: "session_timeout: 6s, transaction_timeout: 10s,",
+        workers: 2,
     }
 }

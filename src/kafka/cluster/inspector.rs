@@ -202,19 +202,27 @@ impl Inspector {
         Ok(LogOffsets { start, last_stable, high_watermark })
     }
 
-    /// Returns the group's committed offsets of the first `partitions` partitions of `topic`.
+    /// Returns the group's committed offsets of the first `partitions` partitions of `topic`. If an open transaction
+    /// holds them up for `stable_within`, returns those from before the transaction.
     ///
     /// # Errors
     /// `Retry` when the group coordinator does not answer; `Fatal` when permissions are missing.
-    pub fn committed(&self, topic: &str, partitions: i32) -> Result<CommittedOffsets, Error> {
+    pub fn committed(
+        &self,
+        topic: &str,
+        partitions: i32,
+        stable_within: Duration,
+    ) -> Result<CommittedOffsets, Error> {
         let mut list = TopicPartitionList::new();
         for partition in 0..partitions {
             list.add_partition(topic, partition);
         }
-        let committed = |client: &BaseConsumer<Context>| client.committed_offsets(list.clone(), REQUEST_TIMEOUT);
-        let (response, is_stable) = match committed(&self.read_committed) {
+        let (response, is_stable) = match self.read_committed.committed_offsets(list.clone(), stable_within) {
             Ok(response) => (response, true),
-            Err(_) => (committed(&self.read_uncommitted).map_err(|error| Error::of_query("committed", &error))?, false),
+            Err(_) => {
+                let response = self.read_uncommitted.committed_offsets(list, REQUEST_TIMEOUT);
+                (response.map_err(|error| Error::of_query("committed", &error))?, false)
+            }
         };
         let offsets = response.elements().into_iter().map(|it| {
             it.error().map_err(|error| Error::of_query("committed", &error))?;

@@ -80,7 +80,8 @@ impl Client {
         let consumer = GroupConsumer::join(&self.options)?;
         let mut old = std::mem::replace(&mut self.connected().consumer, consumer);
         let lost = old.owned_partitions();
-        // Closing waits for the brokers, so it runs on its own thread.
+        // Closing waits for the brokers, so it runs on its own thread. The old consumer of a static member does not leave
+        // the group: the new one has taken its place.
         thread::spawn(move || {
             old.begin_closing();
             drop(old);
@@ -269,7 +270,7 @@ impl Member for Client {
         // Closing a client waits for its brokers, possibly indefinitely, so it runs on its own thread.
         let (left, has_left) = mpsc::channel();
         thread::spawn(move || {
-            connected.consumer.begin_closing();
+            connected.consumer.leave(timeout);
             drop(connected.consumer);
             // The coordinator has processed the leave request. Other members do not wait for the other two clients.
             let _receiver_timed_out = left.send(());

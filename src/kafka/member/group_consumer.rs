@@ -9,7 +9,7 @@
 //! skip records.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaResult;
@@ -25,6 +25,9 @@ use crate::kafka::settings::Options;
 /// Timeout of a request for committed offsets. While a previous owner's transaction is open, the client blocks until
 /// this timeout, and the worker's other partitions wait. So it is short, and the worker retries with back-off.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Timeout of a poll while the member leaves the group.
+const LEAVE_POLL_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// A rebalance in which the worker's answer for some partitions is missing.
 #[derive(Default, Debug)]
@@ -339,6 +342,26 @@ impl GroupConsumer {
         group_metadata.ok_or_else(|| {
             Error::new(Reaction::Abort, call, ErrorCode::UnknownMemberId, "the member is not in the group")
         })
+    }
+
+    /// Leaves the group, so that the coordinator gives the partitions away at once. Waits at most `timeout`.
+    pub(super) fn leave(&mut self, timeout: Duration) {
+        self.begin_closing();
+        if self.membership_timeout.is_none() {
+            // The client of a dynamic member leaves when it is closed.
+            return;
+        }
+        // When the client of a static member is closed, it sends no leave request, so that the group keeps its
+        // partitions for it. When it unsubscribes, it does. Its statistics report when it has.
+        let deadline = Instant::now() + timeout;
+        let client = self.reader.client();
+        client.unsubscribe();
+        while Instant::now() < deadline {
+            drop(client.poll(LEAVE_POLL_TIMEOUT));
+            if client.context().take_statistics().is_some_and(|it| it.is_outside) {
+                return;
+            }
+        }
     }
 
     /// Prepares for closing: the worker no longer answers rebalances, so revoked partitions are unassigned at once.

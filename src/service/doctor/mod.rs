@@ -37,6 +37,11 @@ pub use report::DoctorReport;
 const AHEAD_MS_MAX: i64 = 1_000;
 /// Maximum number of partitions that are reported as unreadable; each takes seconds to find.
 const UNREADABLE_MAX: usize = 3;
+/// How long the doctor waits for committed offsets that an open transaction may hold up.
+const STABLE_WITHIN: Duration = Duration::from_secs(5);
+/// The same at the start of the service. A predecessor of the same name that was killed leaves its transaction open, and
+/// the service aborts it only after the checks, so waiting longer would only delay the start.
+const STABLE_WITHIN_AT_START: Duration = Duration::from_secs(1);
 /// Number of attempts, a second apart, before a log that ends before a committed offset is a problem at the start.
 const SHRUNK_LOG_ATTEMPTS: u32 = 5;
 /// Member name of the probe. It cannot collide with a worker, whose member name ends in a number.
@@ -91,7 +96,7 @@ pub fn startup_problems(config: &Config, partitions: i32) -> Result<Vec<Finding>
     let cluster = cluster(config);
     let inspector = Inspector::new(&cluster, &config.kafka.group_id)?;
     let doctor = Doctor { config, cluster: &cluster, inspector: &inspector };
-    let mut snapshots = doctor.snapshots(partitions).map(|(snapshots, _)| snapshots).unwrap_or_default();
+    let mut snapshots = doctor.snapshots(partitions, STABLE_WITHIN_AT_START).map(|(found, _)| found).unwrap_or_default();
     let mut checks = offsets::mismatches(&snapshots, doctor.expected(partitions));
     checks.extend(doctor.shrunk_logs(&mut snapshots));
     doctor.changelog_formats(&snapshots, &mut checks);
@@ -164,7 +169,7 @@ impl Doctor<'_> {
     fn offsets(&self, partitions: i32, checks: &mut Vec<Finding>) -> Vec<PartitionSnapshot> {
         let expected = self.expected(partitions);
         let service_timeout = self.config.kafka.transaction_timeout;
-        let (mut snapshots, is_stable) = match self.snapshots(partitions) {
+        let (mut snapshots, is_stable) = match self.snapshots(partitions, STABLE_WITHIN) {
             Ok(snapshots) => snapshots,
             Err(error) => {
                 checks.push(query_failed("offsets", expected.topic, &error));
@@ -216,13 +221,13 @@ impl Doctor<'_> {
     ///
     /// Reads the log ranges first: a running service advances offsets and truncates logs, so a range that is read later
     /// may no longer contain the offset.
-    fn snapshots(&self, partitions: i32) -> Result<(Vec<PartitionSnapshot>, bool), Error> {
+    fn snapshots(&self, partitions: i32, stable_within: Duration) -> Result<(Vec<PartitionSnapshot>, bool), Error> {
         let topics = &self.config.topics;
         let ranges = |topic: &str| -> Result<Vec<LogOffsets>, Error> {
             (0..partitions).map(|partition| self.inspector.range(topic, partition)).collect()
         };
         let (inputs, changelogs) = (ranges(&topics.touchpoints)?, ranges(&topics.changelog)?);
-        let committed = self.inspector.committed(&topics.touchpoints, partitions)?;
+        let committed = self.inspector.committed(&topics.touchpoints, partitions, stable_within)?;
         let logs = inputs.into_iter().zip(changelogs);
         let snapshot = |(committed, (input, changelog))| PartitionSnapshot { committed, input, changelog };
         Ok((committed.offsets.into_iter().zip(logs).map(snapshot).collect(), committed.is_stable))

@@ -24,17 +24,17 @@ use serde_json::json;
 use crate::broker::TIMEOUT;
 
 /// The topics of the run.
-pub(super) const TOPICS: [&str; 5] = ["touchpoints", "transitions", "transitions-replay", "dead-letters", "changelog"];
+pub(crate) const TOPICS: [&str; 5] = ["touchpoints", "transitions", "transitions-replay", "dead-letters", "changelog"];
 /// The number of nodes.
-pub(super) const NODES: usize = 3;
+pub(crate) const NODES: usize = 3;
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
 
 /// The time of each record's acknowledgement, by partition and offset.
-pub(super) type Acknowledged = BTreeMap<(i32, i64), Timestamp>;
+pub(crate) type Acknowledged = BTreeMap<(i32, i64), Timestamp>;
 
 /// A producer context that stores when each record was acknowledged, which is when consumers can see it.
 #[derive(Clone)]
-pub(super) struct Deliveries {
+pub(crate) struct Deliveries {
     clock: WallClock,
     acknowledged: Arc<Mutex<Acknowledged>>,
 }
@@ -53,28 +53,28 @@ impl ProducerContext for Deliveries {
 }
 
 impl Deliveries {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { clock: WallClock::start(), acknowledged: Arc::default() }
     }
 
-    pub(super) fn acknowledged(&self) -> Acknowledged {
+    pub(crate) fn acknowledged(&self) -> Acknowledged {
         self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// A running cluster. It stops when this value is dropped, or when this process ends.
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     directory: PathBuf,
     /// The process of `scripts/kafka-cluster hold`; closing its standard input stops the nodes.
     script: Child,
     /// The bootstrap servers.
-    pub(super) bootstrap: String,
+    pub(crate) bootstrap: String,
     /// For each node, the port advertised to clients behind the proxy and the port that the proxy forwards to.
-    pub(super) proxied: Vec<(u16, u16)>,
+    pub(crate) proxied: Vec<(u16, u16)>,
 }
 
 impl Cluster {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory =
             tempfile::Builder::new().prefix("lifecycle-chaos-").tempdir().expect("a temporary folder").keep();
         let mut script = Command::new(format!("{SCRIPTS}/kafka-cluster"))
@@ -94,7 +94,7 @@ impl Cluster {
     }
 
     /// Returns whether all replicas of all partitions are in sync; `false` also while the cluster does not answer.
-    pub(super) fn is_in_sync(&self) -> bool {
+    pub(crate) fn is_in_sync(&self) -> bool {
         let consumer: BaseConsumer = self.config().create().expect("a consumer");
         let Ok(metadata) = consumer.fetch_metadata(None, Duration::from_secs(2)) else { return false };
         let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
@@ -102,7 +102,7 @@ impl Cluster {
     }
 
     /// Starts `scripts/kafka COMMAND` for a node, without waiting for it.
-    pub(super) fn node(&self, command: &str, node: usize) -> Child {
+    pub(crate) fn node(&self, command: &str, node: usize) -> Child {
         Command::new(format!("{SCRIPTS}/kafka"))
             .arg(command)
             .arg(self.directory.join((node + 1).to_string()))
@@ -115,7 +115,7 @@ impl Cluster {
 
     /// Starts moving the leader of every partition to another broker, without waiting: reassigns the replicas in
     /// another order, then runs a preferred leader election.
-    pub(super) fn move_leaders(&self, node: usize, shift: usize) -> Child {
+    pub(crate) fn move_leaders(&self, node: usize, shift: usize) -> Child {
         let replicas = |partition: i32| -> Vec<usize> {
             let first = usize::try_from(partition).expect("a partition") + shift;
             (0..NODES).map(|it| (first + it) % NODES + 1).collect()
@@ -144,14 +144,14 @@ impl Cluster {
     }
 
     /// Returns the command for a Kafka tool that connects to `node`.
-    pub(super) fn tool(&self, node: usize, arguments: &[&str]) -> Command {
+    pub(crate) fn tool(&self, node: usize, arguments: &[&str]) -> Command {
         let mut command = Command::new(format!("{SCRIPTS}/kafka"));
         command.arg("tool").arg(self.directory.join((node + 1).to_string())).args(arguments).stdin(Stdio::null());
         command
     }
 
     /// Copies the data and logs of the nodes to `directory`.
-    pub(super) fn copy_data(&self, directory: &Path) {
+    pub(crate) fn copy_data(&self, directory: &Path) {
         drop(Command::new("cp").arg("-r").arg(&self.directory).arg(directory.join("nodes")).status());
     }
 
@@ -162,7 +162,7 @@ impl Cluster {
     }
 
     /// Creates a topic with three replicas.
-    pub(super) fn create_topic(&self, name: &str, partitions: i32) {
+    pub(crate) fn create_topic(&self, name: &str, partitions: i32) {
         let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(3)).set("retention.ms", "-1");
         let options = AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
@@ -172,7 +172,7 @@ impl Cluster {
     }
 
     /// Creates an idempotent producer whose timeout exceeds any broker outage of a run.
-    pub(super) fn producer(&self, deliveries: &Deliveries) -> BaseProducer<Deliveries> {
+    pub(crate) fn producer(&self, deliveries: &Deliveries) -> BaseProducer<Deliveries> {
         self.config()
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
@@ -182,7 +182,7 @@ impl Cluster {
     }
 
     /// Returns the committed offset of `group` and the end of each partition; `None` while the cluster does not answer.
-    pub(super) fn committed_and_end_offsets(
+    pub(crate) fn committed_and_end_offsets(
         &self,
         group: &str,
         topic: &str,
@@ -209,14 +209,14 @@ impl Cluster {
     }
 
     /// Returns the sum of the partitions' log start offsets: the number of offsets deleted so far.
-    pub(super) fn deleted_offsets(&self, topic: &str, partitions: i32) -> i64 {
+    pub(crate) fn deleted_offsets(&self, topic: &str, partitions: i32) -> i64 {
         let consumer: BaseConsumer = self.config().create().expect("a consumer");
         let start = |partition| consumer.fetch_watermarks(topic, partition, TIMEOUT).expect("the cluster answers").0;
         (0..partitions).map(start).sum()
     }
 
     /// Returns the transactions that are not complete, as listed by the brokers.
-    pub(super) fn open_transactions(&self) -> Vec<String> {
+    pub(crate) fn open_transactions(&self) -> Vec<String> {
         let listed = self.tool(0, &["TransactionsCommand", "list"]).output().expect("the tool runs");
         assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
         let is_complete =

@@ -20,22 +20,25 @@ const SIGNAL_HANDLER_SETUP: Duration = Duration::from_secs(2);
 
 /// The configuration of the instances.
 #[derive(Clone)]
-pub(super) struct Settings {
-    pub(super) group: String,
-    pub(super) input: String,
-    pub(super) output: String,
-    pub(super) replay: String,
-    pub(super) dead_letters: String,
-    pub(super) changelog: String,
-    pub(super) clock_source: &'static str,
-    pub(super) lateness: String,
-    pub(super) models: Vec<String>,
-    pub(super) is_static_member: bool,
+pub(crate) struct Settings {
+    pub(crate) group: String,
+    pub(crate) input: String,
+    pub(crate) output: String,
+    pub(crate) replay: String,
+    pub(crate) dead_letters: String,
+    pub(crate) changelog: String,
+    pub(crate) clock_source: &'static str,
+    pub(crate) lateness: String,
+    pub(crate) models: Vec<String>,
+    pub(crate) is_static_member: bool,
+    /// Settings in `kafka` for the timeouts, each followed by a comma.
+    pub(crate) timeouts: &'static str,
+    pub(crate) workers: u32,
 }
 
 /// The state that the nemesis wants an instance to be in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum DesiredState {
+pub(crate) enum DesiredState {
     Stopped,
     Running,
     /// Suspended with SIGSTOP.
@@ -45,10 +48,10 @@ pub(super) enum DesiredState {
 }
 
 /// One instance. Its name stays the same across restarts.
-pub(super) struct Instance {
-    pub(super) name: &'static str,
+pub(crate) struct Instance {
+    pub(crate) name: &'static str,
     bootstrap: String,
-    pub(super) desired: DesiredState,
+    pub(crate) desired: DesiredState,
     child: Option<Child>,
     started: Instant,
     http: Option<SocketAddr>,
@@ -56,20 +59,20 @@ pub(super) struct Instance {
 }
 
 /// All instances, with their supervisor.
-pub(super) struct Fleet {
+pub(crate) struct Fleet {
     settings: Settings,
     program: OsString,
     directory: PathBuf,
-    pub(super) instances: Vec<Instance>,
+    pub(crate) instances: Vec<Instance>,
     /// Exits that the nemesis did not cause, counted by exit status and last log line.
-    pub(super) unexpected_exits: BTreeMap<String, u32>,
+    pub(crate) unexpected_exits: BTreeMap<String, u32>,
     /// Requested stops with a nonzero exit code, counted by exit status and last log line.
-    pub(super) failed_stops: BTreeMap<String, u32>,
+    pub(crate) failed_stops: BTreeMap<String, u32>,
 }
 
 impl Fleet {
     /// Creates a fleet without running instances from their names and bootstrap servers.
-    pub(super) fn new(settings: Settings, directory: &Path, instances: Vec<(&'static str, String)>) -> Self {
+    pub(crate) fn new(settings: Settings, directory: &Path, instances: Vec<(&'static str, String)>) -> Self {
         let instance = |(name, bootstrap)| Instance {
             name,
             bootstrap,
@@ -91,18 +94,18 @@ impl Fleet {
 
     /// Returns the indices of the instances whose desired state is `desired`. An instance whose process has exited
     /// counts only as stopped.
-    pub(super) fn in_state(&self, desired: DesiredState) -> Vec<usize> {
+    pub(crate) fn in_state(&self, desired: DesiredState) -> Vec<usize> {
         let is = |it: &Instance| it.desired == desired && (it.child.is_some() || desired == DesiredState::Stopped);
         (0..self.instances.len()).filter(|&index| is(&self.instances[index])).collect()
     }
 
     /// Returns whether the instance has been running long enough to handle signals.
-    pub(super) fn accepts_signals(&self, index: usize) -> bool {
+    pub(crate) fn accepts_signals(&self, index: usize) -> bool {
         self.instances[index].started.elapsed() >= SIGNAL_HANDLER_SETUP
     }
 
     /// Starts an instance. Returns `false` while its previous process is still running.
-    pub(super) fn start(&mut self, index: usize) -> bool {
+    pub(crate) fn start(&mut self, index: usize) -> bool {
         if self.instances[index].child.is_some() {
             return false;
         }
@@ -112,11 +115,12 @@ impl Fleet {
         let log = File::options().create(true).append(true).open(self.log(name)).expect("the log is opened");
         let (settings, instance) = (&self.settings, &mut self.instances[index]);
         let text = format!(
-            "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, session_timeout: 6s, transaction_timeout: 10s, static_membership: {}}}\n\
+            "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, {} static_membership: {}}}\n\
              topics: {{touchpoints: {}, transitions: {}, replay: {}, changelog: {}, dead_letters: {}}}\n\
-             models: [{}]\nclock: {{source: {}, lateness: {}}}\nworkers: 2\nstate: {{sweep_min_bytes: 64KiB}}\nhttp: {{listen: \"{http}\"}}\n",
+             models: [{}]\nclock: {{source: {}, lateness: {}}}\nworkers: {}\nstate: {{sweep_min_bytes: 64KiB}}\nhttp: {{listen: \"{http}\"}}\n",
             instance.bootstrap,
             settings.group,
+            settings.timeouts,
             settings.is_static_member,
             settings.input,
             settings.output,
@@ -126,6 +130,7 @@ impl Fleet {
             settings.models.join(", "),
             settings.clock_source,
             settings.lateness,
+            settings.workers,
         );
         let configuration = self.directory.join(format!("{name}.yaml"));
         fs::write(&configuration, text).expect("the configuration is written");
@@ -141,7 +146,7 @@ impl Fleet {
     }
 
     /// Kills an instance with SIGKILL.
-    pub(super) fn kill(&mut self, index: usize) {
+    pub(crate) fn kill(&mut self, index: usize) {
         let instance = &mut self.instances[index];
         if let Some(mut child) = instance.child.take() {
             child.kill().expect("the process is killed");
@@ -151,7 +156,7 @@ impl Fleet {
     }
 
     /// Sends a signal that brings the instance to the desired state.
-    pub(super) fn signal(&mut self, index: usize, signal: &str, desired: DesiredState) {
+    pub(crate) fn signal(&mut self, index: usize, signal: &str, desired: DesiredState) {
         let instance = &mut self.instances[index];
         let Some(child) = &instance.child else { return };
         // If the process has just exited, the signal fails and the supervisor handles the exit.
@@ -160,7 +165,7 @@ impl Fleet {
     }
 
     /// Counts the exits of processes, and restarts the instances that were not requested to stop.
-    pub(super) fn supervise(&mut self) {
+    pub(crate) fn supervise(&mut self) {
         for index in 0..self.instances.len() {
             let instance = &mut self.instances[index];
             if let Some(status) =
@@ -183,7 +188,7 @@ impl Fleet {
     }
 
     /// Returns the customer from the instance that owns it; `None` while no instance does.
-    pub(super) fn customer(&self, customer_id: &str) -> Option<Value> {
+    pub(crate) fn customer(&self, customer_id: &str) -> Option<Value> {
         self.in_state(DesiredState::Running).into_iter().find_map(|index| {
             let address = self.instances[index].http?;
             let mut stream = TcpStream::connect(address).ok()?;
