@@ -1,81 +1,75 @@
-//! Authorization of requests under `/v1`: the bearer token, or, if none is configured, a loopback host name.
+//! Authorization of requests under `/v1`: a bearer token with the role that the route requires, or, if no token is
+//! configured, a loopback host name. Logs who reads data of customers, but not of which customer.
 
-use std::fmt;
-use std::net::IpAddr;
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Api;
+use super::peers::Peers;
 use super::problem::Problem;
+use super::tokens::{Role, SharedTokens};
 
-/// The bearer token that requests must send. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
+/// The address of the client of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientAddress(pub(super) SocketAddr);
 
-impl Token {
-    /// Minimum length in bytes; a shorter token would be easy to guess.
-    const LENGTH_MIN: usize = 16;
-    const LENGTH_MAX: usize = 4096;
+/// The name of a reader without a token, which only a loopback address can be.
+const LOCAL: &str = "local";
 
-    /// Reads the token from the file at `path`, without the white space around it.
-    ///
-    /// # Errors
-    /// A message, if the file cannot be read or the token is too short or too long.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("http.token_file: {} cannot be read: {error}", path.display()))?;
-        let token = text.trim();
-        if !(Self::LENGTH_MIN..=Self::LENGTH_MAX).contains(&token.len()) {
-            let (least, most) = (Self::LENGTH_MIN, Self::LENGTH_MAX);
-            return Err(format!("http.token_file: {}: write a token of {least} to {most} characters", path.display()));
-        }
-        Ok(Self(token.to_owned()))
+/// Rejects requests that are not authorized for `role`, and logs each request for data of customers.
+pub(super) async fn authorize(State((api, role)): State<(Arc<Api>, Role)>, request: Request, next: Next) -> Response {
+    let reader = match reader(api.tokens.as_ref(), request.headers(), role) {
+        Ok(reader) => reader,
+        Err(problem) => return problem.into_response(),
+    };
+    if role != Role::Customers {
+        return next.run(request).await;
     }
-
-    /// Compares in constant time, so that response times do not reveal how much of a guessed token is correct.
-    fn matches(&self, text: &str) -> bool {
-        let (own, other) = (self.0.as_bytes(), text.as_bytes());
-        let differences = own.iter().zip(other).fold(0, |differences, (own, other)| differences | (own ^ other));
-        own.len() == other.len() && differences == 0
-    }
+    let client = request.extensions().get::<ClientAddress>().map(|it| it.0.ip().to_string()).unwrap_or_default();
+    // The template of the path: the path itself contains a customer id.
+    let path = request.extensions().get::<MatchedPath>().map(|it| it.as_str().to_owned()).unwrap_or_default();
+    let is_forwarded = Peers::is_forwarded(request.headers());
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    tracing::info!(reader, client, path, status, is_forwarded, "customer data requested");
+    response
 }
 
-impl fmt::Debug for Token {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("***")
-    }
-}
-
-/// Rejects requests that are not authorized.
-pub(super) async fn authorize(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    match denial(api.token.as_ref(), request.headers()) {
-        Some(problem) => problem.into_response(),
-        None => next.run(request).await,
-    }
-}
-
-/// Returns why a request with these headers is not authorized.
-pub(super) fn denial(token: Option<&Token>, headers: &HeaderMap) -> Option<Problem> {
-    let Some(token) = token else {
+/// Returns the name of the reader who sends `headers`, if it may read what `required` allows.
+pub(super) fn reader(tokens: Option<&SharedTokens>, headers: &HeaderMap, required: Role) -> Result<String, Problem> {
+    let Some(tokens) = tokens else {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         // Prevents DNS rebinding, by which a web page could read customers through its visitor's browser.
-        return (!is_loopback(host)).then(|| {
+        return if is_loopback(host) {
+            Ok(LOCAL.to_owned())
+        } else {
             let detail = "without a token, only requests to localhost are allowed: set http.token_file".to_owned();
-            Problem::new(StatusCode::FORBIDDEN, "foreign-host", detail)
-        });
+            Err(Problem::new(StatusCode::FORBIDDEN, "foreign-host", detail))
+        };
     };
     let presented = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let presented = presented.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    if presented.is_some_and(|(_, presented)| token.matches(presented.trim())) {
-        return None;
+    let tokens = tokens.get();
+    match presented.and_then(|(_, presented)| tokens.find(presented.trim())) {
+        Some((name, role)) if role >= required => Ok(name.to_owned()),
+        Some((name, role)) => {
+            let detail = format!(
+                "the token `{name}` may read {}, and this path requires the role {}",
+                role.as_str(),
+                required.as_str()
+            );
+            Err(Problem::new(StatusCode::FORBIDDEN, "missing-role", detail))
+        }
+        None => {
+            let detail = "send `Authorization: Bearer` with a token of http.token_file".to_owned();
+            Err(Problem::new(StatusCode::UNAUTHORIZED, "no-token", detail))
+        }
     }
-    let detail = "send `Authorization: Bearer` with the token of http.token_file".to_owned();
-    Some(Problem::new(StatusCode::UNAUTHORIZED, "no-token", detail))
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -89,6 +83,7 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::tokens::Tokens;
 
     fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(name, value.parse().unwrap())])
@@ -97,23 +92,29 @@ mod tests {
     #[test]
     fn without_a_token_only_loopback_host_names_are_authorized() {
         for host in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "LOCALHOST"] {
-            assert_eq!(denial(None, &headers(header::HOST, host)), None, "{host}");
+            assert!(reader(None, &headers(header::HOST, host), Role::Customers).is_ok(), "{host}");
         }
         for host in ["evil.example:8080", "10.0.0.1:8080", "localhost.evil.example", ""] {
-            assert!(denial(None, &headers(header::HOST, host)).is_some(), "{host}");
+            assert!(reader(None, &headers(header::HOST, host), Role::Customers).is_err(), "{host}");
         }
     }
 
     #[test]
-    fn with_a_token_only_requests_that_send_it_are_authorized() {
-        let token = Token("0123456789abcdef".to_owned());
-        let is_denied = |value: &str| denial(Some(&token), &headers(header::AUTHORIZATION, value)).is_some();
-        assert!(!is_denied("Bearer 0123456789abcdef"));
-        assert!(!is_denied("bearer 0123456789abcdef"));
-        for value in ["Bearer 0123456789abcdeF", "Bearer 0123456789abcde", "0123456789abcdef", "Basic 0123456789abcdef"]
-        {
-            assert!(is_denied(value), "{value}");
+    fn a_request_needs_a_token_with_the_role_of_the_route() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens");
+        std::fs::write(&path, "dashboard aggregates aaaaaaaaaaaaaaaa\nsupport customers bbbbbbbbbbbbbbbb\n").unwrap();
+        let tokens = SharedTokens::new(Tokens::read(&path).unwrap());
+        let outcome = |value: &str, role| {
+            reader(Some(&tokens), &headers(header::AUTHORIZATION, value), role)
+                .map_err(|problem| problem.into_response().status())
+        };
+        assert_eq!(outcome("Bearer aaaaaaaaaaaaaaaa", Role::Aggregates).as_deref(), Ok("dashboard"));
+        assert_eq!(outcome("Bearer aaaaaaaaaaaaaaaa", Role::Customers), Err(StatusCode::FORBIDDEN));
+        assert_eq!(outcome("bearer bbbbbbbbbbbbbbbb", Role::Aggregates).as_deref(), Ok("support"));
+        assert_eq!(outcome("Bearer bbbbbbbbbbbbbbbb", Role::Customers).as_deref(), Ok("support"));
+        for value in ["Bearer bbbbbbbbbbbbbbbB", "bbbbbbbbbbbbbbbb", "Basic bbbbbbbbbbbbbbbb", "Bearer"] {
+            assert_eq!(outcome(value, Role::Customers), Err(StatusCode::UNAUTHORIZED), "{value}");
         }
-        assert_eq!(format!("{token:?}"), "***");
     }
 }

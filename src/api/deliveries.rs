@@ -11,10 +11,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::authorization::{Token, denial};
+use super::authorization::reader;
 use super::probes::METRICS_TYPE;
 use super::problem::Problem;
 use super::server;
+use super::tokens::{Role, SharedTokens};
 use crate::deliver::{DestinationHandle, Statuses};
 use crate::lifecycle::time::Timestamp;
 use crate::telemetry::deliveries::{DeliverySnapshot, render};
@@ -25,8 +26,9 @@ use crate::wire::time::format_timestamp;
 pub struct Deliveries {
     /// The destinations.
     pub statuses: Statuses,
-    /// The token that requests under `/v1` must send; `None` requires a loopback host name instead.
-    pub token: Option<Token>,
+    /// The tokens of which requests under `/v1` must send one with the role `customers`; `None` requires a loopback host
+    /// name instead.
+    pub tokens: Option<SharedTokens>,
 }
 
 /// Serves until `stop` receives a message or its sender is dropped. Blocks the calling thread.
@@ -43,7 +45,7 @@ pub fn serve(
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tokio::select! {
-            () = server::serve(listener, router(deliveries)) => Ok(()),
+            () = server::serve(listener, router(deliveries), None) => Ok(()),
             _ = stop => Ok(()),
         }
     })
@@ -66,9 +68,9 @@ fn router(deliveries: Arc<Deliveries>) -> Router {
 }
 
 async fn authorize(State(deliveries): State<Arc<Deliveries>>, request: Request, next: Next) -> Response {
-    match denial(deliveries.token.as_ref(), request.headers()) {
-        Some(problem) => problem.into_response(),
-        None => next.run(request).await,
+    match reader(deliveries.tokens.as_ref(), request.headers(), Role::Customers) {
+        Err(problem) => problem.into_response(),
+        Ok(_) => next.run(request).await,
     }
 }
 

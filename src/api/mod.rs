@@ -22,6 +22,8 @@ mod route;
 mod routes;
 mod server;
 mod stage_customers;
+mod tls;
+mod tokens;
 mod transitions;
 mod workers;
 
@@ -35,11 +37,12 @@ use crate::runtime::RecentTransitions;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::status_registry::StatusRegistry;
 
-pub use authorization::Token;
 pub use deliveries::{Deliveries, serve as serve_deliveries};
 pub use peers::{FindAddresses, Peers, is_address};
 pub use route::Route;
 pub use routes::{ROUTES, document};
+pub use tls::{SharedTls, TlsFiles};
+pub use tokens::{SharedTokens, Tokens};
 pub use workers::WorkerChannels;
 
 /// The state that the routes share.
@@ -65,8 +68,19 @@ pub struct Api {
     pub workers: WorkerChannels,
     /// The other instances of the group; `None` unless this instance advertises its address.
     pub peers: Option<Peers>,
-    /// The token that requests under `/v1` must send; `None` requires a loopback host name instead.
-    pub token: Option<Token>,
+    /// The tokens that requests under `/v1` must send; `None` requires a loopback host name instead.
+    pub tokens: Option<SharedTokens>,
+}
+
+/// Where the API is served.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Serves the API; also the probes and the metrics unless they have a listener of their own.
+    pub api: TcpListener,
+    /// The TLS configuration of `api`.
+    pub tls: Option<SharedTls>,
+    /// Serves the probes and the metrics, without TLS.
+    pub probes: Option<TcpListener>,
 }
 
 /// Serves until `stop` receives a message or its sender is dropped. Blocks the calling thread, the
@@ -74,14 +88,29 @@ pub struct Api {
 ///
 /// # Errors
 /// When the socket or the async runtime fails.
-pub fn serve(listener: TcpListener, api: Arc<Api>, stop: tokio::sync::oneshot::Receiver<()>) -> std::io::Result<()> {
-    listener.set_nonblocking(true)?;
+pub fn serve(listeners: Listeners, api: Arc<Api>, stop: tokio::sync::oneshot::Receiver<()>) -> std::io::Result<()> {
+    let Listeners { api: listener, tls, probes } = listeners;
+    let routers = routes::routers(api, probes.is_some());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let asynchronous = |listener: TcpListener| {
+            listener.set_nonblocking(true)?;
+            tokio::net::TcpListener::from_std(listener)
+        };
+        let serve_probes = match probes {
+            Some(probes) => Some(server::serve(asynchronous(probes)?, routers.probes, None)),
+            None => None,
+        };
+        let serve_probes = async {
+            match serve_probes {
+                Some(serving) => serving.await,
+                None => std::future::pending().await,
+            }
+        };
         // Open connections are closed at once, so that a slow client cannot delay the shutdown.
         tokio::select! {
-            () = server::serve(listener, routes::router(api)) => Ok(()),
+            () = server::serve(asynchronous(listener)?, routers.api, tls) => Ok(()),
+            () = serve_probes => Ok(()),
             _ = stop => Ok(()),
         }
     })

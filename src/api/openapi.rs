@@ -60,7 +60,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         StatusCode::TOO_MANY_REQUESTS,
         StatusCode::SERVICE_UNAVAILABLE,
     ];
-    let authorized = if route.access == Access::Authorized { &authorized[..] } else { &[] };
+    let authorized = if matches!(route.access, Access::Token(_)) { &authorized[..] } else { &[] };
     for status in route.problems.iter().chain(&always).chain(authorized) {
         responses.insert(status.as_u16().to_string(), json!({ "$ref": "#/components/responses/Problem" }));
     }
@@ -71,7 +71,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         "responses": responses,
     });
     // `{}` makes the token optional, because a service without `http.token_file` requires none.
-    if route.access == Access::Authorized {
+    if matches!(route.access, Access::Token(_)) {
         operation["security"] = json!([{ "token": [] }, {}]);
     }
     operation

@@ -14,10 +14,16 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, h
 use axum::response::{IntoResponse, Response};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+
+use super::tls::SharedTls;
 
 /// The header that marks a forwarded request: the address of the instance that forwarded it. Such a request is answered
 /// from this instance only.
@@ -42,6 +48,8 @@ type Addresses = Option<Arc<[String]>>;
 /// The other instances of the group.
 pub struct Peers {
     own_address: String,
+    /// If it is set, the other instances are asked over TLS.
+    tls: Option<SharedTls>,
     find: Arc<FindAddresses>,
     cache: Mutex<Option<(Instant, Addresses)>>,
 }
@@ -65,9 +73,10 @@ pub(super) enum PeerLookup {
 
 impl Peers {
     /// Creates the peers of the instance that advertises `own_address`; `find` looks up the addresses of the group.
+    /// With `tls`, the other instances are asked over TLS.
     #[must_use]
-    pub fn new(own_address: String, find: FindAddresses) -> Self {
-        Self { own_address, find: Arc::new(find), cache: Mutex::default() }
+    pub fn new(own_address: String, tls: Option<SharedTls>, find: FindAddresses) -> Self {
+        Self { own_address, tls, find: Arc::new(find), cache: Mutex::default() }
     }
 
     /// Forwards the path and the query of `uri` to every other instance.
@@ -76,9 +85,12 @@ impl Peers {
         let mut answers = JoinSet::new();
         for address in addresses.iter().cloned() {
             let request = self.request(&address, uri, headers);
+            let tls = self.tls.as_ref().map(SharedTls::client);
             answers.spawn(async move {
                 let answer = match request {
-                    Some(request) => timeout(PEER_TIMEOUT, send(&address, request)).await.ok().flatten(),
+                    Some(request) => {
+                        timeout(PEER_TIMEOUT, connect_and_send(&address, tls, request)).await.ok().flatten()
+                    }
                     None => None,
                 };
                 (address, answer)
@@ -164,9 +176,26 @@ pub fn is_address(text: &str) -> bool {
     text.len() <= 255 && is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// Sends a request. Returns status, media type and body of the response, or `None` if there is no response.
-async fn send(address: &str, request: Request<Body>) -> Option<(StatusCode, Option<HeaderValue>, Bytes)> {
+/// Status, media type and body of a response.
+type Answer = (StatusCode, Option<HeaderValue>, Bytes);
+
+/// Connects to `address` and sends a request; with `tls`, over TLS, and only if it has authorities to check the
+/// certificate by. Returns `None` if there is no response.
+async fn connect_and_send(
+    address: &str,
+    tls: Option<Option<Arc<ClientConfig>>>,
+    request: Request<Body>,
+) -> Option<Answer> {
     let stream = TcpStream::connect(address).await.ok()?;
+    let Some(config) = tls else { return send(stream, request).await };
+    let host = address.rsplit_once(':')?.0.trim_matches(['[', ']']).to_owned();
+    let name = ServerName::try_from(host).ok()?;
+    let stream = TlsConnector::from(config?).connect(name, stream).await.ok()?;
+    send(stream, request).await
+}
+
+/// Sends a request. Returns `None` if there is no response.
+async fn send(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, request: Request<Body>) -> Option<Answer> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
     let exchange = async {
         let answer = sender.send_request(request).await.ok()?;

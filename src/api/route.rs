@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::wire::touchpoint_json::ID_BYTES_MAX;
 
 use super::Api;
+use super::tokens::Role;
 
 /// A route. All routes support only GET and HEAD.
 pub struct Route {
@@ -32,8 +33,10 @@ pub struct Route {
 pub(super) enum Access {
     /// All requests.
     Public,
-    /// Requests with the token; if none is configured, requests to a loopback host name.
-    Authorized,
+    /// All requests, on a listener of their own if one is configured.
+    Probe,
+    /// Requests with a token that has the role; if no token is configured, requests to a loopback host name.
+    Token(Role),
 }
 
 /// A media type of a response, and its schema.

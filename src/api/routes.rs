@@ -16,6 +16,7 @@ use super::parameters::{self, Parameters};
 use super::probes::METRICS_TYPE;
 use super::problem::Problem;
 use super::route::{Access, Content, Route, query};
+use super::tokens::Role;
 use super::{
     Api, authorization, customers, limits, models, overview, partitions, probes, stage_customers, transitions,
 };
@@ -28,7 +29,7 @@ pub const ROUTES: &[Route] = &[
         path: "/livez",
         description: "200 while every worker sends heartbeats; on 503 a supervisor should restart the process.",
         id: "livez",
-        access: Access::Public,
+        access: Access::Probe,
         query: None,
         contents: &[Content::text("text/plain; charset=utf-8")],
         problems: &[StatusCode::SERVICE_UNAVAILABLE],
@@ -38,7 +39,7 @@ pub const ROUTES: &[Route] = &[
         path: "/readyz",
         description: "200 once all partitions of this instance are restored and processed; stays 200 while the broker is unavailable.",
         id: "readyz",
-        access: Access::Public,
+        access: Access::Probe,
         query: None,
         contents: &[Content::text("text/plain; charset=utf-8")],
         problems: &[StatusCode::SERVICE_UNAVAILABLE],
@@ -48,7 +49,7 @@ pub const ROUTES: &[Route] = &[
         path: "/metrics",
         description: "Metrics in the Prometheus text format.",
         id: "metrics",
-        access: Access::Public,
+        access: Access::Probe,
         query: None,
         contents: &[Content::text(METRICS_TYPE)],
         problems: &[],
@@ -68,7 +69,7 @@ pub const ROUTES: &[Route] = &[
         path: "/v1/customers/{customer_id}",
         description: "A customer's committed state: facts, standings and the conditions behind them, the next wake-up and what it will publish, the latest transitions in memory.",
         id: "customer",
-        access: Access::Authorized,
+        access: Access::Token(Role::Customers),
         query: None,
         contents: &[Content::json::<customers::Customer>()],
         problems: &[NOT_FOUND],
@@ -78,7 +79,7 @@ pub const ROUTES: &[Route] = &[
         path: "/v1/customers/{customer_id}/forecast",
         description: "The transitions that will be published if no further touchpoint of the customer arrives, for the next `days` (default 1095).",
         id: "forecast",
-        access: Access::Authorized,
+        access: Access::Token(Role::Customers),
         query: Some(query::<customers::ForecastQuery>),
         contents: &[Content::json::<customers::Forecast>()],
         problems: &[NOT_FOUND],
@@ -88,7 +89,7 @@ pub const ROUTES: &[Route] = &[
         path: "/v1/models",
         description: "The running models, with their stages and conditions.",
         id: "models",
-        access: Access::Authorized,
+        access: Access::Token(Role::Aggregates),
         query: None,
         contents: &[Content::json::<models::Models>()],
         problems: &[],
@@ -98,7 +99,7 @@ pub const ROUTES: &[Route] = &[
         path: "/v1/models/{model}",
         description: "A model: definition, graph, and number of this instance's customers per stage. With `format` svg, mermaid or dot, only the graph, in the `language` en, ru, fi or uk.",
         id: "model",
-        access: Access::Authorized,
+        access: Access::Token(Role::Aggregates),
         query: Some(query::<models::ModelQuery>),
         contents: &[
             Content::json::<models::ModelResponse>(),
@@ -112,7 +113,7 @@ pub const ROUTES: &[Route] = &[
         path: "/v1/models/{model}/stages/{stage}/customers",
         description: "The customers in a stage, of all instances: at most `limit` (default 100), from a `cursor` on.",
         id: "stage_customers",
-        access: Access::Authorized,
+        access: Access::Token(Role::Customers),
         query: Some(query::<stage_customers::StageQuery>),
         contents: &[Content::json::<stage_customers::StageCustomers>()],
         problems: &[NOT_FOUND, StatusCode::GONE],
@@ -122,7 +123,7 @@ pub const ROUTES: &[Route] = &[
         path: "/v1/overview",
         description: "The totals of this instance: touchpoints, transitions, lag, durations of commits, customers per stage, moves.",
         id: "overview",
-        access: Access::Authorized,
+        access: Access::Token(Role::Aggregates),
         query: None,
         contents: &[Content::json::<overview::Overview>()],
         problems: &[],
@@ -132,7 +133,7 @@ pub const ROUTES: &[Route] = &[
         path: "/v1/partitions",
         description: "The partitions of this instance: worker, position, committed offset, lag, clock, customers, restore progress.",
         id: "partitions",
-        access: Access::Authorized,
+        access: Access::Token(Role::Aggregates),
         query: None,
         contents: &[Content::json::<partitions::Partitions>()],
         problems: &[],
@@ -143,7 +144,7 @@ pub const ROUTES: &[Route] = &[
         description: "The latest committed transitions of this instance, as published: at most `limit`, `after` a cursor, of one \
                 `model`. Waits up to `wait` seconds if there is none yet.",
         id: "transitions",
-        access: Access::Authorized,
+        access: Access::Token(Role::Customers),
         query: Some(query::<transitions::TransitionsQuery>),
         contents: &[Content::json::<transitions::Transitions>()],
         problems: &[NOT_FOUND],
@@ -160,27 +161,47 @@ pub fn document() -> Value {
 /// The metric label of requests that match no route.
 const UNKNOWN_PATH: &str = "unknown";
 
-/// Returns the router of all routes, with their middleware.
-pub(super) fn router(api: Arc<Api>) -> Router {
+/// The routers of the two listeners.
+pub(super) struct Routers {
+    pub(super) api: Router,
+    /// Probes and metrics only.
+    pub(super) probes: Router,
+}
+
+/// Returns the routers with their middleware. With `has_probe_listener`, the router of the API does not contain the
+/// probes and the metrics.
+pub(super) fn routers(api: Arc<Api>, has_probe_listener: bool) -> Routers {
     let router_for = |access: Access, get: fn(&Route) -> MethodRouter<Arc<Api>>| {
         let routes = ROUTES.iter().filter(|route| route.access == access);
         routes.fold(Router::new(), |router, route| router.route(route.path, get(route)))
     };
-    let authorized = router_for(Access::Authorized, |route| {
-        let parameters = Arc::new(Parameters::of(route));
-        (route.get)().route_layer(middleware::from_fn_with_state(parameters, parameters::check_query))
-    });
-    let authorized = authorized
-        .layer(middleware::from_fn_with_state(limits::request_permits(), limits::limit_concurrency))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), authorization::authorize));
+    let permits = limits::request_permits();
+    let authorized = |role| {
+        let router = router_for(Access::Token(role), |route| {
+            let parameters = Arc::new(Parameters::of(route));
+            (route.get)().route_layer(middleware::from_fn_with_state(parameters, parameters::check_query))
+        });
+        router
+            .layer(middleware::from_fn_with_state(Arc::clone(&permits), limits::limit_concurrency))
+            .layer(middleware::from_fn_with_state((Arc::clone(&api), role), authorization::authorize))
+    };
+    let complete = |router: Router<Arc<Api>>| {
+        router
+            .fallback(unknown_path)
+            .method_not_allowed_fallback(wrong_method)
+            .layer(middleware::from_fn(limits::check_request))
+            .layer(middleware::from_fn_with_state(Arc::clone(&api), count_response))
+            .with_state(Arc::clone(&api))
+    };
     api.metrics.init_routes(ROUTES.iter().map(|route| route.path));
-    router_for(Access::Public, |route| (route.get)())
-        .merge(authorized)
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(limits::check_request))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), count_response))
-        .with_state(api)
+    let probes = || router_for(Access::Probe, |route| (route.get)());
+    let mut router = router_for(Access::Public, |route| (route.get)())
+        .merge(authorized(Role::Aggregates))
+        .merge(authorized(Role::Customers));
+    if !has_probe_listener {
+        router = router.merge(probes());
+    }
+    Routers { api: complete(router), probes: complete(probes()) }
 }
 
 /// Counts the response under the route's path template, because the actual path may contain a customer id.

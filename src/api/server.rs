@@ -6,16 +6,20 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::StatusCode;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
+use super::authorization::ClientAddress;
 use super::problem::Problem;
+use super::tls::SharedTls;
 
 /// Maximum number of open connections.
 pub(super) const CONNECTIONS_MAX: usize = 1024;
@@ -36,13 +40,13 @@ const REJECTION_TIMEOUT: Duration = Duration::from_secs(1);
 /// Maximum number of connections that are rejected with a response at once; further ones are closed without one.
 const REJECTIONS_MAX: usize = 64;
 
-/// Serves until the future is dropped.
-pub(super) async fn serve(listener: TcpListener, router: Router) {
+/// Serves until the future is dropped, over TLS if it is configured.
+pub(super) async fn serve(listener: TcpListener, router: Router, tls: Option<SharedTls>) {
     let connection_permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let rejection_permits = Arc::new(Semaphore::new(REJECTIONS_MAX));
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // The client has disconnected, or no file descriptors are left. Other connections are not affected.
                 tracing::debug!(%error, "cannot accept connection");
@@ -51,11 +55,22 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
             }
         };
         if let Ok(permit) = Arc::clone(&connection_permits).try_acquire_owned() {
-            let router = router.clone();
+            let router = router.clone().layer(Extension(ClientAddress(address)));
+            let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.server()));
             tokio::spawn(async move {
-                serve_connection(stream, router).await;
+                match acceptor {
+                    None => serve_connection(stream, router).await,
+                    // A client that speaks no TLS, or not in time, is disconnected.
+                    Some(acceptor) => {
+                        if let Ok(Ok(stream)) = timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
+                            serve_connection(stream, router).await;
+                        }
+                    }
+                }
                 drop(permit);
             });
+        } else if tls.is_some() {
+            // A client that expects TLS could not read a rejection in plain text.
         } else if let Ok(permit) = Arc::clone(&rejection_permits).try_acquire_owned() {
             tokio::spawn(async move {
                 drop(timeout(REJECTION_TIMEOUT, reject(stream)).await);
@@ -65,7 +80,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router) {
+async fn serve_connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

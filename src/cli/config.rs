@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::api::Token;
+use crate::api::{SharedTls, Tokens};
 use crate::config::{Config, reference};
 use crate::kafka;
-use crate::service::kafka_options;
+use crate::service::{kafka_options, tls_files};
 use crate::telemetry::logging;
 
 use super::{Exit, print, print_error};
@@ -54,6 +54,11 @@ pub(super) struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// Returns the path of the configuration file.
+    pub(super) fn path(&self) -> Option<&std::path::Path> {
+        self.path.as_deref()
+    }
+
     /// Loads the configuration. Prints all problems if it is invalid.
     pub(super) fn load(&self) -> Result<Config, Exit> {
         Config::load(self.path.as_deref()).map_err(|error| {
@@ -113,7 +118,10 @@ fn check(config: &Config) -> Exit {
         problems.push(format!("log.level: {problem}"));
     }
     problems.extend(check_client(config).err());
-    if let Some(Err(problem)) = config.http.token_file.as_deref().map(Token::read) {
+    if let Some(Err(problem)) = config.http.token_file.as_deref().map(Tokens::read) {
+        problems.push(problem);
+    }
+    if let Some(Err(problem)) = tls_files(config).map(SharedTls::load) {
         problems.push(problem);
     }
     let models = config.model_choice().load(io::stderr().is_terminal());

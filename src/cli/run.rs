@@ -4,20 +4,24 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use clap::Args;
 
-use crate::api::Token;
+use crate::api::{Listeners, SharedTls, SharedTokens, Tokens};
 use crate::config::Config;
 use crate::finding::Severity;
-use crate::kafka::{self, Reaction};
+use crate::kafka::{self, Reaction, SettingsUpdates};
 use crate::runtime;
 use crate::service::doctor;
+use crate::service::reload::Reload;
 use crate::service::{
-    ExitReason, IngestOptions, Service, ServiceOptions, kafka_options, peers, stop_on_signals, topics, worker_options,
+    ExitReason, IngestOptions, Service, ServiceOptions, kafka_options, peers, stop_on_signals, tls_files, topics,
+    worker_options,
 };
 use crate::telemetry::logging;
 use crate::telemetry::report::Report;
@@ -65,12 +69,17 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };
-    run_part("lifecycle run", &config, if arguments.no_ingest { Part::Workers } else { Part::All })
+    run_part(
+        "lifecycle run",
+        &config,
+        arguments.config.path(),
+        if arguments.no_ingest { Part::Workers } else { Part::All },
+    )
 }
 
 /// Runs a part of the service until it is stopped. `command` is the prefix of an error message.
-pub(super) fn run_part(command: &str, config: &Config, part: Part) -> ExitCode {
-    let exit = serve(config, part).unwrap_or_else(|(exit, problem)| {
+pub(super) fn run_part(command: &str, config: &Config, config_file: Option<&Path>, part: Part) -> ExitCode {
+    let exit = serve(config, config_file, part).unwrap_or_else(|(exit, problem)| {
         print_error(format_args!("{command}: {problem}"));
         exit
     });
@@ -81,17 +90,19 @@ pub(super) fn run_part(command: &str, config: &Config, part: Part) -> ExitCode {
     exit.into()
 }
 
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
+fn cannot_listen(key: &str, address: SocketAddr, error: &io::Error) -> String {
     let to_do = match error.kind() {
         io::ErrorKind::AddrInUse => "to another port, or stop the program that listens on it",
         _ => "to an address and a port that this process may listen on",
     };
-    format!("http.listen: {address}: {error}; set http.listen (or LIFECYCLE_HTTP_LISTEN) {to_do}")
+    let variable = format!("LIFECYCLE_{}", key.replace('.', "_").to_uppercase());
+    format!("{key}: {address}: {error}; set {key} (or {variable}) {to_do}")
 }
 
-fn serve(config: &Config, part: Part) -> Result<Exit, (Exit, String)> {
+fn serve(config: &Config, config_file: Option<&Path>, part: Part) -> Result<Exit, (Exit, String)> {
     let usage = |problem: String| (Exit::Usage, problem);
-    logging::start(config.log.format, &config.log.level).map_err(|problem| usage(format!("log.level: {problem}")))?;
+    let log_level = logging::start(config.log.format, &config.log.level)
+        .map_err(|problem| usage(format!("log.level: {problem}")))?;
     // First, so that a signal during startup also shuts down gracefully.
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
@@ -100,15 +111,24 @@ fn serve(config: &Config, part: Part) -> Result<Exit, (Exit, String)> {
         kafka_options(config, kafka::settings::exit_on_stuck_call),
         IngestOptions::of(config, kafka::settings::exit_on_stuck_call),
     );
+    let updates = SettingsUpdates::default();
+    for client in &mut clients {
+        client.updates = updates.clone();
+    }
+    ingest = ingest.map(|it| it.with_updates(updates.clone()));
     match part {
         Part::All => {}
         Part::Workers => ingest = None,
         Part::Ingest => clients.clear(),
     }
     check_client(config).map_err(usage)?;
-    let token = config.http.token_file.as_deref().map(Token::read).transpose().map_err(usage)?;
-    let listener = TcpListener::bind(config.http.listen)
-        .map_err(|error| (Exit::Refused, cannot_listen(config.http.listen, &error)))?;
+    let tokens = config.http.token_file.as_deref().map(Tokens::read).transpose().map_err(usage)?.map(SharedTokens::new);
+    let tls = tls_files(config).map(SharedTls::load).transpose().map_err(usage)?;
+    let bind = |key: &str, address: SocketAddr| {
+        TcpListener::bind(address).map_err(|error| (Exit::Refused, cannot_listen(key, address, &error)))
+    };
+    let listener = bind("http.listen", config.http.listen)?;
+    let probes = config.http.probes_listen.map(|address| bind("http.probes_listen", address)).transpose()?;
     let address = listener.local_addr().unwrap_or(config.http.listen);
 
     tracing::info!(
@@ -159,11 +179,15 @@ fn serve(config: &Config, part: Part) -> Result<Exit, (Exit, String)> {
         worker: Arc::new(runtime::Options { partitions, ..worker_options(config) }),
         clients,
         ingest,
-        http: Some((listener, token)),
-        peers: peers(config),
+        http: Some((Listeners { api: listener, tls: tls.clone(), probes }, tokens.clone())),
+        peers: peers(config, updates.clone(), tls.clone()),
         shutdown_deadline: config.shutdown.deadline,
     };
-    let service = Service::start(options, stop).map_err(|problem| (Exit::Fatal, problem))?;
+    let service = Service::start(options, Arc::clone(&stop)).map_err(|problem| (Exit::Fatal, problem))?;
+    let reload = Reload { config_file: config_file.map(Path::to_owned), updates, tokens, tls, log_level };
+    let config = config.clone();
+    let reloading = thread::Builder::new().name("reload".to_owned()).spawn(move || reload.run(&config, &stop));
+    reloading.map_err(|error| (Exit::Fatal, format!("cannot create thread reload: {error}")))?;
     match service.wait() {
         ExitReason::Stopped(reports) => {
             let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();

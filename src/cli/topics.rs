@@ -1,13 +1,15 @@
-//! `lifecycle topics`: creates the topics that the service needs, and verifies their settings.
+//! `lifecycle topics`: creates the topics that the service needs, verifies their settings, and prints the permissions
+//! (ACLs) that each role needs.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::config::Config;
 use crate::kafka::Error;
 use crate::kafka::cluster::admin::Creation;
+use crate::service::acls::{self, Role};
 use crate::service::topics;
 
 use super::config::ConfigFile;
@@ -18,10 +20,11 @@ const EXAMPLES: &str = "\
 Examples:
   lifecycle topics --create --partitions 12 --config lifecycle.yaml
   lifecycle topics --verify --config lifecycle.yaml
+  lifecycle topics --acls --principal User:lifecycle --config lifecycle.yaml
 
 Exit codes: 1 if the service would refuse to start with these topics, 3 if Kafka is unreachable.";
 
-/// Create or verify the topics that the service needs
+/// Create or verify the topics that the service needs, or print the ACLs
 ///
 /// The topic names come from the configuration. Existing topics are never changed. The number of partitions cannot be
 /// changed later: see docs/before-the-first-start.md.
@@ -36,6 +39,18 @@ pub(super) struct TopicsArguments {
     /// Verify the topics and print every problem; changes nothing
     #[arg(long)]
     verify: bool,
+    /// Print the commands that grant a role its permissions (ACLs), or a table of them; does not contact Kafka
+    #[arg(long, conflicts_with_all = ["create", "verify"])]
+    acls: bool,
+    /// The role whose permissions to print. The doctor needs those of the service as well
+    #[arg(long, value_enum, default_value_t, requires = "acls")]
+    role: RoleArgument,
+    /// The principal that gets the permissions
+    #[arg(long, value_name = "PRINCIPAL", default_value = "User:lifecycle", requires = "acls")]
+    principal: String,
+    /// How to print the permissions
+    #[arg(long, value_enum, default_value_t, requires = "acls")]
+    format: AclFormat,
     /// Partition count of new topics. If the touchpoint topic exists, its partition count is used instead
     #[arg(long, value_name = "N", default_value_t = 12, allow_negative_numbers = true, value_parser = whole_number_in::<i32>(1, 100_000))]
     partitions: i32,
@@ -44,12 +59,51 @@ pub(super) struct TopicsArguments {
     replication: Option<i32>,
 }
 
-/// Creates and verifies the topics.
+#[derive(Clone, Copy, Default, ValueEnum, Debug)]
+enum RoleArgument {
+    /// `lifecycle run`
+    #[default]
+    Service,
+    /// `lifecycle topics --create`
+    Setup,
+    /// `lifecycle doctor`
+    Doctor,
+    /// A consumer of transitions
+    Consumer,
+}
+
+impl From<RoleArgument> for Role {
+    fn from(role: RoleArgument) -> Self {
+        match role {
+            RoleArgument::Service => Self::Service,
+            RoleArgument::Setup => Self::Setup,
+            RoleArgument::Doctor => Self::Doctor,
+            RoleArgument::Consumer => Self::Consumer,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Default, ValueEnum, Debug)]
+enum AclFormat {
+    /// Commands of Kafka's `kafka-acls.sh`
+    #[default]
+    Commands,
+    /// A Markdown table
+    Table,
+}
+
+/// Creates and verifies the topics, or prints the permissions.
 pub(super) fn run(arguments: &TopicsArguments) -> ExitCode {
+    if arguments.acls {
+        return match arguments.config.load() {
+            Ok(config) => print_acls(arguments, &config).into(),
+            Err(exit) => exit.into(),
+        };
+    }
     if !arguments.create && !arguments.verify {
         print_error(format_args!(
             "lifecycle topics: choose an action: --create creates the missing topics and verifies all of them, --verify \
-             verifies them and changes nothing"
+             verifies them and changes nothing, --acls prints the permissions that the service needs"
         ));
         return Exit::Usage.into();
     }
@@ -63,6 +117,14 @@ pub(super) fn run(arguments: &TopicsArguments) -> ExitCode {
             print_error(format_args!("lifecycle topics: {error}"));
             Exit::Refused.into()
         }
+    }
+}
+
+fn print_acls(arguments: &TopicsArguments, config: &Config) -> Exit {
+    let grants = acls::grants(config, arguments.role.into());
+    match arguments.format {
+        AclFormat::Commands => print(&acls::commands(&grants, &config.kafka.bootstrap_servers, &arguments.principal)),
+        AclFormat::Table => print(&acls::table(&grants)),
     }
 }
 

@@ -49,6 +49,12 @@ const PRINTABLE: &[&str] = &[
     "ssl.certificate.location",
     "ssl.key.location",
     "ssl.endpoint.identification.algorithm",
+    "https.ca.location",
+    "sasl.oauthbearer.method",
+    "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.scope",
+    "sasl.oauthbearer.token.endpoint.url",
+    "sasl.oauthbearer.grant.type",
     "socket.",
     "fetch.",
     "queue",
@@ -88,7 +94,8 @@ pub(super) fn from_variable(name: &str, text: &str, directory: &Path) -> Result<
     reject_owned_settings(&[(name.to_owned(), String::new())]).map_err(|owned| owned.what)?;
     let Some(path) = text.strip_prefix("file:") else {
         // The client itself would look for the file in the working directory.
-        let is_path = name.starts_with("ssl.") && name.ends_with(".location") && text != CA_PROBE;
+        let is_path =
+            (name.starts_with("ssl.") || name.starts_with("https.")) && name.ends_with(".location") && text != CA_PROBE;
         if is_path && !directory.as_os_str().is_empty() {
             let path = directory.join(text).display().to_string();
             return Ok(ClientSetting { value: path, is_printable: true });

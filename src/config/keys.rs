@@ -39,9 +39,9 @@ declare_keys! {
         /// Name of this instance within the group: unique among running instances and stable across restarts, such as
         /// the pod name in a StatefulSet. The transactional ids consist of group, instance and worker.
         instance_id: String = "name", Derived("the host name", host_name), value(kafka_name);
-        /// Joins the group as a static member (`group.instance.id`, from `kafka.instance_id`): an instance that is killed
-        /// and comes back under the same id continues at once with the same partitions, instead of after the session
-        /// timeout. An instance that stops gracefully gives its partitions away at once.
+        /// Joins the group as a static member (`group.instance.id`, from `kafka.instance_id`): an instance that is
+        /// killed and comes back under the same id continues at once with the same partitions, instead of after the
+        /// session timeout. An instance that stops gracefully gives its partitions away at once.
         static_membership: bool = "true or false", Is("true"), value(boolean);
         /// Time without a heartbeat after which the group coordinator considers an instance dead and reassigns its
         /// partitions.
@@ -135,9 +135,21 @@ declare_keys! {
     section http: HttpConfig {
         /// Address of the HTTP server. An address other than loopback requires `http.token_file`.
         listen: SocketAddr = "address:port", Is("127.0.0.1:8080"), value(socket_address);
-        /// File with the token that requests under `/v1` must send (`Authorization: Bearer ...`). Probes and metrics
-        /// need no token.
+        /// File with the token that requests under `/v1` must send (`Authorization: Bearer ...`), or with lines of a
+        /// name, a role and a token. The role `aggregates` may read models, totals and partitions, the role `customers`
+        /// everything. A changed file takes effect within seconds. Probes and metrics need no token.
         token_file: Option<PathBuf> = "file", Unset("no token"), file();
+        /// Address of a server of its own for the probes and `/metrics`, without TLS and tokens. They are then not
+        /// served on `http.listen`.
+        probes_listen: Option<SocketAddr> = "address:port", Unset("served on `http.listen`"), optional(socket_address);
+        /// Certificate chain of the HTTP server in PEM format; with it, `http.listen` accepts only TLS. A changed file
+        /// takes effect within seconds.
+        tls_certificate_file: Option<PathBuf> = "file", Unset("no TLS"), file();
+        /// Key of the certificate in PEM format.
+        tls_key_file: Option<PathBuf> = "file", Unset("no TLS"), file();
+        /// Authorities in PEM format by which this instance checks the certificates of the other instances
+        /// (`http.advertise`).
+        tls_ca_file: Option<PathBuf> = "file", Unset("required with `http.advertise` and TLS"), file();
         /// Address where the other instances of the group reach this one's HTTP server. A request for a customer of
         /// another instance is forwarded there, with the caller's token. The address is part of the Kafka client id.
         advertise: Option<String> = "host:port", Unset("requests are not forwarded"), optional(address);

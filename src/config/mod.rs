@@ -119,6 +119,21 @@ fn check(settings: &mut Settings) {
             settings.problem(path, &format!("`{name}` is already used by {other}: give each its own topic"));
         }
     }
+    let missing = |settings: &Settings, present: &str, absent: &str| {
+        settings.text(present).is_some() && settings.text(absent).is_none()
+    };
+    if missing(settings, "http.tls_certificate_file", "http.tls_key_file") {
+        settings.problem("http.tls_certificate_file", "set http.tls_key_file to the file with its key as well");
+    }
+    if missing(settings, "http.tls_key_file", "http.tls_certificate_file") {
+        settings.problem("http.tls_key_file", "set http.tls_certificate_file to the file with its certificate as well");
+    }
+    if settings.text("http.tls_certificate_file").is_some() && missing(settings, "http.advertise", "http.tls_ca_file") {
+        settings.problem(
+            "http.advertise",
+            "set http.tls_ca_file to the authorities that sign the certificates of the other instances",
+        );
+    }
     let address = settings.text("http.listen").and_then(|text| text.parse::<SocketAddr>().ok());
     if address.is_some_and(|address| !address.ip().is_loopback()) && settings.text("http.token_file").is_none() {
         settings.problem(

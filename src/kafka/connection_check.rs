@@ -14,8 +14,14 @@ use super::error_code::ErrorCode;
 use super::settings::Cluster;
 
 /// The settings that name a file that the client reads.
-const FILES: &[&str] =
-    &["ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location", "ssl.crl.location"];
+const FILES: &[&str] = &[
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+    "ssl.crl.location",
+    "https.ca.location",
+];
 
 /// The two parts of `security.protocol`: whether the connection uses TLS, and whether it authenticates with SASL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,6 +52,11 @@ impl Cluster {
         SecurityProtocol { has_tls: name.ends_with("ssl"), has_sasl: name.starts_with("sasl_") }
     }
 
+    /// Returns whether the client has a certificate.
+    pub(super) fn has_client_certificate(&self) -> bool {
+        self.setting(&["ssl.certificate.location", "ssl.certificate.pem", "ssl.keystore.location"]).is_some()
+    }
+
     /// Returns the configured SASL mechanism; the client's default is GSSAPI.
     pub(super) fn sasl_mechanism(&self) -> &str {
         self.setting(&["sasl.mechanism", "sasl.mechanisms"]).unwrap_or("GSSAPI")
@@ -60,7 +71,7 @@ impl Cluster {
         for name in FILES {
             let Some(path) = self.setting(&[name]).filter(|path| !path.is_empty()) else { continue };
             // Not a path: the client then searches the usual places for certificates.
-            if *name == "ssl.ca.location" && path == "probe" {
+            if name.ends_with(".ca.location") && path == "probe" {
                 continue;
             }
             if let Err(error) = File::open(path) {
@@ -101,9 +112,12 @@ impl Cluster {
                 "sasl.mechanism is not set, and its default GSSAPI (Kerberos) is not part of this build"
             }
             "GSSAPI" => "sasl.mechanism GSSAPI (Kerberos) is not part of this build",
-            "OAUTHBEARER" if self.setting(&["enable.sasl.oauthbearer.unsecure.jwt"]) != Some("true") => {
-                "sasl.mechanism OAUTHBEARER needs a token, and fetching one (OIDC) is not part of this build"
+            "AWS_MSK_IAM" => {
+                return Err(Error::settings("the client does not support sasl.mechanism AWS_MSK_IAM").with_to_do(
+                    "use SCRAM-SHA-512 or a client certificate, which MSK supports as well, and set kafka.client for it",
+                ));
             }
+            "OAUTHBEARER" => return self.check_token_settings(),
             "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512"
                 if self.setting(&["sasl.username"]).is_none() || self.setting(&["sasl.password"]).is_none() =>
             {
@@ -115,5 +129,51 @@ impl Cluster {
             _ => return Ok(()),
         };
         Err(Error::settings(what).with_to_do(to_do))
+    }
+
+    /// Checks that the client can get a token for OAUTHBEARER.
+    fn check_token_settings(&self) -> Result<(), Error> {
+        if self.setting(&["enable.sasl.oauthbearer.unsecure.jwt"]) == Some("true") {
+            return Ok(());
+        }
+        if self.setting(&["sasl.oauthbearer.method"]) != Some("oidc") {
+            return Err(Error::settings("sasl.mechanism OAUTHBEARER needs a token server").with_to_do(
+                "set kafka.client.sasl.oauthbearer.method to oidc, and sasl.oauthbearer.token.endpoint.url, \
+                 sasl.oauthbearer.client.id and sasl.oauthbearer.client.secret",
+            ));
+        }
+        // With another grant type, or the token of a cloud machine, other settings replace client id and secret.
+        let is_other_grant = ["sasl.oauthbearer.grant.type", "sasl.oauthbearer.metadata.authentication.type"]
+            .iter()
+            .any(|name| self.setting(&[name]).is_some_and(|value| !["client_credentials", "none"].contains(&value)));
+        if is_other_grant {
+            return Ok(());
+        }
+        let required: [&[&str]; 3] = [
+            &["sasl.oauthbearer.token.endpoint.url"],
+            &["sasl.oauthbearer.client.id", "sasl.oauthbearer.client.credentials.client.id"],
+            &["sasl.oauthbearer.client.secret", "sasl.oauthbearer.client.credentials.client.secret"],
+        ];
+        match required.into_iter().find(|names| self.setting(names).is_none_or(str::is_empty)) {
+            None => Ok(()),
+            Some(missing) => {
+                let what = format!("sasl.oauthbearer.method oidc needs {}", missing[0]);
+                Err(Error::settings(what).with_to_do(format!("set kafka.client.{}", missing[0])))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::config::ClientConfig;
+
+    #[test]
+    fn the_client_is_built_with_tls_scram_and_oidc() {
+        let features = ClientConfig::new().create_native_config().unwrap().get("builtin.features").unwrap();
+        for feature in ["ssl", "sasl_plain", "sasl_scram", "sasl_oauthbearer", "oidc"] {
+            // Without OIDC, see `.cargo/config.toml`: pkg-config was missing when librdkafka was built.
+            assert!(features.split(',').any(|it| it.trim() == feature), "{feature} is missing in {features}");
+        }
     }
 }

@@ -101,6 +101,16 @@ fn diagnose(
             format!("{server} does not support the sasl.mechanism {}", cluster.sasl_mechanism()),
             format!("set sasl.mechanism under kafka.client to {}", mechanisms.join(" or ")),
         ),
+        ListenerKind::Sasl(_) | ListenerKind::Tls
+            if code == Code::Authentication && cluster.sasl_mechanism() == "OAUTHBEARER" =>
+        {
+            (
+                format!("{server} gets no token that it accepts{because}"),
+                "check sasl.oauthbearer.token.endpoint.url, sasl.oauthbearer.client.id, sasl.oauthbearer.client.secret and \
+                 sasl.oauthbearer.scope under kafka.client"
+                    .to_owned(),
+            )
+        }
         ListenerKind::Sasl(_) | ListenerKind::Tls if code == Code::Authentication => (
             format!("{server} rejects the user or the password{because}"),
             "set sasl.username and sasl.password under kafka.client, and a sasl.mechanism that the broker supports"
@@ -109,13 +119,28 @@ fn diagnose(
         ListenerKind::Tls if code == Code::SSL => (
             // The client's text goes on with advice of its own.
             format!("the TLS handshake with {server} failed{}", because.split(", verify ").next().unwrap_or_default()),
-            "set ssl.ca.location under kafka.client to the certificate of the authority that signed the broker's, and, if \
-             the broker requires client certificates, ssl.certificate.location and ssl.key.location"
+            "set ssl.ca.location under kafka.client to the certificate of the authority that signed the broker's; if the \
+             broker requires client certificates, ssl.certificate.location and ssl.key.location; and kafka.bootstrap_servers \
+             to host names that are in the broker's certificate"
                 .to_owned(),
         ),
+        ListenerKind::Tls
+            if !protocol.has_sasl && code != Code::OperationTimedOut && cluster.has_client_certificate() =>
+        {
+            (
+                format!("{server} closes the TLS connection, as a broker does that rejects the client certificate"),
+                "check that the certificate in ssl.certificate.location is not expired and that the broker trusts its \
+                 authority, and that ssl.key.location is set under kafka.client"
+                    .to_owned(),
+            )
+        }
         ListenerKind::Tls if !protocol.has_sasl && code != Code::OperationTimedOut => (
-            format!("{server} closes the TLS connection, as a listener does that requires authentication (SASL)"),
-            format!("{}, and sasl.mechanism, sasl.username and sasl.password", set_protocol("sasl_ssl")),
+            format!("{server} closes the TLS connection, as a listener does that requires authentication"),
+            format!(
+                "set ssl.certificate.location and ssl.key.location under kafka.client if it requires client certificates; \
+                 otherwise {}, and sasl.mechanism, sasl.username and sasl.password",
+                set_protocol("sasl_ssl")
+            ),
         ),
         ListenerKind::Unknown => {
             let what = format!("{server} accepts connections, but does not answer as a Kafka broker does");

@@ -12,6 +12,7 @@ pub mod error_code;
 pub mod member;
 pub mod partitioner;
 pub mod settings;
+pub mod settings_updates;
 pub mod subscriber;
 #[cfg(feature = "tools")]
 pub mod tools;
@@ -32,4 +33,5 @@ pub use member::{
 };
 pub use record_batch::{RecordBatch, RecordRef, RecordWriter};
 pub use settings::{Cluster, Options};
+pub use settings_updates::SettingsUpdates;
 pub use transactional_writer::TransactionalWriter;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use super::error::Error;
+use super::settings_updates::SettingsUpdates;
 
 /// The options of a group member.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ pub struct Options {
     pub session_timeout: Duration,
     /// Passed-through client settings by librdkafka name.
     pub settings: Vec<(String, String)>,
+    /// Settings that replace `settings` while the member runs.
+    pub updates: SettingsUpdates,
     /// Extracts the committing member's name from offset metadata.
     pub owner_of: fn(&str) -> Option<String>,
     /// Called by the watchdog with the name of a call that has exceeded twice its timeout. In the service it does not
@@ -70,6 +73,7 @@ impl Options {
             transaction_timeout: Duration::from_secs(30),
             session_timeout: Duration::from_secs(8),
             settings: Vec::new(),
+            updates: SettingsUpdates::default(),
             owner_of: |_| None,
             on_stuck: exit_on_stuck_call,
             on_error: Arc::new(|_| ()),

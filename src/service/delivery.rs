@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::api::{self, Deliveries, Token};
+use crate::api::{self, Deliveries, SharedTokens};
 use crate::config::deliver::DeliverConfig;
 use crate::deliver::worker::{Worker, WorkerOptions};
 use crate::deliver::{Destination, DestinationHandle, StartAt, Statuses};
@@ -46,7 +46,7 @@ pub fn create_dead_letter_topic(config: &DeliverConfig) -> Result<(), Error> {
 pub fn run(
     config: &DeliverConfig,
     listener: TcpListener,
-    token: Option<Token>,
+    tokens: Option<SharedTokens>,
     stop: &Arc<AtomicBool>,
 ) -> Result<Vec<DeliverySnapshot>, Error> {
     let clock = WallClock::start();
@@ -68,7 +68,7 @@ pub fn run(
         workers.push(spawn(name, worker)?);
     }
     let (stop_http, http_stop) = tokio::sync::oneshot::channel();
-    let deliveries = Arc::new(Deliveries { statuses, token });
+    let deliveries = Arc::new(Deliveries { statuses, tokens });
     let server = thread::Builder::new()
         .name("http".to_owned())
         .spawn(move || api::serve_deliveries(listener, deliveries, http_stop))

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::config::{Config, SourceConfig};
 use crate::ingest::{self, IngestWorker, Translator};
 use crate::kafka::cluster::admin;
-use crate::kafka::{self, Cluster, Reaction};
+use crate::kafka::{self, Cluster, Reaction, SettingsUpdates};
 use crate::runtime::{Fatal, WallClock};
 use crate::telemetry::ingest::IngestSlot;
 use crate::telemetry::metrics::Metrics;
@@ -66,6 +66,21 @@ impl IngestOptions {
         })
     }
 
+    /// Makes the workers use the settings of `updates`.
+    #[must_use]
+    pub fn with_updates(mut self, updates: SettingsUpdates) -> Self {
+        self.client.updates = updates;
+        self
+    }
+
+    /// Returns the cluster with the current client settings.
+    fn cluster(&self) -> Cluster {
+        match self.client.updates.newer_than(0) {
+            Some((_, settings)) => Cluster { settings, ..self.cluster.clone() },
+            None => self.cluster.clone(),
+        }
+    }
+
     /// Returns the name of the consumer group that reads the sources.
     #[must_use]
     pub fn group(&self) -> &str {
@@ -81,7 +96,7 @@ impl IngestOptions {
             .flat_map(|(index, source)| source.named_topics().map(move |topic| (index, topic.to_owned())))
             .collect();
         if self.sources.iter().any(SourceConfig::has_patterns) {
-            for topic in admin::topic_names(&self.cluster)? {
+            for topic in admin::topic_names(&self.cluster())? {
                 let is_taken = self.own_topics.contains(&topic) || topics.iter().any(|(_, other)| *other == topic);
                 if let Some(index) = self.sources.iter().position(|source| !is_taken && source.reads(&topic)) {
                     topics.push((index, topic));

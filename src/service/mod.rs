@@ -4,23 +4,24 @@
 //! `runtime`. If one worker fails, the others are stopped gracefully. The failed worker's open transaction is never
 //! committed, so its records are processed again after the next start.
 
+pub mod acls;
 pub mod delivery;
 pub mod doctor;
 mod ingest;
 mod observer;
 mod options;
+pub mod reload;
 pub mod repartition;
 mod signals;
 pub mod topics;
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::api::{self, Api, Peers, Token, WorkerChannels};
+use crate::api::{self, Api, Listeners, Peers, SharedTokens, WorkerChannels};
 use crate::finding::{Finding, Severity};
 use crate::kafka::{self, Reaction};
 use crate::lifecycle::model_set::ModelSet;
@@ -31,7 +32,7 @@ use crate::telemetry::status_registry::StatusRegistry;
 
 pub use ingest::IngestOptions;
 use observer::Observer;
-pub use options::{kafka_options, peers, worker_options};
+pub use options::{kafka_options, peers, tls_files, worker_options};
 pub use signals::stop_on_signals;
 
 /// Timeout of a customer query that the HTTP API sends to a worker.
@@ -54,8 +55,8 @@ pub struct ServiceOptions {
     pub clients: Vec<kafka::Options>,
     /// The sources to ingest, if any.
     pub ingest: Option<IngestOptions>,
-    /// Listener of the HTTP server and the bearer token that requests must carry; `None` disables HTTP.
-    pub http: Option<(TcpListener, Option<Token>)>,
+    /// Listeners of the HTTP server and the bearer tokens that requests must carry; `None` disables HTTP.
+    pub http: Option<(Listeners, Option<SharedTokens>)>,
     /// Finds the other instances of the group; `None` if this instance does not advertise itself to them.
     pub peers: Option<Peers>,
     /// Time limit of a graceful shutdown.
@@ -168,7 +169,7 @@ impl Service {
                 report.send(ingest::run(&ingest, &status_registry, &metrics, &stop).map(|()| Report::default()));
             })?;
         }
-        if let Some((listener, token)) = options.http {
+        if let Some((listeners, tokens)) = options.http {
             let api = Api {
                 models: options.models,
                 currency: options.worker.facts.currency,
@@ -180,12 +181,12 @@ impl Service {
                 metrics,
                 workers,
                 peers: options.peers,
-                token,
+                tokens,
             };
             let (stop_http, stopped) = tokio::sync::oneshot::channel();
             service.stop_http = Some(stop_http);
             spawn("http", move || {
-                if let Err(error) = api::serve(listener, Arc::new(api), stopped) {
+                if let Err(error) = api::serve(listeners, Arc::new(api), stopped) {
                     tracing::error!(%error, "http server failed, workers keep running");
                 }
             })?;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::Peers;
+use crate::api::{Peers, SharedTls, TlsFiles};
 use crate::config::Config;
-use crate::kafka;
 use crate::kafka::cluster::group::{GroupMember, describe_group};
+use crate::kafka::{self, SettingsUpdates};
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
 use crate::runtime::{self, ClockSource};
@@ -42,8 +42,7 @@ pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::
             options.session_timeout = kafka.session_timeout;
             options.transaction_timeout = kafka.transaction_timeout;
             options.on_stuck = on_stuck;
-            options.settings =
-                kafka.client.iter().map(|(name, setting)| (name.clone(), setting.expose().to_owned())).collect();
+            options.settings = cluster(config).settings;
             options
         })
         .collect()
@@ -65,20 +64,35 @@ pub(super) fn source_client(config: &Config, on_stuck: fn(&'static str)) -> kafk
     options
 }
 
-/// Returns a lookup of the other instances by the addresses that the group members advertise, or `None` if
-/// `http.advertise` is not set.
+/// Returns the files of the HTTP server's TLS settings; `None` without TLS.
 #[must_use]
-pub fn peers(config: &Config) -> Option<Peers> {
+pub fn tls_files(config: &Config) -> Option<TlsFiles> {
+    let http = &config.http;
+    Some(TlsFiles {
+        certificate: http.tls_certificate_file.clone()?,
+        key: http.tls_key_file.clone()?,
+        ca: http.tls_ca_file.clone(),
+    })
+}
+
+/// Returns a lookup of the other instances by the addresses that the group members advertise, or `None` if
+/// `http.advertise` is not set. `updates` replaces the client settings.
+#[must_use]
+pub fn peers(config: &Config, updates: SettingsUpdates, tls: Option<SharedTls>) -> Option<Peers> {
     let own = config.http.advertise.clone()?;
     let (cluster, group, topic) = (cluster(config), config.kafka.group_id.clone(), config.topics.touchpoints.clone());
     let find = move || {
+        let mut cluster = cluster.clone();
+        if let Some((_, settings)) = updates.newer_than(0) {
+            cluster.settings = settings;
+        }
         let group = describe_group(&cluster, &group, &topic).map_err(|error| error.to_string())?;
         // A member without partitions holds no customers.
         let has_partitions = |it: &&GroupMember| it.partitions.as_ref().is_none_or(|partitions| !partitions.is_empty());
         let members = group.members.iter().filter(has_partitions);
         Ok(members.filter_map(GroupMember::advertised_address).map(str::to_owned).collect())
     };
-    Some(Peers::new(own, Box::new(find)))
+    Some(Peers::new(own, tls, Box::new(find)))
 }
 
 /// Returns the options shared by all workers. `partitions` is `None`; the caller sets it after querying the cluster.

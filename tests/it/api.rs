@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 
-use lifecycle_processor::api::{self, Api, Peers, ROUTES, Route, Token, WorkerChannels};
+use lifecycle_processor::api::{self, Api, Listeners, Peers, ROUTES, Route, SharedTokens, Tokens, WorkerChannels};
 use lifecycle_processor::config::ModelChoice;
 use lifecycle_processor::lifecycle::id::StageIndex;
 use lifecycle_processor::lifecycle::money::Currency;
@@ -35,12 +35,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(token: Option<Token>) -> Self {
-        Self::with_peers(TcpListener::bind("127.0.0.1:0").unwrap(), None, token)
+    pub(crate) fn start(tokens: Option<SharedTokens>) -> Self {
+        Self::with_peers(TcpListener::bind("127.0.0.1:0").unwrap(), None, tokens)
     }
 
     /// Starts a server that forwards requests to `peers`.
-    fn with_peers(listener: TcpListener, peers: Option<Peers>, token: Option<Token>) -> Self {
+    fn with_peers(listener: TcpListener, peers: Option<Peers>, tokens: Option<SharedTokens>) -> Self {
+        Self::with_listeners(Listeners { api: listener, tls: None, probes: None }, peers, tokens)
+    }
+
+    /// Starts a server on `listeners`.
+    pub(crate) fn with_listeners(listeners: Listeners, peers: Option<Peers>, tokens: Option<SharedTokens>) -> Self {
         let models = Arc::new(ModelChoice::of(&["retention".to_owned()]).load(false).unwrap());
         let status_registry = Arc::new(StatusRegistry::new(1));
         let (workers, queries) = WorkerChannels::new(1, std::time::Duration::from_secs(30));
@@ -55,11 +60,11 @@ impl Server {
             status_registry: Arc::clone(&status_registry),
             workers,
             peers,
-            token,
+            tokens,
         };
-        let address = listener.local_addr().unwrap();
+        let address = listeners.api.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let thread = thread::spawn(move || api::serve(listener, Arc::new(api), stopped).unwrap());
+        let thread = thread::spawn(move || api::serve(listeners, Arc::new(api), stopped).unwrap());
         Self { address, status_registry, stop: Some(stop), thread: Some(thread), queries: queries.into_iter().next() }
     }
 
@@ -67,7 +72,7 @@ impl Server {
         self.request(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address))
     }
 
-    fn request(&self, request: &str) -> Answer {
+    pub(crate) fn request(&self, request: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut text = String::new();
@@ -78,7 +83,7 @@ impl Server {
     }
 
     /// Answers every query with the result that no partition has the customer.
-    fn answer_queries_with_unknown(&mut self) {
+    pub(crate) fn answer_queries_with_unknown(&mut self) {
         let queries = self.queries.take().unwrap();
         thread::spawn(move || {
             for query in queries {
@@ -349,7 +354,7 @@ fn with_a_token_requests_need_it_and_probes_do_not() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
     std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
-    let server = Server::start(Some(Token::read(&path).unwrap()));
+    let server = Server::start(Some(SharedTokens::new(Tokens::read(&path).unwrap())));
     let answer = server.get("/v1/models");
     assert_eq!(answer.status, 401);
     assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);
@@ -358,7 +363,7 @@ fn with_a_token_requests_need_it_and_probes_do_not() {
     assert_eq!(server.request(&format!("{request}0123456789abcdef0123456789abcdee\r\n\r\n")).status, 401);
     assert_eq!(server.get("/metrics").status, 200);
     std::fs::write(&path, "short").unwrap();
-    assert!(Token::read(&path).unwrap_err().contains("16 to 4096 characters"));
+    assert!(Tokens::read(&path).unwrap_err().contains("16 to 4096 characters"));
 }
 
 #[test]
@@ -503,12 +508,12 @@ fn the_number_of_concurrent_requests_is_limited() {
 }
 
 /// Starts two servers of one group. Only the second one has the customer.
-fn start_two_instances(token: Option<&Token>) -> (Server, Server) {
+fn start_two_instances(tokens: Option<&SharedTokens>) -> (Server, Server) {
     let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let addresses: Vec<String> = listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
     let [mut first, mut second] = listeners.map(|listener| {
         let (own, all) = (listener.local_addr().unwrap().to_string(), addresses.clone());
-        Server::with_peers(listener, Some(Peers::new(own, Box::new(move || Ok(all.clone())))), token.cloned())
+        Server::with_peers(listener, Some(Peers::new(own, None, Box::new(move || Ok(all.clone())))), tokens.cloned())
     });
     first.answer_queries_with_unknown();
     second.answer_queries();
@@ -570,7 +575,7 @@ fn unreachable_instances_are_named() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let all = vec![gone.clone(), "no address".to_owned()];
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let peers = Peers::new(listener.local_addr().unwrap().to_string(), Box::new(move || Ok(all.clone())));
+    let peers = Peers::new(listener.local_addr().unwrap().to_string(), None, Box::new(move || Ok(all.clone())));
     let mut server = Server::with_peers(listener, Some(peers), None);
     server.answer_queries_with_unknown();
     let answer = server.get("/v1/customers/anna");
@@ -587,7 +592,7 @@ fn the_callers_token_is_forwarded() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
     std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
-    let (first, _second) = start_two_instances(Some(&Token::read(&path).unwrap()));
+    let (first, _second) = start_two_instances(Some(&SharedTokens::new(Tokens::read(&path).unwrap())));
     let request = "GET /v1/customers/anna%2F1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ";
     assert_eq!(first.request(&format!("{request}0123456789abcdef0123456789abcdef\r\n\r\n")).status, 200);
     assert_eq!(first.request(&format!("{request}another\r\n\r\n")).status, 401);

@@ -179,7 +179,7 @@ fn every_key_can_be_set_from_the_environment() {
         "commit.interval" => "250ms",
         "state.forget_after" => "400d",
         "workers" => "3",
-        "http.listen" | "http.advertise" => "127.0.0.1:9090",
+        "http.listen" | "http.advertise" | "http.probes_listen" => "127.0.0.1:9090",
         "log.format" => "json",
         "log.level" => "warn",
         other if key_syntax(other) == "duration" => "2m",

@@ -223,7 +223,12 @@ fn what_needs_no_broker_is_found_by_config_check() {
     for (client, expected) in [
         ("security.protocol: ssl, ssl.ca.location: /missing.pem", "set kafka.client.ssl.ca.location to a file"),
         ("security.protocol: sasl_ssl", "sasl.mechanism is not set, and its default GSSAPI"),
-        ("security.protocol: sasl_ssl, sasl.mechanism: OAUTHBEARER", "needs a token"),
+        ("security.protocol: sasl_ssl, sasl.mechanism: OAUTHBEARER", "needs a token server"),
+        (
+            "security.protocol: sasl_ssl, sasl.mechanism: OAUTHBEARER, sasl.oauthbearer.method: oidc",
+            "set kafka.client.sasl.oauthbearer.token.endpoint.url",
+        ),
+        ("security.protocol: sasl_ssl, sasl.mechanism: AWS_MSK_IAM", "use SCRAM-SHA-512 or a client certificate"),
         ("security.protocol: sasl_ssl, sasl.mechanism: PLAIN, sasl.username: a", "needs a user and a password"),
     ] {
         let config = format!("kafka: {{bootstrap_servers: '127.0.0.1:1', client: {{{client}}}}}\n");

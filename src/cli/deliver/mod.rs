@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, Subcommand};
 
 use super::{Exit, print, print_error};
-use crate::api::Token;
+use crate::api::{SharedTokens, Tokens};
 use crate::config::deliver::DeliverConfig;
 use crate::deliver::Sender;
 use crate::kafka::settings::reject_owned_settings;
@@ -152,7 +152,9 @@ fn serve(config: &DeliverConfig) -> Result<Exit, (Exit, String)> {
         .map_err(|problem| (Exit::Usage, format!("log.level: {problem}")))?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
-    let token = config.token_file.as_deref().map(Token::read).transpose().map_err(|problem| (Exit::Usage, problem))?;
+    let tokens =
+        config.token_file.as_deref().map(Tokens::read).transpose().map_err(|problem| (Exit::Usage, problem))?;
+    let tokens = tokens.map(SharedTokens::new);
     let listener = TcpListener::bind(config.listen)
         .map_err(|error| (Exit::Refused, format!("http.listen: {}: {error}", config.listen)))?;
     let refused = |error: crate::kafka::Error| (Exit::Refused, error.to_string());
@@ -172,7 +174,7 @@ fn serve(config: &DeliverConfig) -> Result<Exit, (Exit, String)> {
         http = %listener.local_addr().unwrap_or(config.listen),
         "deliveries starting"
     );
-    let snapshots = delivery::run(config, listener, token, &stop).map_err(|error| (Exit::Fatal, error.to_string()))?;
+    let snapshots = delivery::run(config, listener, tokens, &stop).map_err(|error| (Exit::Fatal, error.to_string()))?;
     let delivered: u64 = snapshots.iter().map(|it| it.delivered).sum();
     let dead: u64 = snapshots.iter().map(|it| it.dead).sum();
     tracing::info!(delivered, dead, stopped = stop.load(Ordering::Relaxed), "deliveries stopped");

@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &RedriveArguments) -> Exit {
     };
     let stop = Arc::new(AtomicBool::new(false));
     let started = logging::start(config.log.format, &config.log.level)
-        .and_then(|()| stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()));
+        .and_then(|_| stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()));
     if let Err(problem) = started {
         print_error(format_args!("lifecycle deliver redrive: {problem}"));
         return Exit::Usage;

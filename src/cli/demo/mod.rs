@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::api::Listeners;
 use crate::config::ModelChoice;
 use crate::kafka::tools::mock_broker::MockBroker;
 use crate::kafka::{self, Cluster};
@@ -191,7 +192,7 @@ fn service_options(models: &Arc<ModelSet>, cluster: &Cluster, listener: TcpListe
         worker: Arc::new(worker_options()),
         clients: vec![client],
         ingest: None,
-        http: Some((listener, None)),
+        http: Some((Listeners { api: listener, tls: None, probes: None }, None)),
         peers: None,
         shutdown_deadline: Duration::from_secs(15),
     }

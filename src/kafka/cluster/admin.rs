@@ -207,7 +207,7 @@ fn describe_topic(
         Some(Code::TopicAuthorizationFailed) => {
             let what = format!("not allowed to see the topic {name}");
             return Err(Error::new(Reaction::Fatal, call, ErrorCode::TopicAuthorizationFailed, what)
-                .with_to_do("grant DESCRIBE, READ or WRITE on it"));
+                .with_to_do("grant READ or WRITE on it, as `lifecycle topics --acls` prints"));
         }
         Some(Code::InvalidTopic) => {
             let what = format!("{name:?} is not a valid topic name");

@@ -202,12 +202,20 @@ impl Inspector {
         Ok(LogOffsets { start, last_stable, high_watermark })
     }
 
+    /// Returns the group's committed offsets of the first `partitions` partitions of `topic`.
+    ///
+    /// # Errors
+    /// As [`Inspector::committed_within`].
+    pub fn committed(&self, topic: &str, partitions: i32) -> Result<CommittedOffsets, Error> {
+        self.committed_within(topic, partitions, REQUEST_TIMEOUT)
+    }
+
     /// Returns the group's committed offsets of the first `partitions` partitions of `topic`. If an open transaction
     /// holds them up for `stable_within`, returns those from before the transaction.
     ///
     /// # Errors
     /// `Retry` when the group coordinator does not answer; `Fatal` when permissions are missing.
-    pub fn committed(
+    pub fn committed_within(
         &self,
         topic: &str,
         partitions: i32,

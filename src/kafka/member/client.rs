@@ -36,6 +36,8 @@ pub struct Client {
     committed_failed: bool,
     /// When the member last rejoined because the group had fenced its `group.instance.id`.
     rejoined_at: Option<Instant>,
+    /// The number of the settings in effect, of `Options::updates`.
+    settings_number: u64,
 }
 
 struct Connected {
@@ -50,7 +52,14 @@ impl Client {
     ///
     /// # Errors
     /// `Fatal` when an option is invalid or a permission is missing; `Retry` while the brokers do not answer.
-    pub fn connect(options: Options) -> Result<Self, Error> {
+    pub fn connect(mut options: Options) -> Result<Self, Error> {
+        let settings_number = match options.updates.newer_than(0) {
+            Some((number, settings)) => {
+                options.settings = settings;
+                number
+            }
+            None => 0,
+        };
         options.check()?;
         // The producer comes first: it may wait for its brokers, and a joined member must not delay rebalances.
         let producer = TransactionalProducer::start(&options)?;
@@ -62,6 +71,7 @@ impl Client {
             fencing: None,
             committed_failed: false,
             rejoined_at: None,
+            settings_number,
         })
     }
 
@@ -80,13 +90,26 @@ impl Client {
         let consumer = GroupConsumer::join(&self.options)?;
         let mut old = std::mem::replace(&mut self.connected().consumer, consumer);
         let lost = old.owned_partitions();
-        // Closing waits for the brokers, so it runs on its own thread. The old consumer of a static member does not leave
-        // the group: the new one has taken its place.
+        // Closing waits for the brokers, so it runs on its own thread. The old consumer of a static member does not
+        // leave the group: the new one has taken its place.
         thread::spawn(move || {
             old.begin_closing();
             drop(old);
         });
         Ok(if lost.is_empty() { Vec::new() } else { vec![Event::Lost(lost)] })
+    }
+
+    /// Replaces all clients by new ones with the current settings, because a client reads passwords and certificates
+    /// only when it is created. The partitions are reported as lost, and the worker restores them.
+    fn reconnect(&mut self) -> Result<Vec<Event>, Error> {
+        let changelog = ChangelogReader::new(&self.options)?;
+        let events = self.rejoin("the client settings have changed")?;
+        let connected = self.connected();
+        connected.producer.require_reset();
+        let old = std::mem::replace(&mut connected.changelog, changelog);
+        // Closing waits for the brokers, so it runs on its own thread.
+        thread::spawn(move || drop(old));
+        Ok(events)
     }
 
     fn connected(&mut self) -> &mut Connected {
@@ -109,6 +132,10 @@ impl Member for Client {
     }
 
     fn poll(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Event>, Error> {
+        if let Some((number, settings)) = self.options.updates.newer_than(self.settings_number) {
+            (self.settings_number, self.options.settings) = (number, settings);
+            return self.reconnect();
+        }
         if self.connected().consumer.may_have_lost_membership() {
             return self.rejoin("the membership was not confirmed for most of the session timeout");
         }
@@ -230,7 +257,7 @@ impl Member for Client {
 
     fn begin(&mut self) -> Result<(), Error> {
         let connected = self.connected.as_mut().expect("a member that has left is not used again");
-        let reset = connected.producer.reset_after_slow_call(&self.options);
+        let reset = connected.producer.reset_if_required(&self.options);
         let result = reset.and_then(|()| connected.producer.begin());
         self.report(result)
     }

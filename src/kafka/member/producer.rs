@@ -38,9 +38,9 @@ const RETRY_POSSIBLE_AFTER: Duration = Duration::from_secs(1);
 /// The producer side of a member.
 pub(in crate::kafka) struct TransactionalProducer {
     client: BaseProducer<Context>,
-    /// Whether a duplicate of an earlier transaction's request may still be in flight. The broker would apply it to the
-    /// next transaction.
-    may_have_retried: bool,
+    /// Why the next transaction must start with a new client, if it must: a duplicate of an earlier transaction's
+    /// request may still be in flight, which the broker would apply to the next one, or the settings have changed.
+    must_reset: Option<&'static str>,
     watchdog: Watchdog,
     transaction_timeout: Duration,
 }
@@ -53,7 +53,7 @@ impl TransactionalProducer {
         })?;
         let client = create_client(options)?;
         let mut producer =
-            Self { client, may_have_retried: false, watchdog, transaction_timeout: options.transaction_timeout };
+            Self { client, must_reset: None, watchdog, transaction_timeout: options.transaction_timeout };
         producer.init()?;
         Ok(producer)
     }
@@ -66,13 +66,16 @@ impl TransactionalProducer {
         self.init()
     }
 
-    /// Resets the producer if a duplicate of an earlier transaction's request may still be in flight: the new epoch
-    /// fences it.
-    pub(in crate::kafka) fn reset_after_slow_call(&mut self, options: &Options) -> Result<(), Error> {
-        if !self.may_have_retried {
-            return Ok(());
-        }
-        tracing::info!(target: "kafka", "a slow transaction call may have been retried, resetting the producer");
+    /// Makes the next transaction start with a new client, which reads the current settings.
+    pub(in crate::kafka) fn require_reset(&mut self) {
+        self.must_reset = Some("the client settings have changed");
+    }
+
+    /// Resets the producer if the next transaction must start with a new client: its new epoch fences requests of the
+    /// old one.
+    pub(in crate::kafka) fn reset_if_required(&mut self, options: &Options) -> Result<(), Error> {
+        let Some(why) = self.must_reset else { return Ok(()) };
+        tracing::info!(target: "kafka", why, "resetting the producer");
         // If the reset fails, the caller repeats it until it succeeds.
         self.reset(options).map_err(|error| match error.reaction {
             Reaction::Fatal => error,
@@ -94,7 +97,7 @@ impl TransactionalProducer {
             }
         })?;
         // A late retry of this call would only fence this producer, which is handled like any fencing.
-        self.may_have_retried = false;
+        self.must_reset = None;
         Ok(())
     }
 
@@ -250,7 +253,9 @@ impl TransactionalProducer {
     ) -> Result<(), Error> {
         let started = Instant::now();
         let outcome = self.watchdog.watch(name, self.transaction_timeout * 2, || request(&self.client));
-        self.may_have_retried |= started.elapsed() >= RETRY_POSSIBLE_AFTER;
+        if started.elapsed() >= RETRY_POSSIBLE_AFTER {
+            self.must_reset = Some("a slow transaction call may have been retried");
+        }
         outcome.map_err(|error| {
             self.serve_events();
             let error = Error::of_transaction(name, &error);

@@ -39,8 +39,8 @@ const AHEAD_MS_MAX: i64 = 1_000;
 const UNREADABLE_MAX: usize = 3;
 /// How long the doctor waits for committed offsets that an open transaction may hold up.
 const STABLE_WITHIN: Duration = Duration::from_secs(5);
-/// The same at the start of the service. A predecessor of the same name that was killed leaves its transaction open, and
-/// the service aborts it only after the checks, so waiting longer would only delay the start.
+/// The same at the start of the service. A predecessor of the same name that was killed leaves its transaction open,
+/// and the service aborts it only after the checks, so waiting longer would only delay the start.
 const STABLE_WITHIN_AT_START: Duration = Duration::from_secs(1);
 /// Number of attempts, a second apart, before a log that ends before a committed offset is a problem at the start.
 const SHRUNK_LOG_ATTEMPTS: u32 = 5;
@@ -96,7 +96,8 @@ pub fn startup_problems(config: &Config, partitions: i32) -> Result<Vec<Finding>
     let cluster = cluster(config);
     let inspector = Inspector::new(&cluster, &config.kafka.group_id)?;
     let doctor = Doctor { config, cluster: &cluster, inspector: &inspector };
-    let mut snapshots = doctor.snapshots(partitions, STABLE_WITHIN_AT_START).map(|(found, _)| found).unwrap_or_default();
+    let mut snapshots =
+        doctor.snapshots(partitions, STABLE_WITHIN_AT_START).map(|(found, _)| found).unwrap_or_default();
     let mut checks = offsets::mismatches(&snapshots, doctor.expected(partitions));
     checks.extend(doctor.shrunk_logs(&mut snapshots));
     doctor.changelog_formats(&snapshots, &mut checks);
@@ -227,7 +228,7 @@ impl Doctor<'_> {
             (0..partitions).map(|partition| self.inspector.range(topic, partition)).collect()
         };
         let (inputs, changelogs) = (ranges(&topics.touchpoints)?, ranges(&topics.changelog)?);
-        let committed = self.inspector.committed(&topics.touchpoints, partitions, stable_within)?;
+        let committed = self.inspector.committed_within(&topics.touchpoints, partitions, stable_within)?;
         let logs = inputs.into_iter().zip(changelogs);
         let snapshot = |(committed, (input, changelog))| PartitionSnapshot { committed, input, changelog };
         Ok((committed.offsets.into_iter().zip(logs).map(snapshot).collect(), committed.is_stable))

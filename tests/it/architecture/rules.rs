@@ -38,7 +38,7 @@ const ALLOWED_PLACES: &[(&str, &[&str])] = &[
     ("rdkafka", &["kafka"]),
     // librdkafka reports its statistics as JSON.
     ("ring", &["http_client", "deliver"]),
-    ("rustls", &["http_client"]),
+    ("rustls", &["http_client", "api/tls", "api/peers"]),
     ("rustls_native_certs", &["http_client"]),
     ("serde", &["wire", "mapping", "config", "api", "kafka/context"]),
     ("serde_json", &["wire", "mapping", "deliver", "config", "live", "api", "cli", "kafka/context"]),
@@ -46,6 +46,7 @@ const ALLOWED_PLACES: &[(&str, &[&str])] = &[
     ("sha2", &["mapping"]),
     ("serde_saphyr", &["wire", "config"]),
     ("tokio", &["api", "service"]),
+    ("tokio_rustls", &["api"]),
     ("tracing_subscriber", &["telemetry"]),
     ("ureq", &["live/client", "http_client"]),
 ];
@@ -89,6 +90,7 @@ const CRATES: &[&str] = &[
     "strsim",
     "thiserror",
     "tokio",
+    "tokio_rustls",
     "tracing",
     "tracing_subscriber",
     "ureq",

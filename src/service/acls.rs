@@ -1,0 +1,209 @@
+//! The permissions (Kafka ACLs) that each role needs on the configured topics, group and transactional ids.
+//!
+//! Pure: the source of `lifecycle topics --acls` and of the tables in docs/secure.md. The doctor tests the permissions
+//! of the service by using them.
+
+use std::fmt::Write as _;
+
+use crate::config::Config;
+
+/// A program or person that connects to Kafka with a principal of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// `lifecycle run`.
+    Service,
+    /// `lifecycle topics --create`.
+    Setup,
+    /// `lifecycle doctor`, in addition to the permissions of the service.
+    Doctor,
+    /// A consumer of transitions.
+    Consumer,
+}
+
+/// All roles, in the order of the documentation.
+pub const ROLES: [Role; 4] = [Role::Service, Role::Setup, Role::Doctor, Role::Consumer];
+
+impl Role {
+    /// Returns the name on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Setup => "setup",
+            Self::Doctor => "doctor",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
+/// The kind of a resource, as Kafka names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ResourceKind {
+    /// A topic.
+    Topic,
+    /// A consumer group.
+    Group,
+    /// All transactional ids with a prefix.
+    TransactionalIdPrefix,
+    /// The cluster, which has no name.
+    Cluster,
+}
+
+/// One operation on one resource.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// The kind of the resource.
+    pub kind: ResourceKind,
+    /// The name of the resource; empty for the cluster.
+    pub name: String,
+    /// The operation as `kafka-acls.sh` writes it: `Read`.
+    pub operation: &'static str,
+    /// What it is needed for, or what happens without it.
+    pub purpose: &'static str,
+}
+
+/// Returns the permissions that `role` needs, grouped by resource.
+#[must_use]
+pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
+    let topics = &config.topics;
+    let topic =
+        |name: &str, operation, purpose| Grant { kind: ResourceKind::Topic, name: name.to_owned(), operation, purpose };
+    let mut all =
+        vec![topics.touchpoints.as_str(), &topics.transitions, &topics.replay, &topics.changelog, &topics.dead_letters];
+    // The transitions and the replay topic may be the same.
+    if topics.replay == topics.transitions {
+        all.remove(2);
+    }
+    match role {
+        Role::Service => {
+            let mut grants = vec![
+                topic(&topics.touchpoints, "Read", "to read touchpoints"),
+                topic(
+                    &topics.touchpoints,
+                    "Write",
+                    "to forward erasures whose record key is wrong; without it, the first one stops the service",
+                ),
+                topic(&topics.transitions, "Write", "to publish transitions"),
+            ];
+            if topics.replay != topics.transitions {
+                grants.push(topic(&topics.replay, "Write", "to publish transitions of history"));
+            }
+            grants.extend([
+                topic(&topics.changelog, "Read", "to restore the state"),
+                topic(&topics.changelog, "Write", "to store the state"),
+                topic(
+                    &topics.changelog,
+                    "Delete",
+                    "to truncate the changelog after a sweep; without it the changelog keeps growing",
+                ),
+                topic(&topics.dead_letters, "Write", "to publish dead letters"),
+                Grant {
+                    kind: ResourceKind::Group,
+                    name: config.kafka.group_id.clone(),
+                    operation: "Read",
+                    purpose: "to join the group and to commit offsets",
+                },
+                Grant {
+                    kind: ResourceKind::TransactionalIdPrefix,
+                    name: format!("{}-", config.kafka.group_id),
+                    operation: "Write",
+                    purpose: "transactions, and aborting those of failed instances",
+                },
+            ]);
+            grants
+        }
+        Role::Setup => all
+            .into_iter()
+            .flat_map(|name| {
+                [
+                    topic(name, "Create", "to create the topic"),
+                    topic(name, "Describe", "to verify the topic"),
+                    topic(name, "DescribeConfigs", "to verify its settings"),
+                ]
+            })
+            .collect(),
+        Role::Doctor => {
+            let settings = |name| topic(name, "DescribeConfigs", "to check the settings of the topic");
+            let mut grants: Vec<Grant> = all.into_iter().map(settings).collect();
+            grants.push(Grant {
+                kind: ResourceKind::Cluster,
+                name: String::new(),
+                operation: "DescribeConfigs",
+                purpose: "to check the limits of the brokers",
+            });
+            grants
+        }
+        Role::Consumer => {
+            let mut grants = vec![topic(&topics.transitions, "Read", "to read transitions")];
+            if topics.replay != topics.transitions {
+                grants.push(topic(&topics.replay, "Read", "to read transitions of history; not needed otherwise"));
+            }
+            grants
+        }
+    }
+}
+
+/// Returns the commands of Kafka's `kafka-acls.sh` that grant `grants` to `principal`, one per resource.
+#[must_use]
+pub fn commands(grants: &[Grant], bootstrap_servers: &str, principal: &str) -> String {
+    let mut text = String::new();
+    for of_resource in grants.chunk_by(|one, next| (one.kind, &one.name) == (next.kind, &next.name)) {
+        _ = write!(
+            text,
+            "kafka-acls.sh --bootstrap-server {} --command-config admin.properties --add --allow-principal {}",
+            quoted(bootstrap_servers),
+            quoted(principal)
+        );
+        for grant in of_resource {
+            _ = write!(text, " --operation {}", grant.operation);
+        }
+        let name = quoted(&of_resource[0].name);
+        _ = match of_resource[0].kind {
+            ResourceKind::Topic => writeln!(text, " --topic {name}"),
+            ResourceKind::Group => writeln!(text, " --group {name}"),
+            ResourceKind::TransactionalIdPrefix => {
+                writeln!(text, " --transactional-id {name} --resource-pattern-type prefixed")
+            }
+            ResourceKind::Cluster => writeln!(text, " --cluster"),
+        };
+    }
+    text
+}
+
+/// Returns the permissions as a Markdown table.
+#[must_use]
+pub fn table(grants: &[Grant]) -> String {
+    let mut text = "| resource | operation | purpose |\n|---|---|---|\n".to_owned();
+    for Grant { kind, name, operation, purpose } in grants {
+        let resource = match kind {
+            ResourceKind::Topic => format!("topic `{name}`"),
+            ResourceKind::Group => format!("group `{name}`"),
+            ResourceKind::TransactionalIdPrefix => format!("transactional ids with the prefix `{name}`"),
+            ResourceKind::Cluster => "cluster".to_owned(),
+        };
+        _ = writeln!(text, "| {resource} | {operation} | {purpose} |");
+    }
+    text
+}
+
+/// Quotes `text` for a POSIX shell if it contains more than the usual characters of names.
+fn quoted(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-:,=/@".contains(letter);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_for_the_shell() {
+        assert_eq!(quoted("User:CN=svc,O=a"), "User:CN=svc,O=a");
+        assert_eq!(quoted("User:a b"), "'User:a b'");
+        assert_eq!(quoted("a'; rm -r"), r"'a'\''; rm -r'");
+    }
+}

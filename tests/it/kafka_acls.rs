@@ -1,0 +1,140 @@
+//! The permissions that `lifecycle topics --acls` prints, on a broker that grants nothing else: the service runs with
+//! exactly those, and when one is missing, the doctor names it.
+#![expect(clippy::unwrap_used, reason = "a failed setup step fails the test")]
+
+use std::thread;
+
+use crate::broker::until;
+use crate::kafka_security::Setup;
+use crate::kafka_security::secured_broker::SecuredBroker;
+
+/// One operation on one resource: the operation, and the arguments that name the resource.
+type Grant = (String, Vec<String>);
+
+/// Parses the printed commands, which grant one or more operations on a resource each.
+fn grants(commands: &str) -> Vec<Grant> {
+    let mut grants = Vec::new();
+    for command in commands.lines() {
+        let mut words = command.split(' ').map(str::to_owned);
+        assert_eq!(words.next().unwrap(), "kafka-acls.sh");
+        let (mut operations, mut resource) = (Vec::new(), Vec::new());
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--bootstrap-server" | "--command-config" | "--allow-principal" => drop(words.next().unwrap()),
+                "--operation" => operations.push(words.next().unwrap()),
+                "--add" => {}
+                _ => resource.push(word),
+            }
+        }
+        grants.extend(operations.into_iter().map(|operation| (operation, resource.clone())));
+    }
+    grants
+}
+
+/// Grants an operation to `users`.
+fn grant(broker: &SecuredBroker, (operation, resource): &Grant, users: &[String]) {
+    let principals: Vec<String> = users.iter().map(|user| format!("User:{user}")).collect();
+    let mut arguments = vec!["AclCommand", "--add", "--operation", operation];
+    for principal in &principals {
+        arguments.extend(["--allow-principal", principal]);
+    }
+    arguments.extend(resource.iter().map(String::as_str));
+    broker.tool(&arguments);
+}
+
+fn client(user: &str) -> String {
+    format!(
+        "security.protocol: sasl_ssl, ssl.ca.location: KEYS/ca.pem, sasl.mechanism: PLAIN, sasl.username: {user}, \
+         sasl.password: 'file:KEYS/password'"
+    )
+}
+
+#[test]
+fn the_printed_permissions_suffice_and_the_doctor_names_each_missing_one() {
+    // One user for each permission of the service, who lacks this one, and at least as many as there are.
+    let lacking: Vec<String> = (0..12).map(|index| format!("lacking{index}")).collect();
+    let users: Vec<&str> = lacking.iter().map(String::as_str).chain(["setup"]).collect();
+    let broker = SecuredBroker::start(
+        &users,
+        &[
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            // The listener of the test itself and of the broker has no authentication.
+            "super.users=User:ANONYMOUS",
+        ],
+    );
+    let setup = Setup::new(&broker, &broker.address("PLAIN"), &client("svc"));
+    let printed = |role: &str| {
+        let (code, commands, errors) = setup.run(&["topics", "--acls", "--role", role]);
+        assert_eq!(code, 0, "{errors}");
+        grants(&commands)
+    };
+    let of_service = printed("service");
+    assert_eq!(of_service.len(), 10, "{of_service:?}");
+
+    thread::scope(|scope| {
+        for granted in printed("setup") {
+            let broker = &broker;
+            scope.spawn(move || grant(broker, &granted, &["setup".to_owned()]));
+        }
+        for (index, granted) in of_service.iter().enumerate() {
+            let mut users = lacking[..of_service.len()].to_vec();
+            users.remove(index);
+            users.push("svc".to_owned());
+            let broker = &broker;
+            scope.spawn(move || grant(broker, granted, &users));
+        }
+        for granted in printed("doctor") {
+            let mut users = lacking[..of_service.len()].to_vec();
+            users.push("svc".to_owned());
+            let broker = &broker;
+            scope.spawn(move || grant(broker, &granted, &users));
+        }
+    });
+
+    setup.configure(&broker, &broker.address("PLAIN"), &client("setup"));
+    until("the setup may create the topics", || {
+        let (code, ..) = setup.run(&["topics", "--create", "--partitions", "1"]);
+        (code == 0).then_some(())
+    });
+
+    setup.configure(&broker, &broker.address("PLAIN"), &client("svc"));
+    let mut service = setup.start();
+    setup.publish(&broker, &mut service);
+    let (_, report, errors) = setup.run(&["doctor", "--probe"]);
+    assert!(errors.is_empty(), "{errors}");
+    assert!(!report.contains("not granted") && !report.contains("not allowed"), "{report}");
+    service.stop();
+
+    thread::scope(|scope| {
+        for (index, (operation, resource)) in of_service.iter().enumerate() {
+            let (broker, user, name) = (&broker, &lacking[index], setup.name.clone());
+            scope.spawn(move || {
+                let other = Setup { directory: tempfile::tempdir().unwrap(), name };
+                other.configure(broker, &broker.address("PLAIN"), &client(user));
+                let (_, report, errors) = other.run(&["doctor", "--probe"]);
+                let report = format!("{report}{errors}");
+                let (operation, resource) = (operation.to_uppercase(), &resource[1]);
+                let lines: Vec<&str> = report.lines().collect();
+                // A finding has two lines: the place with what was found, and what to do.
+                let names_it = |finding: &[&str]| {
+                    finding[0].contains(resource.as_str())
+                        && !finding[0].starts_with("passed")
+                        && finding.iter().any(|line| line.contains(&operation))
+                };
+                assert!(lines.windows(2).any(names_it), "{operation} on {resource} is not named:\n{report}");
+            });
+        }
+    });
+}
+
+#[test]
+fn the_document_has_the_permissions_of_each_role_for_the_default_names() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("lifecycle.yaml"), "kafka: {bootstrap_servers: 'a:9092'}\n").unwrap();
+    let document = include_str!("../../docs/secure.md");
+    for role in ["service", "setup", "doctor", "consumer"] {
+        let arguments = ["topics", "--acls", "--role", role, "--format", "table", "--config", "lifecycle.yaml"];
+        let table = crate::cli::lifecycle(directory.path(), &arguments, b"").output;
+        assert!(document.contains(&format!("\n\n{table}\n")), "docs/secure.md should contain\n{table}");
+    }
+}
