@@ -246,6 +246,8 @@ impl Compiler<'_> {
             (Kind::Number, _, Kind::Number | Kind::Any) | (Kind::Any, _, Kind::Number) => Kind::Number,
             (Kind::Text, ArithmeticOperator::Add, Kind::Text | Kind::Any)
             | (Kind::Any, ArithmeticOperator::Add, Kind::Text) => Kind::Text,
+            (Kind::List, ArithmeticOperator::Add, Kind::List | Kind::Any)
+            | (Kind::Any, ArithmeticOperator::Add, Kind::List) => Kind::List,
             (Kind::Any, _, Kind::Any) => Kind::Any,
             _ => {
                 let symbol = operator.as_str();

@@ -332,6 +332,13 @@ fn arithmetic<'a>(operator: ArithmeticOperator, one: Datum<'a>, other: Datum<'a>
             text.push_str(&other);
             Ok(Datum::Text(Cow::Owned(text)))
         }
+        (Add, one, other) if one.as_list().is_some() && other.as_list().is_some() => {
+            let items = [one.as_list(), other.as_list()].map(Option::unwrap_or_default).concat();
+            if items.len() > LOOP_ITEMS_MAX {
+                return Err(EvaluationError::new(format!("the list has more than {LOOP_ITEMS_MAX} items")));
+            }
+            Ok(Datum::Owned(Value::Array(items)))
+        }
         (operator, Datum::Int(one), Datum::Int(other)) => {
             let result = match operator {
                 Add => one.checked_add(other),

@@ -21,7 +21,7 @@ const NODES_MAX: usize = 4_096;
 ///
 /// A text that is exactly one `${...}` becomes the value of the expression, with its kind. Otherwise the values are
 /// written into the text, nothing for null. `$${` writes `${`. A member or item whose value is `omit_null(null)` is
-/// left out. All other values are copied.
+/// left out. The name of a member is a text, too. All other values are copied.
 #[derive(Clone, Debug)]
 pub struct Template {
     part: Part,
@@ -34,7 +34,14 @@ enum Part {
     /// Literal texts and expressions in turn.
     Text(Vec<TextPart>),
     List(Vec<Part>),
-    Object(Vec<(String, Part)>),
+    Object(Vec<(Name, Part)>),
+}
+
+/// The name of a member of an object.
+#[derive(Clone, Debug)]
+enum Name {
+    Literal(String),
+    Computed(Box<Part>),
 }
 
 #[derive(Clone, Debug)]
@@ -101,14 +108,17 @@ impl Template {
 
     /// Creates an object of templates.
     pub(super) fn object(members: Vec<(String, Self)>) -> Self {
-        Self { part: Part::Object(members.into_iter().map(|(name, member)| (name, member.part)).collect()) }
+        Self {
+            part: Part::Object(members.into_iter().map(|(name, member)| (Name::Literal(name), member.part)).collect()),
+        }
     }
 
     /// Combines the members of two objects; those of `own` win. Anything but two objects becomes `own`.
     pub(super) fn merged(default: Self, own: Self) -> Self {
         match (default.part, own.part) {
             (Part::Object(defaults), Part::Object(mut members)) => {
-                let missing = defaults.into_iter().filter(|(name, _)| members.iter().all(|(own, _)| own != name));
+                let is_missing = |name: &Name| members.iter().all(|(own, _)| !own.is_literally(name));
+                let missing = defaults.into_iter().filter(|(name, _)| is_missing(name));
                 let missing: Vec<_> = missing.collect();
                 members.extend(missing);
                 Self { part: Part::Object(members) }
@@ -178,7 +188,14 @@ impl Part {
                 }
             }
             Self::List(parts) => parts.iter().for_each(|part| part.visit_paths(visit)),
-            Self::Object(members) => members.iter().for_each(|(_, part)| part.visit_paths(visit)),
+            Self::Object(members) => {
+                for (name, part) in members {
+                    if let Name::Computed(name) = name {
+                        name.visit_paths(visit);
+                    }
+                    part.visit_paths(visit);
+                }
+            }
         }
     }
 
@@ -217,13 +234,36 @@ impl Part {
             Self::Object(parts) => {
                 let mut members = Map::new();
                 for (name, part) in parts {
-                    if let Some(value) = part.render(roots)? {
-                        members.insert(name.clone(), value);
+                    let Some(value) = part.render(roots)? else { continue };
+                    let name = name.render(roots)?;
+                    if members.contains_key(&name) {
+                        return Err(EvaluationError::new(format!("two members have the name \"{name}\"")));
                     }
+                    members.insert(name, value);
                 }
                 Value::Object(members)
             }
         }))
+    }
+}
+
+impl Name {
+    /// Returns whether both names are the same for every record.
+    fn is_literally(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Literal(one), Self::Literal(other)) if one == other)
+    }
+
+    fn render(&self, roots: &[&Value]) -> Result<String, EvaluationError> {
+        let problem = match self {
+            Self::Literal(name) => return Ok(name.clone()),
+            Self::Computed(part) => match part.render(roots)? {
+                Some(Value::String(name)) if !name.is_empty() => return Ok(name),
+                Some(Value::String(_)) => "empty",
+                None | Some(Value::Null) => "missing",
+                Some(_) => "not a text",
+            },
+        };
+        Err(EvaluationError::new(format!("the name of a member is {problem}")))
     }
 }
 
@@ -262,7 +302,14 @@ impl Compiler<'_> {
                     .map(|(name, value)| {
                         let step = if self.place.is_empty() { name.clone() } else { format!(".{name}") };
                         let part = self.within(&step, |compiler| compiler.part(value, depth + 1));
-                        Some((name.clone(), part?))
+                        let name = match name {
+                            name if name.contains("${") => {
+                                let part = self.within(&step, |compiler| compiler.text(name));
+                                part.map(|part| Name::Computed(Box::new(part)))
+                            }
+                            name => Some(Name::Literal(name.clone())),
+                        };
+                        Some((name?, part?))
                     })
                     .collect();
                 Some(Part::Object(parts.into_iter().collect::<Option<_>>()?))

@@ -1,5 +1,8 @@
 //! Functions of lists.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::super::datum::Datum;
@@ -48,11 +51,29 @@ pub(super) fn header<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
     Ok(found.map_or(Datum::Null, |(_, value)| Datum::of_owned(value.clone())))
 }
 
+/// Returns how often each text is in a list: `["2 x a", "1 x b"]`, the most frequent first, equally frequent ones in
+/// the order of their texts.
+pub(super) fn tally<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
+    let list = take(values, 0);
+    let Some(items) = list.as_list() else {
+        return if list.is_null() { Ok(Datum::Null) } else { Err(expected("a list", &list)) };
+    };
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for item in items {
+        let text = item.as_str().ok_or_else(|| expected("a list of texts", &Datum::of(item)))?;
+        *counts.entry(text).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|&(_, count)| Reverse(count));
+    let lines = counts.iter().map(|(text, count)| Value::String(format!("{count} x {text}")));
+    Ok(Datum::Owned(Value::Array(lines.collect())))
+}
+
 /// The members of a parameter of the GA4 export in which its value may be, one of them set.
 const PARAM_VALUES: [&str; 4] = ["string_value", "int_value", "double_value", "float_value"];
 
-/// Returns the value of the item with the member `key` equal to the second argument: its member `value`, or what is set
-/// within that, as in the GA4 export. The name of the member may also be `name`, as in lists of Shopify.
+/// Returns the value of the item with the member `key` equal to the second argument: its member `value`, or what is
+/// set within that, as in the GA4 export. The name of the member may also be `name`, as in lists of Shopify.
 pub(super) fn param<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
     let list = take(values, 0);
     let Some(key) = text_argument(values, 1)? else { return Ok(Datum::Null) };

@@ -79,6 +79,10 @@ fn expressions_have_the_expected_values() {
         ("-record.properties.count % 2", json!(-1)),
         ("record.missing + 1", json!(null)),
         ("record.event + \"!\"", json!("Order Completed!")),
+        ("record.lines[0].tags + [record.flag]", json!(["x", true])),
+        ("record.lines[1].tags + record.lines[1].tags", json!([])),
+        ("tally([\"b\", \"a\", \"c\", \"c\"])", json!(["2 x c", "1 x a", "1 x b"])),
+        ("tally(record.missing)", json!(null)),
         // General functions.
         ("attempt(number(record.event), record.flag)", json!(true)),
         ("attempt(number(record.event))", json!(null)),
@@ -340,6 +344,8 @@ fn templates_keep_kinds_and_leave_out_what_is_absent() {
         "left_out": "${omit_null(record.missing)}",
         "kept": "${omit_null(record.flag)}",
         "list": ["${omit_null(record.missing)}", "a", ["${record.flag}"]],
+        "stage_${record.lines[0].tags[0]}": 1,
+        "${omit_null(record.missing)}": "${omit_null(record.missing)}",
     });
     let template = Template::compile(&tree, &ROOTS).expect("a template");
     let expected = json!({
@@ -351,11 +357,28 @@ fn templates_keep_kinds_and_leave_out_what_is_absent() {
         "null": null,
         "kept": true,
         "list": ["a", [true]],
+        "stage_x": 1,
     });
     assert_eq!(template.render(&[&record(), &headers()]), Ok(expected));
     let error = Template::compile(&json!(["${lower(record.flag)}"]), &ROOTS).expect("a template");
     let error = error.render(&[&record(), &headers()]).expect_err("a bool");
     assert_eq!(error.to_string(), "record.flag: expected a text, found true or false");
+}
+
+#[test]
+fn the_name_of_a_member_is_a_text_that_occurs_once() {
+    for (tree, expected) in [
+        (json!({"${record.missing}": 1}), "the name of a member is missing"),
+        (json!({"${record.flag}": 1}), "the name of a member is not a text"),
+        (json!({"${trim(\" \")}": 1}), "the name of a member is empty"),
+        (json!({"x": 1, "${record.lines[0].tags[0]}": 2}), "two members have the name \"x\""),
+    ] {
+        let template = Template::compile(&tree, &ROOTS).expect("a template");
+        let error = template.render(&[&record(), &headers()]).expect_err("a wrong name");
+        assert_eq!(error.to_string(), expected);
+    }
+    let problems = Template::compile(&json!({"a": {"${record.": 1}}), &ROOTS).expect_err("no expression");
+    assert_eq!(problems[0].place, "a.${record.");
 }
 
 #[test]
