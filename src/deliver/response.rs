@@ -178,16 +178,18 @@ fn failed_transitions(failure: &FailureRule, roots: &[&Value; 2], lists: &[&str]
         }
     };
     let all = items.iter().enumerate().flat_map(|(index, items)| items.iter().map(move |item| (index, item)));
-    let mut of_list = all.filter(|(_, item)| list.is_none_or(|list| item.list == list));
+    let mut of_list: Vec<_> = all.filter(|(_, item)| list.is_none_or(|list| item.list == list)).collect();
+    // Without a list, a position counts through the lists one after the other, as a body that joins them does.
+    of_list.sort_by_key(|(_, item)| item.list);
     match &failure.item {
         FailedItem::Index(position) => {
             let position = position.evaluate(roots).unwrap_or(Value::Null);
             let position = position.as_u64().and_then(|it| usize::try_from(it).ok());
-            position.and_then(|it| of_list.nth(it)).map(|(index, _)| index).into_iter().collect()
+            position.and_then(|it| of_list.get(it)).map(|(index, _)| *index).into_iter().collect()
         }
         FailedItem::Id(id) => {
             let id = id.evaluate(roots).unwrap_or(Value::Null);
-            of_list.filter(|(_, item)| !id.is_null() && item.id == id).map(|(index, _)| index).collect()
+            of_list.into_iter().filter(|(_, item)| !id.is_null() && item.id == id).map(|(index, _)| index).collect()
         }
     }
 }

@@ -18,6 +18,7 @@ mod config;
 mod dashboards;
 mod dashboards_live;
 mod deliver;
+mod deliver_presets;
 mod deliver_vendors;
 mod demo;
 mod dlq;

@@ -3,7 +3,17 @@
 use crate::lifecycle::suggest::nearest;
 
 /// Names and texts of the presets, sorted by name.
-pub const PRESETS: &[(&str, &str)] = &[];
+pub const PRESETS: &[(&str, &str)] = &[
+    ("braze", include_str!("../../../presets/destinations/braze.yaml")),
+    ("customerio", include_str!("../../../presets/destinations/customerio.yaml")),
+    ("ga4", include_str!("../../../presets/destinations/ga4.yaml")),
+    ("hubspot", include_str!("../../../presets/destinations/hubspot.yaml")),
+    ("iterable", include_str!("../../../presets/destinations/iterable.yaml")),
+    ("klaviyo", include_str!("../../../presets/destinations/klaviyo.yaml")),
+    ("mailchimp", include_str!("../../../presets/destinations/mailchimp.yaml")),
+    ("segment", include_str!("../../../presets/destinations/segment.yaml")),
+    ("slack", include_str!("../../../presets/destinations/slack.yaml")),
+];
 
 /// Returns the text of a preset.
 ///

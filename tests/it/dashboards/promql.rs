@@ -1,6 +1,7 @@
 //! Finds the selectors of a `PromQL` expression: metric, regular-expression matchers, enclosing function and range.
 
 use lifecycle_processor::telemetry::catalogue::{Kind, METRICS};
+use lifecycle_processor::telemetry::deliveries::DELIVERY_METRICS;
 use promql_parser::parser::{self, Expr, VectorSelector};
 
 /// Series that Prometheus itself creates.
@@ -37,6 +38,9 @@ fn is_known(name: &str) -> bool {
     METRICS.iter().any(|metric| match metric.kind {
         Kind::Histogram => of_histogram == Some(metric.name),
         Kind::Counter | Kind::Gauge => metric.name == name,
+    }) || DELIVERY_METRICS.iter().any(|metric| match metric.kind {
+        "histogram" => of_histogram == Some(metric.name),
+        _ => metric.name == name,
     }) || OF_PROMETHEUS.contains(&name)
         || crate::alerts::records().iter().any(|record| record == name)
 }
