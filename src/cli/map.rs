@@ -14,7 +14,7 @@ use super::{Exit, print, print_error};
 use crate::config::Config;
 use crate::kafka::Cluster;
 use crate::mapping::{
-    Explanation, MappedTouchpoint, Mapping, Outcome, RecordValues, draft, preset, preset_names, recognise,
+    Explanation, MappedTouchpoint, Mapping, Outcome, Presets, RecordValues, draft, preset, preset_names,
 };
 use crate::service::topics;
 use crate::wire::transition_text::escape_control_characters;
@@ -43,7 +43,6 @@ Examples:
 /// {...}} is a record with headers.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
-#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(super) struct MapArguments {
     /// Preset to apply [default: the one that recognises the record]
     #[arg(long, value_name = "NAME", conflicts_with = "mapping")]
@@ -121,8 +120,14 @@ fn map(arguments: &MapArguments) -> Result<Exit, Exit> {
         error.exit()
     };
     let source = open(arguments)?.map_err(failed)?;
-    let mut samples =
-        Samples { arguments, mapping, presets: BTreeMap::new(), counts: Counts::default(), values: Vec::new() };
+    let mut samples = Samples {
+        arguments,
+        mapping,
+        presets: Presets::load(),
+        recognised: BTreeMap::new(),
+        counts: Counts::default(),
+        values: Vec::new(),
+    };
     let limit = arguments.count.unwrap_or(if arguments.from_topic.is_some() { 20 } else { 0 });
     let outcome = read(&source, limit, &mut samples);
     match outcome {
@@ -130,14 +135,12 @@ fn map(arguments: &MapArguments) -> Result<Exit, Exit> {
         Err(Stop::Source(error)) => return Err(failed(error)),
         Err(Stop::Output(exit)) => return Err(exit),
     }
-    samples.finish()
+    Ok(samples.finish())
 }
 
 fn list() -> String {
     let mut text = String::new();
-    for name in preset_names() {
-        let mapping = preset(name).and_then(|source| Mapping::compile(&source, &Map::new()).ok());
-        let title = mapping.as_ref().map_or("", |(mapping, _)| mapping.title());
+    for (name, title) in Presets::load().titles() {
         _ = writeln!(text, "{name:<12}  {title}");
     }
     text
@@ -176,7 +179,7 @@ impl From<SourceError> for Stop {
 
 fn read(source: &Source, limit: u64, samples: &mut Samples<'_>) -> Result<(), Stop> {
     for stream in source.streams() {
-        source.for_each_value(stream, &mut |place, values| {
+        source.for_each_value(stream, |place, values| {
             samples.record(place, values)?;
             if limit > 0 && samples.counts.records >= limit { Err(Stop::Enough) } else { Ok(()) }
         })?;
@@ -196,8 +199,9 @@ struct Counts {
 struct Samples<'a> {
     arguments: &'a MapArguments,
     mapping: Option<Mapping>,
-    /// Presets of recognised records.
-    presets: BTreeMap<&'static str, Mapping>,
+    presets: Presets,
+    /// The presets of recognised records, with the settings of the command line.
+    recognised: BTreeMap<&'static str, Mapping>,
     counts: Counts,
     /// The values, for `--suggest`.
     values: Vec<Value>,
@@ -220,21 +224,19 @@ impl Samples<'_> {
         let record = values.as_record();
         let mapping = match &self.mapping {
             Some(mapping) => mapping,
-            None => match recognise(&record) {
-                Some(name) => {
-                    if !self.presets.contains_key(name) {
-                        let mapping = mapping_argument::load(name, &self.arguments.settings).map_err(Stop::Output)?;
-                        self.presets.insert(name, mapping);
-                    }
-                    &self.presets[name]
-                }
-                None => {
+            None => {
+                let Some(name) = self.presets.recognise(&record) else {
                     self.counts.unrecognised += 1;
                     let detail =
                         "no preset recognises this record; name one with --preset, or draft a mapping with --suggest";
                     return self.print_invalid(place, detail);
+                };
+                if !self.recognised.contains_key(name) {
+                    let mapping = mapping_argument::load(name, &self.arguments.settings).map_err(Stop::Output)?;
+                    self.recognised.insert(name, mapping);
                 }
-            },
+                &self.recognised[name]
+            }
         };
         let explanation = mapping.explain(&record);
         match &explanation.outcome {
@@ -267,9 +269,9 @@ impl Samples<'_> {
     }
 
     /// Prints the draft or the counts.
-    fn finish(self) -> Result<Exit, Exit> {
+    fn finish(self) -> Exit {
         if self.arguments.suggest {
-            return Ok(print(&draft(&self.values)));
+            return print(&draft(&self.values));
         }
         let Counts { records, touchpoints, dropped, invalid, unrecognised } = &self.counts;
         let named = |counts: &BTreeMap<String, u64>| {
@@ -284,7 +286,7 @@ impl Samples<'_> {
             sum(dropped),
             named(dropped),
         )));
-        Ok(if invalid + unrecognised > 0 { Exit::Problems } else { Exit::Success })
+        if invalid + unrecognised > 0 { Exit::Problems } else { Exit::Success }
     }
 }
 
@@ -341,7 +343,11 @@ fn one_line(text: &str) -> String {
 fn touchpoints(place: &str, outcome: &Outcome<'_>) -> String {
     match outcome {
         Outcome::Touchpoints(touchpoints) => {
-            touchpoints.iter().map(|touchpoint| format!("{}\n", touchpoint.to_json())).collect()
+            let mut lines = String::new();
+            for touchpoint in touchpoints {
+                _ = writeln!(lines, "{}", touchpoint.to_json());
+            }
+            lines
         }
         Outcome::Dropped(_) => String::new(),
         Outcome::Invalid(cause) => {

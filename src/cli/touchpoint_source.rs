@@ -204,7 +204,7 @@ impl Source {
     pub(super) fn for_each_value<E: From<SourceError>>(
         &self,
         stream: Stream,
-        apply: &mut dyn FnMut(&str, Result<RecordValues, String>) -> Result<(), E>,
+        mut apply: impl FnMut(&str, Result<RecordValues, String>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.for_each_raw(
             stream,

@@ -21,7 +21,7 @@ pub(super) fn compile(text: &str, environment: &Environment<'_>) -> Result<(Node
     let syntax = Syntax::parse_as(text, Dialect::Records)?;
     let mut compiler = Compiler { environment, variables: Vec::new(), problems: Vec::new() };
     match compiler.node(&syntax) {
-        Some(compiled) if compiler.problems.is_empty() => Ok(compiled),
+        Some(node) if compiler.problems.is_empty() => Ok(node),
         _ => Err(compiler.problems),
     }
 }
@@ -141,18 +141,18 @@ impl Compiler<'_> {
 
     fn member(&mut self, of: &Syntax, name: &str) -> Compiled {
         match self.node(of)? {
-            (Node::Constant(Value::Object(members)), _) => match members.get(name) {
-                Some(value) => Some((Node::Constant(value.clone()), Kind::of(value))),
-                None => {
-                    let known = members.keys().map(String::as_str);
-                    let help = match nearest(name, known.clone()) {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("its members are {}", known.collect::<Vec<_>>().join(", ")),
-                    };
-                    self.report(codes::UNKNOWN_NAME, &of.span, format!("there is no member `{name}`"), help);
-                    None
+            (Node::Constant(Value::Object(members)), _) => {
+                if let Some(value) = members.get(name) {
+                    return Some((Node::Constant(value.clone()), Kind::of(value)));
                 }
-            },
+                let known = members.keys().map(String::as_str);
+                let help = match nearest(name, known.clone()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("its members are {}", known.collect::<Vec<_>>().join(", ")),
+                };
+                self.report(codes::UNKNOWN_NAME, &of.span, format!("there is no member `{name}`"), help);
+                None
+            }
             (Node::Path(mut path), _) => {
                 path.members = path.members.iter().cloned().chain([name.into()]).collect();
                 path.text = format!("{}.{name}", path.text).into();
@@ -209,8 +209,8 @@ impl Compiler<'_> {
         let (one, other) = (self.node(left), self.node(right));
         let ((one, kind), (other, other_kind)) = (one?, other?);
         let is_equality = relation == Relation::EQUAL || relation == Relation::NOT_EQUAL;
-        let can_be_ordered = |kind| matches!(kind, Kind::Any | Kind::Number | Kind::Text);
-        if !kind.fits(other_kind) || !is_equality && !(can_be_ordered(kind) && can_be_ordered(other_kind)) {
+        let has_order = |kind| matches!(kind, Kind::Any | Kind::Number | Kind::Text);
+        if !kind.fits(other_kind) || !(is_equality || has_order(kind) && has_order(other_kind)) {
             let message =
                 format!("`{}` compares {} with {}", relation.as_str(), kind.with_article(), other_kind.with_article());
             let help = match (kind, other_kind) {

@@ -110,15 +110,11 @@ pub fn draft(samples: &[Value]) -> String {
         }
         None => text.push_str("  - touchpoint: CHANGE_ME  # the type of all records, such as order_completed\n"),
     }
-    match &event_id {
-        Some(path) => _ = writeln!(text, "    event_id: ${{record.{path}}}"),
-        None => {
-            let (customer, time) = (read(&customer_id), read(&time));
-            _ = writeln!(
-                text,
-                "    # No field is unique to the event: an id of what identifies it.\n    event_id: ${{hash({customer}, {time}, to_json(record))}}"
-            );
-        }
+    if let Some(path) = &event_id {
+        _ = writeln!(text, "    event_id: ${{record.{path}}}");
+    } else {
+        text.push_str("    # No field is unique to the event: an id of all that it contains.\n");
+        text.push_str("    event_id: ${hash(to_json(record))}\n");
     }
     _ = writeln!(text, "    customer_id: ${{{}}}", read(&customer_id));
     let function = time.as_ref().and_then(|path| fields[path].first()).and_then(|value| time_function(value));

@@ -297,13 +297,13 @@ fn compare(relation: Relation, one: &Datum<'_>, other: &Datum<'_>) -> Result<boo
         (one, other) if one.is_null() || other.is_null() => return Ok(false),
         (Datum::Int(one), Datum::Int(other)) => Some(one.cmp(other)),
         (Datum::Text(one), Datum::Text(other)) => Some(one.cmp(other)),
-        (one, other) => match (one.as_double(), other.as_double()) {
-            (Some(one), Some(other)) => one.partial_cmp(&other),
-            _ => {
+        (one, other) => {
+            let (Some(left), Some(right)) = (one.as_double(), other.as_double()) else {
                 let message = format!("`{}` compares {} with {}", relation.as_str(), one.describe(), other.describe());
                 return Err(EvaluationError::new(message));
-            }
-        },
+            };
+            left.partial_cmp(&right)
+        }
     };
     Ok(relation.holds_partial(ordering))
 }

@@ -207,7 +207,7 @@ impl Mapping {
     ) {
         let mut visit = |root: usize, members: &'n [Box<str>]| {
             if root == RECORD {
-                visit(members)
+                visit(members);
             }
         };
         self.values.iter().for_each(|(_, value)| value.visit_paths(&mut visit));
@@ -361,6 +361,9 @@ enum FieldProblem {
 
 /// Of two touchpoints of a customer with one id, the second would be dropped as a duplicate.
 fn reject_repeated_ids(touchpoints: &[MappedTouchpoint]) -> Result<(), DeadLetterCause> {
+    if touchpoints.len() < 2 {
+        return Ok(());
+    }
     let mut ids: Vec<_> =
         touchpoints.iter().map(|touchpoint| (&touchpoint.event_id, &touchpoint.customer_id)).collect();
     ids.sort_unstable();

@@ -31,7 +31,7 @@ pub use file::{FILE_BYTES_MAX, is_mapping_file};
 pub use function::FUNCTION_NAMES;
 pub use golden::{GoldenRecord, golden_records, golden_settings};
 pub use mapping::{MappedTouchpoint, Mapping, NO_TOUCHPOINT, Outcome, SourceRecord, TOUCHPOINTS_MAX};
-pub use preset::{preset, preset_names, recognise};
+pub use preset::{Presets, preset, preset_names};
 pub use record::RecordValues;
 pub use template::{Template, TemplateProblem};
 

@@ -32,9 +32,31 @@ pub fn preset(name: &str) -> Option<ModelSource> {
     Some(ModelSource { name: name.to_owned(), text: text.to_owned() })
 }
 
-/// Returns the name of the first preset that recognises the shape of the record.
-#[must_use]
-pub fn recognise(record: &SourceRecord<'_>) -> Option<&'static str> {
-    let presets = NAMES.iter().filter_map(|name| Some((*name, Mapping::compile(&preset(name)?, &Map::new()).ok()?.0)));
-    presets.into_iter().find(|(_, mapping)| mapping.recognises(record)).map(|(name, _)| name)
+/// All presets, compiled with their default settings, to find the one that recognises a record.
+#[derive(Clone, Debug)]
+pub struct Presets {
+    mappings: Vec<(&'static str, Mapping)>,
+}
+
+impl Presets {
+    /// Compiles the presets.
+    #[must_use]
+    pub fn load() -> Self {
+        let compiled = NAMES.iter().filter_map(|name| {
+            let (mapping, _) = Mapping::compile(&preset(name)?, &Map::new()).ok()?;
+            Some((*name, mapping))
+        });
+        Self { mappings: compiled.collect() }
+    }
+
+    /// Returns the name and title of each preset.
+    pub fn titles(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.mappings.iter().map(|(name, mapping)| (*name, mapping.title()))
+    }
+
+    /// Returns the name of the first preset that recognises the shape of the record.
+    #[must_use]
+    pub fn recognise(&self, record: &SourceRecord<'_>) -> Option<&'static str> {
+        self.mappings.iter().find(|(_, mapping)| mapping.recognises(record)).map(|(name, _)| *name)
+    }
 }

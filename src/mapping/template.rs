@@ -390,12 +390,11 @@ fn expression_end(text: &str) -> Option<usize> {
         match (quote, character) {
             (Some(_), '\\') => _ = characters.next(),
             (Some(open), close) if open == close => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(character),
             (None, '{') => depth += 1,
             (None, '}') if depth == 0 => return Some(at),
             (None, '}') => depth -= 1,
-            (None, _) => {}
+            _ => {}
         }
     }
     None

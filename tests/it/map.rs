@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::broker::{self, NewRecord};
 use super::cli::{Run, lifecycle};
 
 const SEGMENT: &str = include_str!("../../examples/segment.ndjson");
@@ -152,4 +153,56 @@ fn the_online_retail_data_maps_to_the_totals_of_a_naive_sum() {
     if let Some(path) = std::env::var_os("ONLINE_RETAIL") {
         super::online_retail::compare(Path::new(&path));
     }
+}
+
+/// Webhooks in a topic whose key is not the customer, with the headers that name their topic, on a real broker.
+#[test]
+fn a_topic_of_webhooks_is_sampled_and_replayed_from_a_broker() {
+    let golden = include_str!("../../presets/sources/shopify.golden.ndjson");
+    let lines: Vec<Value> = golden.lines().skip(1).map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let mapped: Vec<&Value> = lines.iter().filter(|line| line.get("touchpoints").is_some()).collect();
+    let topic = broker::topic("webhooks", 3);
+    let records: Vec<NewRecord> = (0..)
+        .zip(&mapped)
+        .map(|(number, line)| NewRecord {
+            partition: Some(number % 3),
+            key: Some(number.to_string().into()),
+            value: Some(line["value"].to_string().into()),
+            headers: line["headers"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| (name.clone(), value.as_str().expect("a text").as_bytes().to_vec()))
+                .collect(),
+            ..NewRecord::default()
+        })
+        .collect();
+    broker::produce(&topic, &records);
+
+    let servers = ["--bootstrap-servers", broker::bootstrap()];
+    let shown =
+        run(&[&["map", "--count", "0", "--output", "touchpoints", "--from-topic", &topic], &servers[..]].concat(), "");
+    assert_eq!(shown.code, 0, "{}", shown.errors);
+    let mut found: Vec<String> = shown.output.lines().map(str::to_owned).collect();
+    let mut expected: Vec<String> =
+        mapped.iter().flat_map(|line| line["touchpoints"].as_array().expect("a list")).map(Value::to_string).collect();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    let sampled = run(&[&["map", "--count", "2", "--from-topic", &topic], &servers[..]].concat(), "");
+    assert!(sampled.errors.starts_with("2 records: "), "{}", sampled.errors);
+
+    // As a replay of the touchpoints in order of time.
+    let mut touchpoints: Vec<&Value> =
+        mapped.iter().flat_map(|line| line["touchpoints"].as_array().expect("a list")).collect();
+    touchpoints.sort_by_key(|touchpoint| touchpoint["occurred_at"].as_str());
+    let mut input = String::new();
+    for touchpoint in touchpoints {
+        _ = writeln!(input, "{touchpoint}");
+    }
+    let arguments = ["replay", "--model", "retention"];
+    let mapped = run(&[&arguments[..], &["--source", "shopify", "--topic", &topic], &servers].concat(), "");
+    let native = run(&[&arguments[..], &["-"]].concat(), &input);
+    assert_eq!((mapped.code, &mapped.output), (0, &native.output), "{}", mapped.errors);
+    assert!(!mapped.output.is_empty());
 }

@@ -24,7 +24,7 @@ pub(super) fn text_argument<'a>(values: &mut [Datum<'a>], at: usize) -> Result<O
 }
 
 /// Returns the text of a plain value: a text as it is, a number in digits, `true` or `false`; `None` if it is missing.
-pub(in crate::mapping) fn plain_text<'a>(value: Datum<'a>) -> Result<Option<Cow<'a, str>>, EvaluationError> {
+pub(in crate::mapping) fn plain_text(value: Datum<'_>) -> Result<Option<Cow<'_, str>>, EvaluationError> {
     Ok(match value {
         Datum::Null | Datum::Absent => None,
         Datum::Text(text) => Some(text),
@@ -50,6 +50,7 @@ fn with_two<'a>(values: &mut [Datum<'a>], change: impl FnOnce(&str, &str) -> Dat
     })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the signature of all functions")]
 pub(super) fn not_empty<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
     let value = take(values, 0);
     let is_empty = match &value {

@@ -107,13 +107,11 @@ impl TimePattern {
         let fields = BrokenDownTime::parse(&*self.format, text).map_err(|_| no_match())?;
         // An offset or a zone in the text wins. A time that occurs twice or never, at a change of the clocks, is read
         // as RFC 5545 does.
-        let timestamp = match fields.to_timestamp() {
-            Ok(timestamp) => timestamp,
-            Err(_) => {
-                let local =
-                    fields.to_datetime().or_else(|_| fields.to_date().map(Date::into)).map_err(|_| no_match())?;
-                self.zone.to_ambiguous_zoned(local).compatible().map_err(|_| no_match())?.timestamp()
-            }
+        let timestamp = if let Ok(timestamp) = fields.to_timestamp() {
+            timestamp
+        } else {
+            let local = fields.to_datetime().or_else(|_| fields.to_date().map(Date::into)).map_err(|_| no_match())?;
+            self.zone.to_ambiguous_zoned(local).compatible().map_err(|_| no_match())?.timestamp()
         };
         instant(timestamp.as_millisecond())
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::*;
 use crate::wire::model_file::{ModelSource, line_and_column};
 
-const SHOP: &str = r#"
+const SHOP: &str = r"
 mapping: shop
 settings:
   currency: {default: EUR, description: of amounts without one}
@@ -33,7 +33,7 @@ touchpoints:
     event_id: ${string(record.id)}:${part.id}
     amount: ${part.amount}
     properties: {channel: part}
-"#;
+";
 
 fn source(text: &str) -> ModelSource {
     ModelSource { name: "shop.yaml".to_owned(), text: text.to_owned() }

@@ -41,6 +41,7 @@ fn evaluate(text: &str) -> Result<Value, EvaluationError> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of expressions")]
 fn expressions_have_the_expected_values() {
     let table: &[(&str, Value)] = &[
         // Paths.
@@ -229,7 +230,7 @@ fn a_value_of_the_wrong_kind_is_an_error_that_names_its_path() {
                 assert!(!error.to_string().contains("Order Completed"), "{text}: the error shows content");
             }
             Err(problems) => {
-                assert_eq!(problems[0].message, "expected a number or a text, found true or false", "{text}")
+                assert_eq!(problems[0].message, "expected a number or a text, found true or false", "{text}");
             }
         }
     }

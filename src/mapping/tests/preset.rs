@@ -22,7 +22,7 @@ fn every_golden_record_has_its_outcome() {
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         let settings = golden_settings(&text).expect("settings");
         let (mapping, warnings) = Mapping::compile(&source, &settings).unwrap_or_else(|problems| {
-            panic!("{}", crate::wire::model_file::render(&problems, &[source.clone()], false))
+            panic!("{}", crate::wire::model_file::render(&problems, std::slice::from_ref(&source), false))
         });
         assert_eq!(warnings, [], "{name}");
         let records = golden_records(&mapping, &text).unwrap_or_else(|problem| panic!("{name}: {problem}"));
@@ -69,6 +69,8 @@ fn bless(path: &str, text: &str, records: &[GoldenRecord]) {
 
 #[test]
 fn a_record_is_recognised_by_the_first_preset_that_fits() {
+    let presets = Presets::load();
+    assert_eq!(presets.titles().count(), preset_names().len());
     for name in preset_names() {
         let path = format!("{}/presets/sources/{name}.golden.ndjson", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).expect("golden records");
@@ -77,7 +79,7 @@ fn a_record_is_recognised_by_the_first_preset_that_fits() {
             let headers = line.get("headers").cloned().unwrap_or_else(|| json!({}));
             let record =
                 SourceRecord { key: line.get("key").unwrap_or(&Value::Null), headers: &headers, value: &line["value"] };
-            recognise(&record) == Some(name)
+            presets.recognise(&record) == Some(name)
         });
         let (recognised, all) = (recognised.count(), lines.len());
         assert!(recognised * 10 >= all * 7, "{name}: {recognised} of {all} records are recognised");
