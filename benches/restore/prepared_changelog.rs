@@ -110,7 +110,7 @@ pub(crate) fn write(customers: usize) -> PreparedChangelog {
             topic: Arc::clone(&prepared.topics.changelog),
             partition: Some(0),
             key: None,
-            value: Some(changelog::encode(partition.layout(), batch, changelog::InputProgress::default())),
+            value: Some(changelog::encode(partition.layout(), batch, &changelog::InputProgress::default())),
             headers: Vec::new(),
             timestamp_ms: 1_700_000_000_000,
         });

@@ -124,8 +124,6 @@ pub(super) async fn stage_customers(
         return unknown("unknown-stage", format!("the stages of the model are {}", names.join(", ")));
     };
     let reader = PageReader { api: &api, index, stage, limit: usize::from(query.limit), uri: &uri, headers: &headers };
-    // The semaphore is never closed.
-    let _permit = PERMITS.acquire().await.ok();
     reader.read(cursor).await.unwrap_or_else(|response| response)
 }
 
@@ -142,6 +140,8 @@ struct PageReader<'a> {
 impl PageReader<'_> {
     /// Returns the page from `cursor` on. The error is a complete response: a problem.
     async fn read(&self, mut cursor: ListCursor) -> Result<Response, Response> {
+        // The semaphore is never closed.
+        let permit = PERMITS.acquire().await.ok();
         let peers = self.api.peers.as_ref().filter(|_| !Peers::is_forwarded(self.headers));
         let mut customers = Vec::new();
         let mut left_out = Vec::new();
@@ -192,7 +192,12 @@ impl PageReader<'_> {
                         break;
                     }
                     match peers {
-                        Some(peers) => return self.forward(peers, cursor).await,
+                        Some(peers) => {
+                            // The other instance needs a permit of its own. If both waited with one, neither would
+                            // proceed.
+                            drop(permit);
+                            return self.forward(peers, cursor).await;
+                        }
                         None => left_out.push(cursor.partition),
                     }
                     Some(partitions)

@@ -165,7 +165,7 @@ fn migrate(
     // A sweep writes every customer to the changelog.
     old.begin_sweep();
     for batch in old.write_batches(usize::MAX) {
-        let bytes = encode(old.layout(), &batch, InputProgress::default());
+        let bytes = encode(old.layout(), &batch, &InputProgress::default());
         let mut decoder = ChangelogDecoder::default();
         let record = decoder.decode(&bytes).map_err(|error| error.to_string())?;
         partition.restore(&record.layout, &record.customers).map_err(|error| error.to_string())?;

@@ -83,7 +83,7 @@ pub(super) fn run_part(command: &str, config: &Config, config_file: Option<&Path
         print_error(format_args!("{command}: {problem}"));
         exit
     });
-    if exit == Exit::Stuck {
+    if exit != Exit::Success {
         // Exit explicitly: returning from main would not stop a thread that is blocked.
         std::process::exit(exit as i32);
     }

@@ -16,6 +16,7 @@ use crate::kafka::{self, Cluster, PartitionId};
 use crate::lifecycle::time::Timestamp;
 use crate::mapping::{Mapping, Outcome, RecordValues};
 use crate::replay::Lines;
+use crate::runtime::is_forwarded;
 use crate::wire::touchpoint_json::{DeadLetterCause, TouchpointOptions};
 use crate::wire::transition_text::escape_control_characters;
 
@@ -52,6 +53,8 @@ pub(super) struct InputRecord<'a> {
     pub(super) length: u64,
     /// Why the mapping could not make a touchpoint of the record.
     pub(super) problem: Option<&'a DeadLetterCause>,
+    /// Whether the service has written the record, to forward an erasure.
+    pub(super) is_forwarded: bool,
 }
 
 /// Where a record is.
@@ -195,7 +198,7 @@ impl Source {
         sorted.sort_by_key(|&(occurred_at, partition, offset, _)| (occurred_at, partition, offset));
         for (_, partition, offset, json) in &sorted {
             let place = Place::Offset { topic, partition: *partition, offset: *offset };
-            apply(InputRecord { place, bytes: json, length: json.len() as u64, problem: None })?;
+            apply(InputRecord { place, bytes: json, length: json.len() as u64, problem: None, is_forwarded: false })?;
         }
         Ok(())
     }
@@ -248,7 +251,13 @@ impl Source {
                     let mut lines = Lines::open(path, LINE_BYTES_MAX, progress.clone()).map_err(unreadable)?;
                     while let Some(line) = lines.next_line().map_err(unreadable)? {
                         let place = Place::Line { path, number: line.number };
-                        let record = InputRecord { place, bytes: line.bytes, length: line.length, problem: None };
+                        let record = InputRecord {
+                            place,
+                            bytes: line.bytes,
+                            length: line.length,
+                            problem: None,
+                            is_forwarded: false,
+                        };
                         apply(record, None, &[])?;
                     }
                 }
@@ -261,7 +270,8 @@ impl Source {
                         let bytes = record.value.as_deref().unwrap_or_default();
                         let place = Place::Offset { topic, partition, offset: record.offset };
                         let length = bytes.len() as u64;
-                        let input = InputRecord { place, bytes, length, problem: None };
+                        let is_forwarded = is_forwarded(&record);
+                        let input = InputRecord { place, bytes, length, problem: None, is_forwarded };
                         apply(input, record.key.as_deref(), &record.headers)?;
                     }
                 }

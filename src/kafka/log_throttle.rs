@@ -13,22 +13,24 @@ const INTERVAL: Duration = Duration::from_secs(30);
 const KINDS_MAX: usize = 256;
 
 /// A rate limiter that stores when each kind of message was last logged, and how many were suppressed since.
-#[derive(Debug)]
-pub(super) struct LogThrottle {
+#[derive(Debug, Default)]
+pub struct LogThrottle {
     kinds: Mutex<BTreeMap<String, (Instant, u64)>>,
 }
 
 /// The throttle that all clients share, because they report the same outages.
-pub(super) static CLIENT_LOG_THROTTLE: LogThrottle = LogThrottle::new();
+pub static CLIENT_LOG_THROTTLE: LogThrottle = LogThrottle::new();
 
 impl LogThrottle {
-    const fn new() -> Self {
+    /// Returns a throttle that has logged nothing.
+    #[must_use]
+    pub const fn new() -> Self {
         Self { kinds: Mutex::new(BTreeMap::new()) }
     }
 
     /// Returns the number of messages of `kind` suppressed since the last one if the caller may log at `now`, and
     /// `None` if the caller must suppress this one.
-    pub(super) fn admit(&self, kind: &str, now: Instant) -> Option<u64> {
+    pub fn admit(&self, kind: &str, now: Instant) -> Option<u64> {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         match kinds.get_mut(kind) {
             Some((logged_at, suppressed)) if now.saturating_duration_since(*logged_at) < INTERVAL => {

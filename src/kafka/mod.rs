@@ -27,6 +27,7 @@ mod transactional_writer;
 
 pub use error::{Error, Reaction};
 pub use error_code::ErrorCode;
+pub use log_throttle::CLIENT_LOG_THROTTLE;
 pub use member::{
     Client, CommittedOffset, EndOffsets, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record,
     RecordHeader,

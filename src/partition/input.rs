@@ -8,6 +8,9 @@ use crate::lifecycle::touchpoint::Touchpoint;
 pub enum Input<'a> {
     /// A valid touchpoint.
     Touchpoint(&'a Touchpoint<'a>),
+    /// An erasure that another partition has forwarded. It does not advance stream time, because it arrives out of the
+    /// order of this partition: one that still loads history may be years behind.
+    ForwardedErasure(&'a Touchpoint<'a>),
     /// A record that is not a valid touchpoint.
     DeadLetter(DeadLetter),
     /// A record that was applied before the offsets of the consumer group were set back. It is a duplicate, whatever

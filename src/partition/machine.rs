@@ -89,6 +89,11 @@ impl Partition {
                 self.apply_touchpoint(touchpoint, effects);
                 false
             }
+            Input::ForwardedErasure(touchpoint) => {
+                effects.tally.consumed += 1;
+                self.erase(touchpoint, effects);
+                false
+            }
             Input::DeadLetter(letter) => {
                 effects.tally.consumed += 1;
                 effects.dead_letters.push(letter);
@@ -105,7 +110,9 @@ impl Partition {
 
     fn apply_touchpoint(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
         if touchpoint.is_erasure() {
-            return self.erase(touchpoint, effects);
+            self.erase(touchpoint, effects);
+            self.clock.advance(touchpoint.occurred_at);
+            return;
         }
         self.forget_if_expired(touchpoint, effects);
         let groups = self.rules.models.vocabulary.groups_of(touchpoint);
@@ -142,7 +149,6 @@ impl Partition {
     /// when `Input::TimePassed` fires them.
     fn erase(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
         let due_until = self.due_until(touchpoint);
-        self.clock.advance(touchpoint.occurred_at);
         effects.tally.applied += 1;
         let found = self.customers.find(touchpoint.customer_id);
         let Some(slot) = found.filter(|&slot| !self.customers.is_removed(slot)) else {

@@ -84,10 +84,30 @@ impl Replay {
             self.summary.skipped += 1;
             return Ok(());
         }
-        self.partition.apply(Input::Touchpoint(touchpoint), &mut self.effects);
+        self.apply_input(Input::Touchpoint(touchpoint), publish)
+    }
+
+    /// Applies an erasure that another partition has forwarded.
+    ///
+    /// # Errors
+    /// Returns the error of `publish`.
+    pub fn apply_forwarded_erasure<E>(
+        &mut self,
+        touchpoint: &Touchpoint<'_>,
+        publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.apply_input(Input::ForwardedErasure(touchpoint), publish)
+    }
+
+    fn apply_input<E>(
+        &mut self,
+        input: Input<'_>,
+        publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.partition.apply(input, &mut self.effects);
         self.inputs_pending += 1;
-        // A duplicate does not advance the partition's clock.
-        let stream_time = self.partition.clock().stream_time().unwrap_or(touchpoint.occurred_at);
+        // Neither a duplicate nor a forwarded erasure advances the partition's clock.
+        let Some(stream_time) = self.partition.clock().stream_time() else { return Ok(()) };
         let stream_time = self.observe(stream_time);
         self.emit(stream_time, publish)?;
         self.advance_time(stream_time - self.options.facts.lateness, stream_time, publish)

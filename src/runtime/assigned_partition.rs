@@ -4,13 +4,13 @@
 //! Everything here is owned by one worker thread. Uncommitted changes leave in one of two ways: `on_committed` keeps
 //! them, `abort` drops them and returns to the last committed offset.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kafka::{CommittedOffset, PartitionId, PartitionOffset, Record, RecordBatch};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::touchpoint::Touchpoint;
 use crate::partition::{ChangelogBatch, Effects, Input, Partition, RestoreError, Snapshot, StagePage};
 use crate::telemetry::report::Report;
 use crate::telemetry::snapshot::PartitionStatus;
@@ -64,6 +64,12 @@ pub(super) struct AssignedPartition {
     /// Offset after the last touchpoint that the restored state contains. It exceeds the committed offset only if the
     /// group's offsets were set back; the touchpoints in between are duplicates.
     restored_to: i64,
+    /// Ranges of offsets below `restored_to` that were never applied.
+    skipped: Vec<Range<i64>>,
+    /// The position at which processing started; everything from there to `position` has been read.
+    started_at: i64,
+    /// Whether the changelog must store `skipped` even if the next commit changes no customer.
+    must_write_skipped: bool,
     /// The offset and metadata committed in the consumer group.
     committed: CommittedOffset,
     pending: PendingOutput,
@@ -90,6 +96,9 @@ impl AssignedPartition {
             machine: Partition::new(models, options.facts.clone()),
             position: 0,
             restored_to: 0,
+            skipped: Vec::new(),
+            started_at: 0,
+            must_write_skipped: false,
             committed: CommittedOffset { partition, offset: None, metadata: String::new() },
             pending: PendingOutput::default(),
             identity: LogIdentity::default(),
@@ -160,16 +169,21 @@ impl AssignedPartition {
     /// Finishes the restore: the partition may process touchpoints. `progress` is the input offset up to which the
     /// restored state contains touchpoints, and the clock at the last commit.
     pub(super) fn start_running(&mut self, progress: InputProgress, now: Moment, report: &mut Report) {
-        let InputProgress { applied_to, clock } = progress;
+        let InputProgress { applied_to, skipped, clock } = progress;
         if applied_to > self.position {
+            let never_applied: i64 =
+                skipped.iter().map(|range| (range.end - range.start.max(self.position)).max(0)).sum();
             tracing::warn!(
                 partition = self.committed.partition,
                 committed = self.position,
                 applied_to,
+                never_applied,
                 "committed offset was set back, applied touchpoints are skipped as duplicates"
             );
         }
         self.restored_to = applied_to;
+        self.must_write_skipped = !skipped.is_empty();
+        (self.skipped, self.started_at) = (skipped, self.position);
         let (elapsed, edited_at) = (now.elapsed, self.watermark.time_before_restart(clock, now.wall));
         self.machine.end_restore(clock, edited_at.unwrap_or(Timestamp::MIN));
         if let Phase::Restoring { since } = self.phase {
@@ -200,7 +214,18 @@ impl AssignedPartition {
 
     /// Whether the restored state already contains the record at `offset`.
     pub(super) fn contains(&self, offset: i64) -> bool {
-        offset < self.restored_to
+        offset < self.restored_to && !self.skipped.iter().any(|range| range.contains(&offset))
+    }
+
+    /// Returns how far the input is applied, uncommitted records included.
+    fn input_progress(&self) -> InputProgress {
+        let read = self.started_at..self.position;
+        let unread = |range: &Range<i64>| match read.is_empty() {
+            true => [range.clone(), 0..0],
+            false => [range.start..range.end.min(read.start), range.start.max(read.end)..range.end],
+        };
+        let skipped = self.skipped.iter().flat_map(unread).filter(|range| !range.is_empty()).collect();
+        InputProgress { applied_to: self.position.max(self.restored_to), skipped, clock: self.machine.clock() }
     }
 
     /// Counts a record that the restored state already contains, as a duplicate.
@@ -228,9 +253,9 @@ impl AssignedPartition {
         &mut self.pending
     }
 
-    /// Applies a touchpoint. Returns the estimated size of the records that it causes.
-    pub(super) fn apply(&mut self, touchpoint: &Touchpoint<'_>) -> usize {
-        self.pending.apply(Input::Touchpoint(touchpoint), &mut self.machine).bytes
+    /// Applies a touchpoint or a forwarded erasure. Returns the estimated size of the records that it causes.
+    pub(super) fn apply(&mut self, input: Input<'_>) -> usize {
+        self.pending.apply(input, &mut self.machine).bytes
     }
 
     /// Applies a record that cannot be decoded or is not valid.
@@ -392,13 +417,12 @@ impl AssignedPartition {
     ) -> ChangelogWrite {
         self.pending.append_output(builder, wall, records);
         let mut batches = self.machine.write_batches(sweep_bytes_min);
-        if batches.is_empty() && self.pending.has_dead_letters() {
+        if batches.is_empty() && (self.pending.has_dead_letters() || self.must_write_skipped) {
             // An empty changelog record stores that the dead letters were applied, in case the offsets are set back.
             batches.push(ChangelogBatch { customers: Vec::new(), count: 0 });
         }
-        let applied_to = self.position.max(self.restored_to);
-        let progress = InputProgress { applied_to, clock: self.machine.clock() };
-        let values = batches.iter().map(|batch| changelog::encode(self.machine.layout(), batch, progress));
+        let progress = self.input_progress();
+        let values = batches.iter().map(|batch| changelog::encode(self.machine.layout(), batch, &progress));
         self.pending.append_changelog(builder, self.committed.partition, values, wall, records)
     }
 
@@ -439,6 +463,7 @@ impl AssignedPartition {
         }
         self.committed.offset = Some(commit.position.offset);
         self.committed.metadata = commit.metadata;
+        self.must_write_skipped = false;
         self.pending.take_committed(committed_at, report)
     }
 

@@ -207,6 +207,11 @@ impl Assignment {
         self.given_up.get(&partition).copied()
     }
 
+    /// Forgets the offset at which this worker gave up `partition`, because it has the partition again.
+    pub(super) fn forget_given_up_at(&mut self, partition: PartitionId) {
+        self.given_up.remove(&partition);
+    }
+
     /// Forgets the offsets of the partitions given up, because the worker was not a member of the group for a while.
     pub(super) fn forget_given_up(&mut self) {
         self.given_up.clear();

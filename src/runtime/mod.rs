@@ -48,7 +48,7 @@ pub use options::{ClockSource, Options, SweepOptions, Topics};
 pub use publication_mode::publication_mode;
 pub use query::{CustomerAnswer, Query, StageAnswer, StageRequest};
 pub use recent_transitions::{CommittedTransition, RecentTransitions, TransitionPage};
-pub use record_builder::dead_letter_record;
+pub use record_builder::{dead_letter_record, is_forwarded};
 pub use recovery::{Recovery, Unresolved};
 pub use stopwatch::Activity;
 pub use unless_fatal::unless_fatal;

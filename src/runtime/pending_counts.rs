@@ -23,6 +23,8 @@ pub(super) enum TopicKind {
     Replay,
     Changelog,
     DeadLetters,
+    /// Forwarded erasures.
+    Touchpoints,
 }
 
 impl TopicKind {

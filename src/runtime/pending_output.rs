@@ -18,7 +18,7 @@ pub(super) struct PendingOutput {
     published_at: Timestamp,
     /// The input records of `effects.dead_letters`, in the same order.
     dead_letter_records: Vec<DeadLetterRecord>,
-    /// Erasures to forward to the partitions of their customers.
+    /// Erasures to forward to the other partitions.
     forwarded_erasures: Vec<ForwardedErasure>,
     counts: PendingCounts,
 }
@@ -89,12 +89,16 @@ impl PendingOutput {
         self.effects.tally.erasures_not_found
     }
 
-    /// Forwards an erasure to the partition of its customer, in addition to applying it here. If `is_not_found`, the
-    /// erasure found no customer here and is not counted as such: only the customer's partition knows the result.
-    pub(super) fn forward(&mut self, erasure: ForwardedErasure, is_not_found: bool) {
+    /// Forwards an erasure to the other partitions, in addition to applying it here.
+    pub(super) fn forward(&mut self, erasure: ForwardedErasure) {
         self.effects.tally.erasures_forwarded += 1;
-        self.effects.tally.erasures_not_found -= u64::from(is_not_found);
         self.forwarded_erasures.push(erasure);
+    }
+
+    /// Does not count that the latest erasure found no customer. In another partition than that of its customer, this
+    /// is expected.
+    pub(super) fn expect_not_found(&mut self) {
+        self.effects.tally.erasures_not_found -= 1;
     }
 
     /// Appends the transitions, dead letters and forwarded erasures to `records`, with `wall` as the time of
@@ -118,7 +122,10 @@ impl PendingOutput {
             records.push(&record);
         }
         for erasure in self.forwarded_erasures.drain(..) {
-            records.push(&builder.forwarded_erasure(erasure, wall));
+            for record in builder.forwarded_erasure(erasure, wall) {
+                self.counts.count_written(TopicKind::Touchpoints, record.bytes());
+                records.push(&record);
+            }
         }
     }
 

@@ -6,14 +6,15 @@ use crate::kafka::{PartitionId, Record};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::Touchpoint;
-use crate::partition::DeadLetterReason;
+use crate::partition::{DeadLetterReason, Input};
 use crate::wire::touchpoint_json::{DeadLetterCause, Scratch, TouchpointDecoder, TouchpointOptions};
 
+use super::assigned_partition::AssignedPartition;
 use super::assignment::Assignment;
 use super::log_interval::LogInterval;
 use super::open_batch::OpenBatch;
 use super::options::Options;
-use super::record_builder::ForwardedErasure;
+use super::record_builder::{ForwardedErasure, is_forwarded};
 use super::wall_clock::Moment;
 
 /// Decodes and applies records.
@@ -67,15 +68,10 @@ impl RecordApplier {
                         tracing::warn!(partition, offset, records, "the record key is not the customer id");
                     }
                 }
-                let not_found_before = assigned.pending_mut().erasures_not_found();
-                batch.add(0, assigned.apply(&touchpoint), now.elapsed);
-                let is_not_found = assigned.pending_mut().erasures_not_found() > not_found_before;
-                if let Some(to) = self.forwards_to(&touchpoint, &record) {
-                    let customer_id = touchpoint.customer_id.into();
-                    let erasure = ForwardedErasure { record: record.clone(), customer_id, to };
-                    assigned.pending_mut().forward(erasure, is_not_found);
-                } else if is_not_found && let Some(erasures) = self.erasures_not_found.count(now.elapsed) {
-                    tracing::warn!(partition, offset, erasures, "an erasure found no customer");
+                if touchpoint.is_erasure() {
+                    self.erase(&touchpoint, &record, assigned, batch, now);
+                } else {
+                    batch.add(0, assigned.apply(Input::Touchpoint(&touchpoint)), now.elapsed);
                 }
                 return;
             }
@@ -84,12 +80,35 @@ impl RecordApplier {
         assigned.apply_dead_letter(record, cause);
     }
 
-    /// Returns the partition to which an erasure must be forwarded: that of its customer, if it arrived in another one.
-    fn forwards_to(&self, touchpoint: &Touchpoint<'_>, record: &Record) -> Option<PartitionId> {
-        if !touchpoint.is_erasure() || ForwardedErasure::is_forwarded(record) {
-            return None;
+    /// Removes the customer from this partition, and forwards the erasure to all others: records with a wrong key may
+    /// have created parts of the customer there.
+    fn erase(
+        &mut self,
+        touchpoint: &Touchpoint<'_>,
+        record: &Record,
+        assigned: &mut AssignedPartition,
+        batch: &mut OpenBatch,
+        now: Moment,
+    ) {
+        let (partition, offset) = (record.partition, record.offset);
+        let is_copy = is_forwarded(record);
+        let input = if is_copy { Input::ForwardedErasure(touchpoint) } else { Input::Touchpoint(touchpoint) };
+        let not_found_before = assigned.pending_mut().erasures_not_found();
+        batch.add(0, assigned.apply(input), now.elapsed);
+        if assigned.pending_mut().erasures_not_found() > not_found_before {
+            let home = self.partitions.map(|count| partition_of(touchpoint.customer_id.as_bytes(), count));
+            if home.is_some_and(|home| home != partition) {
+                assigned.pending_mut().expect_not_found();
+            } else if let Some(erasures) = self.erasures_not_found.count(now.elapsed) {
+                tracing::warn!(partition, offset, erasures, "an erasure found no customer");
+            }
         }
-        let to = partition_of(touchpoint.customer_id.as_bytes(), self.partitions?);
-        (to != record.partition).then_some(to)
+        let copies = usize::try_from(self.partitions.unwrap_or(1) - 1).unwrap_or_default();
+        if copies > 0 && !is_copy {
+            let customer_id = touchpoint.customer_id.into();
+            assigned.pending_mut().forward(ForwardedErasure { record: record.clone(), customer_id });
+            let bytes = record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
+            batch.add(0, copies.saturating_mul(bytes), now.elapsed);
+        }
     }
 }

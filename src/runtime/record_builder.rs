@@ -43,23 +43,22 @@ pub(super) struct DeadLetterRecord {
     pub(super) detail: std::borrow::Cow<'static, str>,
 }
 
-/// An erasure that arrived in another partition than that of its customer.
+/// An erasure that must reach the other partitions, too: records with a wrong key may have created parts of its
+/// customer in any of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ForwardedErasure {
     pub(super) record: Record,
     pub(super) customer_id: Box<str>,
-    /// The partition of the customer.
-    pub(super) to: PartitionId,
 }
 
 /// Header of a forwarded erasure: the partition and offset of the original record.
 const FORWARDED_FROM: &str = "lifecycle_forwarded_from";
 
-impl ForwardedErasure {
-    /// Whether `record` was forwarded before; it is never forwarded again.
-    pub(super) fn is_forwarded(record: &Record) -> bool {
-        record.headers.iter().any(|header| header.name == FORWARDED_FROM)
-    }
+/// Returns whether the service has written `record` to the touchpoints topic, to forward an erasure. It is never
+/// forwarded again.
+#[must_use]
+pub fn is_forwarded(record: &Record) -> bool {
+    record.headers.iter().any(|header| header.name == FORWARDED_FROM)
 }
 
 impl RecordBuilder {
@@ -100,19 +99,25 @@ impl RecordBuilder {
         record.bytes()
     }
 
-    /// Returns the record that forwards an erasure, with the customer id as key.
-    pub(super) fn forwarded_erasure(&self, erasure: ForwardedErasure, wall: Timestamp) -> ProducerRecord {
-        let ForwardedErasure { mut record, customer_id, to } = erasure;
-        let from = format!("{}/{}", record.partition, record.offset);
+    /// Returns the records that forward an erasure to each other partition, with the customer id as key.
+    pub(super) fn forwarded_erasure(
+        &self,
+        erasure: ForwardedErasure,
+        wall: Timestamp,
+    ) -> impl Iterator<Item = ProducerRecord> {
+        let ForwardedErasure { mut record, customer_id } = erasure;
+        let origin = record.partition;
+        let from = format!("{origin}/{}", record.offset);
         record.headers.push(RecordHeader { name: FORWARDED_FROM.to_owned(), value: Some(from.into_bytes()) });
-        ProducerRecord {
+        let partitions = self.options.partitions.unwrap_or_default();
+        (0..partitions).filter(move |&to| to != origin).map(move |to| ProducerRecord {
             topic: Arc::clone(&self.options.topics.touchpoints),
             partition: Some(to),
             key: Some(customer_id.as_bytes().to_vec()),
-            value: record.value,
-            headers: record.headers,
+            value: record.value.clone(),
+            headers: record.headers.clone(),
             timestamp_ms: wall.as_millis(),
-        }
+        })
     }
 
     /// Returns the record of a dead letter published at `wall`.

@@ -33,6 +33,12 @@ const RESTORE_STARTS_MAX: usize = 16;
 const ATTEMPTS_PAST_END: u32 = 40;
 /// After this time without a record, the end of the changelog is queried again.
 const STALL_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long the changelog may be ahead of the input before the input is considered created again, and the interval
+/// between two queries of its end.
+const AHEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const AHEAD_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum number of skipped offset ranges per partition; the oldest are forgotten and count as applied.
+const SKIPPED_RANGES_MAX: usize = 64;
 /// Interval between two progress messages in the log.
 const PROGRESS_LOG_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -50,13 +56,17 @@ pub(super) struct Restorer {
 }
 
 /// A restore in progress.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 struct Restore {
     tracker: RestoreTracker,
     /// The committed stream time, and how far the input was applied according to the changelog records read so far.
     progress: InputProgress,
+    /// The offset that another program committed; `None` if this service did.
+    set_manually: Option<i64>,
     /// End offset of the input topic.
     input_end: i64,
+    /// When the changelog turned out to be ahead of `input_end`, and when the latter was queried again.
+    ahead: Option<(Duration, Duration)>,
     /// When the end of the changelog was last queried.
     last_checked: Duration,
 }
@@ -110,7 +120,14 @@ enum RestorePlan {
     /// Nothing was ever committed.
     New { input_start: i64, changelog_end: i64 },
     /// The changelog must be restored.
-    Existing { offset: i64, input_end: i64, changelog: ChangelogRange, clock: Clock },
+    Existing {
+        offset: i64,
+        /// Whether another program committed the offset.
+        is_manual: bool,
+        input_end: i64,
+        changelog: ChangelogRange,
+        clock: Clock,
+    },
 }
 
 impl Restorer {
@@ -145,13 +162,22 @@ impl Restorer {
             match found {
                 None => schedule_retry(assignment, &[partition], elapsed),
                 Some(RestorePlan::New { input_start, changelog_end }) => {
+                    assignment.forget_given_up_at(partition);
                     new.push((PartitionOffset { partition, offset: input_start }, changelog_end));
                 }
-                Some(RestorePlan::Existing { offset, input_end, changelog, clock }) => {
+                Some(RestorePlan::Existing { offset, is_manual, input_end, changelog, clock }) => {
                     let Some(assigned) = assignment.get_mut(partition) else { continue };
+                    let restore = Restore {
+                        tracker: RestoreTracker::new(changelog.start(), changelog.end(), elapsed),
+                        progress: InputProgress { clock, ..InputProgress::default() },
+                        set_manually: is_manual.then_some(offset),
+                        input_end,
+                        ahead: None,
+                        last_checked: elapsed,
+                    };
                     assigned.begin_restore(committed, offset, changelog, elapsed);
-                    let progress = InputProgress { applied_to: 0, clock };
-                    self.begin_reading(member, assignment, partition, (progress, input_end), elapsed)?;
+                    assignment.forget_given_up_at(partition);
+                    self.begin_reading(member, assignment, partition, restore, elapsed)?;
                 }
             }
         }
@@ -160,8 +186,7 @@ impl Restorer {
 
     /// Completes the restore of partitions whose initial offset has been committed, and whose changelog is empty.
     pub(super) fn complete_empty(&mut self, new: &[(PartitionOffset, i64)]) {
-        let progress = InputProgress::default();
-        self.complete.extend(new.iter().map(|(position, _)| (position.partition, progress)));
+        self.complete.extend(new.iter().map(|(position, _)| (position.partition, InputProgress::default())));
     }
 
     /// Restores a bounded number of changelog records.
@@ -188,14 +213,13 @@ impl Restorer {
             self.restores.iter().map(|(&partition, restore)| (partition, restore.tracker.end())).collect();
         for (partition, end) in partitions {
             if member.has_read_changelog_to(partition, end) {
+                let Some(restore) = self.restores.get_mut(&partition) else { continue };
+                if restore.is_ahead_of_input(member, partition, elapsed)? {
+                    continue;
+                }
                 let Some(restore) = self.restores.remove(&partition) else { continue };
                 unless_fatal(member.close_changelog(partition))?;
-                let (applied_to, end) = (restore.progress.applied_to, restore.input_end);
-                if applied_to > end {
-                    let mismatch = Mismatch::InputRecreated { applied_to, end };
-                    return Err(Fatal::Mismatch { partition, mismatch });
-                }
-                self.complete.push((partition, restore.progress));
+                self.complete.push((partition, restore.finish(partition)));
             } else {
                 self.check_stall(member, partition, elapsed)?;
             }
@@ -280,7 +304,8 @@ impl Restorer {
                 }
             }
             let changelog = ChangelogRange::new(log_start, log_start, log_end, elapsed);
-            return Ok(Some(RestorePlan::Existing { offset, input_end, changelog, clock: Clock::default() }));
+            let clock = Clock::default();
+            return Ok(Some(RestorePlan::Existing { offset, is_manual: true, input_end, changelog, clock }));
         };
         if metadata.changelog_end > log_end {
             // A newly elected leader may not know the end yet.
@@ -300,22 +325,23 @@ impl Restorer {
             );
         }
         let changelog = ChangelogRange::new(log_start, metadata.changelog_start, metadata.changelog_end, elapsed);
-        Ok(Some(RestorePlan::Existing { offset, input_end, changelog, clock: metadata.clock }))
+        let clock = metadata.clock;
+        Ok(Some(RestorePlan::Existing { offset, is_manual: false, input_end, changelog, clock }))
     }
 
-    /// Begins to read the changelog of a partition whose input ends at `input_end`.
+    /// Begins to read the changelog of a partition.
     fn begin_reading<M: Member>(
         &mut self,
         member: &mut M,
         assignment: &mut Assignment,
         partition: PartitionId,
-        (progress, input_end): (InputProgress, i64),
+        restore: Restore,
         elapsed: Duration,
     ) -> Result<(), Fatal> {
         let Some(assigned) = assignment.get(partition) else { return Ok(()) };
         let (start, end) = (assigned.changelog().start(), assigned.changelog().end());
         if start >= end {
-            self.complete.push((partition, progress));
+            self.complete.push((partition, restore.finish(partition)));
             return Ok(());
         }
         if unless_fatal(member.open_changelog(partition, start))?.is_none() {
@@ -326,8 +352,7 @@ impl Restorer {
             // A restore shorter than the interval is logged only when it finishes.
             self.next_progress_log_at = elapsed + PROGRESS_LOG_INTERVAL;
         }
-        let tracker = RestoreTracker::new(start, end, elapsed);
-        self.restores.insert(partition, Restore { tracker, progress, input_end, last_checked: elapsed });
+        self.restores.insert(partition, restore);
         Ok(())
     }
 
@@ -373,6 +398,57 @@ impl Restorer {
             }
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+impl Restore {
+    /// Whether the changelog contains touchpoints beyond the end of the input. A newly elected leader may not know the
+    /// end yet, so it is queried again for a while.
+    ///
+    /// # Errors
+    /// When the input stays shorter: it was created again.
+    fn is_ahead_of_input<M: Member>(
+        &mut self,
+        member: &mut M,
+        partition: PartitionId,
+        elapsed: Duration,
+    ) -> Result<bool, Fatal> {
+        let applied_to = self.progress.applied_to;
+        if applied_to <= self.input_end {
+            return Ok(false);
+        }
+        let (since, checked) = *self.ahead.get_or_insert((elapsed, elapsed));
+        if elapsed.saturating_sub(since) >= AHEAD_TIMEOUT {
+            let mismatch = Mismatch::InputRecreated { applied_to, end: self.input_end };
+            return Err(Fatal::Mismatch { partition, mismatch });
+        }
+        if elapsed.saturating_sub(checked) >= AHEAD_CHECK_INTERVAL {
+            self.ahead = Some((since, elapsed));
+            if let Some((_, end)) = unless_fatal(member.input_range(partition))? {
+                self.input_end = end;
+            }
+        }
+        Ok(applied_to > self.input_end)
+    }
+
+    /// Returns how far the input is applied. Adds the offsets that were skipped because the offset was set forward.
+    fn finish(self, partition: PartitionId) -> InputProgress {
+        let mut progress = self.progress;
+        // A changelog of format 1 does not know how far the input was applied.
+        let is_known = progress.applied_to > 0 || self.tracker.is_empty();
+        if let Some(offset) = self.set_manually.filter(|&offset| is_known && offset > progress.applied_to) {
+            let (first_skipped, last_skipped) = (progress.applied_to, offset - 1);
+            tracing::warn!(
+                partition,
+                first_skipped,
+                last_skipped,
+                "committed offset was set forward, the touchpoints in between are not applied"
+            );
+            progress.skipped.push(first_skipped..offset);
+            let excess = progress.skipped.len().saturating_sub(SKIPPED_RANGES_MAX);
+            progress.skipped.drain(..excess);
+        }
+        progress
     }
 }
 

@@ -25,6 +25,11 @@ impl RestoreTracker {
         Self { start, next_offset: start, end, bytes: 0, customers: 0, started_at: elapsed, last_read_at: elapsed }
     }
 
+    /// Whether no record has been read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.next_offset == self.start
+    }
+
     /// Offset after the last record to read.
     pub(super) fn end(&self) -> i64 {
         self.end

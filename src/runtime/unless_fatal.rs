@@ -1,6 +1,8 @@
 //! The reaction to a failed Kafka call outside a transaction: stop the worker, or retry in a later step.
 
-use crate::kafka::{Error, Reaction};
+use std::time::Instant;
+
+use crate::kafka::{CLIENT_LOG_THROTTLE, Error, Reaction};
 
 use super::fatal::Fatal;
 
@@ -13,7 +15,10 @@ pub fn unless_fatal<T>(result: Result<T, Error>) -> Result<Option<T>, Fatal> {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.reaction == Reaction::Fatal => Err(Fatal::Client(error)),
         Err(error) => {
-            tracing::warn!(call = error.call, code = %error.code, "kafka call failed, will retry");
+            let kind = format!("{} {}", error.call, error.code);
+            if let Some(suppressed) = CLIENT_LOG_THROTTLE.admit(&kind, Instant::now()) {
+                tracing::warn!(call = error.call, code = %error.code, suppressed, "kafka call failed, will retry");
+            }
             Ok(None)
         }
     }

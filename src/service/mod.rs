@@ -220,10 +220,11 @@ impl Service {
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 let deadline = self.shutdown_deadline.as_secs();
-                return ExitReason::Stuck(failed.map_or_else(
-                    || format!("the workers did not stop within {deadline} s"),
-                    |failure| failure.finding().to_string(),
-                ));
+                // What failed first is the reason, also if other workers hang afterwards.
+                return failed.map_or_else(
+                    || ExitReason::Stuck(format!("the workers did not stop within {deadline} s")),
+                    ExitReason::Failed,
+                );
             }
             let is_ready = self.status_registry.is_ready();
             if deadline.is_none() && is_ready != was_ready {
@@ -320,4 +321,39 @@ fn run_worker(
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), String> {
     let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
     spawned.map(drop).map_err(|error| format!("cannot create thread {name}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::model_file;
+
+    /// Waits for a service whose second worker hangs. The first one fails with `failure`, if there is one.
+    fn wait_for_hanging_worker(failure: Option<Failure>) -> ExitReason {
+        let source = model_file::shipped("retention").expect("a shipped model");
+        let models = model_file::load(&[source], &model_file::shipped_catalogue(), &[]).expect("it is valid").0;
+        let status_registry = Arc::new(StatusRegistry::new(2));
+        let metrics = Arc::new(Metrics::new(&models, 1, None, Arc::clone(&status_registry)));
+        let (sender, results) = mpsc::channel();
+        sender.send((0, failure.map_or_else(|| Ok(Report::default()), Err))).expect("the receiver exists");
+        let service = Service {
+            stop: Arc::new(AtomicBool::new(true)),
+            results,
+            workers: 2,
+            status_registry,
+            metrics,
+            stop_http: None,
+            shutdown_deadline: Duration::from_millis(1),
+        };
+        let reason = service.wait();
+        drop(sender);
+        reason
+    }
+
+    #[test]
+    fn a_failure_is_the_exit_reason_even_if_another_worker_hangs() {
+        assert!(matches!(wait_for_hanging_worker(None), ExitReason::Stuck(_)));
+        let reason = wait_for_hanging_worker(Some(Failure::Panicked));
+        assert!(matches!(reason, ExitReason::Failed(Failure::Panicked)), "{reason:?}");
+    }
 }

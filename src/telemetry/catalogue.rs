@@ -119,7 +119,8 @@ pub const METRICS: &[Description] = &[
     counter(
         "lifecycle_touchpoints_order_missing_total",
         "",
-        "Applied cancellations and refunds of orders older than the 32 that are kept per customer, which have no effect.",
+        "Applied cancellations and refunds without effect: of an order older than those kept per customer, or pushed out by \
+         32 later ones whose order has not arrived either.",
         |out| out.sum(&[], |report| report.tally.orders_missing),
     ),
     counter(
@@ -131,7 +132,7 @@ pub const METRICS: &[Description] = &[
     counter(
         "lifecycle_erasures_total",
         "result (removed, not_found, forwarded)",
-        "Erasures that removed a customer, found none, or were forwarded to the partition of the customer because of their record key.",
+        "Erasures that removed a customer (one for each partition that had a part of them), found none in the partition of the customer, or were forwarded to the other partitions.",
         |out| {
             out.sum(&[("result", "removed")], |report| report.tally.erased);
             out.sum(&[("result", "not_found")], |report| report.tally.erasures_not_found);
@@ -252,13 +253,13 @@ pub const METRICS: &[Description] = &[
     }),
     counter(
         "lifecycle_records_written_total",
-        "topic_kind (transitions, replay, changelog, dead_letters)",
-        "Records written and committed.",
+        "topic_kind (transitions, replay, changelog, dead_letters, touchpoints)",
+        "Records written and committed; those to the touchpoints topic are forwarded erasures.",
         |out| out.written(|volume| volume.records),
     ),
     counter(
         "lifecycle_bytes_written_total",
-        "topic_kind (transitions, replay, changelog, dead_letters)",
+        "topic_kind (transitions, replay, changelog, dead_letters, touchpoints)",
         "Bytes of the keys and values of records written and committed.",
         |out| out.written(|volume| volume.bytes),
     ),

@@ -10,7 +10,7 @@ use crate::partition::{DeadLetterReason, Tally};
 use super::histogram::Measurements;
 
 /// Values of the `topic_kind` label.
-pub const TOPIC_KINDS: [&str; 4] = ["transitions", "replay", "changelog", "dead_letters"];
+pub const TOPIC_KINDS: [&str; 5] = ["transitions", "replay", "changelog", "dead_letters", "touchpoints"];
 
 /// Counters of a worker since its start.
 #[derive(Clone, PartialEq, Debug, Default)]

@@ -3,6 +3,7 @@
 //! Encoding writes a header in front of the customer entries that the partition has already encoded. Decoding borrows
 //! the entries from the record; the partition decodes their content. Decoding never panics, even on arbitrary bytes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use prost::Message as _;
@@ -22,14 +23,18 @@ const FORMAT_FIELD: u32 = 1;
 const LAYOUT_FIELD: u32 = 2;
 const APPLIED_TO_FIELD: u32 = 3;
 const STREAM_TIME_FIELD: u32 = 4;
+const SKIPPED_FIELD: u32 = 5;
 const CUSTOMERS_FIELD: u32 = 15;
 
 /// How far the input partition was applied when a changelog record was written. The committed offset has the same
 /// information, until an operator resets the group's offsets.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct InputProgress {
     /// Offset after the last applied touchpoint; 0 in a record of format 1.
     pub applied_to: i64,
+    /// The ranges of offsets below `applied_to` that were never applied, because the offsets of the group were set
+    /// forward. In ascending order.
+    pub skipped: Vec<Range<i64>>,
     /// The stream time of the partition; not set in a record of format 1.
     pub clock: Clock,
 }
@@ -37,7 +42,9 @@ pub struct InputProgress {
 impl InputProgress {
     /// Advances to `other`, unless this is already further.
     pub fn advance(&mut self, other: Self) {
-        self.applied_to = self.applied_to.max(other.applied_to);
+        if other.applied_to >= self.applied_to {
+            (self.applied_to, self.skipped) = (other.applied_to, other.skipped);
+        }
         if let Some(stream_time) = other.clock.stream_time() {
             self.clock.advance(stream_time);
         }
@@ -70,7 +77,7 @@ pub enum ChangelogError {
 
 /// Encodes `batch` as the value of a changelog record.
 #[must_use]
-pub fn encode(layout: &StoredLayout, batch: &ChangelogBatch, progress: InputProgress) -> Vec<u8> {
+pub fn encode(layout: &StoredLayout, batch: &ChangelogBatch, progress: &InputProgress) -> Vec<u8> {
     let layout = stored_to_proto(layout);
     let layout_bytes = layout.encoded_len();
     // The four field keys and the format version take one byte each, the progress at most 10 bytes for each number.
@@ -84,6 +91,8 @@ pub fn encode(layout: &StoredLayout, batch: &ChangelogBatch, progress: InputProg
     if let Some(stream_time) = progress.clock.stream_time() {
         prost::encoding::sint64::encode(STREAM_TIME_FIELD, &stream_time.as_millis(), &mut out);
     }
+    let skipped: Vec<i64> = progress.skipped.iter().flat_map(|range| [range.start, range.end]).collect();
+    prost::encoding::int64::encode_packed(SKIPPED_FIELD, &skipped, &mut out);
     out.extend_from_slice(&batch.customers);
     out
 }
@@ -127,6 +136,12 @@ impl ChangelogDecoder {
                     prost::encoding::sint64::merge(wire_type, &mut millis, &mut rest, DecodeContext::default())
                         .map_err(|_| CORRUPT)?;
                     progress.clock = Clock::at(Some(Timestamp::from_millis(millis)));
+                }
+                (SKIPPED_FIELD, WireType::LengthDelimited) => {
+                    let mut ends = Vec::new();
+                    prost::encoding::int64::merge_repeated(wire_type, &mut ends, &mut rest, DecodeContext::default())
+                        .map_err(|_| CORRUPT)?;
+                    progress.skipped = ends.as_chunks::<2>().0.iter().map(|&[start, end]| start..end).collect();
                 }
                 (CUSTOMERS_FIELD, WireType::LengthDelimited) => {
                     customers.push(take_delimited(&mut rest).ok_or(CORRUPT)?);
@@ -245,8 +260,10 @@ mod tests {
         }
     }
 
-    const PROGRESS: InputProgress =
-        InputProgress { applied_to: 1 << 40, clock: Clock::at(Some(Timestamp::from_millis(-5))) };
+    fn progress() -> InputProgress {
+        let clock = Clock::at(Some(Timestamp::from_millis(-5)));
+        InputProgress { applied_to: 1 << 40, skipped: vec![3..17, 1000..1 << 39], clock }
+    }
 
     fn batch(customers: &[&[u8]]) -> ChangelogBatch {
         let mut bytes = Vec::new();
@@ -261,8 +278,8 @@ mod tests {
     #[test]
     fn a_record_round_trips() {
         let customers: [&[u8]; 3] = [b"one", b"", &[7; 300]];
-        for progress in [InputProgress::default(), PROGRESS] {
-            let bytes = encode(&layout(), &batch(&customers), progress);
+        for progress in [InputProgress::default(), progress()] {
+            let bytes = encode(&layout(), &batch(&customers), &progress);
             let mut decoder = ChangelogDecoder::default();
             let record = decoder.decode(&bytes).expect("just encoded");
             let layout = Arc::new(layout());
@@ -273,9 +290,10 @@ mod tests {
     #[test]
     fn the_protobuf_schema_decodes_a_record() {
         // Field 1, a string of three bytes.
-        let bytes = encode(&layout(), &batch(&[b"\x0a\x03c-1"]), PROGRESS);
+        let bytes = encode(&layout(), &batch(&[b"\x0a\x03c-1"]), &progress());
         let message = proto::lifecycle::v1::ChangelogBatch::decode(&*bytes).expect("a ChangelogBatch");
         assert_eq!((message.format, message.applied_to, message.stream_time), (2, 1 << 40, Some(-5)));
+        assert_eq!(message.skipped, [3, 17, 1000, 1 << 39]);
         assert_eq!(message.customers.len(), 1);
         assert_eq!(message.customers[0].customer_id, "c-1");
         assert_eq!(stored_from_proto(message.layout.expect("every record has a layout")), layout());
@@ -285,7 +303,7 @@ mod tests {
     fn the_layout_is_shared_until_it_changes() {
         let mut decoder = ChangelogDecoder::default();
         let (one, other) =
-            (encode(&layout(), &batch(&[]), PROGRESS), encode(&StoredLayout::default(), &batch(&[]), PROGRESS));
+            (encode(&layout(), &batch(&[]), &progress()), encode(&StoredLayout::default(), &batch(&[]), &progress()));
         let first = decoder.decode(&one).expect("just encoded").layout;
         let second = decoder.decode(&one).expect("just encoded").layout;
         assert!(Arc::ptr_eq(&first, &second));
@@ -306,7 +324,7 @@ mod tests {
 
     #[test]
     fn unknown_fields_are_skipped_and_corruption_is_reported() {
-        let mut bytes = encode(&layout(), &batch(&[b"one"]), PROGRESS);
+        let mut bytes = encode(&layout(), &batch(&[b"one"]), &progress());
         encode_key(99, WireType::Varint, &mut bytes);
         encode_varint(5, &mut bytes);
         let mut decoder = ChangelogDecoder::default();
@@ -324,7 +342,7 @@ mod tests {
         ) {
             let mut decoder = ChangelogDecoder::default();
             let _ = decoder.decode(&noise);
-            let mut bytes = encode(&layout(), &batch(&[b"one", b"two"]), PROGRESS);
+            let mut bytes = encode(&layout(), &batch(&[b"one", b"two"]), &progress());
             let at = at % bytes.len();
             bytes[at] = byte;
             let _ = decoder.decode(&bytes);

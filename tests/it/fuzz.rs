@@ -42,7 +42,7 @@ fn sample_state() -> (Partition, Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let records = partition
         .write_batches(0)
         .iter()
-        .map(|batch| changelog::encode(partition.layout(), batch, changelog::InputProgress::default()))
+        .map(|batch| changelog::encode(partition.layout(), batch, &changelog::InputProgress::default()))
         .collect();
     partition.commit();
     (partition, records, lines)

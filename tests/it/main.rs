@@ -60,6 +60,7 @@ mod model_schema;
 mod online_retail;
 mod oracle;
 mod oracle_agreement;
+mod order_ledger;
 mod plain_english;
 mod reload;
 mod removals;

@@ -97,7 +97,7 @@ fn restore_at(old: &mut Partition, models: &Arc<ModelSet>, edited_at: Timestamp)
     let batches = old.write_batches(usize::MAX);
     let records: Vec<_> = batches
         .iter()
-        .map(|batch| changelog::encode(old.layout(), batch, changelog::InputProgress::default()))
+        .map(|batch| changelog::encode(old.layout(), batch, &changelog::InputProgress::default()))
         .collect();
     old.commit();
     let mut new = Partition::new(Arc::clone(models), FactOptions::default());

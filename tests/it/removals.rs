@@ -74,7 +74,7 @@ impl Fixture {
         self.changelog.extend(
             batches
                 .iter()
-                .map(|batch| changelog::encode(self.partition.layout(), batch, changelog::InputProgress::default())),
+                .map(|batch| changelog::encode(self.partition.layout(), batch, &changelog::InputProgress::default())),
         );
         self.partition.commit();
     }

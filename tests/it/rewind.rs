@@ -58,6 +58,38 @@ fn touchpoints_before_an_offset_that_was_set_back_are_duplicates() {
 }
 
 #[test]
+fn touchpoints_skipped_by_an_offset_that_was_set_forward_are_applied_when_it_is_set_back() {
+    let deployment = Deployment::new(1, SETTINGS);
+    broker::produce(&deployment.touchpoints, &orders(0..10));
+    let mut instance = deployment.start("a");
+    assert_eq!(counts(&mut instance, 10), (10, 0, 0));
+    instance.stop();
+
+    broker::produce(&deployment.touchpoints, &orders(10..30));
+    cluster_faults::commit(&deployment.group, &deployment.touchpoints, 0, 20, "");
+    let mut instance = deployment.start("a");
+    assert_eq!(counts(&mut instance, 10), (20, 0, 0));
+    let log = instance.stop();
+    let line = log.lines().find(|line| line.contains("committed offset was set forward")).expect("it is logged");
+    assert!(line.contains("first_skipped=10") && line.contains("last_skipped=19"), "{line}");
+
+    // A restart in between must not forget what was skipped.
+    let restarted = deployment.start("a");
+    until("ready", || restarted.metric("lifecycle_ready").filter(|&ready| ready == 1));
+    restarted.stop();
+    cluster_faults::commit(&deployment.group, &deployment.touchpoints, 0, 5, "");
+    let mut instance = deployment.start("a");
+    assert_eq!(counts(&mut instance, 25), (30, 15, 0), "five before, ten skipped ones, ten after");
+    let log = instance.stop();
+    assert!(log.contains("never_applied=10"), "{log}");
+
+    cluster_faults::commit(&deployment.group, &deployment.touchpoints, 0, 0, "");
+    let mut instance = deployment.start("a");
+    assert_eq!(counts(&mut instance, 30), (30, 30, 0), "nothing is skipped any more");
+    instance.stop();
+}
+
+#[test]
 fn a_changelog_that_is_ahead_of_the_touchpoints_stops_the_service() {
     let deployment = Deployment::new(1, SETTINGS);
     broker::produce(&deployment.touchpoints, &orders(0..10));

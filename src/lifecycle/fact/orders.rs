@@ -2,7 +2,9 @@
 //! sums.
 //!
 //! While an order is kept individually, the touchpoints that complete, cancel or refund it may arrive in any order and
-//! more than once, with the same result. An order that is completed again after it was folded is counted twice.
+//! more than once, with the same result. The ids of the orders folded last are kept, so that an order that is completed
+//! again counts once. Cancellations and refunds whose order is not known yet have a limit of their own: they never
+//! displace an order.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -85,6 +87,22 @@ pub struct FoldedOrders {
     /// The time of the earliest touchpoint at or after the latest folded order, by follow-up group; [`i64::MIN`] if
     /// there is none.
     pub follow_ups: Vec<i64>,
+    /// Hashes of the ids of the orders folded last, valid or not; the oldest first.
+    pub ids: Vec<u64>,
+}
+
+impl FoldedOrders {
+    /// The limit of ids. An older order that is completed again counts again.
+    pub const IDS_MAX: usize = 256;
+
+    fn contains(&self, id: u64) -> bool {
+        self.ids.contains(&id)
+    }
+
+    /// Whether orders were folded whose ids are not known.
+    fn has_unknown_ids(&self) -> bool {
+        self.ids.len() >= Self::IDS_MAX || self.count > self.ids.len() as u64
+    }
 }
 
 impl Default for FoldedOrders {
@@ -96,6 +114,7 @@ impl Default for FoldedOrders {
             last: ABSENT,
             streaks: Vec::new(),
             follow_ups: Vec::new(),
+            ids: Vec::new(),
         }
     }
 }
@@ -127,7 +146,7 @@ impl Default for OrderAggregates {
 /// The orders of a customer.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct OrderLedger {
-    /// The latest orders, sorted by time.
+    /// The latest orders, and those of which only a cancellation or refund is known, sorted by time.
     pub entries: Vec<OrderEntry>,
     /// Aggregates over older orders.
     pub folded: FoldedOrders,
@@ -211,16 +230,29 @@ impl OrderEntry {
 }
 
 impl OrderLedger {
-    /// Whether `touchpoint` cancels or refunds an order without an entry, while older orders have been folded. The
-    /// order is most likely one of these, whose amounts can no longer change.
+    /// The limit of entries of which only a cancellation or refund is known.
+    pub const UNMATCHED_MAX: usize = 32;
+
+    /// Whether a cancellation or refund has no effect: `touchpoint` itself, because its order was folded, or the oldest
+    /// one without an order, because `touchpoint` takes its place.
     #[must_use]
     pub fn is_order_missing(&self, touchpoint: &Touchpoint<'_>) -> bool {
         let (CANCELLED | REFUNDED, Some(order_id)) = (touchpoint.type_name, touchpoint.order_id) else { return false };
         let id = xxh3_64(order_id.as_bytes());
-        self.folded.count > 0 && !self.entries.iter().any(|entry| entry.id == id)
+        if self.folded.contains(id) {
+            return true;
+        }
+        let is_new = !self.entries.iter().any(|entry| entry.id == id);
+        // An order without an entry is most likely a folded one, if there are more of these than ids.
+        is_new && (self.folded.has_unknown_ids() || self.unmatched().count() >= Self::UNMATCHED_MAX)
     }
 
-    /// Applies a touchpoint if it completes, cancels or refunds an order. Returns whether it does.
+    /// Returns the entries of which only a cancellation or refund is known.
+    fn unmatched(&self) -> impl Iterator<Item = &OrderEntry> {
+        self.entries.iter().filter(|entry| entry.time == ABSENT)
+    }
+
+    /// Applies a touchpoint if it completes, cancels or refunds an order that is not folded. Returns whether it does.
     pub fn add(
         &mut self,
         touchpoint: &Touchpoint<'_>,
@@ -235,6 +267,9 @@ impl OrderLedger {
         };
         let id = xxh3_64(id.as_bytes());
         let at = touchpoint.occurred_at.as_millis();
+        if self.folded.contains(id) {
+            return false;
+        }
         let index = self.entries.iter().position(|entry| entry.id == id);
         let mut entry = match index {
             Some(index) => self.entries.remove(index),
@@ -260,8 +295,13 @@ impl OrderLedger {
         }
         let index = self.entries.partition_point(|other| (other.sort_time(), other.id) < (entry.sort_time(), entry.id));
         self.entries.insert(index, entry);
-        while self.entries.len() > options.orders_kept_max {
-            let oldest = self.entries.remove(0);
+        let unmatched = self.unmatched().count();
+        if unmatched > Self::UNMATCHED_MAX {
+            self.remove_oldest(|entry| entry.time == ABSENT);
+        }
+        if self.entries.len() - unmatched.min(Self::UNMATCHED_MAX) > options.orders_kept_max
+            && let Some(oldest) = self.remove_oldest(|entry| entry.time != ABSENT)
+        {
             self.fold(&oldest, gaps, options.currency);
         }
         self.derive_aggregates(gaps, follow_up_groups, options.currency);
@@ -295,8 +335,17 @@ impl OrderLedger {
         candidates.filter(|&time| time != ABSENT && time >= start).min().unwrap_or(ABSENT)
     }
 
+    fn remove_oldest(&mut self, is_candidate: impl Fn(&OrderEntry) -> bool) -> Option<OrderEntry> {
+        let oldest = self.entries.iter().position(is_candidate)?;
+        Some(self.entries.remove(oldest))
+    }
+
     /// Adds the oldest order to the aggregates of folded orders, if it is valid.
     fn fold(&mut self, oldest: &OrderEntry, gaps: &[Duration], currency: Currency) {
+        if self.folded.ids.len() >= FoldedOrders::IDS_MAX {
+            self.folded.ids.remove(0);
+        }
+        self.folded.ids.push(oldest.id);
         if !oldest.is_valid() {
             return;
         }

@@ -166,6 +166,7 @@ fn check_folded(bytes: &[u8], follow_up_groups: usize) -> Option<()> {
                 }
             }
             (field::folded::FOLLOWED, FieldValue::Bytes(bytes)) => check_optional_ages(bytes, follow_up_groups)?,
+            (field::folded::IDS, FieldValue::Bytes(bytes)) if bytes.len() % 8 != 0 => return None,
             _ => {}
         }
     }

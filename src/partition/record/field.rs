@@ -51,6 +51,7 @@ pub(crate) mod folded {
     pub(crate) const CHAINS: u32 = 5;
     pub(crate) const FOLLOWED: u32 = 6;
     pub(crate) const REVENUE_HIGH: u32 = 7;
+    pub(crate) const IDS: u32 = 8;
 }
 
 pub(crate) const VARINT: u32 = 0;

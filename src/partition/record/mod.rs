@@ -111,6 +111,7 @@ mod tests {
             last: NOW - 90_000,
             streaks: vec![(3, NOW - 100_000), (0, ABSENT)],
             follow_ups: vec![NOW - 80_000, ABSENT],
+            ids: vec![1, u64::MAX],
         };
         let active = Published {
             stage: Some(StageIndex(0)),

@@ -278,6 +278,9 @@ fn read_folded(bytes: &[u8], clock: i64, follow_up_groups: usize) -> Option<Fold
             (field::folded::FOLLOWED, FieldValue::Bytes(bytes)) => {
                 read_optional_ages(bytes, clock, &mut folded.follow_ups)?;
             }
+            (field::folded::IDS, FieldValue::Bytes(bytes)) => {
+                folded.ids.extend(bytes.as_chunks::<8>().0.iter().map(|id| u64::from_le_bytes(*id)));
+            }
             _ => {}
         }
     }

@@ -62,7 +62,7 @@ pub(crate) fn write(customer: &Customer, number_is_time: &[bool], default_curren
     }
     put_times(out, field::WINDOWS, &customer.facts.windows, clock);
     put_times(out, field::FOLLOWED, &orders.recent, clock);
-    if orders.folded.count > 0 {
+    if orders.folded.count > 0 || !orders.folded.ids.is_empty() {
         put_message(out, field::FOLDED, |out| write_folded(&orders.folded, clock, out));
     }
     if customer.outdated_models != 0 {
@@ -152,6 +152,11 @@ fn write_folded(folded: &FoldedOrders, clock: i64, out: &mut Vec<u8>) {
         }
     });
     put_optional_ages(out, field::folded::FOLLOWED, &folded.follow_ups, clock);
+    if !folded.ids.is_empty() {
+        put_packed(out, field::folded::IDS, |out| {
+            folded.ids.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
+        });
+    }
 }
 
 /// Writes each age plus one, or 0 for an absent time. Omits the field if all times are absent.

@@ -67,7 +67,7 @@ pub(super) fn write_layout(config: &Config, target: &Target, layout: Option<&Sto
     let Some(layout) = layout else { return Ok(()) };
     let topic: Arc<str> = target.changelog.as_str().into();
     let empty = ChangelogBatch { customers: Vec::new(), count: 0 };
-    let value = changelog::encode(layout, &empty, InputProgress::default());
+    let value = changelog::encode(layout, &empty, &InputProgress::default());
     let records = (0..target.partitions).map(|partition| record(&topic, partition, b"layout".to_vec(), value.clone()));
     writer(config)?.write(&records.collect::<Vec<_>>())?;
     Ok(())
@@ -138,7 +138,7 @@ fn write(
         .into_iter()
         .map(|(partition, layout, batch)| {
             // The offsets of the old touchpoint topic mean nothing in the new one.
-            let value = changelog::encode(&layout, &batch, InputProgress::default());
+            let value = changelog::encode(&layout, &batch, &InputProgress::default());
             record(topic, partition, key(old, end), value)
         })
         .collect();
@@ -253,7 +253,7 @@ mod tests {
         }
         let mut seen: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for (partition, layout, batch) in splitter.take() {
-            let bytes = changelog::encode(&layout, &batch, InputProgress::default());
+            let bytes = changelog::encode(&layout, &batch, &InputProgress::default());
             let mut decoder = ChangelogDecoder::default();
             let decoded = decoder.decode(&bytes).expect("just encoded");
             assert_eq!(decoded.customers.len(), batch.count);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{keyed_order, order, wait_until_consumed};
 use crate::broker::{self, ConsumedRecord, NewRecord, read_committed, until};
-use crate::exactly_once::deployment::Deployment;
+use crate::exactly_once::deployment::{Deployment, Instance};
 
 const PARTITIONS: i32 = 4;
 
@@ -38,19 +38,55 @@ fn an_erasure_with_a_wrong_or_missing_key_erases_the_customer_once() {
         std::thread::sleep(Duration::from_millis(200));
         instance.metric(r#"lifecycle_customers_removed_total{reason="erasure"}"#).filter(|&erased| erased == 8)
     });
-    std::thread::sleep(Duration::from_secs(2));
+    // 8 orders, and 8 erasures in 4 partitions.
+    wait_until_consumed(&mut instance, 40);
     assert_eq!(instance.metric(r#"lifecycle_erasures_total{result="forwarded"}"#), Some(8));
     assert_eq!(instance.metric(r#"lifecycle_erasures_total{result="removed"}"#), Some(8));
     assert_eq!(instance.metric(r#"lifecycle_erasures_total{result="not_found"}"#), Some(0));
+    assert_eq!(instance.metric(r#"lifecycle_records_written_total{topic_kind="touchpoints"}"#), Some(24));
     instance.stop();
-    // Each was forwarded once, to the partition of its customer.
+    // Each was forwarded once to each other partition.
     let all = read_committed(&deployment.touchpoints);
-    assert_eq!(all.len(), 24);
+    assert_eq!(all.len(), 40);
     for customer in &customers {
         let forwarded: Vec<_> = all.iter().filter(|it| it.text() == erasure_text(&all, customer)).collect();
-        assert_eq!(forwarded.len(), 2, "the original and the forwarded one");
-        let right = partition_of(&written, customer);
-        assert_eq!(forwarded.iter().filter(|it| it.partition == right).count(), 1);
+        let mut partitions: Vec<_> = forwarded.iter().map(|it| it.partition).collect();
+        partitions.sort_unstable();
+        assert_eq!(partitions, [0, 1, 2, 3], "the original and the forwarded ones");
+    }
+}
+
+#[test]
+fn an_erasure_removes_every_part_of_a_customer_whom_wrong_keys_have_split() {
+    let deployment = Deployment::new(PARTITIONS, "workers: 1");
+    // The instances have two partitions each.
+    let mut instances = [deployment.start("a"), deployment.start("b")];
+    let sum = |instances: &[Instance; 2], series: &str| -> u64 {
+        instances.iter().map(|instance| instance.metric(series).unwrap_or_default()).sum()
+    };
+    let wait_for = |instances: &mut [Instance; 2], series: &str, expected: u64| {
+        until(series, || {
+            std::thread::sleep(Duration::from_millis(200));
+            instances.iter_mut().for_each(Instance::assert_runs);
+            (sum(instances, series) >= expected).then_some(())
+        });
+        assert_eq!(sum(instances, series), expected, "{series}");
+    };
+    let part = |partition: i32| {
+        let text = order(&format!("order-{partition}"), "anna", jiff::SignedDuration::from_secs(30));
+        NewRecord { key: Some(b"wrong".to_vec()), ..NewRecord::to(partition, &text) }
+    };
+    broker::produce(&deployment.touchpoints, &(0..PARTITIONS).map(part).collect::<Vec<_>>());
+    wait_for(&mut instances, "lifecycle_touchpoints_consumed_total", 4);
+    broker::produce(&deployment.touchpoints, &[NewRecord::keyed("anna", &erasure("anna"))]);
+    wait_for(&mut instances, "lifecycle_touchpoints_consumed_total", 8);
+    assert_eq!(sum(&instances, r#"lifecycle_customers_removed_total{reason="erasure"}"#), 4);
+    // Each partition had a part. Erasing again finds no part, which is reported once and not by each partition.
+    broker::produce(&deployment.touchpoints, &[NewRecord::keyed("anna", &erasure("anna"))]);
+    wait_for(&mut instances, "lifecycle_touchpoints_consumed_total", 12);
+    assert_eq!(sum(&instances, r#"lifecycle_erasures_total{result="not_found"}"#), 1);
+    for instance in instances {
+        instance.stop();
     }
 }
 

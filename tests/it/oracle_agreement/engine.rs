@@ -86,7 +86,7 @@ impl Engine {
             self.changelog.push(changelog::encode(
                 self.partition.layout(),
                 &batch,
-                changelog::InputProgress::default(),
+                &changelog::InputProgress::default(),
             ));
         }
         self.partition.commit();

@@ -91,7 +91,7 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
     history
 }
 
-/// Returns the name of a customer whose touchpoints belong to `partition`, so that erasures are not forwarded.
+/// Returns the name of a customer whose touchpoints belong to `partition`.
 fn customer_name(partition: usize, partitions: usize, number: &str) -> String {
     let partitions = i32::try_from(partitions).expect("few partitions");
     let mut name = format!("customer-{partition}-{number}");

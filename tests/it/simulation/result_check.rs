@@ -1,22 +1,22 @@
 //! Checks the result of a run: the records that a read-committed consumer receives, the answers of the workers to
 //! queries, and the customers that the next owner of each partition restores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use lifecycle_processor::kafka::PartitionId;
+use lifecycle_processor::kafka::{PartitionId, Record};
 use lifecycle_processor::lifecycle::time::Timestamp;
 use lifecycle_processor::partition::Partition;
-use lifecycle_processor::runtime::{CustomerAnswer, Query, Worker};
+use lifecycle_processor::runtime::{CustomerAnswer, Query, Worker, is_forwarded};
 use lifecycle_processor::wire::changelog::ChangelogDecoder;
 use lifecycle_processor::wire::offset_metadata::OffsetMetadata;
 use serde_json::Value;
 
 use super::expectation::Expected;
 use super::history::{MODELS, facts};
-use super::log::{CHANGELOG, DEAD_LETTERS, Log, REPLAY, TRANSITIONS};
+use super::log::{CHANGELOG, DEAD_LETTERS, Log, REPLAY, TOUCHPOINTS, TRANSITIONS};
 use super::simulated_run::SimulatedRun;
 use crate::oracle::process::Publication;
 use crate::oracle::touchpoint::micros;
@@ -27,6 +27,7 @@ pub(crate) fn check(run: &Rc<SimulatedRun>, expected: &Expected) {
         let log = run.log.borrow();
         check_transitions(&log, expected);
         check_dead_letters(&log, expected);
+        check_forwarded_erasures(&log);
         for (partition, customers) in (0..).zip(&expected.customers) {
             let machine = restore(&log, partition, expected.forgets_customers);
             let restored: Vec<_> = machine.customers().collect();
@@ -44,8 +45,33 @@ pub(crate) fn check(run: &Rc<SimulatedRun>, expected: &Expected) {
 
 /// Checks that no record was counted twice. The last counts of a worker that died may be missing.
 pub(crate) fn check_counts(run: &SimulatedRun, expected: &Expected) {
-    let (consumed, records) = (run.consumed.get(), expected.records + run.set_back.get());
+    let forwarded = run.log.borrow().read_all(TOUCHPOINTS).iter().filter(|record| is_forwarded(record)).count() as u64;
+    let (consumed, records) = (run.consumed.get(), expected.records + forwarded + run.set_back.get());
     assert!(consumed <= records, "{consumed} of {records} records are counted");
+}
+
+/// Checks that each erasure was forwarded once to each other partition, and forwarded ones were not forwarded again.
+fn check_forwarded_erasures(log: &Log) {
+    let records = log.read_all(TOUCHPOINTS);
+    let is_erasure = |record: &&Record| {
+        record.value.as_deref().is_some_and(|value| String::from_utf8_lossy(value).contains("\"customer_erased\""))
+    };
+    let partitions: BTreeSet<_> = records.iter().map(|record| record.partition).collect();
+    let mut expected = BTreeSet::new();
+    for erasure in records.iter().filter(is_erasure).filter(|record| !is_forwarded(record)) {
+        let others = partitions.iter().filter(|&&partition| partition != erasure.partition);
+        expected.extend(others.map(|&to| (format!("{}/{}", erasure.partition, erasure.offset), to)));
+    }
+    let copies = records.iter().filter(|record| is_forwarded(record));
+    let found: Vec<_> = copies.map(|record| (from(record), record.partition)).collect();
+    assert_eq!(found.len(), expected.len(), "each erasure is forwarded once");
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+}
+
+/// Returns the partition and offset of the original of a forwarded record.
+fn from(record: &Record) -> String {
+    let header = record.headers.iter().find(|header| header.name == "lifecycle_forwarded_from").expect("a header");
+    String::from_utf8(header.value.clone().expect("a value")).expect("text")
 }
 
 fn check_transitions(log: &Log, expected: &Expected) {

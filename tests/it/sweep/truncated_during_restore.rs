@@ -93,7 +93,7 @@ impl ChangelogFixture {
             topic: Arc::clone(&topic),
             partition: Some(0),
             key: None,
-            value: Some(changelog::encode(self.machine.layout(), batch, changelog::InputProgress::default())),
+            value: Some(changelog::encode(self.machine.layout(), batch, &changelog::InputProgress::default())),
             headers: Vec::new(),
             timestamp_ms: super::BEGIN_MS,
         };
