@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::model_arguments::ModelArguments;
-use super::{Exit, print, print_colored, print_error};
+use super::{Exit, print_colored, print_error, print_json};
 use crate::config::{Config, read_source};
 use crate::lifecycle::model_edit::{Consequence, consequences};
 use crate::lifecycle::model_set::ModelSet;
@@ -81,7 +81,7 @@ pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
     };
     let printed = match arguments.format {
         Format::Text => print_colored(&text(&findings)),
-        Format::Json => print(&format!("{:#}\n", json(&findings))),
+        Format::Json => print_json(&format!("{:#}\n", json(&findings))),
     };
     let has_errors = findings.problems.iter().any(|problem| problem.severity == Severity::Error);
     if has_errors && printed == Exit::Success { Exit::Problems } else { printed }.into()

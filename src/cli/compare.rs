@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::model_arguments::load;
 use super::touchpoint_arguments::TouchpointArguments;
 use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream};
-use super::{Exit, Format, print, print_error};
+use super::{Exit, Format, print, print_error, print_json};
 use crate::config::Config;
 use crate::lifecycle::model::Model;
 use crate::lifecycle::model_edit::{Consequence, consequences};
@@ -82,10 +82,10 @@ pub(super) fn run(
     invalid.finish("");
     source.report_dropped();
     let models = (&old.models[0], &new.models[0]);
-    let written = print(&match format {
-        Format::Text => text(&comparison, models),
-        Format::Json => format!("{:#}\n", to_json(&comparison, models)),
-    });
+    let written = match format {
+        Format::Text => print(&text(&comparison, models)),
+        Format::Json => print_json(&format!("{:#}\n", to_json(&comparison, models))),
+    };
     Ok(if invalid.count > 0 && written == Exit::Success { Exit::Problems } else { written })
 }
 

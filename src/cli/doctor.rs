@@ -12,7 +12,7 @@ use crate::service::doctor::{self, DoctorReport};
 use crate::wire::transition_text::escape_control_characters;
 
 use super::config::ConfigFile;
-use super::{Exit, Format, print, print_error};
+use super::{Exit, Format, print, print_error, print_json};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> ExitCode {
                 Format::Text => Exit::Success,
                 Format::Json => {
                     let report = doctor::unreachable(&config, &error);
-                    print(&format!("{:#}\n", to_json(&report, &counts(&report))))
+                    print_json(&format!("{:#}\n", to_json(&report, &counts(&report))))
                 }
             };
             return if printed == Exit::Success { Exit::Refused } else { printed }.into();
@@ -74,12 +74,11 @@ pub(super) fn run(arguments: &DoctorArguments) -> ExitCode {
     if arguments.brief {
         report.checks.retain(|check| check.severity != Severity::Passed);
     }
-    let text = match arguments.format {
-        Format::Text => to_text(&report, &counts),
-        Format::Json => format!("{:#}\n", to_json(&report, &counts)),
+    let printed = match arguments.format {
+        Format::Text => print(&to_text(&report, &counts)),
+        Format::Json => print_json(&format!("{:#}\n", to_json(&report, &counts))),
     };
     let has_problems = counts.iter().any(|(verdict, count)| *verdict == Severity::Problem && *count > 0);
-    let printed = print(&text);
     if printed == Exit::Success && has_problems { Exit::Problems.into() } else { printed.into() }
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use super::{Exit, print, print_error};
+use super::{Exit, print_error, print_json};
 use crate::lifecycle::condition::{Condition, Constant, ExpressionProblem, FactTable, compile};
 use crate::lifecycle::problem::{Problem, Severity};
 use crate::lifecycle::time::Timestamp;
@@ -42,7 +42,7 @@ pub struct EvalArguments {
 pub fn run(arguments: &EvalArguments) -> ExitCode {
     match evaluate(&arguments.expression, &arguments.facts, arguments.now.as_deref()) {
         Ok(evaluation) => {
-            let printed = print(&format!("{}\n", evaluation.value));
+            let printed = print_json(&format!("{}\n", evaluation.value));
             if let Some(until) = evaluation.until {
                 print_error(format_args!("time alone may change this value at {}", format_timestamp(until)));
             }

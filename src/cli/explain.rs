@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::touchpoint_arguments::TouchpointArguments;
 use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream};
-use super::{Exit, Format, print, print_error};
+use super::{Exit, Format, print, print_error, print_json};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::Timestamp;
@@ -114,10 +114,10 @@ fn explain(arguments: &ExplainArguments) -> Result<Exit, Exit> {
     let problem = match found {
         Some(Outcome::Explained(explanation)) => {
             let currency = options.facts.currency;
-            let written = print(&match arguments.format {
-                Format::Text => text(&explanation, &models, currency),
-                Format::Json => format!("{:#}\n", to_json(&explanation, &models, currency)),
-            });
+            let written = match arguments.format {
+                Format::Text => print(&text(&explanation, &models, currency)),
+                Format::Json => print_json(&format!("{:#}\n", to_json(&explanation, &models, currency))),
+            };
             return Ok(if invalid.count > 0 && written == Exit::Success { Exit::Problems } else { written });
         }
         Some(Outcome::Deleted) => format!("the customer {customer} was deleted, so there is no state to explain"),

@@ -1,6 +1,5 @@
 //! `lifecycle graph`: draws models as diagrams. The layouts are in `graph`.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::model_arguments::ModelArguments;
+use super::output_file::OutputFile;
 use super::{Exit, print_error};
 use crate::graph::{Language, diagrams, dot, mermaid, svg};
 
@@ -76,7 +76,11 @@ impl From<LanguageCode> for Language {
 /// Draws the models and writes the result.
 pub(super) fn run(arguments: &GraphArguments) -> ExitCode {
     let source = &arguments.model_arguments;
-    let models = match source.config().and_then(|config| source.load(&arguments.models, config.as_ref())) {
+    let config = match source.config() {
+        Ok(config) => config,
+        Err(exit) => return exit.into(),
+    };
+    let models = match source.load(&arguments.models, config.as_ref()) {
         Ok(models) => models,
         Err(exit) => return exit.into(),
     };
@@ -87,7 +91,14 @@ pub(super) fn run(arguments: &GraphArguments) -> ExitCode {
         Format::Svg => svg(&pictures),
     };
     let (name, written) = match &arguments.output {
-        Some(path) => (path.display().to_string(), fs::write(path, text)),
+        Some(path) => {
+            let inputs = source.input_files(&arguments.models, config.as_ref());
+            let written = OutputFile::create(path, &inputs).and_then(|mut file| {
+                file.write_all(text.as_bytes())?;
+                file.finish()
+            });
+            (path.display().to_string(), written)
+        }
         None => ("standard output".to_owned(), io::stdout().lock().write_all(text.as_bytes())),
     };
     match written {

@@ -11,6 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::kafka::settings::STUCK_EXIT_CODE;
 use crate::service::Failure;
+use crate::wire::transition_text::escape_message;
 
 mod check;
 mod compare;
@@ -32,6 +33,7 @@ mod map;
 mod mapping_argument;
 mod model_arguments;
 mod number;
+mod output_file;
 mod repartition;
 mod replay;
 mod run;
@@ -138,18 +140,24 @@ enum Format {
     Json,
 }
 
-/// Prints `text` to standard output, unchanged.
+/// Prints `text` to standard output, with control characters escaped.
 ///
 /// A closed pipe (`lifecycle ... | head`) is not a failure; any other write error, such as a full disk, is.
 #[must_use]
 fn print(text: &str) -> Exit {
+    write_output(&mut io::stdout().lock(), &escape_message(text))
+}
+
+/// Prints JSON to standard output, unchanged, as [`print()`] does.
+#[must_use]
+fn print_json(text: &str) -> Exit {
     write_output(&mut io::stdout().lock(), text)
 }
 
 /// Prints `text` to standard output as [`print()`] does; removes its colors if standard output is not a terminal.
 #[must_use]
 fn print_colored(text: &str) -> Exit {
-    write_output(&mut anstream::stdout().lock(), text)
+    write_output(&mut anstream::stdout().lock(), &escape_message(text))
 }
 
 fn write_output(output: &mut impl Write, text: &str) -> Exit {
@@ -162,12 +170,14 @@ fn write_output(output: &mut impl Write, text: &str) -> Exit {
     }
 }
 
-/// Prints a line to standard error; removes its colors if standard error is not a terminal.
+/// Prints a line to standard error, with control characters escaped; removes its colors if standard error is not a
+/// terminal.
 ///
 /// If standard error is closed or its disk is full, the line is lost: the exit code still gives the result.
 fn print_error(message: impl fmt::Display) {
     // A single write, so that lines of several processes do not mix.
-    drop(anstream::stderr().lock().write_all(format!("{message}\n").as_bytes()));
+    let message = format!("{message}\n");
+    drop(anstream::stderr().lock().write_all(escape_message(&message).as_bytes()));
 }
 
 /// Parses the arguments of the process and runs the command.

@@ -51,6 +51,12 @@ impl ModelArguments {
         choice
     }
 
+    /// Returns the files that the models of [`choice`](Self::choice) and the configuration are read from.
+    pub(super) fn input_files(&self, names: &[String], config: Option<&Config>) -> Vec<PathBuf> {
+        let token = config.and_then(|config| config.http.token_file.clone());
+        self.choice(names, config).files().into_iter().chain(self.config.clone()).chain(token).collect()
+    }
+
     /// Applies `--catalogue` and `--set` to `choice`.
     pub(super) fn apply(&self, choice: &mut ModelChoice) {
         if let Some(catalogue) = &self.catalogue {

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,6 +26,7 @@ use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder};
 use crate::wire::transition::{Mode, Publication};
 use crate::wire::transition_json::write_json;
 
+use super::output_file::OutputFile;
 use super::touchpoint_arguments::{TouchpointArguments, parse_max_ahead};
 use super::touchpoint_source::{InputRecord, InvalidRecords, LINE_BYTES_MAX, Place, SourceError};
 use super::{Exit, Format, compare, print_error};
@@ -128,8 +128,6 @@ enum ReplayError {
         "--dead-letters -: standard output is used for transitions: name a file, such as bad.ndjson or /dev/stderr"
     )]
     DeadLettersToOutput,
-    #[error("{path}: dead letters cannot be written to an input file")]
-    DeadLettersOverInput { path: String },
     #[error("standard output cannot be written: {0}")]
     Output(io::Error),
 }
@@ -150,7 +148,8 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
         Ok(())
     };
     let files = arguments.touchpoints.files();
-    let mut dead_letters = DeadLetters::open(arguments.dead_letters.as_deref(), files)?;
+    let inputs = arguments.touchpoints.input_files(config);
+    let mut dead_letters = DeadLetters::open(arguments.dead_letters.as_deref(), &inputs)?;
     let source = arguments.touchpoints.source(config)?;
     let progress = progress_bar(files);
     let decoder = TouchpointDecoder::new(&models.vocabulary, source.touchpoint_options());
@@ -178,7 +177,11 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
                         if options.until.is_none_or(|until| touchpoint.occurred_at <= until) {
                             totals.count_event_time(touchpoint.occurred_at, &record.place);
                         }
-                        replay.apply(&touchpoint, &mut publish)?;
+                        if record.is_forwarded && touchpoint.is_erasure() {
+                            replay.apply_forwarded_erasure(&touchpoint, &mut publish)?;
+                        } else {
+                            replay.apply(&touchpoint, &mut publish)?;
+                        }
                     }
                     Err(error) => dead_letters.record(&record, error.reason, &error.detail)?,
                 }
@@ -280,7 +283,7 @@ impl Totals {
             (self.skipped, "later than --until"),
             (
                 tally.orders_missing,
-                "cancellations or refunds of orders older than the 32 that are kept, without effect",
+                "cancellations or refunds without effect, because their order is no longer kept or never arrived",
             ),
             (invalid, "invalid lines"),
             (self.blank, "blank lines skipped"),
@@ -342,14 +345,9 @@ fn progress_bar(files: &[PathBuf]) -> ProgressBar {
     }
 }
 
-/// Returns whether both paths refer to the same regular file, directly or through symbolic links.
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    one.is_file() && matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
-}
-
 /// Invalid records: prints them, or writes them to the dead-letter file.
 struct DeadLetters {
-    file: Option<(String, BufWriter<File>)>,
+    file: Option<(String, OutputFile)>,
     invalid: InvalidRecords,
 }
 
@@ -361,11 +359,8 @@ impl DeadLetters {
             if path == Path::new("-") {
                 return Err(ReplayError::DeadLettersToOutput);
             }
-            if inputs.iter().any(|input| is_same_file(input, path)) {
-                return Err(ReplayError::DeadLettersOverInput { path: name });
-            }
-            match File::create(path) {
-                Ok(file) => Ok((name, BufWriter::new(file))),
+            match OutputFile::create(path, inputs) {
+                Ok(file) => Ok((name, file)),
                 Err(error) => Err(ReplayError::DeadLetters { path: name, error }),
             }
         });
@@ -384,7 +379,7 @@ impl DeadLetters {
 
     fn close(self) -> Result<u64, ReplayError> {
         match self.file {
-            Some((path, mut file)) => file.flush().map_err(|error| ReplayError::DeadLetters { path, error })?,
+            Some((path, file)) => file.finish().map_err(|error| ReplayError::DeadLetters { path, error })?,
             None => self.invalid.finish("; --dead-letters FILE writes all of them to a file"),
         }
         Ok(self.invalid.count)

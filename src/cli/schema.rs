@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::print;
+use super::print_json;
 use crate::wire::model_file::{catalogue_schema, model_schema};
 
 const EXAMPLES: &str = "\
@@ -41,5 +41,5 @@ pub(super) fn run(arguments: &SchemaArguments) -> ExitCode {
         Kind::Models => model_schema(),
         Kind::Catalogue => catalogue_schema(),
     };
-    print(&format!("{schema:#}\n")).into()
+    print_json(&format!("{schema:#}\n")).into()
 }

@@ -101,7 +101,8 @@ pub(super) fn run(arguments: &TestArguments) -> ExitCode {
             }
         }
     }
-    let printed = print(&format!("{} scenarios, {} failed\n", total.scenarios, total.failed));
+    let plural = if total.scenarios == 1 { "" } else { "s" };
+    let printed = print(&format!("{} scenario{plural}, {} failed\n", total.scenarios, total.failed));
     if exit == Exit::Success {
         exit = printed;
     }

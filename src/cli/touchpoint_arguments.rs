@@ -111,7 +111,13 @@ impl TouchpointArguments {
         }
     }
 
-    /// Returns the input files; empty if a topic is read.
+    /// Returns all files that are read: touchpoints, models and the configuration.
+    pub(super) fn input_files(&self, config: Option<&Config>) -> Vec<PathBuf> {
+        let models = self.model_arguments.input_files(&self.models, config);
+        models.into_iter().chain(self.files.iter().cloned()).collect()
+    }
+
+    /// Returns the touchpoint files; empty if a topic is read.
     pub(super) fn files(&self) -> &[PathBuf] {
         &self.files
     }

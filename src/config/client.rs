@@ -106,5 +106,9 @@ pub(super) fn from_variable(name: &str, text: &str, directory: &Path) -> Result<
     let path = directory.join(path);
     let content =
         read_limited(&path, SECRET_BYTES_MAX).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    Ok(ClientSetting { value: content.trim_end_matches(['\r', '\n']).to_owned(), is_printable: false })
+    let value = content.trim_end_matches(['\r', '\n']);
+    if value.is_empty() {
+        return Err(format!("{} is empty: write the value into it", path.display()));
+    }
+    Ok(ClientSetting { value: value.to_owned(), is_printable: false })
 }

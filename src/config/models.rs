@@ -47,6 +47,13 @@ impl ModelChoice {
         self.names.iter().any(|name| is_path(name))
     }
 
+    /// Returns the paths of the models that are files, and of the catalogue.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let models = self.names.iter().filter(|name| is_path(name)).map(|name| self.directory.join(name));
+        models.chain(self.catalogue.clone()).collect()
+    }
+
     /// Reads and checks the models. Discards warnings; `lifecycle check` shows them.
     ///
     /// # Errors

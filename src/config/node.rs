@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Location, NonFiniteFloatPolicy, Spanned};
 
 /// Maximum size of a configuration file, in bytes.
 pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -34,7 +34,9 @@ pub(super) enum Content {
 impl Node {
     /// Parses a document.
     pub(super) fn parse(text: &str) -> Result<Self, serde_saphyr::Error> {
-        let root: Spanned<RawNode> = serde_saphyr::from_str(text)?;
+        // Numbers that no f64 can represent are text, too.
+        let options = serde_saphyr::options! { non_finite_float_policy: NonFiniteFloatPolicy::PassThrough };
+        let root: Spanned<RawNode> = serde_saphyr::from_str_with_options(text, options)?;
         Ok(Self::from_raw(root, text, 0))
     }
 

@@ -56,11 +56,18 @@ pub(super) fn text(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("write a value, or remove the key".to_owned()) } else { Ok(text.trim().to_owned()) }
 }
 
+/// The security protocols that may precede a broker address.
+const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+
 /// Parses broker addresses. Malformed ones are rejected here, because the Kafka client would retry them indefinitely.
 pub(super) fn servers(servers: &str) -> Result<String, String> {
     let servers = text(servers)?;
     let is_server = |server: &str| {
-        let server = server.trim().rsplit_once("://").map_or(server.trim(), |(_, server)| server);
+        let server = match server.trim().split_once("://") {
+            Some((protocol, server)) if PROTOCOLS.contains(&protocol.to_uppercase().as_str()) => server,
+            Some(_) => return false,
+            None => server.trim(),
+        };
         let (host, port) = server.rsplit_once(':').filter(|_| !server.ends_with(']')).unwrap_or((server, "9092"));
         !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|port| port > 0)
     };

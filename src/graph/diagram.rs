@@ -10,6 +10,7 @@ use crate::lifecycle::id::StageIndex;
 use crate::lifecycle::model::{Direction, JourneyPosition, Model, MoveRule, StageMatch};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::transition_builder::UNNAMED_MOVE;
+use crate::wire::transition_text::escape_control_characters;
 
 /// Limit of arrows per rule; a rule with more is listed instead.
 const ARROWS_MAX: u32 = 6;
@@ -129,7 +130,10 @@ pub fn diagram(set: &ModelSet, model: &Model, language: Language) -> Diagram {
 
 /// Returns the title in `language`, else in English, else the name.
 fn title(titles: &[(Box<str>, Box<str>)], language: Language, name: &str) -> String {
-    let find = |code: &str| titles.iter().find(|(known, _)| **known == *code).map(|(_, title)| title.to_string());
+    let find = |code: &str| {
+        let found = titles.iter().find(|(known, _)| **known == *code);
+        found.map(|(_, title)| escape_control_characters(title).into_owned())
+    };
     find(language.code()).or_else(|| find("en")).unwrap_or_else(|| name.to_owned())
 }
 

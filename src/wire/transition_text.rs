@@ -101,19 +101,56 @@ pub fn describe_value(value: &OwnedValue, now: Option<Timestamp>) -> String {
 /// terminal nor forge lines: `\n`, `\u{1b}`. Also escapes the characters that reverse the direction of text.
 #[must_use]
 pub fn escape_control_characters(text: &str) -> Cow<'_, str> {
-    let is_escaped = |letter: char| {
-        letter.is_control()
-            || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if !text.contains(is_escaped) {
+    if !text.contains(controls_terminal) {
         return Cow::Borrowed(text);
     }
-    let escaped = text.chars().map(|letter| match letter {
-        '\n' | '\r' | '\t' => letter.escape_default().to_string(),
-        letter if is_escaped(letter) => letter.escape_unicode().to_string(),
-        letter => letter.to_string(),
-    });
-    Cow::Owned(escaped.collect())
+    let mut escaped = String::with_capacity(text.len());
+    text.chars().for_each(|letter| push_escaped(letter, &mut escaped));
+    Cow::Owned(escaped)
+}
+
+/// Like [`escape_control_characters`], for a whole message: keeps line ends, tabs and the colors of a report. Names of
+/// files, models and keys in it cannot control the terminal.
+#[must_use]
+pub fn escape_message(text: &str) -> Cow<'_, str> {
+    if !text.contains(controls_terminal) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let color = color_sequence(rest);
+        let length = color.max(letter.len_utf8());
+        if color > 0 || matches!(letter, '\n' | '\t') {
+            escaped.push_str(&rest[..length]);
+        } else {
+            push_escaped(letter, &mut escaped);
+        }
+        rest = &rest[length..];
+    }
+    Cow::Owned(escaped)
+}
+
+fn controls_terminal(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn push_escaped(letter: char, out: &mut String) {
+    match letter {
+        '\n' | '\r' | '\t' => out.extend(letter.escape_default()),
+        letter if controls_terminal(letter) => out.extend(letter.escape_unicode()),
+        letter => out.push(letter),
+    }
+}
+
+/// Returns the length of the color sequence at the start of `text`; 0 if there is none. The one that hides text is not
+/// a color.
+fn color_sequence(text: &str) -> usize {
+    let Some((parameters, _)) = text.strip_prefix("\u{1b}[").and_then(|rest| rest.split_once('m')) else { return 0 };
+    let is_color = parameters.bytes().all(|byte| byte.is_ascii_digit() || byte == b';')
+        && parameters.split(';').all(|parameter| parameter.trim_start_matches('0') != "8");
+    if is_color { "\u{1b}[m".len() + parameters.len() } else { 0 }
 }
 
 /// Describes a timestamp: `2026-01-31 10:00`, with seconds only if they are not zero.

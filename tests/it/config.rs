@@ -334,3 +334,30 @@ fn variables_that_kubernetes_sets_for_a_service_are_not_configuration() {
         assert!(problems(MINIMAL, &[(name, value)]).contains("unknown environment variable"), "{name}");
     }
 }
+
+#[test]
+fn numbers_that_are_too_large_for_a_double_stay_text() {
+    let text = "kafka: {bootstrap_servers: 'localhost:9092', instance_id: 12e9999, group_id: .inf}\n\
+                topics: {touchpoints: 1e400, transitions: -1e400, changelog: .NaN}\n";
+    let config = parse(text, &[]).unwrap();
+    assert_eq!((&*config.kafka.instance_id, &*config.kafka.group_id), ("12e9999", ".inf"));
+    let topics = config.topics;
+    assert_eq!((&*topics.touchpoints, &*topics.transitions, &*topics.changelog), ("1e400", "-1e400", ".NaN"));
+    assert!(problems(&format!("{MINIMAL}workers: 1e400\n"), &[]).contains("write a whole number"));
+}
+
+#[test]
+fn an_empty_secret_file_and_the_address_of_a_web_server_are_rejected() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("password"), "\n").unwrap();
+    let text = "kafka: {bootstrap_servers: a, instance_id: a, client: {sasl.password: 'file:password'}}";
+    let error = Config::parse(text, &directory.path().join("lifecycle.yaml"), []).unwrap_err().to_string();
+    assert!(error.contains("password is empty: write the value into it"), "{error}");
+    for servers in ["http://kafka:9092", "https://kafka", "kafka:9092,tcp://other:9092"] {
+        let text = format!("kafka: {{bootstrap_servers: '{servers}', instance_id: a}}");
+        assert!(problems(&text, &[]).contains("write hosts and ports"), "{servers}");
+    }
+    for servers in ["SASL_SSL://kafka:9092", "ssl://[::1]:9092", "kafka, other:9093"] {
+        assert!(parse(&format!("kafka: {{bootstrap_servers: '{servers}', instance_id: a}}"), &[]).is_ok(), "{servers}");
+    }
+}

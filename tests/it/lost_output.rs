@@ -230,3 +230,56 @@ fn a_service_whose_disk_is_full_goes_on_and_reports_the_lost_lines_once_it_can()
     assert!(report["lines"].as_u64().unwrap() >= lost && lost >= 2, "{report}");
     assert!(lines.iter().any(|line| line["message"] == "lifecycle stopped"), "{log}");
 }
+
+#[test]
+fn an_output_file_is_never_an_input_file() {
+    let directory = directory();
+    let path = |name: &str| directory.path().join(name);
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/models/retention.yaml"), path("model.yaml")).unwrap();
+    let config = "kafka: {bootstrap_servers: '127.0.0.1:1', instance_id: a}\nmodels: [./model.yaml]\n";
+    fs::write(path("lifecycle.yaml"), config).unwrap();
+    let inputs = ["bad.ndjson", "model.yaml", "lifecycle.yaml"];
+    let before = inputs.map(|name| fs::read(path(name)).unwrap());
+    for name in inputs {
+        let (symbolic, hard) = (format!("symbolic-{name}"), format!("hard-{name}"));
+        std::os::unix::fs::symlink(path(name), path(&symbolic)).unwrap();
+        fs::hard_link(path(name), path(&hard)).unwrap();
+        for output in [name, &symbolic, &hard] {
+            let mut commands =
+                vec![vec!["replay", "--config", "lifecycle.yaml", "--dead-letters", output, "bad.ndjson"]];
+            if name != "bad.ndjson" {
+                commands.push(vec!["graph", "--config", "lifecycle.yaml", "--output", output]);
+            }
+            if name == "model.yaml" {
+                commands.push(vec!["generate", "--touchpoints", "5", "--model", "./model.yaml", "--output", output]);
+            }
+            for arguments in commands {
+                let run = lifecycle(directory.path(), &arguments, b"");
+                assert_eq!(run.code, 2, "{arguments:?}: {}", run.errors);
+                assert!(run.errors.contains("it is the input file"), "{arguments:?}: {}", run.errors);
+            }
+        }
+    }
+    assert_eq!(inputs.map(|name| fs::read(path(name)).unwrap()), before);
+}
+
+#[test]
+fn an_output_file_that_does_not_fit_on_the_disk_is_removed() {
+    let directory = directory();
+    let path = |name: &str| directory.path().join(name);
+    let bad: String = (0..20_000).map(|number| format!("no touchpoint {number}\n")).collect();
+    fs::write(path("many.ndjson"), bad).unwrap();
+    for command in [
+        "graph --format svg --output out retention",
+        "replay --model retention --dead-letters out many.ndjson",
+        "generate --touchpoints 5000 --output out",
+    ] {
+        // A limit of the file size fails in the middle of a write, as a full disk does.
+        let script = format!("trap '' XFSZ; ulimit -f 2; exec {} {command}", env!("CARGO_BIN_EXE_lifecycle"));
+        let output = Command::new("sh").args(["-c", &script]).current_dir(directory.path()).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{command}: {errors}");
+        assert!(errors.contains("out") && errors.contains("cannot be written"), "{command}: {errors}");
+        assert!(!path("out").exists(), "{command}");
+    }
+}

@@ -176,7 +176,7 @@ fn exit_codes_distinguish_failures_from_unusable_files() {
     let failing = run("failing.scenario");
     assert_eq!(failing.code, 1, "{}", failing.output);
     assert!(failing.output.contains("+ got       2026-01-01 00:00  customer: became_active"), "{}", failing.output);
-    assert!(failing.output.ends_with("1 scenarios, 1 failed\n"), "{}", failing.output);
+    assert!(failing.output.ends_with("1 scenario, 1 failed\n"), "{}", failing.output);
     for (path, message) in [
         ("broken.scenario", "broken.scenario:3: there is no touchpoint type `order_complete`: did you mean"),
         ("headless.scenario", "headless.scenario:1: before the first scenario"),

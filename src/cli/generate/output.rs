@@ -1,11 +1,10 @@
 //! Destination of generated touchpoints: lines of a file or of standard output, or records of a Kafka topic.
 
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::thread;
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, ModelChoice};
 use crate::kafka::cluster::admin::describe_topics;
 use crate::kafka::tools::plain_producer::PlainProducer;
 use crate::kafka::{Cluster, Error};
@@ -13,6 +12,7 @@ use crate::service::topics::cluster;
 use crate::workload::GeneratedRecord;
 
 use super::GenerateArguments;
+use crate::cli::output_file::OutputFile;
 use crate::cli::{Exit, config::check_client, print_error};
 
 const WRITE_BYTES: usize = 256 * 1024;
@@ -51,9 +51,32 @@ impl From<Error> for Failure {
     }
 }
 
+/// Where lines are written.
+#[derive(Debug)]
+pub(super) enum Sink {
+    File(OutputFile),
+    Standard(io::Stdout),
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.write(bytes),
+            Self::Standard(output) => output.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Standard(output) => output.flush(),
+        }
+    }
+}
+
 /// The destination of touchpoints.
 pub(super) enum Output {
-    Lines { name: String, lines: BufWriter<Box<dyn Write>>, written: u64, is_terminal: bool },
+    Lines { name: String, lines: BufWriter<Sink>, written: u64, is_terminal: bool },
     Topic { producer: PlainProducer, topic: String },
 }
 
@@ -86,13 +109,14 @@ impl Output {
         if arguments.topic.is_some() {
             return Err(Failure::Usage("--topic needs --bootstrap-servers or --config".to_owned()));
         }
-        let (name, sink, is_terminal): (String, Box<dyn Write>, bool) = match &arguments.output {
+        let (name, sink, is_terminal) = match &arguments.output {
             Some(path) => {
                 let name = path.display().to_string();
-                let file = File::create(path).map_err(|error| unwritable(&name, &error))?;
-                (name, Box::new(file), false)
+                let inputs = ModelChoice::of(&arguments.models).files();
+                let file = OutputFile::create(path, &inputs).map_err(|error| unwritable(&name, &error))?;
+                (name, Sink::File(file), false)
             }
-            None => ("standard output".to_owned(), Box::new(io::stdout()), io::stdout().is_terminal()),
+            None => ("standard output".to_owned(), Sink::Standard(io::stdout()), io::stdout().is_terminal()),
         };
         Ok(Self::Lines { name, lines: BufWriter::with_capacity(WRITE_BYTES, sink), written: 0, is_terminal })
     }
@@ -138,6 +162,9 @@ impl Output {
         match self {
             Self::Lines { name, mut lines, written, .. } => {
                 lines.flush().map_err(|error| unwritable(&name, &error))?;
+                if let Ok(Sink::File(file)) = lines.into_inner() {
+                    file.finish().map_err(|error| unwritable(&name, &error))?;
+                }
                 Ok(written)
             }
             Self::Topic { producer, .. } => Ok(producer.finish(FLUSH_TIMEOUT)?),

@@ -22,6 +22,7 @@ mod operators;
 mod parser;
 mod problem;
 mod program;
+mod range;
 mod relation;
 mod reserved;
 mod scope;

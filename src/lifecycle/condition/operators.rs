@@ -1,22 +1,17 @@
 //! Type rules of the operators, and the suggestions for operands whose types do not fit.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::compile::{Compiler, type_with_article};
 use super::constant::Constant;
 use super::linear::Linear;
-use super::operation::{ArithmeticOperator, Function};
+use super::operation::ArithmeticOperator;
 use super::problem::{ExpressionProblem, codes};
+use super::range::beyond_limit;
 use super::relation::Relation;
-use super::scope::Scope;
 use super::syntax::{Syntax, SyntaxKind};
 use super::term::{Term, TermKind};
-use crate::lifecycle::fact::RecentTimes;
 use crate::lifecycle::value::Type;
-
-/// The maximum number of touchpoints that `count_within` counts.
-const COUNTED_WITHIN_MAX: usize = RecentTimes::WINDOW_MAX;
 
 fn is_number(value_type: Type) -> bool {
     matches!(value_type, Type::Int | Type::Double)
@@ -56,7 +51,7 @@ impl Compiler<'_> {
                     Some(_) => (relation.swapped(), other, one),
                     None => (relation, one, other),
                 };
-                if let Some(problem) = self.beyond_limit(relation, &one, &other, &span) {
+                if let Some(problem) = beyond_limit(relation, &one, &other, &span, self.scope) {
                     self.report(problem);
                     return None;
                 }
@@ -81,34 +76,6 @@ impl Compiler<'_> {
                 None
             }
         }
-    }
-
-    /// Returns the problem of a comparison with a constant that has the same result for every customer, because the
-    /// left side cannot exceed a limit.
-    fn beyond_limit(
-        &self,
-        relation: Relation,
-        left: &Term,
-        right: &Term,
-        span: &Range<usize>,
-    ) -> Option<ExpressionProblem> {
-        let (maximum, constant) = (maximum(left, self.scope)?, number(right.as_constant()?)?);
-        let is_decided = match constant.partial_cmp(&maximum) {
-            Some(Ordering::Greater) => true,
-            Some(Ordering::Equal) => matches!(relation, Relation::GREATER | Relation::LESS_OR_EQUAL),
-            Some(Ordering::Less) | None => false,
-        };
-        if !is_decided {
-            return None;
-        }
-        // Any value of the left side is less than or equal to the constant.
-        let outcome = if relation.holds(Ordering::Less) { "always holds" } else { "never holds" };
-        let message = format!("this {outcome}: count_within counts at most {COUNTED_WITHIN_MAX} touchpoints");
-        let help = format!(
-            "only the latest {COUNTED_WITHIN_MAX} touchpoints of a window are kept: compare with at most that, use a \
-             shorter window, or count(...), which has no limit"
-        );
-        Some(ExpressionProblem::new(codes::BEYOND_LIMIT, span.clone(), message).help(help))
     }
 
     fn comparison_help(
@@ -162,6 +129,12 @@ impl Compiler<'_> {
         let sibling_type = element.as_ref().map(|element| element.value_type);
         let terms: Vec<_> = items.iter().map(|item| self.list_item(item, sibling_type)).collect();
         let (element, terms) = (element?, terms.into_iter().collect::<Option<Vec<_>>>()?);
+        for (item, term) in items.iter().zip(&terms) {
+            if let Some(problem) = beyond_limit(Relation::EQUAL, &element, term, &item.span, self.scope) {
+                self.report(problem);
+                return None;
+            }
+        }
         self.fold_constant(Term::boolean(TermKind::In(Box::new(element), terms)), span)
     }
 
@@ -288,40 +261,5 @@ impl Compiler<'_> {
             ExpressionProblem::new(codes::UNSUPPORTED, span.clone(), "text from facts cannot be concatenated");
         self.report(problem.help("compare each fact separately: `a == \"x\" && b == \"y\"`"));
         None
-    }
-}
-
-/// Returns the largest value of `term`, if limits of its facts determine it.
-fn maximum(term: &Term, scope: &dyn Scope) -> Option<f64> {
-    #[expect(clippy::cast_precision_loss, reason = "limits are small")]
-    match &term.kind {
-        TermKind::Slot(slot, _) => scope.maximum(*slot).map(|maximum| maximum as f64),
-        TermKind::Call(Function::Double | Function::Int, of) => maximum(of.first()?, scope),
-        TermKind::Arithmetic(operator, left, right) => {
-            let constants = (left.as_constant().and_then(number), right.as_constant().and_then(number));
-            match (operator, constants) {
-                (ArithmeticOperator::Add, (Some(constant), None)) => Some(constant + maximum(right, scope)?),
-                (ArithmeticOperator::Add, (None, Some(constant))) => Some(maximum(left, scope)? + constant),
-                (ArithmeticOperator::Add, _) => Some(maximum(left, scope)? + maximum(right, scope)?),
-                (ArithmeticOperator::Subtract, (None, Some(constant))) => Some(maximum(left, scope)? - constant),
-                (ArithmeticOperator::Multiply, (Some(factor), None)) if factor > 0.0 => {
-                    Some(factor * maximum(right, scope)?)
-                }
-                (ArithmeticOperator::Multiply, (None, Some(factor))) if factor > 0.0 => {
-                    Some(maximum(left, scope)? * factor)
-                }
-                _ => None,
-            }
-        }
-        _ => None,
-    }
-}
-
-fn number(constant: &Constant) -> Option<f64> {
-    match constant {
-        #[expect(clippy::cast_precision_loss, reason = "compared with limits, which are small")]
-        Constant::Int(number) => Some(*number as f64),
-        Constant::Double(number) => Some(*number),
-        _ => None,
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::code::Code;
 use super::constant::Constant;
 use super::lower::lower;
+use super::range::never_reaches;
+use super::scope::Scope;
 use super::term::Term;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::value::{Horizon, Inputs, Slot, Type, Value};
@@ -49,6 +51,12 @@ impl Program {
     /// time alone may change the value.
     pub fn evaluate<'a>(&'a self, inputs: &'a impl Inputs, now: Timestamp, horizon: &mut Horizon) -> Value<'a> {
         self.code.evaluate(inputs, now, horizon)
+    }
+
+    /// Whether the value is below `number` for every customer, because the facts that `scope` knows have limits.
+    #[must_use]
+    pub fn never_reaches(&self, number: i64, scope: &dyn Scope) -> bool {
+        never_reaches(&self.term, number, scope)
     }
 
     /// Returns the type of the value.

@@ -26,8 +26,9 @@ pub trait Scope {
         span: Range<usize>,
     ) -> Option<Result<Binding, Vec<ExpressionProblem>>>;
 
-    /// Returns the largest value that `slot` can have, if the number of touchpoints kept limits it.
-    fn maximum(&self, slot: Slot) -> Option<i64> {
+    /// Returns the smallest value that `slot` can have, if the fact is a count, and the largest, if the number of
+    /// touchpoints kept limits it.
+    fn range(&self, slot: Slot) -> Option<(i64, Option<i64>)> {
         _ = slot;
         None
     }

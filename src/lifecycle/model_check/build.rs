@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::facts::constant_text;
 use super::moves::RESERVED_STAGE_NAMES;
 use super::scope::ModelScope;
-use crate::lifecycle::condition::{Condition, Constant, covers};
+use crate::lifecycle::condition::{Condition, Constant, codes, covers};
 use crate::lifecycle::id::StableId;
 use crate::lifecycle::model::{Counter, JourneyPosition, Milestone, Model, MoveRule, Signal, Stage};
 use crate::lifecycle::model_draft::{About, NamedExpression, SpannedString};
@@ -184,6 +184,13 @@ impl ModelScope<'_> {
             self.problems.check_published(draft.file, &counter.name, "a counter");
             if let Some(of) = self.expression(&counter.of, Some(Type::Int)) {
                 let name = counter.name.value.as_str();
+                if of.program.never_reaches(counter.from, self) {
+                    let message = format!("counter `{name}` is never published: it cannot reach {}", counter.from);
+                    let span = counter.of.span.clone();
+                    let problem = Problem::error(codes::BEYOND_LIMIT, draft.file, span, message);
+                    self.problems
+                        .push(problem.help("lower `from`, use a shorter window, or count(...), which has no limit"));
+                }
                 counters.push(Counter { name: name.into(), id: self.id("counter", name), of, from: counter.from });
             }
         }

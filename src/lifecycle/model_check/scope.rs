@@ -293,8 +293,8 @@ impl Scope for ModelScope<'_> {
         self.fact_call(function, arguments, span).map(|resolved| resolved.map(super::facts::FactSlot::binding))
     }
 
-    fn maximum(&self, slot: Slot) -> Option<i64> {
-        self.shared.maximum(slot)
+    fn range(&self, slot: Slot) -> Option<(i64, Option<i64>)> {
+        self.shared.range(slot)
     }
 
     fn suggestions(&self) -> Vec<String> {

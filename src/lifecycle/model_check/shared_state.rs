@@ -32,10 +32,12 @@ struct ReferencedGroup {
 }
 
 impl SharedState {
-    /// Returns the largest value of the fact in `slot`, if the number of touchpoints kept limits it.
-    pub(super) fn maximum(&self, slot: Slot) -> Option<i64> {
+    /// Returns the smallest value of the fact in `slot`, if it is a count, and the largest, if the number of
+    /// touchpoints kept limits it.
+    pub(super) fn range(&self, slot: Slot) -> Option<(i64, Option<i64>)> {
         match self.layout.locations.get(usize::from(slot.0))? {
-            FactLocation::CountWithin(..) => i64::try_from(RecentTimes::WINDOW_MAX).ok(),
+            FactLocation::CountWithin(..) => Some((0, i64::try_from(RecentTimes::WINDOW_MAX).ok())),
+            FactLocation::Count(_) | FactLocation::OrdersCount | FactLocation::Streak(_) => Some((0, None)),
             _ => None,
         }
     }
