@@ -12,6 +12,7 @@ pub mod kafka;
 pub mod telemetry;
 pub mod wire;
 
+pub mod decode;
 pub mod mapping;
 
 pub mod graph;

@@ -118,6 +118,7 @@ fn check(config: &Config) -> Exit {
         problems.push(format!("log.level: {problem}"));
     }
     problems.extend(check_client(config).err());
+    problems.extend(config.translators().err().map(|problem| problem.to_string()));
     if let Some(Err(problem)) = config.http.token_file.as_deref().map(Tokens::read) {
         problems.push(problem);
     }

@@ -107,10 +107,9 @@ fn serve(config: &Config, config_file: Option<&Path>, part: Part) -> Result<Exit
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
     let models = Arc::new(config.model_choice().load(false).map_err(|report| usage(report.to_string()))?);
-    let (mut clients, mut ingest) = (
-        kafka_options(config, kafka::settings::exit_on_stuck_call),
-        IngestOptions::of(config, kafka::settings::exit_on_stuck_call),
-    );
+    let mut clients = kafka_options(config, kafka::settings::exit_on_stuck_call);
+    let mut ingest = IngestOptions::load(config, kafka::settings::exit_on_stuck_call)
+        .map_err(|problems| usage(problems.to_string()))?;
     let updates = SettingsUpdates::default();
     for client in &mut clients {
         client.updates = updates.clone();

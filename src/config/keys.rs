@@ -21,7 +21,7 @@ use super::settings::{Origins, Settings};
 use super::sources::{SourceConfig, sources};
 use super::values::{
     address, boolean, currency, duration_within, kafka_name, one_of, servers, size_within, socket_address, text,
-    topic_name, whole_number,
+    topic_name, url, whole_number,
 };
 
 /// Maximum number of workers.
@@ -74,6 +74,23 @@ declare_keys! {
     /// Topics of other programs whose records become touchpoints: `[{name: web, topics: [web.events]}]`. See
     /// [sources.md](sources.md) for the keys of a source. In the environment, the same list on one line.
     sources: Vec<SourceConfig> = "list of mappings", Unset("none"), sources;
+    section registry: RegistryConfig {
+        /// Address of the schema registry whose schemas the records of sources name, such as `https://registry:8081`
+        /// or `http://apicurio:8080/apis/ccompat/v7`.
+        url: Option<String> = "URL", Unset("no registry"), optional(url);
+        /// User name for the registry; needs `registry.password_file`.
+        username: Option<String> = "name", Unset("none"), optional(text);
+        /// File with the password for the registry.
+        password_file: Option<PathBuf> = "file", Unset("none"), file();
+        /// File with a token that requests to the registry send (`Authorization: Bearer ...`), instead of a password.
+        token_file: Option<PathBuf> = "file", Unset("none"), file();
+        /// File with the certificates, in PEM format, that the registry's certificate must be signed by.
+        ca_file: Option<PathBuf> = "file", Unset("the certificates of the system"), file();
+        /// File with the client certificate for the registry, in PEM format; needs `registry.key_file`.
+        certificate_file: Option<PathBuf> = "file", Unset("none"), file();
+        /// File with the key of the client certificate, in PEM format.
+        key_file: Option<PathBuf> = "file", Unset("none"), file();
+    };
     /// The models to run, in the order of publication: names of shipped models, or files (anything with a `/` or
     /// ending in `.yaml`, relative to the configuration file). In the environment, a comma-separated list.
     models: Vec<String> = "list of names or files", Unset("all shipped models"), Settings::models;

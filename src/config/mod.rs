@@ -13,6 +13,7 @@ mod models;
 mod node;
 mod render;
 mod settings;
+mod source_files;
 mod sources;
 mod values;
 
@@ -25,6 +26,7 @@ pub use key::Key;
 pub use keys::{Config, KEYS, KafkaConfig};
 pub use models::{ModelChoice, ModelsError, read_source};
 pub use render::reference;
+pub use source_files::SourcesError;
 pub use sources::SourceConfig;
 pub use values::whole_number;
 

@@ -1,12 +1,17 @@
 //! The sources: topics of other programs whose records become touchpoints.
 
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use crate::decode::{Format, Framing};
 use crate::lifecycle::suggest::nearest;
 
 use super::OWN_TOPICS;
 use super::key::Key;
 use super::node::{Content, Node};
 use super::settings::Settings;
-use super::values::{kafka_name, topic_name};
+use super::values::{kafka_name, one_of, text, topic_name};
 
 /// Maximum number of sources.
 const SOURCES_MAX: usize = 100;
@@ -18,6 +23,18 @@ pub struct SourceConfig {
     pub name: String,
     /// The topics to read. A `*` matches any text.
     pub topics: Vec<String>,
+    /// The format of the records' values.
+    pub format: Format,
+    /// Whether a schema id precedes the payload.
+    pub framing: Framing,
+    /// The file of the schema, relative to the configuration file.
+    pub schema: Option<PathBuf>,
+    /// The full name of the Protobuf message in `schema`.
+    pub message: Option<String>,
+    /// A preset, or a mapping file relative to the configuration file. `None` if the records are touchpoints.
+    pub mapping: Option<String>,
+    /// Values for the settings of the mapping.
+    pub settings: Map<String, Value>,
 }
 
 impl SourceConfig {
@@ -85,10 +102,33 @@ pub(super) fn sources(settings: &mut Settings, key: &'static Key) -> Option<Vec<
     (settings.problem_count() == problems_before).then_some(sources)
 }
 
+const FORMATS: [(&str, Format); 4] = [
+    ("json", Format::Json),
+    ("cloudevents", Format::CloudEvents),
+    ("avro", Format::Avro),
+    ("protobuf", Format::Protobuf),
+];
+const FRAMINGS: [(&str, Framing); 2] = [("plain", Framing::Plain), ("confluent", Framing::Confluent)];
+
 fn source(fields: &mut Fields<'_>) -> Option<SourceConfig> {
     let name = fields.required("name", kafka_name);
     let topics = fields.list("topics", topic_pattern);
-    Some(SourceConfig { name: name?, topics: topics? })
+    let format = fields.optional("format", one_of(&FORMATS));
+    let framing = fields.optional("framing", one_of(&FRAMINGS));
+    let schema = fields.optional("schema", |text| Ok(PathBuf::from(text)));
+    let message = fields.optional("message", text);
+    let mapping = fields.optional("mapping", text);
+    let settings = fields.values("settings");
+    Some(SourceConfig {
+        name: name?,
+        topics: topics?,
+        format: format.unwrap_or(Format::Json),
+        framing: framing.unwrap_or(Framing::Plain),
+        schema,
+        message,
+        mapping,
+        settings: settings?,
+    })
 }
 
 fn topic_pattern(text: &str) -> Result<String, String> {
@@ -100,6 +140,15 @@ fn topic_pattern(text: &str) -> Result<String, String> {
         Ok(_) => Ok(text.to_owned()),
         Err(problem) => Err(format!("{problem}; a `*` matches any text")),
     }
+}
+
+fn scalar(node: &Node) -> Option<Value> {
+    if matches!(node.content, Content::Null) {
+        return Some(Value::Null);
+    }
+    let text = node.text()?;
+    let typed = serde_json::from_str(text).ok().filter(|value: &Value| value.is_number() || value.is_boolean());
+    Some(typed.unwrap_or_else(|| Value::from(text)))
 }
 
 /// The keys of one mapping that have not been read yet.
@@ -139,6 +188,11 @@ impl<'s> Fields<'s> {
         }
     }
 
+    fn optional<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let node = self.take(name)?;
+        self.parse(name, &node, parse)
+    }
+
     /// Returns a list that is not empty. A single value is a list of one.
     fn list<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
         let Some(node) = self.take(name) else {
@@ -151,6 +205,22 @@ impl<'s> Fields<'s> {
             _ => vec![node],
         };
         items.iter().map(|item| self.parse(name, item, &parse)).collect()
+    }
+
+    /// Returns a mapping of single values. A number, `true`, `false` or `null` has its type, everything else is text.
+    fn values(&mut self, name: &'static str) -> Option<Map<String, Value>> {
+        let Some(node) = self.take(name) else { return Some(Map::new()) };
+        let values = match &node.content {
+            Content::Map(entries) => {
+                entries.iter().map(|(key, value)| Some((key.text()?.to_owned(), scalar(value)?))).collect()
+            }
+            _ => None,
+        };
+        if values.is_none() {
+            let path = format!("{}.{name}", self.path);
+            self.settings.problem_at(&node, &path, "write a mapping of single values, such as {currency: EUR}");
+        }
+        values
     }
 
     fn parse<T>(&mut self, name: &'static str, node: &Node, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {

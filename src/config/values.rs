@@ -134,6 +134,15 @@ pub(super) fn address(text: &str) -> Result<String, String> {
     }
 }
 
+/// Parses the address of an HTTP server.
+pub(super) fn url(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['@', '?', '#', ' ']) => Ok(text.to_owned()),
+        _ => Err("write an address such as https://registry:8081, without user, password and query".to_owned()),
+    }
+}
+
 /// Parses a name that Kafka accepts for a topic.
 pub(super) fn topic_name(text: &str) -> Result<String, String> {
     let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');

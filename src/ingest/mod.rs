@@ -12,5 +12,5 @@ mod translator;
 mod worker;
 
 pub use options::Options;
-pub use translator::{Translation, Translator};
+pub use translator::{KeyedTouchpoint, Translation, Translator};
 pub use worker::IngestWorker;

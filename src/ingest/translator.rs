@@ -5,8 +5,13 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
+use crate::decode::{DecodeError, Decoder, Header};
 use crate::kafka::Record;
 use crate::lifecycle::vocabulary::Vocabulary;
+use crate::mapping::{MappedTouchpoint, Mapping, Outcome, SourceRecord};
+use crate::partition::DeadLetterReason;
 use crate::wire::touchpoint_json::{DeadLetterCause, Scratch, TouchpointDecoder, TouchpointOptions};
 
 /// What becomes of a record.
@@ -32,22 +37,52 @@ pub struct KeyedTouchpoint {
 }
 
 /// Translates the records of one source.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Translator {
+    decoder: Decoder,
+    /// `None` if the records are touchpoints already.
+    mapping: Option<Arc<Mapping>>,
     touchpoints: TouchpointDecoder,
+    bytes_max: usize,
 }
 
 impl Translator {
-    /// Returns the translator of a source whose records are touchpoints in JSON already.
+    /// Returns the translator of a source. Without a mapping, its records are touchpoints already.
     #[must_use]
-    pub fn new(touchpoints: TouchpointOptions) -> Self {
+    pub fn new(decoder: Decoder, mapping: Option<Arc<Mapping>>, touchpoints: TouchpointOptions) -> Self {
         // Properties are decoded by the service, which knows its models.
-        Self { touchpoints: TouchpointDecoder::new(&Vocabulary::default(), touchpoints) }
+        let bytes_max = touchpoints.bytes_max;
+        Self { decoder, mapping, touchpoints: TouchpointDecoder::new(&Vocabulary::default(), touchpoints), bytes_max }
     }
 
     /// Translates `record`.
     pub fn translate(&mut self, record: &Record) -> Translation {
-        match self.keyed(record.value.clone().unwrap_or_default()) {
+        let value = record.value.as_deref().unwrap_or_default();
+        if self.mapping.is_none() && self.decoder.is_plain_json() {
+            return self.touchpoint(value.to_vec());
+        }
+        if value.len() > self.bytes_max {
+            let detail = format!("the record has {} bytes, at most {} are allowed", value.len(), self.bytes_max).into();
+            return Translation::DeadLetter(DeadLetterCause { reason: DeadLetterReason::TooLarge, detail });
+        }
+        let headers: Vec<_> =
+            record.headers.iter().map(|header| (header.name.as_str(), header.value.as_deref())).collect();
+        let decoded = match self.decoder.decode(value, &headers) {
+            Ok(decoded) => decoded,
+            Err(DecodeError::DeadLetter(cause)) => return Translation::DeadLetter(cause),
+            Err(DecodeError::Unavailable(problem)) => return Translation::Unavailable(problem),
+        };
+        let Some(mapping) = self.mapping.as_deref() else { return self.touchpoint(decoded.to_string().into_bytes()) };
+        let (key, headers) = (text(record.key.as_deref()), texts(&headers));
+        match mapping.map(&SourceRecord { key: &key, headers: &headers, value: &decoded }) {
+            Outcome::Touchpoints(touchpoints) => Translation::Touchpoints(touchpoints.iter().map(keyed).collect()),
+            Outcome::Dropped(rule) => Translation::Dropped(rule.into()),
+            Outcome::Invalid(cause) => Translation::DeadLetter(cause),
+        }
+    }
+
+    fn touchpoint(&self, value: Vec<u8>) -> Translation {
+        match self.keyed(value) {
             Ok(touchpoint) => Translation::Touchpoints(vec![touchpoint]),
             Err(cause) => Translation::DeadLetter(cause),
         }
@@ -59,4 +94,20 @@ impl Translator {
         let customer_id = self.touchpoints.decode(&value, &mut scratch)?.customer_id.to_owned();
         Ok(KeyedTouchpoint { customer_id, value })
     }
+}
+
+fn keyed(touchpoint: &MappedTouchpoint) -> KeyedTouchpoint {
+    let mut value = Vec::new();
+    touchpoint.write_json(&mut value);
+    KeyedTouchpoint { customer_id: touchpoint.customer_id.clone(), value }
+}
+
+/// Returns bytes as the mapping reads them: a text, or null.
+fn text(bytes: Option<&[u8]>) -> Value {
+    bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).map_or(Value::Null, Value::from)
+}
+
+/// Returns headers as the mapping reads them. Of headers with one name, the last counts.
+fn texts(headers: &[Header<'_>]) -> Value {
+    Value::Object(headers.iter().map(|(name, value)| ((*name).to_owned(), text(*value))).collect::<Map<_, _>>())
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use crate::config::{Config, SourceConfig};
+use crate::config::{Config, SourceConfig, SourcesError};
 use crate::ingest::{self, IngestWorker, Translator};
 use crate::kafka::cluster::admin;
 use crate::kafka::{self, Cluster, Reaction, SettingsUpdates};
@@ -17,7 +17,6 @@ use crate::runtime::{Fatal, WallClock};
 use crate::telemetry::ingest::IngestSlot;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::status_registry::StatusRegistry;
-use crate::wire::touchpoint_json::TouchpointOptions;
 
 use super::options::source_client;
 use super::topics::cluster;
@@ -40,17 +39,24 @@ pub struct IngestOptions {
     /// Topics of the service itself, which no pattern matches.
     own_topics: Vec<String>,
     worker: ingest::Options,
-    touchpoints: TouchpointOptions,
+    /// One for each source.
+    translators: Vec<Translator>,
 }
 
 impl IngestOptions {
     /// Returns the options of the configured sources; `None` if there are none. The client calls `on_stuck` if a call
     /// into librdkafka does not return.
-    #[must_use]
-    pub fn of(config: &Config, on_stuck: fn(&'static str)) -> Option<Self> {
+    ///
+    /// # Errors
+    /// A schema, a mapping or a credential of a source cannot be loaded.
+    pub fn load(config: &Config, on_stuck: fn(&'static str)) -> Result<Option<Self>, SourcesError> {
+        if config.sources.is_empty() {
+            return Ok(None);
+        }
+        let translators = config.translators()?;
         let topics = &config.topics;
         let own = [&topics.touchpoints, &topics.transitions, &topics.replay, &topics.changelog, &topics.dead_letters];
-        (!config.sources.is_empty()).then(|| Self {
+        Ok(Some(Self {
             cluster: cluster(config),
             client: source_client(config, on_stuck),
             sources: config.sources.clone(),
@@ -62,8 +68,8 @@ impl IngestOptions {
                 dead_letters: topics.dead_letters.as_str().into(),
                 commit_interval: config.commit.interval,
             },
-            touchpoints: TouchpointOptions { bytes_max: config.touchpoints.bytes_max },
-        })
+            translators,
+        }))
     }
 
     /// Makes the workers use the settings of `updates`.
@@ -79,12 +85,6 @@ impl IngestOptions {
             Some((_, settings)) => Cluster { settings, ..self.cluster.clone() },
             None => self.cluster.clone(),
         }
-    }
-
-    /// Returns the name of the consumer group that reads the sources.
-    #[must_use]
-    pub fn group(&self) -> &str {
-        &self.client.group_id
     }
 
     /// Returns each topic to read with the index of its source. A topic that two patterns match belongs to the first.
@@ -193,7 +193,7 @@ fn start_worker(
         topic: topic.into(),
         ..options.worker.clone()
     };
-    let translator = Translator::new(options.touchpoints);
+    let translator = options.translators[index].clone();
     let slot = status_registry.ingest().add();
     let report = ReportOnDrop { sender, slot: Arc::clone(&slot), result: Err(Failure::Panicked) };
     let spawned = spawn(&format!("ingest-{index}"), move || {

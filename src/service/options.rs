@@ -48,12 +48,16 @@ pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::
         .collect()
 }
 
+/// Returns the consumer group of the ingest workers.
+pub(super) fn ingest_group(config: &Config) -> String {
+    format!("{}-ingest", config.kafka.group_id)
+}
+
 /// Returns the Kafka client options of an ingest worker, without its topic. The ingest workers have a consumer group of
 /// their own, and keep no state.
 pub(super) fn source_client(config: &Config, on_stuck: fn(&'static str)) -> kafka::Options {
     let kafka = &config.kafka;
-    let group_id = format!("{}-ingest", kafka.group_id);
-    let mut options = kafka::Options::new(&kafka.bootstrap_servers, &group_id, &kafka.instance_id, "", "");
+    let mut options = kafka::Options::new(&kafka.bootstrap_servers, &ingest_group(config), &kafka.instance_id, "", "");
     options.changelog_topic = None;
     options.owner_of = offset_metadata::owner_of;
     options.group_instance_id = kafka.static_membership.then(|| kafka.instance_id.clone());

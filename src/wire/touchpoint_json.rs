@@ -78,7 +78,7 @@ struct Fields<'a> {
 }
 
 /// Decodes touchpoints for one set of models.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TouchpointDecoder {
     types: HashMap<Box<str>, TypeIndex, RandomState>,
     properties: HashMap<Box<str>, (PropertyIndex, Type), RandomState>,

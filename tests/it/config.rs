@@ -173,6 +173,7 @@ fn every_key_can_be_set_from_the_environment() {
         "kafka.client" => "",
         "models" => "retention",
         "sources" => "[{name: web, topics: [web.events]}]",
+        "registry.url" => "https://registry:8081",
         "parameters" => "{retention: {risk_after: days(60)}}",
         "currency" => "EUR",
         "clock.source" => "touchpoints",

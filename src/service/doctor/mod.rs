@@ -9,6 +9,7 @@ mod offsets;
 mod permissions;
 mod records;
 mod report;
+mod sources;
 mod transactions;
 
 use std::collections::BTreeMap;
@@ -82,6 +83,7 @@ pub fn run_checks(config: &Config, with_probe: bool) -> Result<DoctorReport, Err
         checks.extend(records::keys(&config.topics.touchpoints, &latest));
         checks.push(doctor.clock(&latest));
     }
+    checks.extend(sources::checks(config, &cluster)?);
     Ok(DoctorReport { checks })
 }
 

@@ -1,0 +1,148 @@
+//! Loads what the sources refer to: schemas, mappings and the credentials of the schema registry.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::decode::{Decoder, Framing, Registry, RegistryOptions, SchemaSource};
+use crate::http_client::TlsFiles;
+use crate::ingest::Translator;
+use crate::lifecycle::suggest::nearest;
+use crate::mapping::{FILE_BYTES_MAX, Mapping, preset, preset_names};
+use crate::wire::model_file::{self, ModelSource};
+use crate::wire::touchpoint_json::TouchpointOptions;
+
+use super::Config;
+use super::settings::read_limited;
+use super::sources::SourceConfig;
+
+/// Maximum size of a schema file.
+const SCHEMA_BYTES_MAX: u64 = 4 << 20;
+/// Maximum size of a file with a password or a token.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
+
+/// All problems of the sources; displayed one per line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourcesError(Vec<String>);
+
+impl fmt::Display for SourcesError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for SourcesError {}
+
+impl Config {
+    /// Loads the translators of the sources, in their order.
+    ///
+    /// # Errors
+    /// All problems found.
+    pub fn translators(&self) -> Result<Vec<Translator>, SourcesError> {
+        let mut problems = Vec::new();
+        let registry = match self.registry() {
+            Ok(registry) => registry,
+            Err(problem) => {
+                problems.push(problem);
+                None
+            }
+        };
+        let mut translators = Vec::new();
+        for source in &self.sources {
+            match self.translator(source, registry.as_ref()) {
+                Ok(translator) => translators.push(translator),
+                Err(problem) => problems.push(format!("sources: `{}`: {problem}", source.name)),
+            }
+        }
+        if problems.is_empty() { Ok(translators) } else { Err(SourcesError(problems)) }
+    }
+
+    fn translator(&self, source: &SourceConfig, registry: Option<&Arc<Registry>>) -> Result<Translator, String> {
+        let schema = match (&source.schema, source.framing) {
+            (Some(path), _) => {
+                let path = self.directory.join(path);
+                let bytes = read(&path, SCHEMA_BYTES_MAX)?;
+                SchemaSource::File(path, bytes)
+            }
+            (None, Framing::Confluent) if source.format.has_schema() => {
+                let registry = registry.ok_or("`framing: confluent` needs a schema registry: set registry.url")?;
+                SchemaSource::Registry(Arc::clone(registry))
+            }
+            (None, _) => SchemaSource::None,
+        };
+        let decoder = Decoder::new(source.format, source.framing, schema, source.message.as_deref())?;
+        let mapping = source.mapping.as_deref().map(|name| self.mapping(name, &source.settings)).transpose()?;
+        Ok(Translator::new(decoder, mapping, TouchpointOptions { bytes_max: self.touchpoints.bytes_max }))
+    }
+
+    /// Loads a preset by name, or a mapping file.
+    fn mapping(&self, name: &str, settings: &Map<String, Value>) -> Result<Arc<Mapping>, String> {
+        let is_file = name.contains('/') || name.ends_with(".yaml");
+        let file = match preset(name) {
+            Some(file) if !is_file => file,
+            _ if !is_file => {
+                let hint = nearest(name, preset_names().iter().copied());
+                let hint = hint.map_or(String::new(), |name| format!(": did you mean `{name}`?"));
+                return Err(format!(
+                    "there is no preset `{name}`{hint} A file has a `/` in its name, or ends in .yaml; the presets are {}",
+                    preset_names().join(", ")
+                ));
+            }
+            _ => {
+                let path = self.directory.join(name);
+                let text = read_limited(&path, FILE_BYTES_MAX as u64)
+                    .map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+                ModelSource { name: path.display().to_string(), text }
+            }
+        };
+        match Mapping::compile(&file, settings) {
+            Ok((mapping, _warnings)) => Ok(Arc::new(mapping)),
+            Err(problems) => Err(format!(
+                "the mapping is not valid\n{}",
+                model_file::render(&problems, std::slice::from_ref(&file), false).trim_end()
+            )),
+        }
+    }
+
+    fn registry(&self) -> Result<Option<Arc<Registry>>, String> {
+        let keys = &self.registry;
+        let Some(url) = &keys.url else { return Ok(None) };
+        let authorization = match (&keys.username, &keys.password_file, &keys.token_file) {
+            (None, None, None) => None,
+            (Some(user), Some(file), None) => Some(RegistryOptions::basic(user, &secret(file)?)),
+            (None, None, Some(file)) => Some(RegistryOptions::bearer(&secret(file)?)),
+            _ => {
+                return Err("registry: set username and password_file, or token_file, or none of them".to_owned());
+            }
+        };
+        let certificate_and_key = match (&keys.certificate_file, &keys.key_file) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+            _ => return Err("registry: set both certificate_file and key_file, or none of them".to_owned()),
+        };
+        let tls = TlsFiles { ca: keys.ca_file.clone(), certificate_and_key };
+        let registry = Registry::new(&RegistryOptions { url: url.clone(), authorization, tls });
+        registry.map(|registry| Some(Arc::new(registry))).map_err(|problem| format!("registry: {problem}"))
+    }
+}
+
+fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+    use std::io::Read as _;
+
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(path);
+    let read = opened.and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
+    read.map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(format!("{}: larger than {} KiB", path.display(), bytes_max / 1024));
+    }
+    Ok(bytes)
+}
+
+fn secret(path: &PathBuf) -> Result<String, String> {
+    let text = read_limited(path, SECRET_BYTES_MAX);
+    let text = text.map_err(|error| format!("registry: {}: cannot be read: {error}", path.display()))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}

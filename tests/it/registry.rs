@@ -1,0 +1,100 @@
+//! A real schema registry for the tests, and records serialised by a real client of it.
+//!
+//! `scripts/registry` starts the registry on first use; it ends with the tests.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::json;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/registry");
+
+/// A running registry. It stops when it is dropped.
+pub(crate) struct RunningRegistry {
+    /// Address of the API.
+    pub(crate) url: String,
+    directory: PathBuf,
+    script: Child,
+}
+
+/// An order that is serialised.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) id: String,
+    pub(crate) buyer: String,
+    pub(crate) placed_at_ms: i64,
+    pub(crate) total: String,
+}
+
+impl RunningRegistry {
+    pub(crate) fn start() -> Self {
+        let directory = tempfile::Builder::new().prefix("lifecycle-registry-").tempdir().expect("a folder").keep();
+        let mut script = Command::new(SCRIPT)
+            .arg("hold")
+            .arg(&directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("scripts/registry can be run");
+        let mut url = String::new();
+        let output = script.stdout.take().expect("standard output is piped");
+        BufReader::new(output).read_line(&mut url).expect("scripts/registry writes a line");
+        assert!(url.starts_with("http://"), "scripts/registry did not start a registry; see its output above");
+        Self { url: url.trim().to_owned(), directory, script }
+    }
+
+    /// Freezes the registry: requests get no answer.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Continues a frozen registry.
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = std::fs::read_to_string(self.directory.join("pid")).expect("the registry has a process");
+        assert!(Command::new("kill").args([signal, process.trim()]).status().expect("kill runs").success());
+    }
+
+    /// Returns the values of the records of `orders` in `format`, as Confluent's client for Python writes them.
+    pub(crate) fn serialise(&self, format: &str, orders: &[Order]) -> Vec<Vec<u8>> {
+        let python = Command::new(SCRIPT).arg("python").stderr(Stdio::inherit()).output().expect("the script runs");
+        let python = String::from_utf8(python.stdout).expect("a path");
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/serialise_orders.py");
+        let mut child = Command::new(python.trim())
+            .arg(program)
+            .args([format, &self.url])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python runs");
+        let lines = orders.iter().map(|order| {
+            let Order { id, buyer, placed_at_ms, total } = order;
+            format!("{}\n", json!({"id": id, "buyer": buyer, "placed_at": placed_at_ms, "total": total}))
+        });
+        let lines: String = lines.collect();
+        child.stdin.take().expect("standard input is piped").write_all(lines.as_bytes()).expect("Python reads");
+        let output = child.wait_with_output().expect("Python ends");
+        assert!(output.status.success(), "Python failed; see its output above");
+        let lines = String::from_utf8(output.stdout).expect("text");
+        let values: Vec<_> = lines.lines().map(bytes).collect();
+        assert_eq!(values.len(), orders.len());
+        values
+    }
+}
+
+impl Drop for RunningRegistry {
+    fn drop(&mut self) {
+        self.resume();
+        drop(self.script.stdin.take());
+        drop(self.script.wait());
+    }
+}
+
+fn bytes(hexadecimal: &str) -> Vec<u8> {
+    let digits = hexadecimal.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).expect("digits"));
+    digits.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal digits")).collect()
+}
