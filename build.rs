@@ -2,8 +2,12 @@
 
 use std::error::Error;
 
-const SCHEMAS: [&str; 3] =
-    ["lifecycle/v1/touchpoint.proto", "lifecycle/v1/transition.proto", "lifecycle/v1/changelog.proto"];
+const SCHEMAS: [&str; 4] = [
+    "lifecycle/v1/touchpoint.proto",
+    "lifecycle/v1/transition.proto",
+    "lifecycle/v1/current_stages.proto",
+    "lifecycle/v1/changelog.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

@@ -9,9 +9,9 @@ use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::lifecycle::time::{self, Timestamp};
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::partition::{Clock, Effects, Input, Partition};
-use lifecycle_processor::runtime::{ClockSource, Options, SweepOptions, Topics, Worker};
+use lifecycle_processor::runtime::{ClockSource, Options, PublishOptions, SweepOptions, Topics, Worker};
 use lifecycle_processor::wire::changelog;
-use lifecycle_processor::wire::cloud_events::CloudEvents;
+use lifecycle_processor::wire::cloud_events::{CloudEvents, HeaderDetail};
 use lifecycle_processor::wire::model_file;
 use lifecycle_processor::wire::offset_metadata::OffsetMetadata;
 use lifecycle_processor::wire::time::format_timestamp;
@@ -56,7 +56,8 @@ impl PreparedChangelog {
             touchpoint_bytes_max: 1 << 20,
             state_bytes_max: usize::MAX,
             sweep: SweepOptions::default(),
-            cloud_events: CloudEvents { source: "bench".into(), with_subject: false },
+            cloud_events: CloudEvents { source: "bench".into(), with_subject: false, detail: HeaderDetail::Full },
+            publish: PublishOptions::default(),
         };
         // No queries are sent.
         let (_, queries) = channel();

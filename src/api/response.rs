@@ -10,7 +10,7 @@ use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::{OrdersSummary, OwnedValue, Transition};
 use crate::wire::time::{format_duration, format_timestamp};
-use crate::wire::transition::{Mode, Publication};
+use crate::wire::transition::{BecauseDetail, Mode, Publication};
 use crate::wire::transition_json::{TransitionRecord, write_json};
 use crate::wire::transition_text::{describe_change, describe_reason};
 
@@ -140,7 +140,10 @@ impl TransitionRenderer<'_> {
     fn render(self, prefix: &str, transition: &Transition, detected_at: Timestamp, mode: Mode) -> Box<RawValue> {
         let Self { models, currency } = self;
         let mut record = Vec::new();
-        write_json(&Publication { transition, models, detected_at, mode, currency }, &mut record);
+        write_json(
+            &Publication { transition, models, detected_at, mode, currency, because: BecauseDetail::Full },
+            &mut record,
+        );
         let record = String::from_utf8(record).expect("a JSON record is UTF-8");
         let model = models.model(transition.model);
         let words = json!(describe_change(model, transition));

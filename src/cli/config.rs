@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use crate::api::{SharedTls, Tokens};
 use crate::config::{Config, reference};
 use crate::kafka;
-use crate::service::{kafka_options, tls_files};
+use crate::service::{kafka_options, routes, tls_files};
 use crate::telemetry::logging;
 
 use super::{Exit, print, print_error};
@@ -126,8 +126,9 @@ fn check(config: &Config) -> Exit {
         problems.push(problem);
     }
     let models = config.model_choice().load(io::stderr().is_terminal());
-    if let Err(report) = &models {
-        problems.push(report.to_string());
+    match &models {
+        Ok(models) => problems.extend(routes(config, models).err()),
+        Err(report) => problems.push(report.to_string()),
     }
     match models {
         Ok(models) if problems.is_empty() => {

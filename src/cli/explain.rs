@@ -21,7 +21,7 @@ use crate::partition::CustomerView;
 use crate::replay::{Replay, ReplayOptions};
 use crate::wire::time::format_timestamp;
 use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder};
-use crate::wire::transition::{Mode, Publication};
+use crate::wire::transition::{BecauseDetail, Mode, Publication};
 use crate::wire::transition_json::write_json;
 use crate::wire::transition_text::{
     describe_change, describe_duration_roughly, describe_reason, describe_timestamp, escape_control_characters,
@@ -378,7 +378,17 @@ fn entry_to_json(entry: &TimelineEntry, models: &ModelSet, currency: Currency, n
         let mut record = Vec::new();
         // Past transitions are detected now, and forecast transitions when they occur.
         let detected_at = transition.occurred_at.max(now);
-        write_json(&Publication { transition, models, detected_at, mode: Mode::Replay, currency }, &mut record);
+        write_json(
+            &Publication {
+                transition,
+                models,
+                detected_at,
+                mode: Mode::Replay,
+                currency,
+                because: BecauseDetail::Full,
+            },
+            &mut record,
+        );
         serde_json::from_slice::<Value>(&record).expect("a publication is valid JSON")
     });
     let touchpoint = entry.touchpoint.as_ref().map(|touchpoint| {

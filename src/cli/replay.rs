@@ -23,7 +23,7 @@ use crate::replay::{EventTimes, Replay};
 use crate::runtime::WallClock;
 use crate::wire::time::format_timestamp;
 use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder};
-use crate::wire::transition::{Mode, Publication};
+use crate::wire::transition::{BecauseDetail, Mode, Publication};
 use crate::wire::transition_json::write_json;
 
 use super::output_file::OutputFile;
@@ -136,12 +136,16 @@ enum ReplayError {
 fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<ModelSet>) -> Result<u64, ReplayError> {
     let options = arguments.touchpoints.options(config);
     let currency = options.facts.currency;
+    let because = config.map_or_else(BecauseDetail::default, |config| config.publish.because);
     let mut output = BufWriter::with_capacity(WRITE_BYTES, io::stdout().lock());
     let mut json = Vec::new();
     let mut publish = |transition: &Transition, detected_at: Timestamp| -> Result<(), ReplayError> {
         if arguments.output == Output::Transitions {
             json.clear();
-            write_json(&Publication { transition, models, detected_at, mode: Mode::Replay, currency }, &mut json);
+            write_json(
+                &Publication { transition, models, detected_at, mode: Mode::Replay, currency, because },
+                &mut json,
+            );
             json.push(b'\n');
             output.write_all(&json).map_err(ReplayError::Output)?;
         }

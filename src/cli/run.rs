@@ -20,8 +20,8 @@ use crate::runtime;
 use crate::service::doctor;
 use crate::service::reload::Reload;
 use crate::service::{
-    ExitReason, IngestOptions, Service, ServiceOptions, kafka_options, peers, stop_on_signals, tls_files, topics,
-    worker_options,
+    ExitReason, IngestOptions, Service, ServiceOptions, kafka_options, peers, routes, stop_on_signals, tls_files,
+    topics, worker_options,
 };
 use crate::telemetry::logging;
 use crate::telemetry::report::Report;
@@ -121,6 +121,7 @@ fn serve(config: &Config, config_file: Option<&Path>, part: Part) -> Result<Exit
         Part::Ingest => clients.clear(),
     }
     check_client(config).map_err(usage)?;
+    let routes = routes(config, &models).map_err(usage)?;
     let tokens = config.http.token_file.as_deref().map(Tokens::read).transpose().map_err(usage)?.map(SharedTokens::new);
     let tls = tls_files(config).map(SharedTls::load).transpose().map_err(usage)?;
     let bind = |key: &str, address: SocketAddr| {
@@ -173,9 +174,14 @@ fn serve(config: &Config, config_file: Option<&Path>, part: Part) -> Result<Exit
     if !duplicate_members.is_empty() {
         tracing::warn!(members = duplicate_members.join(", "), "group already has members with these names");
     }
+    let worker = worker_options(config);
     let options = ServiceOptions {
         models,
-        worker: Arc::new(runtime::Options { partitions, ..worker_options(config) }),
+        worker: Arc::new(runtime::Options {
+            partitions,
+            publish: runtime::PublishOptions { routes, ..worker.publish },
+            ..worker
+        }),
         clients,
         ingest,
         http: Some((Listeners { api: listener, tls: tls.clone(), probes }, tokens.clone())),

@@ -9,9 +9,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::lifecycle::money::Currency;
-use crate::runtime::ClockSource;
+use crate::runtime::{ClockSource, RouteDraft};
 use crate::telemetry::logging::LogFormat;
+use crate::wire::cloud_events::HeaderDetail;
 use crate::wire::model_file::Override;
+use crate::wire::transition::{BecauseDetail, RecordFormat};
 
 use super::client::ClientSetting;
 use super::defaults::{event_source, host_name, one_per_cpu, replay_topic};
@@ -70,6 +72,10 @@ declare_keys! {
         changelog: String = "topic", Is("lifecycle.changelog"), value(topic_name);
         /// Topic for records that are not valid touchpoints, with the reason in their headers.
         dead_letters: String = "topic", Is("lifecycle.dead-letters"), value(topic_name);
+        /// Compacted topic with one record per customer: the current stage in every model. A removed customer becomes a
+        /// record without value. Customers that were known before the key was set follow with their next transition,
+        /// or with the next sweep (`state.sweep_period`).
+        current_stages: Option<String> = "topic", Unset("not written"), optional(topic_name);
     };
     /// Topics of other programs whose records become touchpoints: `[{name: web, topics: [web.events]}]`. See
     /// [sources.md](sources.md) for the keys of a source. In the environment, the same list on one line.
@@ -122,6 +128,33 @@ declare_keys! {
         source: String = "URI reference", Derived("`/lifecycle/` followed by the group", event_source), value(text);
         /// Whether to put the customer id into the header `ce_subject` of transitions. Headers end up in logs.
         subject: bool = "true or false", Is("false"), value(boolean);
+        /// Format of transitions and current stages: JSON, or the Protobuf messages of `proto/lifecycle/v1`.
+        format: RecordFormat =
+            "json or protobuf", Is("json"),
+            value(one_of(&[("json", RecordFormat::Json), ("protobuf", RecordFormat::Protobuf)]));
+        /// How much of the reason a transition contains in `because`: the condition and the values that it read, only
+        /// the condition, or nothing.
+        because: BecauseDetail =
+            "full, condition or none", Is("full"),
+            value(one_of(&[
+                ("full", BecauseDetail::Full),
+                ("condition", BecauseDetail::Condition),
+                ("none", BecauseDetail::None),
+            ]));
+        /// The headers of transitions: `full` is all CloudEvents headers, `minimal` only those that CloudEvents
+        /// requires and the content type, `none` no headers.
+        cloudevents: HeaderDetail =
+            "none, minimal or full", Is("full"),
+            value(one_of(&[
+                ("none", HeaderDetail::None),
+                ("minimal", HeaderDetail::Minimal),
+                ("full", HeaderDetail::Full),
+            ]));
+        /// Topics of their own for some live transitions: a list of mappings with a `topic` and at least one of
+        /// `model`, `kind`, `name`, `direction` and `stage` (the stage that the customer enters), each a name or a
+        /// list. The first route that matches is used; all other live transitions go to `topics.transitions`. In the
+        /// environment, the same list on one line.
+        routes: Vec<RouteDraft> = "list of mappings", Unset("none"), Settings::routes;
     };
     section commit: CommitConfig {
         /// How often transactions are committed, which makes their output visible. A shorter interval reduces latency

@@ -12,6 +12,7 @@ mod kubernetes;
 mod models;
 mod node;
 mod render;
+mod routes;
 mod settings;
 mod source_files;
 mod sources;
@@ -106,8 +107,14 @@ impl Config {
 }
 
 /// The keys of the topics that the service itself reads and writes.
-const OWN_TOPICS: [&str; 5] =
-    ["topics.touchpoints", "topics.transitions", "topics.changelog", "topics.dead_letters", "topics.replay"];
+const OWN_TOPICS: [&str; 6] = [
+    "topics.touchpoints",
+    "topics.transitions",
+    "topics.changelog",
+    "topics.dead_letters",
+    "topics.replay",
+    "topics.current_stages",
+];
 
 /// Checks what depends on several keys.
 fn check(settings: &mut Settings) {

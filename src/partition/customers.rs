@@ -154,6 +154,13 @@ impl Customers {
         due_at(head.wake_up, head.last_active_at, options).map(|instant| (instant, Arc::from(head.customer_id)))
     }
 
+    /// Returns the customer `id` as the open batch leaves it; `None` if the batch removes it or does not concern it.
+    pub(crate) fn staged(&self, id: &str) -> Option<&Customer> {
+        let index = self.entries[self.find(id)? as usize].copy;
+        let copy = self.copies.get(index as usize).filter(|_| index != NO_COPY)?;
+        (!copy.is_removed).then_some(&copy.customer)
+    }
+
     /// Whether the open batch removes the customer at `slot`.
     pub(crate) fn is_removed(&self, slot: CustomerSlot) -> bool {
         let index = self.entries[slot as usize].copy;

@@ -1,6 +1,7 @@
 //! The effects of a partition: its output, collected until the transaction is committed.
 
 use std::ops::{AddAssign, Sub};
+use std::sync::Arc;
 
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::Transition;
@@ -14,6 +15,8 @@ pub struct Effects {
     pub transitions: Vec<Transition>,
     /// Dead letters to publish, in input order.
     pub dead_letters: Vec<DeadLetter>,
+    /// The customers that were removed, in order. A later touchpoint of the batch may have created one of them again.
+    pub removed: Vec<Arc<str>>,
     /// The scheduled instants of the wake-ups that fired.
     pub wake_ups_fired: Vec<Timestamp>,
     /// Counts to add to the metrics when the batch is committed.

@@ -156,7 +156,7 @@ impl Partition {
             return;
         };
         self.fire_wake_ups(slot, due_until, effects);
-        self.remove(slot);
+        self.remove(slot, effects);
         effects.tally.erased += 1;
     }
 
@@ -172,7 +172,7 @@ impl Partition {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         if copy.customer.forgotten_at(&self.rules.options).is_some_and(|end| end <= due_until) {
             self.fire_wake_ups(slot, due_until, effects);
-            self.remove(slot);
+            self.remove(slot, effects);
             effects.tally.forgotten += 1;
         }
     }
@@ -185,9 +185,10 @@ impl Partition {
         self.stage_counts.record_moves(&effects.transitions[published_before..]);
     }
 
-    fn remove(&mut self, slot: CustomerSlot) {
+    fn remove(&mut self, slot: CustomerSlot, effects: &mut Effects) {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         (copy.is_changed, copy.is_removed) = (true, true);
+        effects.removed.push(Arc::clone(&copy.customer.id));
         self.stage_counts.remove(&copy.customer);
         self.wake_ups.disarm(slot);
     }
@@ -213,7 +214,7 @@ impl Partition {
         let is_forgotten =
             !was_woken && copy.customer.forgotten_at(&self.rules.options).is_some_and(|end| end <= until);
         if is_forgotten {
-            self.remove(slot);
+            self.remove(slot, effects);
             effects.tally.forgotten += 1;
         } else {
             effects.wake_ups_fired.extend(scheduled.filter(|_| was_woken));
@@ -268,6 +269,11 @@ impl Partition {
             self.sweep.pending_cursor = slot;
         }
         batches.finish()
+    }
+
+    /// Returns the customers that `write_batches` wrote for the sweep.
+    pub(super) fn swept_slots(&self) -> &[CustomerSlot] {
+        &self.sweep.pending
     }
 
     /// Makes the open batch the committed state. Call it after the transaction of the batch is committed.

@@ -1,7 +1,7 @@
 //! Views of a committed customer for the API and the CLI: facts by name, what was last published, and the reasons.
 
 use crate::lifecycle::condition::Condition;
-use crate::lifecycle::customer::{Customer, Rules};
+use crate::lifecycle::customer::{Customer, Published, Rules};
 use crate::lifecycle::evaluate::evaluate;
 use crate::lifecycle::fact::FactInputs;
 use crate::lifecycle::id::{StableId, StageIndex};
@@ -61,6 +61,19 @@ pub struct ModelView {
     pub counters: Vec<i64>,
 }
 
+impl ModelView {
+    pub(super) fn of(published: &Published) -> Self {
+        Self {
+            stage: published.stage,
+            since: published.since.filter(|_| !published.has_removed_stage()),
+            sequence: published.sequence,
+            signals: indices(published.signals),
+            milestones: indices(published.milestones),
+            counters: published.counters.clone(),
+        }
+    }
+}
+
 impl CustomerView {
     /// Builds the view of `customer`. `added` has the facts that are counted only since a certain instant.
     pub(crate) fn of(customer: &Customer, rules: &Rules, added: &[(StableId, Timestamp)]) -> Self {
@@ -75,14 +88,7 @@ impl CustomerView {
                 counts_since: counts_since(added, definition),
             }
         });
-        let standings = customer.published.iter().map(|published| ModelView {
-            stage: published.stage,
-            since: published.since.filter(|_| !published.has_removed_stage()),
-            sequence: published.sequence,
-            signals: indices(published.signals),
-            milestones: indices(published.milestones),
-            counters: published.counters.clone(),
-        });
+        let standings = customer.published.iter().map(ModelView::of);
         Self {
             customer_id: (&*customer.id).into(),
             clock: customer.clock,

@@ -417,6 +417,7 @@ impl AssignedPartition {
     ) -> ChangelogWrite {
         self.pending.append_output(builder, wall, records);
         let mut batches = self.machine.write_batches(sweep_bytes_min);
+        self.pending.append_current_stages(builder, &self.machine, wall, records);
         if batches.is_empty() && (self.pending.has_dead_letters() || self.must_write_skipped) {
             // An empty changelog record stores that the dead letters were applied, in case the offsets are set back.
             batches.push(ChangelogBatch { customers: Vec::new(), count: 0 });

@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
 use crate::wire::cloud_events::CloudEvents;
+use crate::wire::transition::{BecauseDetail, RecordFormat};
+
+use super::routes::Routes;
 
 /// Options of a worker that an operator chooses.
 #[derive(Clone, Debug)]
@@ -32,6 +35,21 @@ pub struct Options {
     pub sweep: SweepOptions,
     /// The `CloudEvents` headers of transition records.
     pub cloud_events: CloudEvents,
+    /// What transition records contain, and where they go.
+    pub publish: PublishOptions,
+}
+
+/// What the records contain that other programs read, and where they go.
+#[derive(Clone, Debug, Default)]
+pub struct PublishOptions {
+    /// The topics of live transitions that have one of their own.
+    pub routes: Routes,
+    /// The format of transitions and current stages.
+    pub format: RecordFormat,
+    /// How much of the reason a transition contains.
+    pub because: BecauseDetail,
+    /// The topic of current stages; `None` if it is not written.
+    pub current_stages: Option<Arc<str>>,
 }
 
 /// The topics that a worker reads and writes.

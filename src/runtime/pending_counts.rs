@@ -25,6 +25,7 @@ pub(super) enum TopicKind {
     DeadLetters,
     /// Forwarded erasures.
     Touchpoints,
+    CurrentStages,
 }
 
 impl TopicKind {

@@ -129,6 +129,22 @@ impl PendingOutput {
         }
     }
 
+    /// Appends the current stages of the customers whose published standing the batch changes, if they have a topic.
+    /// Must be called after `append_output`, and after the changelog batches were encoded.
+    pub(super) fn append_current_stages(
+        &mut self,
+        builder: &RecordBuilder,
+        machine: &Partition,
+        wall: Timestamp,
+        records: &mut RecordBatch,
+    ) {
+        let Some(topic) = builder.current_stages_topic() else { return };
+        for (customer_id, standing) in machine.published_standings(&self.effects) {
+            let bytes = builder.write_current_stages(topic, &customer_id, standing.as_ref(), wall, records);
+            self.counts.count_written(TopicKind::CurrentStages, bytes);
+        }
+    }
+
     /// Appends changelog records with `values` to `records`. Must be called after `append_output`.
     pub(super) fn append_changelog(
         &mut self,

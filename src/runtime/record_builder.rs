@@ -1,4 +1,5 @@
-//! Builds the Kafka records of a batch: transitions, dead letters, forwarded erasures and changelog batches.
+//! Builds the Kafka records of a batch: transitions, current stages, dead letters, forwarded erasures and changelog
+//! batches.
 //!
 //! Encoding of the values is in `wire`; the transaction is in `commit`.
 
@@ -8,14 +9,14 @@ use crate::kafka::{PartitionId, ProducerRecord, Record, RecordBatch, RecordHeade
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::Transition;
-use crate::partition::DeadLetterReason;
-use crate::wire::cloud_events;
+use crate::partition::{DeadLetterReason, PublishedStanding};
+use crate::wire::current_stages::CurrentStages;
 use crate::wire::dead_letter::{self, Origin};
 use crate::wire::header::Header;
-use crate::wire::transition::{Mode, Publication};
-use crate::wire::transition_json;
+use crate::wire::transition::{Mode, Publication, RecordFormat};
+use crate::wire::{transition_json, transition_protobuf};
 
-use super::options::Options;
+use super::options::{Options, PublishOptions};
 use super::publication_mode::publication_mode;
 
 /// Typical maximum size of a transition record in bytes, without the ids and values that it contains.
@@ -85,17 +86,50 @@ impl RecordBuilder {
             detected_at: wall,
             mode,
             currency: self.options.facts.currency,
+            because: self.options.publish.because,
         };
+        let PublishOptions { routes, format, .. } = &self.options.publish;
         let topic = match mode {
-            Mode::Live => &self.options.topics.transitions,
+            Mode::Live => routes.topic(transition).unwrap_or(&self.options.topics.transitions),
             Mode::Replay | Mode::Reconcile => &self.options.topics.replay,
         };
         let mut record = records.add(topic, None, wall.as_millis());
         record.key(transition.customer_id.as_bytes());
-        record.value(|out| transition_json::write_json(&publication, out));
-        self.options.cloud_events.write_headers(&publication, cloud_events::JSON, |name, value| {
+        record.value(|out| match format {
+            RecordFormat::Json => transition_json::write_json(&publication, out),
+            RecordFormat::Protobuf => transition_protobuf::write_protobuf(&publication, out),
+        });
+        self.options.cloud_events.write_headers(&publication, format.content_type(), |name, value| {
             record.header(name, Some(value.as_bytes()));
         });
+        record.bytes()
+    }
+
+    /// Returns the topic of current stages; `None` if it is not written.
+    pub(super) fn current_stages_topic(&self) -> Option<&Arc<str>> {
+        self.options.publish.current_stages.as_ref()
+    }
+
+    /// Appends the record for `topic` with the current stages of a customer; without a standing, a tombstone. Returns
+    /// the size of its key and value.
+    pub(super) fn write_current_stages(
+        &self,
+        topic: &Arc<str>,
+        customer_id: &str,
+        standing: Option<&PublishedStanding>,
+        wall: Timestamp,
+        records: &mut RecordBatch,
+    ) -> usize {
+        let mut record = records.add(topic, None, wall.as_millis());
+        record.key(customer_id.as_bytes());
+        if let Some(standing) = standing {
+            let current =
+                CurrentStages { customer_id, standing, models: &self.models, currency: self.options.facts.currency };
+            record.value(|out| match self.options.publish.format {
+                RecordFormat::Json => current.write_json(out),
+                RecordFormat::Protobuf => current.write_protobuf(out),
+            });
+        }
         record.bytes()
     }
 

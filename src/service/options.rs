@@ -7,9 +7,10 @@ use crate::api::{Peers, SharedTls, TlsFiles};
 use crate::config::Config;
 use crate::kafka::cluster::group::{GroupMember, describe_group};
 use crate::kafka::{self, SettingsUpdates};
+use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
-use crate::runtime::{self, ClockSource};
+use crate::runtime::{self, ClockSource, PublishOptions, Routes};
 use crate::wire::cloud_events::CloudEvents;
 
 use super::topics::cluster;
@@ -99,7 +100,8 @@ pub fn peers(config: &Config, updates: SettingsUpdates, tls: Option<SharedTls>) 
     Some(Peers::new(own, tls, Box::new(find)))
 }
 
-/// Returns the options shared by all workers. `partitions` is `None`; the caller sets it after querying the cluster.
+/// Returns the options shared by all workers. The caller sets `partitions` after querying the cluster, and the routes
+/// after loading the models.
 #[must_use]
 pub fn worker_options(config: &Config) -> runtime::Options {
     let topics = &config.topics;
@@ -134,8 +136,32 @@ pub fn worker_options(config: &Config) -> runtime::Options {
             period: config.state.sweep_period,
             ..runtime::SweepOptions::default()
         },
-        cloud_events: CloudEvents { source: config.publish.source.clone(), with_subject: config.publish.subject },
+        cloud_events: CloudEvents {
+            source: config.publish.source.clone(),
+            with_subject: config.publish.subject,
+            detail: config.publish.cloudevents,
+        },
+        publish: PublishOptions {
+            routes: Routes::default(),
+            format: config.publish.format,
+            because: config.publish.because,
+            current_stages: config.topics.current_stages.as_deref().map(topic),
+        },
     }
+}
+
+/// Returns the routes of `publish.routes`, checked against `models`.
+///
+/// # Errors
+/// All problems, one per line.
+pub fn routes(config: &Config, models: &ModelSet) -> Result<Routes, String> {
+    Routes::check(&config.publish.routes, models).map_err(|problems| {
+        let describe = |(index, problem): &(usize, String)| {
+            let topic = &config.publish.routes[*index].topic;
+            format!("publish.routes: route {} (topic {topic}): {problem}", index + 1)
+        };
+        problems.iter().map(describe).collect::<Vec<_>>().join("\n")
+    })
 }
 
 fn to_duration(std: Duration) -> time::Duration {

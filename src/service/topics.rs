@@ -30,7 +30,12 @@ pub fn topics(config: &Config) -> Topics {
         input: topics.touchpoints.clone(),
         changelog: topics.changelog.clone(),
         dead_letters: topics.dead_letters.clone(),
-        outputs: vec![topics.transitions.clone(), topics.replay.clone()],
+        outputs: [&topics.transitions, &topics.replay]
+            .into_iter()
+            .chain(config.publish.routes.iter().map(|route| &route.topic))
+            .cloned()
+            .collect(),
+        compacted: topics.current_stages.iter().cloned().collect(),
         sources: config.sources.iter().flat_map(SourceConfig::named_topics).map(str::to_owned).collect(),
     }
 }
@@ -44,6 +49,7 @@ pub fn input_and_changelog(touchpoints: &str, changelog: &str) -> Topics {
         // Names without duplicates are created once.
         dead_letters: touchpoints.to_owned(),
         outputs: Vec::new(),
+        compacted: Vec::new(),
         sources: Vec::new(),
     }
 }

@@ -10,7 +10,8 @@ use crate::partition::{DeadLetterReason, Tally};
 use super::histogram::Measurements;
 
 /// Values of the `topic_kind` label.
-pub const TOPIC_KINDS: [&str; 5] = ["transitions", "replay", "changelog", "dead_letters", "touchpoints"];
+pub const TOPIC_KINDS: [&str; 6] =
+    ["transitions", "replay", "changelog", "dead_letters", "touchpoints", "current_stages"];
 
 /// Counters of a worker since its start.
 #[derive(Clone, PartialEq, Debug, Default)]

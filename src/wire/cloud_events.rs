@@ -7,9 +7,6 @@ use super::header::Header;
 use super::time::timestamp_text;
 use super::transition::Publication;
 
-/// `content-type` of transition records in JSON.
-pub const JSON: &str = "application/json";
-
 /// `ce_type` of transition records: the name of the Protobuf message.
 const TYPE: &str = "lifecycle.v1.Transition";
 
@@ -20,6 +17,20 @@ pub struct CloudEvents {
     pub source: String,
     /// Whether `ce_subject` carries the customer id. Off by default, because headers end up in logs.
     pub with_subject: bool,
+    /// Which headers a record has.
+    pub detail: HeaderDetail,
+}
+
+/// Which headers a transition record has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum HeaderDetail {
+    /// None.
+    None,
+    /// The content type and the attributes that every event must have.
+    Minimal,
+    /// All attributes.
+    #[default]
+    Full,
 }
 
 impl CloudEvents {
@@ -31,12 +42,18 @@ impl CloudEvents {
         content_type: &str,
         mut add: impl FnMut(&'static str, &str),
     ) {
+        if self.detail == HeaderDetail::None {
+            return;
+        }
         let transition = publication.transition;
         add("content-type", content_type);
         add("ce_specversion", "1.0");
         add("ce_id", transition.id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()));
         add("ce_source", &self.source);
         add("ce_type", TYPE);
+        if self.detail == HeaderDetail::Minimal {
+            return;
+        }
         add("ce_time", &timestamp_text(transition.occurred_at));
         if self.with_subject {
             add("ce_subject", &transition.customer_id);

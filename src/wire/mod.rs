@@ -7,6 +7,7 @@
 
 pub mod changelog;
 pub mod cloud_events;
+pub mod current_stages;
 pub mod customer_id;
 pub mod dead_letter;
 pub mod decimal;

@@ -4,7 +4,7 @@ use crate::lifecycle::model::Model;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::transition::Transition;
+use crate::lifecycle::transition::{Reason, Transition};
 
 /// A transition with everything that its record contains.
 #[derive(Clone, Copy, Debug)]
@@ -19,12 +19,58 @@ pub struct Publication<'a> {
     pub mode: Mode,
     /// The currency of the customer's revenue.
     pub currency: Currency,
+    /// How much of the reason the record contains.
+    pub because: BecauseDetail,
+}
+
+/// How much of the reason a transition record contains.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BecauseDetail {
+    /// The condition and the values that it read.
+    #[default]
+    Full,
+    /// Only the condition.
+    Condition,
+    /// Nothing.
+    None,
+}
+
+/// The format of the records that other programs read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RecordFormat {
+    /// JSON, the mapping in `docs/contracts.md`.
+    #[default]
+    Json,
+    /// Protobuf, the messages in `proto/lifecycle/v1`.
+    Protobuf,
+}
+
+impl RecordFormat {
+    /// Returns the media type.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Protobuf => "application/protobuf",
+        }
+    }
 }
 
 impl Publication<'_> {
     /// Returns the transition's model.
     pub(super) fn model(&self) -> &Model {
         self.models.model(self.transition.model)
+    }
+
+    /// Returns the condition that explains the new standing, unless the record leaves it out; none does if no stage's
+    /// condition holds.
+    pub(super) fn reason(&self) -> Option<&Reason> {
+        self.transition.because.as_ref().filter(|_| self.because != BecauseDetail::None)
+    }
+
+    /// Whether the record contains the values that the condition read.
+    pub(super) fn has_values(&self) -> bool {
+        self.because == BecauseDetail::Full
     }
 }
 

@@ -77,7 +77,8 @@ pub struct CauseRecord<'a> {
 #[expect(missing_docs, reason = "the fields are those of lifecycle.v1.Because")]
 pub struct BecauseRecord<'a> {
     pub condition: Cow<'a, str>,
-    pub values: Values<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<Values<'a>>,
 }
 
 /// The customer's valid orders after the change.
@@ -124,9 +125,9 @@ impl<'a> TransitionRecord<'a> {
             occurred_at: Instant(transition.occurred_at),
             detected_at: Instant(detected_at),
             cause: CauseRecord::of(&transition.cause),
-            because: transition.because.as_ref().map(|reason| BecauseRecord {
+            because: publication.reason().map(|reason| BecauseRecord {
                 condition: (&*reason.condition).into(),
-                values: Values::Borrowed(reason),
+                values: publication.has_values().then_some(Values::Borrowed(reason)),
             }),
             late: transition.late,
             mode: mode.as_str().into(),

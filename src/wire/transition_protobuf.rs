@@ -34,9 +34,9 @@ impl From<&Publication<'_>> for v1::Transition {
             occurred_at: Some(proto_timestamp(transition.occurred_at)),
             detected_at: Some(proto_timestamp(publication.detected_at)),
             cause: Some(cause(&transition.cause)),
-            because: transition.because.as_ref().map(|reason| v1::Because {
+            because: publication.reason().map(|reason| v1::Because {
                 condition: reason.condition.to_string(),
-                values: Some(Struct {
+                values: publication.has_values().then(|| Struct {
                     fields: reason.values().map(|(name, read)| (name.to_owned(), value(read))).collect(),
                 }),
             }),
@@ -67,7 +67,7 @@ impl From<&Publication<'_>> for v1::Transition {
     }
 }
 
-fn proto_timestamp(time: Timestamp) -> ProtoTimestamp {
+pub(super) fn proto_timestamp(time: Timestamp) -> ProtoTimestamp {
     // Clamped, because Protobuf timestamps have only the range of RFC 3339: years 1 to 9999.
     let millis = time.clamp(Timestamp::MIN, Timestamp::MAX).as_millis();
     let nanos = i32::try_from(millis.rem_euclid(1_000) * 1_000_000).expect("below a second");

@@ -18,6 +18,7 @@ fn topics() -> Topics {
         dead_letters: broker::unique("dead-letters"),
         outputs: vec![broker::unique("transitions"), broker::unique("replayed")],
         sources: Vec::new(),
+        compacted: vec![broker::unique("current-stages")],
     }
 }
 
@@ -26,7 +27,7 @@ fn topics_created_by_the_service_pass_its_check() {
     let topics = topics();
     let cluster = cluster();
     let missing = admin::verify(&cluster, &topics).unwrap();
-    assert_eq!(missing.len(), 5, "{missing:?}");
+    assert_eq!(missing.len(), 6, "{missing:?}");
     assert!(missing.iter().all(|it| it.severity == Severity::Problem && it.what == "the topic does not exist"));
 
     let specs = topics.specs(3, Some(1));

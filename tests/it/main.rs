@@ -62,6 +62,7 @@ mod online_retail;
 mod oracle;
 mod oracle_agreement;
 mod order_ledger;
+mod outputs;
 mod plain_english;
 mod registry;
 mod reload;

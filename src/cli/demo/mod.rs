@@ -24,10 +24,10 @@ use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
 use crate::live::client::Client;
 use crate::live::terminal;
-use crate::runtime::{self, WallClock};
+use crate::runtime::{self, PublishOptions, WallClock};
 use crate::service::{ExitReason, Service, ServiceOptions, stop_on_signals};
 use crate::telemetry::logging::{self, LogFormat};
-use crate::wire::cloud_events::CloudEvents;
+use crate::wire::cloud_events::{CloudEvents, HeaderDetail};
 use crate::workload::{OwnTypes, WorkloadOptions};
 
 use super::number::whole_number_in;
@@ -222,6 +222,11 @@ fn worker_options() -> runtime::Options {
             period: Duration::MAX,
             ..runtime::SweepOptions::default()
         },
-        cloud_events: CloudEvents { source: "/lifecycle/demo".to_owned(), with_subject: false },
+        cloud_events: CloudEvents {
+            source: "/lifecycle/demo".to_owned(),
+            with_subject: false,
+            detail: HeaderDetail::Full,
+        },
+        publish: PublishOptions::default(),
     }
 }

@@ -195,15 +195,16 @@ impl Batch {
 struct Sources<'a> {
     config: &'a Config,
     /// Topics that records may be written to.
-    allowed: Vec<&'a str>,
+    allowed: Vec<String>,
     /// Partition counts, `None` for topics that do not exist.
     partitions: BTreeMap<String, Option<i32>>,
 }
 
 impl<'a> Sources<'a> {
-    fn new(config: &'a Config, arguments: &'a RedriveArguments) -> Self {
-        let selected = arguments.selection.topics.iter().map(String::as_str);
-        let allowed = std::iter::once(&*config.topics.touchpoints).chain(selected).collect();
+    fn new(config: &'a Config, arguments: &RedriveArguments) -> Self {
+        let mut allowed = topics::topics(config).sources;
+        allowed.push(config.topics.touchpoints.clone());
+        allowed.extend_from_slice(&arguments.selection.topics);
         Self { config, allowed, partitions: BTreeMap::new() }
     }
 
@@ -214,7 +215,7 @@ impl<'a> Sources<'a> {
             return Ok(Err(Obstacle::Truncated));
         }
         // A header of a record is not enough to make this program write to a topic.
-        if !self.allowed.contains(&&*stored.topic) {
+        if !self.allowed.contains(&stored.topic) {
             return Ok(Err(Obstacle::OtherTopic(stored.topic)));
         }
         if !self.partitions.contains_key(&stored.topic) {

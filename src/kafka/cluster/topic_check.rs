@@ -23,6 +23,8 @@ pub struct Topics {
     pub dead_letters: String,
     /// The other output topics: transitions, and transitions of replayed touchpoints.
     pub outputs: Vec<String>,
+    /// The output topics that must be compacted: current stages.
+    pub compacted: Vec<String>,
     /// The topics of the sources, which other programs write.
     pub sources: Vec<String>,
 }
@@ -45,7 +47,7 @@ impl Topics {
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         let own = [&self.input, &self.changelog, &self.dead_letters];
-        let all = own.into_iter().chain(&self.outputs).chain(&self.sources);
+        let all = own.into_iter().chain(&self.outputs).chain(&self.compacted).chain(&self.sources);
         for name in all {
             if !names.contains(&name.as_str()) {
                 names.push(name);
@@ -65,8 +67,20 @@ impl Topics {
         };
         self.names()
             .into_iter()
-            .map(|name| if name == self.changelog { spec(name, &CHANGELOG_CONFIGS) } else { spec(name, &[]) })
+            .map(|name| {
+                if name == self.changelog {
+                    spec(name, &CHANGELOG_CONFIGS)
+                } else if self.is_compacted(name) {
+                    spec(name, &[("cleanup.policy", "compact")])
+                } else {
+                    spec(name, &[])
+                }
+            })
             .collect()
+    }
+
+    fn is_compacted(&self, name: &str) -> bool {
+        self.compacted.iter().any(|compacted| compacted == name)
     }
 
     /// Returns all problems with the topics, errors first. Topics missing in `existing` do not exist.
@@ -91,6 +105,8 @@ impl Topics {
                 check_changelog(topic, existing.get(self.input.as_str()).copied(), &mut findings);
             } else if name == self.input {
                 check_input(topic, &mut findings);
+            } else if self.is_compacted(name) {
+                check_compacted(topic, &mut findings);
             } else {
                 check_output(topic, &mut findings);
             }
@@ -169,6 +185,18 @@ fn check_output(topic: &TopicDescription, findings: &mut Findings<'_>) {
     }
 }
 
+fn check_compacted(topic: &TopicDescription, findings: &mut Findings<'_>) {
+    let policy = topic.configs.as_ref().and_then(|it| it.get("cleanup.policy"));
+    if policy.is_some_and(|it| it != "compact") {
+        findings.add(
+            Severity::Warning,
+            format!("cleanup.policy is {}", policy.map_or("unset", String::as_str)),
+            "set cleanup.policy=compact: otherwise retention deletes the records of customers that do not change, or the topic \
+             grows without limit",
+        );
+    }
+}
+
 fn check_dead_letters(topic: &TopicDescription, input: Option<&TopicDescription>, findings: &mut Findings<'_>) {
     let limit = |it: &TopicDescription| it.configs.as_ref().and_then(|it| number(it, "max.message.bytes"));
     let (Some(of_dead_letters), Some(of_input)) = (limit(topic), input.and_then(limit)) else { return };
@@ -237,6 +265,7 @@ mod tests {
             changelog: "log".to_owned(),
             dead_letters: "dead".to_owned(),
             outputs: vec!["out".to_owned(), "out".to_owned()],
+            compacted: vec!["current".to_owned()],
             sources: Vec::new(),
         }
     }
@@ -248,7 +277,13 @@ mod tests {
     }
 
     fn all_valid() -> Vec<TopicDescription> {
-        vec![valid("in", &[]), valid("log", &CHANGELOG_CONFIGS), valid("dead", &[]), valid("out", &[])]
+        vec![
+            valid("in", &[]),
+            valid("log", &CHANGELOG_CONFIGS),
+            valid("dead", &[]),
+            valid("out", &[]),
+            valid("current", &[("cleanup.policy", "compact")]),
+        ]
     }
 
     fn check(described: &[TopicDescription]) -> Vec<Finding> {
@@ -264,7 +299,7 @@ mod tests {
     fn every_missing_topic_is_reported_once() {
         let findings = check(&[]);
         let names: Vec<&str> = findings.iter().map(|it| it.place.as_str()).collect();
-        assert_eq!(names, ["in", "log", "dead", "out"]);
+        assert_eq!(names, ["in", "log", "dead", "out", "current"]);
         assert!(findings.iter().all(|it| it.severity == Severity::Problem));
         assert!(findings[0].to_string().contains("lifecycle topics --create"));
     }
@@ -337,7 +372,7 @@ mod tests {
     #[test]
     fn created_topics_pass_the_check() {
         let specs = topics().specs(12, Some(3));
-        assert_eq!(specs.len(), 4);
+        assert_eq!(specs.len(), 5);
         let described: Vec<TopicDescription> = specs
             .iter()
             .map(|spec| {
@@ -346,5 +381,16 @@ mod tests {
             })
             .collect();
         assert_eq!(check(&described), []);
+    }
+
+    #[test]
+    fn current_stages_must_be_compacted_only() {
+        for policy in ["delete", "compact,delete"] {
+            let mut described = all_valid();
+            described[4].configs.as_mut().unwrap().insert("cleanup.policy".to_owned(), policy.to_owned());
+            let findings = check(&described);
+            assert_eq!((findings.len(), findings[0].severity), (1, Severity::Warning));
+            assert!(findings[0].to_do.contains("cleanup.policy=compact"), "{}", findings[0].to_do);
+        }
     }
 }

@@ -332,6 +332,9 @@ impl Doctor<'_> {
         checks.push(permissions::delete_permission(changelog, self.inspector.may_delete(changelog, 0)));
         let mut written: Vec<&str> =
             vec![&topics.touchpoints, &topics.transitions, &topics.replay, &topics.dead_letters];
+        written.extend(self.config.publish.routes.iter().map(|route| route.topic.as_str()));
+        written.extend(topics.current_stages.as_deref());
+        written.sort_unstable();
         written.dedup();
         let group = &self.config.kafka.group_id;
         if !with_probe {

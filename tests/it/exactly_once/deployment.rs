@@ -23,6 +23,8 @@ pub(crate) struct Deployment {
     pub(crate) dead_letters: String,
     pub(crate) changelog: String,
     pub(crate) group: String,
+    /// The topic of current stages, if it is written.
+    pub(crate) current_stages: Option<String>,
     /// Path of the model.
     pub(crate) model: String,
     /// Settings in `kafka` for the timeouts.
@@ -49,6 +51,7 @@ impl Deployment {
             dead_letters: broker::topic("dead-letters", 1),
             changelog: broker::changelog_topic(partitions),
             group: broker::unique("lifecycle"),
+            current_stages: None,
             model: concat!(env!("CARGO_MANIFEST_DIR"), "/examples/orders_45d.yaml").to_owned(),
             timeouts: "session_timeout: 6s, transaction_timeout: 6s",
             settings: settings.to_owned(),
@@ -79,9 +82,11 @@ impl Deployment {
     /// Writes the configuration of the instance `name` with the HTTP address `http`, and returns its path.
     pub(crate) fn configuration(&self, name: &str, http: &str) -> PathBuf {
         let configuration = self.directory.path().join(format!("{name}.yaml"));
+        let current_stages =
+            self.current_stages.as_ref().map_or(String::new(), |topic| format!(", current_stages: {topic}"));
         let text = format!(
             "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, {}}}\n\
-             topics: {{touchpoints: {}, transitions: {}, replay: {}, changelog: {}, dead_letters: {}}}\n\
+             topics: {{touchpoints: {}, transitions: {}, replay: {}, changelog: {}, dead_letters: {}{current_stages}}}\n\
              models: [\"{}\"]\nhttp: {{listen: \"{http}\"}}\n{}\n",
             broker::bootstrap(),
             self.group,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use lifecycle_processor::kafka::PartitionId;
 use lifecycle_processor::lifecycle::time;
-use lifecycle_processor::runtime::{ClockSource, Options, SweepOptions, Topics};
-use lifecycle_processor::wire::cloud_events::CloudEvents;
+use lifecycle_processor::runtime::{ClockSource, Options, PublishOptions, SweepOptions, Topics};
+use lifecycle_processor::wire::cloud_events::{CloudEvents, HeaderDetail};
 
 use super::history::{BYTES_MAX, facts};
 use super::log::{CHANGELOG, DEAD_LETTERS, REPLAY, TOUCHPOINTS, TRANSITIONS};
@@ -90,7 +90,12 @@ impl RunConfig {
             touchpoint_bytes_max: BYTES_MAX,
             state_bytes_max: usize::MAX,
             sweep: SweepOptions { log_bytes_min: 16 << 10, period: Duration::from_mins(10), step_bytes_min: 1000 },
-            cloud_events: CloudEvents { source: "/simulation".to_owned(), with_subject: false },
+            cloud_events: CloudEvents {
+                source: "/simulation".to_owned(),
+                with_subject: false,
+                detail: HeaderDetail::Full,
+            },
+            publish: PublishOptions::default(),
         }
     }
 

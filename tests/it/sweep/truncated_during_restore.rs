@@ -10,10 +10,11 @@ use lifecycle_processor::lifecycle::time;
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::partition::{Clock, CustomerView, Effects, Input, Partition};
 use lifecycle_processor::runtime::{
-    ClockSource, CustomerAnswer, Fatal, Mismatch, Options, Query, SweepOptions, Topics, WallClock, Worker,
+    ClockSource, CustomerAnswer, Fatal, Mismatch, Options, PublishOptions, Query, SweepOptions, Topics, WallClock,
+    Worker,
 };
 use lifecycle_processor::wire::changelog;
-use lifecycle_processor::wire::cloud_events::CloudEvents;
+use lifecycle_processor::wire::cloud_events::{CloudEvents, HeaderDetail};
 use lifecycle_processor::wire::offset_metadata::OffsetMetadata;
 use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
 use rdkafka::producer::Producer;
@@ -257,7 +258,8 @@ fn options() -> Options {
         touchpoint_bytes_max: 1 << 20,
         state_bytes_max: usize::MAX,
         sweep: SweepOptions::default(),
-        cloud_events: CloudEvents { source: "test".into(), with_subject: false },
+        cloud_events: CloudEvents { source: "test".into(), with_subject: false, detail: HeaderDetail::Full },
+        publish: PublishOptions::default(),
     }
 }
 

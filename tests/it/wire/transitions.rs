@@ -16,12 +16,12 @@ use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::lifecycle::transition::{Cause, Change, OrdersSummary, OwnedValue, Reason, Transition};
 use lifecycle_processor::lifecycle::value::Slot;
 use lifecycle_processor::lifecycle::vocabulary::Vocabulary;
-use lifecycle_processor::wire::cloud_events::{self, CloudEvents};
+use lifecycle_processor::wire::cloud_events::{CloudEvents, HeaderDetail};
 use lifecycle_processor::wire::proto::google::protobuf::value::Kind;
 use lifecycle_processor::wire::proto::google::protobuf::{Struct, Value};
 use lifecycle_processor::wire::proto::lifecycle::v1;
 use lifecycle_processor::wire::time::parse_timestamp;
-use lifecycle_processor::wire::transition::{Mode, Publication};
+use lifecycle_processor::wire::transition::{BecauseDetail, Mode, Publication, RecordFormat};
 use lifecycle_processor::wire::transition_json::{TransitionRecord, write_json};
 use lifecycle_processor::wire::transition_protobuf::write_protobuf;
 use lifecycle_processor::wire::transition_reader::read_transition;
@@ -224,6 +224,7 @@ fn with_publication<T>(transition: &Transition, mode: Mode, check: impl FnOnce(&
         detected_at: instant("1997-01-18T15:55:45.250Z"),
         mode,
         currency: Currency::parse("EUR").expect("three letters"),
+        because: BecauseDetail::Full,
     })
 }
 
@@ -304,7 +305,7 @@ fn assert_same(label: &str, message: &v1::Transition, record: TransitionRecord<'
             time: record.cause.time.then_some(true),
         }),
         because: record.because.map(|because| {
-            let Values::Owned(values) = because.values else { panic!("{label}: the values were read") };
+            let Some(Values::Owned(values)) = because.values else { panic!("{label}: the values were read") };
             let fields = values.into_iter().map(|(name, value)| (name, proto_value(value))).collect();
             v1::Because { condition: because.condition.into(), values: Some(Struct { fields }) }
         }),
@@ -337,9 +338,9 @@ fn proto_value(value: serde_json::Value) -> Value {
 #[test]
 fn the_headers_are_those_of_a_cloud_event() {
     let headers = |with_subject| {
-        let events = CloudEvents { source: "/lifecycle/test".to_owned(), with_subject };
+        let events = CloudEvents { source: "/lifecycle/test".to_owned(), with_subject, detail: HeaderDetail::Full };
         let headers = with_publication(&stage_transition(), Mode::Live, |publication| {
-            events.headers(publication, cloud_events::JSON)
+            events.headers(publication, RecordFormat::Json.content_type())
         });
         let text = |value: Option<Vec<u8>>| String::from_utf8(value.expect("a value")).expect("UTF-8");
         headers.into_iter().map(|header| (header.name, text(header.value))).collect::<Vec<_>>()
@@ -357,4 +358,47 @@ fn the_headers_are_those_of_a_cloud_event() {
     assert_eq!(headers(false), expected);
     expected.push(("ce_subject".to_owned(), "c-\"1\"".to_owned()));
     assert_eq!(headers(true), expected);
+}
+
+#[test]
+fn minimal_headers_are_those_that_cloud_events_requires_and_none_are_none() {
+    let headers = |detail| {
+        let events = CloudEvents { source: "/lifecycle/test".to_owned(), with_subject: true, detail };
+        let headers = with_publication(&stage_transition(), Mode::Live, |publication| {
+            events.headers(publication, RecordFormat::Protobuf.content_type())
+        });
+        headers.into_iter().map(|header| header.name).collect::<Vec<_>>()
+    };
+    assert_eq!(headers(HeaderDetail::Minimal), ["content-type", "ce_specversion", "ce_id", "ce_source", "ce_type"]);
+    assert_eq!(headers(HeaderDetail::None), [""; 0]);
+}
+
+#[test]
+fn the_reason_can_be_shortened_or_left_out_in_both_formats() {
+    for (_, transition, mode, _) in transitions() {
+        let record = |because| {
+            with_publication(&transition, mode, |publication| {
+                let publication = Publication { because, ..*publication };
+                let (mut json, mut protobuf) = (Vec::new(), Vec::new());
+                write_json(&publication, &mut json);
+                write_protobuf(&publication, &mut protobuf);
+                let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+                (json, v1::Transition::decode(&*protobuf).expect("a message"))
+            })
+        };
+        let (full, full_message) = record(BecauseDetail::Full);
+        let (short, short_message) = record(BecauseDetail::Condition);
+        let (none, none_message) = record(BecauseDetail::None);
+        assert_eq!(short["because"]["condition"], full["because"]["condition"]);
+        assert!(short["because"].get("values").is_none() && none.get("because").is_none());
+        let condition = |message: &v1::Transition| message.because.as_ref().map(|it| it.condition.clone());
+        assert_eq!(condition(&short_message), condition(&full_message));
+        assert!(short_message.because.is_none_or(|because| because.values.is_none()));
+        assert!(none_message.because.is_none());
+        let without = |mut json: serde_json::Value| {
+            json.as_object_mut().expect("an object").remove("because");
+            json
+        };
+        assert_eq!(without(full), without(none), "nothing else changes");
+    }
 }
