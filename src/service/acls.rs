@@ -3,6 +3,7 @@
 //! Pure: the source of `lifecycle topics --acls` and of the tables in docs/secure.md. The doctor tests the permissions
 //! of the service by using them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::config::Config;
@@ -88,6 +89,9 @@ pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
             if topics.replay != topics.transitions {
                 grants.push(topic(&topics.replay, "Write", "to publish transitions of history"));
             }
+            let routes: BTreeSet<&str> = config.publish.routes.iter().map(|route| route.topic.as_str()).collect();
+            grants.extend(routes.into_iter().map(|route| topic(route, "Write", "to publish transitions of routes")));
+            grants.extend(topics.current_stages.iter().map(|name| topic(name, "Write", "to publish current stages")));
             grants.extend([
                 topic(&topics.changelog, "Read", "to restore the state"),
                 topic(&topics.changelog, "Write", "to store the state"),

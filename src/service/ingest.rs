@@ -60,7 +60,12 @@ impl IngestOptions {
             cluster: cluster(config),
             client: source_client(config, on_stuck),
             sources: config.sources.clone(),
-            own_topics: own.into_iter().cloned().collect(),
+            own_topics: own
+                .into_iter()
+                .chain(config.publish.routes.iter().map(|route| &route.topic))
+                .chain(&topics.current_stages)
+                .cloned()
+                .collect(),
             worker: ingest::Options {
                 source: "".into(),
                 topic: "".into(),

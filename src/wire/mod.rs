@@ -5,6 +5,7 @@
 //! `docs/contracts.md` and `proto/`. Imports only `lifecycle` and `partition`; the runtime converts to and from Kafka's
 //! types.
 
+pub mod asyncapi;
 pub mod changelog;
 pub mod cloud_events;
 pub mod current_stages;
@@ -18,6 +19,7 @@ pub mod model_file;
 pub mod offset_metadata;
 mod property_json;
 pub mod proto;
+pub mod record_schema;
 pub mod time;
 mod touchpoint_hint;
 pub mod touchpoint_json;

@@ -15,6 +15,8 @@ mod cluster_faults;
 mod compare;
 mod compose;
 mod config;
+mod consumers;
+mod contract_documents;
 mod dashboards;
 mod dashboards_live;
 mod deliver;

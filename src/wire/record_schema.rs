@@ -1,0 +1,62 @@
+//! JSON Schemas and Protobuf schemas of the records that other programs write and read.
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+
+use super::current_stages::CurrentStagesRecord;
+use super::transition_json::TransitionRecord;
+
+/// The schemas of `proto/` that other programs use, by path.
+pub const PROTO_FILES: [(&str, &str); 3] = [
+    ("lifecycle/v1/touchpoint.proto", include_str!("../../proto/lifecycle/v1/touchpoint.proto")),
+    ("lifecycle/v1/transition.proto", include_str!("../../proto/lifecycle/v1/transition.proto")),
+    ("lifecycle/v1/current_stages.proto", include_str!("../../proto/lifecycle/v1/current_stages.proto")),
+];
+
+/// Returns the JSON Schema of transitions.
+#[must_use]
+pub fn transition_schema() -> Value {
+    described::<TransitionRecord<'static>>("Transition", "One published change of one customer in one model.")
+}
+
+/// Returns the JSON Schema of records of the topic of current stages.
+#[must_use]
+pub fn current_stages_schema() -> Value {
+    described::<CurrentStagesRecord>("Current stages", "What is published of one customer in all models.")
+}
+
+/// Returns the JSON Schema of touchpoints.
+#[must_use]
+pub fn touchpoint_schema() -> Value {
+    let id = |description: &str| json!({"type": ["string", "integer"], "description": description, "minLength": 1, "maxLength": 512});
+    json!({
+        "title": "Touchpoint",
+        "description": "One thing that a customer did, or that happened to the customer. Other fields are properties.",
+        "type": "object",
+        "required": ["event_id", "customer_id", "type", "occurred_at"],
+        "properties": {
+            "event_id": id("Unique id of the event."),
+            "customer_id": id("Id of the customer; also the record's key."),
+            "type": {"type": "string", "minLength": 1, "maxLength": 128, "description": "A type of the catalogue, or one of your own."},
+            "occurred_at": {"type": "string", "format": "date-time", "description": "When it happened."},
+            "order_id": {"type": ["string", "integer", "null"], "description": "The order that the touchpoint completes, cancels or refunds."},
+            "amount": {"type": ["number", "string", "null"], "description": "A number or a decimal text, exact to six decimal places."},
+            "currency": {"type": ["string", "null"], "description": "ISO 4217 code of the amount."},
+            "properties": {"type": ["object", "array", "null"], "description": "Any other data."},
+        },
+        "additionalProperties": true,
+    })
+}
+
+/// Returns the schema of a record type, with the schemas of its parts inside.
+fn described<T: JsonSchema>(title: &str, description: &str) -> Value {
+    let settings = SchemaSettings::draft07().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut schema = Value::from(settings.into_generator().into_root_schema_for::<T>());
+    schema["title"] = title.into();
+    schema["description"] = description.into();
+    schema
+}

@@ -1,0 +1,125 @@
+//! Runs the consumers of `examples/consumers` against a topic with aborted and repeated transitions.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::broker::{self, NewRecord};
+use crate::cli::lifecycle;
+use crate::contract_documents::tools;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Returns a topic as a service leaves it, and its transitions: some were written by an aborted transaction first, and
+/// one was published by a second deployment.
+fn topic() -> (String, Vec<Value>) {
+    let run = lifecycle(ROOT.as_ref(), &["replay", "examples/touchpoints.ndjson"], b"");
+    assert_eq!(run.code, 0, "{}", run.errors);
+    let lines: Vec<&str> = run.output.lines().collect();
+    let transitions: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).expect("a transition")).collect();
+    assert!(transitions.len() > 10);
+    let records: Vec<NewRecord> = lines
+        .iter()
+        .zip(&transitions)
+        .map(|(line, transition)| {
+            let text = |name: &str| transition[name].as_str().expect("a text").to_owned();
+            let live = line.replace(r#""mode":"replay""#, r#""mode":"live""#);
+            let headers = vec![("ce_id".to_owned(), text("transition_id").into_bytes())];
+            NewRecord { headers, ..NewRecord::keyed(&text("customer_id"), &live) }
+        })
+        .collect();
+    let topic = broker::topic("consumers", 3);
+    broker::produce_aborted(&topic, &records[..5]);
+    broker::produce_committed(&topic, &records);
+    broker::produce_committed(&topic, &records[..3]);
+    (topic, transitions)
+}
+
+fn ids(transitions: &[Value]) -> Vec<String> {
+    let mut ids: Vec<String> =
+        transitions.iter().filter_map(|it| it["transition_id"].as_str().map(str::to_owned)).collect();
+    ids.sort();
+    ids
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().expect("the program can be run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Asserts that the transitions of each customer in each model are in order.
+fn assert_order(transitions: &[Value]) {
+    let mut last: BTreeMap<String, u64> = BTreeMap::new();
+    for transition in transitions {
+        let sequence = transition["sequence"].as_u64().expect("a number");
+        let before = last.insert(format!("{} {}", transition["customer_id"], transition["model"]), sequence);
+        assert!(before.is_none_or(|before| before < sequence), "{transition}");
+    }
+}
+
+#[test]
+fn the_python_consumer_stores_each_committed_transition_once() {
+    let (topic, transitions) = topic();
+    let directory = tempfile::tempdir().expect("a temporary folder");
+    let consume = |group: &str| {
+        output(
+            Command::new(tools().join("python/bin/python"))
+                .arg(format!("{ROOT}/examples/consumers/consumer.py"))
+                .args(["--bootstrap", broker::bootstrap(), "--topic", &topic, "--group", group, "--exit-at-end"])
+                .current_dir(directory.path()),
+        )
+    };
+    let group = broker::unique("python");
+    let printed = consume(&group);
+    assert_eq!(printed.lines().count(), transitions.len(), "{printed}");
+    // Neither a restart nor a group that starts again acts a second time.
+    assert_eq!(consume(&group), "");
+    assert_eq!(consume(&broker::unique("python")), "");
+    let query = "import sqlite3; [print(row[0]) for row in sqlite3.connect('transitions.db')\
+                 .execute('SELECT transition_id FROM transitions ORDER BY transition_id')]";
+    let stored =
+        output(Command::new(tools().join("python/bin/python")).args(["-c", query]).current_dir(directory.path()));
+    assert_eq!(stored.lines().collect::<Vec<_>>(), ids(&transitions));
+}
+
+#[test]
+fn the_java_consumer_prints_each_committed_transition_once_and_in_order() {
+    let (topic, transitions) = topic();
+    let cache = std::env::var("XDG_CACHE_HOME")
+        .unwrap_or_else(|_| format!("{}/.cache", std::env::var("HOME").expect("a home folder")));
+    let kafka =
+        std::fs::read_dir(format!("{cache}/lifecycle")).expect("scripts/kafka has installed Kafka").find_map(|it| {
+            let path = it.ok()?.path();
+            path.file_name()?.to_str()?.starts_with("kafka-").then_some(path)
+        });
+    let libraries = format!("{}/libs/*", kafka.expect("scripts/kafka has installed Kafka").display());
+    let printed = output(
+        Command::new("java")
+            .args(["-cp", &libraries, &format!("{ROOT}/examples/consumers/TransitionConsumer.java")])
+            .args([broker::bootstrap(), &topic, &broker::unique("java"), "--exit-at-end"]),
+    );
+    let read: Vec<Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line.split_once(' ').expect("an id").1).expect("a transition"))
+        .collect();
+    assert_order(&read);
+    assert_eq!(ids(&read), ids(&transitions));
+}
+
+#[test]
+fn kcat_prints_the_committed_transitions_and_no_others() {
+    let (topic, transitions) = topic();
+    let path = format!("{}:{}", tools().join("bin").display(), std::env::var("PATH").unwrap_or_default());
+    let printed = output(
+        Command::new(format!("{ROOT}/examples/consumers/kcat.sh"))
+            .args([broker::bootstrap(), &topic])
+            .env("PATH", path),
+    );
+    let read: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).expect("a transition")).collect();
+    // kcat does not deduplicate: the three of the second deployment are there twice.
+    let mut expected = transitions.clone();
+    expected.extend_from_slice(&transitions[..3]);
+    assert_eq!(ids(&read), ids(&expected));
+}
