@@ -25,6 +25,8 @@ struct Assigned {
 #[derive(Debug, Default)]
 pub(super) struct Partitions {
     assigned: BTreeMap<TopicPartition, Assigned>,
+    /// What was done in partitions that were lost without a commit.
+    lost: BTreeMap<TopicPartition, Progress>,
     epoch: u64,
 }
 
@@ -53,7 +55,12 @@ impl Partitions {
                         "retention has deleted transitions before they were delivered"
                     );
                 }
-                Progress::decode(offset, &committed.metadata).unwrap_or(Progress::at(offset))
+                let progress = Progress::decode(offset, &committed.metadata).unwrap_or(Progress::at(offset));
+                // What this process has delivered is done, although the broker was not available to commit it.
+                match self.lost.remove(&partition) {
+                    Some(lost) if lost.read_to <= committed.end => progress.merge(lost),
+                    _ => progress,
+                }
             }
         };
         self.epoch += 1;
@@ -64,8 +71,16 @@ impl Partitions {
         next
     }
 
+    /// Removes a partition whose progress is committed.
     pub(super) fn remove(&mut self, partition: &TopicPartition) {
         self.assigned.remove(partition);
+    }
+
+    /// Removes a partition that was lost, and remembers its progress in case that it is assigned again.
+    pub(super) fn on_lost(&mut self, partition: &TopicPartition) {
+        if let Some(assigned) = self.assigned.remove(partition) {
+            self.lost.insert(partition.clone(), assigned.window.progress());
+        }
     }
 
     /// Returns the epoch of a partition and what to do with its record; `None` if it is not assigned.

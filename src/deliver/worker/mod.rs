@@ -239,7 +239,12 @@ impl Worker {
                     self.finish(&partitions, self.destination.http.timeout + REVOKE_GRACE);
                     self.release(&partitions)?;
                 }
-                SubscriberEvent::Lost(partitions) => self.release(&partitions)?,
+                SubscriberEvent::Lost(partitions) => {
+                    for partition in &partitions {
+                        self.partitions.on_lost(partition);
+                    }
+                    self.release(&partitions)?;
+                }
             }
         }
         self.answer_assignment()?;

@@ -1,13 +1,18 @@
 //! Crashes, outages and rebalances while deliveries are on their way.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use lifecycle_processor::kafka::Cluster;
+use lifecycle_processor::kafka::cluster::admin::{TopicSpec, create_topics};
+
 use super::receiver::{Answer, Receiver};
-use super::{Deployment, assert_complete, key, log, produce};
-use crate::broker::until;
+use super::{Deployment, assert_complete, key, log, produce, records};
+use crate::broker::{self, until};
 
 /// Number of kills; more with `LIFECYCLE_CHAOS_SECONDS`, which the long runs set.
 fn kills() -> usize {
@@ -129,4 +134,57 @@ fn two_deliverers_share_the_partitions_and_keep_the_order() {
     wait_for(&receiver, &deployment, 2_000, Duration::from_mins(1));
     second.stop();
     assert_eq!(assert_complete(&receiver, 40, 50), 0, "a rebalance without a crash repeats nothing");
+}
+
+/// Runs a command of `scripts/kafka` on the node in `folder`, and returns what it prints.
+fn kafka(command: &str, folder: &Path) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
+    let output = Command::new(script).arg(command).arg(folder).output().expect("the script runs");
+    assert!(output.status.success(), "scripts/kafka {command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Stops the node when the test ends.
+struct Node(std::path::PathBuf);
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may be stopped already.
+        drop(Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka")).arg("kill").arg(&self.0).output());
+    }
+}
+
+#[test]
+fn a_crash_of_the_broker_loses_nothing_and_keeps_the_order() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().join("node");
+    let bootstrap = kafka("start", &folder);
+    let _node = Node(folder.clone());
+    let topic = |name: &str, partitions| TopicSpec {
+        name: name.to_owned(),
+        partitions,
+        replication: Some(1),
+        configs: Vec::new(),
+    };
+    let cluster = Cluster { bootstrap_servers: bootstrap.clone(), settings: Vec::new() };
+    create_topics(&cluster, &[topic("transitions", 2), topic("dead", 1)]).expect("the topics are created");
+    let receiver = Receiver::start(|_| Answer::status(200).after(Duration::from_millis(4)));
+    let deployment = Deployment::on(&bootstrap, "transitions", "dead", &webhook(&receiver, ""));
+    broker::produce_at(&bootstrap, "transitions", &records(30, 60));
+    let process = deployment.start();
+    until("the deliverer sends requests", || {
+        std::thread::sleep(Duration::from_millis(5));
+        (receiver.count() > 200).then_some(())
+    });
+    kafka("kill", &folder);
+    let before = receiver.count();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(kafka("start", &folder), bootstrap);
+    println!("{before} requests before the crash, {} during it", receiver.count() - before);
+    wait_for(&receiver, &deployment, 1_800, Duration::from_mins(1));
+    process.stop();
+    let repeated = assert_complete(&receiver, 30, 60);
+    // What was delivered while the broker was down is remembered; only what was in flight may be repeated.
+    println!("{repeated} repeated");
+    assert!(repeated <= 8, "{repeated} were repeated");
 }

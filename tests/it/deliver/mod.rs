@@ -44,11 +44,15 @@ pub(crate) fn transition(customer: &str, sequence: u64) -> Value {
 
 /// Writes `count` transitions of each customer, in turn.
 pub(crate) fn produce(topic: &str, customers: u64, count: u64) {
-    let records: Vec<NewRecord> = (1..=count)
+    broker::produce(topic, &records(customers, count));
+}
+
+/// Returns the records of `count` transitions of each customer, in turn.
+fn records(customers: u64, count: u64) -> Vec<NewRecord> {
+    (1..=count)
         .flat_map(|sequence| (0..customers).map(move |customer| (format!("c{customer}"), sequence)))
         .map(|(customer, sequence)| NewRecord::keyed(&customer, &transition(&customer, sequence).to_string()))
-        .collect();
-    broker::produce(topic, &records);
+        .collect()
 }
 
 /// A folder with the configuration of a deliverer.
@@ -57,23 +61,31 @@ pub(crate) struct Deployment {
     pub(crate) topic: String,
     pub(crate) dead_letters: String,
     prefix: String,
+    bootstrap: String,
 }
 
 impl Deployment {
     /// Creates the topics. `destinations` is the YAML under `destinations`, indented by two.
     pub(crate) fn new(partitions: i32, destinations: &str) -> Self {
+        let (topic, dead_letters) = (broker::topic("transitions", partitions), broker::topic("deliveries-dead", 1));
+        Self::on(broker::bootstrap(), &topic, &dead_letters, destinations)
+    }
+
+    /// Creates a deployment on another cluster, whose topics exist.
+    fn on(bootstrap: &str, topic: &str, dead_letters: &str, destinations: &str) -> Self {
         let deployment = Self {
             folder: tempfile::tempdir().expect("a folder"),
-            topic: broker::topic("transitions", partitions),
-            dead_letters: broker::topic("deliveries-dead", 1),
+            topic: topic.to_owned(),
+            dead_letters: dead_letters.to_owned(),
             prefix: broker::unique("deliver"),
+            bootstrap: bootstrap.to_owned(),
         };
         deployment.write("deliver.yaml", &deployment.config(destinations));
         deployment
     }
 
     fn config(&self, destinations: &str) -> String {
-        let (bootstrap, Self { topic, dead_letters, prefix, .. }) = (broker::bootstrap(), self);
+        let Self { topic, dead_letters, prefix, bootstrap, .. } = self;
         format!(
             "kafka: {{bootstrap_servers: \"{bootstrap}\", group_prefix: {prefix}, session_timeout: 6s}}\n\
              topics: [{topic}]\ndead_letters: {dead_letters}\nhttp: {{listen: \"127.0.0.1:0\"}}\n\
