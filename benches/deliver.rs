@@ -1,8 +1,8 @@
 //! Measures how many transitions one destination delivers per second, in batches to a server on this machine.
 //!
 //! Writes transitions to a real broker, and lets a worker with its senders deliver all of them as batches of
-//! `CloudEvents`. The server reads each request and answers 200; its CPU time is reported separately. Run it on one core
-//! with `taskset -c 0`.
+//! `CloudEvents`. The server reads each request and answers 200; its CPU time is reported separately. Run it on one
+//! core with `taskset -c 0`.
 //!
 //! `cargo bench --bench deliver -- --help` lists the options.
 

@@ -26,8 +26,8 @@ use crate::wire::time::format_timestamp;
 pub struct Deliveries {
     /// The destinations.
     pub statuses: Statuses,
-    /// The tokens of which requests under `/v1` must send one with the role `customers`; `None` requires a loopback host
-    /// name instead.
+    /// The tokens of which requests under `/v1` must send one with the role `customers`; `None` requires a loopback
+    /// host name instead.
     pub tokens: Option<SharedTokens>,
 }
 
