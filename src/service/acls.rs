@@ -42,6 +42,8 @@ impl Role {
 pub enum ResourceKind {
     /// A topic.
     Topic,
+    /// All topics with a prefix.
+    TopicPrefix,
     /// A consumer group.
     Group,
     /// All transactional ids with a prefix.
@@ -114,6 +116,7 @@ pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
                     purpose: "transactions, and aborting those of failed instances",
                 },
             ]);
+            grants.extend(of_sources(config));
             grants
         }
         Role::Setup => all
@@ -147,6 +150,24 @@ pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
     }
 }
 
+/// Returns what the service needs to read its sources; nothing if it has none. The ingest workers write to topics of
+/// the service, and their transactional ids have its prefix.
+fn of_sources(config: &Config) -> Vec<Grant> {
+    let grant = |kind, name: &str, purpose| Grant { kind, name: name.to_owned(), operation: "Read", purpose };
+    let mut grants: Vec<Grant> = Vec::new();
+    for topic in config.sources.iter().flat_map(|source| &source.topics) {
+        grants.push(match topic.split_once('*') {
+            None => grant(ResourceKind::Topic, topic, "to read a source"),
+            Some((prefix, _)) => grant(ResourceKind::TopicPrefix, prefix, "to read the topics of a source"),
+        });
+    }
+    if !grants.is_empty() {
+        let group = format!("{}-ingest", config.kafka.group_id);
+        grants.push(grant(ResourceKind::Group, &group, "to join the group that reads the sources"));
+    }
+    grants
+}
+
 /// Returns the commands of Kafka's `kafka-acls.sh` that grant `grants` to `principal`, one per resource.
 #[must_use]
 pub fn commands(grants: &[Grant], bootstrap_servers: &str, principal: &str) -> String {
@@ -164,6 +185,7 @@ pub fn commands(grants: &[Grant], bootstrap_servers: &str, principal: &str) -> S
         let name = quoted(&of_resource[0].name);
         _ = match of_resource[0].kind {
             ResourceKind::Topic => writeln!(text, " --topic {name}"),
+            ResourceKind::TopicPrefix => writeln!(text, " --topic {name} --resource-pattern-type prefixed"),
             ResourceKind::Group => writeln!(text, " --group {name}"),
             ResourceKind::TransactionalIdPrefix => {
                 writeln!(text, " --transactional-id {name} --resource-pattern-type prefixed")
@@ -181,6 +203,7 @@ pub fn table(grants: &[Grant]) -> String {
     for Grant { kind, name, operation, purpose } in grants {
         let resource = match kind {
             ResourceKind::Topic => format!("topic `{name}`"),
+            ResourceKind::TopicPrefix => format!("topics with the prefix `{name}`"),
             ResourceKind::Group => format!("group `{name}`"),
             ResourceKind::TransactionalIdPrefix => format!("transactional ids with the prefix `{name}`"),
             ResourceKind::Cluster => "cluster".to_owned(),
@@ -202,7 +225,24 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    #[test]
+    fn sources_add_their_topics_and_their_group() {
+        let text = "kafka: {bootstrap_servers: a:9092}\nsources: [{name: web, topics: [web.orders, 'app.*']}]\n";
+        let config = Config::parse(text, Path::new("lifecycle.yaml"), std::iter::empty()).unwrap();
+        let commands = commands(&of_sources(&config), "a:9092", "User:svc");
+        let resources: Vec<&str> =
+            commands.lines().map(|line| line.split(" --operation Read ").nth(1).unwrap()).collect();
+        let expected =
+            ["--topic web.orders", "--topic app. --resource-pattern-type prefixed", "--group lifecycle-ingest"];
+        assert_eq!(resources, expected);
+        let without =
+            Config::parse("kafka: {bootstrap_servers: a:9092}\n", Path::new("x"), std::iter::empty()).unwrap();
+        assert_eq!(of_sources(&without), []);
+    }
 
     #[test]
     fn names_are_quoted_for_the_shell() {
