@@ -214,10 +214,12 @@ fn meant_type(name: &str, known: &[String]) -> (String, bool) {
     if known.contains(&own) {
         return (own, true);
     }
-    let swapped: Vec<&str> = own.split('_').rev().collect();
-    let candidates = [own.clone(), swapped.join("_")];
-    let near = candidates.iter().find_map(|word| nearest(word, known.iter().map(String::as_str)));
-    match near {
+    // Many event names begin with the verb: `Viewed Product`.
+    let swapped = own.split('_').rev().collect::<Vec<_>>().join("_");
+    if known.contains(&swapped) {
+        return (swapped, true);
+    }
+    match nearest(&own, known.iter().map(String::as_str)) {
         Some(near) => (near.to_owned(), false),
         None if own.is_empty() => ("CHANGE_ME".to_owned(), false),
         None => (own, false),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::datum::Datum;
 use super::error::EvaluationError;
+use super::function::Function;
 use super::node::{LoopKind, Node, Path, Start};
 use crate::lifecycle::condition::{ArithmeticOperator, Relation};
 
@@ -29,81 +30,18 @@ impl<'a> Evaluation<'a> {
         Self { roots, variables: Vec::new(), items_visited: 0 }
     }
 
+    /// Evaluates a node. The arms with large locals are functions of their own: this function is recursive, and its frame
+    /// is on the path of every node.
     pub(super) fn evaluate(&mut self, node: &'a Node) -> Evaluated<'a> {
-        Ok(match node {
-            Node::Constant(value) => Datum::of(value),
-            Node::Path(path) => self.path(path)?,
-            Node::Member(of, name) => member(self.evaluate(of)?, name).map_err(|error| error.at(self.source(of)))?,
-            Node::Index(of, index) => {
-                let (value, index) = (self.evaluate(of)?, self.evaluate(index)?);
-                item(value, &index).map_err(|error| error.at(self.source(of)))?
-            }
-            Node::List(nodes) => {
-                let items = nodes.iter().map(|node| self.evaluate(node)?.into_value());
-                Datum::Owned(Value::Array(items.collect::<Result<_, _>>()?))
-            }
-            Node::Object(nodes) => self.object(nodes)?,
-            Node::Not(of) => Datum::Bool(!self.truth(of)?),
-            Node::Negate(of) => match self.evaluate(of)? {
-                Datum::Int(number) => Datum::Int(-number),
-                Datum::Double(number) => Datum::Double(-number),
-                other => return Err(expected("a number", &other).at(self.source(of))),
-            },
-            Node::And(parts) => {
-                for part in parts {
-                    if !self.truth(part)? {
-                        return Ok(Datum::Bool(false));
-                    }
-                }
-                Datum::Bool(true)
-            }
-            Node::Or(parts) => {
-                for part in parts {
-                    if self.truth(part)? {
-                        return Ok(Datum::Bool(true));
-                    }
-                }
-                Datum::Bool(false)
-            }
-            Node::Relation(relation, left, right) => {
-                let (one, other) = (self.evaluate(left)?, self.evaluate(right)?);
-                Datum::Bool(
-                    compare(*relation, &one, &other).map_err(|error| error.at(self.source_of_either(left, right)))?,
-                )
-            }
-            Node::In(of, list) => {
-                let (value, list_value) = (self.evaluate(of)?, self.evaluate(list)?);
-                Datum::Bool(contains(&list_value, &value).map_err(|error| error.at(self.source(list)))?)
-            }
-            Node::Arithmetic(operator, left, right) => {
-                let (one, other) = (self.evaluate(left)?, self.evaluate(right)?);
-                arithmetic(*operator, one, other).map_err(|error| error.at(self.source_of_either(left, right)))?
+        match node {
+            Node::Constant(value) => Ok(Datum::of(value)),
+            Node::Path(path) => self.path(path),
+            Node::Not(_) | Node::And(_) | Node::Or(_) | Node::Relation(..) | Node::In(..) => {
+                self.truth(node).map(Datum::Bool)
             }
             Node::Conditional(parts) => {
                 let [condition, then, otherwise] = &**parts;
-                let chosen = if self.truth(condition)? { then } else { otherwise };
-                self.evaluate(chosen)?
-            }
-            Node::Call(function, arguments) => {
-                let mut values: [Datum<'a>; ARGUMENTS_INLINE] = [const { Datum::Null }; ARGUMENTS_INLINE];
-                if arguments.len() <= ARGUMENTS_INLINE {
-                    for (value, argument) in values.iter_mut().zip(arguments) {
-                        *value = self.evaluate(argument)?;
-                    }
-                    (function.call)(&mut values[..arguments.len()])
-                } else {
-                    let mut values = arguments.iter().map(|node| self.evaluate(node)).collect::<Result<Vec<_>, _>>()?;
-                    (function.call)(&mut values)
-                }
-                .map_err(|error| error.at(self.source(node)))?
-            }
-            Node::ParseTime(pattern, of) => {
-                let value = self.evaluate(of)?;
-                pattern.parse(&value).map_err(|error| error.at(self.source(of)))?
-            }
-            Node::FormatTime(pattern, of) => {
-                let value = self.evaluate(of)?;
-                pattern.format(&value).map_err(|error| error.at(self.source(of)))?
+                if self.truth(condition)? { self.evaluate(then) } else { self.evaluate(otherwise) }
             }
             Node::Coalesce(arguments) => {
                 for argument in arguments {
@@ -112,7 +50,7 @@ impl<'a> Evaluation<'a> {
                         return Ok(value);
                     }
                 }
-                Datum::Null
+                Ok(Datum::Null)
             }
             Node::Attempt(arguments) => {
                 for argument in arguments {
@@ -121,10 +59,133 @@ impl<'a> Evaluation<'a> {
                         Ok(_) | Err(_) => {}
                     }
                 }
-                Datum::Null
+                Ok(Datum::Null)
             }
-            Node::Loop(kind, parts) => self.run_loop(*kind, &parts[0], &parts[1])?,
-        })
+            Node::Call(function, arguments) => {
+                self.call(function, arguments).map_err(|error| self.located(error, node))
+            }
+            Node::Index(of, index) => self.index(of, index),
+            other => self.evaluate_rare(other),
+        }
+    }
+
+    #[inline(never)]
+    fn evaluate_rare(&mut self, node: &'a Node) -> Evaluated<'a> {
+        match node {
+            Node::Member(of, name) => member(self.evaluate(of)?, name).map_err(|error| self.located(error, of)),
+            Node::List(nodes) => {
+                let items = nodes.iter().map(|node| self.evaluate(node)?.into_value());
+                Ok(Datum::Owned(Value::Array(items.collect::<Result<_, _>>()?)))
+            }
+            Node::Object(nodes) => self.object(nodes),
+            Node::Negate(of) => match self.evaluate(of)? {
+                Datum::Int(number) => Ok(Datum::Int(-number)),
+                Datum::Double(number) => Ok(Datum::Double(-number)),
+                other => Err(self.located(expected("a number", &other), of)),
+            },
+            Node::Arithmetic(operator, left, right) => {
+                let (one, other) = (self.evaluate(left)?, self.evaluate(right)?);
+                arithmetic(*operator, one, other).map_err(|error| self.located(error, node))
+            }
+            Node::ParseTime(pattern, of) => {
+                let value = self.evaluate(of)?;
+                pattern.parse(&value).map_err(|error| self.located(error, of))
+            }
+            Node::FormatTime(pattern, of) => {
+                let value = self.evaluate(of)?;
+                pattern.format(&value).map_err(|error| self.located(error, of))
+            }
+            Node::Loop(kind, parts) => self.run_loop(*kind, &parts[0], &parts[1]),
+            _ => unreachable!("evaluate handles the other nodes"),
+        }
+    }
+
+    #[inline(never)]
+    fn call(&mut self, function: &Function, arguments: &'a [Node]) -> Evaluated<'a> {
+        match arguments {
+            [argument] => (function.call)(&mut [self.evaluate(argument)?]),
+            [one, other] => (function.call)(&mut [self.evaluate(one)?, self.evaluate(other)?]),
+            _ => {
+                let mut values = arguments.iter().map(|node| self.evaluate(node)).collect::<Result<Vec<_>, _>>()?;
+                (function.call)(&mut values)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn index(&mut self, of: &'a Node, index: &'a Node) -> Evaluated<'a> {
+        // A look-up in a table.
+        if let (Node::Constant(Value::Object(table)), Some(name)) = (of, self.text(index)) {
+            return Ok(table.get(name).map_or(Datum::Null, Datum::of));
+        }
+        let (value, index) = (self.evaluate(of)?, self.evaluate(index)?);
+        item(value, &index).map_err(|error| self.located(error, of))
+    }
+
+    /// Adds to an error where its value comes from.
+    #[cold]
+    fn located(&mut self, error: EvaluationError, node: &'a Node) -> EvaluationError {
+        if error.path.is_empty() { error.at(self.source(node)) } else { error }
+    }
+
+    /// Returns the truth of a node; null counts as false.
+    fn truth(&mut self, node: &'a Node) -> Result<bool, EvaluationError> {
+        match node {
+            Node::And(parts) => {
+                for part in parts {
+                    if !self.truth(part)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Node::Or(parts) => {
+                for part in parts {
+                    if self.truth(part)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Node::Not(of) => Ok(!self.truth(of)?),
+            Node::Relation(relation, left, right) => self.relation(*relation, left, right),
+            Node::In(of, list) => self.is_in(of, list),
+            other => self.evaluate(other)?.truth().map_err(|error| self.located(error, other)),
+        }
+    }
+
+    #[inline(never)]
+    fn relation(&mut self, relation: Relation, left: &'a Node, right: &'a Node) -> Result<bool, EvaluationError> {
+        let is_equality = relation == Relation::EQUAL || relation == Relation::NOT_EQUAL;
+        if is_equality && let (Some(one), Node::Constant(Value::String(other))) = (self.text(left), right) {
+            return Ok((one == other) == (relation == Relation::EQUAL));
+        }
+        let (one, other) = (self.evaluate(left)?, self.evaluate(right)?);
+        compare(relation, &one, &other).map_err(|error| error.at(self.source_of_either(left, right)))
+    }
+
+    #[inline(never)]
+    fn is_in(&mut self, of: &'a Node, list: &'a Node) -> Result<bool, EvaluationError> {
+        if let (Some(name), Node::Constant(constant)) = (self.text(of), list) {
+            match constant {
+                Value::Object(table) => return Ok(table.contains_key(name)),
+                Value::Array(items) => return Ok(items.iter().any(|item| item.as_str() == Some(name))),
+                _ => {}
+            }
+        }
+        let (value, list_value) = (self.evaluate(of)?, self.evaluate(list)?);
+        contains(&list_value, &value).map_err(|error| self.located(error, list))
+    }
+
+    /// Returns the text at a path of a root, if the node is one and there is a text.
+    #[inline]
+    fn text(&self, node: &Node) -> Option<&'a str> {
+        let Node::Path(Path { start: Start::Root(root), members, .. }) = node else { return None };
+        let mut value = self.roots[*root];
+        for name in members {
+            value = value.as_object()?.get(&**name)?;
+        }
+        value.as_str()
     }
 
     /// Returns the path that the value of `node` comes from, for the message of an error; empty if it is computed from
@@ -161,26 +222,29 @@ impl<'a> Evaluation<'a> {
     }
 
     fn path(&self, path: &'a Path) -> Evaluated<'a> {
-        let mut value = match path.start {
-            Start::Root(root) => Datum::of(self.roots[root]),
-            Start::Variable(variable) => self.variables[variable].clone(),
-        };
+        let Start::Root(root) = path.start else { return self.path_of_variable(path) };
+        let mut value = self.roots[root];
         for (at, name) in path.members.iter().enumerate() {
-            value = member(value, name).map_err(|error| {
-                // The path up to the value that is not an object.
-                let mut text = path.start_name.to_string();
-                for name in &path.members[..at] {
-                    text.push('.');
-                    text.push_str(name);
-                }
-                error.at(&text)
-            })?;
+            match value {
+                Value::Object(members) => match members.get(&**name) {
+                    Some(found) => value = found,
+                    None => return Ok(Datum::Null),
+                },
+                Value::Null => return Ok(Datum::Null),
+                other => return member(Datum::of(other), name).map_err(|error| error.at(&prefix(path, at))),
+            }
         }
-        Ok(value)
+        Ok(Datum::of(value))
     }
 
-    fn truth(&mut self, node: &'a Node) -> Result<bool, EvaluationError> {
-        self.evaluate(node)?.truth().map_err(|error| error.at(self.source(node)))
+    #[inline(never)]
+    fn path_of_variable(&self, path: &'a Path) -> Evaluated<'a> {
+        let Start::Variable(variable) = path.start else { return Ok(Datum::Null) };
+        let mut value = self.variables[variable].clone();
+        for (at, name) in path.members.iter().enumerate() {
+            value = member(value, name).map_err(|error| error.at(&prefix(path, at)))?;
+        }
+        Ok(value)
     }
 
     fn object(&mut self, nodes: &'a [Node]) -> Evaluated<'a> {
@@ -243,8 +307,15 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// Calls with at most this many arguments do not allocate for them.
-const ARGUMENTS_INLINE: usize = 4;
+/// Returns the first `count` members of a path as text.
+fn prefix(path: &Path, count: usize) -> String {
+    let mut text = path.start_name.to_string();
+    for name in &path.members[..count] {
+        text.push('.');
+        text.push_str(name);
+    }
+    text
+}
 
 /// Returns the error of a value of the wrong kind.
 pub(super) fn expected(what: &str, found: &Datum<'_>) -> EvaluationError {

@@ -215,7 +215,7 @@ fn a_value_of_the_wrong_kind_is_an_error_that_names_its_path() {
         ),
         ("1 / (record.properties.count - 3)", "record.properties.count: the calculation overflows or divides by zero"),
         ("require(record.missing, \"set it\")", "record.missing: missing; set it"),
-        ("url_decode(record.event + \"%f\")", "`%` is not followed by two hexadecimal digits"),
+        ("url_decode(record.event + \"%f\")", "record.event: `%` is not followed by two hexadecimal digits"),
         ("json(record.event)", "record.event: the text is not valid JSON"),
         (
             "record.lines[true == record.flag]",
