@@ -158,8 +158,11 @@ impl<'a> TransitionBuilder<'a> {
             Some(JourneyPosition::At(position)) => position + 1,
             _ => 0,
         };
-        let journey = self.model.journey();
-        journey.get(usize::from(start)..usize::from(end)).map_or_else(Vec::new, <[_]>::to_vec)
+        let stage_at = |position: u8| {
+            let mut stages = (0..).zip(&self.model.stages);
+            stages.find(|(_, stage)| stage.journey_position == JourneyPosition::At(position))
+        };
+        (start..end).filter_map(stage_at).map(|(index, _)| StageIndex(index)).collect()
     }
 
     /// Derives the id from the content and `ordinal` only, not from the sequence number.

@@ -295,7 +295,7 @@ impl AssignedPartition {
             let Applied { has_more, wake_ups, bytes } =
                 self.pending.apply(Input::TimePassed { until, wake_ups_max }, &mut self.machine);
             if wake_ups > 0 {
-                batch.add(wake_ups, bytes, elapsed);
+                batch.add_wake_ups(wake_ups, bytes, elapsed);
             }
             left -= wake_ups_max;
             self.has_wake_ups_left = has_more && left == 0;

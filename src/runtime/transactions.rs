@@ -72,6 +72,7 @@ impl Transactions {
         meter: &mut Meter,
         now: Moment,
     ) -> Result<(), Fatal> {
+        let started_at = meter.now(now).elapsed;
         self.records.clear();
         let mut written = Vec::new();
         let sweep_bytes_min = self.options.sweep.step_bytes_min;
@@ -80,6 +81,7 @@ impl Transactions {
             let write = assigned.append_records(&self.record_builder, sweep_bytes_min, now.wall, &mut self.records);
             written.push((partition, write));
         }
+        let changes = batch.changes();
         batch.clear();
         if written.is_empty() {
             return Ok(());
@@ -97,8 +99,10 @@ impl Transactions {
         })?;
         match outcome {
             Outcome::Committed => {
-                let took = meter.now(now).elapsed.saturating_sub(began_at);
+                let finished_at = meter.now(now).elapsed;
+                let took = finished_at.saturating_sub(began_at);
                 meter.report_mut().measured.commit_duration.observe(took.as_secs_f64());
+                batch.adapt(changes, finished_at.saturating_sub(started_at));
                 let mut consumed = 0;
                 for commit in commits {
                     consumed += self.apply_commit(commit, assignment, meter, now);

@@ -5,7 +5,7 @@
 //! years, and all wake-ups of the restored customers become due at once. The latency from writing a touchpoint until a
 //! read-committed consumer receives its transition is measured while the wake-ups fire, and afterwards.
 //!
-//! `cargo bench --bench drain -- --help` lists the options.
+//! `cargo bench --bench wake_ups -- --help` lists the options.
 
 #[path = "../tests/it/broker.rs"]
 mod broker;
@@ -30,7 +30,7 @@ use broker::NewRecord;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const HELP: &str = "\
-cargo bench --bench drain -- [options]
+cargo bench --bench wake_ups -- [options]
   --customers N   restored customers, inactive for years (default 1000000)
   --rate N        live touchpoints per second (default 100)
 
