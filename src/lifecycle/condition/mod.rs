@@ -5,6 +5,7 @@
 //! earliest instant at which time alone may change that value.
 
 mod arithmetic;
+mod binary_operator;
 mod code;
 mod compile;
 mod constant;

@@ -6,11 +6,10 @@
 
 use std::ops::Range;
 
+use super::binary_operator::{Operator, Precedence};
 use super::lexer::{self, Token, TokenKind};
 use super::limits::{DEPTH_MAX, EXPRESSION_BYTES_MAX, LIST_ITEMS_MAX, NODES_MAX};
-use super::operation::ArithmeticOperator;
 use super::problem::{ExpressionProblem, codes};
-use super::relation::Relation;
 use super::reserved::is_reserved;
 use super::syntax::{Dialect, Syntax, SyntaxKind};
 
@@ -69,47 +68,6 @@ struct Parser<'a> {
 }
 
 type Parsed<T = Syntax> = Result<T, ExpressionProblem>;
-
-/// Precedence of binary operators, from lowest to highest, as in CEL.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Precedence {
-    Or,
-    And,
-    Relation,
-    Sum,
-    Product,
-}
-
-#[derive(Clone, Copy)]
-enum Operator {
-    Or,
-    And,
-    Relation(Relation),
-    In,
-    Arithmetic(ArithmeticOperator),
-}
-
-impl Operator {
-    fn of(symbol: &str) -> Option<(Self, Precedence)> {
-        Some(match symbol {
-            "||" => (Self::Or, Precedence::Or),
-            "&&" => (Self::And, Precedence::And),
-            "==" => (Self::Relation(Relation::EQUAL), Precedence::Relation),
-            "!=" => (Self::Relation(Relation::NOT_EQUAL), Precedence::Relation),
-            "<" => (Self::Relation(Relation::LESS), Precedence::Relation),
-            "<=" => (Self::Relation(Relation::LESS_OR_EQUAL), Precedence::Relation),
-            ">" => (Self::Relation(Relation::GREATER), Precedence::Relation),
-            ">=" => (Self::Relation(Relation::GREATER_OR_EQUAL), Precedence::Relation),
-            "in" => (Self::In, Precedence::Relation),
-            "+" => (Self::Arithmetic(ArithmeticOperator::Add), Precedence::Sum),
-            "-" => (Self::Arithmetic(ArithmeticOperator::Subtract), Precedence::Sum),
-            "*" => (Self::Arithmetic(ArithmeticOperator::Multiply), Precedence::Product),
-            "/" => (Self::Arithmetic(ArithmeticOperator::Divide), Precedence::Product),
-            "%" => (Self::Arithmetic(ArithmeticOperator::Remainder), Precedence::Product),
-            _ => return None,
-        })
-    }
-}
 
 impl<'a> Parser<'a> {
     fn parse_all(&mut self) -> Parsed {
