@@ -16,6 +16,9 @@ pub const RESPONSE_ROOTS: &[&str] = &["response", "settings"];
 /// The roots of the expressions about one error.
 pub const ERROR_ROOTS: &[&str] = &["error", "response"];
 
+/// The longest pause that a receiver may ask for. A longer one counts as this.
+const ASKED_MAX: Duration = Duration::from_hours(1);
+
 /// What happens to a transition, or to all of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
@@ -86,7 +89,7 @@ pub struct Judgement {
     pub outcome: Outcome,
     /// Indices of transitions of the request, each with its outcome.
     pub failed: Vec<(usize, Outcome)>,
-    /// The pause that the receiver asked for.
+    /// The pause that the receiver asked for, at most an hour.
     pub asked: Option<Duration>,
 }
 
@@ -202,22 +205,47 @@ fn to_value(response: &Response) -> Value {
     json!({"status": response.status, "headers": headers, "body": body, "text": text})
 }
 
-/// Returns the pause that the receiver asks for: seconds, fractions included, or a date.
+/// Returns the pause that the receiver asks for, at most [`ASKED_MAX`]: seconds, fractions included, or a date.
 fn asked_pause(response: &Response, other: Option<&RetryAfterHeader>, now: Timestamp) -> Option<Duration> {
     let seconds = |text: &str| text.trim().parse::<f64>().ok().filter(|it| it.is_finite() && *it >= 0.0);
+    let wait = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(ASKED_MAX);
     let until = |millis: i64| Duration::from_millis(u64::try_from(millis - now.as_millis()).unwrap_or_default());
     let standard = response.header("retry-after").and_then(|text| match seconds(text) {
-        Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Some(seconds) => Some(wait(seconds)),
         None => jiff::fmt::rfc2822::parse(text).ok().map(|date| until(date.timestamp().as_millisecond())),
     });
     let other = other.and_then(|header| {
         let seconds = seconds(response.header(&header.name)?)?;
         if !header.is_epoch {
-            return Duration::try_from_secs_f64(seconds).ok();
+            return Some(wait(seconds));
         }
         let at = jiff::Timestamp::from_second(Duration::try_from_secs_f64(seconds).ok()?.as_secs().try_into().ok()?);
         at.ok().map(|at| until(at.as_millisecond()))
     });
     let is_asking = response.status == 429 || response.status >= 500;
-    standard.or(other.filter(|_| is_asking))
+    standard.or(other.filter(|_| is_asking)).map(|asked| asked.min(ASKED_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(retry_after: &str) -> Option<Duration> {
+        let headers = vec![("retry-after".to_owned(), retry_after.to_owned())];
+        let response = Response { status: 429, headers, body: Vec::new(), is_truncated: false };
+        asked_pause(&response, None, Timestamp::from_millis(1_000))
+    }
+
+    #[test]
+    fn a_pause_is_read_and_limited() {
+        assert_eq!(asked("1.5"), Some(Duration::from_millis(1_500)));
+        assert_eq!(asked("Thu, 01 Jan 1970 00:00:31 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(asked("Wed, 31 Dec 1969 23:59:59 GMT"), Some(Duration::ZERO));
+        for long in ["3601", "1e19", "1e300", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+            assert_eq!(asked(long), Some(ASKED_MAX), "{long}");
+        }
+        for invalid in ["", "-1", "NaN", "inf", "soon"] {
+            assert_eq!(asked(invalid), None, "{invalid}");
+        }
+    }
 }
