@@ -71,12 +71,7 @@ pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
     let topics = &config.topics;
     let topic =
         |name: &str, operation, purpose| Grant { kind: ResourceKind::Topic, name: name.to_owned(), operation, purpose };
-    let mut all =
-        vec![topics.touchpoints.as_str(), &topics.transitions, &topics.replay, &topics.changelog, &topics.dead_letters];
-    // The transitions and the replay topic may be the same.
-    if topics.replay == topics.transitions {
-        all.remove(2);
-    }
+    let all = all_topics(config);
     match role {
         Role::Service => {
             let mut grants = vec![
@@ -84,7 +79,7 @@ pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
                 topic(
                     &topics.touchpoints,
                     "Write",
-                    "to forward erasures whose record key is wrong; without it, the first one stops the service",
+                    "to forward erasures to the other partitions; without it, the first one stops the service",
                 ),
                 topic(&topics.transitions, "Write", "to publish transitions"),
             ];
@@ -120,7 +115,7 @@ pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
             grants
         }
         Role::Setup => all
-            .into_iter()
+            .iter()
             .flat_map(|name| {
                 [
                     topic(name, "Create", "to create the topic"),
@@ -130,8 +125,8 @@ pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
             })
             .collect(),
         Role::Doctor => {
-            let settings = |name| topic(name, "DescribeConfigs", "to check the settings of the topic");
-            let mut grants: Vec<Grant> = all.into_iter().map(settings).collect();
+            let settings = |name: &String| topic(name, "DescribeConfigs", "to check the settings of the topic");
+            let mut grants: Vec<Grant> = all.iter().map(settings).collect();
             grants.push(Grant {
                 kind: ResourceKind::Cluster,
                 name: String::new(),
@@ -148,6 +143,21 @@ pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
             grants
         }
     }
+}
+
+/// Returns the topics that `lifecycle topics --create` creates and the doctor checks: those that every service has,
+/// then those of routes, current stages and sources.
+fn all_topics(config: &Config) -> Vec<String> {
+    let topics = &config.topics;
+    let every_service =
+        [&topics.touchpoints, &topics.transitions, &topics.replay, &topics.changelog, &topics.dead_letters];
+    let mut all: Vec<String> = Vec::new();
+    for name in every_service.into_iter().map(String::as_str).chain(super::topics::topics(config).names()) {
+        if !all.iter().any(|known| known == name) {
+            all.push(name.to_owned());
+        }
+    }
+    all
 }
 
 /// Returns what the service needs to read its sources; nothing if it has none. The ingest workers write to topics of
@@ -242,6 +252,23 @@ mod tests {
         let without =
             Config::parse("kafka: {bootstrap_servers: a:9092}\n", Path::new("x"), std::iter::empty()).unwrap();
         assert_eq!(of_sources(&without), []);
+    }
+
+    #[test]
+    fn setup_and_doctor_may_use_every_topic_that_is_created() {
+        let text = "kafka: {bootstrap_servers: a:9092}\ntopics: {current_stages: stages}\n\
+                    publish: {routes: [{topic: churn, models: [retention]}]}\n\
+                    sources: [{name: web, topics: web.orders}]\n";
+        let config = Config::parse(text, Path::new("lifecycle.yaml"), std::iter::empty()).unwrap();
+        let created = super::super::topics::topics(&config);
+        for (role, operation) in [(Role::Setup, "Create"), (Role::Doctor, "DescribeConfigs")] {
+            let grants = grants(&config, role);
+            let is_granted =
+                |name: &&str| grants.iter().any(|grant| grant.name == **name && grant.operation == operation);
+            let missing: Vec<&str> = created.names().into_iter().filter(|name| !is_granted(name)).collect();
+            assert_eq!(missing, [""; 0], "{role:?}");
+        }
+        assert_eq!(created.names().len(), 8, "{created:?}");
     }
 
     #[test]
