@@ -32,7 +32,7 @@ use crate::telemetry::status_registry::StatusRegistry;
 
 pub use ingest::IngestOptions;
 use observer::Observer;
-pub use options::{kafka_options, peers, routes, tls_files, worker_options};
+pub use options::{command_writer, kafka_options, peers, routes, tls_files, worker_options};
 pub use signals::stop_on_signals;
 
 /// Timeout of a customer query that the HTTP API sends to a worker.
@@ -186,7 +186,7 @@ impl Service {
             let (stop_http, stopped) = tokio::sync::oneshot::channel();
             service.stop_http = Some(stop_http);
             spawn("http", move || {
-                if let Err(error) = api::serve(listeners, Arc::new(api), stopped) {
+                if let Err(error) = api::serve(listeners, api, stopped) {
                     tracing::error!(%error, "http server failed, workers keep running");
                 }
             })?;

@@ -6,15 +6,16 @@ use std::time::Duration;
 use crate::api::{Peers, SharedTls, TlsFiles};
 use crate::config::Config;
 use crate::kafka::cluster::group::{GroupMember, describe_group};
-use crate::kafka::{self, SettingsUpdates};
+use crate::kafka::settings::exit_on_stuck_call;
+use crate::kafka::{self, SettingsUpdates, TransactionalWriter};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
 use crate::runtime::{self, ClockSource, PublishOptions, Routes};
 use crate::wire::cloud_events::CloudEvents;
+use crate::wire::offset_metadata;
 
 use super::topics::cluster;
-use crate::wire::offset_metadata;
 
 /// Returns the member name of a worker: `kafka.instance_id` and the index of the worker.
 pub(super) fn member_name(config: &Config, worker: usize) -> String {
@@ -49,6 +50,18 @@ pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::
         .collect()
 }
 
+/// Starts the transactional writer of a command, whose transactional id is the group id and `name`. The process exits if
+/// a call into librdkafka does not return.
+///
+/// # Errors
+/// As [`TransactionalWriter::start`].
+pub fn command_writer(config: &Config, name: &str) -> Result<TransactionalWriter, kafka::Error> {
+    let mut options = kafka_options(config, exit_on_stuck_call).swap_remove(0);
+    name.clone_into(&mut options.member);
+    (options.group_instance_id, options.advertise) = (None, None);
+    TransactionalWriter::start(&options)
+}
+
 /// Returns the consumer group of the ingest workers.
 pub(super) fn ingest_group(config: &Config) -> String {
     format!("{}-ingest", config.kafka.group_id)
@@ -65,7 +78,7 @@ pub(super) fn source_client(config: &Config, on_stuck: fn(&'static str)) -> kafk
     options.session_timeout = kafka.session_timeout;
     options.transaction_timeout = kafka.transaction_timeout;
     options.on_stuck = on_stuck;
-    options.settings = kafka.client.iter().map(|(name, setting)| (name.clone(), setting.expose().to_owned())).collect();
+    options.settings = cluster(config).settings;
     options
 }
 

@@ -18,10 +18,9 @@ use crate::cli::number::whole_number_in;
 use crate::cli::{Exit, print_error};
 use crate::config::Config;
 use crate::kafka::cluster::admin::describe_topics;
-use crate::kafka::settings::STUCK_EXIT_CODE;
 use crate::kafka::{PartitionId, ProducerRecord, RecordHeader, TransactionalWriter};
 use crate::runtime::WallClock;
-use crate::service::{kafka_options, topics};
+use crate::service::{command_writer, topics};
 use crate::wire::dead_letter::redriven::Offsets;
 use crate::wire::dead_letter::stored::original_headers;
 use crate::wire::header::Header;
@@ -59,7 +58,7 @@ pub(super) struct RedriveArguments {
 /// Why a selected dead letter cannot be redriven.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Obstacle {
-    /// Another program wrote it, or it says not where it came from.
+    /// Its headers do not say where it came from, for example because another program wrote it.
     NoSource,
     Truncated,
     /// Its topic is neither configured nor selected.
@@ -90,7 +89,7 @@ struct Batch {
 pub(super) fn run(arguments: &RedriveArguments) -> Result<Exit, Failure> {
     let config = arguments.config.load_for_kafka()?;
     // The writer comes first: it aborts what an earlier one left open, and no other can write from here on.
-    let mut writer = if arguments.execute { Some(writer(&config)?) } else { None };
+    let mut writer = if arguments.execute { Some(command_writer(&config, WRITER)?) } else { None };
     let topic = DeadLetterTopic::open(&config, Completeness::Complete)?;
     let progress = if arguments.execute && io::stderr().is_terminal() {
         let style = ProgressStyle::with_template("{pos} dead letters redriven, {per_sec}");
@@ -111,13 +110,6 @@ pub(super) fn run(arguments: &RedriveArguments) -> Result<Exit, Failure> {
         return Ok(Exit::Refused);
     }
     Ok(if summary.obstacles.is_empty() { Exit::Success } else { Exit::Problems })
-}
-
-fn writer(config: &Config) -> Result<TransactionalWriter, Failure> {
-    let mut options = kafka_options(config, |_| std::process::exit(i32::from(STUCK_EXIT_CODE))).swap_remove(0);
-    WRITER.clone_into(&mut options.member);
-    (options.group_instance_id, options.advertise) = (None, None);
-    Ok(TransactionalWriter::start(&options)?)
 }
 
 fn redrive(

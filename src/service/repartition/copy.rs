@@ -9,15 +9,14 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::kafka::cluster::topic_scan::TopicScan;
 use crate::kafka::partitioner::partition_of;
-use crate::kafka::settings::STUCK_EXIT_CODE;
 use crate::kafka::{PartitionId, ProducerRecord, Record, TransactionalWriter};
 use crate::partition::{ChangelogBatch, StoredLayout, entry_of_changelog};
 use crate::runtime::WallClock;
-use crate::service::options::kafka_options;
+use crate::service::options::command_writer;
 use crate::service::topics::cluster;
 use crate::wire::changelog::{self, ChangelogDecoder, ChangelogRecord, InputProgress};
 
-use super::{Failure, Progress, Source, SourcePartition, Target, merged};
+use super::{Failure, Original, OriginalPartition, Progress, Target, merged};
 
 /// Name of the writer; with the group id it is its transactional id.
 const WRITER: &str = "repartition";
@@ -28,16 +27,16 @@ const TRANSACTION_BYTES: usize = 16 << 20;
 pub(super) fn copy(
     config: &Config,
     target: &Target,
-    source: &Source,
+    original: &Original,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Option<StoredLayout>, Failure> {
     // The writer comes first: it fences a concurrent run, and aborts what an interrupted one left open.
-    let mut writer = writer(config)?;
+    let mut writer = command_writer(config, WRITER)?;
     let copied = copied_before(config, target)?;
     let topic: Arc<str> = target.changelog.as_str().into();
     let scan = open(config, &config.topics.changelog)?;
     let mut layouts = Vec::new();
-    for part in &source.partitions {
+    for part in &original.partitions {
         let mut entries = 0;
         let mut splitter = Splitter::new(target.partitions);
         let from = copied.get(&part.partition).copied().unwrap_or(part.start).max(part.start);
@@ -69,22 +68,22 @@ pub(super) fn write_layout(config: &Config, target: &Target, layout: Option<&Sto
     let empty = ChangelogBatch { customers: Vec::new(), count: 0 };
     let value = changelog::encode(layout, &empty, &InputProgress::default());
     let records = (0..target.partitions).map(|partition| record(&topic, partition, b"layout".to_vec(), value.clone()));
-    writer(config)?.write(&records.collect::<Vec<_>>())?;
+    command_writer(config, WRITER)?.write(&records.collect::<Vec<_>>())?;
     Ok(())
 }
 
 /// Calls `each` with the records of a part of the old changelog, in order.
 pub(super) fn for_each(
     scan: &TopicScan,
-    part: SourcePartition,
+    part: OriginalPartition,
     mut each: impl FnMut(&Record, &ChangelogRecord<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut decoder = ChangelogDecoder::default();
     let mut partition = scan.read_from(part.partition, part.start)?;
     while let Some(record) = partition.next_record()?.filter(|record| record.offset < part.end) {
         let value = record.value.as_deref().unwrap_or_default();
-        let decoded = decoder.decode(value).map_err(|error| unreadable(&record, &error.to_string()))?;
-        each(&record, &decoded)?;
+        let entries = decoder.decode(value).map_err(|error| unreadable(&record, &error.to_string()))?;
+        each(&record, &entries)?;
     }
     Ok(())
 }
@@ -114,13 +113,6 @@ fn copied_before(config: &Config, target: &Target) -> Result<BTreeMap<PartitionI
         }
     }
     Ok(copied)
-}
-
-fn writer(config: &Config) -> Result<TransactionalWriter, Failure> {
-    let mut options = kafka_options(config, |_| std::process::exit(i32::from(STUCK_EXIT_CODE))).swap_remove(0);
-    WRITER.clone_into(&mut options.member);
-    (options.group_instance_id, options.advertise) = (None, None);
-    Ok(TransactionalWriter::start(&options)?)
 }
 
 /// Writes the batches of a range that ends at `end`, in one transaction.
@@ -255,13 +247,13 @@ mod tests {
         for (partition, layout, batch) in splitter.take() {
             let bytes = changelog::encode(&layout, &batch, &InputProgress::default());
             let mut decoder = ChangelogDecoder::default();
-            let decoded = decoder.decode(&bytes).expect("just encoded");
-            assert_eq!(decoded.customers.len(), batch.count);
-            for customer in decoded.customers {
+            let copied = decoder.decode(&bytes).expect("just encoded");
+            assert_eq!(copied.customers.len(), batch.count);
+            for customer in copied.customers {
                 let id = entry_of_changelog::customer_id(customer).expect("a customer");
                 assert_eq!(partition_of(id.as_bytes(), 7), partition);
                 let version = *customer.last().expect("not empty");
-                assert_eq!(*decoded.layout, *layouts[usize::from(version) / 5 % 2]);
+                assert_eq!(*copied.layout, *layouts[usize::from(version) / 5 % 2]);
                 seen.entry(id.to_owned()).or_default().push(version);
             }
         }

@@ -11,18 +11,18 @@ use crate::kafka::partitioner::partition_of;
 use crate::partition::{StoredLayout, entry_of_changelog};
 
 use super::copy::{for_each, open, unreadable};
-use super::{Contents, Failure, Progress, Source, SourcePartition, Target};
+use super::{Contents, Failure, Original, OriginalPartition, Progress, Target};
 
 /// Returns the contents of the parts of the old changelog.
-pub(super) fn of_source(
+pub(super) fn of_original(
     config: &Config,
     topic: &str,
-    source: &Source,
+    original: &Original,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Contents, Failure> {
     let scan = open(config, topic)?;
     let mut contents = Contents::default();
-    for part in &source.partitions {
+    for part in &original.partitions {
         contents.add(of_part(&scan, *part, None)?);
         on_progress(Progress::Compared { topic: topic.to_owned(), partition: part.partition });
     }
@@ -30,7 +30,7 @@ pub(super) fn of_source(
 }
 
 /// Returns the contents of the new changelog.
-pub(super) fn of_target(
+pub(super) fn of_copy(
     config: &Config,
     target: &Target,
     on_progress: &mut dyn FnMut(Progress),
@@ -38,7 +38,7 @@ pub(super) fn of_target(
     let scan = open(config, &target.changelog)?;
     let mut contents = Contents::default();
     for partition in 0..target.partitions {
-        let all = SourcePartition { partition, start: 0, end: i64::MAX };
+        let all = OriginalPartition { partition, start: 0, end: i64::MAX };
         contents.add(of_part(&scan, all, Some(target.partitions))?);
         on_progress(Progress::Compared { topic: target.changelog.clone(), partition });
     }
@@ -53,7 +53,7 @@ impl Contents {
 }
 
 /// Returns the contents of one partition. With `partitions`, each customer must hash to this partition.
-fn of_part(scan: &TopicScan, part: SourcePartition, partitions: Option<i32>) -> Result<Contents, Failure> {
+fn of_part(scan: &TopicScan, part: OriginalPartition, partitions: Option<i32>) -> Result<Contents, Failure> {
     // 16 bytes for each customer, of one partition at a time.
     let mut latest: HashMap<u64, u64> = HashMap::new();
     let mut layout: Option<(Arc<StoredLayout>, u64)> = None;

@@ -117,8 +117,8 @@ pub enum Failure {
 }
 
 /// What is moved: the parts of the old changelog that the committed offsets refer to.
-struct Source {
-    partitions: Vec<SourcePartition>,
+struct Original {
+    partitions: Vec<OriginalPartition>,
     /// The earliest stream time of all partitions. With a later one, a touchpoint could be judged late that was not.
     clock: Clock,
     models: StableId,
@@ -126,7 +126,7 @@ struct Source {
 
 /// The part of one changelog partition that a restore would read.
 #[derive(Clone, Copy)]
-struct SourcePartition {
+struct OriginalPartition {
     partition: PartitionId,
     start: i64,
     end: i64,
@@ -150,18 +150,18 @@ pub fn repartition(
     if observed.is_moved() {
         return Ok(Outcome::MovedBefore);
     }
-    let source = observed.source().map_err(Failure::Refused)?;
+    let original = observed.original().map_err(Failure::Refused)?;
     if action == Action::Check {
         return Ok(Outcome::Possible);
     }
     create_missing(&cluster, target, on_progress)?;
-    let layout = copy::copy(config, target, &source, on_progress)?;
-    let contents = compare(config, target, &source, on_progress)?;
+    let layout = copy::copy(config, target, &original, on_progress)?;
+    let contents = compare(config, target, &original, on_progress)?;
     // The copy takes a while: an instance may have started, or a producer may have written.
     let observed = Observed::query(config, target, &inspector, &cluster)?;
-    observed.source().map_err(Failure::Refused)?;
+    observed.original().map_err(Failure::Refused)?;
     copy::write_layout(config, target, layout.as_ref())?;
-    commit(config, target, &source, &inspector, &cluster)?;
+    commit(config, target, &original, &inspector, &cluster)?;
     Ok(Outcome::Moved(contents))
 }
 
@@ -184,15 +184,15 @@ fn create_missing(cluster: &Cluster, target: &Target, on_progress: &mut dyn FnMu
 fn compare(
     config: &Config,
     target: &Target,
-    source: &Source,
+    original: &Original,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Contents, Failure> {
-    let original = digest::of_source(config, &config.topics.changelog, source, on_progress)?;
-    let copied = digest::of_target(config, target, on_progress)?;
-    if copied == original {
+    let expected = digest::of_original(config, &config.topics.changelog, original, on_progress)?;
+    let copied = digest::of_copy(config, target, on_progress)?;
+    if copied == expected {
         Ok(copied)
     } else {
-        Err(Failure::Different { copied: copied.customers, original: original.customers })
+        Err(Failure::Different { copied: copied.customers, original: expected.customers })
     }
 }
 
@@ -200,7 +200,7 @@ fn compare(
 fn commit(
     config: &Config,
     target: &Target,
-    source: &Source,
+    original: &Original,
     inspector: &Inspector,
     cluster: &Cluster,
 ) -> Result<(), Failure> {
@@ -211,8 +211,8 @@ fn commit(
         let metadata = OffsetMetadata {
             changelog_start: changelog.start,
             changelog_end: changelog.last_stable,
-            clock: source.clock,
-            models: source.models,
+            clock: original.clock,
+            models: original.models,
             partitions: Some(target.partitions),
             member: None,
         };

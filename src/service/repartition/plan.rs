@@ -11,7 +11,7 @@ use crate::partition::Clock;
 use crate::runtime::{LogRanges, StartingPoint, find_starting_point};
 use crate::wire::offset_metadata::OffsetMetadata;
 
-use super::{Source, SourcePartition, Target};
+use super::{Original, OriginalPartition, Target};
 
 /// What the cluster says about the old topics, the new ones and the group.
 pub(super) struct Observed {
@@ -76,7 +76,7 @@ impl Observed {
     }
 
     /// Returns what is moved, or every problem found.
-    pub(super) fn source(&self) -> Result<Source, Vec<Finding>> {
+    pub(super) fn original(&self) -> Result<Original, Vec<Finding>> {
         let mut problems = Vec::new();
         self.check_topics(&mut problems);
         if self.members > 0 {
@@ -103,7 +103,7 @@ impl Observed {
             match self.check_partition(committed, *touchpoints, *changelog) {
                 Ok(Some(found)) => {
                     let (start, end) = (found.changelog_start, found.changelog_end);
-                    ranges.push(SourcePartition { partition: committed.partition, start, end });
+                    ranges.push(OriginalPartition { partition: committed.partition, start, end });
                     metadata.push(found);
                 }
                 Ok(None) => {}
@@ -126,7 +126,7 @@ impl Observed {
             return Err(problems);
         };
         let earliest = metadata.iter().filter_map(|found| found.clock.stream_time()).min();
-        Ok(Source { partitions: ranges, clock: Clock::at(earliest), models: first.models })
+        Ok(Original { partitions: ranges, clock: Clock::at(earliest), models: first.models })
     }
 
     fn check_topics(&self, problems: &mut Vec<Finding>) {
