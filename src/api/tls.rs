@@ -77,11 +77,11 @@ impl Loaded {
 }
 
 fn server_config(provider: &Arc<CryptoProvider>, files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
-    let certificate_key = "http.tls.certificate_file";
+    let certificate_key = "http.tls_certificate_file";
     let chain = certificates(certificate_key, &files.certificate)?;
-    let pem = read("http.tls.key_file", &files.key)?;
+    let pem = read("http.tls_key_file", &files.key)?;
     let key = PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| format!("http.tls.key_file: {} contains no private key in PEM format", files.key.display()))?;
+        .map_err(|_| format!("http.tls_key_file: {} contains no private key in PEM format", files.key.display()))?;
     let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
@@ -94,7 +94,7 @@ fn server_config(provider: &Arc<CryptoProvider>, files: &TlsFiles) -> Result<Arc
 }
 
 fn client_config(provider: &Arc<CryptoProvider>, ca: &Path) -> Result<Arc<ClientConfig>, String> {
-    let key = "http.tls.ca_file";
+    let key = "http.tls_ca_file";
     let mut roots = RootCertStore::empty();
     for certificate in certificates(key, ca)? {
         roots.add(certificate).map_err(|error| format!("{key}: {}: {error}", ca.display()))?;
