@@ -88,9 +88,9 @@ pub struct Listeners {
 ///
 /// # Errors
 /// When the socket or the async runtime fails.
-pub fn serve(listeners: Listeners, api: Arc<Api>, stop: tokio::sync::oneshot::Receiver<()>) -> std::io::Result<()> {
+pub fn serve(listeners: Listeners, api: Api, stop: tokio::sync::oneshot::Receiver<()>) -> std::io::Result<()> {
     let Listeners { api: listener, tls, probes } = listeners;
-    let routers = routes::routers(api, probes.is_some());
+    let routers = routes::routers(&Arc::new(api), probes.is_some());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let asynchronous = |listener: TcpListener| {

@@ -14,7 +14,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, h
 use axum::response::{IntoResponse, Response};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -85,7 +84,7 @@ impl Peers {
         let mut answers = JoinSet::new();
         for address in addresses.iter().cloned() {
             let request = self.request(&address, uri, headers);
-            let tls = self.tls.as_ref().map(SharedTls::client);
+            let tls = self.tls.clone();
             answers.spawn(async move {
                 let answer = match request {
                     Some(request) => {
@@ -181,16 +180,12 @@ type Answer = (StatusCode, Option<HeaderValue>, Bytes);
 
 /// Connects to `address` and sends a request; with `tls`, over TLS, and only if it has authorities to check the
 /// certificate by. Returns `None` if there is no response.
-async fn connect_and_send(
-    address: &str,
-    tls: Option<Option<Arc<ClientConfig>>>,
-    request: Request<Body>,
-) -> Option<Answer> {
+async fn connect_and_send(address: &str, tls: Option<SharedTls>, request: Request<Body>) -> Option<Answer> {
     let stream = TcpStream::connect(address).await.ok()?;
-    let Some(config) = tls else { return send(stream, request).await };
+    let Some(tls) = tls else { return send(stream, request).await };
     let host = address.rsplit_once(':')?.0.trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(host).ok()?;
-    let stream = TlsConnector::from(config?).connect(name, stream).await.ok()?;
+    let stream = TlsConnector::from(tls.client()?).connect(name, stream).await.ok()?;
     send(stream, request).await
 }
 

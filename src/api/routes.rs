@@ -170,7 +170,7 @@ pub(super) struct Routers {
 
 /// Returns the routers with their middleware. With `has_probe_listener`, the router of the API does not contain the
 /// probes and the metrics.
-pub(super) fn routers(api: Arc<Api>, has_probe_listener: bool) -> Routers {
+pub(super) fn routers(api: &Arc<Api>, has_probe_listener: bool) -> Routers {
     let router_for = |access: Access, get: fn(&Route) -> MethodRouter<Arc<Api>>| {
         let routes = ROUTES.iter().filter(|route| route.access == access);
         routes.fold(Router::new(), |router, route| router.route(route.path, get(route)))
@@ -183,15 +183,15 @@ pub(super) fn routers(api: Arc<Api>, has_probe_listener: bool) -> Routers {
         });
         router
             .layer(middleware::from_fn_with_state(Arc::clone(&permits), limits::limit_concurrency))
-            .layer(middleware::from_fn_with_state((Arc::clone(&api), role), authorization::authorize))
+            .layer(middleware::from_fn_with_state((Arc::clone(api), role), authorization::authorize))
     };
     let complete = |router: Router<Arc<Api>>| {
         router
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
             .layer(middleware::from_fn(limits::check_request))
-            .layer(middleware::from_fn_with_state(Arc::clone(&api), count_response))
-            .with_state(Arc::clone(&api))
+            .layer(middleware::from_fn_with_state(Arc::clone(api), count_response))
+            .with_state(Arc::clone(api))
     };
     api.metrics.init_routes(ROUTES.iter().map(|route| route.path));
     let probes = || router_for(Access::Probe, |route| (route.get)());

@@ -222,21 +222,20 @@ impl Samples<'_> {
             return Ok(());
         }
         let record = values.as_record();
-        let mapping = match &self.mapping {
-            Some(mapping) => mapping,
-            None => {
-                let Some(name) = self.presets.recognise(&record) else {
-                    self.counts.unrecognised += 1;
-                    let detail =
-                        "no preset recognises this record; name one with --preset, or draft a mapping with --suggest";
-                    return self.print_invalid(place, detail);
-                };
-                if !self.recognised.contains_key(name) {
-                    let mapping = mapping_argument::load(name, &self.arguments.settings).map_err(Stop::Output)?;
-                    self.recognised.insert(name, mapping);
-                }
-                &self.recognised[name]
+        let mapping = if let Some(mapping) = &self.mapping {
+            mapping
+        } else {
+            let Some(name) = self.presets.recognise(&record) else {
+                self.counts.unrecognised += 1;
+                let detail =
+                    "no preset recognises this record; name one with --preset, or draft a mapping with --suggest";
+                return self.print_invalid(place, detail);
+            };
+            if !self.recognised.contains_key(name) {
+                let mapping = mapping_argument::load(name, &self.arguments.settings).map_err(Stop::Output)?;
+                self.recognised.insert(name, mapping);
             }
+            &self.recognised[name]
         };
         let explanation = mapping.explain(&record);
         match &explanation.outcome {

@@ -16,6 +16,7 @@ use crate::api::{Listeners, SharedTls, SharedTokens, Tokens};
 use crate::config::Config;
 use crate::finding::Severity;
 use crate::kafka::{self, Reaction, SettingsUpdates};
+use crate::lifecycle::model_set::ModelSet;
 use crate::runtime;
 use crate::service::doctor;
 use crate::service::reload::Reload;
@@ -99,6 +100,11 @@ fn cannot_listen(key: &str, address: SocketAddr, error: &io::Error) -> String {
     format!("{key}: {address}: {error}; set {key} (or {variable}) {to_do}")
 }
 
+fn log_models(models: &ModelSet) {
+    let names: Vec<_> = models.models.iter().map(|model| format!("{} {}", model.name, model.version)).collect();
+    tracing::info!(models = names.join(", "), hash = format!("{:016x}", models.hash.0), "models loaded");
+}
+
 fn serve(config: &Config, config_file: Option<&Path>, part: Part) -> Result<Exit, (Exit, String)> {
     let usage = |problem: String| (Exit::Usage, problem);
     let log_level = logging::start(config.log.format, &config.log.level)
@@ -140,8 +146,7 @@ fn serve(config: &Config, config_file: Option<&Path>, part: Part) -> Result<Exit
         http = %address,
         "lifecycle starting"
     );
-    let names: Vec<_> = models.models.iter().map(|model| format!("{} {}", model.name, model.version)).collect();
-    tracing::info!(models = names.join(", "), hash = format!("{:016x}", models.hash.0), "models loaded");
+    log_models(&models);
     let is_stopping = || stop.load(Ordering::Relaxed);
     let findings = match topics::verify(config, is_stopping) {
         Ok(findings) => findings,
@@ -193,7 +198,12 @@ fn serve(config: &Config, config_file: Option<&Path>, part: Part) -> Result<Exit
     let config = config.clone();
     let reloading = thread::Builder::new().name("reload".to_owned()).spawn(move || reload.run(&config, &stop));
     reloading.map_err(|error| (Exit::Fatal, format!("cannot create thread reload: {error}")))?;
-    match service.wait() {
+    report_exit(service.wait())
+}
+
+/// Logs what a stopped service has done, or returns why it ended.
+fn report_exit(reason: ExitReason) -> Result<Exit, (Exit, String)> {
+    match reason {
         ExitReason::Stopped(reports) => {
             let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
             tracing::info!(

@@ -227,13 +227,11 @@ impl Settings {
             (None, None) => return Some(Vec::new()),
         };
         self.origins.insert(path, (text, origin));
-        match node.map(|node| node.content) {
-            Some(Content::List(items)) => Some(items),
-            _ => {
-                self.problems.push(format!("{location}: `{path}`: write {syntax}"));
-                None
-            }
+        if let Some(Content::List(items)) = node.map(|node| node.content) {
+            return Some(items);
         }
+        self.problems.push(format!("{location}: `{path}`: write {syntax}"));
+        None
     }
 
     /// Returns the number of problems so far.

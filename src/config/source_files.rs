@@ -1,7 +1,7 @@
 //! Loads what the sources refer to: schemas, mappings and the credentials of the schema registry.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -79,7 +79,7 @@ impl Config {
 
     /// Loads a preset by name, or a mapping file.
     fn mapping(&self, name: &str, settings: &Map<String, Value>) -> Result<Arc<Mapping>, String> {
-        let is_file = name.contains('/') || name.ends_with(".yaml");
+        let is_file = name.contains('/') || Path::new(name).extension().is_some_and(|extension| extension == "yaml");
         let file = match preset(name) {
             Some(file) if !is_file => file,
             _ if !is_file => {
@@ -141,7 +141,7 @@ fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn secret(path: &PathBuf) -> Result<String, String> {
+fn secret(path: &Path) -> Result<String, String> {
     let text = read_limited(path, SECRET_BYTES_MAX);
     let text = text.map_err(|error| format!("registry: {}: cannot be read: {error}", path.display()))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())

@@ -162,13 +162,11 @@ struct Fields<'s> {
 
 impl<'s> Fields<'s> {
     fn of(settings: &'s mut Settings, mut node: Node, path: &str) -> Option<Self> {
-        match std::mem::replace(&mut node.content, Content::Null) {
-            Content::Map(entries) => Some(Self { settings, path: path.to_owned(), node, entries, known: Vec::new() }),
-            _ => {
-                settings.problem_at(&node, path, "write a mapping, such as {name: web, topics: [web.events]}");
-                None
-            }
+        if let Content::Map(entries) = std::mem::replace(&mut node.content, Content::Null) {
+            return Some(Self { settings, path: path.to_owned(), node, entries, known: Vec::new() });
         }
+        settings.problem_at(&node, path, "write a mapping, such as {name: web, topics: [web.events]}");
+        None
     }
 
     fn take(&mut self, name: &'static str) -> Option<Node> {
@@ -178,14 +176,12 @@ impl<'s> Fields<'s> {
     }
 
     fn required<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        match self.take(name) {
-            Some(node) => self.parse(name, &node, parse),
-            None => {
-                let path = self.path.clone();
-                self.settings.problem_at(&self.node, &path, &format!("`{name}` is missing: set it"));
-                None
-            }
+        if let Some(node) = self.take(name) {
+            return self.parse(name, &node, parse);
         }
+        let path = self.path.clone();
+        self.settings.problem_at(&self.node, &path, &format!("`{name}` is missing: set it"));
+        None
     }
 
     fn optional<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {

@@ -304,7 +304,7 @@ mod tests {
         assert!(decode(&nulls, &bytes).is_err());
         let nested =
             AvroSchema::parse(r#"{"type":"record","name":"N","fields":[{"name":"n","type":["null","N"]}]}"#, &[]);
-        assert!(decode(&nested.expect("a valid schema"), &[2; 100_000]).is_err());
+        assert!(decode(&nested.expect("a valid schema"), &vec![2; 100_000]).is_err());
         let text = AvroSchema::parse(r#""string""#, &[]).expect("a valid schema");
         assert!(decode(&text, &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]).is_err());
     }

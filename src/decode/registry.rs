@@ -4,6 +4,7 @@
 //! so is a registry that does not answer, so that a burst of records does not become a burst of requests.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -256,7 +257,7 @@ fn escape(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            _ = write!(escaped, "%{byte:02X}");
         }
     }
     escaped

@@ -58,7 +58,7 @@ impl Partitions {
                 let progress = Progress::decode(offset, &committed.metadata).unwrap_or(Progress::at(offset));
                 // What this process has delivered is done, although the broker was not available to commit it.
                 match self.lost.remove(&partition) {
-                    Some(lost) if lost.read_to <= committed.end => progress.merge(lost),
+                    Some(lost) if lost.read_to <= committed.end => progress.merge(&lost),
                     _ => progress,
                 }
             }

@@ -39,7 +39,14 @@ struct Offsets {
 impl SourcePartition {
     /// Returns a newly assigned partition, paused.
     pub(super) fn new(id: PartitionId, elapsed: Duration) -> Self {
-        Self { id, offsets: None, fetch_at: elapsed, waits_until: None, waits: 0, fetch: FetchControl::new() }
+        Self {
+            id,
+            offsets: None,
+            fetch_at: elapsed,
+            waits_until: None,
+            waits: 0,
+            fetch: FetchControl::newly_assigned(),
+        }
     }
 
     /// Whether the committed offset should be fetched now.

@@ -67,6 +67,7 @@ impl RecordBatch {
     }
 
     /// Returns the records, in the order in which they were added.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = RecordRef<'_>> {
         self.records.iter().map(|spans| RecordRef { batch: self, spans })
     }
@@ -175,6 +176,10 @@ impl<'a> RecordRef<'a> {
     }
 
     /// Returns the headers.
+    ///
+    /// # Panics
+    /// Never: names are added as text.
+    #[must_use]
     pub fn headers(self) -> impl ExactSizeIterator<Item = (&'a str, Option<&'a [u8]>)> {
         self.batch.headers[self.spans.headers.clone()].iter().map(move |HeaderSpans { name, value }| {
             let name = str::from_utf8(self.text(name)).expect("a name was added as text");

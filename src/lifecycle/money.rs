@@ -50,15 +50,12 @@ impl std::fmt::Display for Amount {
         let sign = if self.0 < 0 { "-" } else { "" };
         let magnitude = self.0.unsigned_abs();
         // Nearly every amount fits into 64 bits, which are divided and formatted much faster than 128.
-        let micros = match u64::try_from(magnitude) {
-            Ok(magnitude) => {
-                write!(formatter, "{sign}{}", magnitude / 1_000_000)?;
-                magnitude % 1_000_000
-            }
-            Err(_) => {
-                write!(formatter, "{sign}{}", magnitude / 1_000_000)?;
-                u64::try_from(magnitude % 1_000_000).expect("a remainder below a million")
-            }
+        let micros = if let Ok(magnitude) = u64::try_from(magnitude) {
+            write!(formatter, "{sign}{}", magnitude / 1_000_000)?;
+            magnitude % 1_000_000
+        } else {
+            write!(formatter, "{sign}{}", magnitude / 1_000_000)?;
+            u64::try_from(magnitude % 1_000_000).expect("a remainder below a million")
         };
         if micros == 0 {
             return Ok(());

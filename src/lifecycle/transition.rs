@@ -112,6 +112,7 @@ pub struct Reason {
 
 impl Reason {
     /// Returns the values with their names.
+    #[must_use]
     pub fn values(&self) -> impl ExactSizeIterator<Item = (&str, &OwnedValue)> {
         self.references.iter().map(|reference| &*reference.name).zip(&self.values)
     }

@@ -106,7 +106,7 @@ impl AssignedPartition {
             watermark: Watermark::new(options.clock_source, options.facts.lateness),
             has_wake_ups_left: false,
             changelog: ChangelogRange::new(0, 0, 0, elapsed),
-            fetch: FetchControl::new(),
+            fetch: FetchControl::newly_assigned(),
             queried_end: None,
         }
     }
@@ -220,9 +220,12 @@ impl AssignedPartition {
     /// Returns how far the input is applied, uncommitted records included.
     fn input_progress(&self) -> InputProgress {
         let read = self.started_at..self.position;
-        let unread = |range: &Range<i64>| match read.is_empty() {
-            true => [range.clone(), 0..0],
-            false => [range.start..range.end.min(read.start), range.start.max(read.end)..range.end],
+        let unread = |range: &Range<i64>| {
+            if read.is_empty() {
+                [range.clone(), 0..0]
+            } else {
+                [range.start..range.end.min(read.start), range.start.max(read.end)..range.end]
+            }
         };
         let skipped = self.skipped.iter().flat_map(unread).filter(|range| !range.is_empty()).collect();
         InputProgress { applied_to: self.position.max(self.restored_to), skipped, clock: self.machine.clock() }

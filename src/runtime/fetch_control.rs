@@ -23,7 +23,7 @@ pub struct FetchControl {
 impl FetchControl {
     /// Returns the state of a newly assigned partition: paused at a placeholder offset.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn newly_assigned() -> Self {
         Self { state: FetchState::Paused, needs_seek: true }
     }
 
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_new_partition_seeks_and_resumes_once_its_records_are_wanted() {
-        let mut fetch = FetchControl::new();
+        let mut fetch = FetchControl::newly_assigned();
         assert!(!fetch.must_pause(false) && !fetch.must_seek(false) && !fetch.must_resume(false));
         assert!(fetch.must_seek(true) && fetch.must_resume(true));
         fetch.sought();
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_failed_call_is_repeated() {
-        let mut fetch = FetchControl::new();
+        let mut fetch = FetchControl::newly_assigned();
         fetch.resumed(false);
         assert!(fetch.must_resume(true) && fetch.must_pause(false), "a failed resume may have taken effect");
         fetch.paused(false);

@@ -228,7 +228,7 @@ mod tests {
             RouteDraft { models: strings(&["loyalty_ladder"]), ..draft("loyalty") },
         ];
         let routes = Routes::check(&drafts, &models).expect("valid routes");
-        let topic = |transition: &Transition| routes.topic(transition).map(|topic| topic.to_string());
+        let topic = |transition: &Transition| routes.topic(transition).map(ToString::to_string);
         let risk = |direction| transition(0, "at_risk_of_churn", stage(0, "at_risk", direction));
         assert_eq!(topic(&risk(Direction::Forward)).as_deref(), Some("risk"));
         assert_eq!(topic(&risk(Direction::Backward)).as_deref(), Some("named"));

@@ -53,7 +53,8 @@ struct Content {
 impl Content {
     fn read(config: &Config) -> Self {
         let settings = cluster(config).settings;
-        let is_file = |name: &str| name.ends_with(".location") || name.ends_with(".file");
+        // Names of librdkafka's settings, such as `ssl.ca.location`.
+        let is_file = |name: &str| matches!(name.rsplit('.').next(), Some("location" | "file"));
         let files = settings.iter().filter(|(name, _)| is_file(name)).map(|(_, path)| path.clone());
         // A file that cannot be read is empty here; using it then fails with a message.
         let client_files = files.map(|path| (path.clone(), std::fs::read(path).unwrap_or_default())).collect();
@@ -129,7 +130,7 @@ impl Reload {
                     tracing::info!("http tokens reloaded");
                 }
                 Err(problem) => {
-                    tracing::error!(problem, "cannot use the changed http tokens, the previous ones stay valid")
+                    tracing::error!(problem, "cannot use the changed http tokens, the previous ones stay valid");
                 }
             }
             current.tokens = found.tokens;
@@ -140,7 +141,7 @@ impl Reload {
             match tls.reload() {
                 Ok(()) => tracing::info!("http certificate reloaded"),
                 Err(problem) => {
-                    tracing::error!(problem, "cannot use the changed http certificate, the previous one stays in use")
+                    tracing::error!(problem, "cannot use the changed http certificate, the previous one stays in use");
                 }
             }
             current.tls = found.tls;

@@ -45,9 +45,9 @@ impl Progress {
 
     /// Returns the progress in which a record is done if it is done in either of two.
     #[must_use]
-    pub fn merge(self, other: Self) -> Self {
+    pub fn merge(&self, other: &Self) -> Self {
         let is_pending =
-            |offset: &i64| [&self, &other].iter().all(|it| *offset >= it.read_to || it.pending.contains(offset));
+            |offset: &i64| [self, other].iter().all(|it| *offset >= it.read_to || it.pending.contains(offset));
         let pending = self.pending.union(&other.pending).copied().filter(is_pending).collect();
         Self { read_to: self.read_to.max(other.read_to), pending }
     }
@@ -189,7 +189,7 @@ mod tests {
             };
             let (first, second) = (progress(first), progress(second));
             let is_done = |it: &Progress, offset: i64| offset < it.read_to && !it.pending.contains(&offset);
-            let merged = first.clone().merge(second.clone());
+            let merged = first.merge(&second);
             for offset in 0..60 {
                 prop_assert_eq!(is_done(&merged, offset), is_done(&first, offset) || is_done(&second, offset));
             }

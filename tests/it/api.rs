@@ -64,7 +64,7 @@ impl Server {
         };
         let address = listeners.api.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let thread = thread::spawn(move || api::serve(listeners, Arc::new(api), stopped).unwrap());
+        let thread = thread::spawn(move || api::serve(listeners, api, stopped).unwrap());
         Self { address, status_registry, stop: Some(stop), thread: Some(thread), queries: queries.into_iter().next() }
     }
 

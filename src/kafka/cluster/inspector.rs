@@ -225,13 +225,10 @@ impl Inspector {
         for partition in 0..partitions {
             list.add_partition(topic, partition);
         }
-        let (response, is_stable) = match self.read_committed.committed_offsets(list.clone(), stable_within) {
-            Ok(response) => (response, true),
-            Err(_) => {
-                let response = self.read_uncommitted.committed_offsets(list, REQUEST_TIMEOUT);
-                (response.map_err(|error| Error::of_query("committed", &error))?, false)
-            }
-        };
+        let stable = self.read_committed.committed_offsets(list.clone(), stable_within);
+        let is_stable = stable.is_ok();
+        let response = stable.or_else(|_| self.read_uncommitted.committed_offsets(list, REQUEST_TIMEOUT));
+        let response = response.map_err(|error| Error::of_query("committed", &error))?;
         let offsets = response.elements().into_iter().map(|it| {
             it.error().map_err(|error| Error::of_query("committed", &error))?;
             let offset = match it.offset() {

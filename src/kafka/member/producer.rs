@@ -110,7 +110,9 @@ impl TransactionalProducer {
     /// Like [`send_batch`](Self::send_batch), for records that are not in a batch.
     pub(in crate::kafka) fn send(&mut self, records: &[ProducerRecord]) -> Result<Vec<i64>, Error> {
         let mut batch = RecordBatch::default();
-        records.iter().for_each(|record| batch.push(record));
+        for record in records {
+            batch.push(record);
+        }
         self.send_batch(&batch)
     }
 
