@@ -7,6 +7,7 @@ use super::rate::RateLimit;
 use super::response::{RetryAfterHeader, Rule};
 use super::signature::Signer;
 use super::transition::Transition;
+use crate::http_client;
 use crate::mapping::{Expression, Template};
 
 /// The roots of `url` and `headers` of a request for one transition, of its body, and of the items of a batch.
@@ -256,6 +257,15 @@ impl RequestPlan {
             Ok(other) => Ok(other.to_string()),
             Err(error) => Err(problem(what, &error)),
         };
+        // What a transition makes invalid concerns that transition only: others are not to wait for it.
+        let is_of_transition = |template: &Template| roots.len() > 1 && template.reads(0);
+        let header = |what: &str, template: &Template| {
+            let value = text(what, template)?;
+            if is_of_transition(template) && !http_client::is_header_value(&value) {
+                return Err(problem(what, &"the value of a header is visible ASCII text, see url_encode()"));
+            }
+            Ok(value)
+        };
         let mut headers = Vec::new();
         if let Some(content_type) = content_type {
             headers.push(("content-type".to_owned(), content_type.to_owned()));
@@ -263,7 +273,7 @@ impl RequestPlan {
         match &self.auth {
             None => {}
             Some(Auth::Bearer(token)) => {
-                headers.push(("authorization".to_owned(), format!("Bearer {}", text("auth", token)?)));
+                headers.push(("authorization".to_owned(), format!("Bearer {}", header("auth", token)?)));
             }
             Some(Auth::Basic(user, password)) => {
                 use base64::Engine as _;
@@ -274,12 +284,15 @@ impl RequestPlan {
         }
         for (name, value) in &self.headers {
             headers.retain(|(it, _)| it != name);
-            headers.push((name.clone(), text(name, value)?));
+            headers.push((name.clone(), header(name, value)?));
         }
         if self.has_webhook_headers {
             headers.push(("idempotency-key".to_owned(), id.clone()));
         }
         let url = text("url", &self.url)?;
+        if is_of_transition(&self.url) && !http_client::is_url(&url) {
+            return Err(problem("url", &"is not a URL: write url_encode() around the parts that are data"));
+        }
         Ok(RenderedRequest { method: self.method.clone(), url, headers, body, id })
     }
 }

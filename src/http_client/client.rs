@@ -159,6 +159,18 @@ impl HttpClient {
     }
 }
 
+/// Returns whether `text` can be the value of a header.
+#[must_use]
+pub fn is_header_value(text: &str) -> bool {
+    HeaderValue::from_str(text).is_ok()
+}
+
+/// Returns whether a request can be sent to `url`.
+#[must_use]
+pub fn is_url(url: &str) -> bool {
+    parse_url(url).is_ok()
+}
+
 /// Returns the URL and its host with the port, for messages.
 fn parse_url(url: &str) -> Result<(Uri, String), Error> {
     // The URL itself is in no message, because it may contain a secret.

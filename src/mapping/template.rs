@@ -161,6 +161,14 @@ impl Template {
         }
     }
 
+    /// Returns whether an expression reads the root with this index.
+    #[must_use]
+    pub fn reads(&self, root: usize) -> bool {
+        let mut is_read = false;
+        self.visit_paths(&mut |it, _| is_read |= it == root);
+        is_read
+    }
+
     /// Calls `visit` with each path that is read from a root: the index of the root, and the members.
     pub(super) fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n [Box<str>])) {
         self.part.visit_paths(visit);

@@ -126,6 +126,7 @@ impl DeliverConfig {
             let name =
                 plain(value).ok_or_else(|| "write the name of a topic".to_owned()).and_then(|it| topic_name(&it));
             match name {
+                Ok(name) if topics.contains(&name) => reader.problem(&path, "the topic is named twice"),
                 Ok(name) => topics.push(name),
                 Err(problem) => reader.problem(&path, &problem),
             }
@@ -134,6 +135,14 @@ impl DeliverConfig {
             topics.push("customer.lifecycle.transitions".to_owned());
         }
         let dead_letters = root.parse(reader, "dead_letters", topic_name);
+        let dead_letters = dead_letters.unwrap_or_else(|| "customer.lifecycle.deliveries.dead".to_owned());
+        // A dead letter would be delivered, rejected and written again, for ever.
+        if topics.contains(&dead_letters) {
+            reader.problem(
+                "dead_letters",
+                &format!("`{dead_letters}` is one of `topics`: give dead letters a topic of their own"),
+            );
+        }
 
         let mut http = reader.fields(root.get("http").unwrap_or(&Value::Null), "http");
         let listen = http.parse(reader, "listen", |text| {
@@ -169,7 +178,7 @@ impl DeliverConfig {
             group_prefix: group_prefix.unwrap_or_else(|| "lifecycle-deliver".to_owned()),
             session_timeout: session_timeout.unwrap_or(Duration::from_secs(20)),
             topics,
-            dead_letters: dead_letters.unwrap_or_else(|| "customer.lifecycle.deliveries.dead".to_owned()),
+            dead_letters,
             listen,
             token_file,
             log: LogConfig { format, level },

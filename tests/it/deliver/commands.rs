@@ -27,6 +27,19 @@ fn every_problem_of_a_configuration_is_reported_at_once_with_its_position() {
 }
 
 #[test]
+fn dead_letters_have_a_topic_of_their_own() {
+    let deployment = Deployment::new(1, "  shop:\n    webhook: {url: \"https://example.com/\"}\n");
+    let config = std::fs::read_to_string(deployment.path("deliver.yaml")).expect("a file");
+    deployment.write("deliver.yaml", &config.replace(&deployment.dead_letters, &deployment.topic));
+    let (code, output) = deployment.run(&["--config", "deliver.yaml"]);
+    assert!(code == 2 && output.contains("is one of `topics`: give dead letters a topic of their own"), "{output}");
+    let twice = format!("topics: [{0}, {0}]", deployment.topic);
+    deployment.write("deliver.yaml", &config.replace(&format!("topics: [{}]", deployment.topic), &twice));
+    let (code, output) = deployment.run(&["--config", "deliver.yaml"]);
+    assert!(code == 2 && output.contains("`topics[1]`: the topic is named twice"), "{output}");
+}
+
+#[test]
 fn a_sample_is_shown_without_secrets_and_sent_on_demand() {
     let receiver = Receiver::start(|_| Answer::status(200));
     let deployment = Deployment::new(

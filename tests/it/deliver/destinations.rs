@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::receiver::{Answer, Receiver};
-use super::{Deployment, assert_complete, key, log, produce};
-use crate::broker::{self, until};
+use super::{Deployment, assert_complete, key, log, produce, transition};
+use crate::broker::{self, NewRecord, until};
 
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
     until(what, || {
@@ -99,6 +99,29 @@ fn rejected_credentials_hold_and_lose_nothing() {
     process.stop();
     assert_eq!(assert_complete(&receiver, 5, 2), 0);
     assert_eq!(broker::read_committed(&deployment.dead_letters), []);
+}
+
+#[test]
+fn a_customer_whose_request_cannot_be_written_holds_up_no_other() {
+    let receiver = Receiver::start(|_| Answer::status(200));
+    let webhook = |rest: &str| {
+        let address = receiver.address;
+        format!(
+            "    webhook: {{url: \"http://{address}/{rest}}}\n    allow_private_addresses: true\n    start: earliest\n"
+        )
+    };
+    let header = webhook("header\", headers: {x-customer: \"${transition.customer_id}\"}");
+    let path = webhook("path/${transition.customer_id}\"");
+    let deployment = Deployment::new(1, &format!("  header:\n{header}  path:\n{path}"));
+    let record = |customer: &str| NewRecord::keyed(customer, &transition(customer, 1).to_string());
+    broker::produce(&deployment.topic, &[record("two\nlines and Zo\u{eb}"), record("c1")]);
+    let process = deployment.start();
+    let dead_letters = || broker::read_committed(&deployment.dead_letters);
+    wait_until("all are done", || receiver.count() >= 2 && dead_letters().len() == 2);
+    process.stop();
+    assert!(receiver.received().iter().all(|it| key(it).0 == "c1"), "{:?}", receiver.received());
+    let is_template = |(name, value): &(String, Vec<u8>)| name == "lifecycle_reason" && value == b"template";
+    assert!(dead_letters().iter().all(|it| it.headers.iter().any(is_template)), "{:?}", dead_letters());
 }
 
 #[test]
