@@ -8,14 +8,14 @@ use std::sync::Arc;
 use crate::kafka::{ProducerRecord, Record, RecordHeader};
 use crate::lifecycle::time::Timestamp;
 use crate::runtime::dead_letter_record;
-use crate::wire::dead_letter::SOURCE_PREFIX;
+use crate::wire::dead_letter::{BYTES_MAX, SOURCE_PREFIX};
 use crate::wire::touchpoint_json::DeadLetterCause;
 
 use super::options::Options;
 use super::translator::KeyedTouchpoint;
 
 /// Maximum size of the original headers and of the original key in a touchpoint record, in bytes. Larger ones are left
-/// out, so that the record stays within the limit of the topic.
+/// out, and so are those with which the record would exceed [`BYTES_MAX`]: it must stay within the limit of the topic.
 const COPIED_BYTES_MAX: usize = 64 << 10;
 
 /// Returns the record of a touchpoint of `original`, published at `wall`.
@@ -25,12 +25,13 @@ pub(super) fn touchpoint_record(
     options: &Options,
     wall: Timestamp,
 ) -> ProducerRecord {
+    let room = BYTES_MAX.saturating_sub(touchpoint.value.len() + touchpoint.customer_id.len());
     ProducerRecord {
         topic: Arc::clone(&options.touchpoints),
         partition: None,
         key: Some(touchpoint.customer_id.into_bytes()),
         value: Some(touchpoint.value),
-        headers: headers(original, options),
+        headers: headers(original, options, room),
         timestamp_ms: wall.as_millis(),
     }
 }
@@ -48,12 +49,14 @@ pub(super) fn dead_letter(
     record
 }
 
-fn headers(original: &Record, options: &Options) -> Vec<RecordHeader> {
+fn headers(original: &Record, options: &Options, room: usize) -> Vec<RecordHeader> {
     let is_own = |header: &&RecordHeader| header.name.starts_with(SOURCE_PREFIX);
     let size = |header: &RecordHeader| header.name.len() + header.value.as_ref().map_or(0, Vec::len);
     let mut headers: Vec<_> = original.headers.iter().filter(|header| !is_own(header)).cloned().collect();
-    if headers.iter().map(size).sum::<usize>() > COPIED_BYTES_MAX {
+    let mut copied = headers.iter().map(size).sum::<usize>();
+    if copied > room.min(COPIED_BYTES_MAX) {
         headers.clear();
+        copied = 0;
     }
     headers.push(text("", options.source.as_bytes()));
     headers.push(text("_topic", options.topic.as_bytes()));
@@ -62,7 +65,7 @@ fn headers(original: &Record, options: &Options) -> Vec<RecordHeader> {
     if let Some(timestamp_ms) = original.timestamp_ms {
         headers.push(text("_timestamp", timestamp_ms.to_string().as_bytes()));
     }
-    if let Some(key) = original.key.as_ref().filter(|key| key.len() <= COPIED_BYTES_MAX) {
+    if let Some(key) = original.key.as_ref().filter(|key| key.len() <= COPIED_BYTES_MAX.min(room - copied)) {
         headers.push(text("_key", key));
     }
     headers
@@ -129,6 +132,10 @@ mod tests {
         let large = record(vec![RecordHeader { name: "large".to_owned(), value: Some(vec![0; COPIED_BYTES_MAX]) }]);
         let written = touchpoint_record(&large, touchpoint, &options(), Timestamp::from_millis(9_000));
         assert!(!names(&written).contains(&"large"));
+        let touchpoint = KeyedTouchpoint { customer_id: "c-1".to_owned(), value: vec![b' '; BYTES_MAX] };
+        let small = record(vec![RecordHeader { name: "small".to_owned(), value: None }]);
+        let written = touchpoint_record(&small, touchpoint, &options(), Timestamp::from_millis(9_000));
+        assert!(!names(&written).contains(&"small") && !names(&written).contains(&"lifecycle_source_key"));
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Translator {
         let Some(mapping) = self.mapping.as_deref() else { return self.touchpoint(decoded.to_string().into_bytes()) };
         let (key, headers) = (text(record.key.as_deref()), texts(&headers));
         match mapping.map(&SourceRecord { key: &key, headers: &headers, value: &decoded }) {
-            Outcome::Touchpoints(touchpoints) => Translation::Touchpoints(touchpoints.iter().map(keyed).collect()),
+            Outcome::Touchpoints(touchpoints) => self.sized(touchpoints.iter().map(keyed).collect()),
             Outcome::Dropped(rule) => Translation::Dropped(rule.into()),
             Outcome::Invalid(cause) => Translation::DeadLetter(cause),
         }
@@ -83,8 +83,21 @@ impl Translator {
 
     fn touchpoint(&self, value: Vec<u8>) -> Translation {
         match self.keyed(value) {
-            Ok(touchpoint) => Translation::Touchpoints(vec![touchpoint]),
+            Ok(touchpoint) => self.sized(vec![touchpoint]),
             Err(cause) => Translation::DeadLetter(cause),
+        }
+    }
+
+    /// Refuses a touchpoint that would not fit into its topic, where it would stop the service. A 64th of the maximum is
+    /// left for the key and for headers.
+    fn sized(&self, touchpoints: Vec<KeyedTouchpoint>) -> Translation {
+        let bytes_max = self.bytes_max - self.bytes_max / 64;
+        match touchpoints.iter().map(|it| it.value.len()).find(|bytes| *bytes > bytes_max) {
+            Some(bytes) => {
+                let detail = format!("a touchpoint has {bytes} bytes, at most {bytes_max} are allowed").into();
+                Translation::DeadLetter(DeadLetterCause { reason: DeadLetterReason::TooLarge, detail })
+            }
+            None => Translation::Touchpoints(touchpoints),
         }
     }
 

@@ -111,3 +111,28 @@ fn sources_of_a_running_service_are_read_by_name_and_by_pattern() {
     assert!(metrics.contains("lifecycle_ready 1"), "{metrics}");
     instance.stop();
 }
+
+#[test]
+fn a_record_that_does_not_fit_into_the_touchpoint_topic_stops_nothing() {
+    let source = broker::topic_with("large", 1, &[("max.message.bytes", "4000000")]);
+    let deployment = Deployment::new(1, &format!("{EVENT_TIME_CLOCK}\nsources: [{{name: large, topics: {source}}}]"));
+    // Random text, which compression makes no smaller.
+    let record = |id: &str, bytes: usize, headers: Vec<(String, Vec<u8>)>| {
+        let mut random = fastrand::Rng::with_seed(7);
+        let note: String = (0..bytes).map(|_| random.alphanumeric()).collect();
+        let value = format!(
+            r#"{{"event_id":"{id}","customer_id":"anna","type":"order_completed","occurred_at":"2026-01-01T08:00:00Z","properties":{{"note":"{note}"}}}}"#
+        );
+        NewRecord { headers, ..NewRecord::keyed("k", &value) }
+    };
+    let trace = ("trace".to_owned(), (0..60_000).map(|_| fastrand::u8(..)).collect::<Vec<_>>());
+    broker::produce(&source, &[record("e1", 1_045_000, vec![trace.clone()]), record("e2", 995_000, vec![trace])]);
+    broker::produce(&source, &[record("e3", 10, Vec::new())]);
+    let mut ingest = deployment.start_command("i", &["ingest"]);
+    let seen = wait_for_records(&[&deployment.touchpoints], 2, &mut [&mut ingest]);
+    assert_eq!(seen.iter().map(|it| json(it)["event_id"].clone()).collect::<Vec<_>>(), ["e2", "e3"]);
+    assert!(seen[0].headers.iter().all(|(name, _)| name != "trace"), "the copied header would not fit");
+    let dead = wait_for_records(&[&deployment.dead_letters], 1, &mut [&mut ingest]);
+    assert_eq!(header(&dead[0], "lifecycle_reason").as_deref(), Some("too_large"));
+    ingest.stop();
+}
