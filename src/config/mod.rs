@@ -87,11 +87,24 @@ impl Config {
         let mut settings =
             Settings::read(text, path, variables).map_err(|problem| ConfigError { problems: vec![problem] })?;
         let config = Self::read(&mut settings);
+        if let Some(config) = &config {
+            check_sources(&mut settings, config);
+        }
         let problems = settings.into_problems();
         match config {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(ConfigError { problems }),
         }
+    }
+
+    /// Returns the topics that the service writes, without that of touchpoints.
+    pub fn published_topics(&self) -> impl Iterator<Item = &str> {
+        let topics = &self.topics;
+        [&topics.transitions, &topics.replay, &topics.changelog, &topics.dead_letters]
+            .into_iter()
+            .chain(self.publish.routes.iter().map(|route| &route.topic))
+            .chain(&topics.current_stages)
+            .map(String::as_str)
     }
 
     /// Returns the models to run.
@@ -115,6 +128,16 @@ const OWN_TOPICS: [&str; 6] = [
     "topics.replay",
     "topics.current_stages",
 ];
+
+/// Checks that no source reads what the service publishes: each of its touchpoints could cause the next one, for ever.
+fn check_sources(settings: &mut Settings, config: &Config) {
+    for source in &config.sources {
+        for topic in source.named_topics().filter(|topic| config.publish.routes.iter().any(|it| it.topic == *topic)) {
+            let problem = format!("`{}` reads `{topic}`, a topic of publish.routes: remove it", source.name);
+            settings.problem("sources", &problem);
+        }
+    }
+}
 
 /// Checks what depends on several keys.
 fn check(settings: &mut Settings) {

@@ -55,17 +55,11 @@ impl IngestOptions {
         }
         let translators = config.translators()?;
         let topics = &config.topics;
-        let own = [&topics.touchpoints, &topics.transitions, &topics.replay, &topics.changelog, &topics.dead_letters];
         Ok(Some(Self {
             cluster: cluster(config),
             client: source_client(config, on_stuck),
             sources: config.sources.clone(),
-            own_topics: own
-                .into_iter()
-                .chain(config.publish.routes.iter().map(|route| &route.topic))
-                .chain(&topics.current_stages)
-                .cloned()
-                .collect(),
+            own_topics: config.published_topics().chain([&*topics.touchpoints]).map(str::to_owned).collect(),
             worker: ingest::Options {
                 source: "".into(),
                 topic: "".into(),

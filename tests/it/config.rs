@@ -366,3 +366,13 @@ fn an_empty_secret_file_and_the_address_of_a_web_server_are_rejected() {
         assert!(parse(&format!("kafka: {{bootstrap_servers: '{servers}', instance_id: a}}"), &[]).is_ok(), "{servers}");
     }
 }
+
+#[test]
+fn a_source_reads_nothing_that_the_service_publishes() {
+    let sources = "sources: [{name: web, topics: [web, risk, lifecycle.transitions]}]\n";
+    let found = problems(&format!("{MINIMAL}{sources}publish: {{routes: [{{topic: risk, kind: stage}}]}}\n"), &[]);
+    assert!(found.contains("reads `lifecycle.transitions`, which is topics.transitions"), "{found}");
+    let sources = "sources: [{name: web, topics: [web, risk]}]\n";
+    let found = problems(&format!("{MINIMAL}{sources}publish: {{routes: [{{topic: risk, kind: stage}}]}}\n"), &[]);
+    assert_eq!(found, "lifecycle.yaml:2: `sources`: `web` reads `risk`, a topic of publish.routes: remove it");
+}

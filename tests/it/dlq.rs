@@ -103,6 +103,7 @@ fn a_redrive_keeps_key_value_headers_timestamp_and_partition_and_happens_once() 
             dead_letter(source, (0, 6), "in_future", "a", "second"),
             dead_letter(source, (0, 7), "bad_field", "b", "third"),
             dead_letter("payroll", (0, 8), "in_future", "a", "forged"),
+            dead_letter(&deployment.changelog, (0, 8), "in_future", "a", "forged"),
             truncated,
             tombstone,
         ],
@@ -111,6 +112,7 @@ fn a_redrive_keeps_key_value_headers_timestamp_and_partition_and_happens_once() 
     assert_eq!(plan.code, 1, "{}", plan.errors);
     for line in [
         format!("2 dead letters would be redriven to {source} (reason in_future)"),
+        format!("1 cannot be redriven: only the service itself writes to {}", deployment.changelog),
         "1 were not selected: the configuration does not read payroll; select it with --topic payroll".to_owned(),
         "nothing was written: run the command with --execute to write the records".to_owned(),
     ] {
@@ -142,7 +144,7 @@ fn a_redrive_keeps_key_value_headers_timestamp_and_partition_and_happens_once() 
     assert_eq!(records.len(), 4);
     assert!(records.iter().any(|record| record.key.is_none() && record.value.is_none() && record.partition == 1));
     let listed = deployment.run("a", &["dlq", "list"]).output;
-    assert!(listed.contains("2 dead letters, 4 others redriven, 2 listed"), "{listed}");
+    assert!(listed.contains("3 dead letters, 4 others redriven, 3 listed"), "{listed}");
 }
 
 #[test]

@@ -63,6 +63,8 @@ enum Obstacle {
     Truncated,
     /// Its topic is neither configured nor selected.
     OtherTopic(String),
+    /// The service itself writes to its topic.
+    OwnTopic(String),
     NoTopic(String),
 }
 
@@ -188,6 +190,8 @@ struct Sources<'a> {
     config: &'a Config,
     /// Topics that records may be written to.
     allowed: Vec<String>,
+    /// Topics that the service writes: a record of something else there could be taken for its own.
+    own: Vec<String>,
     /// Partition counts, `None` for topics that do not exist.
     partitions: BTreeMap<String, Option<i32>>,
 }
@@ -197,7 +201,8 @@ impl<'a> Sources<'a> {
         let mut allowed = topics::topics(config).sources;
         allowed.push(config.topics.touchpoints.clone());
         allowed.extend_from_slice(&arguments.selection.topics);
-        Self { config, allowed, partitions: BTreeMap::new() }
+        let own = config.published_topics().map(str::to_owned).collect();
+        Self { config, allowed, own, partitions: BTreeMap::new() }
     }
 
     /// Adds the record of `letter` to `batch`, or returns why it cannot be redriven.
@@ -205,6 +210,9 @@ impl<'a> Sources<'a> {
         let Some(stored) = letter.stored else { return Ok(Err(Obstacle::NoSource)) };
         if stored.cut.is_some() {
             return Ok(Err(Obstacle::Truncated));
+        }
+        if self.own.contains(&stored.topic) {
+            return Ok(Err(Obstacle::OwnTopic(stored.topic)));
         }
         // A header of a record is not enough to make this program write to a topic.
         if !self.allowed.contains(&stored.topic) {
@@ -265,6 +273,9 @@ impl Summary {
                 Obstacle::OtherTopic(topic) => format!(
                     "{count} were not selected: the configuration does not read {topic}; select it with --topic {topic}"
                 ),
+                Obstacle::OwnTopic(topic) => {
+                    format!("{count} cannot be redriven: only the service itself writes to {topic}")
+                }
                 Obstacle::NoTopic(topic) => format!("{count} cannot be redriven: the topic {topic} does not exist"),
             });
         }
