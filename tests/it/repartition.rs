@@ -110,6 +110,15 @@ fn repartition(deployment: Deployment, partitions: i32) -> Deployment {
         check.errors
     );
 
+    // Such as the changelog of another service.
+    let foreign = broker::topic("changelog", partitions);
+    broker::produce(&foreign, &[NewRecord::keyed("some", "thing")]);
+    let occupied = ["repartition", "--to", &to, "--touchpoints", &touchpoints, "--changelog", &foreign];
+    let occupied = deployment.run("a", &occupied);
+    assert_eq!(occupied.code, 3, "{}", occupied.output);
+    assert!(occupied.errors.contains("has records that are not of this command"), "{}", occupied.errors);
+    assert_eq!(broker::read_committed(&foreign).len(), 1);
+
     let configuration = deployment.configuration("a", "127.0.0.1:0");
     let mut killed = 0;
     for attempt in 1..6 {
@@ -191,5 +200,12 @@ fn a_service_that_runs_or_is_behind_is_not_moved() {
         "{}",
         same.errors
     );
+    for (changelog, problem) in
+        [("new-in", "both topics have this name"), (&deployment.transitions, "it is one of the service's topics")]
+    {
+        let arguments = ["repartition", "--to", "3", "--touchpoints", "new-in", "--changelog", changelog];
+        let refused = deployment.run("b", &arguments);
+        assert!(refused.code == 3 && refused.errors.contains(problem), "{changelog}: {}", refused.errors);
+    }
     assert_eq!(cluster_faults::committed(&deployment.group, "new-in", 0), None);
 }

@@ -20,6 +20,8 @@ use super::{Failure, Original, OriginalPartition, Progress, Target, merged};
 
 /// Name of the writer; with the group id it is its transactional id.
 const WRITER: &str = "repartition";
+/// Key of the records without customers.
+const LAYOUT_KEY: &[u8] = b"layout";
 /// Bytes of entries after which a transaction is committed.
 const TRANSACTION_BYTES: usize = 16 << 20;
 
@@ -67,7 +69,7 @@ pub(super) fn write_layout(config: &Config, target: &Target, layout: Option<&Sto
     let topic: Arc<str> = target.changelog.as_str().into();
     let empty = ChangelogBatch { customers: Vec::new(), count: 0 };
     let value = changelog::encode(layout, &empty, &InputProgress::default());
-    let records = (0..target.partitions).map(|partition| record(&topic, partition, b"layout".to_vec(), value.clone()));
+    let records = (0..target.partitions).map(|partition| record(&topic, partition, LAYOUT_KEY.to_vec(), value.clone()));
     command_writer(config, WRITER)?.write(&records.collect::<Vec<_>>())?;
     Ok(())
 }
@@ -106,9 +108,15 @@ fn copied_before(config: &Config, target: &Target) -> Result<BTreeMap<PartitionI
     for partition in partitions {
         let mut records = scan.read(partition)?;
         while let Some(record) = records.next_record()? {
-            if let Some((old, end)) = record.key.as_deref().and_then(parse_key) {
-                let known = copied.entry(old).or_insert(end);
-                *known = end.max(*known);
+            let key = record.key.as_deref().unwrap_or_default();
+            match parse_key(key) {
+                Some((old, end)) => {
+                    let known = copied.entry(old).or_insert(end);
+                    *known = end.max(*known);
+                }
+                None if key == LAYOUT_KEY => {}
+                // It may be the changelog of another service, which would be lost.
+                None => return Err(Failure::Occupied { topic: target.changelog.clone() }),
             }
         }
     }

@@ -103,6 +103,12 @@ pub enum Failure {
         /// The reason.
         problem: String,
     },
+    /// The new changelog is in use for something else.
+    #[error("{topic} has records that are not of this command: choose another name for the new changelog topic")]
+    Occupied {
+        /// The new changelog topic.
+        topic: String,
+    },
     /// The copy differs from the original.
     #[error(
         "the copy has {copied} customers and the original {original}, or their state differs; delete the new changelog \

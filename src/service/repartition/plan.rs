@@ -16,6 +16,8 @@ use super::{Original, OriginalPartition, Target};
 /// What the cluster says about the old topics, the new ones and the group.
 pub(super) struct Observed {
     group: String,
+    /// The topics that the service writes.
+    published: Vec<String>,
     members: usize,
     is_stable: bool,
     old: [(String, Option<TopicDescription>); 2],
@@ -58,6 +60,7 @@ impl Observed {
         };
         Ok(Self {
             group: config.kafka.group_id.clone(),
+            published: config.published_topics().map(str::to_owned).collect(),
             members: inspector.group(&old.0)?.members.len(),
             is_stable,
             old: [old, old_changelog],
@@ -139,13 +142,13 @@ impl Observed {
                     "run the command with the configuration of the service",
                 ));
             }
-            if self.new.iter().any(|(new, _)| new == name) {
-                problems.push(problem(
-                    "topics",
-                    name,
-                    "it is one of the service's topics",
-                    "choose new names for both topics",
-                ));
+        }
+        let is_same = self.new[0].0 == self.new[1].0;
+        for (name, _) in &self.new[usize::from(is_same)..] {
+            let is_taken = self.old.iter().any(|(old, _)| old == name) || self.published.contains(name);
+            if is_taken || is_same {
+                let what = if is_taken { "it is one of the service's topics" } else { "both topics have this name" };
+                problems.push(problem("topics", name, what, "choose new names for both topics"));
             }
         }
         if let [(_, Some(touchpoints)), (_, Some(changelog))] = &self.old
