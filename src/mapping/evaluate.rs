@@ -23,11 +23,13 @@ pub(super) struct Evaluation<'a> {
     /// The items of the loops around the current node, the outermost first.
     variables: Vec<Datum<'a>>,
     items_visited: usize,
+    /// Whether the path of a value is being looked for; an error that occurs meanwhile needs none.
+    is_locating: bool,
 }
 
 impl<'a> Evaluation<'a> {
     pub(super) const fn new(roots: &'a [&'a Value]) -> Self {
-        Self { roots, variables: Vec::new(), items_visited: 0 }
+        Self { roots, variables: Vec::new(), items_visited: 0, is_locating: false }
     }
 
     /// Evaluates a node. The arms with large locals are functions of their own: this function is recursive, and its frame
@@ -191,25 +193,38 @@ impl<'a> Evaluation<'a> {
     /// Returns the path that the value of `node` comes from, for the message of an error; empty if it is computed from
     /// none. Evaluates again what decides between paths.
     pub(super) fn source(&mut self, node: &'a Node) -> &'a str {
+        if self.is_locating {
+            return "";
+        }
+        self.is_locating = true;
+        let source = self.find_source(node);
+        self.is_locating = false;
+        source
+    }
+
+    fn find_source(&mut self, node: &'a Node) -> &'a str {
         match node {
             Node::Path(path) => &path.text,
             Node::Member(of, _) | Node::Index(of, _) | Node::ParseTime(_, of) | Node::FormatTime(_, of) => {
-                self.source(of)
+                self.find_source(of)
             }
             Node::Call(_, nodes) => {
-                let mut sources = nodes.iter().map(|node| self.source(node));
+                let mut sources = nodes.iter().map(|node| self.find_source(node));
                 sources.find(|path| !path.is_empty()).unwrap_or_default()
             }
             Node::Coalesce(nodes) | Node::Attempt(nodes) => {
                 let chosen = nodes.iter().find(|node| self.evaluate(node).is_ok_and(|value| !value.is_null()));
-                chosen.or(nodes.first()).map_or("", |node| self.source(node))
+                chosen.or(nodes.first()).map_or("", |node| self.find_source(node))
             }
             Node::Conditional(parts) => {
                 let [condition, then, otherwise] = &**parts;
                 let is_then = self.evaluate(condition).and_then(|value| value.truth()).unwrap_or(false);
-                self.source(if is_then { then } else { otherwise })
+                self.find_source(if is_then { then } else { otherwise })
             }
-            Node::Arithmetic(_, left, right) => self.source_of_either(left, right),
+            Node::Arithmetic(_, left, right) => match self.find_source(left) {
+                "" => self.find_source(right),
+                path => path,
+            },
             _ => "",
         }
     }

@@ -329,6 +329,11 @@ fn work_and_sizes_are_limited() {
     let error = Expression::compile("json(record)", &["record"]).expect("an expression").evaluate(&[&deep]);
     assert_eq!(error.expect_err("too deep").to_string(), "record: the JSON nests deeper than 32 levels");
 
+    // The path of an error is not looked for at each level again, which would take hours here.
+    let nested = format!("{}[record]{}", "int(coalesce(".repeat(20), ", null))".repeat(20));
+    let error = Expression::compile(&nested, &["record"]).expect("an expression").evaluate(&[&json!(1)]);
+    assert_eq!(error.expect_err("a list").to_string(), "expected a number, found a list");
+
     assert!(Expression::compile(&"(".repeat(100), &["record"]).is_err());
     assert!(Expression::compile(&format!("record{}", ".a".repeat(3_000)), &["record"]).is_err());
 }
