@@ -174,7 +174,7 @@ pub const DELIVERY_METRICS: &[DeliveryMetric] = &[
         name: "lifecycle_delivery_lag_records",
         kind: "gauge",
         labels: "",
-        help: "Records of the transitions topics that this instance has not read yet.",
+        help: "Records of the transitions topics that this instance has not read yet; the end of a transaction counts, too.",
         write: |snapshot, lines| lines.line("", &[], snapshot.lag),
     },
     DeliveryMetric {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lifecycle_processor::config::deliver::DeliverConfig;
 use lifecycle_processor::config::{Config, KEYS, reference};
 use lifecycle_processor::runtime::ClockSource;
 
@@ -27,6 +28,16 @@ fn only_the_bootstrap_servers_are_required() {
         problems("", &[])
             .contains("`kafka.bootstrap_servers` is missing: set it, or LIFECYCLE_KAFKA_BOOTSTRAP_SERVERS")
     );
+}
+
+#[test]
+fn deliveries_read_the_topic_of_the_service_by_default() {
+    let text =
+        "kafka: {bootstrap_servers: 'localhost:9092'}\ndestinations: {shop: {webhook: {url: 'https://a.example/'}}}\n";
+    let deliveries = DeliverConfig::parse(text, Path::new("deliver.yaml")).unwrap();
+    let service = parse(MINIMAL, &[]).unwrap();
+    assert_eq!(deliveries.topics, [service.topics.transitions]);
+    assert_ne!(deliveries.dead_letters, service.topics.dead_letters);
 }
 
 #[test]

@@ -109,7 +109,10 @@ pub(super) fn run(arguments: &DeliverArguments) -> ExitCode {
 fn check(config: &DeliverConfig) -> Exit {
     let kafka = match delivery::missing_topics(config) {
         Ok(missing) if missing.is_empty() => Ok("all topics exist".to_owned()),
-        Ok(missing) => Err((Exit::Problems, missing_message(config, &missing))),
+        Ok(missing) if missing == [config.dead_letters.clone()] => {
+            Ok(format!("all topics exist but {}, which `lifecycle deliver` creates when it starts", missing[0]))
+        }
+        Ok(missing) => Err((Exit::Problems, missing_message(config, missing))),
         Err(error) => Err((Exit::Refused, error.to_string())),
     };
     let mut results = vec![("kafka", kafka)];
@@ -139,12 +142,14 @@ fn check(config: &DeliverConfig) -> Exit {
     }
 }
 
-fn missing_message(config: &DeliverConfig, missing: &[String]) -> String {
-    let names = missing.join(", ");
-    if missing == [config.dead_letters.clone()] {
-        return format!("the dead-letter topic {names} does not exist; `lifecycle deliver` creates it when it starts");
-    }
-    format!("topics do not exist: {names}; check `topics`, or create them: lifecycle topics --create")
+/// Names the topics to read that are missing. The dead-letter topic is created at the start.
+fn missing_message(config: &DeliverConfig, mut missing: Vec<String>) -> String {
+    missing.retain(|name| *name != config.dead_letters);
+    format!(
+        "topics do not exist: {}; write those of the service under `topics`, or create them: lifecycle topics --create \
+         --config lifecycle.yaml",
+        missing.join(", ")
+    )
 }
 
 fn serve(config: &DeliverConfig) -> Result<Exit, (Exit, String)> {
@@ -164,7 +169,7 @@ fn serve(config: &DeliverConfig) -> Result<Exit, (Exit, String)> {
         missing.retain(|name| *name != config.dead_letters);
     }
     if !missing.is_empty() {
-        return Err((Exit::Refused, missing_message(config, &missing)));
+        return Err((Exit::Refused, missing_message(config, missing)));
     }
     let names: Vec<&str> = config.destinations.iter().map(|it| it.destination.name.as_str()).collect();
     tracing::info!(

@@ -31,6 +31,10 @@ pub use shipped::{PRESETS, preset};
 
 /// Maximum size of the file and of a preset, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// The default topic of transitions: that of the service.
+const TRANSITIONS: &str = "lifecycle.transitions";
+/// The default dead-letter topic.
+const DEAD_LETTERS: &str = "lifecycle.deliveries.dead-letters";
 /// Maximum number of destinations; each has a consumer and threads of its own.
 const DESTINATIONS_MAX: usize = 64;
 
@@ -132,10 +136,10 @@ impl DeliverConfig {
             }
         }
         if topics.is_empty() {
-            topics.push("customer.lifecycle.transitions".to_owned());
+            topics.push(TRANSITIONS.to_owned());
         }
         let dead_letters = root.parse(reader, "dead_letters", topic_name);
-        let dead_letters = dead_letters.unwrap_or_else(|| "customer.lifecycle.deliveries.dead".to_owned());
+        let dead_letters = dead_letters.unwrap_or_else(|| DEAD_LETTERS.to_owned());
         // A dead letter would be delivered, rejected and written again, for ever.
         if topics.contains(&dead_letters) {
             reader.problem(

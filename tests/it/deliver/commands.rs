@@ -2,6 +2,7 @@
 
 use super::receiver::{Answer, Receiver};
 use super::{Deployment, transition};
+use crate::broker;
 
 #[test]
 fn every_problem_of_a_configuration_is_reported_at_once_with_its_position() {
@@ -79,4 +80,24 @@ fn the_check_sends_no_customer() {
     let (code, output) = deployment.run(&["--config", "deliver.yaml", "--check"]);
     assert!(code == 0 && output.contains("ok       shop:") && output.contains("ok       kafka:"), "{code}: {output}");
     assert!(receiver.received().iter().all(|it| it.body.is_empty() && it.path == "/"), "{:?}", receiver.received());
+}
+
+#[test]
+fn only_missing_topics_to_read_are_a_problem() {
+    let receiver = Receiver::start(|_| Answer::status(200));
+    let config = format!(
+        "  shop:\n    webhook: {{url: \"http://{}/hooks\"}}\n    allow_private_addresses: true\n",
+        receiver.address
+    );
+    let topic = broker::topic("transitions", 1);
+    let dead_letters = broker::unique("deliveries-dead");
+    let check = |topic: &str| {
+        let deployment = Deployment::on(broker::bootstrap(), topic, &dead_letters, &config);
+        deployment.run(&["--config", "deliver.yaml", "--check"])
+    };
+    let (code, output) = check(&topic);
+    assert!(code == 0 && output.contains(&format!("all topics exist but {dead_letters}")), "{code}: {output}");
+    let missing = broker::unique("missing");
+    let (code, output) = check(&missing);
+    assert!(code == 1 && output.contains(&format!("topics do not exist: {missing};")), "{code}: {output}");
 }
