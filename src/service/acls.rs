@@ -140,6 +140,9 @@ pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
             if topics.replay != topics.transitions {
                 grants.push(topic(&topics.replay, "Read", "to read transitions of history; not needed otherwise"));
             }
+            let routes: BTreeSet<&str> = config.publish.routes.iter().map(|route| route.topic.as_str()).collect();
+            grants.extend(routes.into_iter().map(|route| topic(route, "Read", "to read transitions of routes")));
+            grants.extend(topics.current_stages.iter().map(|name| topic(name, "Read", "to read current stages")));
             grants
         }
     }
@@ -269,6 +272,8 @@ mod tests {
             assert_eq!(missing, [""; 0], "{role:?}");
         }
         assert_eq!(created.names().len(), 8, "{created:?}");
+        let consumer: Vec<String> = grants(&config, Role::Consumer).into_iter().map(|grant| grant.name).collect();
+        assert_eq!(consumer, ["lifecycle.transitions", "lifecycle.transitions.replay", "churn", "stages"]);
     }
 
     #[test]
