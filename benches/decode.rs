@@ -78,8 +78,12 @@ fn bench(criterion: &mut Criterion) {
         ("Protobuf to a value", Format::Protobuf, protobuf()),
     ] {
         let mut decoder = decoder(format);
-        let decoded = decoder.decode(&value, &[]).expect("a valid record");
-        assert_eq!((&decoded["amount"], &decoded["customer_id"]), (&"49.99".into(), &"customer-42".into()), "{name}");
+        let touchpoint = decoder.decode(&value, &[]).expect("a valid record");
+        assert_eq!(
+            (&touchpoint["amount"], &touchpoint["customer_id"]),
+            (&"49.99".into(), &"customer-42".into()),
+            "{name}"
+        );
         group.bench_function(name, |bencher| bencher.iter(|| black_box(decoder.decode(black_box(&value), &[]))));
     }
     let segment = preset("segment").expect("a preset");

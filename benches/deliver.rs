@@ -110,7 +110,7 @@ fn run(transitions: u64, batch: u64, concurrency: u64) {
     }
     let (elapsed, delivered) = (started.elapsed().as_secs_f64(), transitions - before);
     let server = SERVER_CPU.load(Ordering::Relaxed) - server;
-    let deliverer = cpu_micros("/proc/self/stat") - cpu - server;
+    let of_process = cpu_micros("/proc/self/stat") - cpu - server;
     stop.store(true, Ordering::Relaxed);
     running.join().expect("no panic").expect("no error");
     let per_second = |seconds: f64| to_float(delivered) / seconds;
@@ -118,8 +118,8 @@ fn run(transitions: u64, batch: u64, concurrency: u64) {
     println!("{:.0} a second", per_second(elapsed));
     println!(
         "{:.0} per second of CPU of the deliverer ({:.1} s; the server used {:.1} s)",
-        per_second(to_float(deliverer) / 1e6),
-        to_float(deliverer) / 1e6,
+        per_second(to_float(of_process) / 1e6),
+        to_float(of_process) / 1e6,
         to_float(server) / 1e6
     );
 }

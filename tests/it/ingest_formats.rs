@@ -166,7 +166,7 @@ fn three_sources_publish_the_transitions_of_the_native_stream_despite_kills_and_
         records.push((&shop, NewRecord { partition, ..shopify(index, c) }));
     }
     native.sort_by_key(|it| it["occurred_at"].as_str().map(str::to_owned));
-    let native: String = native.iter().map(|it| format!("{it}\n")).collect();
+    let native = native.iter().fold(String::new(), |lines, it| lines + &it.to_string() + "\n");
     let file = directory.path().join("native.ndjson");
     std::fs::write(&file, &native).expect("the touchpoints are written");
     let end = "2026-04-15T00:00:00Z";

@@ -32,13 +32,18 @@ fn part(number: usize) -> Vec<NewRecord> {
         .into_iter()
         .enumerate()
         .map(|(index, (minute, customer, kind))| {
-            touchpoint(&format!("{number}-{index}"), &customer, kind, number * 60 * 24 * 60 + minute)
+            touchpoint(
+                &format!("{number}-{index}"),
+                &customer,
+                kind,
+                i64::try_from(number * 60 * 24 * 60 + minute).expect("a small number"),
+            )
         })
         .collect()
 }
 
-fn touchpoint(id: &str, customer: &str, kind: &str, minute: usize) -> NewRecord {
-    let at = jiff::Timestamp::from_second(1_600_000_000 + minute as i64 * 60).expect("a time");
+fn touchpoint(id: &str, customer: &str, kind: &str, minute: i64) -> NewRecord {
+    let at = jiff::Timestamp::from_second(1_600_000_000 + minute * 60).expect("a time");
     let value = format!(
         r#"{{"event_id":"{id}","customer_id":"{customer}","type":"{kind}","occurred_at":"{at}","order_id":"{id}","amount":10}}"#
     );
@@ -56,7 +61,7 @@ fn fillers(partitions: i32) -> Vec<NewRecord> {
 
 fn deployment(partitions: i32) -> Deployment {
     let mut deployment = Deployment::new(partitions, SETTINGS);
-    deployment.model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/retention.yaml").to_owned();
+    concat!(env!("CARGO_MANIFEST_DIR"), "/models/retention.yaml").clone_into(&mut deployment.model);
     deployment
 }
 

@@ -153,7 +153,7 @@ fn the_check_distinguishes_good_and_bad_credentials() {
         run.spoil_credentials();
         let (code, output) = run.deployment.run(&["--config", "deliver.yaml", "--check"]);
         // Segment answers everything with success, and Google checks only the shape of a request.
-        let expected = if ["segment", "ga4"].contains(&vendor.preset) { 0 } else { 1 };
+        let expected = i32::from(!["segment", "ga4"].contains(&vendor.preset));
         assert_eq!(code, expected, "{}: {output}", vendor.preset);
         assert!(!output.contains("wrong-secret"), "{}: {output}", vendor.preset);
         let tool = run.server.tool();

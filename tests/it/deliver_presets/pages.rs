@@ -59,11 +59,11 @@ fn each_page_has_a_valid_configuration_and_its_commands_work() {
             assert!(!shown.contains("very-secret"), "{}: {shown}", vendor.preset);
         }
         let commands = blocks(&text, "sh").join("\n");
-        let test = format!(
+        let preview = format!(
             "lifecycle deliver test {} --config deliver.yaml --transition examples/transition.json",
             vendor.preset
         );
-        assert!(commands.contains(&test) && commands.contains("--check"), "{}: {commands}", vendor.preset);
+        assert!(commands.contains(&preview) && commands.contains("--check"), "{}: {commands}", vendor.preset);
     }
 }
 

@@ -14,9 +14,9 @@ use crate::deliver::{self, Deployment};
 use crate::deliver_vendors::server::{Tool, VendorServer};
 
 /// The maximum time of one run before it fails.
-const TIMEOUT: Duration = Duration::from_secs(240);
+const TIMEOUT: Duration = Duration::from_mins(4);
 /// The same for the long run: Klaviyo takes half an hour.
-const LONG_TIMEOUT: Duration = Duration::from_secs(3_000);
+const LONG_TIMEOUT: Duration = Duration::from_mins(50);
 
 /// Transition ids of each customer, in order.
 pub(super) type Deliveries = BTreeMap<String, Vec<String>>;
@@ -113,7 +113,7 @@ impl Run {
         let server = (vendor.start)();
         let mut destination = format!("  {0}:\n    preset: {0}\n    settings:\n", vendor.preset);
         for line in (vendor.settings)(&server.url()) {
-            destination.push_str(&format!("      {line}\n"));
+            destination = destination + "      " + &line + "\n";
         }
         // Few customers fill no batch, so that waiting for one would only take time.
         destination.push_str(

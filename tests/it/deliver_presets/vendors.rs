@@ -156,5 +156,5 @@ fn attribute(tool: &Tool, customer: &str, name: &str) -> Option<String> {
 /// Returns the MD5 digest that Mailchimp calls the subscriber hash.
 fn md5_hex(text: &str) -> String {
     use md5::Digest as _;
-    md5::Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(md5::Md5::digest(text).into()))
 }

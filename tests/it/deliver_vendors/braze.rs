@@ -53,35 +53,33 @@ impl Vendor for Braze {
         let mut errors = Vec::new();
         let mut processed = Map::new();
         for (index, attributes) in lists[0].iter().enumerate() {
-            match attribute_problem(attributes, tool) {
-                Some(problem) => errors.push(json!({"type": problem, "input_array": "attributes", "index": index})),
-                None => {
-                    let mut attributes = attributes.as_object().cloned().unwrap_or_default();
-                    let user = attributes.remove("external_id").unwrap_or_default();
-                    attributes.remove("_update_existing_only");
-                    tool.set_attributes(user.as_str().unwrap_or_default(), &attributes);
-                    add_one(&mut processed, "attributes_processed");
-                }
+            if let Some(problem) = attribute_problem(attributes, tool) {
+                errors.push(json!({"type": problem, "input_array": "attributes", "index": index}));
+                continue;
             }
+            let mut attributes = attributes.as_object().cloned().unwrap_or_default();
+            let user = attributes.remove("external_id").unwrap_or_default();
+            attributes.remove("_update_existing_only");
+            tool.set_attributes(user.as_str().unwrap_or_default(), &attributes);
+            add_one(&mut processed, "attributes_processed");
         }
         for (index, event) in lists[1].iter().enumerate() {
-            match event_problem(event, tool) {
-                Some(problem) => errors.push(json!({"type": problem, "input_array": "events", "index": index})),
-                None => {
-                    // <https://www.braze.com/docs/api/objects_filters/event_object>: there is no key that identifies
-                    // an event, so that a repeated one counts twice.
-                    tool.add_event(
-                        Event {
-                            customer: event["external_id"].as_str().unwrap_or_default().to_owned(),
-                            name: event["name"].as_str().unwrap_or_default().to_owned(),
-                            properties: event["properties"].clone(),
-                            starts_campaigns: true,
-                        },
-                        None,
-                    );
-                    add_one(&mut processed, "events_processed");
-                }
+            if let Some(problem) = event_problem(event, tool) {
+                errors.push(json!({"type": problem, "input_array": "events", "index": index}));
+                continue;
             }
+            // <https://www.braze.com/docs/api/objects_filters/event_object>: there is no key that identifies an event,
+            // so that a repeated one counts twice.
+            tool.add_event(
+                Event {
+                    customer: event["external_id"].as_str().unwrap_or_default().to_owned(),
+                    name: event["name"].as_str().unwrap_or_default().to_owned(),
+                    properties: event["properties"].clone(),
+                    starts_campaigns: true,
+                },
+                None,
+            );
+            add_one(&mut processed, "events_processed");
         }
         // <https://www.braze.com/docs/api/errors>: with at least one good item the message is `success`, and
         // `errors` has the items that were not processed; with none the message is the error.
@@ -99,7 +97,7 @@ impl Vendor for Braze {
     fn too_many(&self, wait: Duration) -> Answer {
         // rudder-transformer, `src/v0/destinations/braze/README.md`: seconds, in this header and not in Retry-After.
         Answer::json(429, &json!({"message": "You are being rate limited"}))
-            .with("x-ratelimit-retry-after", whole_seconds(wait))
+            .with("x-ratelimit-retry-after", &whole_seconds(wait))
     }
 
     fn too_large(&self) -> Answer {
@@ -123,7 +121,7 @@ fn attribute_problem(attributes: &Value, tool: &Tool) -> Option<&'static str> {
 
 fn event_problem(event: &Value, tool: &Tool) -> Option<&'static str> {
     let Some(user) = text(event, "external_id") else { return Some(NO_USER) };
-    if !text(event, "name").is_some_and(|name| name.chars().count() <= NAME_CHARS_MAX) {
+    if text(event, "name").is_none_or(|name| name.chars().count() > NAME_CHARS_MAX) {
         return Some("'name' is not valid");
     }
     if !text(event, "time").is_some_and(is_time) {
@@ -206,7 +204,7 @@ mod tests {
 
     #[test]
     fn too_many_requests_are_answered_with_the_seconds_to_wait() {
-        let rate = Rate { path: "/users/track", requests: 3, per: Duration::from_secs(3600) };
+        let rate = Rate { path: "/users/track", requests: 3, per: Duration::from_hours(1) };
         let server = VendorServer::with_rates(Braze, &[rate]);
         let headers = exceed(&server, rate, "/users/track", GOOD, &json!({"events": [event("c-1")]}).to_string());
         let seconds: u64 = headers["x-ratelimit-retry-after"].to_str().expect("text").parse().expect("seconds");

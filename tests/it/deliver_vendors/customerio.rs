@@ -123,7 +123,7 @@ fn problem(item: &Value, tool: &Tool) -> Option<(&'static str, &'static str)> {
     match item["action"].as_str() {
         Some("identify") => {}
         Some("event") => {
-            if !text(item, "name").is_some_and(|name| name.len() <= NAME_BYTES_MAX) {
+            if text(item, "name").is_none_or(|name| name.len() > NAME_BYTES_MAX) {
                 return Some(("name", "must be a text of at most 100 bytes"));
             }
             if !(item["timestamp"].is_null() || item["timestamp"].is_u64()) {
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn too_many_requests_are_refused_without_a_time_to_wait() {
-        let rate = Rate { path: "/", requests: 2, per: Duration::from_secs(3600) };
+        let rate = Rate { path: "/", requests: 2, per: Duration::from_hours(1) };
         let server = VendorServer::with_rates(CustomerIo, &[rate]);
         let headers = exceed(&server, rate, PATH, GOOD, &json!({"batch": [identify("c-1")]}).to_string());
         assert!(!headers.contains_key("retry-after"));

@@ -69,7 +69,7 @@ impl Vendor for HubSpot {
             "status": "error", "message": "You have reached your ten_secondly_rolling limit.", "errorType": "RATE_LIMIT",
             "correlationId": "1", "policyName": "TEN_SECONDLY_ROLLING"
         });
-        Answer::json(429, &body).with("x-hubspot-ratelimit-interval-milliseconds", 10_000)
+        Answer::json(429, &body).with("x-hubspot-ratelimit-interval-milliseconds", &10_000)
     }
 
     fn too_large(&self) -> Answer {

@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn too_many_requests_are_refused() {
-        let rate = Rate { path: USERS, requests: 2, per: Duration::from_secs(60) };
+        let rate = Rate { path: USERS, requests: 2, per: Duration::from_mins(1) };
         let server = VendorServer::with_rates(Iterable, &[rate]);
         exceed(&server, rate, USERS, GOOD, &json!({"users": [user("c-1")]}).to_string());
         assert_eq!(server.send("POST", EVENTS, GOOD, &json!({"events": [event("c", "t")]}).to_string()).0, 200);

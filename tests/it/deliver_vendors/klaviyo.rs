@@ -21,7 +21,7 @@ const RULES: Rules = Rules {
     // create_event.json: burst 350/s, steady 3500/m.
     rates: &[
         Rate { path: "/api/events", requests: 350, per: Duration::from_secs(1) },
-        Rate { path: "/api/events", requests: 3500, per: Duration::from_secs(60) },
+        Rate { path: "/api/events", requests: 3500, per: Duration::from_mins(1) },
     ],
     // create_event.json: 5 MB.
     body_bytes_max: 5_000_000,
@@ -80,7 +80,7 @@ impl Vendor for Klaviyo {
 
     fn too_many(&self, wait: Duration) -> Answer {
         // <https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling>
-        error(429, "throttled", "Request was throttled.", "").with("retry-after", whole_seconds(wait))
+        error(429, "throttled", "Request was throttled.", "").with("retry-after", &whole_seconds(wait))
     }
 
     fn too_large(&self) -> Answer {
@@ -106,7 +106,7 @@ fn problem(data: &Value, tool: &Tool) -> Option<(&'static str, &'static str)> {
     if data["type"] != "event" || metric["type"] != "metric" || profile["type"] != "profile" {
         return Some(("/data/type", "The types must be event, metric and profile."));
     }
-    if !text(&metric["attributes"], "name").is_some_and(|name| name.chars().count() <= METRIC_CHARS_MAX) {
+    if text(&metric["attributes"], "name").is_none_or(|name| name.chars().count() > METRIC_CHARS_MAX) {
         return Some(("/data/attributes/metric/data/attributes/name", "Must be less than 128 characters."));
     }
     let Some(customer) = identifier(&profile["attributes"]) else {
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn too_many_requests_are_answered_with_retry_after() {
-        let rate = Rate { path: PATH, requests: 2, per: Duration::from_secs(60) };
+        let rate = Rate { path: PATH, requests: 2, per: Duration::from_mins(1) };
         let server = VendorServer::with_rates(Klaviyo, &[rate]);
         let headers = exceed(&server, rate, PATH, GOOD, &event("c-1", "u-1").to_string());
         let seconds: u64 = headers["retry-after"].to_str().expect("text").parse().expect("seconds");

@@ -82,8 +82,8 @@ impl Vendor for Segment {
 
     fn too_many(&self, wait: Duration) -> Answer {
         Answer::json(429, &json!({"success": false, "message": "too many requests"}))
-            .with("retry-after", whole_seconds(wait))
-            .with("x-ratelimit-reset", whole_seconds(wait))
+            .with("retry-after", &whole_seconds(wait))
+            .with("x-ratelimit-reset", &whole_seconds(wait))
     }
 
     fn too_large(&self) -> Answer {
@@ -93,7 +93,7 @@ impl Vendor for Segment {
 
 fn problem(item: &Value, tool: &Tool) -> Option<&'static str> {
     let Some(user) = text(item, "userId") else { return Some("no_user_anon_id") };
-    if !text(item, "messageId").is_some_and(|id| id.chars().count() <= MESSAGE_ID_CHARS_MAX) {
+    if text(item, "messageId").is_none_or(|id| id.chars().count() > MESSAGE_ID_CHARS_MAX) {
         return Some("message id is missing or too long");
     }
     if !(item["timestamp"].is_null() || text(item, "timestamp").is_some_and(is_time)) {
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn too_many_requests_are_answered_with_retry_after() {
-        let rate = Rate { path: "/", requests: 2, per: Duration::from_secs(60) };
+        let rate = Rate { path: "/", requests: 2, per: Duration::from_mins(1) };
         let server = VendorServer::with_rates(Segment, &[rate]);
         let headers = exceed(&server, rate, PATH, GOOD, &batch(&[track("c-1", "m-1")]));
         assert_eq!(headers["retry-after"], headers["x-ratelimit-reset"]);

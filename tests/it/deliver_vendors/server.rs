@@ -65,7 +65,7 @@ impl Answer {
         Self { status, headers: Vec::new(), body: body.to_owned() }
     }
 
-    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: &(impl ToString + ?Sized)) -> Self {
         self.headers.push((name, value.to_string()));
         self
     }
@@ -197,7 +197,7 @@ impl ServerState {
                 times.pop_front();
             }
             if times.len() >= rate.requests {
-                wait = wait.max(times.front().map(|first| rate.per - now.duration_since(*first)));
+                wait = wait.max(times.front().map(|first| rate.per.saturating_sub(now.duration_since(*first))));
             }
         }
         if wait.is_none() {
@@ -444,7 +444,7 @@ mod tests {
         }
 
         fn too_many(&self, wait: Duration) -> Answer {
-            Answer::text(429, "").with("retry-after", whole_seconds(wait))
+            Answer::text(429, "").with("retry-after", &whole_seconds(wait))
         }
 
         fn too_large(&self) -> Answer {

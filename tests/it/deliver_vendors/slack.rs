@@ -61,7 +61,7 @@ impl Vendor for Slack {
     }
 
     fn too_many(&self, wait: Duration) -> Answer {
-        Answer::json(429, &json!({"ok": false, "error": "rate_limited"})).with("retry-after", whole_seconds(wait))
+        Answer::json(429, &json!({"ok": false, "error": "rate_limited"})).with("retry-after", &whole_seconds(wait))
     }
 
     fn too_large(&self) -> Answer {
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_message_is_stored_and_the_next_one_must_wait() {
-        let rate = Rate { path: "/", requests: 1, per: Duration::from_secs(60) };
+        let rate = Rate { path: "/", requests: 1, per: Duration::from_mins(1) };
         let server = VendorServer::with_rates(Slack { is_archived: false }, &[rate]);
         let (status, _, body) = server.send("POST", PATH, JSON, &json!({"text": "2 x at_risk_of_churn"}).to_string());
         assert_eq!((status, body.as_str()), (200, "ok"));

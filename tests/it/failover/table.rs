@@ -73,7 +73,8 @@ fn the_silence_of_each_kind_of_failure_is_printed() {
                 all.affected.push(affected);
                 all.elsewhere.extend(elsewhere);
             }
-            table += &format!("| {kind} | {members} | {} | {} |\n", column(all.affected), column(all.elsewhere));
+            let columns = [kind.to_string(), members.to_string(), column(all.affected), column(all.elsewhere)];
+            table = table + "| " + &columns.join(" | ") + " |\n";
         }
     }
     eprintln!("{table}");

@@ -7,15 +7,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use lifecycle_processor::runtime::WallClock;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 
 /// How long a token is valid.
-const TOKEN_SECONDS: u64 = 60;
+const TOKEN_SECONDS: i64 = 60;
 
 pub(super) struct TokenServer {
     pub(super) url: String,
@@ -94,7 +94,7 @@ impl Keys {
     }
 
     fn token(&self, audience: &str) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = WallClock::start().now().wall.as_millis() / 1_000;
         let expires = now + TOKEN_SECONDS;
         let claims = format!(r#"{{"iss":"tests","sub":"svc","aud":"{audience}","iat":{now},"exp":{expires}}}"#);
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","kid":"1","typ":"JWT"}"#);

@@ -83,10 +83,10 @@ fn instant(text: &str) -> Timestamp {
     parse_timestamp(text).expect("RFC 3339")
 }
 
-fn reason(condition: &str, values: Vec<(&str, OwnedValue)>) -> Option<Reason> {
+fn reason(condition: &str, values: Vec<(&str, OwnedValue)>) -> Reason {
     let (names, values): (Vec<_>, Vec<_>) = values.into_iter().unzip();
     let references = (0..).zip(names).map(|(slot, name)| FactReference { name: name.into(), slot: Slot(slot) });
-    Some(Reason { condition: condition.into(), references: references.collect(), values: values.into() })
+    Reason { condition: condition.into(), references: references.collect(), values: values.into() }
 }
 
 fn stage_transition() -> Transition {
@@ -107,7 +107,7 @@ fn stage_transition() -> Transition {
         cause: Cause::Touchpoint { event_id: "e-1".into(), type_name: "order_completed".into() },
         late: false,
         reconciled: false,
-        because: reason(
+        because: Some(reason(
             "orders.count >= 2",
             vec![
                 ("orders.count", OwnedValue::Int(2)),
@@ -119,7 +119,7 @@ fn stage_transition() -> Transition {
                 ("kept", OwnedValue::Bool(true)),
                 ("scale", OwnedValue::String("nps".into())),
             ],
-        ),
+        )),
         orders: OrdersSummary {
             count: 2,
             revenue: Amount::from_micros(149_970_000),
@@ -132,7 +132,7 @@ fn stage_transition() -> Transition {
 fn transitions() -> Vec<(&'static str, Transition, Mode, &'static str)> {
     let plain = Transition {
         cause: Cause::Time,
-        because: reason("true", vec![]),
+        because: Some(reason("true", vec![])),
         orders: OrdersSummary::default(),
         ..stage_transition()
     };
