@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn setup_and_doctor_may_use_every_topic_that_is_created() {
         let text = "kafka: {bootstrap_servers: a:9092}\ntopics: {current_stages: stages}\n\
-                    publish: {routes: [{topic: churn, models: [retention]}]}\n\
+                    publish: {routes: [{topic: churn, model: retention}]}\n\
                     sources: [{name: web, topics: web.orders}]\n";
         let config = Config::parse(text, Path::new("lifecycle.yaml"), std::iter::empty()).unwrap();
         let created = super::super::topics::topics(&config);
