@@ -126,16 +126,9 @@ fn commit<'w>(
             send(producer, BaseRecord::<(), _>::to(&outputs.changelog).partition(partition).payload(record));
         }
     }
-    // The client library's flush polls only every 100 ms, and its poll does not return when a report arrives.
-    loop {
-        let in_flight = producer.in_flight_count();
-        producer.poll(Duration::ZERO);
-        if in_flight == 0 {
-            break;
-        }
-        if producer.in_flight_count() == in_flight {
-            std::thread::sleep(Duration::from_micros(250));
-        }
+    // The client library's flush polls only every 100 ms.
+    while producer.in_flight_count() > 0 {
+        producer.poll(Duration::from_millis(1));
     }
     let group = consumer.group_metadata().expect("the consumer has a group");
     producer.send_offsets_to_transaction(&positions, &group, broker::TIMEOUT).expect("offsets are sent");

@@ -24,9 +24,10 @@ use crate::kafka::{RecordBatch, RecordRef};
 /// The maximum size of offset metadata in bytes; the broker's default limit (`offset.metadata.max.bytes`) is 4,096.
 const METADATA_BYTES_MAX: usize = 4_000;
 
-/// How long to sleep before the next look for delivery reports. rdkafka's `poll` cannot wait for one: it polls until
-/// its timeout has passed, and what remains below a millisecond it polls without waiting, which takes a whole core.
-const REPORT_INTERVAL: Duration = Duration::from_micros(250);
+/// How long one poll for delivery reports takes: `poll` does not return early, so this bounds the precision of the commit
+/// interval. Sleeping between polls that do not wait costs more: librdkafka's threads then use several times the CPU time
+/// (decision 0026).
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The maximum number of queued client events read while looking for the cause of an error.
 const EVENTS_MAX: usize = 1_000;
@@ -177,7 +178,7 @@ impl TransactionalProducer {
                     if Instant::now() < deadline =>
                 {
                     next = returned;
-                    self.wait_for_report();
+                    self.client.poll(POLL_INTERVAL);
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => return Err(timed_out("send")),
                 Err((error, _)) => {
@@ -185,15 +186,6 @@ impl TransactionalProducer {
                     return Err(self.delivery_error(code, record.topic()));
                 }
             }
-        }
-    }
-
-    /// Serves the delivery reports that have arrived. Sleeps for [`REPORT_INTERVAL`] if there are none.
-    fn wait_for_report(&self) {
-        let in_flight = self.client.in_flight_count();
-        self.client.poll(Duration::ZERO);
-        if self.client.in_flight_count() == in_flight {
-            thread::sleep(REPORT_INTERVAL);
         }
     }
 
@@ -208,7 +200,7 @@ impl TransactionalProducer {
             if Instant::now() >= deadline {
                 return Err(timed_out("send"));
             }
-            self.wait_for_report();
+            self.client.poll(POLL_INTERVAL);
         }
         Ok(())
     }
