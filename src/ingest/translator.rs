@@ -1,7 +1,7 @@
 //! Translates a record of a source into touchpoints.
 //!
-//! Every touchpoint that is written has been decoded as the service decodes it, so a record without a valid touchpoint
-//! becomes a dead letter with its position in the source.
+//! A touchpoint of a mapping is valid because the mapping checks its fields; any other is decoded as the service does.
+//! A record without a valid touchpoint thus becomes a dead letter with its position in the source.
 
 use std::sync::Arc;
 

@@ -21,9 +21,6 @@ pub enum Role {
     Consumer,
 }
 
-/// All roles, in the order of the documentation.
-pub const ROLES: [Role; 4] = [Role::Service, Role::Setup, Role::Doctor, Role::Consumer];
-
 impl Role {
     /// Returns the name on the command line.
     #[must_use]
