@@ -385,5 +385,5 @@ fn a_source_reads_nothing_that_the_service_publishes() {
     assert!(found.contains("reads `lifecycle.transitions`, which is topics.transitions"), "{found}");
     let sources = "sources: [{name: web, topics: [web, risk]}]\n";
     let found = problems(&format!("{MINIMAL}{sources}publish: {{routes: [{{topic: risk, kind: stage}}]}}\n"), &[]);
-    assert_eq!(found, "lifecycle.yaml:2: `sources`: `web` reads `risk`, a topic of publish.routes: remove it");
+    assert_eq!(found, "lifecycle.yaml: `sources`: `web` reads `risk`, a topic of publish.routes: remove it");
 }
