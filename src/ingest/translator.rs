@@ -88,8 +88,8 @@ impl Translator {
         }
     }
 
-    /// Refuses a touchpoint that would not fit into its topic, where it would stop the service. A 64th of the maximum is
-    /// left for the key and for headers.
+    /// Refuses a touchpoint that would not fit into its topic, where it would stop the service. A 64th of the maximum
+    /// is left for the key and for headers.
     fn sized(&self, touchpoints: Vec<KeyedTouchpoint>) -> Translation {
         let bytes_max = self.bytes_max - self.bytes_max / 64;
         match touchpoints.iter().map(|it| it.value.len()).find(|bytes| *bytes > bytes_max) {
