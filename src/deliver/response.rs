@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(asked("1.5"), Some(Duration::from_millis(1_500)));
         assert_eq!(asked("Thu, 01 Jan 1970 00:00:31 GMT"), Some(Duration::from_secs(30)));
         assert_eq!(asked("Wed, 31 Dec 1969 23:59:59 GMT"), Some(Duration::ZERO));
-        for long in ["3601", "1e19", "1e300", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+        for long in ["3601", "1e19", "1e300", "Thu, 30 Dec 9999 00:00:00 GMT"] {
             assert_eq!(asked(long), Some(ASKED_MAX), "{long}");
         }
         for invalid in ["", "-1", "NaN", "inf", "soon"] {

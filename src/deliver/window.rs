@@ -121,6 +121,8 @@ mod tests {
         ) {
             let records: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
             let (mut completed, mut committed_completed) = (BTreeSet::new(), BTreeSet::new());
+            // What the window knows to be completed: a crash takes it back to the last commit.
+            let mut known = BTreeSet::new();
             let mut committed = from(0).progress();
             let mut window = from(0);
             let mut in_flight: Vec<i64> = Vec::new();
@@ -141,16 +143,18 @@ mod tests {
                         let offset = in_flight.swap_remove(choice.index(in_flight.len()));
                         window.complete(offset);
                         completed.insert(offset);
+                        known.insert(offset);
                     }
                     8 => {
                         committed = window.progress();
-                        committed_completed.clone_from(&completed);
+                        committed_completed.clone_from(&known);
                     }
                     9 => {
                         let offset = committed.offset();
                         let read = Progress::decode(offset, &committed.encode()).expect("our own encoding");
                         window = Window::new(read);
                         in_flight.clear();
+                        known.clone_from(&committed_completed);
                     }
                     _ => {}
                 }
