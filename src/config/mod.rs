@@ -129,7 +129,7 @@ const OWN_TOPICS: [&str; 6] = [
     "topics.current_stages",
 ];
 
-/// Checks that no source reads what the service publishes: each of its touchpoints could cause the next one, for ever.
+/// Checks that no source reads what the service publishes: each of its touchpoints could cause the next one.
 fn check_sources(settings: &mut Settings, config: &Config) {
     for source in &config.sources {
         for topic in source.named_topics().filter(|topic| config.publish.routes.iter().any(|it| it.topic == *topic)) {

@@ -32,8 +32,8 @@ impl<'a> Evaluation<'a> {
         Self { roots, variables: Vec::new(), items_visited: 0, is_locating: false }
     }
 
-    /// Evaluates a node. The arms with large locals are functions of their own: this function is recursive, and its frame
-    /// is on the path of every node.
+    /// Evaluates a node. The arms with large locals are functions of their own: this function is recursive, and its
+    /// frame is on the path of every node.
     pub(super) fn evaluate(&mut self, node: &'a Node) -> Evaluated<'a> {
         match node {
             Node::Constant(value) => Ok(Datum::of(value)),

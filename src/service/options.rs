@@ -50,8 +50,8 @@ pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::
         .collect()
 }
 
-/// Starts the transactional writer of a command, whose transactional id is the group id and `name`. The process exits if
-/// a call into librdkafka does not return.
+/// Starts the transactional writer of a command, whose transactional id is the group id and `name`. The process exits
+/// if a call into librdkafka does not return.
 ///
 /// # Errors
 /// As [`TransactionalWriter::start`].

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Prefixes of commands that neither test runs, with the reason. A prefix ends where a word ends: `lifecycle top` is not
-/// a prefix of `lifecycle topics`.
+/// Prefixes of commands that neither test runs, with the reason. A prefix ends where a word ends: `lifecycle top` is
+/// not a prefix of `lifecycle topics`.
 const NOT_RUN: &[(&str, &str)] = &[
     ("lifecycle demo", "tests/it/demo.rs runs it in a terminal and without one"),
     ("lifecycle repartition", "tests/it/repartition.rs runs it on a service that is stopped"),

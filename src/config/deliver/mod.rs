@@ -140,7 +140,7 @@ impl DeliverConfig {
         }
         let dead_letters = root.parse(reader, "dead_letters", topic_name);
         let dead_letters = dead_letters.unwrap_or_else(|| DEAD_LETTERS.to_owned());
-        // A dead letter would be delivered, rejected and written again, for ever.
+        // A dead letter would be delivered, rejected and written again, endlessly.
         if topics.contains(&dead_letters) {
             reader.problem(
                 "dead_letters",

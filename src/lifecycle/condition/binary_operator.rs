@@ -24,7 +24,7 @@ pub(super) enum Operator {
 }
 
 impl Operator {
-    /// Returns the operator that `symbol` stands for, and its precedence.
+    /// Returns the operator with this symbol, and its precedence.
     pub(super) fn of(symbol: &str) -> Option<(Self, Precedence)> {
         Some(match symbol {
             "||" => (Self::Or, Precedence::Or),
