@@ -169,8 +169,16 @@ impl ClientContext for Context {
             }
         }
         let mut last = lock(&self.last_error);
-        // "All brokers down" must not replace the cause of the last failed connection.
-        if last.is_none() || code != Some(RDKafkaErrorCode::AllBrokersDown) {
+        // "All brokers down" must not replace the cause of the last failed connection, and a connection that ends must not
+        // replace a failed handshake: another address of the same name may have no listener.
+        let is_consequence = match code {
+            Some(RDKafkaErrorCode::AllBrokersDown) => true,
+            Some(RDKafkaErrorCode::BrokerTransportFailure) => {
+                last.as_ref().is_some_and(|known| known.code == ErrorCode::from(RDKafkaErrorCode::SSL))
+            }
+            _ => false,
+        };
+        if last.is_none() || !is_consequence {
             let code = code.map_or(ErrorCode::Unspecified, ErrorCode::from);
             *last = Some(ClientReport { code, reason: reason.to_owned() });
         }
