@@ -43,8 +43,9 @@ declare_keys! {
         instance_id: String = "name", Derived("the host name", host_name), value(kafka_name);
         /// Joins the group as a static member (`group.instance.id`, from `kafka.instance_id`): an instance that is
         /// killed and comes back under the same id continues at once with the same partitions, instead of after the
-        /// session timeout. An instance that stops gracefully gives its partitions away at once.
-        static_membership: bool = "true or false", Is("true"), value(boolean);
+        /// session timeout. An instance that is killed in the middle of a rebalance may leave partitions unassigned
+        /// until the next rebalance.
+        static_membership: bool = "true or false", Is("false"), value(boolean);
         /// Time without a heartbeat after which the group coordinator considers an instance dead and reassigns its
         /// partitions.
         session_timeout: Duration = "duration", Is("8s"), value(duration_within("6s", "30m"));

@@ -169,8 +169,8 @@ impl ClientContext for Context {
             }
         }
         let mut last = lock(&self.last_error);
-        // "All brokers down" must not replace the cause of the last failed connection, and a connection that ends must not
-        // replace a failed handshake: another address of the same name may have no listener.
+        // "All brokers down" must not replace the cause of the last failed connection, and a connection that ends must
+        // not replace a failed handshake: another address of the same name may have no listener.
         let is_consequence = match code {
             Some(RDKafkaErrorCode::AllBrokersDown) => true,
             Some(RDKafkaErrorCode::BrokerTransportFailure) => {

@@ -1,8 +1,8 @@
 //! Writes compact JSON to a byte buffer: a serde serializer for records of maps, lists, texts and numbers.
 //!
 //! It writes the same bytes as `serde_json`, with fewer instructions: names of fields are copied without a search for
-//! characters to escape, and texts are searched eight bytes at a time. Texts with such characters, and numbers, are left
-//! to `serde_json`. See docs/decisions/0025.
+//! characters to escape, and texts are searched eight bytes at a time. Texts with such characters, and numbers, are
+//! left to `serde_json`. See docs/decisions/0025.
 
 use std::fmt::Display;
 use std::io::Write as _;

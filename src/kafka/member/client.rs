@@ -21,6 +21,9 @@ use crate::kafka::settings::Options;
 /// The maximum time to leave the group when a client is dropped without a call of `leave`.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a static member that rejoins waits until it has left the group.
+const REJOIN_LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// A static member rejoins at most once in this time. If it is fenced again sooner, another process uses its
 /// `group.instance.id`, and the member fails.
 const REJOIN_INTERVAL: Duration = Duration::from_mins(5);
@@ -87,11 +90,15 @@ impl Client {
     /// Replaces the consumer with a new one. The partitions of the old one are reported as lost.
     fn rejoin(&mut self, why: &str) -> Result<Vec<Event>, Error> {
         tracing::warn!(target: "kafka", member = self.options.member, why, "member rejoins the group");
+        let lost = self.connected().consumer.owned_partitions();
+        if self.options.group_instance_id.is_some() {
+            // The coordinator gives a static member that comes back its last assignment, without a rebalance. In the
+            // middle of a rebalance, partitions would then stay unassigned, so the old member leaves first.
+            self.connected().consumer.leave(REJOIN_LEAVE_TIMEOUT);
+        }
         let consumer = GroupConsumer::join(&self.options)?;
         let mut old = std::mem::replace(&mut self.connected().consumer, consumer);
-        let lost = old.owned_partitions();
-        // Closing waits for the brokers, so it runs on its own thread. The old consumer of a static member does not
-        // leave the group: the new one has taken its place.
+        // Closing waits for the brokers, so it runs on its own thread.
         thread::spawn(move || {
             old.begin_closing();
             drop(old);

@@ -62,7 +62,7 @@ fn a_killed_instance_is_replaced_within_the_session_timeout_plus_three_seconds_w
 fn a_killed_instance_that_comes_back_under_its_name_continues_at_once_and_one_that_stops_gives_its_partitions_away() {
     let mut deployment = Deployment::new(PARTITIONS, "workers: 1");
     // A takeover that waits for the session timeout or for the transaction timeout exceeds the limit of the test.
-    deployment.timeouts = "session_timeout: 1m, transaction_timeout: 1m";
+    deployment.timeouts = "session_timeout: 1m, transaction_timeout: 1m, static_membership: true";
     let (killed, survivor) = (deployment.start("a"), deployment.start("b"));
     let (owned, _) = halves(&deployment);
     let traffic = traffic(&deployment);
