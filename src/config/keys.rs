@@ -43,8 +43,7 @@ declare_keys! {
         instance_id: String = "name", Derived("the host name", host_name), value(kafka_name);
         /// Joins the group as a static member (`group.instance.id`, from `kafka.instance_id`): an instance that is
         /// killed and comes back under the same id continues at once with the same partitions, instead of after the
-        /// session timeout. An instance that is killed in the middle of a rebalance may leave partitions unassigned
-        /// until the next rebalance.
+        /// session timeout. Use it where the id is stable across restarts; the Helm chart and the systemd unit do.
         static_membership: bool = "true or false", Is("false"), value(boolean);
         /// Time without a heartbeat after which the group coordinator considers an instance dead and reassigns its
         /// partitions.

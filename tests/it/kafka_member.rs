@@ -2,15 +2,22 @@
 //! and that the simulation assumes.
 #![expect(clippy::unwrap_used, reason = "an unexpected error fails the test")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use lifecycle_processor::kafka::cluster::group::describe_group;
 use lifecycle_processor::kafka::partitioner::partition_of;
 use lifecycle_processor::kafka::{
-    Client, Error, Event, Member, Options, PartitionId, PartitionOffset, ProducerRecord, Reaction, Record,
+    Client, Cluster, Error, Event, Member, Options, PartitionId, PartitionOffset, ProducerRecord, Reaction, Record,
 };
 
 use lifecycle_processor::wire::offset_metadata;
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::types::RDKafkaRespErr;
 
 use crate::broker::{self, NewRecord, until};
 
@@ -711,6 +718,96 @@ fn removed_member_cannot_commit(is_static: bool) {
             }
         }
         member.poll(10, POLL).unwrap().iter().any(|it| matches!(it, Event::Assigned(_))).then_some(())
+    });
+}
+
+/// A consumer that does not answer revocations, as if it were killed before it could.
+#[derive(Default)]
+struct NeverGivesUp {
+    is_asked: AtomicBool,
+    is_closing: AtomicBool,
+}
+
+impl ClientContext for NeverGivesUp {}
+
+impl ConsumerContext for NeverGivesUp {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            consumer.incremental_assign(list).expect("the partitions are accepted");
+        } else if self.is_closing.load(Ordering::Relaxed) {
+            consumer.incremental_unassign(list).expect("the partitions are given up");
+        } else {
+            self.is_asked.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Polls a member and answers its rebalances.
+fn serve(member: &mut Client, owned: &mut BTreeSet<PartitionId>) {
+    for event in member.poll(10, POLL).expect("poll succeeds") {
+        match event {
+            Event::Assigned(partitions) => {
+                let positions: Vec<_> = partitions.iter().map(|it| at(*it, 0)).collect();
+                member.assign(&positions).expect("partitions are accepted");
+                owned.extend(partitions);
+            }
+            Event::Revoked(partitions) | Event::Lost(partitions) => {
+                member.unassign(&partitions).expect("partitions are given up");
+                owned.retain(|it| !partitions.contains(it));
+            }
+            Event::Records(_) | Event::ReachedEnd(_) => {}
+        }
+    }
+}
+
+#[test]
+fn partitions_of_a_static_member_that_was_killed_between_the_steps_of_a_rebalance_are_assigned_again() {
+    let fixture = Fixture::new(4);
+    let static_member = |name: &str| {
+        let mut options = fixture.options(name);
+        options.group_instance_id = Some(name.to_owned());
+        Client::connect(options).expect("the member connects")
+    };
+    let mut config = broker::config();
+    config
+        .set("group.id", &fixture.group)
+        .set("group.instance.id", "a")
+        .set("client.id", "lifecycle-a")
+        .set("session.timeout.ms", "6000")
+        .set("enable.auto.commit", "false")
+        .set("partition.assignment.strategy", "cooperative-sticky");
+    let killed: BaseConsumer<NeverGivesUp> = config.create_with_context(NeverGivesUp::default()).unwrap();
+    killed.subscribe(&[&fixture.input]).unwrap();
+    until("the first member owns all partitions", || {
+        drop(killed.poll(POLL));
+        (killed.assignment().unwrap().count() == 4).then_some(())
+    });
+    let mut other = static_member("b");
+    let mut owned_by_other = BTreeSet::new();
+    until("the first member has to give partitions up", || {
+        serve(&mut other, &mut owned_by_other);
+        drop(killed.poll(POLL));
+        killed.context().is_asked.load(Ordering::Relaxed).then_some(())
+    });
+    // A static member that is closed does not leave the group, like one that is killed.
+    killed.context().is_closing.store(true, Ordering::Relaxed);
+    drop(killed);
+
+    let mut back = static_member("a");
+    let mut owned = BTreeSet::new();
+    let cluster = Cluster { bootstrap_servers: broker::bootstrap().to_owned(), settings: Vec::new() };
+    until("it gets its last assignment", || {
+        serve(&mut back, &mut owned);
+        serve(&mut other, &mut owned_by_other);
+        (!owned.is_empty()).then_some(())
+    });
+    let group = describe_group(&cluster, &fixture.group, &fixture.input).unwrap();
+    let assigned: usize = group.members.iter().filter_map(|it| it.partitions.as_ref()).map(Vec::len).sum();
+    assert_eq!((group.state.as_str(), assigned), ("Stable", 2), "two partitions have no owner: {group:?}");
+    until("each member has two partitions", || {
+        serve(&mut back, &mut owned);
+        serve(&mut other, &mut owned_by_other);
+        (owned.len() == 2 && owned_by_other.len() == 2 && owned.is_disjoint(&owned_by_other)).then_some(())
     });
 }
 

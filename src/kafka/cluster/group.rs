@@ -44,13 +44,25 @@ impl Group {
     /// Returns whether this service's member `name` is in the group.
     #[must_use]
     pub fn has_member(&self, name: &str) -> bool {
-        let client_id = client_id(name);
-        let ends_name = |rest: &str| rest.is_empty() || rest.starts_with('@');
-        self.members.iter().any(|it| it.client_id.strip_prefix(&client_id).is_some_and(ends_name))
+        self.members.iter().any(|it| it.is_named(name))
+    }
+
+    /// Returns the index of this service's member `name` among those of the service in order of the number of their
+    /// partitions, then of their names; `None` when it is not in the group.
+    pub(in crate::kafka) fn rank_by_partitions(&self, name: &str) -> Option<usize> {
+        let ours = self.members.iter().filter(|it| it.client_id.starts_with(CLIENT_ID_PREFIX));
+        let mut ours: Vec<&GroupMember> = ours.collect();
+        ours.sort_by_key(|it| (it.partitions.as_ref().map_or(0, Vec::len), &it.client_id));
+        ours.iter().position(|it| it.is_named(name))
     }
 }
 
 impl GroupMember {
+    fn is_named(&self, name: &str) -> bool {
+        let rest = self.client_id.strip_prefix(&client_id(name));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+    }
+
     /// Returns the address of the member's HTTP server, if it advertises one. The address is not trusted: any client
     /// that may join the group can set it.
     #[must_use]

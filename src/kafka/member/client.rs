@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::changelog_reader::ChangelogReader;
+use super::gap_detection::GapDetection;
 use super::group_consumer::GroupConsumer;
 use super::producer::TransactionalProducer;
 use super::zombie_fencing::ZombieFencing;
@@ -28,6 +29,10 @@ const REJOIN_LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// `group.instance.id`, and the member fails.
 const REJOIN_INTERVAL: Duration = Duration::from_mins(5);
 
+/// How long partitions must have had no owner before a member rejoins again because of them. The first time it is the
+/// session timeout, after which the partitions of a lost member are reassigned as well.
+const GAP_REPEAT_INTERVAL: Duration = Duration::from_mins(1);
+
 /// A connected member of the consumer group.
 pub struct Client {
     options: Options,
@@ -39,6 +44,8 @@ pub struct Client {
     committed_failed: bool,
     /// When the member last rejoined because the group had fenced its `group.instance.id`.
     rejoined_at: Option<Instant>,
+    /// Watches the group of a static member.
+    gap_detection: Option<GapDetection>,
     /// The number of the settings in effect, of `Options::updates`.
     settings_number: u64,
 }
@@ -68,14 +75,23 @@ impl Client {
         let producer = TransactionalProducer::start(&options)?;
         let changelog = ChangelogReader::new(&options)?;
         let consumer = GroupConsumer::join(&options)?;
-        Ok(Self {
+        let mut client = Self {
             options,
             connected: Some(Connected { consumer, producer, changelog }),
             fencing: None,
             committed_failed: false,
             rejoined_at: None,
+            gap_detection: None,
             settings_number,
-        })
+        };
+        client.watch_group(client.options.session_timeout);
+        Ok(client)
+    }
+
+    /// Starts to look for partitions without an owner. Only static members leave such gaps.
+    fn watch_group(&mut self, patience: Duration) {
+        let is_static = self.options.group_instance_id.is_some();
+        self.gap_detection = is_static.then(|| GapDetection::start(&self.options, patience)).flatten();
     }
 
     /// Returns whether a fenced static member should rejoin instead of failing.
@@ -103,6 +119,7 @@ impl Client {
             old.begin_closing();
             drop(old);
         });
+        self.watch_group(self.options.session_timeout);
         Ok(if lost.is_empty() { Vec::new() } else { vec![Event::Lost(lost)] })
     }
 
@@ -142,6 +159,14 @@ impl Member for Client {
         if let Some((number, settings)) = self.options.updates.newer_than(self.settings_number) {
             (self.settings_number, self.options.settings) = (number, settings);
             return self.reconnect();
+        }
+        if let Some(partitions) = self.gap_detection.as_ref().and_then(GapDetection::take) {
+            let events = self.rejoin(&format!(
+                "no member owns the partitions {partitions:?} although the group is stable; a member that leaves and \
+                 rejoins makes the group assign them"
+            ))?;
+            self.watch_group(GAP_REPEAT_INTERVAL);
+            return Ok(events);
         }
         if self.connected().consumer.may_have_lost_membership() {
             return self.rejoin("the membership was not confirmed for most of the session timeout");

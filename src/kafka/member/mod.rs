@@ -5,6 +5,7 @@
 
 mod changelog_reader;
 mod client;
+mod gap_detection;
 mod group_consumer;
 pub(super) mod producer;
 pub(super) mod read_position;

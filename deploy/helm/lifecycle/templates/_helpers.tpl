@@ -47,6 +47,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "lifecycle.config" -}}
 {{- $chart := dict
   "http" (dict "listen" (printf "0.0.0.0:%d" (int .Values.http.port)) "token_file" (printf "/run/secrets/http-token/%s" .Values.http.token.key))
+  "kafka" (dict "static_membership" true)
   "log" (dict "format" "json") }}
 {{- toYaml (mergeOverwrite $chart (deepCopy .Values.config)) }}
 {{- end }}
