@@ -15,6 +15,7 @@ use crate::wire::model_file::{self, ModelSource};
 use crate::wire::touchpoint_json::TouchpointOptions;
 
 use super::Config;
+use super::keys::RegistryConfig;
 use super::settings::read_limited;
 use super::sources::SourceConfig;
 
@@ -42,16 +43,13 @@ impl Config {
     /// All problems found.
     pub fn translators(&self) -> Result<Vec<Translator>, SourcesError> {
         let mut problems = Vec::new();
-        let registry = match self.registry() {
-            Ok(registry) => registry,
-            Err(problem) => {
-                problems.push(problem);
-                None
-            }
-        };
+        let mut registries = Registries::default();
+        if let Err(problem) = registries.open(&self.registry) {
+            problems.push(format!("registry: {problem}"));
+        }
         let mut translators = Vec::new();
         for source in &self.sources {
-            match self.translator(source, registry.as_ref()) {
+            match self.translator(source, &mut registries) {
                 Ok(translator) => translators.push(translator),
                 Err(problem) => problems.push(format!("sources: `{}`: {problem}", source.name)),
             }
@@ -59,7 +57,11 @@ impl Config {
         if problems.is_empty() { Ok(translators) } else { Err(SourcesError(problems)) }
     }
 
-    fn translator(&self, source: &SourceConfig, registry: Option<&Arc<Registry>>) -> Result<Translator, String> {
+    fn translator<'c>(
+        &'c self,
+        source: &'c SourceConfig,
+        registries: &mut Registries<'c>,
+    ) -> Result<Translator, String> {
         let schema = match (&source.schema, source.framing) {
             (Some(path), _) => {
                 let path = self.directory.join(path);
@@ -67,8 +69,10 @@ impl Config {
                 SchemaSource::File(path, bytes)
             }
             (None, Framing::Confluent) if source.format.has_schema() => {
-                let registry = registry.ok_or("`framing: confluent` needs a schema registry: set registry.url")?;
-                SchemaSource::Registry(Arc::clone(registry))
+                let registry = registries.open(source.registry.as_ref().unwrap_or(&self.registry))?;
+                SchemaSource::Registry(
+                    registry.ok_or("`framing: confluent` needs a schema registry: set registry.url")?,
+                )
             }
             (None, _) => SchemaSource::None,
         };
@@ -105,27 +109,41 @@ impl Config {
             )),
         }
     }
+}
 
-    fn registry(&self) -> Result<Option<Arc<Registry>>, String> {
-        let keys = &self.registry;
-        let Some(url) = &keys.url else { return Ok(None) };
-        let authorization = match (&keys.username, &keys.password_file, &keys.token_file) {
-            (None, None, None) => None,
-            (Some(user), Some(file), None) => Some(RegistryOptions::basic(user, &secret(file)?)),
-            (None, None, Some(file)) => Some(RegistryOptions::bearer(&secret(file)?)),
-            _ => {
-                return Err("registry: set username and password_file, or token_file, or none of them".to_owned());
-            }
-        };
-        let certificate_and_key = match (&keys.certificate_file, &keys.key_file) {
-            (None, None) => None,
-            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
-            _ => return Err("registry: set both certificate_file and key_file, or none of them".to_owned()),
-        };
-        let tls = TlsFiles { ca: keys.ca_file.clone(), certificate_and_key };
-        let registry = Registry::new(&RegistryOptions { url: url.clone(), authorization, tls });
-        registry.map(|registry| Some(Arc::new(registry))).map_err(|problem| format!("registry: {problem}"))
+/// The clients of the registries, one for each, so that sources share the schemas that it caches.
+#[derive(Default)]
+struct Registries<'c>(Vec<(&'c RegistryConfig, Arc<Registry>)>);
+
+impl<'c> Registries<'c> {
+    /// Returns the client of a registry; `None` if it has no URL.
+    fn open(&mut self, keys: &'c RegistryConfig) -> Result<Option<Arc<Registry>>, String> {
+        if let Some((_, registry)) = self.0.iter().find(|(other, _)| *other == keys) {
+            return Ok(Some(Arc::clone(registry)));
+        }
+        let Some(options) = registry_options(keys)? else { return Ok(None) };
+        let registry = Arc::new(Registry::new(&options)?);
+        self.0.push((keys, Arc::clone(&registry)));
+        Ok(Some(registry))
     }
+}
+
+/// Returns how to reach a registry; `None` if it has no URL.
+fn registry_options(keys: &RegistryConfig) -> Result<Option<RegistryOptions>, String> {
+    let Some(url) = &keys.url else { return Ok(None) };
+    let authorization = match (&keys.username, &keys.password_file, &keys.token_file) {
+        (None, None, None) => None,
+        (Some(user), Some(file), None) => Some(RegistryOptions::basic(user, &secret(file)?)),
+        (None, None, Some(file)) => Some(RegistryOptions::bearer(&secret(file)?)),
+        _ => return Err("set username and password_file, or token_file, or none of them".to_owned()),
+    };
+    let certificate_and_key = match (&keys.certificate_file, &keys.key_file) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+        _ => return Err("set both certificate_file and key_file, or none of them".to_owned()),
+    };
+    let tls = TlsFiles { ca: keys.ca_file.clone(), certificate_and_key };
+    Ok(Some(RegistryOptions { url: url.clone(), authorization, tls }))
 }
 
 fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
@@ -143,6 +161,6 @@ fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
 
 fn secret(path: &Path) -> Result<String, String> {
     let text = read_limited(path, SECRET_BYTES_MAX);
-    let text = text.map_err(|error| format!("registry: {}: cannot be read: {error}", path.display()))?;
+    let text = text.map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

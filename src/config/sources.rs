@@ -9,9 +9,10 @@ use crate::lifecycle::suggest::nearest;
 
 use super::OWN_TOPICS;
 use super::key::Key;
+use super::keys::RegistryConfig;
 use super::node::{Content, Node};
 use super::settings::Settings;
-use super::values::{kafka_name, one_of, text, topic_name};
+use super::values::{kafka_name, one_of, text, topic_name, url};
 
 /// Maximum number of sources.
 const SOURCES_MAX: usize = 100;
@@ -31,6 +32,8 @@ pub struct SourceConfig {
     pub schema: Option<PathBuf>,
     /// The full name of the Protobuf message in `schema`.
     pub message: Option<String>,
+    /// The registry of its schemas, if it is not that of all sources.
+    pub registry: Option<RegistryConfig>,
     /// A preset, or a mapping file relative to the configuration file. `None` if the records are touchpoints.
     pub mapping: Option<String>,
     /// Values for the settings of the mapping.
@@ -79,7 +82,7 @@ pub(super) fn sources(settings: &mut Settings, key: &'static Key) -> Option<Vec<
     }
     for (index, item) in items.into_iter().take(SOURCES_MAX).enumerate() {
         let path = format!("{}[{index}]", key.path);
-        let Some(mut fields) = Fields::of(settings, item, &path) else { continue };
+        let Some(mut fields) = Fields::of(settings, item, &path, "{name: web, topics: [web.events]}") else { continue };
         let source = source(&mut fields);
         fields.reject_unknown();
         let Some(source) = source else { continue };
@@ -117,6 +120,7 @@ fn source(fields: &mut Fields<'_>) -> Option<SourceConfig> {
     let framing = fields.optional("framing", one_of(&FRAMINGS));
     let schema = fields.optional("schema", |text| Ok(PathBuf::from(text)));
     let message = fields.optional("message", text);
+    let registry = registry(fields);
     let mapping = fields.optional("mapping", text);
     let settings = fields.values("settings");
     Some(SourceConfig {
@@ -126,9 +130,30 @@ fn source(fields: &mut Fields<'_>) -> Option<SourceConfig> {
         framing: framing.unwrap_or(Framing::Plain),
         schema,
         message,
+        registry,
         mapping,
         settings: settings?,
     })
+}
+
+/// Reads the registry of one source, which has the keys of `registry`.
+fn registry(fields: &mut Fields<'_>) -> Option<RegistryConfig> {
+    let node = fields.take("registry")?;
+    let path = format!("{}.registry", fields.path);
+    let directory = fields.settings.directory();
+    let mut fields = Fields::of(fields.settings, node, &path, "{url: \"https://registry:8081\"}")?;
+    let file = |text: &str| Ok(directory.join(text));
+    let registry = RegistryConfig {
+        url: fields.required("url", url),
+        username: fields.optional("username", text),
+        password_file: fields.optional("password_file", file),
+        token_file: fields.optional("token_file", file),
+        ca_file: fields.optional("ca_file", file),
+        certificate_file: fields.optional("certificate_file", file),
+        key_file: fields.optional("key_file", file),
+    };
+    fields.reject_unknown();
+    Some(registry)
 }
 
 fn topic_pattern(text: &str) -> Result<String, String> {
@@ -161,11 +186,11 @@ struct Fields<'s> {
 }
 
 impl<'s> Fields<'s> {
-    fn of(settings: &'s mut Settings, mut node: Node, path: &str) -> Option<Self> {
+    fn of(settings: &'s mut Settings, mut node: Node, path: &str, example: &str) -> Option<Self> {
         if let Content::Map(entries) = std::mem::replace(&mut node.content, Content::Null) {
             return Some(Self { settings, path: path.to_owned(), node, entries, known: Vec::new() });
         }
-        settings.problem_at(&node, path, "write a mapping, such as {name: web, topics: [web.events]}");
+        settings.problem_at(&node, path, &format!("write a mapping, such as {example}"));
         None
     }
 

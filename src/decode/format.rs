@@ -170,16 +170,19 @@ impl Decoder {
                     let detail = format!("the schema registry does not know the schema {id}").into();
                     DecodeError::DeadLetter(DeadLetterCause { reason: DeadLetterReason::UnknownSchema, detail })
                 }
+                LookupError::TooLarge(problem) => unusable(id, &problem),
             })?;
             if self.compiled.len() >= SCHEMAS_MAX {
                 self.compiled.clear();
             }
             self.compiled.insert(id, compile(format, &schema));
         }
-        self.compiled[&id]
-            .as_ref()
-            .map_err(|problem| DecodeError::bad_encoding(format!("the schema {id} cannot be used: {problem}")))
+        self.compiled[&id].as_ref().map_err(|problem| unusable(id, problem))
     }
+}
+
+fn unusable(id: SchemaId, problem: &str) -> DecodeError {
+    DecodeError::bad_encoding(format!("the schema {id} cannot be used: {problem}"))
 }
 
 fn compile(format: Format, schema: &RegisteredSchema) -> Result<Compiled, String> {

@@ -1,7 +1,8 @@
 //! A client of a schema registry with Confluent's API, which Apicurio and Karapace have too.
 //!
-//! A schema never changes, so it is kept until the process ends. An unknown id is remembered for a while, and
-//! so is a registry that does not answer, so that a burst of records does not become a burst of requests.
+//! A schema never changes, so it is kept until the process ends. The id of a schema that is unknown or too large is
+//! remembered for a while, and so is a registry that does not answer, so that a burst of records does not become a
+//! burst of requests.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -24,12 +25,12 @@ const ATTEMPTS: u32 = 2;
 const SCHEMA_BYTES_MAX: u64 = 4 << 20;
 /// Maximum number of schemas that a schema refers to, directly or not.
 const REFERENCES_MAX: usize = 100;
-/// How long an unknown schema stays unknown.
-const UNKNOWN_FOR: Duration = Duration::from_secs(30);
+/// How long a schema that is unknown or too large is not asked for again.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
 /// How long no request is sent after one that failed.
 const UNAVAILABLE_FOR: Duration = Duration::from_secs(1);
-/// Maximum number of unknown ids that are remembered.
-const UNKNOWN_MAX: usize = 10_000;
+/// Maximum number of ids of unusable schemas that are remembered.
+const REFUSED_MAX: usize = 10_000;
 
 /// How to reach a registry.
 #[derive(Clone)]
@@ -77,6 +78,8 @@ pub(super) struct RegisteredSchema {
 pub(super) enum LookupError {
     /// The registry does not know it.
     Unknown,
+    /// The schema exceeds a limit, for this reason.
+    TooLarge(String),
     /// The registry gave no answer, for this reason.
     Unavailable(String),
 }
@@ -93,7 +96,8 @@ pub struct Registry {
 #[derive(Debug, Default)]
 struct Cache {
     known: HashMap<SchemaId, Arc<RegisteredSchema>>,
-    unknown: HashMap<SchemaId, Instant>,
+    /// The ids that are unknown or too large, until when, and why.
+    refused: HashMap<SchemaId, (Instant, LookupError)>,
     unavailable: Option<(Instant, String)>,
 }
 
@@ -148,8 +152,8 @@ impl Registry {
             if let Some(schema) = cache.known.get(&id) {
                 return Ok(Arc::clone(schema));
             }
-            if cache.unknown.get(&id).is_some_and(|until| now < *until) {
-                return Err(LookupError::Unknown);
+            if let Some((_, error)) = cache.refused.get(&id).filter(|(until, _)| now < *until) {
+                return Err(error.clone());
             }
             if let Some((_, problem)) = cache.unavailable.as_ref().filter(|(until, _)| now < *until) {
                 return Err(LookupError::Unavailable(problem.clone()));
@@ -166,11 +170,11 @@ impl Registry {
             }
             Err(error) => {
                 match &error {
-                    LookupError::Unknown => {
-                        if cache.unknown.len() >= UNKNOWN_MAX {
-                            cache.unknown.clear();
+                    LookupError::Unknown | LookupError::TooLarge(_) => {
+                        if cache.refused.len() >= REFUSED_MAX {
+                            cache.refused.clear();
                         }
-                        cache.unknown.insert(id, now + UNKNOWN_FOR);
+                        cache.refused.insert(id, (now + REFUSED_FOR, error.clone()));
                     }
                     LookupError::Unavailable(problem) => {
                         cache.unavailable = Some((Instant::now() + UNAVAILABLE_FOR, problem.clone()));
@@ -202,7 +206,7 @@ impl Registry {
                 continue;
             }
             if all.len() >= REFERENCES_MAX || depth >= REFERENCES_MAX {
-                return Err(LookupError::Unavailable(format!("a schema has more than {REFERENCES_MAX} references")));
+                return Err(LookupError::TooLarge(format!("it has more than {REFERENCES_MAX} references")));
             }
             let answer = self.get(&format!("/subjects/{}/versions/{version}", escape(&subject)))?;
             self.add_references(answer.references, all, depth + 1)?;
@@ -217,7 +221,7 @@ impl Registry {
         let response = self.send(&request).map_err(|error| LookupError::Unavailable(error.to_string()))?;
         match response.status {
             200 if response.is_truncated => {
-                Err(LookupError::Unavailable(format!("a schema is larger than {SCHEMA_BYTES_MAX} bytes")))
+                Err(LookupError::TooLarge(format!("it, or one that it refers to, exceeds {SCHEMA_BYTES_MAX} bytes")))
             }
             200 => serde_json::from_slice(&response.body)
                 .map_err(|_| LookupError::Unavailable("the answer is not that of a schema registry".to_owned())),
@@ -342,6 +346,35 @@ mod tests {
             assert_eq!(registry.schema(SchemaId::Number(9)), Err(LookupError::Unknown));
         }
         assert_eq!(requests.lock().expect("no panic").len(), 1);
+    }
+
+    #[test]
+    fn a_schema_beyond_a_limit_is_refused_and_others_are_still_found() {
+        let body = |length: u64| format!(r#"{{"schema":"{}"}}"#, "x".repeat(usize::try_from(length).expect("fits")));
+        let references = |count: usize| {
+            let reference = |at: usize| format!(r#"{{"name":"{at}","subject":"s","version":1}}"#);
+            let references: Vec<_> = (0..count).map(reference).collect();
+            format!(r#"{{"schema":"a","references":[{}]}}"#, references.join(","))
+        };
+        let envelope = body(0).len() as u64;
+        let answers = [
+            ("/schemas/ids/1", body(SCHEMA_BYTES_MAX - envelope)),
+            ("/schemas/ids/2", body(SCHEMA_BYTES_MAX - envelope + 1)),
+            ("/schemas/ids/3", references(REFERENCES_MAX)),
+            ("/schemas/ids/4", references(REFERENCES_MAX + 1)),
+            ("/subjects/s/versions/1", body(1)),
+        ];
+        let answers = answers.map(|(path, body)| (path, 200, &*body.leak()));
+        let (url, requests) = registry(answers.to_vec().leak());
+        let registry = client(&url, None);
+        for (id, is_refused) in [(1, false), (2, true), (3, false), (4, true)] {
+            for _ in 0..2 {
+                let found = registry.schema(SchemaId::Number(id));
+                assert_eq!(matches!(found, Err(LookupError::TooLarge(_))), is_refused, "{id}");
+                assert_eq!(found.is_ok(), !is_refused, "{id}");
+            }
+        }
+        assert_eq!(requests.lock().expect("no panic").len(), 4 + 2 * REFERENCES_MAX, "each is asked for once");
     }
 
     #[test]

@@ -99,6 +99,14 @@ impl<M: Member> IngestWorker<M> {
         Ok(self.report)
     }
 
+    /// Drops the open batch and leaves the group, because the topic no longer exists. Returns the last status.
+    pub fn abandon(mut self) -> IngestSnapshot {
+        self.partitions.clear();
+        let last = self.snapshot();
+        self.member.leave(LEAVE_TIMEOUT);
+        last
+    }
+
     /// Returns the status and the totals of the worker.
     #[must_use]
     pub fn snapshot(&mut self) -> IngestSnapshot {

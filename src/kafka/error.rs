@@ -201,6 +201,12 @@ impl Error {
         self.code == Code::FencedInstanceId
     }
 
+    /// Returns whether a topic or a partition does not exist.
+    #[must_use]
+    pub fn is_missing_topic(&self) -> bool {
+        matches!(self.code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
+    }
+
     /// Returns whether a permission is missing.
     #[must_use]
     pub fn is_denied(&self) -> bool {

@@ -1,7 +1,8 @@
 //! Runs the ingest workers: one thread for each topic of a source.
 //!
 //! The supervisor finds the topics that match a pattern, at the start and then every minute, and starts a worker for
-//! each. It ends when all its workers have ended. If one fails, the whole service stops.
+//! each. It ends when all its workers have ended. If one fails, the whole service stops. If a topic that a pattern
+//! matched is deleted, only its worker ends, and the topic is read again once it exists again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use crate::config::{Config, SourceConfig, SourcesError};
+use crate::finding::{Finding, Severity};
 use crate::ingest::{self, IngestWorker, Translator};
 use crate::kafka::cluster::admin;
 use crate::kafka::{self, Cluster, Reaction, SettingsUpdates};
@@ -86,6 +88,21 @@ impl IngestOptions {
         }
     }
 
+    /// Returns whether `failure` means that `topic` was deleted and need not exist: a pattern matched it, and the topics
+    /// of the service, which the error may also be about, exist.
+    fn is_deleted(&self, topic: &str, failure: &Fatal) -> bool {
+        let (Fatal::Client(error) | Fatal::TooManyFailedTransactions { last: error, .. }) = failure else {
+            return false;
+        };
+        if !error.is_missing_topic() || self.sources.iter().any(|source| source.named_topics().any(|it| it == topic)) {
+            return false;
+        }
+        let written = [&self.worker.touchpoints, &self.worker.dead_letters];
+        // If the cluster does not answer now, the next lookup shows which topics exist.
+        admin::topic_names(&self.cluster())
+            .map_or(true, |names| written.iter().all(|topic| names.iter().any(|name| **name == ***topic)))
+    }
+
     /// Returns each topic to read with the index of its source. A topic that two patterns match belongs to the first.
     fn topics(&self) -> Result<Vec<(usize, String)>, kafka::Error> {
         let mut topics: Vec<_> = self
@@ -136,8 +153,9 @@ pub(super) fn run(
             }
         }
         match results.recv_timeout(STOP_POLL_INTERVAL) {
-            Ok(result) => {
+            Ok((topic, result)) => {
                 running -= 1;
+                started.remove(&topic);
                 if let Err(failure) = result {
                     stop.store(true, Ordering::Relaxed);
                     failed.get_or_insert(failure);
@@ -151,9 +169,10 @@ pub(super) fn run(
     }
 }
 
-/// Reports the result of a worker thread when it is dropped, also after a panic.
+/// Reports the topic and the result of a worker thread when it is dropped, also after a panic.
 struct ReportOnDrop {
-    sender: Sender<Result<(), Failure>>,
+    sender: Sender<(String, Result<(), Failure>)>,
+    topic: String,
     slot: Arc<IngestSlot>,
     result: Result<(), Failure>,
 }
@@ -168,7 +187,8 @@ impl Drop for ReportOnDrop {
     fn drop(&mut self) {
         self.slot.end();
         // The supervisor waits for every worker.
-        drop(self.sender.send(std::mem::replace(&mut self.result, Ok(()))));
+        let result = std::mem::replace(&mut self.result, Ok(()));
+        drop(self.sender.send((std::mem::take(&mut self.topic), result)));
     }
 }
 
@@ -178,7 +198,7 @@ fn start_worker(
     topic: &str,
     (status_registry, metrics): (Arc<StatusRegistry>, Arc<Metrics>),
     stop: Arc<AtomicBool>,
-    sender: Sender<Result<(), Failure>>,
+    sender: Sender<(String, Result<(), Failure>)>,
 ) {
     let mut client = options.client.clone();
     client.member = format!("{}-{topic}", client.member);
@@ -194,9 +214,11 @@ fn start_worker(
     };
     let translator = options.translators[index].clone();
     let slot = status_registry.ingest().add();
-    let report = ReportOnDrop { sender, slot: Arc::clone(&slot), result: Err(Failure::Panicked) };
+    let result = Err(Failure::Panicked);
+    let report = ReportOnDrop { sender, topic: topic.to_owned(), slot: Arc::clone(&slot), result };
+    let options = options.clone();
     let spawned = spawn(&format!("ingest-{index}"), move || {
-        report.send(run_worker(&client, translator, worker, (&status_registry, &slot), &stop));
+        report.send(run_worker(&client, translator, worker, &options, (&status_registry, &slot), &stop));
     });
     if let Err(error) = spawned {
         tracing::error!(%error, "cannot start an ingest worker");
@@ -207,6 +229,7 @@ fn run_worker(
     client: &kafka::Options,
     translator: Translator,
     options: ingest::Options,
+    supervisor: &IngestOptions,
     (status_registry, slot): (&StatusRegistry, &IngestSlot),
     stop: &AtomicBool,
 ) -> Result<(), Failure> {
@@ -226,10 +249,18 @@ fn run_worker(
             Err(error) => return Err(Fatal::Client(error).into()),
         }
     };
+    let topic = Arc::clone(&options.topic);
     let mut worker = IngestWorker::new(member, translator, options);
     let mut next_snapshot = Duration::ZERO;
     while !stop.load(Ordering::Relaxed) {
-        worker.step(|| clock.now())?;
+        if let Err(failure) = worker.step(|| clock.now()) {
+            if !supervisor.is_deleted(&topic, &failure) {
+                return Err(failure.into());
+            }
+            tracing::warn!(finding = %deleted(&topic), "source topic was deleted, its ingest worker ended");
+            slot.publish(worker.abandon());
+            return Ok(());
+        }
         status_registry.ingest().heartbeat(slot);
         if clock.elapsed() >= next_snapshot {
             next_snapshot = clock.elapsed() + SNAPSHOT_INTERVAL;
@@ -239,4 +270,15 @@ fn run_worker(
     slot.publish(worker.snapshot());
     worker.stop(clock.now())?;
     Ok(())
+}
+
+/// Returns the finding about a topic that was deleted.
+fn deleted(topic: &str) -> Finding {
+    Finding::new(
+        Severity::Warning,
+        "sources",
+        topic,
+        "the topic was deleted while the service read it, and records that were not read yet are lost",
+        "make sure that the deletion was meant; if the topic is created again, the service reads it within a minute",
+    )
 }

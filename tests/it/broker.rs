@@ -117,6 +117,13 @@ pub(crate) fn topic_with(name: &str, partitions: i32, configs: &[(&str, &str)]) 
     name
 }
 
+/// Deletes a topic.
+pub(crate) fn delete_topic(name: &str) {
+    for result in block_on(admin().delete_topics(&[name], &admin_options())).expect("the broker answers") {
+        result.expect("the topic is deleted");
+    }
+}
+
 /// Creates a topic with a unique name, and returns the name.
 pub(crate) fn topic(name: &str, partitions: i32) -> String {
     topic_with(name, partitions, &[])

@@ -147,6 +147,27 @@ fn topics_must_differ_except_for_replayed_transitions() {
 }
 
 #[test]
+fn a_source_may_have_a_registry_of_its_own() {
+    let source = |registry: &str| {
+        format!(
+            "{MINIMAL}registry: {{url: 'http://shared:8081'}}\nsources:\n  - {{name: a, topics: [a], format: avro, framing: confluent}}\n  \
+             - {{name: b, topics: [b], format: avro, framing: confluent, registry: {registry}}}\n"
+        )
+    };
+    let config = parse(&source("{url: 'https://other:8081', username: me, password_file: secret}"), &[]).unwrap();
+    let registry = config.sources[1].registry.as_ref().unwrap();
+    assert_eq!(registry.url.as_deref(), Some("https://other:8081"));
+    assert!(registry.password_file.as_ref().unwrap().ends_with("secret") && config.sources[0].registry.is_none());
+    let error = config.translators().unwrap_err().to_string();
+    assert!(error.starts_with("sources: `b`: secret: cannot be read"), "{error}");
+    let found = problems(&source("{usernam: me}"), &[]);
+    assert!(found.contains("`sources[1].registry`: `url` is missing: set it"), "{found}");
+    assert!(found.contains("unknown key `usernam`: did you mean `username`?"), "{found}");
+    let found = problems(&source("https://other:8081"), &[]);
+    assert!(found.contains("write a mapping, such as {url: \"https://registry:8081\"}"), "{found}");
+}
+
+#[test]
 fn an_address_other_than_loopback_requires_a_token() {
     let listen = "http: {listen: '0.0.0.0:8080'}\n";
     assert!(problems(&format!("{MINIMAL}{listen}"), &[]).contains("set http.token_file"));

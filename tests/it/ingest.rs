@@ -113,6 +113,38 @@ fn sources_of_a_running_service_are_read_by_name_and_by_pattern() {
 }
 
 #[test]
+fn a_deleted_topic_of_a_pattern_ends_its_worker_and_nothing_else() {
+    let base = broker::unique("web");
+    let [kept, deleted] = ["a", "b"].map(|name| broker::topic(&format!("{base}-{name}"), 1));
+    let settings = format!("{EVENT_TIME_CLOCK}\nsources: [{{name: web, topics: ['{base}-*']}}]");
+    let deployment = Deployment::new(1, &settings);
+    let touchpoint = |id: &str| {
+        let value = format!(
+            r#"{{"event_id":"{id}","customer_id":"{id}","type":"order_completed","occurred_at":"2026-01-01T08:00:00Z"}}"#
+        );
+        NewRecord::keyed("k", &value)
+    };
+    broker::produce(&kept, &[touchpoint("e1")]);
+    broker::produce(&deleted, &[touchpoint("e2")]);
+    let mut instance = deployment.start("a");
+    assert_eq!(wait_for_records(&[&deployment.touchpoints], 2, &mut [&mut instance]).len(), 2);
+    broker::delete_topic(&deleted);
+    broker::until("the worker of the deleted topic ends", || {
+        instance.log().contains("source topic was deleted, its ingest worker ended").then_some(())
+    });
+    broker::produce(&kept, &[touchpoint("e3")]);
+    assert_eq!(wait_for_records(&[&deployment.touchpoints], 3, &mut [&mut instance]).len(), 3);
+    let metrics = broker::until("readiness", || {
+        let metrics = instance.scrape()?;
+        (metrics.contains("lifecycle_ready 1")
+            && metrics.contains(r#"lifecycle_ingest_touchpoints_total{source="web"} 3"#))
+        .then_some(metrics)
+    });
+    assert!(!metrics.contains(&format!(r#"topic="{deleted}""#)), "{metrics}");
+    instance.stop();
+}
+
+#[test]
 fn a_record_that_does_not_fit_into_the_touchpoint_topic_stops_nothing() {
     let source = broker::topic_with("large", 1, &[("max.message.bytes", "4000000")]);
     let deployment = Deployment::new(1, &format!("{EVENT_TIME_CLOCK}\nsources: [{{name: large, topics: {source}}}]"));
