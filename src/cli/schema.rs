@@ -1,12 +1,15 @@
 //! `lifecycle schema`: prints the schemas of files, for editors, and of topics, for other programs.
 
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
 use super::config::ConfigFile;
-use super::{print, print_json};
+use super::{Exit, print, print_error, print_json};
 use crate::config::Config;
+use crate::lifecycle::model_set::Attribute;
+use crate::lifecycle::value::Type;
 use crate::runtime::RouteDraft;
 use crate::wire::asyncapi::{Deployment, TransitionTopic};
 use crate::wire::model_file::{catalogue_schema, model_schema};
@@ -47,7 +50,7 @@ enum Kind {
     Asyncapi,
     /// Records of the touchpoint topic, as JSON Schema
     Touchpoints,
-    /// Records of the transition topics, as JSON Schema
+    /// Records of the transition topics, as JSON Schema; with `--config`, also the types of publish.attributes
     Transitions,
     /// Records of the topic of current stages, as JSON Schema
     CurrentStages,
@@ -61,22 +64,41 @@ pub(super) fn run(arguments: &SchemaArguments) -> ExitCode {
         Kind::Models => model_schema(),
         Kind::Catalogue => catalogue_schema(),
         Kind::Touchpoints => touchpoint_schema(),
-        Kind::Transitions => transition_schema(),
+        Kind::Transitions if arguments.config.path().is_none() => transition_schema(&[]),
         Kind::CurrentStages => current_stages_schema(),
         Kind::Proto => {
             let files = PROTO_FILES.iter().map(|(path, text)| format!("// {path}\n\n{text}"));
             return print(&files.collect::<Vec<_>>().join("\n")).into();
         }
-        Kind::Asyncapi => match arguments.config.load() {
-            Ok(config) => deployment(&config).document(),
+        Kind::Asyncapi | Kind::Transitions => match load(&arguments.config) {
+            Ok((_, attributes)) if arguments.kind == Kind::Transitions => transition_schema(&attributes),
+            Ok((config, attributes)) => deployment(&config, attributes).document(),
             Err(exit) => return exit.into(),
         },
     };
     print_json(&format!("{schema:#}\n")).into()
 }
 
+/// Loads the configuration, and the names and types of its attributes, for which the models are needed.
+fn load(file: &ConfigFile) -> Result<(Config, Vec<(String, Type)>), Exit> {
+    let config = file.load()?;
+    if config.publish.attributes.is_empty() {
+        return Ok((config, Vec::new()));
+    }
+    match config.model_choice().load(io::stderr().is_terminal()) {
+        Ok(models) => {
+            let typed = |it: &Attribute| (it.name.to_string(), it.value.program.value_type());
+            Ok((config, models.attributes.iter().map(typed).collect()))
+        }
+        Err(report) => {
+            print_error(&report);
+            Err(Exit::Usage)
+        }
+    }
+}
+
 /// Returns the topics and formats of `config`. A topic that several routes share is described once.
-fn deployment(config: &Config) -> Deployment {
+fn deployment(config: &Config, attributes: Vec<(String, Type)>) -> Deployment {
     let (topics, publish) = (&config.topics, &config.publish);
     let topic = |topic: &str, description: &str| TransitionTopic {
         topic: topic.to_owned(),
@@ -102,6 +124,7 @@ fn deployment(config: &Config) -> Deployment {
         dead_letters: topics.dead_letters.clone(),
         format: publish.format,
         headers: publish.cloudevents,
+        attributes,
     }
 }
 

@@ -155,6 +155,10 @@ declare_keys! {
         /// list. The first route that matches is used; all other live transitions go to `topics.transitions`. In the
         /// environment, the same list on one line.
         routes: Vec<RouteDraft> = "list of mappings", Unset("none"), Settings::routes;
+        /// What every transition carries in `attributes`: a mapping of names to expressions over facts, such as
+        /// `{plan: 'latest(subscription_started, "plan")'}`. See [contracts.md](contracts.md#attributes). In the
+        /// environment, the same mapping on one line.
+        attributes: Vec<(String, String)> = "mapping", Unset("none"), Settings::attributes;
     };
     section commit: CommitConfig {
         /// How often transactions are committed, which makes their output visible. A shorter interval reduces latency

@@ -113,6 +113,7 @@ impl Config {
         ModelChoice {
             names: self.models.clone(),
             overrides: self.parameters.clone(),
+            attributes: self.publish.attributes.clone(),
             catalogue: self.catalogue.clone(),
             directory: self.directory.clone(),
         }

@@ -16,6 +16,8 @@ pub struct ModelChoice {
     pub names: Vec<String>,
     /// Overrides of model parameters.
     pub overrides: Vec<Override>,
+    /// What every transition carries: names and expressions.
+    pub attributes: Vec<(String, String)>,
     /// The catalogue to use instead of the shipped one.
     pub catalogue: Option<PathBuf>,
     /// The directory that relative paths start from.
@@ -64,13 +66,14 @@ impl ModelChoice {
             None => model_file::shipped_catalogue(),
         };
         let (mut sources, unreadable) = self.read();
-        let problems = match model_file::load(&sources, &catalogue, &self.overrides) {
+        let (attributes, text) = model_file::attributes(&self.attributes, sources.len() + 1);
+        let problems = match model_file::load_with_attributes(&sources, &catalogue, &self.overrides, &attributes) {
             Ok((models, _warnings)) if unreadable.is_empty() => return Ok(models),
             // An override may be for a model that cannot be read.
             Err(problems) if unreadable.is_empty() || self.overrides.is_empty() => problems,
             Ok(_) | Err(_) => Vec::new(),
         };
-        sources.push(catalogue);
+        sources.extend([catalogue, text]);
         let mut report = unreadable.join("\n");
         if !problems.is_empty() {
             let separator = if report.is_empty() { "" } else { "\n" };

@@ -212,6 +212,34 @@ impl Settings {
         values
     }
 
+    /// Returns names and expressions. In the environment, the mapping of the file is written on one line.
+    pub(super) fn attributes(&mut self, key: &'static Key) -> Option<Vec<(String, String)>> {
+        let (path, variable) = (key.path, key.variable());
+        let in_file = self.nodes.remove(path);
+        let (location, origin, node) = match (self.variables.remove(&variable), in_file) {
+            (Some(text), _) => {
+                let node = Node::parse(&text).ok();
+                (variable.clone(), (text, Origin::Variable(variable)), node)
+            }
+            (None, Some(node)) => {
+                let origin = (format!("from line {}", node.line), Origin::File(node.line));
+                (self.location(&node), origin, Some(node))
+            }
+            (None, None) => return Some(Vec::new()),
+        };
+        self.origins.insert(path, origin);
+        let values = node.and_then(|node| {
+            let Content::Map(entries) = &node.content else { return None };
+            entries.iter().map(|(name, value)| Some((name.text()?.to_owned(), value.text()?.to_owned()))).collect()
+        });
+        if values.is_none() {
+            self.problems.push(format!(
+                "{location}: `{path}`: write a mapping of names to expressions, such as {{country: 'latest(signed_up, \"country\")'}}"
+            ));
+        }
+        values
+    }
+
     /// Returns the items of a key whose value is a list. In the environment, the list is written on one line.
     pub(super) fn list(&mut self, key: &'static Key, syntax: &str) -> Option<Vec<Node>> {
         let (path, variable) = (key.path, key.variable());

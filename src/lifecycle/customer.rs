@@ -215,7 +215,7 @@ impl Customer {
             horizon.lower_to(wake_up);
         }
         let facts = FactInputs { layout: &rules.models.layout, facts: &self.facts };
-        let cause = OnceCell::new();
+        let (cause, attribute_values) = (OnceCell::new(), OnceCell::new());
         for (index, (model, published)) in (0_u8..).zip(rules.models.models.iter().zip(&mut self.published)) {
             if affected >> index & 1 == 0 {
                 continue;
@@ -231,6 +231,8 @@ impl Customer {
                 now: self.clock,
                 trigger,
                 cause: &cause,
+                attributes: &rules.models.attributes,
+                attribute_values: &attribute_values,
                 is_reconciled: is_outdated && matches!(trigger, Trigger::Time),
             };
             published.publish_changes(&builder, standing, transitions);

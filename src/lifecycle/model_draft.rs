@@ -9,7 +9,7 @@ use super::model::Direction;
 use super::value::Type;
 
 /// A value with its byte range in the file.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
@@ -59,7 +59,7 @@ pub struct About {
 }
 
 /// An unchecked model.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ModelDraft {
     /// Index of the file among the files that are checked together.
     pub file: usize,
@@ -91,6 +91,15 @@ pub struct ModelDraft {
     pub milestones: Vec<NamedExpression>,
     /// Numbers published when they grow.
     pub counters: Vec<CounterDraft>,
+}
+
+/// The unchecked attributes of transitions, from the configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AttributesDraft {
+    /// Index of their text among the files that are checked together.
+    pub file: usize,
+    /// The attributes.
+    pub attributes: Vec<NamedExpression>,
 }
 
 /// An unchecked stage.

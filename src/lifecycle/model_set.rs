@@ -1,6 +1,7 @@
 //! The set of models of a service, which share facts and touchpoint types. Only [`model_check`](super::model_check)
 //! constructs it.
 
+use super::condition::Condition;
 use super::fact::Layout;
 use super::id::{ModelIndex, StableId};
 use super::model::Model;
@@ -15,8 +16,19 @@ pub struct ModelSet {
     pub layout: Layout,
     /// The models in configuration order, which is also the order of publication within an instant. At most 64.
     pub models: Vec<Model>,
-    /// Hash of the definitions of all models.
+    /// What every transition carries besides the change, in configuration order.
+    pub attributes: Vec<Attribute>,
+    /// Hash of the definitions of all models and attributes.
     pub hash: StableId,
+}
+
+/// A value of the customer that every transition carries.
+#[derive(Clone, Debug)]
+pub struct Attribute {
+    /// Its name in the record.
+    pub name: Box<str>,
+    /// The expression of its value.
+    pub value: Condition,
 }
 
 impl ModelSet {
@@ -28,7 +40,7 @@ impl ModelSet {
             references.map(move |reference| (ModelIndex(index), reference.slot))
         });
         layout.set_readers(references);
-        Self { vocabulary, layout, models, hash }
+        Self { vocabulary, layout, models, attributes: Vec::new(), hash }
     }
 
     /// Returns the model at `index`.

@@ -40,6 +40,9 @@ pub struct Transition {
     pub because: Option<Reason>,
     /// Aggregates over the customer's valid orders after the change.
     pub orders: OrdersSummary,
+    /// The values of the attributes after the change, in the order of the [`ModelSet`](super::model_set::ModelSet);
+    /// `None` without attributes, and if the customer is being erased.
+    pub attributes: Option<Arc<[OwnedValue]>>,
 }
 
 /// The kinds of change.

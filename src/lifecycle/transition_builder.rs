@@ -13,6 +13,7 @@ use super::condition::{Condition, FactReference};
 use super::fact::FactInputs;
 use super::id::{ModelIndex, StageIndex};
 use super::model::{Direction, JourneyPosition, Model, MoveRule};
+use super::model_set::Attribute;
 use super::time::Timestamp;
 use super::touchpoint::Touchpoint;
 use super::transition::{Cause, Change, OwnedValue, Reason, Transition};
@@ -54,6 +55,9 @@ pub(crate) struct TransitionBuilder<'a> {
     pub(crate) trigger: &'a Trigger<'a>,
     /// The cause of all transitions of the trigger, once one of them is built.
     pub(crate) cause: &'a OnceCell<Cause>,
+    pub(crate) attributes: &'a [Attribute],
+    /// The values of the attributes, once a transition of the trigger is built.
+    pub(crate) attribute_values: &'a OnceCell<Arc<[OwnedValue]>>,
     /// Whether an edit of the model causes the changes.
     pub(crate) is_reconciled: bool,
 }
@@ -121,8 +125,17 @@ impl<'a> TransitionBuilder<'a> {
             reconciled: self.is_reconciled,
             because: pending.because.map(|condition| self.reason(condition)),
             orders: self.facts.facts.orders_summary(),
+            attributes: (!self.attributes.is_empty())
+                .then(|| Arc::clone(self.attribute_values.get_or_init(|| self.attribute_values()))),
             change: pending.change,
         }
+    }
+
+    fn attribute_values(&self) -> Arc<[OwnedValue]> {
+        let value = |attribute: &Attribute| {
+            attribute.value.program.evaluate(&self.facts, self.now, &mut Horizon::NEVER.clone()).into()
+        };
+        self.attributes.iter().map(value).collect()
     }
 
     fn reason(&self, condition: &Condition) -> Reason {

@@ -41,6 +41,7 @@ mod tests {
             reconciled: false,
             because: None,
             orders: OrdersSummary::default(),
+            attributes: None,
         };
         let fresh_for = Duration::from_millis(500);
         assert_eq!(publication_mode(&transition, at(1500), fresh_for), Mode::Live);

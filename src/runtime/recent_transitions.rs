@@ -248,6 +248,7 @@ mod tests {
             reconciled: false,
             because: None,
             orders: OrdersSummary::default(),
+            attributes: None,
         };
         customers.iter().map(transition).collect()
     }

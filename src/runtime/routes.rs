@@ -208,6 +208,7 @@ mod tests {
             reconciled: false,
             because: None,
             orders: OrdersSummary::default(),
+            attributes: None,
         };
         let stage = |model: u8, to: &str, direction| Change::Stage {
             from: None,

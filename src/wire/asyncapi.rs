@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::cloud_events::HeaderDetail;
 use super::record_schema::{PROTO_FILES, current_stages_schema, touchpoint_schema, transition_schema};
 use super::transition::RecordFormat;
+use crate::lifecycle::value::Type;
 use crate::partition::DeadLetterReason;
 
 /// A topic of transitions, and which ones it contains.
@@ -36,6 +37,8 @@ pub struct Deployment {
     pub format: RecordFormat,
     /// Which headers transitions have.
     pub headers: HeaderDetail,
+    /// The attributes that transitions carry: names and types.
+    pub attributes: Vec<(String, Type)>,
 }
 
 const DESCRIPTION: &str = "Consumes touchpoints of customers and publishes every change of their lifecycle stages exactly \
@@ -85,7 +88,7 @@ impl Deployment {
 
         let mut messages = json!({
             "touchpoint": message("Touchpoint", "application/json", &touchpoint_schema(), None),
-            "transition": self.message("Transition", "lifecycle/v1/transition.proto", &transition_schema(), self.headers()),
+            "transition": self.message("Transition", "lifecycle/v1/transition.proto", &transition_schema(&self.attributes), self.headers()),
             "dead_letter": {
                 "title": "Dead letter",
                 "contentType": "application/octet-stream",

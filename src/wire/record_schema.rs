@@ -2,10 +2,11 @@
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::current_stages::CurrentStagesRecord;
 use super::transition_json::TransitionRecord;
+use crate::lifecycle::value::Type;
 
 /// The schemas of `proto/` that other programs use, by path.
 pub const PROTO_FILES: [(&str, &str); 3] = [
@@ -14,10 +15,35 @@ pub const PROTO_FILES: [(&str, &str); 3] = [
     ("lifecycle/v1/current_stages.proto", include_str!("../../proto/lifecycle/v1/current_stages.proto")),
 ];
 
-/// Returns the JSON Schema of transitions.
+/// Returns the JSON Schema of transitions that carry `attributes`: names and types.
 #[must_use]
-pub fn transition_schema() -> Value {
-    described::<TransitionRecord<'static>>("Transition", "One published change of one customer in one model.")
+pub fn transition_schema(attributes: &[(String, Type)]) -> Value {
+    let mut schema =
+        described::<TransitionRecord<'static>>("Transition", "One published change of one customer in one model.");
+    if !attributes.is_empty() {
+        let properties: Map<String, Value> =
+            attributes.iter().map(|(name, value_type)| (name.clone(), attribute_schema(*value_type))).collect();
+        let required: Vec<&String> = attributes.iter().map(|(name, _)| name).collect();
+        schema["properties"]["attributes"] = json!({
+            "description": "Absent if the customer is being erased. An attribute without a value is null.",
+            "type": "object",
+            "properties": properties,
+            "required": required,
+        });
+    }
+    schema
+}
+
+fn attribute_schema(value_type: Type) -> Value {
+    match value_type {
+        Type::Int => json!({"type": ["integer", "null"]}),
+        // Numbers that JSON does not have are text: `NaN`, `Infinity`, `-Infinity`.
+        Type::Double => json!({"type": ["number", "string", "null"]}),
+        Type::Bool => json!({"type": ["boolean", "null"]}),
+        Type::String => json!({"type": ["string", "null"]}),
+        Type::Timestamp => json!({"type": ["string", "null"], "format": "date-time"}),
+        Type::Duration => json!({"type": ["string", "null"], "description": "Seconds with an `s`, such as `90s`."}),
+    }
 }
 
 /// Returns the JSON Schema of records of the topic of current stages.

@@ -1,5 +1,6 @@
 //! A transition as it is published: with the wall time, the mode and the currency, which are known only at publication.
 
+use super::transition_value::Attributes;
 use crate::lifecycle::model::Model;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
@@ -66,6 +67,12 @@ impl Publication<'_> {
     /// condition holds.
     pub(super) fn reason(&self) -> Option<&Reason> {
         self.transition.because.as_ref().filter(|_| self.because != BecauseDetail::None)
+    }
+
+    /// Returns the attributes that the record contains.
+    pub(super) fn attributes(&self) -> Option<Attributes<'_>> {
+        let values = self.transition.attributes.as_deref()?;
+        Some(Attributes { attributes: &self.models.attributes, values })
     }
 
     /// Whether the record contains the values that the condition read.

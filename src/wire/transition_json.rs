@@ -55,6 +55,8 @@ pub struct TransitionRecord<'a> {
     pub orders: OrdersRecord<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<PreviousRecord<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Values<'a>>,
 }
 
 /// What caused a transition: a touchpoint, or time.
@@ -138,6 +140,7 @@ impl<'a> TransitionRecord<'a> {
                 last: transition.orders.last.map(Instant),
             },
             previous: None,
+            attributes: publication.attributes().map(Values::Attributes),
         };
         match &transition.change {
             Change::Stage { from, to, skipped, direction, previous_since } => {

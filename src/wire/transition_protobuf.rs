@@ -48,6 +48,9 @@ impl From<&Publication<'_>> for v1::Transition {
                 currency: publication.currency.as_str().to_owned(),
                 last: transition.orders.last.map(proto_timestamp),
             }),
+            attributes: publication.attributes().map(|attributes| Struct {
+                fields: attributes.iter().map(|(name, read)| (name.to_owned(), value(read))).collect(),
+            }),
             ..Self::default()
         };
         match &transition.change {

@@ -4,12 +4,12 @@ use prost::Message as _;
 use serde_json::{Map, Value, json};
 
 use super::proto::google::protobuf::value::Kind;
-use super::proto::google::protobuf::{Timestamp as ProtoTimestamp, Value as ProtoValue};
+use super::proto::google::protobuf::{Struct, Timestamp as ProtoTimestamp, Value as ProtoValue};
 use super::proto::lifecycle::v1;
 use super::time::format_timestamp;
 use crate::lifecycle::time::Timestamp;
 
-/// Maximum nesting depth of `because.values`, whose values are scalars.
+/// Maximum nesting depth of `because.values` and `attributes`, whose values are scalars.
 const DEPTH_MAX: usize = 8;
 
 /// Reads a record with the media type `content_type`; JSON if it is not that of Protobuf.
@@ -67,9 +67,7 @@ fn to_json(message: v1::Transition) -> Value {
         );
     }
     if let Some(because) = message.because {
-        let values = because.values.unwrap_or_default().fields.into_iter();
-        let values: Map<String, Value> = values.map(|(name, read)| (name, value(read, DEPTH_MAX))).collect();
-        set("because", json!({"condition": because.condition, "values": values}));
+        set("because", json!({"condition": because.condition, "values": values(because.values.unwrap_or_default())}));
     }
     set("late", json!(message.late));
     set("mode", json!(message.mode));
@@ -87,7 +85,14 @@ fn to_json(message: v1::Transition) -> Value {
         }
         set("previous", stage);
     }
+    if let Some(attributes) = message.attributes {
+        set("attributes", values(attributes));
+    }
     Value::Object(fields)
+}
+
+fn values(message: Struct) -> Value {
+    Value::Object(message.fields.into_iter().map(|(name, read)| (name, value(read, DEPTH_MAX))).collect())
 }
 
 fn instant(time: ProtoTimestamp) -> String {

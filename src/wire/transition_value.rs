@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::decimal::parse_amount;
 use super::time::{format_seconds, parse_timestamp, timestamp_text};
+use crate::lifecycle::model_set::Attribute;
 use crate::lifecycle::money::Amount;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::{OwnedValue, Reason};
@@ -22,13 +23,35 @@ pub struct Instant(pub Timestamp);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Decimal(pub Amount);
 
-/// The values that a condition read, by name.
+/// The values that a condition read, or the attributes of a transition, by name.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Values<'a> {
     /// Of a transition that is written, in the order in which the condition reads them.
     Borrowed(&'a Reason),
+    /// The attributes of a transition that is written.
+    Attributes(Attributes<'a>),
     /// Of a record that was read.
     Owned(BTreeMap<String, serde_json::Value>),
+}
+
+/// The attributes of a transition that is written, with their values in the same order.
+#[derive(Clone, Copy, Debug)]
+pub struct Attributes<'a> {
+    pub(super) attributes: &'a [Attribute],
+    pub(super) values: &'a [OwnedValue],
+}
+
+impl PartialEq for Attributes<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl<'a> Attributes<'a> {
+    /// Returns the values with their names.
+    pub(super) fn iter(self) -> impl ExactSizeIterator<Item = (&'a str, &'a OwnedValue)> {
+        self.attributes.iter().map(|attribute| &*attribute.name).zip(self.values)
+    }
 }
 
 impl Serialize for Instant {
@@ -90,6 +113,13 @@ impl Serialize for Values<'_> {
             Self::Borrowed(reason) => {
                 let mut map = serializer.serialize_map(Some(reason.values.len()))?;
                 for (name, value) in reason.values() {
+                    map.serialize_entry(name, &FactValue(value))?;
+                }
+                map.end()
+            }
+            Self::Attributes(attributes) => {
+                let mut map = serializer.serialize_map(Some(attributes.values.len()))?;
+                for (name, value) in attributes.iter() {
                     map.serialize_entry(name, &FactValue(value))?;
                 }
                 map.end()

@@ -147,6 +147,42 @@ fn topics_must_differ_except_for_replayed_transitions() {
 }
 
 #[test]
+fn attributes_are_checked_with_the_models_and_every_problem_is_underlined() {
+    let attributes = |text: &str| {
+        let config = parse(&format!("{MINIMAL}models: [retention]\npublish: {{attributes: {text}}}\n"), &[]).unwrap();
+        config.model_choice().load(false).map(|models| models.attributes.len()).map_err(|error| error.to_string())
+    };
+    assert_eq!(
+        attributes(r#"{scale: 'latest(feedback_given, "scale")', orders: orders.count, recent: 'count_within(order_completed, days(90))'}"#),
+        Ok(3)
+    );
+    let problems = attributes(
+        r#"{scale: 'latest(feedback_given, "scael")', orders: order.count, country: '"DE"', a-b: orders.count}"#,
+    );
+    let problems = problems.unwrap_err();
+    for expected in [
+        "publish.attributes:1:31",
+        "did you mean `scale`?",
+        "publish.attributes:2:9",
+        "attribute `country` reads no fact",
+        "`a-b` cannot be the name of an attribute",
+    ] {
+        assert!(problems.contains(expected), "{expected} is missing in\n{problems}");
+    }
+    let many: Vec<String> = (0..33).map(|number| format!("a{number}: orders.count")).collect();
+    assert_eq!(attributes(&format!("{{{}}}", many[..32].join(", "))), Ok(32));
+    assert!(attributes(&format!("{{{}}}", many.join(", "))).unwrap_err().contains("more than 32 attributes"));
+    for text in ["[orders]", "{orders: [a]}"] {
+        let found = problems_of_attributes(text);
+        assert!(found.contains("`publish.attributes`: write a mapping of names to expressions"), "{found}");
+    }
+}
+
+fn problems_of_attributes(text: &str) -> String {
+    problems(&format!("{MINIMAL}publish: {{attributes: {text}}}\n"), &[])
+}
+
+#[test]
 fn a_source_may_have_a_registry_of_its_own() {
     let source = |registry: &str| {
         format!(
@@ -212,6 +248,7 @@ fn every_key_can_be_set_from_the_environment() {
         "publish.because" => "condition",
         "publish.cloudevents" => "minimal",
         "publish.routes" => "[{topic: risk, kind: stage}]",
+        "publish.attributes" => "{orders: orders.count}",
         "clock.source" => "touchpoints",
         "commit.interval" => "250ms",
         "state.forget_after" => "400d",

@@ -81,6 +81,26 @@ fn the_asyncapi_document_of_every_configuration_is_valid() {
 }
 
 #[test]
+fn attributes_are_typed_in_the_documents_of_a_configuration() {
+    let attributes = r#"{scale: 'latest(feedback_given, "scale")', orders: orders.count, ordered_at: orders.last}"#;
+    let configuration = format!("kafka: {{bootstrap_servers: 'kafka:9092'}}\npublish: {{attributes: {attributes}}}\n");
+    let document = print_schema(&["asyncapi", "--config", "lifecycle.yaml"], &configuration);
+    assert_eq!(asyncapi_problems(&document), [""; 0]);
+    let schema = print_schema(&["transitions", "--config", "lifecycle.yaml"], &configuration);
+    assert_eq!(document["components"]["messages"]["transition"]["payload"], schema);
+    let record = |attributes: Value| {
+        let mut record = examples("json transition")[0].clone();
+        record["attributes"] = attributes;
+        record
+    };
+    let valid = json!({"scale": null, "orders": 2, "ordered_at": "2026-03-01T10:30:00Z"});
+    assert_eq!(schema_problems(&schema, &[record(valid)]), "");
+    let untyped = json!({"scale": null, "orders": "2", "ordered_at": null});
+    assert!(schema_problems(&schema, &[record(untyped)]).contains("attributes/orders"));
+    assert!(schema_problems(&schema, &[record(json!({"orders": 2}))]).contains("required property"));
+}
+
+#[test]
 fn with_protobuf_the_asyncapi_document_contains_the_protobuf_schema() {
     let configuration = "kafka: {bootstrap_servers: 'kafka:9092'}\npublish: {format: protobuf}\n";
     let document = print_schema(&["asyncapi", "--config", "lifecycle.yaml"], configuration);

@@ -218,3 +218,46 @@ fn routes_that_name_unknown_models_and_stages_are_rejected_with_their_place() {
         assert!(checked.errors.contains(problem), "{problem} is missing in {}", checked.errors);
     }
 }
+
+#[test]
+fn every_transition_carries_the_attributes_and_an_erasure_removes_them() {
+    let settings = "workers: 1\nclock: {source: touchpoints}\npublish:\n  attributes:\n    \
+                    program: latest(loyalty_enrolled, \"program\")\n    orders: orders.count\n";
+    let mut deployment = Deployment::new(1, settings);
+    MODELS.clone_into(&mut deployment.model);
+    let order = |id: &str, at: &str| touchpoint(id, "anna", "order_completed", at);
+    let enrolled = r#"{"event_id":"e1","customer_id":"anna","type":"loyalty_enrolled","occurred_at":"2024-01-01T00:00:00Z","properties":{"program":"gold"}}"#;
+    let lines = [
+        order("e0", "2023-12-31T00:00:00Z"),
+        enrolled.to_owned(),
+        order("e2", "2024-01-02T00:00:00Z"),
+        // Silence becomes due before the erasure, and is published with it.
+        touchpoint("e3", "anna", "customer_erased", "2024-12-31T00:00:00Z"),
+        order("e4", "2025-01-01T00:00:00Z"),
+    ];
+    let records: Vec<_> = lines.iter().map(|line| keyed(line)).collect();
+    let mut instance = deployment.start("a");
+    broker::produce(&deployment.touchpoints, &records);
+    let published = || -> Vec<Value> {
+        let records = broker::read_committed(&deployment.replay);
+        records.iter().map(|record| serde_json::from_str(&record.text()).expect("a transition")).collect()
+    };
+    let caused_by = |records: &[Value], id: &str| -> Vec<Value> {
+        records.iter().filter(|it| it["cause"]["event_id"] == id).map(|it| it["attributes"].clone()).collect()
+    };
+    let all = broker::until("the order after the erasure", || {
+        let all = published();
+        (!caused_by(&all, "e4").is_empty()).then_some(all)
+    });
+    instance.assert_runs();
+    instance.stop();
+    let expect = |id: &str, attributes: &Value| {
+        let found = caused_by(&all, id);
+        assert!(!found.is_empty() && found.iter().all(|it| it == attributes), "{id}: {found:?}");
+    };
+    expect("e0", &serde_json::json!({"program": null, "orders": 1}));
+    expect("e2", &serde_json::json!({"program": "gold", "orders": 2}));
+    expect("e4", &serde_json::json!({"program": null, "orders": 1}));
+    let silent: Vec<&Value> = all.iter().filter(|it| it["cause"]["time"] == true).collect();
+    assert!(!silent.is_empty() && silent.iter().all(|it| it.get("attributes").is_none()), "{silent:?}");
+}

@@ -3,6 +3,7 @@
 //! A check does not stop at the first problem, so that one run reports all of them. Unused definitions are checked too,
 //! but the model set contains only the groups, properties and facts that some condition reads.
 
+mod attributes;
 mod build;
 mod declarations;
 mod facts;
@@ -21,7 +22,7 @@ use scope::ModelScope;
 use shared_state::SharedState;
 
 use super::id::StableId;
-use super::model_draft::{CatalogueDraft, ExpressionDraft, ModelDraft};
+use super::model_draft::{AttributesDraft, CatalogueDraft, ExpressionDraft, ModelDraft};
 use super::model_set::ModelSet;
 use super::problem::Problem;
 
@@ -41,7 +42,7 @@ pub struct Override {
     pub value: String,
 }
 
-/// Checks `drafts` against `catalogue` and returns the model set with the warnings.
+/// Checks `drafts` and `attributes` against `catalogue` and returns the model set with the warnings.
 ///
 /// # Errors
 /// Returns every problem found, including warnings.
@@ -49,6 +50,7 @@ pub fn check(
     drafts: &[ModelDraft],
     catalogue: &CatalogueDraft,
     overrides: &[Override],
+    attributes: &AttributesDraft,
 ) -> Result<(ModelSet, Vec<Problem>), Vec<Problem>> {
     let mut problems = Problems::default();
     problems.check_count(
@@ -73,6 +75,7 @@ pub fn check(
     for (index, (draft, values)) in drafts.iter().zip(&values).enumerate() {
         models.push(ModelScope::new(&mut shared, &mut problems, index, draft, values).build());
     }
+    let attributes = attributes::check(&mut shared, &mut problems, drafts.len(), attributes);
     check_catalogue(&mut shared, &mut problems, catalogue, drafts);
     if problems.has_errors() {
         return Err(problems.into_vec());
@@ -81,8 +84,12 @@ pub fn check(
     for model in &models {
         let _ = writeln!(definition, "{:016x}", model.hash.0);
     }
+    for attribute in &attributes {
+        let _ = writeln!(definition, "attribute {} {}", attribute.name, attribute.value.text);
+    }
     let (vocabulary, layout) = shared.finish();
-    Ok((ModelSet::new(vocabulary, layout, models, StableId::of(&definition)), problems.into_vec()))
+    let set = ModelSet::new(vocabulary, layout, models, StableId::of(&definition));
+    Ok((ModelSet { attributes, ..set }, problems.into_vec()))
 }
 
 /// Returns, for each draft, the overrides by parameter index.

@@ -3,6 +3,7 @@
 //! Handles only the syntax and keeps the position of every value. `lifecycle::model_check` resolves names and checks
 //! conditions.
 
+mod attributes;
 mod draft;
 pub(crate) mod fields;
 pub(crate) mod keys;
@@ -11,6 +12,7 @@ mod schema;
 mod shipped;
 pub(crate) mod yaml;
 
+pub use attributes::attributes;
 pub use draft::FILE_BYTES_MAX;
 pub use report::{line_and_column, render};
 pub use schema::{catalogue_schema, model_schema};
@@ -18,7 +20,7 @@ pub use shipped::{shipped, shipped_catalogue, shipped_names};
 
 pub use crate::lifecycle::model_check::Override;
 use crate::lifecycle::model_check::check;
-use crate::lifecycle::model_draft::{CatalogueDraft, ModelDraft};
+use crate::lifecycle::model_draft::{AttributesDraft, CatalogueDraft, ModelDraft};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::problem::{Problem, Severity};
 
@@ -42,10 +44,23 @@ pub fn load(
     catalogue: &ModelSource,
     overrides: &[Override],
 ) -> Result<(ModelSet, Vec<Problem>), Vec<Problem>> {
+    load_with_attributes(models, catalogue, overrides, &AttributesDraft::default())
+}
+
+/// Like [`load`], with the attributes that every transition carries.
+///
+/// # Errors
+/// All problems found, warnings included.
+pub fn load_with_attributes(
+    models: &[ModelSource],
+    catalogue: &ModelSource,
+    overrides: &[Override],
+    attributes: &AttributesDraft,
+) -> Result<(ModelSet, Vec<Problem>), Vec<Problem>> {
     let (drafts, catalogue, mut problems) = parse_drafts(models, catalogue);
     let Some(catalogue) = catalogue else { return Err(problems) };
     let is_parsed = problems.iter().all(|problem| problem.severity == Severity::Warning);
-    match check(&drafts, &catalogue, overrides) {
+    match check(&drafts, &catalogue, overrides, attributes) {
         Ok((set, mut found)) if is_parsed => {
             problems.append(&mut found);
             Ok((set, problems))

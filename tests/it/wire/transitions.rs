@@ -10,7 +10,7 @@ use lifecycle_processor::lifecycle::condition::{
 use lifecycle_processor::lifecycle::fact::Layout;
 use lifecycle_processor::lifecycle::id::{ModelIndex, StableId, StageIndex};
 use lifecycle_processor::lifecycle::model::{Direction, JourneyPosition, Model, Stage};
-use lifecycle_processor::lifecycle::model_set::ModelSet;
+use lifecycle_processor::lifecycle::model_set::{Attribute, ModelSet};
 use lifecycle_processor::lifecycle::money::{Amount, Currency};
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::lifecycle::transition::{Cause, Change, OrdersSummary, OwnedValue, Reason, Transition};
@@ -76,7 +76,13 @@ fn models() -> ModelSet {
         milestones: vec![],
         counters: vec![],
     };
-    ModelSet { vocabulary: Vocabulary::default(), layout: Layout::default(), models: vec![ladder], hash: StableId(2) }
+    ModelSet {
+        vocabulary: Vocabulary::default(),
+        layout: Layout::default(),
+        models: vec![ladder],
+        attributes: vec![],
+        hash: StableId(2),
+    }
 }
 
 fn instant(text: &str) -> Timestamp {
@@ -125,6 +131,7 @@ fn stage_transition() -> Transition {
             revenue: Amount::from_micros(149_970_000),
             last: Some(instant("1997-01-18T15:55:44Z")),
         },
+        attributes: None,
     }
 }
 
@@ -252,6 +259,26 @@ fn protobuf_has_the_same_content_as_json() {
     }
 }
 
+#[test]
+fn attributes_are_the_last_field_in_both_formats() {
+    let attribute = |name: &str| Attribute { name: name.into(), value: always() };
+    let models = ModelSet { attributes: ["plan", "seats", "gone"].map(attribute).into(), ..models() };
+    let values = [OwnedValue::String("pro \"max\"".into()), OwnedValue::Int(12), OwnedValue::Absent];
+    let transition = Transition { attributes: Some(values.into()), ..stage_transition() };
+    let (mut json, mut protobuf) = (Vec::new(), Vec::new());
+    with_publication(&transition, Mode::Live, |publication| {
+        let publication = Publication { models: &models, ..*publication };
+        write_json(&publication, &mut json);
+        write_protobuf(&publication, &mut protobuf);
+    });
+    let json = String::from_utf8(json).expect("JSON is UTF-8");
+    assert!(json.ends_with(r#","attributes":{"plan":"pro \"max\"","seats":12,"gone":null}}"#), "{json}");
+    let record: TransitionRecord<'_> = serde_json::from_str(&json).expect("a transition record");
+    assert!(matches!(record.attributes, Some(Values::Owned(values)) if values.len() == 3));
+    let read = |content_type, bytes: &[u8]| with_floats(read_transition(content_type, bytes).expect("a transition"));
+    assert_eq!(read("application/protobuf", &protobuf), read("application/json", json.as_bytes()));
+}
+
 /// Returns `value` with all numbers as floating-point ones, which Protobuf's `Struct` has only.
 fn with_floats(value: serde_json::Value) -> serde_json::Value {
     use serde_json::Value;
@@ -320,6 +347,7 @@ fn assert_same(label: &str, message: &v1::Transition, record: TransitionRecord<'
         previous: record
             .previous
             .map(|previous| v1::Previous { stage: previous.stage.into(), since: previous.since.map(proto_timestamp) }),
+        attributes: None,
     };
     assert_eq!(*message, from_json, "{label}");
 }
