@@ -72,7 +72,12 @@ pub const METRICS: &[Description] = &[
     gauge("lifecycle_build_info", "version", "Always 1; the label is the running version.", |out| {
         out.set(&[("version", env!("CARGO_PKG_VERSION"))], 1.0)
     }),
-    gauge("lifecycle_model_info", "model, version", "Always 1 for each loaded model.", |out| out.model_info()),
+    gauge(
+        "lifecycle_model_info",
+        "model, version, hash",
+        "Always 1 for each loaded model. The hash is that of the definition with its parameters.",
+        |out| out.model_info(),
+    ),
     gauge(
         "lifecycle_service_state",
         "state (starting, restoring, running, stopping)",

@@ -19,6 +19,8 @@ pub(super) const CAUSES_AND_MODES: [(&str, &str); 5] =
 pub(super) struct ModelNames {
     pub(super) name: String,
     pub(super) version: String,
+    /// Hash of the definition and its parameters, as the API returns it.
+    pub(super) hash: String,
     pub(super) stages: Vec<String>,
     /// Kind and name of every transition that the model can publish.
     pub(super) published: Vec<(&'static str, Arc<str>)>,
@@ -34,6 +36,7 @@ impl ModelNames {
         Self {
             name: model.name.to_string(),
             version: model.version.to_string(),
+            hash: format!("{:016x}", model.hash.0),
             stages: model.stages.iter().map(|stage| stage.name.to_string()).collect(),
             published: published.collect(),
         }

@@ -161,7 +161,7 @@ impl<'a> Series<'a> {
 
     pub(in crate::telemetry) fn model_info(&mut self) {
         for model in &self.scrape.metrics.models {
-            self.set(&[("model", &model.name), ("version", &model.version)], 1.0);
+            self.set(&[("model", &model.name), ("version", &model.version), ("hash", &model.hash)], 1.0);
         }
     }
 

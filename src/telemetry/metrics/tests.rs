@@ -98,6 +98,7 @@ fn transitions_and_moves_are_exported_by_name_and_those_of_an_unknown_model_are_
     metrics.models = vec![ModelNames {
         name: "retention".to_owned(),
         version: "1".to_owned(),
+        hash: "5e".to_owned(),
         stages: vec!["active".to_owned(), "lost".to_owned()],
         published: vec![("stage", "churned".into())],
     }];
@@ -206,6 +207,7 @@ fn a_scrape_of_64_partitions_and_6_models_stays_small() {
     let model = |index| ModelNames {
         name: format!("model_{index}"),
         version: "1".to_owned(),
+        hash: "5e".to_owned(),
         stages: stages.clone(),
         published: published.clone(),
     };
