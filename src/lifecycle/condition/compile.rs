@@ -37,9 +37,18 @@ pub fn compile(text: &str, expected: Option<Type>, scope: &mut dyn Scope) -> Res
         _ => {
             problems.sort_by_key(|problem| (problem.span.start, problem.span.end));
             problems.dedup();
+            remove_follow_ups(&mut problems);
             Err(problems)
         }
     }
+}
+
+/// Removes the type mismatches around an invalid literal: the type of `90d` is a guess.
+fn remove_follow_ups(problems: &mut Vec<ExpressionProblem>) {
+    let is_literal = |problem: &&ExpressionProblem| problem.code == codes::BAD_LITERAL;
+    let literals: Vec<Range<usize>> = problems.iter().filter(is_literal).map(|problem| problem.span.clone()).collect();
+    let is_around = |span: &Range<usize>| literals.iter().any(|it| span.start <= it.start && it.end <= span.end);
+    problems.retain(|problem| problem.code != codes::TYPE_MISMATCH || !is_around(&problem.span));
 }
 
 /// Evaluates `syntax` to a constant of type `expected`.

@@ -7,7 +7,7 @@ use super::constant::Constant;
 use super::linear::Linear;
 use super::operation::ArithmeticOperator;
 use super::problem::{ExpressionProblem, codes};
-use super::range::beyond_limit;
+use super::range::{before_touchpoint, beyond_limit};
 use super::relation::Relation;
 use super::syntax::{Syntax, SyntaxKind};
 use super::term::{Term, TermKind};
@@ -40,6 +40,12 @@ impl Compiler<'_> {
         match (one.value_type, other.value_type) {
             (Type::Timestamp, Type::Timestamp) | (Type::Duration, Type::Duration) => {
                 if let Some(kind) = Linear::compare(relation, &one, &other) {
+                    if let TermKind::CompareTimes(relation, sum) = &kind
+                        && let Some(problem) = before_touchpoint(*relation, sum, &span, self.scope)
+                    {
+                        self.report(problem);
+                        return None;
+                    }
                     return self.fold_constant(Term::boolean(kind), &span);
                 }
                 self.report_unsolvable_product(&span);

@@ -1,10 +1,12 @@
 //! The range of the values of a term, as far as limits of its facts determine it, and comparisons whose result it
-//! decides: a count is never negative, and `count_within` counts a limited number of touchpoints.
+//! decides: a count is never negative, `count_within` counts a limited number of touchpoints, and no touchpoint is
+//! later than `now`.
 
 use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::constant::Constant;
+use super::linear::Linear;
 use super::operation::{ArithmeticOperator, Function};
 use super::problem::{ExpressionProblem, codes};
 use super::relation::Relation;
@@ -51,6 +53,29 @@ pub(super) fn beyond_limit(
         (format!("the left side is {}", one.describe()), help.to_owned())
     };
     let message = format!("this {outcome}: {reason}");
+    Some(ExpressionProblem::new(codes::BEYOND_LIMIT, span.clone(), message).help(help))
+}
+
+/// Returns the problem of a comparison of `now` with a touchpoint's time that never holds: the time between the two is
+/// never negative, as in `now < last_order + days(0)`.
+pub(super) fn before_touchpoint(
+    relation: Relation,
+    sum: &Linear,
+    span: &Range<usize>,
+    scope: &dyn Scope,
+) -> Option<ExpressionProblem> {
+    let [(-1, Term { kind: TermKind::Slot(slot, name), .. })] = &sum.parts[..] else { return None };
+    if sum.now_coefficient != 1 || !scope.is_touchpoint_time(*slot) {
+        return None;
+    }
+    // The sum is at least its constant, and has no limit above.
+    let can_be_zero = sum.constant <= 0 && relation.holds(Ordering::Equal);
+    let can_be_less = sum.constant < 0 && relation.holds(Ordering::Less);
+    if can_be_zero || can_be_less || relation.holds(Ordering::Greater) {
+        return None;
+    }
+    let message = format!("this never holds: `{name}` is never after `now`");
+    let help = "the duration must be greater than zero, as in `now < x + days(30)`";
     Some(ExpressionProblem::new(codes::BEYOND_LIMIT, span.clone(), message).help(help))
 }
 

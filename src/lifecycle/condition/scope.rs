@@ -33,6 +33,12 @@ pub trait Scope {
         None
     }
 
+    /// Returns whether `slot` holds the time of a touchpoint, which is never after `now`.
+    fn is_touchpoint_time(&self, slot: Slot) -> bool {
+        _ = slot;
+        false
+    }
+
     /// Returns every name and function of this scope, for "did you mean" suggestions.
     fn suggestions(&self) -> Vec<String>;
 }

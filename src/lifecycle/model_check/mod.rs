@@ -105,9 +105,11 @@ fn resolve_overrides(
                 "unknown-name",
                 usize::MAX,
                 0..0,
-                format!("unknown model `{model}` in a parameter override"),
+                format!("unknown model `{model}` in an override of a parameter (`parameters` or --set)"),
             );
-            problems.push(problem.did_you_mean(model, drafts.iter().map(|draft| draft.name.value.as_str()), ""));
+            let known = drafts.iter().map(|draft| draft.name.value.as_str());
+            let names: Vec<&str> = known.clone().collect();
+            problems.push(problem.did_you_mean(model, known, &format!("the models are {}", names.join(", "))));
             continue;
         };
         let known = || drafts[index].parameters.iter().map(|named| named.name.value.as_str());
@@ -118,7 +120,12 @@ fn resolve_overrides(
                 0..0,
                 format!("model `{model}` has no parameter `{parameter}`"),
             );
-            problems.push(problem.did_you_mean(parameter, known(), ""));
+            let names: Vec<&str> = known().collect();
+            let otherwise = match names[..] {
+                [] => "it has no parameters".to_owned(),
+                _ => format!("its parameters are {}", names.join(", ")),
+            };
+            problems.push(problem.did_you_mean(parameter, known(), &otherwise));
             continue;
         };
         values[index]

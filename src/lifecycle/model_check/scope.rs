@@ -297,6 +297,10 @@ impl Scope for ModelScope<'_> {
         self.shared.range(slot)
     }
 
+    fn is_touchpoint_time(&self, slot: Slot) -> bool {
+        self.shared.is_touchpoint_time(slot)
+    }
+
     fn suggestions(&self) -> Vec<String> {
         let lists = [&self.draft.parameters, &self.draft.conditions, &self.draft.facts];
         let names = lists.into_iter().flatten().map(|named| named.name.value.clone());

@@ -42,6 +42,24 @@ impl SharedState {
         }
     }
 
+    /// Returns whether the fact in `slot` is the time of a touchpoint.
+    pub(super) fn is_touchpoint_time(&self, slot: Slot) -> bool {
+        self.layout.locations.get(usize::from(slot.0)).is_some_and(|location| match location {
+            FactLocation::Time(_)
+            | FactLocation::OrdersFirst
+            | FactLocation::OrdersLast
+            | FactLocation::StreakStart(_)
+            | FactLocation::FirstSinceLast(_) => true,
+            FactLocation::Count(_)
+            | FactLocation::Sum(_)
+            | FactLocation::Latest(_)
+            | FactLocation::CountWithin(..)
+            | FactLocation::OrdersCount
+            | FactLocation::OrdersRevenue
+            | FactLocation::Streak(_) => false,
+        })
+    }
+
     pub(super) fn new(declarations: Declarations) -> Self {
         Self {
             declarations,
