@@ -1,24 +1,23 @@
 //! `lifecycle customers`: lists the customers in a stage of a running service, over its HTTP API.
 
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use crate::live::client::Client;
-
 use super::number::whole_number_in;
-use super::{Exit, print_error, top};
+use super::service_arguments::ServiceArguments;
+use super::{Exit, print_error};
 
 const EXAMPLES: &str = "\
 Examples:
   lifecycle customers --model retention --stage at_risk
   lifecycle customers --model retention --stage at_risk --format csv > at-risk.csv
+  lifecycle customers --model retention --stage at_risk --config lifecycle.yaml
   lifecycle customers --model retention --stage at_risk --url http://127.0.0.1:8080 --token-file token --limit 100
 
-Lists the customers of all instances if they set http.advertise, otherwise of the instance at --url.";
+Lists the customers of all instances if they set http.advertise, otherwise of the one instance.";
 
 const CSV_HEADER: &str = "customer_id,partition,since,signals,orders,revenue,currency,last_order,next_wake_up\n";
 
@@ -35,12 +34,8 @@ pub(super) struct CustomersArguments {
     /// Stage whose customers to list
     #[arg(long, value_name = "NAME")]
     stage: String,
-    /// Base URL of the service
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
-    /// File with the bearer token of the service, if it requires one
-    #[arg(long, value_name = "FILE", env = "LIFECYCLE_HTTP_TOKEN_FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    service: ServiceArguments,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Ndjson)]
     format: Format,
@@ -91,8 +86,7 @@ pub(super) fn run(arguments: &CustomersArguments) -> ExitCode {
 fn list(arguments: &CustomersArguments) -> Result<(), Failure> {
     let usage = |problem: String| Failure::Problem(Exit::Usage, problem);
     let refused = |problem: String| Failure::Problem(Exit::Refused, problem);
-    let token = arguments.token_file.as_deref().map(top::token).transpose().map_err(usage)?;
-    let client = Client::new(&arguments.url, token.as_deref()).map_err(usage)?;
+    let client = arguments.service.client().map_err(|(exit, problem)| Failure::Problem(exit, problem))?;
     let models = client.models().map_err(refused)?;
     let Some(model) = models.iter().find(|model| model.name == arguments.model) else {
         let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();

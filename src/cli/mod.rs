@@ -38,6 +38,8 @@ mod repartition;
 mod replay;
 mod run;
 mod schema;
+#[cfg(feature = "tools")]
+mod service_arguments;
 mod test;
 mod test_mapping;
 #[cfg(feature = "tools")]
@@ -183,7 +185,16 @@ fn print_error(message: impl fmt::Display) {
 /// Parses the arguments of the process and runs the command.
 #[must_use]
 pub fn run() -> ExitCode {
-    match CommandLine::parse().command {
+    let command = match CommandLine::try_parse() {
+        Ok(line) => line.command,
+        Err(error) if error.use_stderr() => {
+            // An argument may be the name of a file from another person.
+            print_error(error.render().ansi().to_string().trim_end());
+            return Exit::Usage.into();
+        }
+        Err(help) => help.exit(),
+    };
+    match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Ingest(arguments) => ingest::run(&arguments),
         Command::Tool(tool) => tools::run(&tool),

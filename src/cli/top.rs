@@ -1,8 +1,6 @@
 //! `lifecycle top`: shows a running service in the terminal, over its HTTP API. Uses the same view as the demo.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,17 +9,18 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::live::client::Client;
 use crate::live::terminal;
 use crate::service::stop_on_signals;
 
 use super::number::whole_number_in;
+use super::service_arguments::ServiceArguments;
 use super::watch::{PREFERRED_MODELS, Watch, WatchEnd};
 use super::{Exit, print_error};
 
 const EXAMPLES: &str = "\
 Examples:
   lifecycle top
+  lifecycle top --config lifecycle.yaml
   lifecycle top --url http://127.0.0.1:8080 --token-file token --model retention
   lifecycle top --lines --seconds 60 > seen.txt
 
@@ -33,12 +32,8 @@ Shows the partitions of one instance, not of the whole consumer group. Press ? f
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TopArguments {
-    /// Base URL of the service
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
-    /// File with the bearer token of the service, if it requires one
-    #[arg(long, value_name = "FILE", env = "LIFECYCLE_HTTP_TOKEN_FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    service: ServiceArguments,
     /// Model to show first
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
@@ -61,8 +56,7 @@ pub(super) fn run(arguments: &TopArguments) -> ExitCode {
 
 fn watch(arguments: &TopArguments) -> Result<Exit, (Exit, String)> {
     let usage = |problem: String| (Exit::Usage, problem);
-    let token = arguments.token_file.as_deref().map(token).transpose().map_err(usage)?;
-    let client = Client::new(&arguments.url, token.as_deref()).map_err(usage)?;
+    let client = arguments.service.client()?;
     // Connect before the screen opens, so that an error message stays visible.
     let running = client.models().map_err(|problem| (Exit::Refused, problem))?;
     let names: Vec<&str> = running.iter().map(|model| model.name.as_str()).collect();
@@ -97,10 +91,4 @@ fn watch(arguments: &TopArguments) -> Result<Exit, (Exit, String)> {
         }
     }
     Ok(Exit::Success)
-}
-
-/// Reads a bearer token from a file.
-pub(super) fn token(path: &Path) -> Result<String, String> {
-    let token = fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    Ok(token.trim().to_owned())
 }

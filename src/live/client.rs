@@ -103,14 +103,22 @@ impl Client {
         Ok(HttpResponse { status, body: body.map_err(|error| connection_error(&error))? })
     }
 
-    /// Requests a path that must exist, and parses the body as JSON.
+    /// Requests a path that must exist, and parses the body as JSON for a terminal: without control characters.
     fn get_json(&self, path: &str) -> Result<Value, String> {
+        self.get_unchanged_json(path).map(sanitized)
+    }
+
+    /// Requests a path that must exist, and parses the body as JSON.
+    fn get_unchanged_json(&self, path: &str) -> Result<Value, String> {
         let response = self.get(path)?;
         match response.status {
-            200 => response
-                .json()
+            200 => serde_json::from_str(&response.body)
                 .map_err(|_| format!("{}{path} did not return JSON: is this a lifecycle service?", self.display_url)),
-            401 => Err(format!("{} requires a token: --token-file FILE", self.display_url)),
+            401 if self.authorization.is_some() => Err(format!(
+                "{} rejects the token: --token-file FILE or --config FILE must name the file of the service",
+                self.display_url
+            )),
+            401 => Err(format!("{} requires a token: --token-file FILE or --config FILE", self.display_url)),
             status if response.is_lifecycle_problem() => {
                 Err(format!("{}{path} returned status {status}: {}", self.display_url, response.detail()))
             }
@@ -133,14 +141,14 @@ impl Client {
         Ok(models)
     }
 
-    /// Returns at most `limit` customers of a stage, from `cursor` on, as the API returns them.
+    /// Returns at most `limit` customers of a stage, from `cursor` on, exactly as the API returns them.
     ///
     /// # Errors
     /// The service did not respond, or not as expected; the message says why.
     pub fn stage_customers(&self, model: &str, stage: &str, limit: u64, cursor: Option<&str>) -> Result<Value, String> {
         let (model, stage, limit) = (percent_encoded(model), percent_encoded(stage), limit.min(STAGE_CUSTOMERS_MAX));
         let cursor = cursor.map_or_else(String::new, |cursor| format!("&cursor={cursor}"));
-        self.get_json(&format!("/v1/models/{model}/stages/{stage}/customers?limit={limit}{cursor}"))
+        self.get_unchanged_json(&format!("/v1/models/{model}/stages/{stage}/customers?limit={limit}{cursor}"))
     }
 
     fn overview(&self) -> Result<Overview, String> {
@@ -302,6 +310,10 @@ mod tests {
     /// Starts a server that answers one request with `status`. Returns its URL and the thread, which returns the
     /// request.
     fn server(status: &'static str) -> (String, std::thread::JoinHandle<String>) {
+        server_with(status, "{}")
+    }
+
+    fn server_with(status: &'static str, body: &'static str) -> (String, std::thread::JoinHandle<String>) {
         use std::io::{Read, Write};
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -313,7 +325,8 @@ mod tests {
                 let read = stream.read(&mut part).unwrap();
                 request.extend_from_slice(&part[..read]);
             }
-            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}").unwrap();
+            let length = body.len();
+            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").unwrap();
             String::from_utf8(request).unwrap().to_ascii_lowercase()
         });
         (url, request)
@@ -323,8 +336,25 @@ mod tests {
     fn the_token_is_sent_and_a_rejected_token_is_reported() {
         let (url, request) = server("401 Unauthorized");
         let error = Client::new(&url, Some("S3cret")).unwrap().models().unwrap_err();
-        assert_eq!(error, format!("{url} requires a token: --token-file FILE"));
+        assert!(error.starts_with(&format!("{url} rejects the token: --token-file FILE or --config FILE")), "{error}");
         assert!(request.join().unwrap().contains("authorization: bearer s3cret\r\n"));
+    }
+
+    #[test]
+    fn a_missing_token_is_reported() {
+        let (url, request) = server("401 Unauthorized");
+        let error = Client::new(&url, None).unwrap().models().unwrap_err();
+        assert_eq!(error, format!("{url} requires a token: --token-file FILE or --config FILE"));
+        drop(request.join());
+    }
+
+    #[test]
+    fn the_customers_of_a_stage_are_returned_unchanged() {
+        const BODY: &str = r#"{"customers":[{"customer_id":"a\u001bb\u007fc\u202e"}]}"#;
+        let (url, request) = server_with("200 OK", BODY);
+        let page = Client::new(&url, None).unwrap().stage_customers("m", "s", 1, None).unwrap();
+        assert_eq!(page["customers"][0]["customer_id"], "a\u{1b}b\u{7f}c\u{202e}");
+        drop(request.join());
     }
 
     #[test]

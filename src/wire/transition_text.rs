@@ -131,7 +131,9 @@ pub fn escape_message(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-fn controls_terminal(letter: char) -> bool {
+/// Returns whether `letter` can control a terminal, or reverse the direction of text.
+#[must_use]
+pub fn controls_terminal(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

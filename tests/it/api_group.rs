@@ -123,7 +123,7 @@ fn every_instance_returns_every_customer_of_the_group() {
             Some((standing["model"].as_str()?.to_owned(), standing["stage"].as_str()?.to_owned()))
         });
     let (model, stage) = stage.unwrap();
-    for instance in &instances {
+    for (instance, config) in instances.iter().zip(["a.yaml", "b.yaml"]) {
         let path = format!("/v1/models/{model}/stages/{stage}/customers?limit=7");
         let (mut cursor, mut found) = (String::new(), Vec::new());
         loop {
@@ -155,6 +155,12 @@ fn every_instance_returns_every_customer_of_the_group() {
         assert_eq!(listed, expected);
         let run = lifecycle(directory.path(), &[&arguments[..], &["--format", "csv", "--limit", "5"]].concat(), b"");
         assert_eq!((run.code, run.output.lines().count()), (0, 6), "{}", run.output);
+        // Address and token come from the configuration of the instance.
+        let arguments = ["customers", "--model", &model, "--stage", &stage, "--config", config];
+        let configured = lifecycle(directory.path(), &arguments, b"");
+        assert_eq!((configured.code, configured.output.lines().count()), (0, CUSTOMERS), "{}", configured.errors);
+        let top = lifecycle(directory.path(), &["top", "--config", config, "--lines", "--seconds", "1"], b"");
+        assert_eq!((top.code, top.errors.as_str()), (0, ""), "{}", top.output);
         let other = ["customers", "--model", &model, "--stage", "other", "--token-file", "token", "--url", &url];
         let run = lifecycle(directory.path(), &other, b"");
         assert!(run.code == 2 && run.errors.contains("has no stage other; it has"), "{}", run.errors);
