@@ -249,6 +249,7 @@ impl Source {
                 for path in paths {
                     let unreadable = |error| SourceError::File { path: path.display().to_string(), error };
                     let mut lines = Lines::open(path, LINE_BYTES_MAX, progress.clone()).map_err(unreadable)?;
+                    let mut is_empty = true;
                     while let Some(line) = lines.next_line().map_err(unreadable)? {
                         let place = Place::Line { path, number: line.number };
                         let record = InputRecord {
@@ -258,7 +259,11 @@ impl Source {
                             problem: None,
                             is_forwarded: false,
                         };
+                        is_empty &= record.is_blank_line();
                         apply(record, None, &[])?;
+                    }
+                    if is_empty {
+                        print_error(format_args!("{}: there are no touchpoints in this file", path.display()));
                     }
                 }
             }

@@ -457,7 +457,7 @@ impl Rendered {
             Value::Number(number) => parse_amount(&number.to_string()),
             _ => None,
         };
-        let expected = "expected a number or decimal text from -10^12 to 10^12";
+        let expected = "expected a number or a text such as 39.90, from -10^12 to 10^12";
         parsed.map(Some).ok_or_else(|| self.invalid(DeadLetterReason::BadField, expected))
     }
 

@@ -28,9 +28,10 @@ pub(super) fn problem(line: &[u8]) -> Option<&'static str> {
         [b'B', b'Z', b'h', b'1'..=b'9', ..] => {
             Some("this is a bzip2 file, but plain or gzipped text is expected: use bzip2 -dc")
         }
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'{', 0, ..] | [0, b'{', ..] => {
             Some("this is UTF-16 text, but UTF-8 is expected: convert it with iconv")
         }
+        [b'<', ..] => Some("this is XML or HTML, but one JSON object per line is expected"),
         _ if is_csv_header(line) => Some(
             "this is a table with a header line (CSV), but one JSON object per line is expected, such as \
              {\"event_id\":\"e-1\",\"customer_id\":\"c-1\",\"type\":\"signed_up\",\"occurred_at\":\"2026-01-31T09:00:00Z\"}",
@@ -43,7 +44,7 @@ fn is_array_of_objects(line: &[u8]) -> bool {
     line.strip_prefix(b"[").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"{"))
 }
 
-/// Whether `line` is a list of at least two names, one of which could be that of a field of touchpoints.
+/// Whether `line` is a list of names: at least three, or one of them could be that of a field of touchpoints.
 fn is_csv_header(line: &[u8]) -> bool {
     let Ok(line) = std::str::from_utf8(line) else { return false };
     let Some(separator) = [',', ';', '\t', '|'].into_iter().find(|&separator| line.contains(separator)) else {
@@ -55,7 +56,7 @@ fn is_csv_header(line: &[u8]) -> bool {
             && name.chars().all(|other| other.is_alphanumeric() || matches!(other, '_' | '-' | '.' | ' '))
     };
     let is_known = |name: &&str| COLUMN_NAMES.iter().any(|part| name.to_lowercase().contains(part));
-    names.iter().all(is_name) && names.iter().any(is_known)
+    names.iter().all(is_name) && (names.len() > 2 || names.iter().any(is_known))
 }
 
 #[cfg(test)]
@@ -70,6 +71,9 @@ mod tests {
             (b"{", "indented JSON"),
             (b"event_id,customer_id,type,occurred_at", "CSV"),
             (b"\"User Id\";\"Ereignis\"", "CSV"),
+            (b"InvoiceNo,StockCode,Description,Quantity", "CSV"),
+            (b"<?xml version='1.0'?>", "XML"),
+            (b"{\0\"\0", "UTF-16"),
             (b"PAR1\x15\x04", "Parquet"),
             (b"PK\x03\x04", "zip"),
             (b"\xff\xfe{\0", "UTF-16"),

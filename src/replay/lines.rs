@@ -52,7 +52,7 @@ impl Lines {
     /// When the file cannot be opened, or its first bytes cannot be read.
     pub fn open(path: &Path, bytes_max: usize, progress: impl FnMut(usize) + 'static) -> io::Result<Self> {
         let source: Box<dyn Read> =
-            if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(File::open(path)?) };
+            if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(open_file(path)?) };
         Self::read(ProgressReader { source, progress }, bytes_max)
     }
 
@@ -109,6 +109,15 @@ impl Lines {
     }
 }
 
+fn open_file(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        let problem = "this is a folder: name the files in it";
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, problem));
+    }
+    Ok(file)
+}
+
 impl std::fmt::Debug for Lines {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Lines").field("number", &self.number).finish_non_exhaustive()
@@ -132,16 +141,32 @@ impl<R: BufRead> Read for GzipMembers<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let Some(member) = &mut self.member else { return Ok(0) };
-            let read = member.read(buffer)?;
+            let read = member.read(buffer).map_err(describe_damage)?;
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
             let Some(mut source) = self.member.take().map(GzDecoder::into_inner) else { return Ok(0) };
             if skip_zeros(&mut source)? {
+                if source.fill_buf()?.first() != Some(&GZIP_MAGIC[0]) {
+                    let problem = "other data follows the gzip data: remove it, or compress it as well";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+                }
                 self.member = Some(GzDecoder::new(source));
             }
         }
     }
+}
+
+/// Returns an error of the decompression with what it means for the file.
+fn describe_damage(error: io::Error) -> io::Error {
+    let problem = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the gzip data is cut off: copy the file again".to_owned(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            format!("the gzip data is damaged: {error}; copy the file again")
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), problem)
 }
 
 /// Skips zeros. Returns whether other bytes follow.

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::property_json::unescaped;
@@ -71,6 +72,8 @@ pub(super) fn missing(field: &'static str, record: &str) -> Cow<'static, str> {
         "this is an envelope of Kafka Connect: set value.converter.schemas.enable=false, so that the record is its \
          payload"
             .into()
+    } else if has("op") && (has("after") || has("before")) {
+        "this is a change event of Debezium: write the row alone, with the transformation ExtractNewRecordState".into()
     } else {
         let names = OTHER_NAMES.iter().find(|(name, _)| *name == field).map_or(&[][..], |(_, names)| names);
         match names.iter().find(|name| has(name)) {
@@ -113,6 +116,35 @@ pub(super) fn not_an_object(record: &str) -> &'static str {
         Some(b'[') => "the record is a JSON array, not an object: write one touchpoint per record",
         Some(b'"') => "the record is a JSON text, not an object: if it contains JSON, it was encoded twice",
         _ => "the record is not a JSON object",
+    }
+}
+
+/// Returns a message for a record that is not valid JSON at this position.
+pub(super) fn not_json(record: &str, line: usize, column: usize) -> Cow<'static, str> {
+    if let Some(format) = binary_format(record.as_bytes()) {
+        return format.into();
+    }
+    let problem = format!("the record is not valid JSON at line {line}, column {column}");
+    match syntax_hint(record) {
+        Some(hint) => format!("{problem}; {hint}").into(),
+        None => problem.into(),
+    }
+}
+
+/// Returns a hint for text that is almost JSON, or in another language.
+fn syntax_hint(record: &str) -> Option<&'static str> {
+    let mut values = serde_json::Deserializer::from_str(record).into_iter::<IgnoredAny>();
+    if matches!(values.next(), Some(Ok(_))) {
+        return match record[values.byte_offset()..].trim_start().as_bytes().first()? {
+            b',' => Some("a comma follows the object: remove it"),
+            b'{' => Some("another object follows: write one touchpoint per record"),
+            _ => None,
+        };
+    }
+    match record.trim_start().as_bytes() {
+        [b'{', b'\'', ..] => Some("this looks like a dictionary of Python: JSON has texts between double quotes"),
+        [b'<', ..] => Some("this looks like XML"),
+        _ => None,
     }
 }
 

@@ -163,9 +163,7 @@ impl TouchpointDecoder {
                 DeadLetterCause::new(DeadLetterReason::NotJson, touchpoint_hint::not_an_object(text))
             }
             _ => {
-                let problem =
-                    format!("the record is not valid JSON at line {}, column {}", error.line(), error.column());
-                let detail = touchpoint_hint::binary_format(text.as_bytes()).map_or(Cow::Owned(problem), Cow::Borrowed);
+                let detail = touchpoint_hint::not_json(text, error.line(), error.column());
                 DeadLetterCause::new(DeadLetterReason::NotJson, detail)
             }
         })
@@ -313,7 +311,7 @@ impl<'de> Visitor<'de> for RecordVisitor<'_, 'de> {
                     context.field = Some("amount");
                     let raw: &RawValue = map.next_value()?;
                     fields.amount = amount(raw.get()).map_err(|()| {
-                        bad_field(context, "amount: expected a number or decimal text from -10^12 to 10^12")
+                        bad_field(context, "amount: expected a number or a text such as 39.90, from -10^12 to 10^12")
                     })?;
                 }
                 Name::Properties => {

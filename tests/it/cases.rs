@@ -193,6 +193,117 @@ fn a_threshold_that_a_window_cannot_reach_is_refused() {
 }
 
 #[test]
+fn a_time_since_a_touchpoint_that_is_never_negative_is_not_compared_with_zero_or_less() {
+    let run = |condition: &str, set: &[&str]| {
+        let model = format!(
+            "model: visits\nversion: 1\ntitle: {{en: V}}\njourney: [b]\nparameters: {{soon: days(3)}}\n\
+             facts: {{last: last(page_viewed), first: first(page_viewed), due: 'latest(due_set, \"at\")', orders: orders()}}\n\
+             types:\n  due_set: {{description: D, properties: {{at: timestamp}}}}\n\
+             signals:\n  - {{signal: a, when: '{condition}'}}\nstages:\n  - {{stage: b, when: now >= last + soon && first < due}}\n"
+        );
+        let folder = Folder::new(&[("visits.yaml", model.as_bytes()), ("in.ndjson", b"")]);
+        let checked = folder.run(&[&["replay", "--model", "./visits.yaml", "in.ndjson"], set].concat());
+        (checked.code, format!("{}{}", checked.output, checked.errors))
+    };
+    for condition in [
+        "now < last + days(0)",
+        "now - last < days(0)",
+        "now < last - hours(1)",
+        "now <= last + duration(\"-1ms\")",
+        "last > now",
+        "last + days(-2) == now",
+        "orders.last - minutes(5) >= now",
+        "now < orders.streak_start(days(30)) + seconds(0)",
+    ] {
+        let (code, report) = run(condition, &[]);
+        assert_eq!(code, 2, "{condition}: {report}");
+        assert!(report.contains("never holds") && report.contains("greater than zero"), "{condition}: {report}");
+    }
+    for condition in [
+        "now < last + days(1)",
+        "now <= last",
+        "now >= last + days(0)",
+        "now - last != days(0)",
+        "now < due + days(0)",
+        "last < first + days(0)",
+        "now > timestamp(\"2026-01-01T00:00:00Z\")",
+    ] {
+        let (code, report) = run(condition, &[]);
+        assert_eq!(code, 0, "{condition}: {report}");
+    }
+    // The value of a parameter counts, not only that of the model.
+    let (code, report) = run("now < last + soon", &["--set", "visits.soon=days(0)"]);
+    assert!(code == 2 && report.contains("never holds"), "{report}");
+    for count in ["count_within(page_viewed, days(0)) > 1", "orders.streak(hours(-1)) > 1"] {
+        let (code, report) = run(count, &[]);
+        assert!(code == 2 && report.contains("expected a duration greater than zero"), "{report}");
+    }
+}
+
+#[test]
+fn an_unknown_model_or_parameter_of_an_override_is_named_with_what_exists() {
+    let config = "kafka: {bootstrap_servers: a, instance_id: a}\nmodels: [retention]\nparameters: ";
+    for (overrides, set, expected) in [
+        ("{retension: {risk_after: days(3)}}", "retension.risk_after=days(3)", "did you mean `retention`?"),
+        ("{shop: {risk_after: days(3)}}", "shop.risk_after=days(3)", "the models are retention"),
+        ("{retention: {risk_aftr: days(3)}}", "retention.risk_aftr=days(3)", "did you mean `risk_after`?"),
+        ("{retention: {grace: days(3)}}", "retention.grace=days(3)", "its parameters are risk_after, "),
+        ("{retention: {risk_after: 3d}}", "retention.risk_after=3d", "write `days(3)`"),
+    ] {
+        let config = format!("{config}{overrides}\n");
+        let folder = Folder::new(&[("lifecycle.yaml", config.as_bytes()), ("in.ndjson", b"{}\n")]);
+        for arguments in [
+            &["config", "check", "--config", "lifecycle.yaml"][..],
+            &["replay", "--config", "lifecycle.yaml", "in.ndjson"],
+            &["replay", "--model", "retention", "--set", set, "in.ndjson"],
+            &["explain", "--customer", "c", "--model", "retention", "--set", set, "in.ndjson"],
+        ] {
+            let run = folder.run(arguments);
+            assert!(run.code == 2 && run.errors.contains(expected), "{arguments:?}: {}", run.errors);
+            assert_eq!(run.errors.matches("error[").count(), 1, "{}", run.errors);
+        }
+    }
+}
+
+#[test]
+fn an_empty_file_a_folder_and_text_after_a_gzip_file_are_named() {
+    let touchpoint = record(r#","amount":10"#);
+    let gzip = gzip_of(&[&touchpoint[..], b"\n"].concat());
+    let with_text = [&gzip[..], b"\nappended by hand\n"].concat();
+    let cut = &gzip[..gzip.len() - 9];
+    let folder = Folder::new(&[
+        ("empty.ndjson", b""),
+        ("blank.ndjson", b"\n \n\n"),
+        ("empty.gz", &gzip_of(b"")),
+        ("text.gz", &with_text),
+        ("cut.gz", cut),
+    ]);
+    fs::create_dir(folder.path().join("folder")).expect("a folder");
+    for file in ["empty.ndjson", "blank.ndjson", "empty.gz"] {
+        let run = folder.run(&["replay", "--model", "retention", file]);
+        assert_eq!((run.code, run.output.as_str()), (0, ""), "{file}: {}", run.errors);
+        assert!(run.errors.contains("no touchpoints") && run.errors.contains(file), "{file}: {:?}", run.errors);
+    }
+    for (file, problem) in [
+        ("text.gz", "other data follows the gzip data"),
+        ("cut.gz", "the gzip data is cut off"),
+        ("folder", "this is a folder"),
+    ] {
+        for command in [&["replay", "--model", "retention"][..], &["explain", "--customer", "c1"]] {
+            let run = folder.run(&[command, &[file]].concat());
+            assert_eq!(run.code, 2, "{file}: {}", run.errors);
+            assert!(run.errors.contains(problem) && run.errors.contains(file), "{file}: {}", run.errors);
+        }
+    }
+}
+
+fn gzip_of(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text).expect("in memory");
+    encoder.finish().expect("in memory")
+}
+
+#[test]
 fn a_counter_that_cannot_reach_its_first_value_is_refused() {
     let check = |from: u32| {
         let model = format!(
@@ -411,6 +522,14 @@ fn a_dead_letter_says_what_was_expected_and_recognizes_shapes_of_other_systems()
         (segment.to_vec(), "this is a Segment call: read it as a source with the mapping `segment` (docs/sources.md)"),
         (cloud_event.to_vec(), "this is a CloudEvent in structured mode"),
         (br#"{"schema":{},"payload":{}}"#.to_vec(), "envelope of Kafka Connect"),
+        (br#"{"before":null,"after":{},"op":"c"}"#.to_vec(), "change event of Debezium"),
+        (br#"{"event_id":"e"},"#.to_vec(), "column 17; a comma follows the object: remove it"),
+        (
+            b"{\"event_id\":\"e\"}\r{\"event_id\":\"f\"}".to_vec(),
+            "another object follows: write one touchpoint per record",
+        ),
+        (b"{'event_id': 'e'}".to_vec(), "this looks like a dictionary of Python"),
+        (record(r#","amount":"10,50""#), "amount: expected a number or a text such as 39.90"),
         (br#"{"eventId":"e","customerId":"c"}"#.to_vec(), "the record has customerId: rename it to customer_id"),
         (br#""{\"event_id\":1}""#.to_vec(), "encoded twice"),
         (b"\0\0\0\0\x07{\"event_id\":\"e\"}".to_vec(), "magic byte and the id of a schema registry"),
@@ -444,7 +563,9 @@ fn an_order_at_the_first_instant_moves_no_customer_to_the_stage_it_is_in() {
 fn names_in_files_arguments_and_the_environment_cannot_control_the_terminal() {
     let is_clean = |text: &str| {
         !text.chars().any(|letter| {
-            (letter.is_control() && !matches!(letter, '\n' | '\t')) || ('\u{202a}'..='\u{202e}').contains(&letter)
+            (letter.is_control() && !matches!(letter, '\n' | '\t'))
+                || ('\u{2028}'..='\u{202e}').contains(&letter)
+                || ('\u{2066}'..='\u{2069}').contains(&letter)
         })
     };
     let config: &[u8] = b"kafka: {bootstrap_servers: a, instance_id: a, client: {\"\\e[2Jx\": 1}}\n\"\\e]0;title\\a\": 1\ncurrency: \"\\u202eRUE\"\n";
@@ -470,6 +591,10 @@ fn names_in_files_arguments_and_the_environment_cannot_control_the_terminal() {
         (&["replay", "--model", "./titled.yaml", "\u{1b}[2J.ndjson"], 1),
         (&["explain", "--model", "./titled.yaml", "--customer", "\u{1b}[2J", "\u{1b}[2J.ndjson"], 1),
         (&["test", "\u{1b}[2Jmissing.scenario"], 2),
+        (&["\u{9b}2J\u{202e}"], 2),
+        (&["replay", "--\u{9d}0;title\u{9c}\u{2067}"], 2),
+        (&["replay", "--set", "\u{1b}]8;;http://evil\u{7}a\u{9b}1m\u{202e}", "titled.yaml"], 2),
+        (&["replay", "--currency", "\u{8}\u{85}\u{2028}", "titled.yaml"], 2),
     ] {
         let run = folder.run(arguments);
         assert_eq!(run.code, code, "{arguments:?}: {}{}", run.output, run.errors);

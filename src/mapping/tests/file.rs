@@ -109,7 +109,7 @@ fn an_invalid_record_names_the_field_and_the_path() {
         (
             "total",
             json!("5,00"),
-            "bad_field: amount: record.total: expected a number or decimal text from -10^12 to 10^12",
+            "bad_field: amount: record.total: expected a number or a text such as 39.90, from -10^12 to 10^12",
         ),
         ("currency", json!("euro"), "bad_field: currency: record.currency: expected three letters, such as EUR"),
         ("test", json!("yes"), "bad_field: drop: record.test: expected true or false, found a text"),
