@@ -297,7 +297,11 @@ impl Settings {
                 ));
                 continue;
             }
-            let hint = suggestion(nearest(&path, KEYS.iter().map(|key| key.path)));
+            let hint = if is_client_setting(&path) {
+                ": settings of the Kafka client go under `kafka.client`".to_owned()
+            } else {
+                suggestion(meant(&path))
+            };
             self.problems.push(format!("{}: unknown key `{path}`{hint}", self.location(&node)));
         }
         let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
@@ -410,6 +414,24 @@ fn overrides(node: &Node) -> Option<Vec<Override>> {
         }
     }
     Some(overrides)
+}
+
+/// Returns whether a path outside `kafka.client` names a setting of the Kafka client.
+fn is_client_setting(path: &str) -> bool {
+    let name = path.strip_prefix("kafka.").unwrap_or(path);
+    ["security.", "sasl.", "ssl."].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Returns the key that an unknown path may mean: a similar one, or the only one that ends with its last part.
+fn meant(path: &str) -> Option<&'static str> {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    if matches!(name, "brokers" | "broker" | "servers" | "bootstrap") || path.ends_with("bootstrap.servers") {
+        return Some("kafka.bootstrap_servers");
+    }
+    nearest(path, KEYS.iter().map(|key| key.path)).or_else(|| {
+        let mut same = KEYS.iter().filter(|key| key.path.rsplit('.').next() == Some(name));
+        same.next().filter(|_| same.next().is_none()).map(|key| key.path)
+    })
 }
 
 fn suggestion(nearest: Option<&str>) -> String {

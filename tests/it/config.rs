@@ -369,6 +369,57 @@ publish: {source: 1.0}
     assert_eq!(overrides, [("1.10", "010", "1.50"), ("yes", "no", "+3")]);
     assert_eq!(config.models, ["1.10", "yes"]);
     assert_eq!(config.publish.source, "1.0");
+    // Every other form that some YAML parser converts: numbers with a base, in groups or in base 60, dates, booleans.
+    for text in [
+        "1_000",
+        "0x1F",
+        "0o17",
+        "0b101",
+        "017",
+        "1e3",
+        "1E+3",
+        "+7",
+        "-0",
+        "1.",
+        "190:20:30",
+        "1:30",
+        "2024-01-31",
+        "2024-01-31T09:00:00Z",
+        "on",
+        "off",
+        "Off",
+        "y",
+        "n",
+        "Y",
+        "No",
+        "TRUE",
+        "False",
+        "nan",
+        ".inf",
+        "-.INF",
+        "!!str 007",
+        "!!str no",
+        "=",
+        "<<",
+    ] {
+        let expected = text.trim_start_matches("!!str ");
+        let file = format!(
+            "kafka: {{bootstrap_servers: a, instance_id: a, client: {{client.rack: {text}}}}}\nparameters: {{a: {{b: {text}}}}}\n\
+             models: [{text}]\nlog: {{level: {text}}}\n"
+        );
+        let config = parse(&file, &[]).unwrap_or_else(|problems| panic!("{text}: {problems}"));
+        assert_eq!(config.kafka.client["client.rack"].expose(), expected);
+        assert_eq!(
+            (&*config.parameters[0].value, &*config.models[0], &*config.log.level),
+            (expected, expected, expected)
+        );
+    }
+    // A key without a value counts as not set, and a list with such an item is rejected.
+    for text in ["~", "null", "Null", ""] {
+        let config = parse(&format!("kafka: {{bootstrap_servers: a, instance_id: a, group_id: {text}}}"), &[]).unwrap();
+        assert_eq!(config.kafka.group_id, "lifecycle", "{text}");
+    }
+    assert!(problems(&format!("{MINIMAL}models: [retention, ~]\n"), &[]).contains("write a list of names"));
     // The value of an anchor is the text at its definition.
     let config = parse("kafka: {bootstrap_servers: é, group_id: &a 0010, instance_id: *a}", &[]).unwrap();
     assert_eq!((&*config.kafka.group_id, &*config.kafka.instance_id), ("0010", "0010"));
@@ -400,12 +451,33 @@ fn variables_that_kubernetes_sets_for_a_service_are_not_configuration() {
         ("LIFECYCLE_HEADLESS_HTTP_PORT_53_UDP", "udp://[fd00::7]:53"),
         ("LIFECYCLE_KAFKA_CLIENT_SERVICE_HOST", "10.96.3.8"),
         ("LIFECYCLE_KAFKA_CLIENT_PORT", "tcp://10.96.3.8:9092"),
+        ("LIFECYCLE_WORKERS_SERVICE_PORT_METRICS_V2", "9090"),
+        ("LIFECYCLE_HTTP_PORT_8080_TCP", "tcp://[fd00::9]:8080"),
+        ("LIFECYCLE_TOPICS_PORT_132_SCTP_ADDR", "fd00::9"),
+        ("LIFECYCLE_LOG_LEVEL_SERVICE_PORT_HTTPS", "443"),
     ];
     let config = parse(MINIMAL, &service).unwrap();
     assert!(config.kafka.client.is_empty(), "{:?}", config.kafka.client);
     for (name, value) in [("LIFECYCLE_PORT", "8080"), ("LIFECYCLE_WORKERS_PORT_X_TCP", "1"), ("LIFECYCLE_SERVICE", "a")]
     {
         assert!(problems(MINIMAL, &[(name, value)]).contains("unknown environment variable"), "{name}");
+    }
+}
+
+#[test]
+fn the_names_of_other_programs_for_a_key_are_answered_with_ours() {
+    for (text, expected) in [
+        ("brokers: kafka", "unknown key `brokers`: did you mean `kafka.bootstrap_servers`?"),
+        ("kafka.brokers: kafka", "`kafka.brokers`: did you mean `kafka.bootstrap_servers`?"),
+        ("bootstrap.servers: kafka", "`bootstrap.servers`: did you mean `kafka.bootstrap_servers`?"),
+        ("group_id: a", "`group_id`: did you mean `kafka.group_id`?"),
+        ("lateness: 5m", "`lateness`: did you mean `clock.lateness`?"),
+        ("security.protocol: ssl", "`security.protocol`: settings of the Kafka client go under `kafka.client`"),
+        ("kafka.sasl.username: a", "`kafka.sasl.username`: settings of the Kafka client go under `kafka.client`"),
+        ("ssl: {ca.location: a}", "`ssl.ca.location`: settings of the Kafka client go under `kafka.client`"),
+    ] {
+        let problems = problems(&format!("{MINIMAL}{text}\n"), &[]);
+        assert!(problems.contains(expected), "{text}: {problems}");
     }
 }
 
