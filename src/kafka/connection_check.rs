@@ -67,6 +67,7 @@ impl Cluster {
     /// # Errors
     /// Always [`Reaction::Fatal`]: the operator must change the configuration.
     pub fn check(&self) -> Result<(), Error> {
+        self.check_protocol()?;
         self.check_mechanism()?;
         for name in FILES {
             let Some(path) = self.setting(&[name]).filter(|path| !path.is_empty()) else { continue };
@@ -88,6 +89,12 @@ impl Cluster {
                     "check the settings sasl.* and ssl.* under kafka.client"
                 }
                 KafkaError::ClientCreation(_) => "check the settings ssl.* under kafka.client",
+                KafkaError::ClientConfig(_, _, name, _) if name == "sasl.jaas.config" => {
+                    "set kafka.client.sasl.mechanism, sasl.username and sasl.password instead"
+                }
+                KafkaError::ClientConfig(_, _, name, _) if name.starts_with("ssl.truststore.") => {
+                    "set kafka.client.ssl.ca.location to the certificates in PEM format instead"
+                }
                 _ => "correct or remove the setting under kafka.client",
             };
             Error {
@@ -97,6 +104,38 @@ impl Cluster {
             }
             .with_to_do(to_do)
         })
+    }
+
+    /// Rejects an unknown security protocol, and credentials that would not be used.
+    fn check_protocol(&self) -> Result<(), Error> {
+        const NAMES: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
+        let given = self.setting(&["security.protocol"]);
+        if let Some(given) = given.filter(|given| !NAMES.contains(&given.to_ascii_lowercase().as_str())) {
+            return Err(Error::settings(format!("security.protocol {given} is unknown"))
+                .with_to_do("set kafka.client.security.protocol to plaintext, ssl, sasl_plaintext or sasl_ssl"));
+        }
+        let protocol = self.security_protocol();
+        // The client ignores servers of another protocol.
+        let mut prefixes = self.bootstrap_servers.split(',').filter_map(|server| server.trim().split_once("://"));
+        if let Some((other, _)) = prefixes.find(|(prefix, _)| !prefix.eq_ignore_ascii_case(protocol.name())) {
+            let what = format!(
+                "an address in kafka.bootstrap_servers begins with {other}://, but security.protocol is {}",
+                protocol.name()
+            );
+            let to_do =
+                format!("set kafka.client.security.protocol to {}, or remove the beginning", other.to_lowercase());
+            return Err(Error::settings(what).with_to_do(to_do));
+        }
+        let unused = ["sasl.username", "sasl.password"].into_iter().find(|name| self.setting(&[name]).is_some());
+        match unused {
+            Some(name) if !protocol.has_sasl => {
+                let what = format!("{name} has no effect, because security.protocol is {}", protocol.name());
+                Err(Error::settings(what).with_to_do(
+                    "set kafka.client.security.protocol to sasl_ssl, or to sasl_plaintext if the listener has no TLS",
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Rejects the mechanisms that the client of this build does not contain.
@@ -126,7 +165,8 @@ impl Cluster {
                     Error::settings(what).with_to_do("set kafka.client.sasl.username and kafka.client.sasl.password")
                 );
             }
-            _ => return Ok(()),
+            "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512" => return Ok(()),
+            _ => return Err(Error::settings(format!("sasl.mechanism {mechanism} is unknown")).with_to_do(to_do)),
         };
         Err(Error::settings(what).with_to_do(to_do))
     }

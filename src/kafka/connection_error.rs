@@ -3,14 +3,20 @@
 //! The kind of listener, the error codes of the client and the configured security protocol decide what the message
 //! says. librdkafka's own text is only quoted.
 
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
-use super::context::ClientReport;
+use super::context::{ClientReport, Context};
 use super::error::{Error, Reaction};
 use super::error_code::ErrorCode as Code;
-use super::listener::ListenerKind;
+use super::listener::{DEFAULT_PORT, ListenerKind, connection_failure, port_of};
 use super::settings::Cluster;
 
+/// Timeout of the request for the addresses of the brokers, and number of attempts.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
+const METADATA_ATTEMPTS: usize = 5;
 const TO_DO: &str = "check that Kafka is running there and that kafka.bootstrap_servers is correct";
 
 /// Returns the error of a query that failed.
@@ -24,6 +30,13 @@ pub(super) fn connection_error(
     reported: Option<ClientReport>,
 ) -> Error {
     let error = Error::of_query(call, error);
+    if error.code == Code::UnsupportedFeature {
+        let what = format!("{} does not support a request of the client", cluster.bootstrap_servers);
+        return Error { what, ..error }.with_to_do(
+            "check that kafka.bootstrap_servers names listeners of brokers, not of controllers, and that the brokers run a \
+             supported version of Kafka",
+        );
+    }
     let has_no_answer = matches!(
         error.code,
         Code::BrokerTransportFailure
@@ -56,7 +69,14 @@ fn absent(error: Error, cluster: &Cluster, reported: Option<ClientReport>) -> Er
     } else {
         format!("{servers} does not answer{cause}")
     };
-    Error { what, ..error }.with_to_do(TO_DO)
+    let without_port = servers.split(',').map(str::trim).find(|server| port_of(server).is_none());
+    let to_do = without_port.map_or_else(
+        || TO_DO.to_owned(),
+        |server| {
+            format!("{server} has no port, so {DEFAULT_PORT} is used: write HOST:PORT if it is another one; {TO_DO}")
+        },
+    );
+    Error { what, ..error }.with_to_do(to_do)
 }
 
 /// Returns the error for a server that accepts connections. Compares its listener with the configured protocol.
@@ -148,12 +168,38 @@ fn diagnose(
                 .with_to_do("check that kafka.bootstrap_servers names the listener of a broker, and the logs of the broker");
         }
         ListenerKind::Plaintext | ListenerKind::Sasl(_) | ListenerKind::Tls | ListenerKind::Absent => {
-            let what = format!("{server} answers, but the request failed{because}");
-            return Error { what, ..error }
-                .with_to_do("check that this machine can reach the addresses in the brokers' advertised.listeners");
+            return answered(error, server, cluster, &because);
         }
     };
     Error { what, reaction: Reaction::Fatal, ..error }.with_to_do(to_do)
+}
+
+/// Returns the error for a server that answers with the configured protocol. Connects to the addresses that the brokers
+/// advertise: the client uses them after its first request.
+fn answered(error: Error, server: &str, cluster: &Cluster, because: &str) -> Error {
+    // The client may send the request to the address that cannot be reached, so one attempt is not enough.
+    let metadata = (0..METADATA_ATTEMPTS).find_map(|_| {
+        let client: BaseConsumer<Context> = cluster.for_queries().create_with_context(Context::default()).ok()?;
+        client.fetch_metadata(None, METADATA_TIMEOUT).ok()
+    });
+    let unreachable = metadata.and_then(|metadata| {
+        metadata.brokers().iter().find_map(|broker| {
+            let port = u16::try_from(broker.port()).ok()?;
+            let failure = connection_failure(broker.host(), port)?;
+            Some(format!(
+                "{}:{port}, the address that broker {} advertises, cannot be reached: {failure}",
+                broker.host(),
+                broker.id()
+            ))
+        })
+    });
+    let what = match unreachable {
+        Some(unreachable) => format!("{server} answers, but {unreachable}"),
+        None => format!("{server} answers, but the request failed{because}"),
+    };
+    Error { what, ..error }.with_to_do(
+        "set advertised.listeners of the brokers to addresses that this machine can reach, or run lifecycle where it can",
+    )
 }
 
 /// Extracts the cause from a report such as `a:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused
@@ -209,6 +255,12 @@ mod tests {
             without_cause.starts_with("a:9092 does not answer (brokers: OperationTimedOut); check"),
             "{without_cause}"
         );
+    }
+
+    #[test]
+    fn an_address_without_a_port_is_named() {
+        let several = message(Code::AllBrokersDown, "a:9092, kafka", "");
+        assert!(several.contains("; kafka has no port, so 9092 is used: write HOST:PORT if"), "{several}");
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub(super) struct Context {
     reports: Mutex<DeliveryReports>,
     event_count: AtomicU64,
     is_closing: AtomicBool,
+    /// Whether the client has reported that no broker is reachable, and has not reached one since.
+    is_cut_off: AtomicBool,
 }
 
 impl Context {
@@ -102,6 +104,14 @@ impl Context {
         self.is_closing.store(true, Ordering::Relaxed);
     }
 
+    /// Logs the end of an outage, once for all clients. A client that was not cut off proves nothing: its connections
+    /// may be lost and not yet be noticed.
+    fn broker_reached(&self) {
+        if self.is_cut_off.swap(false, Ordering::Relaxed) && CLIENT_LOG_THROTTLE.admit_recovery() {
+            tracing::info!(target: "kafka", "brokers are reachable again");
+        }
+    }
+
     fn count_event(&self) {
         self.event_count.fetch_add(1, Ordering::Relaxed);
     }
@@ -125,8 +135,13 @@ impl ClientContext for Context {
             // CONFWARN is logged for passed-through settings that only producers or only consumers use. FAIL repeats
             // what the error callback reports.
             _ if matches!(facility, "CONFWARN" | "FAIL") => tracing::debug!(target: "kafka", facility, "{message}"),
+            // A fenced producer reports each transaction that it loses, and the worker recovers.
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-                tracing::error!(target: "kafka", facility, "{message}");
+                if let Some(suppressed) = CLIENT_LOG_THROTTLE.admit(facility, Instant::now()) {
+                    tracing::error!(target: "kafka", facility, suppressed, "{message}");
+                } else {
+                    tracing::debug!(target: "kafka", facility, "{message}");
+                }
             }
             // librdkafka logs a lost broker as an error although it reconnects automatically.
             RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
@@ -144,7 +159,12 @@ impl ClientContext for Context {
     fn stats_raw(&self, statistics: &[u8]) {
         self.count_event();
         match parse_statistics(statistics) {
-            Ok(read) => *lock(&self.statistics) = Some(read),
+            Ok(read) => {
+                if read.is_connected {
+                    self.broker_reached();
+                }
+                *lock(&self.statistics) = Some(read);
+            }
             Err(error) => tracing::warn!(target: "kafka", %error, "cannot parse the client statistics"),
         }
     }
@@ -155,11 +175,15 @@ impl ClientContext for Context {
         if code == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.is_cut_off.store(true, Ordering::Relaxed);
+        }
         let name = code.map_or_else(|| "Unspecified".to_owned(), |code| format!("{code:?}"));
         match CLIENT_LOG_THROTTLE.admit(&name, Instant::now()) {
             None => tracing::debug!(target: "kafka", code = name, reason, "kafka client reported an error again"),
             Some(suppressed) if code == Some(RDKafkaErrorCode::AllBrokersDown) => {
                 tracing::warn!(target: "kafka", reason, suppressed, "no broker is reachable, client keeps retrying");
+                CLIENT_LOG_THROTTLE.outage_logged();
             }
             Some(suppressed) if code == Some(RDKafkaErrorCode::BrokerTransportFailure) => {
                 tracing::warn!(target: "kafka", reason, suppressed, "broker connection failed, client will reconnect");
@@ -222,7 +246,10 @@ impl ProducerContext<NoCustomPartitioner> for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, record: usize) {
         let outcome = match result {
-            Ok(message) => Ok(message.offset()),
+            Ok(message) => {
+                self.broker_reached();
+                Ok(message.offset())
+            }
             Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
         };
         let mut reports = lock(&self.reports);
@@ -242,13 +269,23 @@ pub(super) struct ConsumerStatistics {
     pub(super) is_steady: bool,
     /// Whether the client is not in the group: it has left, or has not begun to join (join state `init`).
     pub(super) is_outside: bool,
+    /// Whether the client has a usable connection to a broker.
+    pub(super) is_connected: bool,
 }
 
 #[derive(Deserialize)]
 struct Statistics {
     #[serde(default)]
     topics: BTreeMap<String, TopicStatistics>,
+    #[serde(default)]
+    brokers: BTreeMap<String, BrokerStatistics>,
     cgrp: Option<GroupStatistics>,
+}
+
+#[derive(Deserialize)]
+struct BrokerStatistics {
+    #[serde(default)]
+    state: String,
 }
 
 #[derive(Deserialize)]
@@ -284,6 +321,7 @@ fn parse_statistics(json: &[u8]) -> Result<ConsumerStatistics, serde_json::Error
     let statistics: Statistics = serde_json::from_slice(json)?;
     let join_state = statistics.cgrp.map(|it| it.join_state).unwrap_or_default();
     let (is_steady, is_outside) = (join_state == "steady", join_state == "init");
+    let is_connected = statistics.brokers.values().any(|broker| matches!(broker.state.as_str(), "UP" | "UPDATE"));
     let partitions = statistics.topics.into_values().flat_map(|topic| topic.partitions.into_values());
     let partitions = partitions
         .filter(|it| it.partition >= 0)
@@ -299,7 +337,7 @@ fn parse_statistics(json: &[u8]) -> Result<ConsumerStatistics, serde_json::Error
             )
         })
         .collect();
-    Ok(ConsumerStatistics { partitions, is_steady, is_outside })
+    Ok(ConsumerStatistics { partitions, is_steady, is_outside, is_connected })
 }
 
 #[cfg(test)]
@@ -308,12 +346,13 @@ mod tests {
 
     #[test]
     fn the_statistics_in_use_are_parsed_and_the_rest_is_skipped() {
-        let json = br#"{"name":"rdkafka#consumer-1","ts":5,"brokers":{"a":{"rtt":{"avg":1}}},"topics":{"input":{"topic":"input",
+        let json = br#"{"name":"rdkafka#consumer-1","ts":5,"brokers":{"a":{"state":"DOWN","rtt":{"avg":1}},"b":{"state":"UP"}},"topics":{"input":{"topic":"input",
             "partitions":{"0":{"partition":0,"next_offset":7,"eof_offset":7,"hi_offset":11,"ls_offset":9},
                           "3":{"partition":3,"next_offset":-1001,"eof_offset":-1001},
                           "-1":{"partition":-1,"next_offset":-1001,"eof_offset":-1001}}}},"cgrp":{"state":"up","join_state":"steady"}}"#;
-        let ConsumerStatistics { partitions: read, is_steady, is_outside } = parse_statistics(json).unwrap();
-        assert!(is_steady && !is_outside);
+        let statistics = parse_statistics(json).unwrap();
+        let ConsumerStatistics { partitions: read, is_steady, is_outside, is_connected } = statistics;
+        assert!(is_steady && !is_outside && is_connected);
         assert_eq!(read.len(), 2);
         assert_eq!(read[&0], FetchStatistics { next_offset: 7, eof_offset: 7, last_stable: 9, high_watermark: 11 });
         assert_eq!(read[&3].eof_offset, -1001);
@@ -328,7 +367,7 @@ mod tests {
     #[test]
     fn statistics_of_a_client_without_partitions_are_empty() {
         let read = parse_statistics(br#"{"name":"x","topics":{}}"#).unwrap();
-        assert!(read.partitions.is_empty() && !read.is_steady && !read.is_outside);
+        assert!(read.partitions.is_empty() && !read.is_steady && !read.is_outside && !read.is_connected);
         assert!(parse_statistics(br#"{"cgrp":{"join_state":"init"}}"#).unwrap().is_outside);
     }
 }

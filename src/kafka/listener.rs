@@ -8,7 +8,9 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-const TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The port that librdkafka uses for an address without one.
+pub(super) const DEFAULT_PORT: u16 = 9092;
 /// Size limit in bytes of a response; the list of mechanisms is far shorter.
 const RESPONSE_BYTES_MAX: usize = 16 * 1024;
 /// Error code of a `SaslHandshake` on a listener without SASL.
@@ -32,8 +34,12 @@ pub(super) enum ListenerKind {
 }
 
 impl ListenerKind {
-    /// Returns what answers at `address` (`host:port`).
-    pub(super) fn at(address: &str) -> Self {
+    /// Returns what answers at `server`, an address as in `kafka.bootstrap_servers`.
+    pub(super) fn at(server: &str) -> Self {
+        let address = &match port_of(server) {
+            Some(_) => without_protocol(server).to_owned(),
+            None => format!("{}:{DEFAULT_PORT}", without_protocol(server)),
+        };
         let Some(stream) = connect(address) else { return Self::Absent };
         if let Ok(response) = ask_for_mechanisms(stream) {
             return parse(&response).unwrap_or(Self::Unknown);
@@ -43,6 +49,35 @@ impl ListenerKind {
             _ => Self::Unknown,
         }
     }
+}
+
+/// Returns `server` without a protocol such as `SASL_SSL://`, which the client accepts.
+fn without_protocol(server: &str) -> &str {
+    server.split_once("://").map_or(server, |(_, address)| address)
+}
+
+/// Returns the port of a broker address; `None` if it has none and the client uses [`DEFAULT_PORT`].
+pub(super) fn port_of(server: &str) -> Option<&str> {
+    let address = without_protocol(server);
+    // The colons of an IPv6 address are within brackets.
+    let end = address.rfind(']').map_or(0, |at| at + 1);
+    address[end..].rsplit_once(':').map(|(_, port)| port)
+}
+
+/// Tries to connect to `host` and `port`. Returns the error if no address of the host accepts the connection.
+pub(super) fn connection_failure(host: &str, port: u16) -> Option<io::Error> {
+    let addresses = match (host, port).to_socket_addrs() {
+        Ok(addresses) => addresses,
+        Err(error) => return Some(error),
+    };
+    let mut failure = None;
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, TIMEOUT) {
+            Ok(_) => return None,
+            Err(error) => failure = Some(error),
+        }
+    }
+    failure
 }
 
 fn connect(address: &str) -> Option<TcpStream> {
@@ -101,6 +136,16 @@ fn is_tls(mut stream: TcpStream) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_port_of_an_address_may_be_missing() {
+        for server in ["kafka", "10.0.0.1", "[::1]", "PLAINTEXT://kafka"] {
+            assert_eq!(port_of(server), None, "{server}");
+        }
+        for server in ["kafka:1", "10.0.0.1:1", "[::1]:1", "SSL://kafka:1"] {
+            assert_eq!(port_of(server), Some("1"), "{server}");
+        }
+    }
 
     #[test]
     fn responses_to_a_sasl_handshake_are_parsed() {

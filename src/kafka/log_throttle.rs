@@ -1,9 +1,10 @@
 //! Rate-limits repeated log messages: each kind at most once per 30 s, with the number suppressed.
 //!
 //! While a broker is down, every client of the process reports the same error several times a second. An operator needs
-//! to read it once, and to see from later repetitions that the problem persists.
+//! to read it once, and to see from later repetitions that the problem persists. The end of the outage is logged once.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ const KINDS_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub struct LogThrottle {
     kinds: Mutex<BTreeMap<String, (Instant, u64)>>,
+    /// Whether an outage was logged and its end was not.
+    is_outage_logged: AtomicBool,
 }
 
 /// The throttle that all clients share, because they report the same outages.
@@ -25,7 +28,18 @@ impl LogThrottle {
     /// Returns a throttle that has logged nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { kinds: Mutex::new(BTreeMap::new()) }
+        Self { kinds: Mutex::new(BTreeMap::new()), is_outage_logged: AtomicBool::new(false) }
+    }
+
+    /// Records that the caller has logged the beginning of an outage.
+    pub(super) fn outage_logged(&self) {
+        self.is_outage_logged.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the caller must log the end of an outage: true once for each logged outage, whichever client
+    /// recovers first.
+    pub(super) fn admit_recovery(&self) -> bool {
+        self.is_outage_logged.swap(false, Ordering::Relaxed)
     }
 
     /// Returns the number of messages of `kind` suppressed since the last one if the caller may log at `now`, and
@@ -66,5 +80,15 @@ mod tests {
         }
         assert_eq!(throttle.admit("AllBrokersDown", start + INTERVAL), Some(29));
         assert_eq!(throttle.admit("AllBrokersDown", start + INTERVAL * 2), Some(0));
+    }
+    #[test]
+    fn the_end_of_an_outage_is_admitted_once_for_each_logged_outage() {
+        let throttle = LogThrottle::new();
+        assert!(!throttle.admit_recovery());
+        for _ in 0..2 {
+            throttle.outage_logged();
+            assert!(throttle.admit_recovery());
+            assert!(!throttle.admit_recovery());
+        }
     }
 }

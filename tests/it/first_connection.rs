@@ -14,7 +14,8 @@ use std::thread;
 use crate::cli::lifecycle;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
-const LISTENERS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+/// `FAR` is a plaintext listener that advertises an address on which nothing listens.
+const LISTENERS: [&str; 5] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL", "FAR"];
 const LOGIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"admin\" password=\"a\" \
                      user_admin=\"a\" user_app=\"right\";";
 
@@ -23,7 +24,8 @@ struct SecureBroker {
     directory: PathBuf,
     /// The process of `scripts/kafka hold`; closing its standard input stops the broker.
     script: Child,
-    /// The ports of `LISTENERS`, then one that nothing listens on, then one that accepts and stays silent.
+    /// The ports of `LISTENERS`, then one that nothing listens on, that of the controller, and one that accepts and
+    /// stays silent.
     ports: Vec<u16>,
     _silent: TcpListener,
 }
@@ -40,9 +42,10 @@ impl SecureBroker {
         std::fs::write(keys.join("wrong"), "wrong\n").unwrap();
 
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut reserved: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let mut reserved: Vec<TcpListener> =
+            (0..LISTENERS.len() + 2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let mut ports: Vec<u16> = reserved.iter().map(|it| it.local_addr().unwrap().port()).collect();
-        let controller = ports.pop().unwrap();
+        let [.., nobody, controller] = ports[..] else { unreachable!("the ports of all listeners") };
         ports.push(silent.local_addr().unwrap().port());
         reserved.clear();
         let listeners = |names: &[&str]| -> String {
@@ -52,10 +55,10 @@ impl SecureBroker {
         let store = keys.join("broker.p12");
         let settings = [
             format!("listeners={},CONTROLLER://127.0.0.1:{controller}", listeners(&LISTENERS)),
-            format!("advertised.listeners={}", listeners(&LISTENERS)),
+            format!("advertised.listeners={},FAR://127.0.0.1:{nobody}", listeners(&LISTENERS[..4])),
             format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
             "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,\
-             SASL_SSL:SASL_SSL"
+             SASL_SSL:SASL_SSL,FAR:PLAINTEXT"
                 .to_owned(),
             format!("ssl.keystore.location={}", store.display()),
             "ssl.keystore.type=PKCS12".to_owned(),
@@ -80,7 +83,7 @@ impl SecureBroker {
 
     /// Returns `text` with the addresses and folders of this run replaced by names.
     fn without_addresses(&self, text: &str) -> String {
-        let names = LISTENERS.iter().chain(&["NOBODY", "SILENT"]);
+        let names = LISTENERS.iter().chain(&["NOBODY", "CONTROLLER", "SILENT"]);
         let text = names.zip(&self.ports).fold(text.to_owned(), |text, (name, port)| {
             text.replace(&format!("127.0.0.1:{port}"), &format!("{}:9092", name.to_lowercase().replace('_', "-")))
         });
@@ -124,8 +127,9 @@ fn make_certificate(folder: &Path, name: &str) {
 
 /// Name, listener (index of a port), settings of the client; `KEYS` is the folder of keys.
 const MISTAKES: &[(&str, usize, &str)] = &[
-    ("nothing listens", 4, ""),
-    ("something else listens", 5, ""),
+    ("nothing listens", 5, ""),
+    ("the listener of a controller", 6, ""),
+    ("something else listens", 7, ""),
     ("plaintext client on TLS", 1, ""),
     ("plaintext client on SASL", 2, ""),
     ("plaintext client on SASL over TLS", 3, ""),
@@ -208,6 +212,19 @@ fn every_mistake_of_a_first_connection_is_named_with_the_setting_to_change() {
         let message = broker.without_addresses(&message);
         _ = writeln!(found, "{name}\n  exit code {code}: {message}");
     }
+    // The client finds an address that it cannot reach only once it asks for an existing topic.
+    let config = format!("kafka: {{bootstrap_servers: '127.0.0.1:{}'}}\n", broker.ports[0]);
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("lifecycle.yaml"), config).unwrap();
+    let create = ["topics", "--create", "--partitions", "1", "--config", "lifecycle.yaml"];
+    let created = lifecycle(directory.path(), &create, b"");
+    assert_eq!(created.code, 0, "{}", created.errors);
+    let (code, message) = outcome(&broker, 4, "");
+    _ = writeln!(
+        found,
+        "an advertised address that cannot be reached\n  exit code {code}: {}",
+        broker.without_addresses(&message)
+    );
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/first-connection.txt");
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     if found != expected {
@@ -230,6 +247,17 @@ fn what_needs_no_broker_is_found_by_config_check() {
         ),
         ("security.protocol: sasl_ssl, sasl.mechanism: AWS_MSK_IAM", "use SCRAM-SHA-512 or a client certificate"),
         ("security.protocol: sasl_ssl, sasl.mechanism: PLAIN, sasl.username: a", "needs a user and a password"),
+        ("security.protocol: SASL-SSL", "security.protocol SASL-SSL is unknown"),
+        ("security.protocol: tls", "set kafka.client.security.protocol to plaintext, ssl, sasl_plaintext or sasl_ssl"),
+        ("security.protocol: sasl_ssl, sasl.mechanism: plain, sasl.username: a", "sasl.mechanism plain is unknown"),
+        (
+            "sasl.mechanism: PLAIN, sasl.username: a",
+            "sasl.username has no effect, because security.protocol is plaintext",
+        ),
+        ("security.protocol: ssl, sasl.username: a", "set kafka.client.security.protocol to sasl_ssl"),
+        ("sasl.jaas.config: a", "set kafka.client.sasl.mechanism, sasl.username and sasl.password instead"),
+        ("security.protocol: ssl, ssl.truststore.location: a.jks", "set kafka.client.ssl.ca.location"),
+        ("ssl.ca: a", "No such configuration property: \"ssl.ca\""),
     ] {
         let config = format!("kafka: {{bootstrap_servers: '127.0.0.1:1', client: {{{client}}}}}\n");
         std::fs::write(directory.path().join("lifecycle.yaml"), config).unwrap();

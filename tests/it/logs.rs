@@ -1,11 +1,14 @@
 //! The log of the service on a real broker: it contains the messages that an operator needs, and no customer data.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use jiff::ToSpan;
 use serde_json::Value;
 
 use crate::broker::{self, NewRecord};
+use crate::cli::lifecycle;
 use crate::exactly_once::deployment::{Deployment, Instance, now};
 
 /// Contained in every id, key and payload of these tests, and in no log message.
@@ -148,4 +151,60 @@ fn a_healthy_run_logs_no_warnings_except_topic_settings() {
     let is_topic_warning = |line: &&str| line.contains("it has one replica") || line.contains("max.message.bytes");
     let others: Vec<_> = log.lines().filter(|line| !is_topic_warning(line)).collect();
     assert_eq!(others, Vec::<&str>::new(), "{log}");
+}
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
+
+/// Calls `scripts/kafka` for the node with the data in `folder`, and returns what it prints.
+fn node(call: &str, folder: &Path) -> String {
+    let output = Command::new(SCRIPT).arg(call).arg(folder).stderr(Stdio::inherit()).output().expect("the script runs");
+    assert!(output.status.success(), "scripts/kafka {call} failed; see its output above");
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+/// A service and its broker; both are killed when dropped.
+struct Pair<'a>(Child, &'a Path);
+
+impl Drop for Pair<'_> {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+        drop(Command::new(SCRIPT).arg("kill").arg(self.1).status());
+    }
+}
+
+#[test]
+fn the_end_of_an_outage_is_logged_once_for_all_clients() {
+    const LOST: &str = "no broker is reachable, client keeps retrying";
+    const REACHED: &str = "brokers are reachable again";
+    let directory = tempfile::tempdir().expect("a folder");
+    let broker = directory.path().join("broker");
+    let address = node("start", &broker);
+    let text = format!(
+        "kafka: {{bootstrap_servers: '{address}', instance_id: a}}\nworkers: 2\nhttp: {{listen: '127.0.0.1:0'}}\n"
+    );
+    std::fs::write(directory.path().join("lifecycle.yaml"), text).expect("the configuration is written");
+    let create = ["topics", "--create", "--partitions", "2", "--config", "lifecycle.yaml"];
+    let created = lifecycle(directory.path(), &create, b"");
+    let path = directory.path().join("log");
+    let mut service = Command::new(env!("CARGO_BIN_EXE_lifecycle"));
+    service.args(["run", "--config", "lifecycle.yaml"]).current_dir(directory.path());
+    let service = service.stderr(std::fs::File::create(&path).expect("the log is created")).spawn();
+    let pair = Pair(service.expect("the service starts"), &broker);
+    assert_eq!(created.code, 0, "{}", created.errors);
+
+    let log = || std::fs::read_to_string(&path).expect("the log");
+    let wait_for = |message: &str| broker::until(message, || log().contains(message).then_some(()));
+    wait_for("ready: all assigned partitions are being processed");
+    assert!(!log().contains(LOST) && !log().contains(REACHED), "{}", log());
+    _ = node("kill", &broker);
+    wait_for(LOST);
+    assert!(!log().contains(REACHED), "{}", log());
+    assert_eq!(node("start", &broker), address);
+    wait_for(REACHED);
+    drop(pair);
+    // Each worker has several clients, and all of them were cut off.
+    let log = log();
+    assert!((1..=log.matches(LOST).count()).contains(&log.matches(REACHED).count()), "{log}");
+    assert!(log.rfind(REACHED) > log.rfind(LOST), "{log}");
 }

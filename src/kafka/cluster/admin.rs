@@ -263,6 +263,11 @@ fn request_error(cluster: &Cluster, call: &'static str, error: &KafkaError) -> E
     let denied =
         matches!(error, KafkaError::AdminOp(Code::ClusterAuthorizationFailed | Code::TopicAuthorizationFailed));
     let reaction = if denied { Reaction::Fatal } else { Reaction::Retry };
+    // rdkafka does not return the code of a failed admin operation, and the code says whether the brokers answered.
+    let error = match error {
+        KafkaError::AdminOp(code) if !denied => &KafkaError::Global(*code),
+        _ => error,
+    };
     Error { reaction, ..connection_error(call, error, cluster, None) }
 }
 

@@ -82,7 +82,7 @@ impl TopicScan {
         let range = |partition| {
             let (start, end) = client
                 .fetch_watermarks(topic, partition, REQUEST_TIMEOUT)
-                .map_err(|error| Error::of_query(call, &error).with_reported(client.context().take_error()))?;
+                .map_err(|error| connection_error(call, &error, cluster, client.context().take_error()))?;
             Ok(Range { partition, start, end })
         };
         let ranges = partitions.into_iter().map(range).collect::<Result<_, Error>>()?;

@@ -282,6 +282,9 @@ impl TopicReader {
     ) -> Result<Option<Record>, Error> {
         let retriable = |error| Error { reaction: Reaction::Retry, ..Error::of_assignment(call, &error) };
         let list = self.list_at([(partition, Offset::Offset(offset))])?;
+        // An error of the record read before says nothing about this partition. An offset out of range would seem to
+        // prove that the topic was recreated.
+        self.deferred_error = None;
         self.positions.start(partition, offset);
         self.client.assign(&list).map_err(retriable)?;
         let deadline = Instant::now() + RECORD_TIMEOUT;
