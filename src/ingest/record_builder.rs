@@ -3,9 +3,7 @@
 //! A touchpoint keeps the headers of its original record, and carries the position, key and timestamp of that record as
 //! further headers. Record timestamps are wall time: by event time, retention would delete old touchpoints at once.
 
-use std::sync::Arc;
-
-use crate::kafka::{ProducerRecord, Record, RecordHeader};
+use crate::kafka::{ProducerRecord, Record, RecordBatch, RecordHeader, RecordWriter};
 use crate::lifecycle::time::Timestamp;
 use crate::runtime::dead_letter_record;
 use crate::wire::dead_letter::{BYTES_MAX, SOURCE_PREFIX};
@@ -18,22 +16,27 @@ use super::translator::KeyedTouchpoint;
 /// out, and so are those with which the record would exceed [`BYTES_MAX`]: it must stay within the limit of the topic.
 const COPIED_BYTES_MAX: usize = 64 << 10;
 
-/// Returns the record of a touchpoint of `original`, published at `wall`.
-pub(super) fn touchpoint_record(
+/// The headers with the origin of a touchpoint; they start with [`SOURCE_PREFIX`].
+const TOPIC: &str = "lifecycle_source_topic";
+const PARTITION: &str = "lifecycle_source_partition";
+const OFFSET: &str = "lifecycle_source_offset";
+const TIMESTAMP: &str = "lifecycle_source_timestamp";
+const KEY: &str = "lifecycle_source_key";
+
+/// Appends the record of a touchpoint of `original`, published at `wall`. Returns the size of its key and value.
+pub(super) fn write_touchpoint(
     original: &Record,
-    touchpoint: KeyedTouchpoint,
+    touchpoint: &KeyedTouchpoint,
     options: &Options,
     wall: Timestamp,
-) -> ProducerRecord {
+    records: &mut RecordBatch,
+) -> usize {
     let room = BYTES_MAX.saturating_sub(touchpoint.value.len() + touchpoint.customer_id.len());
-    ProducerRecord {
-        topic: Arc::clone(&options.touchpoints),
-        partition: None,
-        key: Some(touchpoint.customer_id.into_bytes()),
-        value: Some(touchpoint.value),
-        headers: headers(original, options, room),
-        timestamp_ms: wall.as_millis(),
-    }
+    let mut record = records.add(&options.touchpoints, None, wall.as_millis());
+    record.key(touchpoint.customer_id.as_bytes());
+    record.value(|out| out.extend_from_slice(&touchpoint.value));
+    write_headers(original, options, room, &mut record);
+    record.bytes()
 }
 
 /// Returns the record of a dead letter, published at `wall`.
@@ -45,34 +48,31 @@ pub(super) fn dead_letter(
 ) -> ProducerRecord {
     let mut record =
         dead_letter_record(original, &options.topic, cause.reason, &cause.detail, &options.dead_letters, wall);
-    record.headers.push(text("", options.source.as_bytes()));
+    record
+        .headers
+        .push(RecordHeader { name: SOURCE_PREFIX.to_owned(), value: Some(options.source.as_bytes().to_vec()) });
     record
 }
 
-fn headers(original: &Record, options: &Options, room: usize) -> Vec<RecordHeader> {
-    let is_own = |header: &&RecordHeader| header.name.starts_with(SOURCE_PREFIX);
+fn write_headers(original: &Record, options: &Options, room: usize, record: &mut RecordWriter<'_>) {
     let size = |header: &RecordHeader| header.name.len() + header.value.as_ref().map_or(0, Vec::len);
-    let mut headers: Vec<_> = original.headers.iter().filter(|header| !is_own(header)).cloned().collect();
-    let mut copied = headers.iter().map(size).sum::<usize>();
+    let others = || original.headers.iter().filter(|header| !header.name.starts_with(SOURCE_PREFIX));
+    let mut copied = others().map(size).sum::<usize>();
     if copied > room.min(COPIED_BYTES_MAX) {
-        headers.clear();
         copied = 0;
+    } else {
+        others().for_each(|header| record.header(&header.name, header.value.as_deref()));
     }
-    headers.push(text("", options.source.as_bytes()));
-    headers.push(text("_topic", options.topic.as_bytes()));
-    headers.push(text("_partition", original.partition.to_string().as_bytes()));
-    headers.push(text("_offset", original.offset.to_string().as_bytes()));
+    record.header(SOURCE_PREFIX, Some(options.source.as_bytes()));
+    record.header(TOPIC, Some(options.topic.as_bytes()));
+    record.header(PARTITION, Some(original.partition.to_string().as_bytes()));
+    record.header(OFFSET, Some(original.offset.to_string().as_bytes()));
     if let Some(timestamp_ms) = original.timestamp_ms {
-        headers.push(text("_timestamp", timestamp_ms.to_string().as_bytes()));
+        record.header(TIMESTAMP, Some(timestamp_ms.to_string().as_bytes()));
     }
     if let Some(key) = original.key.as_ref().filter(|key| key.len() <= COPIED_BYTES_MAX.min(room - copied)) {
-        headers.push(text("_key", key));
+        record.header(KEY, Some(key));
     }
-    headers
-}
-
-fn text(suffix: &str, value: &[u8]) -> RecordHeader {
-    RecordHeader { name: format!("{SOURCE_PREFIX}{suffix}"), value: Some(value.to_vec()) }
 }
 
 #[cfg(test)]
@@ -103,6 +103,12 @@ mod tests {
         }
     }
 
+    fn touchpoint_record(original: &Record, touchpoint: &KeyedTouchpoint) -> ProducerRecord {
+        let mut records = RecordBatch::default();
+        write_touchpoint(original, touchpoint, &options(), Timestamp::from_millis(9_000), &mut records);
+        records.iter().next().expect("a record was added").into()
+    }
+
     fn names(record: &ProducerRecord) -> Vec<&str> {
         record.headers.iter().map(|header| header.name.as_str()).collect()
     }
@@ -110,10 +116,10 @@ mod tests {
     #[test]
     fn a_touchpoint_carries_position_key_and_headers_of_its_original() {
         let touchpoint = KeyedTouchpoint { customer_id: "c-1".to_owned(), value: b"{}".to_vec() };
-        let stale = text("_offset", b"7");
+        let stale = RecordHeader { name: OFFSET.to_owned(), value: Some(b"7".to_vec()) };
         let trace = RecordHeader { name: "trace".to_owned(), value: None };
         let original = record(vec![trace, stale]);
-        let written = touchpoint_record(&original, touchpoint.clone(), &options(), Timestamp::from_millis(9_000));
+        let written = touchpoint_record(&original, &touchpoint);
         assert_eq!((written.key.as_deref(), written.partition), (Some(&b"c-1"[..]), None));
         assert_eq!(
             names(&written),
@@ -130,11 +136,11 @@ mod tests {
         assert_eq!(written.headers[4].value.as_deref(), Some(&b"42"[..]));
         assert_eq!(written.headers[6].value.as_deref(), Some(&[0xff][..]));
         let large = record(vec![RecordHeader { name: "large".to_owned(), value: Some(vec![0; COPIED_BYTES_MAX]) }]);
-        let written = touchpoint_record(&large, touchpoint, &options(), Timestamp::from_millis(9_000));
+        let written = touchpoint_record(&large, &touchpoint);
         assert!(!names(&written).contains(&"large"));
         let touchpoint = KeyedTouchpoint { customer_id: "c-1".to_owned(), value: vec![b' '; BYTES_MAX] };
         let small = record(vec![RecordHeader { name: "small".to_owned(), value: None }]);
-        let written = touchpoint_record(&small, touchpoint, &options(), Timestamp::from_millis(9_000));
+        let written = touchpoint_record(&small, &touchpoint);
         assert!(!names(&written).contains(&"small") && !names(&written).contains(&"lifecycle_source_key"));
     }
 

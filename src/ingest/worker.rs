@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kafka::{Error, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record, RecordBatch};
+use crate::kafka::{Error, Event, Member, PartitionId, PartitionOffset, Record, RecordBatch};
 use crate::runtime::{Fatal, FetchControl, LogInterval, Moment, OpenBatch, Outcome, Recovery, transact, unless_fatal};
 use crate::telemetry::ingest::{IngestPartition, IngestReport, IngestSnapshot};
 
 use super::options::Options;
 use super::partition::SourcePartition;
-use super::record_builder::{dead_letter, touchpoint_record};
+use super::record_builder::{dead_letter, write_touchpoint};
 use super::translator::{Translation, Translator};
 
 /// Maximum number of records per poll.
@@ -33,8 +33,8 @@ pub struct IngestWorker<M> {
     partitions: BTreeMap<PartitionId, SourcePartition>,
     /// Size and age of the open batch.
     batch: OpenBatch,
-    /// The records of the open batch.
-    output: Vec<ProducerRecord>,
+    /// The records of the open batch, in buffers that are kept.
+    output: RecordBatch,
     /// Counters of the open batch.
     pending: IngestReport,
     recovery: Recovery<(PartitionOffset, String)>,
@@ -52,7 +52,7 @@ impl<M: Member> IngestWorker<M> {
             translator,
             partitions: BTreeMap::new(),
             batch: OpenBatch::new(options.commit_interval),
-            output: Vec::new(),
+            output: RecordBatch::default(),
             pending: IngestReport::default(),
             recovery: Recovery::default(),
             report: IngestReport::default(),
@@ -187,7 +187,7 @@ impl<M: Member> IngestWorker<M> {
         let Some(partition) = self.partitions.get_mut(&record.partition).filter(|it| it.expects(record.offset)) else {
             return;
         };
-        let before = self.output.len();
+        let mut bytes = 0;
         match self.translator.translate(&record) {
             Translation::Unavailable(problem) => {
                 partition.wait(now.elapsed);
@@ -200,8 +200,9 @@ impl<M: Member> IngestWorker<M> {
             Translation::Touchpoints(touchpoints) => {
                 partition.advance(record.offset + 1);
                 self.pending.touchpoints += touchpoints.len() as u64;
-                self.output
-                    .extend(touchpoints.into_iter().map(|it| touchpoint_record(&record, it, &self.options, now.wall)));
+                for touchpoint in &touchpoints {
+                    bytes += write_touchpoint(&record, touchpoint, &self.options, now.wall, &mut self.output);
+                }
             }
             Translation::Dropped(rule) => {
                 partition.advance(record.offset + 1);
@@ -215,12 +216,13 @@ impl<M: Member> IngestWorker<M> {
                     let (partition, offset) = (record.partition, record.offset);
                     tracing::warn!(%source, partition, offset, reason, records, "record of a source is a dead letter");
                 }
-                self.output.push(dead_letter(record, &cause, &self.options, now.wall));
+                let letter = dead_letter(record, &cause, &self.options, now.wall);
+                bytes += letter.bytes();
+                self.output.push(&letter);
             }
         }
         self.pending.consumed += 1;
-        let size = |record: &ProducerRecord| record.value.as_ref().map_or(0, Vec::len);
-        self.batch.add(1, self.output[before..].iter().map(size).sum(), now.elapsed);
+        self.batch.add(1, bytes, now.elapsed);
     }
 
     /// Fetches the committed offsets of newly assigned partitions. A partition without one starts at its first record.
@@ -266,8 +268,9 @@ impl<M: Member> IngestWorker<M> {
         if offsets.is_empty() {
             return Ok(());
         }
-        let records: RecordBatch = self.output.drain(..).collect();
-        match transact(&mut self.member, &records, |_| Ok(offsets.clone()))? {
+        let outcome = transact(&mut self.member, &self.output, |_| Ok(offsets.clone()))?;
+        self.output.clear();
+        match outcome {
             Outcome::Committed => {
                 for (position, _) in offsets {
                     if let Some(partition) = self.partitions.get_mut(&position.partition) {
