@@ -37,7 +37,7 @@ struct Outputs<'a> {
 
 /// Runs the loop over `topic` and writes as much as the service has `written`.
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-pub(crate) fn run(topic: &str, options: Options, service_output: &ServiceOutput) -> Measured {
+pub(crate) fn run(topic: &str, options: &Options, service_output: &ServiceOutput) -> Measured {
     let touchpoints = options.touchpoints as f64;
     let outputs = Outputs {
         transitions: broker::topic("ceiling-bare-transitions", options.partitions),
@@ -59,7 +59,7 @@ pub(crate) fn run(topic: &str, options: Options, service_output: &ServiceOutput)
 }
 
 /// Reads this worker's partitions to their ends; returns the number of touchpoints.
-fn work(worker: usize, topic: &str, options: Options, outputs: &Outputs<'_>) -> usize {
+fn work(worker: usize, topic: &str, options: &Options, outputs: &Outputs<'_>) -> usize {
     let consumer = consumer(&outputs.group);
     let producer = producer(&outputs.group, worker);
     let workers = i32::try_from(options.workers).expect("few workers");

@@ -24,6 +24,7 @@ cargo bench --bench ceiling -- [options]
   --partitions N    partitions of each topic (default 8)
   --workers N       threads of each program (default 2)
   --repeats N       runs of each program (default 3)
+  --models NAMES    shipped models, separated by commas (default: all)
 
 LIFECYCLE_TEST_BROKER=host:port selects a running broker; otherwise scripts/kafka starts one.";
 
@@ -33,20 +34,27 @@ const START_MS: i64 = 1_600_000_000_000;
 const CHUNK: usize = 50_000;
 
 /// Size of the measurement.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) touchpoints: usize,
     pub(crate) partitions: i32,
     pub(crate) workers: usize,
     pub(crate) repeats: usize,
+    /// Names of the models that the service runs, separated by commas; empty for all.
+    pub(crate) models: String,
 }
 
 impl Options {
     fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { touchpoints: 1_000_000, partitions: 8, workers: 2, repeats: 3 };
+        let mut options = Self { touchpoints: 1_000_000, partitions: 8, workers: 2, repeats: 3, models: String::new() };
         let mut arguments = arguments.filter(|argument| argument != "--bench");
         while let Some(name) = arguments.next() {
-            let value = arguments.next().and_then(|value| value.parse::<u32>().ok()).filter(|&value| value > 0);
+            let value = arguments.next();
+            if let ("--models", Some(models)) = (name.as_str(), &value) {
+                options.models.clone_from(models);
+                continue;
+            }
+            let value = value.and_then(|value| value.parse::<u32>().ok()).filter(|&value| value > 0);
             let value = value.ok_or_else(|| format!("{name}: expected a number above 0\n\n{HELP}"))?;
             match name.as_str() {
                 "--touchpoints" => options.touchpoints = value as usize,
@@ -86,7 +94,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match Options::from_arguments(std::env::args().skip(1)) {
-        Ok(options) => measure(options),
+        Ok(options) => measure(&options),
         Err(problem) => {
             eprintln!("{problem}");
             return ExitCode::from(2);
@@ -95,7 +103,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn measure(options: Options) {
+fn measure(options: &Options) {
     eprintln!("writing {} touchpoints to {} partitions", options.touchpoints, options.partitions);
     let topic = generate(options);
     println!("| run | program | touchpoints | wall s | CPU s | touchpoints per CPU second |");
@@ -124,14 +132,14 @@ fn measure(options: Options) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn report(run: usize, program: &str, options: Options, measured: Measured) {
+fn report(run: usize, program: &str, options: &Options, measured: Measured) {
     let Measured { cpu_seconds, wall_seconds } = measured;
     let rate = options.touchpoints as f64 / cpu_seconds;
     println!("| {run} | {program} | {} | {wall_seconds:.2} | {cpu_seconds:.2} | {rate:.0} |", options.touchpoints);
 }
 
 /// Writes generated touchpoints to a topic, keyed by customer.
-fn generate(options: Options) -> String {
+fn generate(options: &Options) -> String {
     let topic = broker::topic("ceiling-touchpoints", options.partitions);
     let start = Timestamp::from_millis(START_MS);
     let mut workload = Workload::new(WorkloadOptions { seed: 1, start, customers_per_day: 2_000.0 });

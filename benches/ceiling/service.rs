@@ -16,7 +16,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const RUN_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// Runs the service over `topic`, with its own topics and group.
-pub(crate) fn run(topic: &str, options: Options) -> (Measured, ServiceOutput) {
+pub(crate) fn run(topic: &str, options: &Options) -> (Measured, ServiceOutput) {
     let group = broker::unique("ceiling");
     let transitions = broker::topic("ceiling-transitions", options.partitions);
     let changelog = broker::changelog_topic(options.partitions);
@@ -37,6 +37,9 @@ pub(crate) fn run(topic: &str, options: Options) -> (Measured, ServiceOutput) {
         options.workers
     )
     .expect("text can be written");
+    if !options.models.is_empty() {
+        writeln!(text, "models: [{}]", options.models).expect("text can be written");
+    }
     std::fs::write(&config, text).expect("a file can be written");
 
     let consumer: BaseConsumer = ClientConfig::new()

@@ -52,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) readers: u32,
     pub(crate) rate: u32,
     pub(crate) service: PathBuf,
+    /// Further lines of the configuration.
+    pub(crate) config: String,
     pairs: u32,
     compared: u32,
 }
@@ -65,6 +67,7 @@ impl Options {
             readers: 200,
             rate: 400,
             service: env!("CARGO_BIN_EXE_lifecycle").into(),
+            config: "clock: {source: touchpoints}\n".into(),
             pairs: 3,
             compared: 1,
         };

@@ -1,4 +1,5 @@
 //! Runs the service as shipped and measures it from the first tenth of the input to the end.
+#![allow(dead_code, reason = "each benchmark uses a part")]
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
@@ -65,12 +66,13 @@ impl Service {
             "kafka: {{bootstrap_servers: \"{}\", group_id: {group}, instance_id: a}}\n\
              topics: {{touchpoints: {touchpoints}, transitions: {transitions}, replay: {transitions}, changelog: {changelog}, \
              dead_letters: {dead_letters}}}\n\
-             clock: {{source: touchpoints}}\n\
              workers: {}\n\
              http: {{listen: \"{address}\"}}\n\
-             log: {{level: warn}}\n",
+             log: {{level: warn}}\n\
+             {}",
             broker::bootstrap(),
-            options.workers
+            options.workers,
+            options.config
         )
         .expect("text can be written");
         std::fs::write(&config, text).expect("a file can be written");
@@ -87,6 +89,11 @@ impl Service {
     /// Returns the HTTP address.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Returns the process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Returns the topic of live and replayed transitions.

@@ -1,0 +1,233 @@
+//! Measures the latency from writing a touchpoint until an independent `read_committed` consumer receives its
+//! transition, at half of the highest load, with commit intervals of 100 ms and 20 ms; and, separately, the latency
+//! from the instant of a wake-up until its transition is received.
+//!
+//! Runs the service as shipped, on a real broker, with two shipped models and a small model in which a customer who has
+//! clicked in an email is idle again after two seconds. The highest load is the throughput of a run over a topic that
+//! was written before. `cargo bench --bench latency -- --help` lists the options; the results are in
+//! docs/performance.md.
+
+#[path = "../tests/it/broker.rs"]
+mod broker;
+#[path = "ceiling/cpu.rs"]
+mod cpu;
+#[path = "readers/service.rs"]
+mod service;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lifecycle_processor::runtime::WallClock;
+use lifecycle_processor::wire::time::{format_timestamp, parse_timestamp};
+use rdkafka::message::Message;
+use serde_json::Value;
+
+use broker::NewRecord;
+use service::Service;
+
+const HELP: &str = "\
+cargo bench --bench latency -- [options]
+  --rate N         touchpoints per second (default: half of the measured throughput)
+  --seconds N      duration of the measurement of each commit interval (default 60)
+  --backlog N      touchpoints of the run that measures the throughput (default 500000)
+  --partitions N   partitions of each topic (default 8)
+  --workers N      workers of the service (default 2)
+
+LIFECYCLE_TEST_BROKER=host:port selects a running broker; otherwise scripts/kafka starts one.";
+
+/// Commit intervals that are measured, in milliseconds.
+const INTERVALS_MS: [u32; 2] = [100, 20];
+/// Customers of the load.
+const CUSTOMERS: usize = 100_000;
+/// How long the load runs before it is measured.
+const WARM_UP: Duration = Duration::from_secs(10);
+/// A model with wake-ups: every customer who clicks in an email is idle two seconds later.
+const MODEL: &str = "\
+model: attention
+version: 1
+title: {en: Attention}
+description: Shows who has clicked in an email within the last two seconds.
+journey: [idle, attentive]
+facts:
+  clicked_at: last(email_clicked)
+stages:
+  - stage: attentive
+    title: {en: Attentive}
+    description: The customer clicked in an email within the last two seconds.
+    when: now < clicked_at + seconds(2)
+  - stage: idle
+    title: {en: Idle}
+    description: The customer has not clicked in an email within the last two seconds.
+    when: now >= clicked_at + seconds(2)
+";
+
+/// What the service needs.
+pub(crate) struct Options {
+    pub(crate) partitions: i32,
+    pub(crate) workers: u32,
+    pub(crate) service: PathBuf,
+    /// Further lines of the configuration.
+    pub(crate) config: String,
+}
+
+/// Latencies of received transitions, with the time of their receipt since the start of the load.
+#[derive(Default)]
+struct Received {
+    touchpoints: Vec<(Duration, Duration)>,
+    wake_ups: Vec<(Duration, Duration)>,
+}
+
+fn main() -> ExitCode {
+    // `cargo test` runs benches too, without `--bench`: there is nothing to test here.
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    let (mut rate, mut seconds, mut backlog, mut partitions, mut workers) = (None, 60, 500_000, 8, 2);
+    let mut rest = arguments.iter().filter(|argument| *argument != "--bench");
+    while let Some(name) = rest.next() {
+        let value = rest.next().and_then(|value| value.parse().ok()).filter(|&value: &u32| value > 0);
+        match (name.as_str(), value) {
+            ("--rate", Some(value)) => rate = Some(value as usize),
+            ("--seconds", Some(value)) => seconds = value,
+            ("--backlog", Some(value)) => backlog = value as usize,
+            ("--partitions", Some(value)) => partitions = value.cast_signed(),
+            ("--workers", Some(value)) => workers = value,
+            _ => {
+                println!("{HELP}");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let model = folder.path().join("attention.yaml");
+    std::fs::write(&model, MODEL).expect("a file can be written");
+    let options = |interval_ms: u32| Options {
+        partitions,
+        workers,
+        service: env!("CARGO_BIN_EXE_lifecycle").into(),
+        // Without lateness, a wake-up is due at its instant.
+        config: format!(
+            "models: [retention, loyalty_ladder, \"{}\"]\nclock: {{lateness: 0s}}\ncommit: {{interval: {interval_ms}ms}}\n",
+            model.display()
+        ),
+    };
+    let rate = rate.unwrap_or_else(|| highest_rate(&options(INTERVALS_MS[0]), backlog) / 2).max(1);
+    println!("| commit interval | touchpoints/s | from | transitions | median | 99 % | 99.9 % | maximum |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for interval_ms in INTERVALS_MS {
+        measure(&options(interval_ms), interval_ms, rate, Duration::from_secs(seconds.into()));
+    }
+    ExitCode::SUCCESS
+}
+
+/// Returns the touchpoints per second that the service processes if all of them are already written.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands per second")]
+fn highest_rate(options: &Options, backlog: usize) -> usize {
+    let topic = broker::topic("latency-backlog", options.partitions);
+    let producer = broker::producer(None);
+    let began = Instant::now();
+    for first in (0..backlog).step_by(50_000) {
+        let records: Vec<_> = (first..backlog.min(first + 50_000)).map(|number| touchpoint(number, began)).collect();
+        broker::write(&producer, &topic, &records);
+    }
+    let rate = Service::start(&topic, options).measure().per_second();
+    eprintln!("highest load: {rate:.0} touchpoints per second");
+    rate as usize
+}
+
+/// Runs the service under a constant load, and prints the latencies.
+fn measure(options: &Options, interval_ms: u32, rate: usize, duration: Duration) {
+    let topic = broker::topic("latency-touchpoints", options.partitions);
+    let service = Service::start(&topic, options);
+    let (began, is_over) = (Instant::now(), AtomicBool::new(false));
+    let (mut received, mut resident_kb) = (Received::default(), [0, 0]);
+    thread::scope(|scope| {
+        scope.spawn(|| write_load(&topic, rate, began, &is_over));
+        let reader = scope.spawn(|| read(service.transitions(), began, &is_over));
+        thread::sleep(WARM_UP);
+        resident_kb[0] = self::resident_kb(service.id());
+        thread::sleep(duration);
+        resident_kb[1] = self::resident_kb(service.id());
+        is_over.store(true, Ordering::Relaxed);
+        received = reader.join().expect("the transitions are read");
+    });
+    for (from, latencies) in
+        [("the touchpoint was written", received.touchpoints), ("a wake-up was due", received.wake_ups)]
+    {
+        let mut latencies: Vec<Duration> =
+            latencies.into_iter().filter(|(at, _)| *at >= WARM_UP).map(|(_, latency)| latency).collect();
+        latencies.sort_unstable();
+        let count = latencies.len();
+        assert!(count > 1_000, "enough transitions for a quantile of 99.9 %");
+        let at = |share: usize| latencies[(count - 1) * share / 1_000].as_millis();
+        println!(
+            "| {interval_ms} ms | {rate} | {from} | {count} | {} ms | {} ms | {} ms | {} ms |",
+            at(500),
+            at(990),
+            at(999),
+            at(1_000)
+        );
+    }
+    eprintln!("memory of the service: {} kB after {WARM_UP:?}, {} kB at the end", resident_kb[0], resident_kb[1]);
+}
+
+/// Writes `rate` touchpoints per second.
+fn write_load(topic: &str, rate: usize, began: Instant, is_over: &AtomicBool) {
+    let producer = broker::producer(None);
+    let mut written = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let due = usize::try_from(began.elapsed().as_millis()).expect("a short run") * rate / 1000;
+        let records: Vec<_> = (written..due).map(|number| touchpoint(number, began)).collect();
+        broker::enqueue(&producer, topic, &records);
+        written = due;
+        thread::sleep(Duration::from_millis(5));
+    }
+    broker::flush(&producer);
+}
+
+/// Returns a touchpoint whose event id contains the time of writing. One in ten is an order, one in ten a click.
+fn touchpoint(number: usize, began: Instant) -> NewRecord {
+    let (customer, at) = (number % CUSTOMERS, format_timestamp(WallClock::start().now().wall));
+    let (kind, more) = match (number / CUSTOMERS + number) % 10 {
+        0 => ("order_completed", format!(r#","order_id":"o-{number}","amount":9.95"#)),
+        1 => ("email_clicked", String::new()),
+        _ => ("product_viewed", String::new()),
+    };
+    let micros = began.elapsed().as_micros();
+    let line = format!(
+        r#"{{"event_id":"{number}-{micros}","customer_id":"customer-{customer:06}","type":"{kind}","occurred_at":"{at}"{more}}}"#
+    );
+    NewRecord::keyed(&format!("customer-{customer:06}"), &line)
+}
+
+/// Reads the committed transitions as they arrive.
+fn read(topic: &str, began: Instant, is_over: &AtomicBool) -> Received {
+    let (consumer, clock) = (broker::reader(topic), WallClock::start());
+    let mut received = Received::default();
+    while !is_over.load(Ordering::Relaxed) {
+        let Some(message) = consumer.poll(Duration::from_millis(20)) else { continue };
+        let (now, wall) = (began.elapsed(), clock.now().wall);
+        let message = message.expect("a record");
+        let transition: Value = serde_json::from_slice(message.payload().unwrap_or_default()).expect("a transition");
+        if let Some(event_id) = transition["cause"]["event_id"].as_str() {
+            let micros = event_id.rsplit('-').next().and_then(|it| it.parse().ok()).expect("a time");
+            received.touchpoints.push((now, now.saturating_sub(Duration::from_micros(micros))));
+        } else {
+            let due = transition["occurred_at"].as_str().and_then(|it| parse_timestamp(it).ok()).expect("an instant");
+            let latency = u64::try_from(wall.as_millis() - due.as_millis()).unwrap_or_default();
+            received.wake_ups.push((now, Duration::from_millis(latency)));
+        }
+    }
+    received
+}
+
+/// Returns the resident memory of a process, in kB.
+fn resident_kb(id: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a running process on Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the resident size");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
