@@ -1,10 +1,14 @@
 //! `lifecycle repartition` on a real broker: the customers of a service move to other numbers of partitions, and
 //! nothing that is published afterwards differs from a twin that was never moved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use lifecycle_processor::config::Config;
+use lifecycle_processor::service::repartition::{
+    Action, Failure, Outcome, Progress, Target, repartition as repartition_with,
+};
 use serde_json::Value;
 
 use crate::broker::{self, NewRecord, until};
@@ -175,6 +179,56 @@ fn what_is_published_after_two_moves_equals_that_of_an_undisturbed_twin() {
         assert_eq!(found.get(customer), Some(expected), "{customer}");
     }
     assert_eq!(found.len(), expected.len());
+}
+
+#[test]
+fn a_commit_that_arrives_while_the_customers_move_is_refused_and_moved_by_the_next_run() {
+    let deployment = deployment(2);
+    run(&deployment, &part(0));
+    let target =
+        Target { touchpoints: broker::unique("touchpoints"), changelog: broker::unique("changelog"), partitions: 3 };
+    let path = deployment.configuration("a", "127.0.0.1:0");
+    let text = std::fs::read_to_string(&path).expect("the configuration is read");
+    let config = Config::parse(&text, &path, []).expect("a valid configuration");
+    let has_members = |failure: &Failure| matches!(failure, Failure::Refused(found) if found[0].about == "group");
+    let move_with = |on_progress: &mut dyn FnMut(Progress)| {
+        until("the members have left", || {
+            Some(repartition_with(&config, &target, Action::Move, on_progress))
+                .filter(|moved| !moved.as_ref().is_err_and(has_members))
+        })
+    };
+
+    // An instance runs between the copy and the comparison, and has left when the command checks again.
+    let mut has_run = false;
+    let disturbed = move_with(&mut |progress| {
+        if matches!(progress, Progress::Compared { .. }) && !std::mem::replace(&mut has_run, true) {
+            run(&deployment, &part(1));
+            until("the members have left", || {
+                let check = repartition_with(&config, &target, Action::Check, &mut |_| {});
+                (!check.as_ref().is_err_and(has_members)).then_some(())
+            });
+        }
+    });
+    let Err(Failure::Refused(problems)) = disturbed else { panic!("{disturbed:?}") };
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    for (partition, text) in texts.iter().enumerate() {
+        assert!(text.contains(&format!("partition {partition} of {}", deployment.touchpoints)), "{text}");
+        assert!(text.contains("the service committed during the move"), "{text}");
+    }
+    assert_eq!(cluster_faults::committed(&deployment.group, &target.touchpoints, 0), None, "nothing is switched");
+
+    let mut copied = 0;
+    let resumed = move_with(&mut |progress| {
+        if let Progress::Copied { entries, .. } = progress {
+            copied += entries;
+        }
+    });
+    let Ok(Outcome::Moved(contents)) = resumed else { panic!("{resumed:?}") };
+    assert!(copied > 0, "the run has copied what was committed meanwhile");
+    let customers: BTreeSet<_> = (0..2).flat_map(part).filter_map(|record| record.key).collect();
+    assert_eq!(contents.customers, customers.len() as u64);
+    assert_eq!(cluster_faults::committed(&deployment.group, &target.touchpoints, 2), Some(0));
 }
 
 #[test]

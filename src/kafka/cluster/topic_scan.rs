@@ -124,6 +124,12 @@ impl TopicScan {
         Ok(Some(scan))
     }
 
+    /// Returns the name of the topic.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
     /// Returns the partitions of the topic, in ascending order.
     pub fn partitions(&self) -> impl Iterator<Item = PartitionId> + '_ {
         self.ranges.iter().map(|range| range.partition)

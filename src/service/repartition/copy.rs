@@ -47,7 +47,7 @@ pub(super) fn copy(
             last = Some(decoded.layout.as_ref().clone());
             // Records before `from` are read for their layout only.
             if record.offset >= from {
-                splitter.add(decoded).ok_or_else(|| unreadable(record, "a customer has no id"))?;
+                splitter.add(decoded).ok_or_else(|| unreadable(&scan, record, "a customer has no id"))?;
                 entries += decoded.customers.len() as u64;
                 if splitter.bytes >= TRANSACTION_BYTES {
                     write(&mut writer, &topic, splitter.take(), part.partition, record.offset + 1)?;
@@ -84,7 +84,7 @@ pub(super) fn for_each(
     let mut partition = scan.read_from(part.partition, part.start)?;
     while let Some(record) = partition.next_record()?.filter(|record| record.offset < part.end) {
         let value = record.value.as_deref().unwrap_or_default();
-        let entries = decoder.decode(value).map_err(|error| unreadable(&record, &error.to_string()))?;
+        let entries = decoder.decode(value).map_err(|error| unreadable(scan, &record, &error.to_string()))?;
         each(&record, &entries)?;
     }
     Ok(())
@@ -93,11 +93,12 @@ pub(super) fn for_each(
 /// Opens a changelog, after all its transactions have ended.
 pub(super) fn open(config: &Config, topic: &str) -> Result<TopicScan, Failure> {
     let scan = TopicScan::open_complete(&cluster(config), topic, &config.kafka.group_id)?;
-    scan.ok_or_else(|| Failure::Unreadable { partition: 0, offset: 0, problem: format!("{topic} does not exist") })
+    scan.ok_or_else(|| Failure::Missing { topic: topic.to_owned() })
 }
 
-pub(super) fn unreadable(record: &Record, problem: &str) -> Failure {
-    Failure::Unreadable { partition: record.partition, offset: record.offset, problem: problem.to_owned() }
+pub(super) fn unreadable(scan: &TopicScan, record: &Record, problem: &str) -> Failure {
+    let (topic, partition, offset) = (scan.topic().to_owned(), record.partition, record.offset);
+    Failure::Unreadable { topic, partition, offset, problem: problem.to_owned() }
 }
 
 /// Returns for each old partition the offset up to which an earlier run has copied it.

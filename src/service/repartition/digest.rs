@@ -64,10 +64,10 @@ fn of_part(scan: &TopicScan, part: OriginalPartition, partitions: Option<i32>) -
         };
         layout = Some((Arc::clone(&decoded.layout), layout_hash));
         for entry in &decoded.customers {
-            let id =
-                entry_of_changelog::customer_id(entry).ok_or_else(|| unreadable(record, "a customer has no id"))?;
+            let id = entry_of_changelog::customer_id(entry)
+                .ok_or_else(|| unreadable(scan, record, "a customer has no id"))?;
             if partitions.is_some_and(|count| partition_of(id.as_bytes(), count) != part.partition) {
-                return Err(unreadable(record, "it contains a customer of another partition"));
+                return Err(unreadable(scan, record, "it contains a customer of another partition"));
             }
             let id_hash = xxh3_64(id.as_bytes());
             if entry_of_changelog::is_removal(entry) {

@@ -15,7 +15,7 @@ use crate::finding::Finding;
 use crate::kafka::cluster::admin::{create_topics, describe_topics};
 use crate::kafka::cluster::group::commit_offsets;
 use crate::kafka::cluster::inspector::Inspector;
-use crate::kafka::{Cluster, Error, PartitionId, PartitionOffset};
+use crate::kafka::{Cluster, CommittedOffset, Error, PartitionId, PartitionOffset};
 use crate::lifecycle::id::StableId;
 use crate::partition::{Clock, StoredLayout};
 use crate::wire::offset_metadata::OffsetMetadata;
@@ -93,9 +93,17 @@ pub enum Failure {
     /// The cluster does not answer, or denies a request.
     #[error(transparent)]
     Client(#[from] Error),
+    /// A changelog does not exist.
+    #[error("the topic {topic} does not exist: it was deleted, or not all brokers know it yet; run the command again")]
+    Missing {
+        /// The old or new changelog topic.
+        topic: String,
+    },
     /// A changelog record cannot be decoded.
-    #[error("record {offset} of partition {partition} of the changelog cannot be read: {problem}")]
+    #[error("record {offset} of partition {partition} of {topic} cannot be read: {problem}")]
     Unreadable {
+        /// The old or new changelog topic.
+        topic: String,
         /// The partition.
         partition: PartitionId,
         /// Offset of the record.
@@ -124,6 +132,9 @@ pub enum Failure {
 
 /// What is moved: the parts of the old changelog that the committed offsets refer to.
 struct Original {
+    /// The committed offset of each old partition. Its metadata contains the range of the changelog, the clock and the
+    /// models.
+    committed: Vec<CommittedOffset>,
     partitions: Vec<OriginalPartition>,
     /// The earliest stream time of all partitions. With a later one, a touchpoint could be judged late that was not.
     clock: Clock,
@@ -163,11 +174,14 @@ pub fn repartition(
     create_missing(&cluster, target, on_progress)?;
     let layout = copy::copy(config, target, &original, on_progress)?;
     let contents = compare(config, target, &original, on_progress)?;
-    // The copy takes a while: an instance may have started, or a producer may have written.
-    let observed = Observed::query(config, target, &inspector, &cluster)?;
-    observed.original().map_err(Failure::Refused)?;
     copy::write_layout(config, target, layout.as_ref())?;
-    commit(config, target, &original, &inspector, &cluster)?;
+    let offsets = first_offsets(target, &original, &inspector)?;
+    // The copy takes a while: an instance may have committed, a producer may have written, and the changelog may have
+    // lost records. Nothing is done between this check and the commit, and while the group has members, the broker
+    // rejects the commit.
+    let observed = Observed::query(config, target, &inspector, &cluster)?;
+    observed.check_unchanged(&original).map_err(Failure::Refused)?;
+    commit_offsets(&cluster, &config.kafka.group_id, &target.touchpoints, &offsets)?;
     Ok(Outcome::Moved(contents))
 }
 
@@ -179,7 +193,9 @@ fn create_missing(cluster: &Cluster, target: &Target, on_progress: &mut dyn FnMu
         .filter(|spec| described.iter().flatten().all(|topic| topic.name != spec.name))
         .collect();
     if !specs.is_empty() {
-        for (name, _) in create_topics(cluster, &specs)? {
+        let created = create_topics(cluster, &specs)?;
+        super::topics::wait_until_known(cluster, &created)?;
+        for (name, _) in created {
             on_progress(Progress::Created(name));
         }
     }
@@ -202,16 +218,13 @@ fn compare(
     }
 }
 
-/// Commits the start of each new touchpoint partition, with the range of its changelog, in one request.
-fn commit(
-    config: &Config,
+/// Returns the start of each new touchpoint partition, with the range of its changelog as metadata.
+fn first_offsets(
     target: &Target,
     original: &Original,
     inspector: &Inspector,
-    cluster: &Cluster,
-) -> Result<(), Failure> {
-    let mut offsets = Vec::new();
-    for partition in 0..target.partitions {
+) -> Result<Vec<(PartitionOffset, String)>, Error> {
+    let first_offset = |partition| {
         let touchpoints = inspector.range(&target.touchpoints, partition)?;
         let changelog = inspector.range(&target.changelog, partition)?;
         let metadata = OffsetMetadata {
@@ -222,10 +235,9 @@ fn commit(
             partitions: Some(target.partitions),
             member: None,
         };
-        offsets.push((PartitionOffset { partition, offset: touchpoints.start }, metadata.encode()));
-    }
-    commit_offsets(cluster, &config.kafka.group_id, &target.touchpoints, &offsets)?;
-    Ok(())
+        Ok((PartitionOffset { partition, offset: touchpoints.start }, metadata.encode()))
+    };
+    (0..target.partitions).map(first_offset).collect()
 }
 
 /// Returns the layout that says since when each fact is counted in all partitions: since the latest time of any.

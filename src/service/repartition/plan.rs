@@ -6,9 +6,9 @@ use crate::config::Config;
 use crate::finding::{Finding, Severity};
 use crate::kafka::cluster::admin::{TopicDescription, describe_topics};
 use crate::kafka::cluster::inspector::{Inspector, LogOffsets};
-use crate::kafka::{Cluster, CommittedOffset, Error};
+use crate::kafka::{Cluster, CommittedOffset, Error, PartitionId};
 use crate::partition::Clock;
-use crate::runtime::{LogRanges, StartingPoint, find_starting_point};
+use crate::runtime::{LogRanges, Mismatch, PartitionLog, StartingPoint, find_starting_point};
 use crate::wire::offset_metadata::OffsetMetadata;
 
 use super::{Original, OriginalPartition, Target};
@@ -129,7 +129,26 @@ impl Observed {
             return Err(problems);
         };
         let earliest = metadata.iter().filter_map(|found| found.clock.stream_time()).min();
-        Ok(Original { partitions: ranges, clock: Clock::at(earliest), models: first.models })
+        let committed = self.partitions.iter().map(|(committed, ..)| committed.clone()).collect();
+        Ok(Original { committed, partitions: ranges, clock: Clock::at(earliest), models: first.models })
+    }
+
+    /// Checks that the customers can still be moved, and that what was `planned` is still everything: no partition was
+    /// committed since.
+    pub(super) fn check_unchanged(&self, planned: &Original) -> Result<(), Vec<Finding>> {
+        let found = self.original()?;
+        let planned = planned.committed.iter().map(Some).chain(std::iter::repeat(None));
+        let pairs = found.committed.iter().zip(planned);
+        let problems: Vec<_> = pairs
+            .filter(|(committed, planned)| *planned != Some(committed))
+            .map(|(committed, _)| {
+                let place = format!("partition {} of {}", committed.partition, self.old[0].0);
+                let what = "the service committed during the move, so the copy is not complete";
+                let to_do = "stop every instance of the service, then run the command again: it copies what is missing";
+                problem("offsets", &place, what, to_do)
+            })
+            .collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
     fn check_topics(&self, problems: &mut Vec<Finding>) {
@@ -204,8 +223,14 @@ impl Observed {
                 problem("offsets", &place, &what, to_do)
             })
         };
+        // An open transaction at the end of the changelog hides nothing that was committed with the offset.
+        let changelog_end = changelog.high_watermark;
         match find_starting_point(committed, logs, self.old[0].1.as_ref().map(|topic| topic.partitions)) {
-            Err(mismatch) => Err(mismatch.finding(place)),
+            Err(mismatch) => Err(mismatch.finding(self.place_of(&mismatch, committed.partition))),
+            Ok(StartingPoint::Committed { metadata: Some(metadata), .. }) if metadata.changelog_end > changelog_end => {
+                let mismatch = Mismatch::ChangelogShrunk { expected: metadata.changelog_end, end: changelog_end };
+                Err(mismatch.finding(self.place_of(&mismatch, committed.partition)))
+            }
             Ok(StartingPoint::Beginning) => unread(touchpoints.start).map_or(Ok(None), Err),
             Ok(StartingPoint::Committed { metadata: None, .. }) => {
                 let what = "its committed offset was set by hand";
@@ -214,8 +239,98 @@ impl Observed {
             Ok(StartingPoint::Committed { offset, metadata }) => unread(offset).map_or(Ok(metadata), Err),
         }
     }
+
+    /// Names the partition of the log that `mismatch` is about.
+    fn place_of(&self, mismatch: &Mismatch, partition: PartitionId) -> String {
+        let (topic, _) = match mismatch.log() {
+            PartitionLog::Input => &self.old[0],
+            PartitionLog::Changelog => &self.old[1],
+        };
+        format!("partition {partition} of {topic}")
+    }
 }
 
 fn problem(about: &'static str, place: &str, what: &str, to_do: &str) -> Finding {
     Finding::new(Severity::Problem, about, place, what, to_do)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::id::StableId;
+
+    fn range(start: i64, end: i64) -> LogOffsets {
+        LogOffsets { start, last_stable: end, high_watermark: end }
+    }
+
+    /// The commit of a partition after 7 touchpoints, with a changelog of 10 to 20.
+    fn committed(partition: PartitionId) -> CommittedOffset {
+        let metadata = OffsetMetadata {
+            changelog_start: 10,
+            changelog_end: 20,
+            clock: Clock::default(),
+            models: StableId(1),
+            partitions: Some(2),
+            member: None,
+        };
+        CommittedOffset { partition, offset: Some(7), metadata: metadata.encode() }
+    }
+
+    /// A stopped service with two partitions, the second without a commit.
+    fn observed() -> Observed {
+        let topic = |name: &str| {
+            let found = TopicDescription { name: name.into(), partitions: 2, replication: 1, configs: None };
+            (name.to_owned(), Some(found))
+        };
+        let new = CommittedOffset { partition: 1, offset: None, metadata: String::new() };
+        Observed {
+            group: "group".into(),
+            published: Vec::new(),
+            members: 0,
+            is_stable: true,
+            old: [topic("in"), topic("log")],
+            new: [("in-2".into(), None), ("log-2".into(), None)],
+            partitions: vec![(committed(0), range(0, 7), range(10, 20)), (new, range(0, 0), range(0, 0))],
+            committed_new: Vec::new(),
+            target: Target { touchpoints: "in-2".into(), changelog: "log-2".into(), partitions: 3 },
+        }
+    }
+
+    fn texts(found: Result<impl Sized, Vec<Finding>>) -> Vec<String> {
+        found.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_changelog_that_has_lost_its_end_is_not_moved() {
+        let mut observed = observed();
+        let original = observed.original().unwrap_or_else(|problems| panic!("{problems:?}"));
+        let ranges: Vec<_> = original.partitions.iter().map(|it| (it.partition, it.start, it.end)).collect();
+        assert_eq!(ranges, [(0, 10, 20)]);
+
+        observed.partitions[0].2 = range(10, 19);
+        let found = texts(observed.original());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("partition 0 of log"), "{found:?}");
+        assert!(found[0].contains("it ends at offset 19, but was committed up to 20"), "{found:?}");
+        assert_eq!(texts(observed.check_unchanged(&original)), found, "it may also lose its end during the move");
+    }
+
+    #[test]
+    fn a_commit_during_the_move_is_found_in_every_partition() {
+        let mut observed = observed();
+        let original = observed.original().unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert_eq!(texts(observed.check_unchanged(&original)), [""; 0]);
+
+        // The first commit of a partition.
+        observed.partitions[1].0 = committed(1);
+        observed.partitions[1].1 = range(0, 7);
+        observed.partitions[1].2 = range(10, 20);
+        // A commit without touchpoints, of wake-ups that have fired.
+        observed.partitions[0].2 = range(10, 25);
+        observed.partitions[0].0.metadata = observed.partitions[0].0.metadata.replace("10..20", "10..25");
+        let found = texts(observed.check_unchanged(&original));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("partition 0 of in") && found[1].contains("partition 1 of in"), "{found:?}");
+        assert!(found[0].contains("the service committed during the move"), "{found:?}");
+    }
 }
