@@ -227,7 +227,7 @@ fn customer_response(api: &Api, partition: i32, snapshot: &Snapshot) -> Customer
         next_wake_up: view.next_wake_up.map(TimestampText::from),
         next_wake_up_publishes: expected(api, &next.unwrap_or_default()),
         orders: Orders::of(&view.orders, api.currency),
-        facts: view.facts.iter().map(|fact| (&*fact.name, &fact.value)).collect(),
+        facts: view.facts.iter().map(|fact| (&*fact.name, fact.value.as_ref())).collect(),
         facts_count_since: counts_since.collect(),
         models: models.map(|(model, (view, explanation))| standing(model, view, &explanation)).collect(),
         transitions: recent.iter().map(|committed| renderer.published(committed)).collect(),
@@ -294,7 +294,7 @@ fn standing(model: &Model, view: &ModelView, explanation: &ExplanationView) -> S
 
 impl EvaluatedCondition {
     fn of(because: &ConditionView) -> Self {
-        let values = because.values.iter().map(|(name, value)| (&**name, value));
+        let values = because.values.iter().map(|(name, value)| (&**name, value.as_ref()));
         Self { condition: because.condition.to_string(), values: values.collect() }
     }
 }

@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::did_you_mean;
 
 use super::problem::Problem;
 use super::route::{self, Route};
@@ -60,11 +60,10 @@ impl Parameters {
 
     fn unknown(&self, name: &str) -> String {
         let names: Vec<&str> = self.0.iter().map(|parameter| parameter.name.as_str()).collect();
-        let hint = match nearest(name, names.iter().copied()) {
-            Some(like) => format!("did you mean {like}?"),
-            None if names.is_empty() => "this path takes no parameters".to_owned(),
-            None => format!("this path takes {}", names.join(", ")),
-        };
+        let hint = did_you_mean(name, names.iter().copied()).unwrap_or_else(|| match &names[..] {
+            [] => "this path takes no parameters".to_owned(),
+            names => format!("this path takes {}", names.join(", ")),
+        });
         format!("unknown parameter {:?}: {hint}", excerpt(name))
     }
 }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::transition::{OrdersSummary, OwnedValue, Transition};
+use crate::lifecycle::transition::{OrdersSummary, Transition};
+use crate::lifecycle::value::OwnedValue;
 use crate::wire::time::{format_duration, format_timestamp};
 use crate::wire::transition::{BecauseDetail, Mode, Publication};
 use crate::wire::transition_json::{TransitionRecord, write_json};
@@ -41,21 +42,21 @@ impl Titles {
 #[schemars(inline)]
 pub(super) struct Values(#[schemars(with = "std::collections::BTreeMap<String, Value>")] Map<String, Value>);
 
-impl<'a> FromIterator<(&'a str, &'a OwnedValue)> for Values {
-    fn from_iter<I: IntoIterator<Item = (&'a str, &'a OwnedValue)>>(values: I) -> Self {
+impl<'a> FromIterator<(&'a str, Option<&'a OwnedValue>)> for Values {
+    fn from_iter<I: IntoIterator<Item = (&'a str, Option<&'a OwnedValue>)>>(values: I) -> Self {
         Self(values.into_iter().map(|(name, read)| (name.to_owned(), value(read))).collect())
     }
 }
 
-fn value(value: &OwnedValue) -> Value {
+fn value(value: Option<&OwnedValue>) -> Value {
     match value {
-        OwnedValue::Absent => Value::Null,
-        OwnedValue::Int(number) => (*number).into(),
-        OwnedValue::Double(number) => json!(number),
-        OwnedValue::Bool(truth) => (*truth).into(),
-        OwnedValue::String(text) => text.as_ref().into(),
-        OwnedValue::Timestamp(time) => format_timestamp(*time).into(),
-        OwnedValue::Duration(length) => format_duration(*length).into(),
+        None => Value::Null,
+        Some(OwnedValue::Int(number)) => (*number).into(),
+        Some(OwnedValue::Double(number)) => json!(number),
+        Some(OwnedValue::Bool(truth)) => (*truth).into(),
+        Some(OwnedValue::String(text)) => text.as_ref().into(),
+        Some(OwnedValue::Timestamp(time)) => format_timestamp(*time).into(),
+        Some(OwnedValue::Duration(length)) => format_duration(*length).into(),
     }
 }
 

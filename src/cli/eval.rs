@@ -8,10 +8,10 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 
 use super::{Exit, print_error, print_json};
-use crate::lifecycle::condition::{Condition, Constant, ExpressionProblem, FactTable, compile};
+use crate::lifecycle::condition::{Condition, ExpressionProblem, FactTable, compile};
 use crate::lifecycle::problem::{Problem, Severity};
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::value::{Horizon, Type, Value};
+use crate::lifecycle::value::{Horizon, OwnedValue, Type, Value};
 use crate::wire::model_file::{ModelSource, render};
 use crate::wire::time::{format_duration, format_timestamp, parse_timestamp};
 
@@ -171,18 +171,19 @@ impl Facts {
             }
             match value {
                 Json::Null => self.absent.push(path),
-                Json::Bool(truth) => self.table.set(&path, Constant::Bool(*truth)),
+                Json::Bool(truth) => self.table.set(&path, OwnedValue::Bool(*truth)),
                 Json::Number(number) => {
                     let constant = match (number.as_i64(), number.as_f64()) {
-                        (Some(whole), _) => Constant::Int(whole),
-                        (None, Some(double)) => Constant::Double(double),
+                        (Some(whole), _) => OwnedValue::Int(whole),
+                        (None, Some(double)) => OwnedValue::Double(double),
                         (None, None) => return Err(format!("the number `{path}` is out of range")),
                     };
                     self.table.set(&path, constant);
                 }
                 Json::String(text) => self.table.set(
                     &path,
-                    parse_timestamp(text).map_or_else(|_| Constant::String(text.as_str().into()), Constant::Timestamp),
+                    parse_timestamp(text)
+                        .map_or_else(|_| OwnedValue::String(text.as_str().into()), OwnedValue::Timestamp),
                 ),
                 Json::Object(_) => self.object(&path, value)?,
                 Json::Array(_) => return Err(format!("`{path}` is a list, but facts are single values")),

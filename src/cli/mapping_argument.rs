@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Exit, print_error};
 use crate::config::read_source;
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::did_you_mean;
 use crate::mapping::{Mapping, preset, preset_names};
 use crate::wire::model_file::{ModelSource, render};
 
@@ -67,10 +67,8 @@ pub(super) fn read(name: &str) -> Result<ModelSource, String> {
     }
     preset(name).ok_or_else(|| {
         let names = preset_names().iter().copied();
-        let help = match nearest(name, names) {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("the presets are {}", preset_names().join(", ")),
-        };
+        let help =
+            did_you_mean(name, names).unwrap_or_else(|| format!("the presets are {}", preset_names().join(", ")));
         format!("`{name}` is neither a file nor a preset; {help}")
     })
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::lifecycle::model_set::ModelSet;
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::did_you_mean;
 use crate::wire::model_file::{self, ModelSource, Override};
 
 use super::settings::read_limited;
@@ -115,10 +115,8 @@ impl ModelChoice {
         }
         model_file::shipped(name).ok_or_else(|| {
             let shipped = model_file::shipped_names();
-            let hint = nearest(name, shipped.iter().copied()).map_or_else(
-                || format!("the shipped models are {}; write a file as ./{name}", shipped.join(", ")),
-                |like| format!("did you mean `{like}`?"),
-            );
+            let hint = did_you_mean(name, shipped.iter().copied())
+                .unwrap_or_else(|| format!("the shipped models are {}; write a file as ./{name}", shipped.join(", ")));
             ModelsError(format!("no shipped model is called `{name}`: {hint}"))
         })
     }

@@ -1,7 +1,7 @@
 //! Reads `publish.routes`: a list of mappings. Whether the models have what the routes name is checked once the models
 //! are loaded.
 
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::suggestion;
 use crate::runtime::RouteDraft;
 
 use super::key::Key;
@@ -50,8 +50,7 @@ impl Settings {
                 "direction" => route.directions = values,
                 "stage" => route.stages = values,
                 _ => {
-                    let hint =
-                        nearest(name, ROUTE_KEYS).map_or(String::new(), |like| format!(": did you mean `{like}`?"));
+                    let hint = suggestion(name, ROUTE_KEYS);
                     return Err(format!("unknown key `{name}`{hint}"));
                 }
             }

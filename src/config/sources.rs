@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use crate::decode::{Format, Framing};
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::suggestion;
 
 use super::OWN_TOPICS;
 use super::key::Key;
@@ -254,8 +254,7 @@ impl<'s> Fields<'s> {
         let Self { settings, path, entries, known, .. } = self;
         for (key, _) in entries {
             let name = key.text().unwrap_or_default();
-            let hint = nearest(name, known.iter().copied());
-            let hint = hint.map_or(String::new(), |name| format!(": did you mean `{name}`?"));
+            let hint = suggestion(name, known.iter().copied());
             settings.problem_at(&key, &path, &format!("unknown key `{name}`{hint}"));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest;
 
 /// A problem in a file. Texts are in lower case, without a full stop.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,8 +60,8 @@ impl Problem {
     /// Sets the help text to a suggestion: the name in `known` that is most similar to `word`, or else `otherwise`.
     #[must_use]
     pub fn did_you_mean<'a>(self, word: &str, known: impl IntoIterator<Item = &'a str>, otherwise: &str) -> Self {
-        match nearest(word, known) {
-            Some(name) => self.help(format!("did you mean `{name}`?")),
+        match suggest::did_you_mean(word, known) {
+            Some(question) => self.help(question),
             None if otherwise.is_empty() => self,
             None => self.help(otherwise),
         }

@@ -8,8 +8,8 @@ use super::condition::FactReference;
 use super::id::{ModelIndex, StageIndex};
 use super::model::Direction;
 use super::money::Amount;
-use super::time::{Duration, Timestamp};
-use super::value::Value;
+use super::time::Timestamp;
+use super::value::OwnedValue;
 
 /// A published change of one customer in one model. The [`ModelSet`](super::model_set::ModelSet) resolves indices to
 /// names.
@@ -109,64 +109,15 @@ pub struct Reason {
     pub condition: Arc<str>,
     /// The names of the values; shared with the model.
     pub references: Arc<[FactReference]>,
-    /// The values, in the order of `references`.
-    pub values: Box<[OwnedValue]>,
+    /// The values, in the order of `references`; `None` is an absent one.
+    pub values: Box<[Option<OwnedValue>]>,
 }
 
 impl Reason {
     /// Returns the values with their names.
     #[must_use]
-    pub fn values(&self) -> impl ExactSizeIterator<Item = (&str, &OwnedValue)> {
-        self.references.iter().map(|reference| &*reference.name).zip(&self.values)
-    }
-}
-
-/// An owned [`Value`].
-#[derive(Clone, PartialEq, Debug)]
-pub enum OwnedValue {
-    /// Not set.
-    Absent,
-    /// A whole number.
-    Int(i64),
-    /// A floating-point number.
-    Double(f64),
-    /// True or false.
-    Bool(bool),
-    /// Text.
-    String(Box<str>),
-    /// An instant.
-    Timestamp(Timestamp),
-    /// A duration.
-    Duration(Duration),
-}
-
-impl OwnedValue {
-    /// Borrows the value.
-    #[must_use]
-    pub fn as_value(&self) -> Value<'_> {
-        match self {
-            Self::Absent => Value::Absent,
-            Self::Int(number) => Value::Int(*number),
-            Self::Double(number) => Value::Double(*number),
-            Self::Bool(truth) => Value::Bool(*truth),
-            Self::String(text) => Value::String(text),
-            Self::Timestamp(instant) => Value::Timestamp(*instant),
-            Self::Duration(length) => Value::Duration(*length),
-        }
-    }
-}
-
-impl From<Value<'_>> for OwnedValue {
-    fn from(value: Value<'_>) -> Self {
-        match value {
-            Value::Absent => Self::Absent,
-            Value::Int(number) => Self::Int(number),
-            Value::Double(number) => Self::Double(number),
-            Value::Bool(truth) => Self::Bool(truth),
-            Value::String(text) => Self::String(text.into()),
-            Value::Timestamp(instant) => Self::Timestamp(instant),
-            Value::Duration(length) => Self::Duration(length),
-        }
+    pub fn values(&self) -> impl ExactSizeIterator<Item = (&str, Option<&OwnedValue>)> {
+        self.references.iter().map(|reference| &*reference.name).zip(self.values.iter().map(Option::as_ref))
     }
 }
 

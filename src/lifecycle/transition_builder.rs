@@ -16,8 +16,8 @@ use super::model::{Direction, JourneyPosition, Model, MoveRule};
 use super::model_set::Attribute;
 use super::time::Timestamp;
 use super::touchpoint::Touchpoint;
-use super::transition::{Cause, Change, OwnedValue, Reason, Transition};
-use super::value::{Horizon, Inputs};
+use super::transition::{Cause, Change, Reason, Transition};
+use super::value::{Horizon, Inputs, OwnedValue};
 use super::vocabulary::GroupSet;
 
 /// The name of a move that no rule of the model matches.
@@ -217,12 +217,16 @@ impl Trigger<'_> {
     }
 }
 
-fn value_of(reference: &FactReference, facts: &FactInputs<'_>, now: Timestamp) -> OwnedValue {
-    OwnedValue::from(facts.read(reference.slot, now, &mut Horizon::NEVER.clone()))
+fn value_of(reference: &FactReference, facts: &FactInputs<'_>, now: Timestamp) -> Option<OwnedValue> {
+    OwnedValue::of(facts.read(reference.slot, now, &mut Horizon::NEVER.clone()))
 }
 
 /// Returns the values that `condition` reads from `facts` at `now`, by name.
-pub(crate) fn values(condition: &Condition, facts: &FactInputs<'_>, now: Timestamp) -> Vec<(Box<str>, OwnedValue)> {
+pub(crate) fn values(
+    condition: &Condition,
+    facts: &FactInputs<'_>,
+    now: Timestamp,
+) -> Vec<(Box<str>, Option<OwnedValue>)> {
     let value = |reference: &FactReference| (reference.name.clone(), value_of(reference, facts, now));
     condition.program.references.iter().map(value).collect()
 }

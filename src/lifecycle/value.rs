@@ -53,6 +53,65 @@ pub enum Value<'a> {
     Duration(Duration),
 }
 
+/// A [`Value`] that is not absent and owns its text: a constant of an expression, or what a condition has read.
+#[derive(Clone, PartialEq, Debug)]
+pub enum OwnedValue {
+    /// A whole number.
+    Int(i64),
+    /// A floating-point number.
+    Double(f64),
+    /// True or false.
+    Bool(bool),
+    /// Text.
+    String(Box<str>),
+    /// An instant.
+    Timestamp(Timestamp),
+    /// A duration.
+    Duration(Duration),
+}
+
+impl OwnedValue {
+    /// Copies a value; `None` if it is absent.
+    #[must_use]
+    pub fn of(value: Value<'_>) -> Option<Self> {
+        Some(match value {
+            Value::Absent => return None,
+            Value::Int(number) => Self::Int(number),
+            Value::Double(number) => Self::Double(number),
+            Value::Bool(truth) => Self::Bool(truth),
+            Value::String(text) => Self::String(text.into()),
+            Value::Timestamp(instant) => Self::Timestamp(instant),
+            Value::Duration(length) => Self::Duration(length),
+        })
+    }
+
+    /// Borrows the value.
+    #[must_use]
+    pub fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Int(number) => Value::Int(*number),
+            Self::Double(number) => Value::Double(*number),
+            Self::Bool(truth) => Value::Bool(*truth),
+            Self::String(text) => Value::String(text),
+            Self::Timestamp(instant) => Value::Timestamp(*instant),
+            Self::Duration(length) => Value::Duration(*length),
+        }
+    }
+
+    /// Returns the type of the value.
+    #[must_use]
+    pub fn value_type(&self) -> Type {
+        match self {
+            Self::Int(_) => Type::Int,
+            Self::Double(_) => Type::Double,
+            Self::Bool(_) => Type::Bool,
+            Self::String(_) => Type::String,
+            Self::Timestamp(_) => Type::Timestamp,
+            Self::Duration(_) => Type::Duration,
+        }
+    }
+}
+
 impl Value<'_> {
     /// Whether the value is `true`. An absent value is not.
     #[must_use]

@@ -11,7 +11,7 @@ use super::node::{LoopKind, Node, Path, Start};
 use crate::lifecycle::condition::{
     ArithmeticOperator, Dialect, ExpressionProblem, Relation, Syntax, SyntaxKind, codes,
 };
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::did_you_mean;
 
 /// Compiles `text`.
 ///
@@ -130,8 +130,8 @@ impl Compiler<'_> {
             .chain(self.environment.constants.keys().copied())
             .chain(self.variables.iter().map(|name| &**name))
             .collect();
-        let help = match nearest(name, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
+        let help = match did_you_mean(name, known.iter().copied()) {
+            Some(question) => question,
             None if FUNCTION_NAMES.contains(&name) => format!("`{name}` is a function: write `{name}(...)`"),
             None => format!("a path starts with {}; write text between quotes", listed(&known)),
         };
@@ -146,10 +146,8 @@ impl Compiler<'_> {
                     return Some((Node::Constant(value.clone()), Kind::of(value)));
                 }
                 let known = members.keys().map(String::as_str);
-                let help = match nearest(name, known.clone()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("its members are {}", known.collect::<Vec<_>>().join(", ")),
-                };
+                let help = did_you_mean(name, known.clone())
+                    .unwrap_or_else(|| format!("its members are {}", known.collect::<Vec<_>>().join(", ")));
                 self.report(codes::UNKNOWN_NAME, &of.span, format!("there is no member `{name}`"), help);
                 None
             }
@@ -305,14 +303,14 @@ impl Compiler<'_> {
             _ => {}
         }
         let Some(function) = function::find(name) else {
-            let help = match (nearest(name, FUNCTION_NAMES.iter().copied()), name) {
+            let help = match (did_you_mean(name, FUNCTION_NAMES.iter().copied()), name) {
                 (_, "timestamp") => {
                     "write `rfc3339(x)`, `epoch_seconds(x)` or `pattern(x, \"%Y-%m-%d\", \"UTC\")`".into()
                 }
                 (_, "lowerAscii") => "write `lower(x)`".into(),
                 (_, "upperAscii") => "write `upper(x)`".into(),
                 (_, "double") => "write `number(x)`".into(),
-                (Some(near), _) => format!("did you mean `{near}`?"),
+                (Some(question), _) => question,
                 (None, _) => format!("the functions are {}", FUNCTION_NAMES.join(", ")),
             };
             self.report(codes::UNKNOWN_FUNCTION, at, format!("unknown function `{name}`"), help);

@@ -7,9 +7,9 @@ use crate::lifecycle::fact::FactInputs;
 use crate::lifecycle::id::{StableId, StageIndex};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::{Duration, Timestamp};
-use crate::lifecycle::transition::{OrdersSummary, OwnedValue};
+use crate::lifecycle::transition::OrdersSummary;
 use crate::lifecycle::transition_builder::values;
-use crate::lifecycle::value::{Horizon, Inputs, Slot};
+use crate::lifecycle::value::{Horizon, Inputs, OwnedValue, Slot};
 
 use super::changelog_batch::counts_since;
 
@@ -37,8 +37,8 @@ pub struct CustomerView {
 pub struct FactView {
     /// The expression of the fact, as models write it.
     pub name: Box<str>,
-    /// Its value.
-    pub value: OwnedValue,
+    /// Its value; `None` if it is absent.
+    pub value: Option<OwnedValue>,
     /// The stream time since which the fact is counted, if it was added when the partition already had customers;
     /// `None` means always.
     pub counts_since: Option<Timestamp>,
@@ -84,7 +84,7 @@ impl CustomerView {
             let value = inputs.read(Slot(slot), customer.clock, &mut Horizon::NEVER.clone());
             FactView {
                 name: definition.text.clone(),
-                value: OwnedValue::from(value),
+                value: OwnedValue::of(value),
                 counts_since: counts_since(added, definition),
             }
         });
@@ -116,7 +116,7 @@ pub struct ConditionView {
     /// The text of the condition in the model file.
     pub condition: Box<str>,
     /// The values read, each with the name of its fact.
-    pub values: Vec<(Box<str>, OwnedValue)>,
+    pub values: Vec<(Box<str>, Option<OwnedValue>)>,
 }
 
 impl ExplanationView {

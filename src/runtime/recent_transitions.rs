@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::lifecycle::time::{Duration, Timestamp};
-use crate::lifecycle::transition::{OwnedValue, Transition};
+use crate::lifecycle::transition::Transition;
+use crate::lifecycle::value::OwnedValue;
 use crate::wire::transition::Mode;
 
 use super::publication_mode::publication_mode;
@@ -215,13 +216,13 @@ impl CommittedTransition {
 
 /// Estimates the memory of a transition.
 fn estimated_memory(transition: &Transition) -> usize {
-    let text = |value: &OwnedValue| match value {
-        OwnedValue::String(text) => text.len(),
+    let text = |value: &Option<OwnedValue>| match value {
+        Some(OwnedValue::String(text)) => text.len(),
         _ => 0,
     };
     // The names and the condition belong to the model.
     let values = transition.because.iter().flat_map(|reason| &reason.values);
-    let values: usize = values.map(|value| text(value) + size_of::<OwnedValue>()).sum();
+    let values: usize = values.map(|value| text(value) + size_of_val(value)).sum();
     size_of::<Transition>() + transition.customer_id.len() + values
 }
 

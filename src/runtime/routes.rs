@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::lifecycle::id::StageIndex;
 use crate::lifecycle::model::{Direction, Model};
 use crate::lifecycle::model_set::ModelSet;
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::did_you_mean;
 use crate::lifecycle::transition::{Change, Transition};
 use crate::lifecycle::transition_builder::UNNAMED_MOVE;
 
@@ -153,15 +153,12 @@ fn names(model: &Model) -> impl Iterator<Item = &str> {
 }
 
 fn unknown(word: &str, value: &str, known: &[&str]) -> String {
-    let hint = nearest(value, known.iter().copied()).map_or_else(
-        || {
-            let mut known = known.to_vec();
-            known.sort_unstable();
-            known.dedup();
-            format!("it may be {}", known.join(", "))
-        },
-        |like| format!("did you mean `{like}`?"),
-    );
+    let hint = did_you_mean(value, known.iter().copied()).unwrap_or_else(|| {
+        let mut known = known.to_vec();
+        known.sort_unstable();
+        known.dedup();
+        format!("it may be {}", known.join(", "))
+    });
     format!("unknown {word} `{value}`: {hint}")
 }
 

@@ -5,7 +5,7 @@
 
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::did_you_mean;
 use crate::lifecycle::time::Timestamp;
 use crate::wire::decimal::parse_amount;
 use crate::wire::time::format_timestamp;
@@ -84,10 +84,8 @@ fn parse_type<'a>(word: &'a str, models: &ModelSet) -> Result<&'a str, String> {
     if is_quoted || known.iter().any(|known| **known == *name) {
         return Ok(name);
     }
-    let hint = nearest(name, known.iter().map(AsRef::as_ref)).map_or_else(
-        || format!("write a type of the catalogue, or \"{name}\" for a type outside the catalogue"),
-        |like| format!("did you mean `{like}`?"),
-    );
+    let hint = did_you_mean(name, known.iter().map(AsRef::as_ref))
+        .unwrap_or_else(|| format!("write a type of the catalogue, or \"{name}\" for a type outside the catalogue"));
     Err(format!("there is no touchpoint type `{name}`: {hint}"))
 }
 

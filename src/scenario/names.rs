@@ -5,7 +5,7 @@
 use crate::lifecycle::id::{ModelIndex, StageIndex};
 use crate::lifecycle::model::Model;
 use crate::lifecycle::model_set::ModelSet;
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::did_you_mean;
 use crate::lifecycle::transition_builder::UNNAMED_MOVE;
 use crate::wire::transition_text::NO_STAGE;
 
@@ -103,8 +103,8 @@ fn unknown_name(kind: NameKind, name: &str, models: &[(ModelIndex, &Model)]) -> 
             return format!("there is no move `{name}`: write `{} {name}`", other.word());
         }
     }
-    if let Some(like) = nearest(name, known.iter().copied()) {
-        return format!("there is no {word} `{name}`: did you mean `{like}`?");
+    if let Some(question) = did_you_mean(name, known.iter().copied()) {
+        return format!("there is no {word} `{name}`: {question}");
     }
     let mut known: Vec<&str> = known;
     known.sort_unstable();

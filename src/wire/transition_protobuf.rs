@@ -9,7 +9,8 @@ use super::time::{format_seconds, format_timestamp};
 use super::transition::{Publication, signal_word};
 use super::transition_value::non_finite_text;
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::transition::{Cause, Change, OwnedValue};
+use crate::lifecycle::transition::{Cause, Change};
+use crate::lifecycle::value::OwnedValue;
 
 /// Appends `publication` to `out` as a Protobuf record.
 pub fn write_protobuf(publication: &Publication<'_>, out: &mut Vec<u8>) {
@@ -86,17 +87,17 @@ fn cause(cause: &Cause) -> v1::Cause {
     }
 }
 
-fn value(value: &OwnedValue) -> ProtoValue {
+fn value(value: Option<&OwnedValue>) -> ProtoValue {
     let kind = match value {
-        OwnedValue::Absent => Kind::NullValue(0),
+        None => Kind::NullValue(0),
         #[expect(clippy::cast_precision_loss, reason = "Protobuf's Value has only floating-point numbers")]
-        OwnedValue::Int(number) => Kind::NumberValue(*number as f64),
-        OwnedValue::Double(number) if number.is_finite() => Kind::NumberValue(*number),
-        OwnedValue::Double(number) => Kind::StringValue(non_finite_text(*number).to_owned()),
-        OwnedValue::Bool(value) => Kind::BoolValue(*value),
-        OwnedValue::String(text) => Kind::StringValue(text.to_string()),
-        OwnedValue::Timestamp(instant) => Kind::StringValue(format_timestamp(*instant)),
-        OwnedValue::Duration(length) => Kind::StringValue(format_seconds(*length)),
+        Some(OwnedValue::Int(number)) => Kind::NumberValue(*number as f64),
+        Some(OwnedValue::Double(number)) if number.is_finite() => Kind::NumberValue(*number),
+        Some(OwnedValue::Double(number)) => Kind::StringValue(non_finite_text(*number).to_owned()),
+        Some(OwnedValue::Bool(value)) => Kind::BoolValue(*value),
+        Some(OwnedValue::String(text)) => Kind::StringValue(text.to_string()),
+        Some(OwnedValue::Timestamp(instant)) => Kind::StringValue(format_timestamp(*instant)),
+        Some(OwnedValue::Duration(length)) => Kind::StringValue(format_seconds(*length)),
     };
     ProtoValue { kind: Some(kind) }
 }

@@ -11,7 +11,8 @@ use super::transition::signal_word;
 use crate::lifecycle::id::StageIndex;
 use crate::lifecycle::model::{Direction, Model};
 use crate::lifecycle::time::{Duration, Timestamp};
-use crate::lifecycle::transition::{Cause, Change, OwnedValue, Transition};
+use crate::lifecycle::transition::{Cause, Change, Transition};
+use crate::lifecycle::value::OwnedValue;
 
 /// Shown instead of a stage's name when the customer is in no stage.
 pub const NO_STAGE: &str = "no stage";
@@ -74,16 +75,16 @@ pub fn stage_name(model: &Model, stage: Option<StageIndex>) -> &str {
     stage.map_or(NO_STAGE, |stage| &model.stage(stage).name)
 }
 
-/// Describes a value; for a timestamp, also its distance from `now`.
+/// Describes a value, which may be absent; for a timestamp, also its distance from `now`.
 #[must_use]
-pub fn describe_value(value: &OwnedValue, now: Option<Timestamp>) -> String {
+pub fn describe_value(value: Option<&OwnedValue>, now: Option<Timestamp>) -> String {
     match value {
-        OwnedValue::Absent => "none".to_owned(),
-        OwnedValue::Int(number) => number.to_string(),
-        OwnedValue::Double(number) => number.to_string(),
-        OwnedValue::Bool(truth) => truth.to_string(),
-        OwnedValue::String(text) => format!("\"{text}\""),
-        OwnedValue::Timestamp(time) => match now {
+        None => "none".to_owned(),
+        Some(OwnedValue::Int(number)) => number.to_string(),
+        Some(OwnedValue::Double(number)) => number.to_string(),
+        Some(OwnedValue::Bool(truth)) => truth.to_string(),
+        Some(OwnedValue::String(text)) => format!("\"{text}\""),
+        Some(OwnedValue::Timestamp(time)) => match now {
             Some(now) if *time < now => {
                 format!("{} ({} before)", describe_timestamp(*time), describe_duration_roughly(now - *time))
             }
@@ -93,7 +94,7 @@ pub fn describe_value(value: &OwnedValue, now: Option<Timestamp>) -> String {
             Some(_) => format!("{} (now)", describe_timestamp(*time)),
             None => describe_timestamp(*time),
         },
-        OwnedValue::Duration(time) => describe_duration(*time),
+        Some(OwnedValue::Duration(time)) => describe_duration(*time),
     }
 }
 
@@ -228,15 +229,21 @@ mod tests {
     fn a_timestamp_value_shows_its_distance_from_now() {
         let now = Timestamp::from_millis(0) + Duration::from_days(2);
         let described = |days| {
-            describe_value(&OwnedValue::Timestamp(Timestamp::from_millis(0) + Duration::from_days(days)), Some(now))
+            describe_value(
+                Some(&OwnedValue::Timestamp(Timestamp::from_millis(0) + Duration::from_days(days))),
+                Some(now),
+            )
         };
         assert_eq!(described(0), "1970-01-01 00:00 (2 days before)");
         assert_eq!(described(2), "1970-01-03 00:00 (now)");
         let before = |millis: i64| {
-            describe_value(&OwnedValue::Timestamp(Timestamp::from_millis(-millis)), Some(Timestamp::from_millis(0)))
+            describe_value(
+                Some(&OwnedValue::Timestamp(Timestamp::from_millis(-millis))),
+                Some(Timestamp::from_millis(0)),
+            )
         };
         assert_eq!(before(93_784_005), "1969-12-30 21:56:55.995 (1 day 2 hours before)");
         assert_eq!(described(3), "1970-01-04 00:00 (in 1 day)");
-        assert_eq!(describe_value(&OwnedValue::Absent, Some(now)), "none");
+        assert_eq!(describe_value(None, Some(now)), "none");
     }
 }

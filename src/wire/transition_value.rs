@@ -13,7 +13,8 @@ use super::time::{format_seconds, parse_timestamp, timestamp_text};
 use crate::lifecycle::model_set::Attribute;
 use crate::lifecycle::money::Amount;
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::transition::{OwnedValue, Reason};
+use crate::lifecycle::transition::Reason;
+use crate::lifecycle::value::OwnedValue;
 
 /// An instant; RFC 3339 text in a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -150,19 +151,19 @@ impl JsonSchema for Values<'_> {
 }
 
 /// A value of a fact, written as in Protobuf's JSON mapping.
-struct FactValue<'a>(&'a OwnedValue);
+struct FactValue<'a>(Option<&'a OwnedValue>);
 
 impl Serialize for FactValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            OwnedValue::Absent => serializer.serialize_unit(),
-            OwnedValue::Int(number) => serializer.serialize_i64(*number),
-            OwnedValue::Double(number) if number.is_finite() => serializer.serialize_f64(*number),
-            OwnedValue::Double(number) => serializer.serialize_str(non_finite_text(*number)),
-            OwnedValue::Bool(truth) => serializer.serialize_bool(*truth),
-            OwnedValue::String(text) => serializer.serialize_str(text),
-            OwnedValue::Timestamp(instant) => Instant(*instant).serialize(serializer),
-            OwnedValue::Duration(length) => serializer.serialize_str(&format_seconds(*length)),
+            None => serializer.serialize_unit(),
+            Some(OwnedValue::Int(number)) => serializer.serialize_i64(*number),
+            Some(OwnedValue::Double(number)) if number.is_finite() => serializer.serialize_f64(*number),
+            Some(OwnedValue::Double(number)) => serializer.serialize_str(non_finite_text(*number)),
+            Some(OwnedValue::Bool(truth)) => serializer.serialize_bool(*truth),
+            Some(OwnedValue::String(text)) => serializer.serialize_str(text),
+            Some(OwnedValue::Timestamp(instant)) => Instant(*instant).serialize(serializer),
+            Some(OwnedValue::Duration(length)) => serializer.serialize_str(&format_seconds(*length)),
         }
     }
 }

@@ -395,7 +395,7 @@ fn an_invalid_query_for_transitions_is_rejected_with_the_reason() {
         ("after=", "after is \"\": write a whole number from 0 to 9007199254740991"),
         ("after=9007199254740992", "after is \"9007199254740992\": write a whole number from 0 to 9007199254740991"),
         ("limit=1&wait=1&limit=1", "limit is given more than once"),
-        ("limti=1", "unknown parameter \"limti\": did you mean limit?"),
+        ("limti=1", "unknown parameter \"limti\": did you mean `limit`?"),
         ("sort=asc", "unknown parameter \"sort\": this path takes after, limit, model, wait"),
     ] {
         let answer = server.get(&format!("/v1/transitions?{query}"));

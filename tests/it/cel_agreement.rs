@@ -14,14 +14,14 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use lifecycle_processor::lifecycle::condition::{Constant, FactTable, compile};
+use lifecycle_processor::lifecycle::condition::{FactTable, compile};
 use lifecycle_processor::lifecycle::time::Timestamp;
-use lifecycle_processor::lifecycle::value::{Horizon, Type};
+use lifecycle_processor::lifecycle::value::{Horizon, OwnedValue, Type};
 
 /// Evaluates `text` over `facts`; `None` is the absent value.
-fn evaluate(text: &str, facts: &mut FactTable) -> Option<Constant> {
+fn evaluate(text: &str, facts: &mut FactTable) -> Option<OwnedValue> {
     let condition = compile(text, None, facts).unwrap_or_else(|problems| panic!("{text}: {problems:#?}"));
-    Constant::of(condition.program.evaluate(facts, Timestamp::from_millis(0), &mut Horizon::NEVER.clone()))
+    OwnedValue::of(condition.program.evaluate(facts, Timestamp::from_millis(0), &mut Horizon::NEVER.clone()))
 }
 
 const INTS: [i64; 9] = [0, 1, -1, 2, 3, 7, -5, i64::MAX, i64::MIN];
@@ -90,45 +90,45 @@ fn expression(random: &mut fastrand::Rng, value_type: Type, depth: u32) -> Strin
     }
 }
 
-fn random_facts(random: &mut fastrand::Rng) -> Vec<(String, Constant)> {
+fn random_facts(random: &mut fastrand::Rng) -> Vec<(String, OwnedValue)> {
     let mut facts = Vec::new();
     for index in 0..3 {
-        facts.push((format!("i{index}"), Constant::Int(INTS[random.usize(..9)])));
+        facts.push((format!("i{index}"), OwnedValue::Int(INTS[random.usize(..9)])));
     }
     for index in 0..2 {
-        facts.push((format!("d{index}"), Constant::Double(DOUBLES[random.usize(..8)])));
-        facts.push((format!("s{index}"), Constant::String(TEXTS[random.usize(..7)].into())));
-        facts.push((format!("b{index}"), Constant::Bool(random.bool())));
+        facts.push((format!("d{index}"), OwnedValue::Double(DOUBLES[random.usize(..8)])));
+        facts.push((format!("s{index}"), OwnedValue::String(TEXTS[random.usize(..7)].into())));
+        facts.push((format!("b{index}"), OwnedValue::Bool(random.bool())));
     }
     facts
 }
 
 /// Evaluates `text` with the `cel` crate; `None` is an error.
-fn evaluate_with_cel(text: &str, facts: &[(String, Constant)]) -> Option<Constant> {
+fn evaluate_with_cel(text: &str, facts: &[(String, OwnedValue)]) -> Option<OwnedValue> {
     let program = cel::Program::compile(text).unwrap_or_else(|error| panic!("{text}: {error}"));
     let mut context = cel::Context::default();
     for (name, value) in facts {
         let value = match value {
-            Constant::Int(number) => cel::Value::Int(*number),
-            Constant::Double(number) => cel::Value::Float(*number),
-            Constant::Bool(truth) => cel::Value::Bool(*truth),
-            Constant::String(text) => cel::Value::from(&**text),
+            OwnedValue::Int(number) => cel::Value::Int(*number),
+            OwnedValue::Double(number) => cel::Value::Float(*number),
+            OwnedValue::Bool(truth) => cel::Value::Bool(*truth),
+            OwnedValue::String(text) => cel::Value::from(&**text),
             other => panic!("{other:?} is not shared"),
         };
         context.add_variable_from_value(name.as_str(), value);
     }
     match program.execute(&context).ok()? {
-        cel::Value::Int(number) => Some(Constant::Int(number)),
-        cel::Value::Float(number) => Some(Constant::Double(number)),
-        cel::Value::Bool(truth) => Some(Constant::Bool(truth)),
-        cel::Value::String(text) => Some(Constant::String(text.as_str().into())),
+        cel::Value::Int(number) => Some(OwnedValue::Int(number)),
+        cel::Value::Float(number) => Some(OwnedValue::Double(number)),
+        cel::Value::Bool(truth) => Some(OwnedValue::Bool(truth)),
+        cel::Value::String(text) => Some(OwnedValue::String(text.as_str().into())),
         other => panic!("{text} is {other:?}"),
     }
 }
 
-fn is_same(left: &Constant, right: &Constant) -> bool {
+fn is_same(left: &OwnedValue, right: &OwnedValue) -> bool {
     match (left, right) {
-        (Constant::Double(left), Constant::Double(right)) => {
+        (OwnedValue::Double(left), OwnedValue::Double(right)) => {
             left.total_cmp(right).is_eq() || left.partial_cmp(right).is_some_and(Ordering::is_eq)
         }
         _ => left == right,
@@ -157,7 +157,7 @@ fn compare(seeds: Range<u64>) -> usize {
             // CEL returns a value despite an error in an operand if that operand does not affect the result. Here, too,
             // it must not.
             let Some(expected) = evaluate_with_cel(&text, &facts) else { continue };
-            let found = Constant::of(value);
+            let found = OwnedValue::of(value);
             let found =
                 found.unwrap_or_else(|| panic!("seed {seed}: {text} over {facts:?} is {expected:?}, not absent"));
             assert!(is_same(&found, &expected), "seed {seed}: {text} over {facts:?} is {expected:?}, not {found:?}");

@@ -98,7 +98,8 @@ fn write_view(view: &CustomerView, text: &mut String) {
     line(text, format!("  wakes up {}", instant(view.next_wake_up)));
     line(text, format!("  orders {} {:?} {}", view.orders.count, view.orders.revenue, instant(view.orders.last)));
     for fact in &view.facts {
-        line(text, format!("  {} = {:?}", fact.name, fact.value));
+        let value = fact.value.as_ref().map_or_else(|| "Absent".to_owned(), |value| format!("{value:?}"));
+        line(text, format!("  {} = {value}", fact.name));
     }
     for model in &view.models {
         let (stage, since) = (model.stage.map(|stage| stage.0), instant(model.since));

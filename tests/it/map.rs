@@ -65,7 +65,7 @@ fn presets_are_listed_and_printed() {
     let unknown = run(&["map", "--show", "shopfy"], "");
     assert_eq!(unknown.code, 2);
     let unknown = run(&["map", "--preset", "shopfy", "-"], "");
-    assert_eq!((unknown.code, unknown.errors.contains("did you mean shopify?")), (2, true), "{}", unknown.errors);
+    assert_eq!((unknown.code, unknown.errors.contains("did you mean `shopify`?")), (2, true), "{}", unknown.errors);
 }
 
 #[test]

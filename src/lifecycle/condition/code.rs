@@ -7,11 +7,10 @@
 use std::cmp::Ordering;
 
 use super::arithmetic::{self, compare};
-use super::constant::Constant;
 use super::operation::{ArithmeticOperator, Function};
 use super::relation::Relation;
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::value::{Horizon, Inputs, Slot, Value};
+use crate::lifecycle::value::{Horizon, Inputs, OwnedValue, Slot, Value};
 
 /// Index of a node in [`Code::nodes`].
 pub(super) type NodeIndex = u16;
@@ -25,7 +24,7 @@ pub(super) struct List {
 
 #[derive(Clone, Debug)]
 pub(super) enum Node {
-    Constant(Constant),
+    Constant(OwnedValue),
     Slot(Slot),
     /// Compares an int, timestamp or duration slot with an int or a number of milliseconds.
     CompareInt(Slot, Relation, i64),
@@ -90,7 +89,7 @@ impl<'a, I: Inputs> Evaluation<'a, I> {
 
     fn value_at(&self, node: usize, horizon: &mut Horizon) -> Value<'a> {
         match &self.code.nodes[node] {
-            Node::Constant(constant) => constant.value(),
+            Node::Constant(constant) => constant.as_value(),
             Node::Slot(slot) => self.inputs.read(*slot, self.now, horizon),
             Node::Conditional(condition, then, otherwise) => {
                 let holds = self.condition(*condition, horizon);

@@ -6,7 +6,6 @@
 use std::ops::Range;
 
 use super::code::Code;
-use super::constant::Constant;
 use super::limits::{DEPTH_MAX, NODES_MAX};
 use super::lower::lower;
 use super::operation::Function;
@@ -14,11 +13,11 @@ use super::parser;
 use super::problem::{ExpressionProblem, codes};
 use super::program::{Condition, Program};
 use super::scope::{Binding, Scope};
-use super::syntax::{Dialect, Syntax, SyntaxKind};
+use super::syntax::{Argument, Dialect, Syntax, SyntaxKind};
 use super::term::{Term, TermKind};
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::did_you_mean;
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::value::{Horizon, Inputs, Slot, Type, Value};
+use crate::lifecycle::value::{Horizon, Inputs, OwnedValue, Slot, Type, Value};
 
 /// Compiles `text`. If `expected` is given, the value must have that type; an int is accepted for a
 /// double.
@@ -51,25 +50,26 @@ fn remove_follow_ups(problems: &mut Vec<ExpressionProblem>) {
     problems.retain(|problem| problem.code != codes::TYPE_MISMATCH || !is_around(&problem.span));
 }
 
-/// Evaluates `syntax` to a constant of type `expected`.
-pub(super) fn constant(
-    syntax: &Syntax,
-    expected: Type,
-    scope: &mut dyn Scope,
-) -> Result<Constant, Vec<ExpressionProblem>> {
-    let mut compiler = Compiler { text: "", scope, problems: Vec::new(), inlined_nodes: 0 };
-    let term = compiler.compile_root(syntax, Some(expected));
-    let mut problems = compiler.problems;
-    match term {
-        Some(Term { kind: TermKind::Constant(constant), .. }) if problems.is_empty() => Ok(constant),
-        Some(_) if problems.is_empty() => {
-            let message = "this must be a constant, but it depends on the customer or the time";
-            let problem = ExpressionProblem::new(codes::NOT_CONSTANT, syntax.span.clone(), message);
-            Err(vec![problem.help(format!("write a constant: {}", example(expected)))])
-        }
-        _ => {
-            problems.sort_by_key(|problem| problem.span.start);
-            Err(problems)
+impl Argument<'_> {
+    /// Evaluates the argument to a constant of type `expected`, resolving names with `scope`.
+    ///
+    /// # Errors
+    /// Returns every problem of the argument, including that it is not a constant or has another type.
+    pub fn constant(&self, expected: Type, scope: &mut dyn Scope) -> Result<OwnedValue, Vec<ExpressionProblem>> {
+        let mut compiler = Compiler { text: "", scope, problems: Vec::new(), inlined_nodes: 0 };
+        let term = compiler.compile_root(self.syntax, Some(expected));
+        let mut problems = compiler.problems;
+        match term {
+            Some(Term { kind: TermKind::Constant(constant), .. }) if problems.is_empty() => Ok(constant),
+            Some(_) if problems.is_empty() => {
+                let message = "this must be a constant, but it depends on the customer or the time";
+                let problem = ExpressionProblem::new(codes::NOT_CONSTANT, self.span(), message);
+                Err(vec![problem.help(format!("write a constant: {}", example(expected)))])
+            }
+            _ => {
+                problems.sort_by_key(|problem| problem.span.start);
+                Err(problems)
+            }
         }
     }
 }
@@ -197,10 +197,10 @@ impl Compiler<'_> {
     pub(super) fn term(&mut self, syntax: &Syntax, sibling_type: Option<Type>) -> Option<Term> {
         let span = &syntax.span;
         match &syntax.kind {
-            SyntaxKind::Int(number) => Some(Term::constant(Constant::Int(*number))),
-            SyntaxKind::Double(number) => Some(Term::constant(Constant::Double(*number))),
-            SyntaxKind::String(text) => Some(Term::constant(Constant::String(text.clone()))),
-            SyntaxKind::Bool(truth) => Some(Term::constant(Constant::Bool(*truth))),
+            SyntaxKind::Int(number) => Some(Term::constant(OwnedValue::Int(*number))),
+            SyntaxKind::Double(number) => Some(Term::constant(OwnedValue::Double(*number))),
+            SyntaxKind::String(text) => Some(Term::constant(OwnedValue::String(text.clone()))),
+            SyntaxKind::Bool(truth) => Some(Term::constant(OwnedValue::Bool(*truth))),
             SyntaxKind::Name(name) if **name == *"now" => {
                 Some(Term { value_type: Type::Timestamp, kind: TermKind::Now })
             }
@@ -250,13 +250,13 @@ impl Compiler<'_> {
             match term.kind {
                 TermKind::And(inner) if is_all => flat.extend(inner),
                 TermKind::Or(inner) if !is_all => flat.extend(inner),
-                TermKind::Constant(Constant::Bool(truth)) if truth == is_all => {}
-                TermKind::Constant(Constant::Bool(_)) => return Some(Term::constant(Constant::Bool(!is_all))),
+                TermKind::Constant(OwnedValue::Bool(truth)) if truth == is_all => {}
+                TermKind::Constant(OwnedValue::Bool(_)) => return Some(Term::constant(OwnedValue::Bool(!is_all))),
                 kind => flat.push(Term::boolean(kind)),
             }
         }
         if flat.is_empty() {
-            return Some(Term::constant(Constant::Bool(is_all)));
+            return Some(Term::constant(OwnedValue::Bool(is_all)));
         }
         // A bare fact stays wrapped in `&&` or `||`, because an absent operand is false there.
         if flat.len() == 1 && flat[0].is_definite() {
@@ -291,7 +291,7 @@ impl Compiler<'_> {
         let first = self.coerce(then, first, value_type)?;
         let second = self.coerce(otherwise, second, value_type)?;
         match condition.as_constant() {
-            Some(Constant::Bool(true)) => Some(first),
+            Some(OwnedValue::Bool(true)) => Some(first),
             Some(_) => Some(second),
             None => Some(Term { value_type, kind: TermKind::Conditional(Box::new([condition, first, second])) }),
         }
@@ -336,9 +336,9 @@ impl Compiler<'_> {
     fn unknown_name(&self, path: &str, span: &Range<usize>, sibling_type: Option<Type>) -> ExpressionProblem {
         let problem = ExpressionProblem::new(codes::UNKNOWN_NAME, span.clone(), format!("unknown name `{path}`"));
         let names = self.scope.suggestions();
-        let near = nearest(path, names.iter().map(String::as_str).chain(["now", "true", "false"]));
-        match (near, sibling_type) {
-            (Some(near), _) => problem.help(format!("did you mean `{near}`?")),
+        let question = did_you_mean(path, names.iter().map(String::as_str).chain(["now", "true", "false"]));
+        match (question, sibling_type) {
+            (Some(question), _) => problem.help(question),
             (None, Some(Type::String)) => problem.help(format!("write text between quotes: `\"{path}\"`")),
             _ => problem,
         }
@@ -379,7 +379,7 @@ impl Compiler<'_> {
         }
         let code: Code = lower(&term);
         let value = code.evaluate(&NoInputs, Timestamp::from_millis(0), &mut Horizon::NEVER.clone());
-        if let Some(constant) = Constant::of(value) {
+        if let Some(constant) = OwnedValue::of(value) {
             return Some(Term::constant(constant));
         }
         let message = "this expression has no result: it divides by zero or overflows";

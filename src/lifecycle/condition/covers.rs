@@ -5,13 +5,12 @@
 use std::cmp::Ordering;
 
 use super::arithmetic;
-use super::constant::Constant;
 use super::linear::Linear;
 use super::operation::Function;
 use super::program::Program;
 use super::relation::Relation;
 use super::term::{Term, TermKind};
-use crate::lifecycle::value::{Type, Value};
+use crate::lifecycle::value::{OwnedValue, Type, Value};
 
 /// Whether `above` provably holds whenever `below` holds, over the same inputs.
 #[must_use]
@@ -55,7 +54,7 @@ fn times_imply(relation: Relation, sum: &Linear, implied: Relation, implied_sum:
 }
 
 fn is_constant(term: &Term, truth: bool) -> bool {
-    matches!(term.as_constant(), Some(Constant::Bool(constant)) if *constant == truth)
+    matches!(term.as_constant(), Some(OwnedValue::Bool(constant)) if *constant == truth)
 }
 
 /// Whether `term` can hold only if `fact` is present.
@@ -89,13 +88,13 @@ fn allowed_values<'a>(term: &'a Term, of: &Term) -> Option<Box<dyn Iterator<Item
 }
 
 /// Whether `premise` implies `of relation number`.
-fn bound_implies(premise: &Term, of: &Term, relation: Relation, number: &Constant) -> bool {
+fn bound_implies(premise: &Term, of: &Term, relation: Relation, number: &OwnedValue) -> bool {
     match &premise.kind {
         TermKind::Compare(premise_relation, found, value) if **found == *of => {
             let Some(value) = value.as_constant() else { return false };
             let Some(ordering) = ordering(of.value_type, value, number) else { return false };
             let are_adjacent = match (value, number) {
-                (Constant::Int(value), Constant::Int(number)) => {
+                (OwnedValue::Int(value), OwnedValue::Int(number)) => {
                     of.value_type == Type::Int && value.abs_diff(*number) == 1
                 }
                 _ => false,
@@ -112,18 +111,18 @@ fn bound_implies(premise: &Term, of: &Term, relation: Relation, number: &Constan
 
 /// Compares two bounds on a value of type `of`; `None` if one is NaN, or if rounding to a double could hide a
 /// difference.
-fn ordering(of: Type, left: &Constant, right: &Constant) -> Option<Ordering> {
+fn ordering(of: Type, left: &OwnedValue, right: &OwnedValue) -> Option<Ordering> {
     const ROUNDED_FROM: u64 = 1 << 53;
-    let is_int = |constant: &Constant| matches!(constant, Constant::Int(_));
+    let is_int = |constant: &OwnedValue| matches!(constant, OwnedValue::Int(_));
     let is_large =
-        |constant: &Constant| matches!(constant, Constant::Int(number) if number.unsigned_abs() >= ROUNDED_FROM);
+        |constant: &OwnedValue| matches!(constant, OwnedValue::Int(number) if number.unsigned_abs() >= ROUNDED_FROM);
     let is_rounded = of != Type::Int || !is_int(left) || !is_int(right);
     if is_rounded && (is_large(left) || is_large(right)) {
         return None;
     }
-    let holds = |relation| arithmetic::compare(relation, left.value(), right.value());
+    let holds = |relation| arithmetic::compare(relation, left.as_value(), right.as_value());
     let is_number = |value: Value<'_>| !matches!(value, Value::Double(number) if number.is_nan());
-    if !is_number(left.value()) || !is_number(right.value()) {
+    if !is_number(left.as_value()) || !is_number(right.as_value()) {
         return None;
     }
     [(Relation::LESS, Ordering::Less), (Relation::EQUAL, Ordering::Equal), (Relation::GREATER, Ordering::Greater)]

@@ -3,14 +3,13 @@
 //! Diagrams and explanations of models use deadlines; evaluation computes horizons instead. A deadline
 //! means that a change is possible; whether it happens depends on the facts of the customer.
 
-use super::constant::Constant;
 use super::covers::implies;
 use super::operation::{ArithmeticOperator, Function};
 use super::program::Program;
 use super::relation::Relation;
 use super::term::{Term, TermKind};
 use crate::lifecycle::time::Duration;
-use crate::lifecycle::value::{Slot, Type};
+use crate::lifecycle::value::{OwnedValue, Slot, Type};
 
 /// An instant at which time alone may change a condition.
 #[derive(Clone, PartialEq, Debug)]
@@ -155,10 +154,10 @@ fn collect_start_times(term: &Term, millis: i128, found: &mut Vec<(Slot, i128)>)
         TermKind::Arithmetic(operator @ (ArithmeticOperator::Add | ArithmeticOperator::Subtract), left, right) => {
             let factor = if *operator == ArithmeticOperator::Add { 1 } else { -1 };
             match (left.as_constant(), right.as_constant()) {
-                (_, Some(Constant::Duration(duration))) => {
+                (_, Some(OwnedValue::Duration(duration))) => {
                     collect_start_times(left, millis + factor * i128::from(duration.as_millis()), found);
                 }
-                (Some(Constant::Duration(duration)), _) if factor == 1 => {
+                (Some(OwnedValue::Duration(duration)), _) if factor == 1 => {
                     collect_start_times(right, millis + i128::from(duration.as_millis()), found);
                 }
                 _ => {}

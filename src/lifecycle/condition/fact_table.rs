@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::constant::Constant;
 use super::problem::ExpressionProblem;
-use super::scope::{Argument, Binding, Scope};
+use super::scope::{Binding, Scope};
+use super::syntax::Argument;
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::value::{Horizon, Inputs, Slot, Type, Value};
+use crate::lifecycle::value::{Horizon, Inputs, OwnedValue, Slot, Type, Value};
 
 /// A list of named facts; the slot of a fact is its index. Their values do not depend on time.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,7 @@ pub struct FactTable {
 struct Fact {
     name: String,
     value_type: Type,
-    value: Option<Constant>,
+    value: Option<OwnedValue>,
 }
 
 impl FactTable {
@@ -27,7 +27,7 @@ impl FactTable {
 
     /// Sets a fact, replacing an earlier one of the same name. Ignored once [`FACTS_MAX`](Self::FACTS_MAX) facts are
     /// set.
-    pub fn set(&mut self, name: &str, value: Constant) {
+    pub fn set(&mut self, name: &str, value: OwnedValue) {
         self.insert(Fact { name: name.into(), value_type: value.value_type(), value: Some(value) });
     }
 
@@ -69,6 +69,6 @@ impl Scope for FactTable {
 impl Inputs for FactTable {
     fn read(&self, slot: Slot, _now: Timestamp, _horizon: &mut Horizon) -> Value<'_> {
         let value = self.facts.get(usize::from(slot.0)).and_then(|fact| fact.value.as_ref());
-        value.map_or(Value::Absent, Constant::value)
+        value.map_or(Value::Absent, OwnedValue::as_value)
     }
 }

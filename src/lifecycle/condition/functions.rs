@@ -3,16 +3,14 @@
 use std::ops::Range;
 
 use super::compile::{Compiler, type_with_article};
-use super::constant::Constant;
 use super::literal;
 use super::operation::Function;
 use super::problem::{ExpressionProblem, codes};
-use super::scope::Argument;
-use super::syntax::{Syntax, SyntaxKind};
+use super::syntax::{Argument, Syntax, SyntaxKind};
 use super::term::{Term, TermKind};
 use crate::lifecycle::rfc3339::parse_timestamp;
-use crate::lifecycle::suggest::nearest;
-use crate::lifecycle::value::Type;
+use crate::lifecycle::suggest::did_you_mean;
+use crate::lifecycle::value::{OwnedValue, Type};
 
 /// The built-in functions.
 const FUNCTIONS: [&str; 13] = [
@@ -108,9 +106,8 @@ impl Compiler<'_> {
         }
         let names = self.scope.suggestions();
         let known = names.iter().map(String::as_str).chain(FUNCTIONS);
-        let near = nearest(path, known).or_else(|| nearest(name, METHODS));
-        match near {
-            Some(near) => problem.help(format!("did you mean `{near}`?")),
+        match did_you_mean(path, known).or_else(|| did_you_mean(name, METHODS)) {
+            Some(question) => problem.help(question),
             None => problem,
         }
     }
@@ -178,7 +175,7 @@ impl Compiler<'_> {
             }
             ("duration", _) => return self.duration(argument, of),
             ("timestamp", Type::String | Type::Int) => {
-                if let Some(Constant::String(text)) = of.as_constant()
+                if let Some(OwnedValue::String(text)) = of.as_constant()
                     && parse_timestamp(text).is_err()
                 {
                     let message = "this is not a valid timestamp";
@@ -203,14 +200,14 @@ impl Compiler<'_> {
             return Some(of);
         }
         let problem = match of.as_constant() {
-            Some(Constant::String(text)) => match literal::duration(text) {
-                Ok(duration) => return Some(Term::constant(Constant::Duration(duration))),
+            Some(OwnedValue::String(text)) => match literal::duration(text) {
+                Ok(duration) => return Some(Term::constant(OwnedValue::Duration(duration))),
                 Err(message) => {
                     ExpressionProblem::new(codes::BAD_LITERAL, argument.span.clone(), "this is not a valid duration")
                         .help(message)
                 }
             },
-            Some(Constant::Int(number)) => {
+            Some(OwnedValue::Int(number)) => {
                 let message = "this function takes text with a unit, not an int";
                 ExpressionProblem::new(codes::TYPE_MISMATCH, argument.span.clone(), message)
                     .help(format!("write `days({number})`"))
@@ -229,9 +226,9 @@ impl Compiler<'_> {
     /// Converts a constant to text. Facts are rejected, because evaluation does not allocate.
     fn constant_text(&mut self, argument: &Syntax, of: &Term) -> Option<Term> {
         let text = match of.as_constant() {
-            Some(Constant::Int(number)) => number.to_string(),
-            Some(Constant::Double(number)) => number.to_string(),
-            Some(Constant::Bool(truth)) => truth.to_string(),
+            Some(OwnedValue::Int(number)) => number.to_string(),
+            Some(OwnedValue::Double(number)) => number.to_string(),
+            Some(OwnedValue::Bool(truth)) => truth.to_string(),
             _ => {
                 let message = "a fact cannot be converted to text";
                 let problem = ExpressionProblem::new(codes::UNSUPPORTED, argument.span.clone(), message);
@@ -239,7 +236,7 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        Some(Term::constant(Constant::String(text.into())))
+        Some(Term::constant(OwnedValue::String(text.into())))
     }
 
     /// Compiles `min` and `max`.

@@ -3,10 +3,10 @@
 //! In this form `now - x < d`, `now < x + d` and `x + d > now` are identical, the arithmetic is exact, and the instants
 //! at which the comparison changes follow directly.
 
-use super::constant::Constant;
 use super::operation::ArithmeticOperator;
 use super::relation::Relation;
 use super::term::{Term, TermKind};
+use crate::lifecycle::value::OwnedValue;
 
 /// Maximum absolute coefficient of a time; keeps all sums within 128 bits.
 const COEFFICIENT_MAX: i64 = 1 << 31;
@@ -52,10 +52,10 @@ impl Linear {
     fn add(&mut self, coefficient: i64, term: &Term) -> Option<()> {
         match &term.kind {
             TermKind::Now => self.now_coefficient = add_coefficients(self.now_coefficient, coefficient)?,
-            TermKind::Constant(Constant::Timestamp(instant)) => {
+            TermKind::Constant(OwnedValue::Timestamp(instant)) => {
                 self.constant += i128::from(coefficient) * i128::from(instant.as_millis());
             }
-            TermKind::Constant(Constant::Duration(duration)) => {
+            TermKind::Constant(OwnedValue::Duration(duration)) => {
                 self.constant += i128::from(coefficient) * i128::from(duration.as_millis());
             }
             TermKind::Negate(of) => self.add(-coefficient, of)?,
@@ -69,7 +69,7 @@ impl Linear {
             }
             TermKind::Arithmetic(ArithmeticOperator::Multiply, left, right) if term.varies_with_now() => {
                 let (duration, factor) = if left.varies_with_now() { (left, right) } else { (right, left) };
-                let Some(Constant::Int(factor)) = factor.as_constant() else { return None };
+                let Some(OwnedValue::Int(factor)) = factor.as_constant() else { return None };
                 self.add(add_coefficients(0, coefficient.checked_mul(*factor)?)?, duration)?;
             }
             _ => match self.parts.iter_mut().find(|(_, part)| part == term) {

@@ -1,11 +1,10 @@
 //! Lowers typed terms to executable code, with fused nodes for the comparisons that are frequent in models.
 
 use super::code::{Code, List, Node, NodeIndex, Sum};
-use super::constant::Constant;
 use super::linear::Linear;
 use super::relation::Relation;
 use super::term::{Term, TermKind};
-use crate::lifecycle::value::{Slot, Type};
+use crate::lifecycle::value::{OwnedValue, Slot, Type};
 
 /// Lowers `term`, whose size must be within the limits.
 pub(super) fn lower(term: &Term) -> Code {
@@ -64,16 +63,16 @@ impl Lowering {
 
     fn compare(&mut self, relation: Relation, left: &Term, right: &Term) -> Node {
         match (&left.kind, &right.kind) {
-            (TermKind::Slot(slot, _), TermKind::Constant(Constant::Int(number))) if left.value_type == Type::Int => {
+            (TermKind::Slot(slot, _), TermKind::Constant(OwnedValue::Int(number))) if left.value_type == Type::Int => {
                 Node::CompareInt(*slot, relation, *number)
             }
-            (TermKind::Constant(Constant::Int(number)), TermKind::Slot(slot, _)) if right.value_type == Type::Int => {
+            (TermKind::Constant(OwnedValue::Int(number)), TermKind::Slot(slot, _)) if right.value_type == Type::Int => {
                 Node::CompareInt(*slot, relation.swapped(), *number)
             }
-            (TermKind::Slot(slot, _), TermKind::Constant(Constant::Double(number))) => {
+            (TermKind::Slot(slot, _), TermKind::Constant(OwnedValue::Double(number))) => {
                 Node::CompareDouble(*slot, relation, *number)
             }
-            (TermKind::Constant(Constant::Double(number)), TermKind::Slot(slot, _)) => {
+            (TermKind::Constant(OwnedValue::Double(number)), TermKind::Slot(slot, _)) => {
                 Node::CompareDouble(*slot, relation.swapped(), *number)
             }
             _ => Node::Compare(relation, self.term(left), self.term(right)),

@@ -8,7 +8,6 @@ mod arithmetic;
 mod binary_operator;
 mod code;
 mod compile;
-mod constant;
 mod covers;
 mod deadline;
 mod fact_table;
@@ -31,18 +30,18 @@ mod syntax;
 mod term;
 
 pub use compile::compile;
-pub use constant::Constant;
 pub use covers::covers;
 pub use deadline::{Deadline, deadlines};
 pub use fact_table::FactTable;
 pub use limits::{DEPTH_MAX, EXPRESSION_BYTES_MAX, LIST_ITEMS_MAX, NODES_MAX};
 pub use operation::ArithmeticOperator;
 pub use problem::{ExpressionProblem, codes};
-pub use program::{Condition, FactReference, Program};
+pub use program::{Condition, Program};
 pub use relation::Relation;
 pub use reserved::is_reserved;
-pub use scope::{Argument, Binding, Scope};
-pub use syntax::{Dialect, Syntax, SyntaxKind};
+pub use scope::{Binding, Scope};
+pub use syntax::{Argument, Dialect, Syntax, SyntaxKind};
+pub use term::FactReference;
 
 #[cfg(test)]
 mod tests;

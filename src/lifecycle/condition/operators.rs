@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::compile::{Compiler, type_with_article};
-use super::constant::Constant;
 use super::linear::Linear;
 use super::operation::ArithmeticOperator;
 use super::problem::{ExpressionProblem, codes};
@@ -11,7 +10,7 @@ use super::range::{before_touchpoint, beyond_limit};
 use super::relation::Relation;
 use super::syntax::{Syntax, SyntaxKind};
 use super::term::{Term, TermKind};
-use crate::lifecycle::value::Type;
+use crate::lifecycle::value::{OwnedValue, Type};
 
 fn is_number(value_type: Type) -> bool {
     matches!(value_type, Type::Int | Type::Double)
@@ -260,8 +259,10 @@ impl Compiler<'_> {
 
     /// Concatenates two constant texts. Texts of facts are rejected, because evaluation does not allocate.
     fn concatenation(&mut self, one: &Term, other: &Term, span: &Range<usize>) -> Option<Term> {
-        if let (Some(Constant::String(one)), Some(Constant::String(other))) = (one.as_constant(), other.as_constant()) {
-            return Some(Term::constant(Constant::String(format!("{one}{other}").into())));
+        if let (Some(OwnedValue::String(one)), Some(OwnedValue::String(other))) =
+            (one.as_constant(), other.as_constant())
+        {
+            return Some(Term::constant(OwnedValue::String(format!("{one}{other}").into())));
         }
         let problem =
             ExpressionProblem::new(codes::UNSUPPORTED, span.clone(), "text from facts cannot be concatenated");

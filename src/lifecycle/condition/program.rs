@@ -4,13 +4,10 @@
 use std::sync::Arc;
 
 use super::code::Code;
-use super::constant::Constant;
 use super::lower::lower;
-use super::range::never_reaches;
-use super::scope::Scope;
-use super::term::Term;
+use super::term::{FactReference, Term};
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::value::{Horizon, Inputs, Slot, Type, Value};
+use crate::lifecycle::value::{Horizon, Inputs, OwnedValue, Type, Value};
 
 /// A compiled expression of a model, with its source text.
 #[derive(Clone, Debug)]
@@ -19,15 +16,6 @@ pub struct Condition {
     pub text: Arc<str>,
     /// The compiled form.
     pub program: Program,
-}
-
-/// A fact or property that a program reads, directly or through a named condition.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FactReference {
-    /// The name that explanations show: `orders.count`, `recommended_at`, `last(leaving)`.
-    pub name: Box<str>,
-    /// The slot that holds the value.
-    pub slot: Slot,
 }
 
 /// A compiled expression.
@@ -53,12 +41,6 @@ impl Program {
         self.code.evaluate(inputs, now, horizon)
     }
 
-    /// Whether the value is below `number` for every customer, because the facts that `scope` knows have limits.
-    #[must_use]
-    pub fn never_reaches(&self, number: i64, scope: &dyn Scope) -> bool {
-        never_reaches(&self.term, number, scope)
-    }
-
     /// Returns the type of the value.
     #[must_use]
     pub fn value_type(&self) -> Type {
@@ -73,7 +55,7 @@ impl Program {
 
     /// Returns the value if it depends neither on facts nor on the time.
     #[must_use]
-    pub fn constant(&self) -> Option<Constant> {
+    pub fn constant(&self) -> Option<OwnedValue> {
         self.term.as_constant().cloned()
     }
 }

@@ -5,15 +5,15 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::constant::Constant;
 use super::linear::Linear;
 use super::operation::{ArithmeticOperator, Function};
 use super::problem::{ExpressionProblem, codes};
+use super::program::Program;
 use super::relation::Relation;
 use super::scope::Scope;
 use super::term::{Term, TermKind};
 use crate::lifecycle::fact::RecentTimes;
-use crate::lifecycle::value::Type;
+use crate::lifecycle::value::{OwnedValue, Type};
 
 /// The maximum number of touchpoints that `count_within` counts.
 const COUNTED_WITHIN_MAX: usize = RecentTimes::WINDOW_MAX;
@@ -79,10 +79,13 @@ pub(super) fn before_touchpoint(
     Some(ExpressionProblem::new(codes::BEYOND_LIMIT, span.clone(), message).help(help))
 }
 
-/// Whether `term` is below `number` for every customer.
-#[expect(clippy::cast_precision_loss, reason = "compared with limits, which are small")]
-pub(super) fn never_reaches(term: &Term, number: i64, scope: &dyn Scope) -> bool {
-    bounds(term, scope).is_some_and(|bounds| bounds.max < number as f64)
+impl Program {
+    /// Whether the value is below `number` for every customer, because the facts that `scope` knows have limits.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "compared with limits, which are small")]
+    pub fn never_reaches(&self, number: i64, scope: &dyn Scope) -> bool {
+        bounds(&self.term, scope).is_some_and(|bounds| bounds.max < number as f64)
+    }
 }
 
 /// Returns the result of a comparison, if it is the same for all values.
@@ -200,11 +203,11 @@ fn arithmetic(operator: ArithmeticOperator, one: Bounds, other: Bounds, value_ty
     }
 }
 
-fn number(constant: &Constant) -> Option<f64> {
+fn number(constant: &OwnedValue) -> Option<f64> {
     match constant {
         #[expect(clippy::cast_precision_loss, reason = "compared with limits, which are small")]
-        Constant::Int(number) => Some(*number as f64),
-        Constant::Double(number) if !number.is_nan() => Some(*number),
+        OwnedValue::Int(number) => Some(*number as f64),
+        OwnedValue::Double(number) if !number.is_nan() => Some(*number),
         _ => None,
     }
 }

@@ -3,11 +3,10 @@
 
 use std::ops::Range;
 
-use super::constant::Constant;
 use super::problem::ExpressionProblem;
 use super::program::Program;
-use super::syntax::Syntax;
-use crate::lifecycle::value::{Slot, Type};
+use super::syntax::Argument;
+use crate::lifecycle::value::{OwnedValue, Slot, Type};
 
 /// Resolves the names of an expression during compilation.
 pub trait Scope {
@@ -56,41 +55,7 @@ pub enum Binding {
         name: Box<str>,
     },
     /// A parameter, whose value is fixed at compile time.
-    Constant(Constant),
+    Constant(OwnedValue),
     /// A named condition, which is inlined into the expression.
     Expression(Program),
-}
-
-/// An argument of a call, parsed but not resolved. Some arguments are not names of the scope, such as groups.
-#[derive(Clone, Copy, Debug)]
-pub struct Argument<'a> {
-    pub(super) syntax: &'a Syntax,
-}
-
-impl Argument<'_> {
-    /// Returns the byte range in the expression's text.
-    #[must_use]
-    pub fn span(&self) -> Range<usize> {
-        self.syntax.span.clone()
-    }
-
-    /// Returns the argument as a plain or dotted name, such as the name of a group; `None` if it is anything else.
-    #[must_use]
-    pub fn name(&self) -> Option<String> {
-        self.syntax.path()
-    }
-
-    /// Returns the text of a string literal; `None` if the argument is anything else.
-    #[must_use]
-    pub fn text(&self) -> Option<&str> {
-        self.syntax.text()
-    }
-
-    /// Evaluates the argument to a constant of type `wanted`, resolving names with `scope`.
-    ///
-    /// # Errors
-    /// Returns every problem of the argument, including that it is not a constant or has another type.
-    pub fn constant(&self, expected: Type, scope: &mut dyn Scope) -> Result<Constant, Vec<ExpressionProblem>> {
-        super::compile::constant(self.syntax, expected, scope)
-    }
 }

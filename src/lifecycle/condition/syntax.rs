@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use super::operation::ArithmeticOperator;
 use super::relation::Relation;
-use super::scope::Argument;
 
 /// The language that a text is written in. Both have the same grammar; some values exist only in one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,5 +117,31 @@ impl Syntax {
             }
             _ => None,
         }
+    }
+}
+
+/// An argument of a call, parsed but not resolved. Some arguments are not names of the scope, such as groups.
+#[derive(Clone, Copy, Debug)]
+pub struct Argument<'a> {
+    pub(super) syntax: &'a Syntax,
+}
+
+impl Argument<'_> {
+    /// Returns the byte range in the expression's text.
+    #[must_use]
+    pub fn span(&self) -> Range<usize> {
+        self.syntax.span.clone()
+    }
+
+    /// Returns the argument as a plain or dotted name, such as the name of a group; `None` if it is anything else.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        self.syntax.path()
+    }
+
+    /// Returns the text of a string literal; `None` if the argument is anything else.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        self.syntax.text()
     }
 }

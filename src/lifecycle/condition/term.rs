@@ -4,14 +4,21 @@
 //! Invariant: a term that varies continuously with `now` ([`Term::varies_with_now`]) is a sum of times. It occurs only
 //! as an operand of such a sum or of a comparison.
 
-use super::constant::Constant;
 use super::limits::NODES_MAX;
 use super::linear::Linear;
 use super::operation::ArithmeticOperator;
 use super::operation::Function;
-use super::program::FactReference;
 use super::relation::Relation;
-use crate::lifecycle::value::{Slot, Type};
+use crate::lifecycle::value::{OwnedValue, Slot, Type};
+
+/// A fact or property that an expression reads, directly or through a named condition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FactReference {
+    /// The name that explanations show: `orders.count`, `recommended_at`, `last(leaving)`.
+    pub name: Box<str>,
+    /// The slot that holds the value.
+    pub slot: Slot,
+}
 
 /// A typed expression.
 #[derive(Clone, PartialEq, Debug)]
@@ -22,7 +29,7 @@ pub(super) struct Term {
 
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum TermKind {
-    Constant(Constant),
+    Constant(OwnedValue),
     Slot(Slot, Box<str>),
     Now,
     Not(Box<Term>),
@@ -40,7 +47,7 @@ pub(super) enum TermKind {
 }
 
 impl Term {
-    pub(super) fn constant(constant: Constant) -> Self {
+    pub(super) fn constant(constant: OwnedValue) -> Self {
         Self { value_type: constant.value_type(), kind: TermKind::Constant(constant) }
     }
 
@@ -48,7 +55,7 @@ impl Term {
         Self { value_type: Type::Bool, kind }
     }
 
-    pub(super) fn as_constant(&self) -> Option<&Constant> {
+    pub(super) fn as_constant(&self) -> Option<&OwnedValue> {
         match &self.kind {
             TermKind::Constant(constant) => Some(constant),
             _ => None,

@@ -3,8 +3,8 @@
 use crate::lifecycle::money::Amount;
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::touchpoint::{FactOptions, Touchpoint};
-use crate::lifecycle::transition::{OrdersSummary, OwnedValue};
-use crate::lifecycle::value::{Horizon, Inputs, Slot, Value};
+use crate::lifecycle::transition::OrdersSummary;
+use crate::lifecycle::value::{Horizon, Inputs, OwnedValue, Slot, Value};
 use crate::lifecycle::vocabulary::GroupSet;
 
 use super::layout::{FactLocation, FactUpdate, Layout, Readers};
@@ -123,14 +123,15 @@ impl Facts {
             FactUpdate::Latest(index, property) => {
                 let value = touchpoint.property(property);
                 let latest = &mut self.latest[usize::from(index)];
-                let is_later = value != Value::Absent
-                    && latest.as_ref().is_none_or(|known| {
-                        at > known.at || at == known.at && is_greater(value, known.value.as_value())
-                    });
-                if is_later {
-                    *latest = Some(LatestValue { at, value: OwnedValue::from(value) });
+                let is_later = latest
+                    .as_ref()
+                    .is_none_or(|known| at > known.at || at == known.at && is_greater(value, known.value.as_value()));
+                let later = if is_later { OwnedValue::of(value) } else { None };
+                let has_changed = later.is_some();
+                if let Some(value) = later {
+                    *latest = Some(LatestValue { at, value });
                 }
-                (is_later, &readers.latest[usize::from(index)])
+                (has_changed, &readers.latest[usize::from(index)])
             }
             FactUpdate::Window(index, length) => {
                 let window = &mut self.windows[usize::from(index)];

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::facts::constant_text;
 use super::moves::RESERVED_STAGE_NAMES;
 use super::scope::ModelScope;
-use crate::lifecycle::condition::{Condition, Constant, codes, covers};
+use crate::lifecycle::condition::{Condition, codes, covers};
 use crate::lifecycle::id::StableId;
 use crate::lifecycle::model::{Counter, JourneyPosition, Milestone, Model, MoveRule, Signal, Stage};
 use crate::lifecycle::model_draft::{About, NamedExpression, SpannedString};
 use crate::lifecycle::problem::Problem;
-use crate::lifecycle::value::Type;
+use crate::lifecycle::value::{OwnedValue, Type};
 
 /// Maximum number of stages, of signals and of milestones in a model.
 const STAGES_MAX: usize = 64;
@@ -143,7 +143,7 @@ impl ModelScope<'_> {
     fn check_reachable(&mut self, above: &[Stage], name: &SpannedString, when: &Condition) {
         let unreachable =
             |message: String| Problem::error("unreachable-stage", self.draft.file, name.span.clone(), message);
-        let problem = if when.program.constant() == Some(Constant::Bool(false)) {
+        let problem = if when.program.constant() == Some(OwnedValue::Bool(false)) {
             unreachable(format!("no customer can be in stage `{}`: its condition never holds", name.value))
         } else if let Some(above) = above.iter().find(|above| covers(&above.when.program, &when.program)) {
             let problem = unreachable(format!(

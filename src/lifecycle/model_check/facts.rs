@@ -6,13 +6,13 @@
 use std::ops::Range;
 
 use super::scope::{Checked, ModelScope};
-use crate::lifecycle::condition::{Argument, Binding, Constant, ExpressionProblem, codes};
+use crate::lifecycle::condition::{Argument, Binding, ExpressionProblem, codes};
 use crate::lifecycle::fact::{FactKind, OrderFact};
 use crate::lifecycle::id::{GroupIndex, PropertyIndex, StableId};
 use crate::lifecycle::model_draft::ModelDraft;
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::{did_you_mean, nearest};
 use crate::lifecycle::time::Duration;
-use crate::lifecycle::value::{Slot, Type};
+use crate::lifecycle::value::{OwnedValue, Slot, Type};
 
 /// A fact that an expression reads, with its slot.
 pub(super) struct FactSlot {
@@ -236,17 +236,15 @@ impl ModelScope<'_> {
         known.map(|(index, value_type)| (index, value_type, name.to_owned())).ok_or_else(|| {
             let message = format!("no touchpoint type of `{group}` declares the property `{name}`");
             let problem = ExpressionProblem::new(codes::UNKNOWN_NAME, argument.span(), message);
-            let help = nearest(name, declared.iter().map(AsRef::as_ref)).map_or_else(
-                || "declare it under `properties` of the group or type".to_owned(),
-                |meant| format!("did you mean `{meant}`?"),
-            );
+            let help = did_you_mean(name, declared.iter().map(AsRef::as_ref))
+                .unwrap_or_else(|| "declare it under `properties` of the group or type".to_owned());
             vec![problem.help(help)]
         })
     }
 
     fn duration_argument(&mut self, argument: Argument<'_>) -> Checked<Duration> {
         match argument.constant(Type::Duration, self)? {
-            Constant::Duration(duration) if duration > Duration::ZERO => Ok(duration),
+            OwnedValue::Duration(duration) if duration > Duration::ZERO => Ok(duration),
             _ => {
                 let problem = ExpressionProblem::new(
                     codes::BAD_ARGUMENTS,
@@ -289,13 +287,13 @@ pub(super) fn duration_text(duration: Duration) -> String {
 }
 
 /// Formats a constant. Equal values have equal texts, which are part of the model hash.
-pub(super) fn constant_text(constant: &Constant) -> String {
+pub(super) fn constant_text(constant: &OwnedValue) -> String {
     match constant {
-        Constant::Int(number) => number.to_string(),
-        Constant::Double(number) => format!("{number:?}"),
-        Constant::Bool(truth) => truth.to_string(),
-        Constant::String(text) => format!("{text:?}"),
-        Constant::Timestamp(instant) => format!("timestamp {}ms", instant.as_millis()),
-        Constant::Duration(duration) => duration_text(*duration),
+        OwnedValue::Int(number) => number.to_string(),
+        OwnedValue::Double(number) => format!("{number:?}"),
+        OwnedValue::Bool(truth) => truth.to_string(),
+        OwnedValue::String(text) => format!("{text:?}"),
+        OwnedValue::Timestamp(instant) => format!("timestamp {}ms", instant.as_millis()),
+        OwnedValue::Duration(duration) => duration_text(*duration),
     }
 }

@@ -9,7 +9,7 @@ use crate::lifecycle::condition::{Argument, Binding, Condition, ExpressionProble
 use crate::lifecycle::id::GroupIndex;
 use crate::lifecycle::model_draft::ExpressionDraft;
 use crate::lifecycle::problem::Problem;
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::did_you_mean;
 use crate::lifecycle::value::{Slot, Type};
 
 impl ModelScope<'_> {
@@ -18,11 +18,8 @@ impl ModelScope<'_> {
         let Some(group) = self.shared.declarations.group(self.model, name) else {
             let message = format!("unknown touchpoint type or group `{name}`");
             let problem = ExpressionProblem::new(codes::UNKNOWN_NAME, span.clone(), message);
-            let meant = nearest(name, self.shared.declarations.names(self.model));
-            let help = meant.map_or_else(
-                || "declare a new type under `types`, a group under `touchpoints`".to_owned(),
-                |meant| format!("did you mean `{meant}`?"),
-            );
+            let help = did_you_mean(name, self.shared.declarations.names(self.model))
+                .unwrap_or_else(|| "declare a new type under `types`, a group under `touchpoints`".to_owned());
             return Err(vec![problem.help(help)]);
         };
         if group.model.is_some() && !self.referenced_groups.contains(&group.name) {

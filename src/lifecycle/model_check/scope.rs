@@ -5,11 +5,11 @@ use std::ops::Range;
 use super::problems::Problems;
 use super::shared_state::SharedState;
 use crate::lifecycle::condition::{
-    Argument, Binding, Condition, Constant, ExpressionProblem, Program, Scope, Syntax, codes, compile,
+    Argument, Binding, Condition, ExpressionProblem, Program, Scope, Syntax, codes, compile,
 };
 use crate::lifecycle::model_draft::{ExpressionDraft, ModelDraft, NamedExpression};
 use crate::lifecycle::problem::Problem;
-use crate::lifecycle::value::{Slot, Type};
+use crate::lifecycle::value::{OwnedValue, Slot, Type};
 
 /// A resolved name, or every problem with it. An empty list means that the problems are already reported.
 pub(super) type Checked<T> = Result<T, Vec<ExpressionProblem>>;
@@ -21,7 +21,7 @@ pub(super) struct ModelScope<'a> {
     pub(super) model: usize,
     pub(super) draft: &'a ModelDraft,
     overrides: &'a [(usize, ExpressionDraft)],
-    parameters: Vec<Lazy<Constant>>,
+    parameters: Vec<Lazy<OwnedValue>>,
     facts: Vec<Lazy<Fact>>,
     conditions: Vec<Lazy<Program>>,
     pub(super) referenced_groups: Vec<Box<str>>,
@@ -80,7 +80,7 @@ impl<'a> ModelScope<'a> {
     }
 
     /// Returns the value of the parameter at `index`; `None` if it has problems, which are reported.
-    pub(super) fn parameter(&mut self, index: usize) -> Option<Constant> {
+    pub(super) fn parameter(&mut self, index: usize) -> Option<OwnedValue> {
         match &self.parameters[index] {
             Lazy::Done(constant) => return Some(constant.clone()),
             Lazy::Failed => return None,
@@ -97,7 +97,7 @@ impl<'a> ModelScope<'a> {
         value
     }
 
-    fn constant(&mut self, named: &NamedExpression) -> Option<Constant> {
+    fn constant(&mut self, named: &NamedExpression) -> Option<OwnedValue> {
         let condition = self.expression(&named.expression, None)?;
         let constant = condition.program.constant();
         if constant.is_none() {
@@ -109,7 +109,7 @@ impl<'a> ModelScope<'a> {
     }
 
     /// Replaces `value` by the override of the configuration, if there is one.
-    fn apply_override(&mut self, index: usize, value: Constant) -> Option<Constant> {
+    fn apply_override(&mut self, index: usize, value: OwnedValue) -> Option<OwnedValue> {
         let Some((_, expression)) = self.overrides.iter().find(|(parameter, _)| *parameter == index) else {
             return Some(value);
         };

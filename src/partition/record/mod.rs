@@ -47,7 +47,7 @@ mod tests {
     };
     use crate::lifecycle::id::StageIndex;
     use crate::lifecycle::money::{Amount, Currency};
-    use crate::lifecycle::transition::OwnedValue;
+    use crate::lifecycle::value::OwnedValue;
 
     const NOW: i64 = 1_700_000_000_123;
 

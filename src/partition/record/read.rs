@@ -11,7 +11,7 @@ use crate::lifecycle::fact::{
 use crate::lifecycle::id::StageIndex;
 use crate::lifecycle::money::{Amount, Currency};
 use crate::lifecycle::time::{Duration, Timestamp};
-use crate::lifecycle::transition::OwnedValue;
+use crate::lifecycle::value::OwnedValue;
 
 use super::field;
 use super::reader::{FieldValue, Reader, time_before, unzigzag, with_high_bits};
@@ -112,7 +112,7 @@ pub(crate) fn read(record: &[u8], shape: &Shape, default_currency: Currency, cus
             }
             (field::LATEST, FieldValue::Bytes(bytes)) => {
                 let (index, latest) = read_latest(bytes, clock)?;
-                *customer.facts.latest.get_mut(index)? = Some(latest);
+                *customer.facts.latest.get_mut(index)? = latest;
             }
             (field::WINDOWS, FieldValue::Bytes(bytes)) => read_times(bytes, clock, &mut customer.facts.windows)?,
             (field::FOLLOWED, FieldValue::Bytes(bytes)) => read_times(bytes, clock, &mut customer.facts.orders.recent)?,
@@ -225,32 +225,33 @@ fn read_order(bytes: &[u8], follow_up_groups: usize, clock: i64, default_currenc
     Some(order)
 }
 
-fn read_latest(bytes: &[u8], clock: i64) -> Option<(usize, LatestValue)> {
+fn read_latest(bytes: &[u8], clock: i64) -> Option<(usize, Option<LatestValue>)> {
     let mut index = 0;
-    let mut latest = LatestValue { at: ABSENT, value: OwnedValue::Absent };
+    let (mut at, mut value) = (ABSENT, None);
     let mut reader = Reader(bytes);
     while let Some(found) = reader.field()? {
         match found {
             (field::latest::INDEX, FieldValue::Number(number)) => index = usize::try_from(number).ok()?,
-            (field::latest::AGE, FieldValue::Number(age)) => latest.at = time_before(clock, age),
-            (field::latest::INT, FieldValue::Number(number)) => latest.value = OwnedValue::Int(unzigzag(number)),
+            (field::latest::AGE, FieldValue::Number(age)) => at = time_before(clock, age),
+            (field::latest::INT, FieldValue::Number(number)) => value = Some(OwnedValue::Int(unzigzag(number))),
             (field::latest::DOUBLE, FieldValue::Number(bits)) => {
-                latest.value = OwnedValue::Double(f64::from_bits(bits));
+                value = Some(OwnedValue::Double(f64::from_bits(bits)));
             }
-            (field::latest::BOOL, FieldValue::Number(truth)) => latest.value = OwnedValue::Bool(truth != 0),
+            (field::latest::BOOL, FieldValue::Number(truth)) => value = Some(OwnedValue::Bool(truth != 0)),
             (field::latest::STRING, FieldValue::Bytes(text)) => {
-                latest.value = OwnedValue::String(std::str::from_utf8(text).ok()?.into());
+                value = Some(OwnedValue::String(std::str::from_utf8(text).ok()?.into()));
             }
             (field::latest::TIMESTAMP, FieldValue::Number(number)) => {
-                latest.value = OwnedValue::Timestamp(Timestamp::from_millis(unzigzag(number)));
+                value = Some(OwnedValue::Timestamp(Timestamp::from_millis(unzigzag(number))));
             }
             (field::latest::DURATION, FieldValue::Number(number)) => {
-                latest.value = OwnedValue::Duration(Duration::from_millis(unzigzag(number)));
+                value = Some(OwnedValue::Duration(Duration::from_millis(unzigzag(number))));
             }
             _ => {}
         }
     }
-    Some((index, latest))
+    // A later release may know more types of values.
+    Some((index, value.map(|value| LatestValue { at, value })))
 }
 
 fn read_folded(bytes: &[u8], clock: i64, follow_up_groups: usize) -> Option<FoldedOrders> {

@@ -5,7 +5,7 @@
 use crate::lifecycle::customer::Customer;
 use crate::lifecycle::fact::{ABSENT, ABSENT_NUMBER, FoldedOrders, LatestValue, OrderEntry, RecentTimes};
 use crate::lifecycle::money::Currency;
-use crate::lifecycle::transition::OwnedValue;
+use crate::lifecycle::value::OwnedValue;
 
 use super::ENTRY_FIELD;
 use super::field::{self, FIXED64, LENGTH_DELIMITED, VARINT};
@@ -123,7 +123,6 @@ fn write_latest(index: u64, latest: &LatestValue, clock: i64, out: &mut Vec<u8>)
     put_number(out, field::latest::INDEX, index);
     put_number(out, field::latest::AGE, age(clock, latest.at));
     match &latest.value {
-        OwnedValue::Absent => {}
         OwnedValue::Int(number) => put_signed(out, field::latest::INT, *number),
         OwnedValue::Double(number) => {
             tag(out, field::latest::DOUBLE, FIXED64);

@@ -13,8 +13,8 @@ use lifecycle_processor::lifecycle::model::{Direction, JourneyPosition, Model, S
 use lifecycle_processor::lifecycle::model_set::{Attribute, ModelSet};
 use lifecycle_processor::lifecycle::money::{Amount, Currency};
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
-use lifecycle_processor::lifecycle::transition::{Cause, Change, OrdersSummary, OwnedValue, Reason, Transition};
-use lifecycle_processor::lifecycle::value::Slot;
+use lifecycle_processor::lifecycle::transition::{Cause, Change, OrdersSummary, Reason, Transition};
+use lifecycle_processor::lifecycle::value::{OwnedValue, Slot};
 use lifecycle_processor::lifecycle::vocabulary::Vocabulary;
 use lifecycle_processor::wire::cloud_events::{CloudEvents, HeaderDetail};
 use lifecycle_processor::wire::proto::google::protobuf::value::Kind;
@@ -89,7 +89,7 @@ fn instant(text: &str) -> Timestamp {
     parse_timestamp(text).expect("RFC 3339")
 }
 
-fn reason(condition: &str, values: Vec<(&str, OwnedValue)>) -> Reason {
+fn reason(condition: &str, values: Vec<(&str, Option<OwnedValue>)>) -> Reason {
     let (names, values): (Vec<_>, Vec<_>) = values.into_iter().unzip();
     let references = (0..).zip(names).map(|(slot, name)| FactReference { name: name.into(), slot: Slot(slot) });
     Reason { condition: condition.into(), references: references.collect(), values: values.into() }
@@ -116,14 +116,14 @@ fn stage_transition() -> Transition {
         because: Some(reason(
             "orders.count >= 2",
             vec![
-                ("orders.count", OwnedValue::Int(2)),
-                ("orders.last", OwnedValue::Timestamp(instant("1997-01-18T15:55:44Z"))),
-                ("advocacy", OwnedValue::Absent),
-                ("share", OwnedValue::Double(0.5)),
-                ("ratio", OwnedValue::Double(f64::INFINITY)),
-                ("gap", OwnedValue::Duration(Duration::from_millis(1_500))),
-                ("kept", OwnedValue::Bool(true)),
-                ("scale", OwnedValue::String("nps".into())),
+                ("orders.count", Some(OwnedValue::Int(2))),
+                ("orders.last", Some(OwnedValue::Timestamp(instant("1997-01-18T15:55:44Z")))),
+                ("advocacy", None),
+                ("share", Some(OwnedValue::Double(0.5))),
+                ("ratio", Some(OwnedValue::Double(f64::INFINITY))),
+                ("gap", Some(OwnedValue::Duration(Duration::from_millis(1_500)))),
+                ("kept", Some(OwnedValue::Bool(true))),
+                ("scale", Some(OwnedValue::String("nps".into()))),
             ],
         )),
         orders: OrdersSummary {
@@ -263,7 +263,7 @@ fn protobuf_has_the_same_content_as_json() {
 fn attributes_are_the_last_field_in_both_formats() {
     let attribute = |name: &str| Attribute { name: name.into(), value: always() };
     let models = ModelSet { attributes: ["plan", "seats", "gone"].map(attribute).into(), ..models() };
-    let values = [OwnedValue::String("pro \"max\"".into()), OwnedValue::Int(12), OwnedValue::Absent];
+    let values = [Some(OwnedValue::String("pro \"max\"".into())), Some(OwnedValue::Int(12)), None];
     let transition = Transition { attributes: Some(values.into()), ..stage_transition() };
     let (mut json, mut protobuf) = (Vec::new(), Vec::new());
     with_publication(&transition, Mode::Live, |publication| {

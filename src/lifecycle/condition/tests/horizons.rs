@@ -4,9 +4,9 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::super::{Argument, Binding, Constant, ExpressionProblem, Scope, compile};
+use super::super::{Argument, Binding, ExpressionProblem, Scope, compile};
 use crate::lifecycle::time::{Duration, Timestamp};
-use crate::lifecycle::value::{Horizon, Inputs, Slot, Type, Value};
+use crate::lifecycle::value::{Horizon, Inputs, OwnedValue, Slot, Type, Value};
 
 /// The time window, in milliseconds. It includes all facts with a margin.
 const WINDOW: Range<i64> = -40..100;
@@ -442,5 +442,5 @@ fn instants_beyond_64_bits_do_not_wrap_around() {
     }
     customer.times[0] = Some(i64::MIN);
     let value = program.evaluate(&customer, Timestamp::from_millis(0), &mut Horizon::NEVER.clone());
-    assert_eq!(Constant::of(value), Some(Constant::Bool(true)));
+    assert_eq!(OwnedValue::of(value), Some(OwnedValue::Bool(true)));
 }

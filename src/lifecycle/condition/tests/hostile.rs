@@ -3,12 +3,12 @@
 use proptest::prelude::*;
 
 use super::super::{
-    Argument, Binding, Constant, DEPTH_MAX, EXPRESSION_BYTES_MAX, ExpressionProblem, FactTable, LIST_ITEMS_MAX,
-    NODES_MAX, Scope, Syntax, codes, compile,
+    Argument, Binding, DEPTH_MAX, EXPRESSION_BYTES_MAX, ExpressionProblem, FactTable, LIST_ITEMS_MAX, NODES_MAX, Scope,
+    Syntax, codes, compile,
 };
 use super::table;
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::value::{Horizon, Type};
+use crate::lifecycle::value::{Horizon, OwnedValue, Type};
 
 const WORDS: [&str; 48] = [
     "now",
@@ -189,7 +189,7 @@ fn arguments_are_names_texts_or_constants() {
     assert_eq!(arguments[2].text(), Some("score"));
     assert_eq!(arguments[0].span(), 14..26);
     let length = arguments[0].constant(Type::Duration, &mut table());
-    assert_eq!(length, Ok(Constant::Duration(crate::lifecycle::time::Duration::from_days(180))));
+    assert_eq!(length, Ok(OwnedValue::Duration(crate::lifecycle::time::Duration::from_days(180))));
     let problems = arguments[3].constant(Type::Int, &mut table()).expect_err("it is a fact");
     assert_eq!(problems[0].code, codes::NOT_CONSTANT);
     let problems = arguments[1].constant(Type::Int, &mut table()).expect_err("it is a group");

@@ -1,9 +1,9 @@
 //! Tests of the implication proofs: `covers(above, below)`.
 
-use super::super::{Constant, FactTable, Program, compile, covers};
+use super::super::{FactTable, Program, compile, covers};
 use super::table;
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::value::{Horizon, Type};
+use crate::lifecycle::value::{Horizon, OwnedValue, Type};
 
 fn program(text: &str) -> Program {
     compile(text, Some(Type::Bool), &mut table()).unwrap_or_else(|problems| panic!("{text}: {problems:?}")).program
@@ -117,15 +117,15 @@ fn a_proven_implication_holds_for_every_customer() {
                 for t in [None, Some(-2), Some(-1), Some(0), Some(1)] {
                     let mut inputs = scope.clone();
                     if let Some(n) = n {
-                        inputs.set("n", Constant::Int(n));
+                        inputs.set("n", OwnedValue::Int(n));
                     }
                     if let Some(x) = x {
-                        inputs.set("x", Constant::Double(x));
+                        inputs.set("x", OwnedValue::Double(x));
                     }
                     if let Some(t) = t {
-                        inputs.set("t", Constant::Timestamp(Timestamp::from_millis(t * super::DAY)));
+                        inputs.set("t", OwnedValue::Timestamp(Timestamp::from_millis(t * super::DAY)));
                     }
-                    inputs.set("flag", Constant::Bool(n == Some(1)));
+                    inputs.set("flag", OwnedValue::Bool(n == Some(1)));
                     let now = Timestamp::from_millis(0);
                     let holds =
                         |program: &Program| program.evaluate(&inputs, now, &mut Horizon::NEVER.clone()).is_true();

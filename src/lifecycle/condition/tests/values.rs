@@ -1,31 +1,31 @@
 //! Values of expressions: precedence, types, functions, absent facts.
 
-use super::super::{Constant, compile};
+use super::super::compile;
 use super::{DAY, NEW_YEAR, table};
 use crate::lifecycle::time::{Duration, Timestamp};
-use crate::lifecycle::value::{Horizon, Type, Value};
+use crate::lifecycle::value::{Horizon, OwnedValue, Type, Value};
 
 /// Evaluates `text` 30 days after the new year; `None` is the absent value.
-fn value(text: &str) -> Option<Constant> {
+fn value(text: &str) -> Option<OwnedValue> {
     let mut table = table();
     let condition = compile(text, None, &mut table).unwrap_or_else(|problems| panic!("{text}: {problems:#?}"));
     let now = Timestamp::from_millis(NEW_YEAR + 30 * DAY);
-    Constant::of(condition.program.evaluate(&table, now, &mut Horizon::NEVER.clone()))
+    OwnedValue::of(condition.program.evaluate(&table, now, &mut Horizon::NEVER.clone()))
 }
 
 #[track_caller]
 fn assert_true(text: &str) {
-    assert_eq!(value(text), Some(Constant::Bool(true)), "{text}");
+    assert_eq!(value(text), Some(OwnedValue::Bool(true)), "{text}");
 }
 
 #[track_caller]
 fn assert_false(text: &str) {
-    assert_eq!(value(text), Some(Constant::Bool(false)), "{text}");
+    assert_eq!(value(text), Some(OwnedValue::Bool(false)), "{text}");
 }
 
 #[track_caller]
 fn assert_int(text: &str, expected: i64) {
-    assert_eq!(value(text), Some(Constant::Int(expected)), "{text}");
+    assert_eq!(value(text), Some(OwnedValue::Int(expected)), "{text}");
 }
 
 #[test]
@@ -53,10 +53,10 @@ fn each_type_has_its_arithmetic() {
     assert_int("orders.count + visits * 2", 17);
     assert_int("-7 / 2", -3);
     assert_int("-7 % 2", -1);
-    assert_eq!(value("score * 2"), Some(Constant::Double(17.0)));
-    assert_eq!(value("visits / 2.0"), Some(Constant::Double(3.5)));
-    assert_eq!(value("\"a\" + 'b'"), Some(Constant::String("ab".into())));
-    let length = |days| Some(Constant::Duration(Duration::from_days(days)));
+    assert_eq!(value("score * 2"), Some(OwnedValue::Double(17.0)));
+    assert_eq!(value("visits / 2.0"), Some(OwnedValue::Double(3.5)));
+    assert_eq!(value("\"a\" + 'b'"), Some(OwnedValue::String("ab".into())));
+    let length = |days| Some(OwnedValue::Duration(Duration::from_days(days)));
     assert_eq!(value("last_order - signed_up"), length(10));
     assert_eq!(value("grace + days(2) - hours(24)"), length(15));
     assert_eq!(value("grace * 2"), length(28));
@@ -68,7 +68,7 @@ fn each_type_has_its_arithmetic() {
 
 #[test]
 fn functions_return_the_documented_values() {
-    let length = |millis| Some(Constant::Duration(Duration::from_millis(millis)));
+    let length = |millis| Some(OwnedValue::Duration(Duration::from_millis(millis)));
     assert_eq!(value("days(visits)"), length(7 * DAY));
     assert_eq!(value("hours(1) + minutes(2) + seconds(3)"), length(3_723_000));
     assert_eq!(value("duration(\"2160h\")"), length(90 * DAY));
@@ -84,12 +84,12 @@ fn functions_return_the_documented_values() {
     assert_int("int(8.9)", 8);
     assert_int("int(-8.9)", -8);
     assert_int("int(\"42\")", 42);
-    assert_eq!(value("double(visits)"), Some(Constant::Double(7.0)));
-    assert_eq!(value("double(\"1.5\")"), Some(Constant::Double(1.5)));
-    assert_eq!(value("string(3)"), Some(Constant::String("3".into())));
+    assert_eq!(value("double(visits)"), Some(OwnedValue::Double(7.0)));
+    assert_eq!(value("double(\"1.5\")"), Some(OwnedValue::Double(1.5)));
+    assert_eq!(value("string(3)"), Some(OwnedValue::String("3".into())));
     assert_int("min(visits, 3, 5)", 3);
     assert_int("max(orders.count, visits)", 7);
-    assert_eq!(value("max(visits, score)"), Some(Constant::Double(8.5)));
+    assert_eq!(value("max(visits, score)"), Some(OwnedValue::Double(8.5)));
     assert_eq!(value("min(last_order, signed_up)"), value("signed_up"));
     assert_true("plan in [\"basic\", \"premium\"]");
     assert_true("visits in [1, 7.0]");
