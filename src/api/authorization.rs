@@ -101,10 +101,8 @@ mod tests {
 
     #[test]
     fn a_request_needs_a_token_with_the_role_of_the_route() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("tokens");
-        std::fs::write(&path, "dashboard aggregates aaaaaaaaaaaaaaaa\nsupport customers bbbbbbbbbbbbbbbb\n").unwrap();
-        let tokens = SharedTokens::new(Tokens::read(&path).unwrap());
+        let text = "dashboard aggregates aaaaaaaaaaaaaaaa\nsupport customers bbbbbbbbbbbbbbbb\n";
+        let tokens = SharedTokens::new(Tokens::parse(text).unwrap());
         let outcome = |value: &str, role| {
             reader(Some(&tokens), &headers(header::AUTHORIZATION, value), role)
                 .map_err(|problem| problem.into_response().status())

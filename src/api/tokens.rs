@@ -1,7 +1,6 @@
 //! The tokens that requests under `/v1` must send: names, what each may read, and the file that lists them.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Maximum number of tokens in a file.
@@ -44,18 +43,12 @@ struct NamedToken {
 pub struct Tokens(Vec<NamedToken>);
 
 impl Tokens {
-    /// Reads the file at `path`: either one token, which may read everything, or lines of a name, a role (`aggregates`
+    /// Parses the text of a file: either one token, which may read everything, or lines of a name, a role (`aggregates`
     /// or `customers`) and a token. Empty lines and lines that start with `#` are skipped.
     ///
     /// # Errors
-    /// A message, if the file cannot be read or a line is invalid. It does not contain a token.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("http.token_file: {} cannot be read: {error}", path.display()))?;
-        Self::parse(&text).map_err(|problem| format!("http.token_file: {}: {problem}", path.display()))
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
+    /// A message, if a line is invalid. It does not contain a token.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let is_token = |line: &(usize, &str)| !line.1.is_empty() && !line.1.starts_with('#');
         let lines: Vec<(usize, &str)> = (1..).zip(text.lines().map(str::trim)).filter(is_token).collect();
         if lines.len() > TOKENS_MAX {

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::api::{SharedTls, Tokens};
+use crate::api::SharedTls;
 use crate::config::{Config, reference};
 use crate::kafka;
-use crate::service::{kafka_options, routes, tls_files};
+use crate::service::{http_tokens, kafka_options, routes, tls_files};
 use crate::telemetry::logging;
 
 use super::{Exit, print, print_error};
@@ -119,9 +119,7 @@ fn check(config: &Config) -> Exit {
     }
     problems.extend(check_client(config).err());
     problems.extend(config.translators().err().map(|problem| problem.to_string()));
-    if let Some(Err(problem)) = config.http.token_file.as_deref().map(Tokens::read) {
-        problems.push(problem);
-    }
+    problems.extend(config.http.token_file.as_deref().and_then(|file| http_tokens(file).err()));
     if let Some(Err(problem)) = tls_files(config).map(SharedTls::load) {
         problems.push(problem);
     }

@@ -12,7 +12,7 @@ use std::thread;
 
 use clap::Args;
 
-use crate::api::{Listeners, SharedTls, SharedTokens, Tokens};
+use crate::api::{Listeners, SharedTls, SharedTokens};
 use crate::config::Config;
 use crate::finding::Severity;
 use crate::kafka::{self, Reaction, SettingsUpdates};
@@ -21,8 +21,8 @@ use crate::runtime;
 use crate::service::doctor;
 use crate::service::reload::Reload;
 use crate::service::{
-    ExitReason, IngestOptions, Service, ServiceOptions, kafka_options, peers, routes, stop_on_signals, tls_files,
-    topics, worker_options,
+    ExitReason, IngestOptions, Service, ServiceOptions, http_tokens, kafka_options, peers, routes, stop_on_signals,
+    tls_files, topics, worker_options,
 };
 use crate::telemetry::logging;
 use crate::telemetry::report::Report;
@@ -114,21 +114,23 @@ fn serve(config: &Config, config_file: Option<&Path>, part: Part) -> Result<Exit
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
     let models = Arc::new(config.model_choice().load(false).map_err(|report| usage(report.to_string()))?);
     let mut clients = kafka_options(config, kafka::settings::exit_on_stuck_call);
-    let mut ingest = IngestOptions::load(config, kafka::settings::exit_on_stuck_call)
-        .map_err(|problems| usage(problems.to_string()))?;
+    // Without ingest workers, the files of the sources need not exist.
+    let ingest = match part {
+        Part::All | Part::Ingest => IngestOptions::load(config, kafka::settings::exit_on_stuck_call)
+            .map_err(|problems| usage(problems.to_string()))?,
+        Part::Workers => None,
+    };
     let updates = SettingsUpdates::default();
     for client in &mut clients {
         client.updates = updates.clone();
     }
-    ingest = ingest.map(|it| it.with_updates(updates.clone()));
-    match part {
-        Part::All => {}
-        Part::Workers => ingest = None,
-        Part::Ingest => clients.clear(),
+    let ingest = ingest.map(|it| it.with_updates(updates.clone()));
+    if matches!(part, Part::Ingest) {
+        clients.clear();
     }
     check_client(config).map_err(usage)?;
     let routes = routes(config, &models).map_err(usage)?;
-    let tokens = config.http.token_file.as_deref().map(Tokens::read).transpose().map_err(usage)?.map(SharedTokens::new);
+    let tokens = config.http.token_file.as_deref().map(http_tokens).transpose().map_err(usage)?.map(SharedTokens::new);
     let tls = tls_files(config).map(SharedTls::load).transpose().map_err(usage)?;
     let bind = |key: &str, address: SocketAddr| {
         TcpListener::bind(address).map_err(|error| (Exit::Refused, cannot_listen(key, address, &error)))

@@ -1,12 +1,11 @@
 //! The running service that a command reads over HTTP: its address and its token.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::config::Config;
+use crate::config::{Config, read_secret};
 use crate::live::client::Client;
 
 use super::Exit;
@@ -68,7 +67,7 @@ fn url_of(config: &Config) -> Result<String, String> {
 
 /// Reads a token from a file: its only token, or the first one with the role `customers`.
 fn read_token(path: &Path) -> Result<String, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let text = read_secret(path)?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut words = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
     let token = words.find_map(|words| match words[..] {
@@ -83,6 +82,7 @@ fn read_token(path: &Path) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_url_of_a_configuration_is_reachable_from_this_machine() {

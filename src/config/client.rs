@@ -5,10 +5,7 @@ use std::path::Path;
 
 use crate::kafka::settings::reject_owned_settings;
 
-use super::settings::read_limited;
-
-/// Maximum size of a file that holds a secret, in bytes.
-const SECRET_BYTES_MAX: u64 = 64 * 1024;
+use super::secret::read_secret;
 
 /// The value of `ssl.ca.location` with which the client looks for the certificates of the system.
 const CA_PROBE: &str = "probe";
@@ -103,12 +100,5 @@ pub(super) fn from_variable(name: &str, text: &str, directory: &Path) -> Result<
         let is_printable = PRINTABLE.iter().any(|prefix| name.starts_with(prefix));
         return Ok(ClientSetting { value: text.to_owned(), is_printable });
     };
-    let path = directory.join(path);
-    let content =
-        read_limited(&path, SECRET_BYTES_MAX).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    let value = content.trim_end_matches(['\r', '\n']);
-    if value.is_empty() {
-        return Err(format!("{} is empty: write the value into it", path.display()));
-    }
-    Ok(ClientSetting { value: value.to_owned(), is_printable: false })
+    Ok(ClientSetting { value: read_secret(&directory.join(path))?, is_printable: false })
 }

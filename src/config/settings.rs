@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::{nearest, suggestion};
 use crate::wire::model_file::Override;
 
 use super::client::{self, ClientSetting};
@@ -300,13 +300,13 @@ impl Settings {
             let hint = if is_client_setting(&path) {
                 ": settings of the Kafka client go under `kafka.client`".to_owned()
             } else {
-                suggestion(meant(&path))
+                meant(&path).map_or(String::new(), |name| format!(": did you mean `{name}`?"))
             };
             self.problems.push(format!("{}: unknown key `{path}`{hint}", self.location(&node)));
         }
         let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
         for variable in std::mem::take(&mut self.variables).into_keys() {
-            let hint = suggestion(nearest(&variable, names.iter().map(String::as_str)));
+            let hint = suggestion(&variable, names.iter().map(String::as_str));
             self.problems.push(format!("{variable}: unknown environment variable{hint}"));
         }
     }
@@ -434,16 +434,17 @@ fn meant(path: &str) -> Option<&'static str> {
     })
 }
 
-fn suggestion(nearest: Option<&str>) -> String {
-    nearest.map_or(String::new(), |name| format!(": did you mean `{name}`?"))
-}
-
 /// Reads a text file of at most `bytes_max` bytes.
 pub(super) fn read_limited(path: &Path, bytes_max: u64) -> std::io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > bytes_max {
+    String::from_utf8(read_limited_bytes(path, bytes_max)?).map_err(|_| std::io::Error::other("not valid UTF-8"))
+}
+
+/// Reads a file of at most `bytes_max` bytes.
+pub(super) fn read_limited_bytes(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
         return Err(std::io::Error::other(format!("larger than {} KiB", bytes_max / 1024)));
     }
-    Ok(text)
+    Ok(bytes)
 }

@@ -9,20 +9,19 @@ use serde_json::{Map, Value};
 use crate::decode::{Decoder, Framing, Registry, RegistryOptions, SchemaSource};
 use crate::http_client::TlsFiles;
 use crate::ingest::Translator;
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::did_you_mean;
 use crate::mapping::{FILE_BYTES_MAX, Mapping, preset, preset_names};
 use crate::wire::model_file::{self, ModelSource};
 use crate::wire::touchpoint_json::TouchpointOptions;
 
 use super::Config;
 use super::keys::RegistryConfig;
-use super::settings::read_limited;
+use super::secret::read_secret;
+use super::settings::{read_limited, read_limited_bytes};
 use super::sources::SourceConfig;
 
 /// Maximum size of a schema file.
 const SCHEMA_BYTES_MAX: u64 = 4 << 20;
-/// Maximum size of a file with a password or a token.
-const SECRET_BYTES_MAX: u64 = 64 << 10;
 
 /// All problems of the sources; displayed one per line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,7 +64,8 @@ impl Config {
         let schema = match (&source.schema, source.framing) {
             (Some(path), _) => {
                 let path = self.directory.join(path);
-                let bytes = read(&path, SCHEMA_BYTES_MAX)?;
+                let bytes = read_limited_bytes(&path, SCHEMA_BYTES_MAX)
+                    .map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
                 SchemaSource::File(path, bytes)
             }
             (None, Framing::Confluent) if source.format.has_schema() => {
@@ -87,11 +87,11 @@ impl Config {
         let file = match preset(name) {
             Some(file) if !is_file => file,
             _ if !is_file => {
-                let hint = nearest(name, preset_names().iter().copied());
-                let hint = hint.map_or(String::new(), |name| format!(": did you mean `{name}`?"));
+                let names = preset_names();
+                let hint = did_you_mean(name, names.iter().copied())
+                    .unwrap_or_else(|| format!("the presets are {}", names.join(", ")));
                 return Err(format!(
-                    "there is no preset `{name}`{hint} A file has a `/` in its name, or ends in .yaml; the presets are {}",
-                    preset_names().join(", ")
+                    "there is no preset `{name}` (the name of a file has a `/`, or ends in .yaml): {hint}"
                 ));
             }
             _ => {
@@ -133,8 +133,8 @@ fn registry_options(keys: &RegistryConfig) -> Result<Option<RegistryOptions>, St
     let Some(url) = &keys.url else { return Ok(None) };
     let authorization = match (&keys.username, &keys.password_file, &keys.token_file) {
         (None, None, None) => None,
-        (Some(user), Some(file), None) => Some(RegistryOptions::basic(user, &secret(file)?)),
-        (None, None, Some(file)) => Some(RegistryOptions::bearer(&secret(file)?)),
+        (Some(user), Some(file), None) => Some(RegistryOptions::basic(user, &read_secret(file)?)),
+        (None, None, Some(file)) => Some(RegistryOptions::bearer(&read_secret(file)?)),
         _ => return Err("set username and password_file, or token_file, or none of them".to_owned()),
     };
     let certificate_and_key = match (&keys.certificate_file, &keys.key_file) {
@@ -144,23 +144,4 @@ fn registry_options(keys: &RegistryConfig) -> Result<Option<RegistryOptions>, St
     };
     let tls = TlsFiles { ca: keys.ca_file.clone(), certificate_and_key };
     Ok(Some(RegistryOptions { url: url.clone(), authorization, tls }))
-}
-
-fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
-    use std::io::Read as _;
-
-    let mut bytes = Vec::new();
-    let opened = std::fs::File::open(path);
-    let read = opened.and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
-    read.map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(format!("{}: larger than {} KiB", path.display(), bytes_max / 1024));
-    }
-    Ok(bytes)
-}
-
-fn secret(path: &Path) -> Result<String, String> {
-    let text = read_limited(path, SECRET_BYTES_MAX);
-    let text = text.map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use prost::encoding::decode_varint;
+
 use super::{DecodeError, Header};
 
 /// The header with the prefix, of newer clients.
@@ -94,21 +96,9 @@ fn message_path(bytes: &[u8]) -> Option<(Vec<usize>, &[u8])> {
 }
 
 /// Reads a zigzag varint of up to ten bytes, which Avro uses too.
-pub(super) fn zigzag(bytes: &[u8]) -> Option<(i64, &[u8])> {
-    let mut value = 0_u64;
-    for (index, byte) in bytes.iter().take(10).enumerate() {
-        let bits = u64::from(byte & 0x7f);
-        if index == 9 && bits > 1 {
-            return None;
-        }
-        value |= bits << (7 * index);
-        if byte & 0x80 == 0 {
-            #[expect(clippy::cast_possible_wrap, reason = "zigzag maps the bits of an unsigned number to a signed one")]
-            let signed = (value >> 1) as i64 ^ -((value & 1) as i64);
-            return Some((signed, &bytes[index + 1..]));
-        }
-    }
-    None
+pub(super) fn zigzag(mut bytes: &[u8]) -> Option<(i64, &[u8])> {
+    let value = decode_varint(&mut bytes).ok()?;
+    Some(((value >> 1).cast_signed() ^ -(value & 1).cast_signed(), bytes))
 }
 
 #[cfg(test)]

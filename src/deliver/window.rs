@@ -72,12 +72,6 @@ impl Window {
     pub const fn next(&self) -> i64 {
         self.next
     }
-
-    /// Returns the distance from the first record that is not done to the end of what was read.
-    #[must_use]
-    pub fn span(&self) -> i64 {
-        self.read_to - self.pending.first().copied().unwrap_or(self.read_to)
-    }
 }
 
 #[cfg(test)]
@@ -99,9 +93,9 @@ mod tests {
         assert_eq!(window.admit(11), Admission::Repeated);
         window.complete(11);
         window.complete(13);
-        assert_eq!((window.progress().offset(), window.span()), (10, 4));
+        assert_eq!((window.progress().offset(), window.progress().read_to), (10, 14));
         window.complete(10);
-        assert_eq!((window.progress().offset(), window.span()), (14, 0));
+        assert_eq!((window.progress().offset(), window.progress().read_to), (14, 14));
     }
 
     #[test]

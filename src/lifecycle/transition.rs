@@ -42,7 +42,7 @@ pub struct Transition {
     pub orders: OrdersSummary,
     /// The values of the attributes after the change, in the order of the [`ModelSet`](super::model_set::ModelSet);
     /// `None` without attributes, and if the customer is being erased.
-    pub attributes: Option<Arc<[OwnedValue]>>,
+    pub attributes: Option<Arc<[Option<OwnedValue>]>>,
 }
 
 /// The kinds of change.

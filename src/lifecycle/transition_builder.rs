@@ -57,7 +57,7 @@ pub(crate) struct TransitionBuilder<'a> {
     pub(crate) cause: &'a OnceCell<Cause>,
     pub(crate) attributes: &'a [Attribute],
     /// The values of the attributes, once a transition of the trigger is built.
-    pub(crate) attribute_values: &'a OnceCell<Arc<[OwnedValue]>>,
+    pub(crate) attribute_values: &'a OnceCell<Arc<[Option<OwnedValue>]>>,
     /// Whether an edit of the model causes the changes.
     pub(crate) is_reconciled: bool,
 }
@@ -131,9 +131,9 @@ impl<'a> TransitionBuilder<'a> {
         }
     }
 
-    fn attribute_values(&self) -> Arc<[OwnedValue]> {
+    fn attribute_values(&self) -> Arc<[Option<OwnedValue>]> {
         let value = |attribute: &Attribute| {
-            attribute.value.program.evaluate(&self.facts, self.now, &mut Horizon::NEVER.clone()).into()
+            OwnedValue::of(attribute.value.program.evaluate(&self.facts, self.now, &mut Horizon::NEVER.clone()))
         };
         self.attributes.iter().map(value).collect()
     }

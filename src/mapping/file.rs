@@ -13,7 +13,7 @@ use super::template::Template;
 use crate::lifecycle::condition::{Dialect, ExpressionProblem, Syntax, SyntaxKind, is_reserved};
 use crate::lifecycle::model_draft::ExpressionDraft;
 use crate::lifecycle::problem::{Problem, Severity};
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::did_you_mean;
 use crate::wire::model_file::fields::{Fields, Reader};
 use crate::wire::model_file::keys::Keys;
 use crate::wire::model_file::yaml::{self, Content, Node};
@@ -428,10 +428,11 @@ impl Compiler<'_> {
             }
             (Field::Touchpoint, Some(Value::String(text))) => {
                 let known = catalogue_types();
-                if let Some(near) = nearest(text, known.iter().map(String::as_str)).filter(|_| !known.contains(text)) {
+                let question = did_you_mean(text, known.iter().map(String::as_str));
+                if let Some(question) = question.filter(|_| !known.contains(text)) {
                     let message = format!("the catalogue has no type `{text}`");
                     let problem = Problem::warning("unknown-type", 0, node.span.clone(), message);
-                    self.reader.problems.push(problem.help(format!("did you mean `{near}`?")));
+                    self.reader.problems.push(problem.help(question));
                 }
             }
             _ => {

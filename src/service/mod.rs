@@ -32,7 +32,7 @@ use crate::telemetry::status_registry::StatusRegistry;
 
 pub use ingest::IngestOptions;
 use observer::Observer;
-pub use options::{command_writer, kafka_options, peers, routes, tls_files, worker_options};
+pub use options::{command_writer, http_tokens, kafka_options, peers, routes, tls_files, worker_options};
 pub use signals::stop_on_signals;
 
 /// Timeout of a customer query that the HTTP API sends to a worker.

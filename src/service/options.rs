@@ -1,10 +1,11 @@
 //! Translates the configuration into the option structs of `kafka`, `api` and `runtime`.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::{Peers, SharedTls, TlsFiles};
-use crate::config::Config;
+use crate::api::{Peers, SharedTls, TlsFiles, Tokens};
+use crate::config::{Config, read_secret};
 use crate::kafka::cluster::group::{GroupMember, describe_group};
 use crate::kafka::settings::exit_on_stuck_call;
 use crate::kafka::{self, SettingsUpdates, TransactionalWriter};
@@ -48,6 +49,15 @@ pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::
             options
         })
         .collect()
+}
+
+/// Reads the HTTP tokens of `http.token_file`.
+///
+/// # Errors
+/// A message without a token, if the file cannot be read or is invalid.
+pub fn http_tokens(file: &Path) -> Result<Tokens, String> {
+    let text = read_secret(file).map_err(|problem| format!("http.token_file: {problem}"))?;
+    Tokens::parse(&text).map_err(|problem| format!("http.token_file: {}: {problem}", file.display()))
 }
 
 /// Starts the transactional writer of a command, whose transactional id is the group id and `name`. The process exits

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::api::{SharedTls, SharedTokens, Tokens};
+use crate::api::{SharedTls, SharedTokens};
 use crate::config::Config;
 use crate::kafka::cluster::admin;
 use crate::kafka::{Cluster, SettingsUpdates};
 use crate::telemetry::logging::LogLevel;
 
+use super::http_tokens;
 use super::topics::cluster;
 
 /// How often the files are read.
@@ -124,7 +125,7 @@ impl Reload {
         if let (Some(tokens), Some(path)) = (&self.tokens, &config.http.token_file)
             && found.tokens != current.tokens
         {
-            match Tokens::read(path) {
+            match http_tokens(path) {
                 Ok(read) => {
                     tokens.replace(read);
                     tracing::info!("http tokens reloaded");

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use prost::encoding::{decode_varint, encode_varint};
 
 /// The offsets of a partition that are done.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,8 +67,8 @@ impl Progress {
             // The run of done records ends at the next pending one.
             let done_to = pending.peek().copied().unwrap_or(self.read_to);
             let mut pair = Vec::new();
-            write_varint(end - start, &mut pair);
-            write_varint(done_to - end, &mut pair);
+            encode_varint(end.abs_diff(start), &mut pair);
+            encode_varint(done_to.abs_diff(end), &mut pair);
             if runs.len() + pair.len() > RUNS_BYTES_MAX {
                 break;
             }
@@ -89,7 +90,7 @@ impl Progress {
         let mut pending = BTreeSet::new();
         let (mut at, mut rest) = (offset, runs.as_slice());
         while !rest.is_empty() {
-            let (not_done, done) = (read_varint(&mut rest)?, read_varint(&mut rest)?);
+            let (not_done, done) = (read_count(&mut rest)?, read_count(&mut rest)?);
             let end = at.checked_add(not_done).filter(|end| *end <= read_to).ok_or(ForeignMetadata)?;
             // Bounds the work for metadata that we have not written.
             if not_done > PENDING_MAX {
@@ -105,26 +106,8 @@ impl Progress {
 /// Maximum length of a run of records that are not done, above the number of deliveries a destination holds in memory.
 const PENDING_MAX: i64 = 1_000_000;
 
-fn write_varint(value: i64, out: &mut Vec<u8>) {
-    let mut rest = value.unsigned_abs();
-    while rest >= 0x80 {
-        out.push(u8::try_from(rest & 0x7f).unwrap_or_default() | 0x80);
-        rest >>= 7;
-    }
-    out.push(u8::try_from(rest).unwrap_or_default());
-}
-
-fn read_varint(bytes: &mut &[u8]) -> Result<i64, ForeignMetadata> {
-    let mut value = 0_i64;
-    for shift in (0..63).step_by(7) {
-        let (&byte, rest) = bytes.split_first().ok_or(ForeignMetadata)?;
-        *bytes = rest;
-        value |= i64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Ok(value);
-        }
-    }
-    Err(ForeignMetadata)
+fn read_count(bytes: &mut &[u8]) -> Result<i64, ForeignMetadata> {
+    decode_varint(bytes).ok().and_then(|count| i64::try_from(count).ok()).ok_or(ForeignMetadata)
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub enum Values<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
     pub(super) attributes: &'a [Attribute],
-    pub(super) values: &'a [OwnedValue],
+    pub(super) values: &'a [Option<OwnedValue>],
 }
 
 impl PartialEq for Attributes<'_> {
@@ -50,8 +50,8 @@ impl PartialEq for Attributes<'_> {
 
 impl<'a> Attributes<'a> {
     /// Returns the values with their names.
-    pub(super) fn iter(self) -> impl ExactSizeIterator<Item = (&'a str, &'a OwnedValue)> {
-        self.attributes.iter().map(|attribute| &*attribute.name).zip(self.values)
+    pub(super) fn iter(self) -> impl ExactSizeIterator<Item = (&'a str, Option<&'a OwnedValue>)> {
+        self.attributes.iter().map(|attribute| &*attribute.name).zip(self.values.iter().map(Option::as_ref))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 
-use lifecycle_processor::api::{self, Api, Listeners, Peers, ROUTES, Route, SharedTokens, Tokens, WorkerChannels};
+use lifecycle_processor::api::{self, Api, Listeners, Peers, ROUTES, Route, SharedTokens, WorkerChannels};
 use lifecycle_processor::config::ModelChoice;
 use lifecycle_processor::lifecycle::id::StageIndex;
 use lifecycle_processor::lifecycle::money::Currency;
@@ -15,6 +15,7 @@ use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::partition::{Effects, Input, Partition};
 use lifecycle_processor::runtime::{CustomerAnswer, Query, RecentTransitions, StageAnswer, StageRequest};
+use lifecycle_processor::service::http_tokens;
 use lifecycle_processor::telemetry::metrics::Metrics;
 use lifecycle_processor::telemetry::report::{Report, TransitionGroup};
 use lifecycle_processor::telemetry::snapshot::{PartitionStatus, Status, WorkerSnapshot};
@@ -354,7 +355,7 @@ fn with_a_token_requests_need_it_and_probes_do_not() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
     std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
-    let server = Server::start(Some(SharedTokens::new(Tokens::read(&path).unwrap())));
+    let server = Server::start(Some(SharedTokens::new(http_tokens(&path).unwrap())));
     let answer = server.get("/v1/models");
     assert_eq!(answer.status, 401);
     assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);
@@ -363,7 +364,7 @@ fn with_a_token_requests_need_it_and_probes_do_not() {
     assert_eq!(server.request(&format!("{request}0123456789abcdef0123456789abcdee\r\n\r\n")).status, 401);
     assert_eq!(server.get("/metrics").status, 200);
     std::fs::write(&path, "short").unwrap();
-    assert!(Tokens::read(&path).unwrap_err().contains("16 to 4096 characters"));
+    assert!(http_tokens(&path).unwrap_err().contains("16 to 4096 characters"));
 }
 
 #[test]
@@ -592,7 +593,7 @@ fn the_callers_token_is_forwarded() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
     std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
-    let (first, _second) = start_two_instances(Some(&SharedTokens::new(Tokens::read(&path).unwrap())));
+    let (first, _second) = start_two_instances(Some(&SharedTokens::new(http_tokens(&path).unwrap())));
     let request = "GET /v1/customers/anna%2F1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ";
     assert_eq!(first.request(&format!("{request}0123456789abcdef0123456789abcdef\r\n\r\n")).status, 200);
     assert_eq!(first.request(&format!("{request}another\r\n\r\n")).status, 401);

@@ -42,10 +42,9 @@ fn get_over_tls(address: SocketAddr, ca: &Path, path: &str, token: &str) -> Resu
     Ok(String::from_utf8(response).unwrap())
 }
 
-fn tokens(folder: &Path) -> SharedTokens {
-    let path = folder.join("tokens");
-    std::fs::write(&path, format!("dashboard aggregates {AGGREGATES}\nsupport customers {CUSTOMERS}\n")).unwrap();
-    SharedTokens::new(Tokens::read(&path).unwrap())
+fn tokens() -> SharedTokens {
+    let text = format!("dashboard aggregates {AGGREGATES}\nsupport customers {CUSTOMERS}\n");
+    SharedTokens::new(Tokens::parse(&text).unwrap())
 }
 
 fn tls(folder: &Path, name: &str) -> SharedTls {
@@ -63,8 +62,7 @@ fn listener() -> TcpListener {
 
 #[test]
 fn a_token_reads_what_its_role_allows_and_tokens_can_be_replaced() {
-    let folder = tempfile::tempdir().unwrap();
-    let tokens = tokens(folder.path());
+    let tokens = tokens();
     let mut server = Server::start(Some(tokens.clone()));
     server.answer_queries();
     let status = |path: &str, token: &str| {
@@ -84,8 +82,7 @@ fn a_token_reads_what_its_role_allows_and_tokens_can_be_replaced() {
     for path in ["/v1/models", "/v1/models/retention", "/v1/overview", "/v1/partitions"] {
         assert_eq!((status(path, AGGREGATES), status(path, CUSTOMERS), status(path, "x")), (200, 200, 401), "{path}");
     }
-    std::fs::write(folder.path().join("tokens"), "another-token-of-all-roles").unwrap();
-    tokens.replace(Tokens::read(&folder.path().join("tokens")).unwrap());
+    tokens.replace(Tokens::parse("another-token-of-all-roles").unwrap());
     assert_eq!(status("/v1/models", CUSTOMERS), 401);
     assert_eq!(status("/v1/customers/anna%2F1", "another-token-of-all-roles"), 200);
 }
@@ -97,7 +94,7 @@ fn with_tls_requests_need_it_and_a_replaced_certificate_takes_effect() {
     let (ca, other) = (folder.path().join("ca.pem"), folder.path().join("other-ca.pem"));
     let tls = tls(folder.path(), "broker");
     let listeners = Listeners { api: listener(), tls: Some(tls.clone()), probes: None };
-    let server = Server::with_listeners(listeners, None, Some(tokens(folder.path())));
+    let server = Server::with_listeners(listeners, None, Some(tokens()));
     let response = get_over_tls(server.address, &ca, "/v1/models", AGGREGATES).unwrap();
     assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     let problem = get_over_tls(server.address, &other, "/v1/models", AGGREGATES).unwrap_err();
@@ -134,7 +131,7 @@ fn instances_ask_each_other_over_tls_and_check_the_certificate() {
                 (api.local_addr().unwrap().to_string(), addresses.clone(), tls(folder.path(), certificate));
             let peers = Peers::new(own, Some(tls.clone()), Box::new(move || Ok(all.clone())));
             let listeners = Listeners { api, tls: Some(tls), probes: None };
-            Server::with_listeners(listeners, Some(peers), Some(tokens(folder.path())))
+            Server::with_listeners(listeners, Some(peers), Some(tokens()))
         });
         let (mut first, mut second) = (servers.next().unwrap(), servers.next().unwrap());
         first.answer_queries_with_unknown();
@@ -146,11 +143,10 @@ fn instances_ask_each_other_over_tls_and_check_the_certificate() {
 
 #[test]
 fn probes_and_metrics_may_have_a_listener_of_their_own() {
-    let folder = tempfile::tempdir().unwrap();
     let probes = listener();
     let address = probes.local_addr().unwrap();
     let listeners = Listeners { api: listener(), tls: None, probes: Some(probes) };
-    let server = Server::with_listeners(listeners, None, Some(tokens(folder.path())));
+    let server = Server::with_listeners(listeners, None, Some(tokens()));
     let probe = |path: &str| {
         let mut stream = TcpStream::connect(address).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: 10.0.0.1\r\nConnection: close\r\n\r\n").unwrap();

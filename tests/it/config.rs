@@ -153,7 +153,9 @@ fn attributes_are_checked_with_the_models_and_every_problem_is_underlined() {
         config.model_choice().load(false).map(|models| models.attributes.len()).map_err(|error| error.to_string())
     };
     assert_eq!(
-        attributes(r#"{scale: 'latest(feedback_given, "scale")', orders: orders.count, recent: 'count_within(order_completed, days(90))'}"#),
+        attributes(
+            r#"{scale: 'latest(feedback_given, "scale")', orders: orders.count, recent: 'count_within(order_completed, days(90))'}"#
+        ),
         Ok(3)
     );
     let problems = attributes(

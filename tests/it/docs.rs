@@ -41,6 +41,28 @@ fn docs_commands_has_the_help_text() {
 }
 
 #[test]
+fn docs_performance_has_the_budget_of_instructions() {
+    let budget = include_str!("../../benches/instructions.tsv");
+    let count = |stage: &str| {
+        let row = budget.lines().find_map(|line| line.strip_prefix(stage)?.strip_prefix('\t'));
+        row.and_then(|count| count.parse::<u64>().ok()).unwrap_or_else(|| panic!("no budget of {stage}"))
+    };
+    let grouped = |number: u64| {
+        let digits = number.to_string();
+        let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
+        groups.iter().map(|group| String::from_utf8_lossy(group)).collect::<Vec<_>>().join(",")
+    };
+    let document = include_str!("../../docs/performance.md");
+    let touchpoints = count("touchpoints");
+    for stage in ["decode", "apply", "encode", "write", "replay"] {
+        let per_touchpoint = (count(stage) + touchpoints * 50) / (touchpoints * 100) * 100;
+        let cells = format!("| {} | {} |", grouped(count(stage)), grouped(per_touchpoint));
+        assert!(document.contains(&cells), "docs/performance.md should contain {cells:?} for {stage}");
+    }
+    assert!(document.contains(&format!("write {} transitions", grouped(count("transitions")))));
+}
+
+#[test]
 fn docs_http_has_the_table_of_all_routes() {
     let rows = ROUTES.iter().map(|Route { path, description, .. }| format!("| `{path}` | {description} |"));
     let expected: Vec<String> =

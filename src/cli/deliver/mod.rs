@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, Subcommand};
 
 use super::{Exit, print, print_error};
-use crate::api::{SharedTokens, Tokens};
+use crate::api::SharedTokens;
 use crate::config::deliver::DeliverConfig;
 use crate::deliver::Sender;
 use crate::kafka::settings::reject_owned_settings;
 use crate::runtime::WallClock;
-use crate::service::{delivery, stop_on_signals};
+use crate::service::{delivery, http_tokens, stop_on_signals};
 use crate::telemetry::logging;
 
 const EXAMPLES: &str = "\
@@ -157,9 +157,8 @@ fn serve(config: &DeliverConfig) -> Result<Exit, (Exit, String)> {
         .map_err(|problem| (Exit::Usage, format!("log.level: {problem}")))?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
-    let tokens =
-        config.token_file.as_deref().map(Tokens::read).transpose().map_err(|problem| (Exit::Usage, problem))?;
-    let tokens = tokens.map(SharedTokens::new);
+    let tokens = config.token_file.as_deref().map(http_tokens).transpose();
+    let tokens = tokens.map_err(|problem| (Exit::Usage, problem))?.map(SharedTokens::new);
     let listener = TcpListener::bind(config.listen)
         .map_err(|error| (Exit::Refused, format!("http.listen: {}: {error}", config.listen)))?;
     let refused = |error: crate::kafka::Error| (Exit::Refused, error.to_string());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::{Exit, print, print_error};
+use crate::config::read_token;
 use crate::http_client::{HttpClient, Options, Request};
 
 /// Stop sending to a destination of a running process; it keeps its position
@@ -57,9 +58,8 @@ fn ask(target: &Target, action: &str) -> Exit {
 fn send(target: &Target, action: &str) -> Result<(), (Exit, String)> {
     let mut headers = Vec::new();
     if let Some(file) = &target.token_file {
-        let token = std::fs::read_to_string(file)
-            .map_err(|error| (Exit::Usage, format!("{} cannot be read: {error}", file.display())))?;
-        headers.push(("authorization".to_owned(), format!("Bearer {}", token.trim())));
+        let token = read_token(file).map_err(|problem| (Exit::Usage, problem))?;
+        headers.push(("authorization".to_owned(), format!("Bearer {token}")));
     }
     let is_name = |it: char| it.is_ascii_alphanumeric() || it == '-';
     if !target.destination.chars().all(is_name) {

@@ -7,13 +7,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::config::node::{Content, Node};
-use crate::config::settings::read_limited;
+use crate::config::secret::read_token;
 use crate::config::values;
-use crate::lifecycle::suggest::nearest;
+use crate::lifecycle::suggest::suggestion;
 use crate::mapping::{Expression, Template};
-
-/// Maximum size of a file that contains a secret, in bytes.
-const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
 /// A document, and the problems found in it.
 pub(super) struct Reader {
@@ -80,15 +77,10 @@ impl Reader {
 
     /// Reads a secret from a file.
     pub(super) fn secret(&mut self, path: &str, file: &str) -> Option<String> {
-        let file = self.resolve(file);
-        match read_limited(&file, SECRET_BYTES_MAX) {
-            Ok(text) if text.trim().is_empty() => {
-                self.problem(path, &format!("{} is empty", file.display()));
-                None
-            }
-            Ok(text) => Some(text.trim().to_owned()),
-            Err(error) => {
-                self.problem(path, &format!("{} cannot be read: {error}", file.display()));
+        match read_token(&self.resolve(file)) {
+            Ok(secret) => Some(secret),
+            Err(problem) => {
+                self.problem(path, &problem);
                 None
             }
         }
@@ -220,8 +212,7 @@ impl<'v> Fields<'v> {
     /// Reports fields that no call has named.
     pub(super) fn reject_unknown(self, reader: &mut Reader) {
         for name in self.map.keys().filter(|name| !self.known.contains(name.as_str())) {
-            let hint = nearest(name, self.known.iter().copied());
-            let hint = hint.map_or(String::new(), |name| format!(": did you mean `{name}`?"));
+            let hint = suggestion(name, self.known.iter().copied());
             reader.problem(&self.at(name), &format!("unknown key{hint}"));
         }
     }
