@@ -108,7 +108,8 @@ pub fn judge(
     let asked = asked_pause(response, retry_after, now);
     let mut judgement = by_status(response, asked);
     let is_matching = |rule: &&Rule| rule.statuses.iter().any(|statuses| statuses.contains(&response.status));
-    if !rules.iter().any(|rule| is_matching(&rule)) {
+    // A receiver that asks for no more requests means all of them, whatever the status of this one.
+    if is_disabling(response) || !rules.iter().any(|rule| is_matching(&rule)) {
         return judgement;
     }
     let value = to_value(response);
@@ -152,10 +153,14 @@ pub fn judge(
     judgement
 }
 
+/// Whether the receiver asks for no more requests, in the header of Standard Webhooks.
+fn is_disabling(response: &Response) -> bool {
+    response.header("webhook-delivery").is_some_and(|it| it.eq_ignore_ascii_case("disable"))
+}
+
 fn by_status(response: &Response, asked: Option<Duration>) -> Judgement {
-    let is_disabled = response.header("webhook-delivery").is_some_and(|it| it.eq_ignore_ascii_case("disable"));
     let (outcome, verdict) = match response.status {
-        _ if is_disabled => (Outcome::Disable, Verdict::Gone),
+        _ if is_disabling(response) => (Outcome::Disable, Verdict::Gone),
         200..=299 => (Outcome::Done, Verdict::Works),
         429 => (Outcome::Retry, Verdict::Throttled { asked }),
         408 | 425 | 500..=599 => (Outcome::Retry, Verdict::Failed { asked }),

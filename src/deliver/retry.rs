@@ -9,7 +9,8 @@ pub struct RetryPolicy {
     pub first: Duration,
     /// The longest wait.
     pub max: Duration,
-    /// The time from the first attempt after which a delivery is given up.
+    /// The time since the publication of a transition after which its delivery is given up when an attempt fails. It
+    /// does not start again with the process.
     pub give_up_after: Duration,
 }
 
@@ -30,7 +31,7 @@ impl RetryPolicy {
         jittered.max(asked.unwrap_or_default())
     }
 
-    /// Whether a delivery that was first attempted `age` ago is given up.
+    /// Whether the failed delivery of a transition that was published `age` ago is given up.
     #[must_use]
     pub fn gives_up(&self, age: Duration) -> bool {
         age >= self.give_up_after

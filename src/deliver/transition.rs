@@ -1,5 +1,7 @@
 //! A transition to deliver, read from its record.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::kafka::Record;
@@ -86,6 +88,12 @@ impl Transition {
             published_at: Timestamp::from_millis(0),
             record,
         }
+    }
+
+    /// Returns the time since the publication.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Duration {
+        Duration::from_millis(u64::try_from((now - self.published_at).as_millis()).unwrap_or_default())
     }
 
     /// Returns `occurred_at`, as published.

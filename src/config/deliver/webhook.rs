@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::reader::{Fields, Reader};
 use crate::deliver::request::{Auth, Body, Content, Limits, RequestPlan, SETTINGS_ROOTS, TRANSITION_ROOTS};
+use crate::deliver::response::{Outcome, Rule};
 use crate::deliver::signature::Signer;
 use crate::mapping::Template;
 
@@ -88,7 +89,8 @@ pub(super) fn webhook(
         limits: Limits { items_max, bytes_max: BODY_BYTES_MAX, item_bytes_max: None },
         rates: Vec::new(),
         retry_after: None,
-        rules: Vec::new(),
+        // A URL may name the customer: one that the receiver does not know must not hold up the others.
+        rules: vec![Rule { statuses: vec![404..=404], when: None, outcome: Outcome::Dead, failures: Vec::new() }],
         signer,
         has_webhook_headers: true,
     })

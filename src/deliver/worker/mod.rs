@@ -5,11 +5,10 @@
 
 mod outcome;
 mod report;
+mod senders;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::dead_letter;
@@ -17,7 +16,7 @@ use super::destination::Destination;
 use super::gate::{Gate, GateState};
 use super::partitions::Partitions;
 use super::queue::{Queue, Ticket};
-use super::sender::{Problem, Sender, TaskItem, TaskResult};
+use super::sender::{Problem, Sender, TaskItem};
 use super::status::{DestinationHandle, OperatorRequest};
 use super::suppression::{Intervals, Suppression};
 use super::transition::Transition;
@@ -26,6 +25,8 @@ use crate::kafka::subscriber::{Publisher, Subscriber, SubscriberEvent, Subscribe
 use crate::kafka::{self, Reaction, Record};
 use crate::runtime::WallClock;
 use crate::telemetry::deliveries::DeliverySnapshot;
+
+use senders::Senders;
 
 /// Maximum number of deliveries in memory; reading pauses at it.
 const DELIVERIES_MAX: usize = 10_000;
@@ -74,7 +75,6 @@ struct Delivery {
     transition: Arc<Transition>,
     step: usize,
     attempts: u32,
-    first_attempt: Option<Instant>,
 }
 
 /// A record to write to the dead-letter topic.
@@ -89,19 +89,13 @@ struct Rejected {
     ticket: Option<Ticket>,
 }
 
-struct SenderThread {
-    tasks: mpsc::Sender<Vec<TaskItem>>,
-    is_idle: bool,
-}
-
 /// Delivers transitions to one destination.
 pub struct Worker {
     options: WorkerOptions,
     destination: Arc<Destination>,
     subscriber: Subscriber,
     publisher: Publisher,
-    senders: Vec<SenderThread>,
-    results: Receiver<(usize, TaskResult)>,
+    senders: Senders,
     queue: Queue<Delivery>,
     partitions: Partitions,
     gate: Gate,
@@ -137,26 +131,8 @@ impl Worker {
                 let what = format!("destination {}: {error}", destination.name);
                 kafka::Error::new(Reaction::Fatal, "start", kafka::ErrorCode::InvalidConfig, what)
             })?;
-        let sender = Arc::new(sender);
         let publisher = Publisher::connect(&options.subscriber.cluster, &options.subscriber.client_id)?;
-        let (done, results) = mpsc::channel();
-        let mut senders = Vec::new();
-        for index in 0..destination.concurrency {
-            let (tasks, inbox) = mpsc::channel::<Vec<TaskItem>>();
-            let (sender, done) = (Arc::clone(&sender), done.clone());
-            let spawned = thread::Builder::new().name(format!("send-{}-{index}", destination.name)).spawn(move || {
-                while let Ok(task) = inbox.recv() {
-                    if done.send((index, sender.send(task))).is_err() {
-                        return;
-                    }
-                }
-            });
-            spawned.map_err(|error| {
-                let what = format!("cannot start a thread: {error}");
-                kafka::Error::new(Reaction::Fatal, "start", kafka::ErrorCode::Thread, what)
-            })?;
-            senders.push(SenderThread { tasks, is_idle: true });
-        }
+        let senders = Senders::start(&destination.name, destination.concurrency, move |task| sender.send(task))?;
         let subscriber = Subscriber::join(&options.subscriber)?;
         let now = Instant::now();
         Ok(Self {
@@ -169,7 +145,6 @@ impl Worker {
             subscriber,
             publisher,
             senders,
-            results,
             partitions: Partitions::default(),
             gate: Gate::default(),
             rejected: Vec::new(),
@@ -186,7 +161,7 @@ impl Worker {
     /// Delivers until the worker is stopped, or until a redrive is done. Returns the last snapshot.
     ///
     /// # Errors
-    /// An operator must act: a topic or a permission is missing.
+    /// An operator must act: a topic or a permission is missing, or a sender has panicked.
     pub fn run(mut self) -> Result<DeliverySnapshot, kafka::Error> {
         while !self.options.stop.load(Ordering::Relaxed) {
             self.step()?;
@@ -195,7 +170,7 @@ impl Worker {
             }
         }
         let all = self.partitions.names();
-        self.finish(&all, self.destination.http.timeout + REVOKE_GRACE);
+        self.finish(&all, self.destination.http.timeout + REVOKE_GRACE)?;
         self.subscriber.leave(LEAVE_TIMEOUT);
         self.publish_status(true);
         Ok(self.snapshot)
@@ -219,7 +194,7 @@ impl Worker {
             None => {}
         }
         let wait = if self.queue.in_flight_count() > 0 {
-            self.receive(RESULT_WAIT);
+            self.receive(RESULT_WAIT)?;
             Duration::ZERO
         } else {
             self.idle_wait()
@@ -236,7 +211,7 @@ impl Worker {
                     self.unanswered.extend(partitions);
                 }
                 SubscriberEvent::Revoked(partitions) => {
-                    self.finish(&partitions, self.destination.http.timeout + REVOKE_GRACE);
+                    self.finish(&partitions, self.destination.http.timeout + REVOKE_GRACE)?;
                     self.release(&partitions)?;
                 }
                 SubscriberEvent::Lost(partitions) => {
@@ -248,7 +223,7 @@ impl Worker {
             }
         }
         self.answer_assignment()?;
-        self.receive(Duration::ZERO);
+        self.receive(Duration::ZERO)?;
         self.dispatch();
         self.publish_rejected();
         self.commit();
@@ -297,12 +272,16 @@ impl Worker {
     }
 
     /// Finishes what is in flight for `partitions`, drops the rest, and commits.
-    fn finish(&mut self, partitions: &[TopicPartition], timeout: Duration) {
+    fn finish(&mut self, partitions: &[TopicPartition], timeout: Duration) -> Result<(), kafka::Error> {
         let deadline = Instant::now() + timeout;
         self.partitions.close(partitions);
         self.queue.remove_where(|it| partitions.contains(&it.partition));
-        while self.queue.has_in_flight(|it| partitions.contains(&it.partition)) && Instant::now() < deadline {
-            self.receive(IDLE_WAIT);
+        let mut received = Ok(());
+        while received.is_ok()
+            && self.queue.has_in_flight(|it| partitions.contains(&it.partition))
+            && Instant::now() < deadline
+        {
+            received = self.receive(IDLE_WAIT);
             self.publish_rejected();
         }
         self.publish_rejected();
@@ -311,6 +290,7 @@ impl Worker {
             let destination = &self.destination.name;
             tracing::warn!(destination, %error, "offsets were not committed, deliveries may be repeated");
         }
+        received
     }
 
     fn release(&mut self, partitions: &[TopicPartition]) -> Result<(), kafka::Error> {
@@ -360,7 +340,7 @@ impl Worker {
         }
         let customer = transition.customer_id.clone();
         let transition = Arc::new(transition);
-        let delivery = Delivery { partition, epoch, transition, step: 0, attempts: 0, first_attempt: None };
+        let delivery = Delivery { partition, epoch, transition, step: 0, attempts: 0 };
         self.queue.push(customer.as_bytes(), bytes, delivery, Instant::now());
     }
 
@@ -394,29 +374,24 @@ impl Worker {
         }
         let batch_max = self.destination.batch_max();
         loop {
-            let tasks_in_flight = self.senders.iter().filter(|it| !it.is_idle).count();
-            if self.gate.permits(now, tasks_in_flight, self.destination.concurrency) == 0 {
+            if self.gate.permits(now, self.senders.busy_count(), self.destination.concurrency) == 0 {
                 return;
             }
             let Some(oldest) = self.queue.oldest_ready() else { return };
             if self.queue.ready_count() < batch_max && now < oldest + self.destination.linger {
                 return;
             }
-            let Some(index) = self.senders.iter().position(|it| it.is_idle) else { return };
             // A probe contains a single delivery.
             let count = if self.gate.state() == GateState::Active { batch_max } else { 1 };
             let mut task = Vec::new();
             for ticket in self.queue.take(count) {
                 let Some(delivery) = self.queue.get_mut(ticket) else { continue };
                 delivery.attempts += 1;
-                delivery.first_attempt.get_or_insert(now);
                 self.snapshot.retried += u64::from(delivery.attempts > 1);
                 task.push(TaskItem { ticket, transition: Arc::clone(&delivery.transition), step: delivery.step });
             }
             self.gate.sent();
-            self.senders[index].is_idle = false;
-            // A sender ends only when the worker has dropped its channel.
-            drop(self.senders[index].tasks.send(task));
+            self.senders.hand_over(task);
         }
     }
 

@@ -1,6 +1,5 @@
 //! What becomes of deliveries: applies the results of senders, and writes the dead letters of rejected ones.
 
-use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use super::{KAFKA_BACKOFF, Rejected, Worker};
@@ -9,26 +8,24 @@ use crate::deliver::gate::Verdict;
 use crate::deliver::queue::Ticket;
 use crate::deliver::sender::{ItemResult, Problem, TaskResult};
 use crate::deliver::suppression::Suppression;
-use crate::kafka::Record;
 use crate::kafka::subscriber::TopicPartition;
+use crate::kafka::{self, Record};
 
 /// Timeout of writing dead letters.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Worker {
     /// Takes the results of senders; waits up to `timeout` for the first one.
-    pub(super) fn receive(&mut self, timeout: Duration) {
+    ///
+    /// # Errors
+    /// `Fatal` if a sender has panicked.
+    pub(super) fn receive(&mut self, timeout: Duration) -> Result<(), kafka::Error> {
         let mut wait = timeout;
-        loop {
-            match self.results.recv_timeout(wait) {
-                Ok((index, result)) => {
-                    self.senders[index].is_idle = true;
-                    self.apply(result);
-                    wait = Duration::ZERO;
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
-            }
+        while let Some(result) = self.senders.receive(wait)? {
+            self.apply(result);
+            wait = Duration::ZERO;
         }
+        Ok(())
     }
 
     pub(super) fn apply(&mut self, result: TaskResult) {
@@ -82,8 +79,7 @@ impl Worker {
             }
             ItemResult::Retry { asked, problem } => {
                 let (retry, attempts) = (self.destination.retry, delivery.attempts);
-                let age = delivery.first_attempt.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-                if retry.gives_up(age) {
+                if retry.gives_up(delivery.transition.age(self.options.clock.now().wall)) {
                     self.reject_delivery(ticket, problem);
                 } else {
                     self.queue.retry(ticket, now + retry.wait(attempts, asked, fastrand::f64()));

@@ -75,10 +75,9 @@ impl Worker {
         let in_flight = self.queue.in_flight_count();
         snapshot.in_flight = in_flight as u64;
         snapshot.waiting = (self.queue.len() - in_flight) as u64;
-        snapshot.oldest_age = self.queue.oldest().map_or(Duration::ZERO, |(delivery, _)| {
-            let age = self.options.clock.now().wall - delivery.transition.published_at;
-            Duration::from_millis(u64::try_from(age.as_millis()).unwrap_or_default())
-        });
+        let wall = self.options.clock.now().wall;
+        let oldest = self.queue.oldest();
+        snapshot.oldest_age = oldest.map_or(Duration::ZERO, |(delivery, _)| delivery.transition.age(wall));
         self.options.handle.publish(snapshot);
     }
 }

@@ -125,6 +125,56 @@ fn a_customer_whose_request_cannot_be_written_holds_up_no_other() {
 }
 
 #[test]
+fn a_customer_whom_the_receiver_does_not_know_holds_up_no_other() {
+    let receiver = Receiver::start(|received| {
+        let is_unknown = received.path == "/customers/c1";
+        Answer { body: "no such customer".to_owned(), ..Answer::status(if is_unknown { 404 } else { 200 }) }
+    });
+    let config = format!(
+        "  shop:\n    webhook: {{url: \"http://{}/customers/${{transition.customer_id}}\"}}\n    \
+         allow_private_addresses: true\n    start: earliest\n    concurrency: 1\n",
+        receiver.address
+    );
+    let deployment = Deployment::new(1, &config);
+    produce(&deployment.topic, 3, 2);
+    let process = deployment.start();
+    let dead_letters = || broker::read_committed(&deployment.dead_letters);
+    wait_until("all are done", || receiver.accepted().len() == 4 && dead_letters().len() == 2);
+    process.stop();
+    assert_eq!(receiver.count(), 6, "each was sent once");
+    for dead in dead_letters() {
+        assert_eq!(dead.key.as_deref(), Some(&b"c1"[..]));
+        let has = |name: &str, value: &[u8]| dead.headers.iter().any(|(it, is)| it == name && is == value);
+        assert!(has("lifecycle_status", b"404") && has("lifecycle_response", b"no such customer"), "{dead:?}");
+    }
+}
+
+#[test]
+fn the_age_at_which_a_delivery_is_given_up_counts_from_its_publication() {
+    let receiver = Receiver::start(|_| Answer::status(425));
+    let retry = "    retry: {first: 50ms, max: 100ms, give_up_after: 1h}\n";
+    let deployment = Deployment::new(1, &destination("shop", &receiver, retry));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let published = |customer: &str, ago: Duration| NewRecord {
+        timestamp_ms: Some(i64::try_from((now - ago).as_millis()).expect("a time of this era")),
+        ..NewRecord::keyed(customer, &transition(customer, 1).to_string())
+    };
+    let (old, new) = (Duration::from_hours(2), Duration::ZERO);
+    broker::produce(&deployment.topic, &[published("new", new), published("old", old)]);
+    let process = deployment.start();
+    wait_until("the old one is a dead letter", || broker::read_committed(&deployment.dead_letters).len() == 1);
+    // The other one is attempted again after a restart as well, and is not given up.
+    process.stop();
+    let before = receiver.count();
+    let process = deployment.start();
+    wait_until("it is attempted again", || receiver.count() > before + 1);
+    process.stop();
+    let dead = broker::read_committed(&deployment.dead_letters);
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].key.as_deref(), Some(&b"old"[..]));
+}
+
+#[test]
 fn private_addresses_are_refused_unless_allowed() {
     let receiver = Receiver::start(|_| Answer::status(200));
     let port = receiver.address.port();
