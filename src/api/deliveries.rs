@@ -1,6 +1,6 @@
-//! The HTTP server of `lifecycle deliver`: probes, metrics, the state of each destination, pause and resume.
+//! The routes of deliveries: the state of each destination, pause and resume. `lifecycle deliver` serves them with
+//! probes and metrics of its own, `lifecycle run` with those of the service.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use super::authorization::reader;
 use super::probes::METRICS_TYPE;
 use super::problem::Problem;
-use super::server;
+use super::routes::Routers;
 use super::tokens::{Role, SharedTokens};
+use super::{Listeners, serve_routers};
 use crate::deliver::{DestinationHandle, Statuses};
 use crate::lifecycle::time::Timestamp;
 use crate::telemetry::deliveries::{DeliverySnapshot, render};
@@ -31,40 +32,60 @@ pub struct Deliveries {
     pub tokens: Option<SharedTokens>,
 }
 
+/// The paths of the routes.
+pub(super) const PATHS: [&str; 4] = [
+    "/v1/deliveries",
+    "/v1/deliveries/{destination}",
+    "/v1/deliveries/{destination}/pause",
+    "/v1/deliveries/{destination}/resume",
+];
+
 /// Serves until `stop` receives a message or its sender is dropped. Blocks the calling thread.
 ///
 /// # Errors
 /// When the socket or the async runtime fails.
 pub fn serve(
-    listener: TcpListener,
-    deliveries: Arc<Deliveries>,
+    listeners: Listeners,
+    deliveries: &Arc<Deliveries>,
     stop: tokio::sync::oneshot::Receiver<()>,
 ) -> std::io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        tokio::select! {
-            () = server::serve(listener, router(deliveries), None) => Ok(()),
-            _ = stop => Ok(()),
-        }
-    })
+    let probes = || {
+        Router::new()
+            .route("/livez", get(async || "alive\n"))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+    };
+    let complete = |router: Router<Arc<Deliveries>>| {
+        let unknown = async || not_found("no such path: see docs/deliver.md".to_owned());
+        router.fallback(unknown).with_state(Arc::clone(deliveries))
+    };
+    let api = if listeners.probes.is_some() { Router::new() } else { probes() };
+    let routers = Routers { api: complete(api.merge(routes(deliveries))), probes: complete(probes()) };
+    serve_routers(listeners, routers, stop)
 }
 
-fn router(deliveries: Arc<Deliveries>) -> Router {
-    let authorized = Router::new()
-        .route("/v1/deliveries", get(list))
-        .route("/v1/deliveries/{destination}", get(one))
-        .route("/v1/deliveries/{destination}/pause", post(pause))
-        .route("/v1/deliveries/{destination}/resume", post(resume))
-        .layer(middleware::from_fn_with_state(Arc::clone(&deliveries), authorize));
+/// Returns the routes, which need a token if one is configured.
+fn routes(deliveries: &Arc<Deliveries>) -> Router<Arc<Deliveries>> {
+    let [all, destination, pause_path, resume_path] = PATHS;
     Router::new()
-        .route("/livez", get(async || "alive\n"))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .merge(authorized)
-        .fallback(async || not_found("no such path: see docs/deliver.md".to_owned()))
-        .with_state(deliveries)
+        .route(all, get(list))
+        .route(destination, get(one))
+        .route(pause_path, post(pause))
+        .route(resume_path, post(resume))
+        .layer(middleware::from_fn_with_state(Arc::clone(deliveries), authorize))
+}
+
+/// Returns the routes, to be served beside those of the service.
+pub(super) fn router<S: Clone + Send + Sync + 'static>(deliveries: &Arc<Deliveries>) -> Router<S> {
+    routes(deliveries).with_state(Arc::clone(deliveries))
+}
+
+impl Deliveries {
+    /// Returns the metrics of all destinations in the Prometheus text format.
+    pub(super) fn render_metrics(&self) -> String {
+        let snapshots: Vec<DeliverySnapshot> = self.statuses.iter().map(|status| status.snapshot()).collect();
+        render(&snapshots)
+    }
 }
 
 async fn authorize(State(deliveries): State<Arc<Deliveries>>, request: Request, next: Next) -> Response {
@@ -83,8 +104,7 @@ async fn readyz(State(deliveries): State<Arc<Deliveries>>) -> Response {
 }
 
 async fn metrics(State(deliveries): State<Arc<Deliveries>>) -> Response {
-    let snapshots: Vec<DeliverySnapshot> = deliveries.statuses.iter().map(|status| status.snapshot()).collect();
-    ([(header::CONTENT_TYPE, METRICS_TYPE)], render(&snapshots)).into_response()
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], deliveries.render_metrics()).into_response()
 }
 
 async fn list(State(deliveries): State<Arc<Deliveries>>) -> Json<Value> {

@@ -1,7 +1,7 @@
 //! The HTTP API: probes, metrics, and queries about customers and models. The only async code.
 //!
-//! Read-only. The API shares no customer state with the workers: it sends them queries through channels and waits for
-//! the answers with a timeout.
+//! Read-only, except that deliveries can be paused. The API shares no customer state with the workers: it sends them
+//! queries through channels and waits for the answers with a timeout.
 
 mod authorization;
 mod customers;
@@ -70,6 +70,8 @@ pub struct Api {
     pub peers: Option<Peers>,
     /// The tokens that requests under `/v1` must send; `None` requires a loopback host name instead.
     pub tokens: Option<SharedTokens>,
+    /// The destinations that this process delivers to; `None` without deliveries.
+    pub deliveries: Option<Arc<Deliveries>>,
 }
 
 /// Where the API is served.
@@ -89,8 +91,16 @@ pub struct Listeners {
 /// # Errors
 /// When the socket or the async runtime fails.
 pub fn serve(listeners: Listeners, api: Api, stop: tokio::sync::oneshot::Receiver<()>) -> std::io::Result<()> {
+    let routers = routes::routers(&Arc::new(api), listeners.probes.is_some());
+    serve_routers(listeners, routers, stop)
+}
+
+fn serve_routers(
+    listeners: Listeners,
+    routers: routes::Routers,
+    stop: tokio::sync::oneshot::Receiver<()>,
+) -> std::io::Result<()> {
     let Listeners { api: listener, tls, probes } = listeners;
-    let routers = routes::routers(&Arc::new(api), probes.is_some());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let asynchronous = |listener: TcpListener| {

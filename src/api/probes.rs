@@ -33,5 +33,9 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
 }
 
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
-    ([(header::CONTENT_TYPE, METRICS_TYPE)], api.metrics.render()).into_response()
+    let mut text = api.metrics.render();
+    if let Some(deliveries) = &api.deliveries {
+        text.push_str(&deliveries.render_metrics());
+    }
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response()
 }

@@ -18,7 +18,8 @@ use super::problem::Problem;
 use super::route::{Access, Content, Route, query};
 use super::tokens::Role;
 use super::{
-    Api, authorization, customers, limits, models, overview, partitions, probes, stage_customers, transitions,
+    Api, authorization, customers, deliveries, limits, models, overview, partitions, probes, stage_customers,
+    transitions,
 };
 
 const NOT_FOUND: StatusCode = StatusCode::NOT_FOUND;
@@ -193,29 +194,38 @@ pub(super) fn routers(api: &Arc<Api>, has_probe_listener: bool) -> Routers {
             .layer(middleware::from_fn_with_state(Arc::clone(api), count_response))
             .with_state(Arc::clone(api))
     };
-    api.metrics.init_routes(ROUTES.iter().map(|route| route.path));
+    api.metrics.init_routes(paths(api));
     let probes = || router_for(Access::Probe, |route| (route.get)());
     let mut router = router_for(Access::Public, |route| (route.get)())
         .merge(authorized(Role::Aggregates))
         .merge(authorized(Role::Customers));
+    if let Some(deliveries) = &api.deliveries {
+        router = router.merge(deliveries::router(deliveries));
+    }
     if !has_probe_listener {
         router = router.merge(probes());
     }
     Routers { api: complete(router), probes: complete(probes()) }
 }
 
+/// Returns the paths that `api` serves.
+fn paths(api: &Api) -> impl Iterator<Item = &'static str> {
+    let deliveries = api.deliveries.iter().flat_map(|_| deliveries::PATHS);
+    ROUTES.iter().map(|route| route.path).chain(deliveries)
+}
+
 /// Counts the response under the route's path template, because the actual path may contain a customer id.
 async fn count_response(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let template = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let path = ROUTES.iter().map(|route| route.path).find(|path| Some(*path) == template.as_deref());
+    let path = paths(&api).find(|path| Some(*path) == template.as_deref());
     let started = Instant::now();
     let response = next.run(request).await;
     api.metrics.observe_response(path.unwrap_or(UNKNOWN_PATH), response.status().as_u16(), started.elapsed());
     response
 }
 
-async fn unknown_path() -> Problem {
-    let paths: Vec<_> = ROUTES.iter().map(|route| route.path).collect();
+async fn unknown_path(State(api): State<Arc<Api>>) -> Problem {
+    let paths: Vec<_> = paths(&api).collect();
     Problem::new(StatusCode::NOT_FOUND, "unknown-path", format!("unknown path; the paths are {}", paths.join(", ")))
 }
 

@@ -39,5 +39,5 @@ pub(super) fn run(arguments: &IngestArguments) -> ExitCode {
         );
         return Exit::Usage.into();
     }
-    run::run_part("lifecycle ingest", &config, arguments.config.path(), Part::Ingest)
+    run::run_parts("lifecycle ingest", &config, arguments.config.path(), &[Part::Ingest])
 }

@@ -18,6 +18,7 @@ use crate::finding::Severity;
 use crate::kafka::{self, Reaction, SettingsUpdates};
 use crate::lifecycle::model_set::ModelSet;
 use crate::runtime;
+use crate::service::delivery::DeliverOptions;
 use crate::service::doctor;
 use crate::service::reload::Reload;
 use crate::service::{
@@ -51,17 +52,20 @@ pub(super) struct RunArguments {
     /// Do not read the sources: `lifecycle ingest` reads them in another process
     #[arg(long)]
     no_ingest: bool,
+    /// Do not deliver: `lifecycle deliver` does in another process, with the same configuration
+    #[arg(long)]
+    no_deliver: bool,
 }
 
-/// The parts of the service that a process runs.
+/// A part of the service that a process can run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Part {
-    /// The workers, and the ingest workers if there are sources.
-    All,
     /// The workers.
     Workers,
-    /// The ingest workers.
+    /// The ingest workers, if there are sources.
     Ingest,
+    /// The deliveries, if there are destinations.
+    Deliver,
 }
 
 /// Loads the configuration and runs the service until it is stopped.
@@ -70,17 +74,19 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };
-    run_part(
-        "lifecycle run",
-        &config,
-        arguments.config.path(),
-        if arguments.no_ingest { Part::Workers } else { Part::All },
-    )
+    let mut parts = vec![Part::Workers];
+    if !arguments.no_ingest {
+        parts.push(Part::Ingest);
+    }
+    if !arguments.no_deliver {
+        parts.push(Part::Deliver);
+    }
+    run_parts("lifecycle run", &config, arguments.config.path(), &parts)
 }
 
-/// Runs a part of the service until it is stopped. `command` is the prefix of an error message.
-pub(super) fn run_part(command: &str, config: &Config, config_file: Option<&Path>, part: Part) -> ExitCode {
-    let exit = serve(config, config_file, part).unwrap_or_else(|(exit, problem)| {
+/// Runs parts of the service until it is stopped. `command` is the prefix of an error message.
+pub(super) fn run_parts(command: &str, config: &Config, config_file: Option<&Path>, parts: &[Part]) -> ExitCode {
+    let exit = serve(config, config_file, parts).unwrap_or_else(|(exit, problem)| {
         print_error(format_args!("{command}: {problem}"));
         exit
     });
@@ -105,7 +111,7 @@ fn log_models(models: &ModelSet) {
     tracing::info!(models = names.join(", "), hash = format!("{:016x}", models.hash.0), "models loaded");
 }
 
-fn serve(config: &Config, config_file: Option<&Path>, part: Part) -> Result<Exit, (Exit, String)> {
+fn serve(config: &Config, config_file: Option<&Path>, parts: &[Part]) -> Result<Exit, (Exit, String)> {
     let usage = |problem: String| (Exit::Usage, problem);
     let log_level = logging::start(config.log.format, &config.log.level)
         .map_err(|problem| usage(format!("log.level: {problem}")))?;
@@ -115,19 +121,26 @@ fn serve(config: &Config, config_file: Option<&Path>, part: Part) -> Result<Exit
     let models = Arc::new(config.model_choice().load(false).map_err(|report| usage(report.to_string()))?);
     let mut clients = kafka_options(config, kafka::settings::exit_on_stuck_call);
     // Without ingest workers, the files of the sources need not exist.
-    let ingest = match part {
-        Part::All | Part::Ingest => IngestOptions::load(config, kafka::settings::exit_on_stuck_call)
-            .map_err(|problems| usage(problems.to_string()))?,
-        Part::Workers => None,
+    let ingest = if parts.contains(&Part::Ingest) {
+        IngestOptions::load(config, kafka::settings::exit_on_stuck_call)
+            .map_err(|problems| usage(problems.to_string()))?
+    } else {
+        None
     };
     let updates = SettingsUpdates::default();
     for client in &mut clients {
         client.updates = updates.clone();
     }
     let ingest = ingest.map(|it| it.with_updates(updates.clone()));
-    if matches!(part, Part::Ingest) {
+    let has_workers = parts.contains(&Part::Workers);
+    if !has_workers {
         clients.clear();
     }
+    let deliver = if parts.contains(&Part::Deliver) {
+        config.deliveries().map_err(|problems| usage(problems.to_string()))?
+    } else {
+        None
+    };
     check_client(config).map_err(usage)?;
     let routes = routes(config, &models).map_err(usage)?;
     let tokens = config.http.token_file.as_deref().map(http_tokens).transpose().map_err(usage)?.map(SharedTokens::new);
@@ -143,6 +156,7 @@ fn serve(config: &Config, config_file: Option<&Path>, part: Part) -> Result<Exit
         version = env!("CARGO_PKG_VERSION"),
         workers = clients.len(),
         sources = ingest.as_ref().map_or(0, |_| config.sources.len()),
+        destinations = deliver.as_ref().map_or(0, |deliver| deliver.destinations.len()),
         touchpoints = config.topics.touchpoints,
         group = config.kafka.group_id,
         http = %address,
@@ -162,24 +176,12 @@ fn serve(config: &Config, config_file: Option<&Path>, part: Part) -> Result<Exit
     if topics::prevent_start(&findings) {
         return Err((Exit::Refused, "the topics cannot be used; run `lifecycle doctor` for details".to_owned()));
     }
-    let unavailable = |error: kafka::Error| (Exit::Refused, error.to_string());
     let partitions = match topics::partitions(config, is_stopping) {
         Err(error) if error.reaction == Reaction::Retry && is_stopping() => return Ok(Exit::Success),
-        answer => answer.map_err(unavailable)?,
+        answer => answer.map_err(|error| (Exit::Refused, error.to_string()))?,
     };
-    if let Some(partitions) = partitions.filter(|_| part != Part::Ingest) {
-        let problems = doctor::startup_problems(config, partitions).map_err(unavailable)?;
-        for problem in &problems {
-            tracing::error!("{problem}");
-        }
-        if !problems.is_empty() {
-            let problem = "the committed offsets do not match the topics; run `lifecycle doctor` for details";
-            return Err((Exit::Refused, problem.to_owned()));
-        }
-    }
-    let duplicate_members = if part == Part::Ingest { Vec::new() } else { doctor::duplicate_members(config) };
-    if !duplicate_members.is_empty() {
-        tracing::warn!(members = duplicate_members.join(", "), "group already has members with these names");
+    if has_workers {
+        check_group(config, partitions)?;
     }
     let worker = worker_options(config);
     let options = ServiceOptions {
@@ -191,6 +193,7 @@ fn serve(config: &Config, config_file: Option<&Path>, part: Part) -> Result<Exit
         }),
         clients,
         ingest,
+        deliver: deliver.map(|config| DeliverOptions { config, updates: updates.clone() }),
         http: Some((Listeners { api: listener, tls: tls.clone(), probes }, tokens.clone())),
         peers: peers(config, updates.clone(), tls.clone()),
         shutdown_deadline: config.shutdown.deadline,
@@ -201,6 +204,26 @@ fn serve(config: &Config, config_file: Option<&Path>, part: Part) -> Result<Exit
     let reloading = thread::Builder::new().name("reload".to_owned()).spawn(move || reload.run(&config, &stop));
     reloading.map_err(|error| (Exit::Fatal, format!("cannot create thread reload: {error}")))?;
     report_exit(service.wait())
+}
+
+/// Refuses offsets of the group that do not match its topics, and warns of members with the names of this instance.
+fn check_group(config: &Config, partitions: Option<i32>) -> Result<(), (Exit, String)> {
+    if let Some(partitions) = partitions {
+        let problems =
+            doctor::startup_problems(config, partitions).map_err(|error| (Exit::Refused, error.to_string()))?;
+        for problem in &problems {
+            tracing::error!("{problem}");
+        }
+        if !problems.is_empty() {
+            let problem = "the committed offsets do not match the topics; run `lifecycle doctor` for details";
+            return Err((Exit::Refused, problem.to_owned()));
+        }
+    }
+    let duplicate_members = doctor::duplicate_members(config);
+    if !duplicate_members.is_empty() {
+        tracing::warn!(members = duplicate_members.join(", "), "group already has members with these names");
+    }
+    Ok(())
 }
 
 /// Logs what a stopped service has done, or returns why it ended.

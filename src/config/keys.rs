@@ -17,6 +17,7 @@ use crate::wire::transition::{BecauseDetail, RecordFormat};
 
 use super::client::ClientSetting;
 use super::defaults::{event_source, host_name, one_per_cpu, replay_topic};
+use super::deliver::{DeliverSection, section};
 use super::key::DefaultValue::{Derived, Is, Required, Unset};
 use super::key::{Key, declare_keys, file, optional, value};
 use super::settings::{Origins, Settings};
@@ -160,6 +161,10 @@ declare_keys! {
         /// environment, the same mapping on one line.
         attributes: Vec<(String, String)> = "mapping", Unset("none"), Settings::attributes;
     };
+    /// Delivers transitions to webhooks and marketing tools inside `lifecycle run`: a mapping with `destinations`, and
+    /// optionally `topics`, `dead_letters` and `group_prefix`. See [deliver.md](deliver.md) for the keys of a
+    /// destination. In the environment, the same mapping on one line.
+    deliver: Option<DeliverSection> = "mapping", Unset("no deliveries"), section();
     section commit: CommitConfig {
         /// How often transactions are committed, which makes their output visible. A shorter interval reduces latency
         /// and increases overhead.

@@ -91,6 +91,7 @@ impl Config {
         let config = Self::read(&mut settings);
         if let Some(config) = &config {
             check_sources(&mut settings, config);
+            check_dead_letters(&mut settings, config);
         }
         let problems = settings.into_problems();
         match config {
@@ -139,6 +140,16 @@ fn check_sources(settings: &mut Settings, config: &Config) {
             let problem = format!("`{}` reads `{topic}`, a topic of publish.routes: remove it", source.name);
             settings.problem("sources", &problem);
         }
+    }
+}
+
+/// Checks that no route publishes to the dead-letter topic of deliveries.
+fn check_dead_letters(settings: &mut Settings, config: &Config) {
+    let Some(deliver) = &config.deliver else { return };
+    if config.publish.routes.iter().any(|route| route.topic == deliver.dead_letters) {
+        let problem =
+            format!("`dead_letters` is `{}`, a topic of publish.routes: name another one", deliver.dead_letters);
+        settings.problem("deliver", &problem);
     }
 }
 

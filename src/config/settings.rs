@@ -37,6 +37,7 @@ pub(super) type Origins = BTreeMap<&'static str, (String, Origin)>;
 pub(super) struct Settings {
     /// `None` if only the environment is used.
     file: Option<PathBuf>,
+    text: String,
     nodes: HashMap<String, Node>,
     variables: BTreeMap<String, String>,
     origins: Origins,
@@ -60,6 +61,7 @@ impl Settings {
         });
         let mut settings = Self {
             file: file.map(Path::to_owned),
+            text: text.to_owned(),
             nodes: HashMap::new(),
             variables: variables.collect(),
             origins: BTreeMap::new(),
@@ -260,6 +262,26 @@ impl Settings {
         }
         self.problems.push(format!("{location}: `{path}`: write {syntax}"));
         None
+    }
+
+    /// Returns the document that contains `key`, whose value has keys of its own, and the name of the document in
+    /// problems. In the environment, the mapping of the file is written on one line.
+    pub(super) fn document(&mut self, key: &'static Key) -> Option<(String, String)> {
+        let (path, variable) = (key.path, key.variable());
+        let in_file = self.nodes.remove(path);
+        if let Some(text) = self.variables.remove(&variable) {
+            let document = format!("{path}: {text}");
+            self.origins.insert(path, (text, Origin::Variable(variable.clone())));
+            return Some((document, variable));
+        }
+        let line = in_file?.line;
+        self.origins.insert(path, (format!("from line {line}"), Origin::File(line)));
+        Some((self.text.clone(), self.file()))
+    }
+
+    /// Adds problems with a value that another reader has found.
+    pub(super) fn extend_problems(&mut self, problems: Vec<String>) {
+        self.problems.extend(problems);
     }
 
     /// Returns the number of problems so far.

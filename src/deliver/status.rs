@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::suppression::Suppression;
-use crate::telemetry::deliveries::DeliverySnapshot;
+use crate::lifecycle::time::Timestamp;
+use crate::telemetry::deliveries::{DeliveryError, DeliverySnapshot, FAILED};
 
 /// The handles of all destinations, in the order of the configuration.
 pub type Statuses = Vec<Arc<DestinationHandle>>;
@@ -40,6 +42,19 @@ impl DestinationHandle {
 
     pub(super) fn publish(&self, snapshot: &DeliverySnapshot) {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone_from(snapshot);
+    }
+
+    /// Records that the worker has failed: its state is `failed` until another one has started.
+    pub fn fail(&self, what: &str, at: Timestamp) {
+        let mut snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        (snapshot.state, snapshot.is_ready) = (FAILED, false);
+        snapshot.partitions.clear();
+        (snapshot.waiting, snapshot.in_flight, snapshot.oldest_age) = (0, 0, Duration::ZERO);
+        snapshot.remember(DeliveryError {
+            at_ms: at.as_millis(),
+            kind: "worker failed".to_owned(),
+            what: what.to_owned(),
+        });
     }
 
     /// Asks the destination to stop sending. It keeps its position.

@@ -21,7 +21,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::api::{self, Api, Listeners, Peers, SharedTokens, WorkerChannels};
+use crate::api::{self, Api, Deliveries, Listeners, Peers, SharedTokens, WorkerChannels};
 use crate::finding::{Finding, Severity};
 use crate::kafka::{self, Reaction};
 use crate::lifecycle::model_set::ModelSet;
@@ -30,6 +30,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::report::Report;
 use crate::telemetry::status_registry::StatusRegistry;
 
+use delivery::{DeliverOptions, ServiceDeliveries};
 pub use ingest::IngestOptions;
 use observer::Observer;
 pub use options::{command_writer, http_tokens, kafka_options, peers, routes, tls_files, worker_options};
@@ -55,6 +56,8 @@ pub struct ServiceOptions {
     pub clients: Vec<kafka::Options>,
     /// The sources to ingest, if any.
     pub ingest: Option<IngestOptions>,
+    /// The destinations to deliver to, if any.
+    pub deliver: Option<DeliverOptions>,
     /// Listeners of the HTTP server and the bearer tokens that requests must carry; `None` disables HTTP.
     pub http: Option<(Listeners, Option<SharedTokens>)>,
     /// Finds the other instances of the group; `None` if this instance does not advertise itself to them.
@@ -113,6 +116,8 @@ pub struct Service {
     status_registry: Arc<StatusRegistry>,
     metrics: Arc<Metrics>,
     stop_http: Option<tokio::sync::oneshot::Sender<()>>,
+    /// The deliveries do not count as workers: whatever happens to them, the service goes on.
+    deliveries: Option<ServiceDeliveries>,
     shutdown_deadline: Duration,
 }
 
@@ -142,6 +147,7 @@ impl Service {
             status_registry: Arc::clone(&status_registry),
             metrics: Arc::clone(&metrics),
             stop_http: None,
+            deliveries: None,
             shutdown_deadline: options.shutdown_deadline,
         };
         for (index, (mut client, queries)) in options.clients.into_iter().zip(queries).enumerate() {
@@ -169,7 +175,13 @@ impl Service {
                 report.send(ingest::run(&ingest, &status_registry, &metrics, &stop).map(|()| Report::default()));
             })?;
         }
+        if let Some(options) = options.deliver {
+            service.deliveries = Some(ServiceDeliveries::start(options, &service.stop)?);
+        }
         if let Some((listeners, tokens)) = options.http {
+            let deliveries = service.deliveries.as_ref().map(|deliveries| {
+                Arc::new(Deliveries { statuses: deliveries.statuses.clone(), tokens: tokens.clone() })
+            });
             let api = Api {
                 models: options.models,
                 currency: options.worker.facts.currency,
@@ -182,6 +194,7 @@ impl Service {
                 workers,
                 peers: options.peers,
                 tokens,
+                deliveries,
             };
             let (stop_http, stopped) = tokio::sync::oneshot::channel();
             service.stop_http = Some(stop_http);
@@ -238,6 +251,9 @@ impl Service {
                     since_heartbeat.as_secs()
                 ));
             }
+        }
+        if let Some(deliveries) = &self.deliveries {
+            deliveries.wait(deadline.unwrap_or_else(|| Instant::now() + self.shutdown_deadline));
         }
         drop(self.stop_http.take());
         match failed {
@@ -343,6 +359,7 @@ mod tests {
             status_registry,
             metrics,
             stop_http: None,
+            deliveries: None,
             shutdown_deadline: Duration::from_millis(1),
         };
         let reason = service.wait();

@@ -12,8 +12,12 @@ const LATENCY_SECONDS: &[f64] =
 /// Up to the longest timeout of a request.
 const REQUEST_SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
+/// The state of a destination whose worker has failed and starts again; only inside `lifecycle run`.
+pub const FAILED: &str = "failed";
 /// Values of the label `state`.
-pub const DELIVERY_STATES: [&str; 6] = ["active", "open", "held", "disabled", "paused", "quiet"];
+pub const DELIVERY_STATES: [&str; 7] = ["active", "open", "held", "disabled", "paused", "quiet", FAILED];
+/// Number of errors that are kept for the API.
+const ERRORS_MAX: usize = 10;
 /// Values of the label `outcome`.
 pub const ATTEMPT_OUTCOMES: [&str; 6] = ["done", "retry", "dead", "hold", "disable", "network"];
 
@@ -87,6 +91,14 @@ impl DeliverySnapshot {
             request: Histogram::new(REQUEST_SECONDS),
             errors: Vec::new(),
         }
+    }
+
+    /// Adds an error, and drops the oldest one if there are too many.
+    pub fn remember(&mut self, error: DeliveryError) {
+        if self.errors.len() >= ERRORS_MAX {
+            self.errors.remove(0);
+        }
+        self.errors.push(error);
     }
 }
 
@@ -181,7 +193,7 @@ pub const DELIVERY_METRICS: &[DeliveryMetric] = &[
         name: "lifecycle_delivery_state",
         kind: "gauge",
         labels: "state",
-        help: "1 for the current state of the destination: active, open (requests fail), held (credentials or URL rejected), disabled (status 410), paused, quiet.",
+        help: "1 for the current state of the destination: active, open (requests fail), held (credentials or URL rejected), disabled (status 410), paused, quiet, failed (inside `lifecycle run`: starts again).",
         write: |snapshot, lines| {
             for state in DELIVERY_STATES {
                 lines.line("", &[("state", state)], u8::from(state == snapshot.state));

@@ -62,6 +62,7 @@ impl Server {
             workers,
             peers,
             tokens,
+            deliveries: None,
         };
         let address = listeners.api.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();

@@ -41,6 +41,45 @@ fn deliveries_read_the_topic_of_the_service_by_default() {
 }
 
 #[test]
+fn the_service_delivers_with_its_own_connection_topic_and_address() {
+    let section = "deliver:\n  destinations:\n    shop: {webhook: {url: 'https://a.example/'}}\n";
+    let text = format!("{MINIMAL}{section}");
+    let config = parse(&text, &[]).unwrap();
+    let deliveries = config.deliveries().unwrap().unwrap();
+    assert_eq!((deliveries.bootstrap_servers.as_str(), deliveries.listen), ("localhost:9092", config.http.listen));
+    assert_eq!(
+        (deliveries.topics.clone(), deliveries.group_of("shop")),
+        (vec![config.topics.transitions.clone()], "lifecycle-deliver-shop".to_owned())
+    );
+    assert!(parse(MINIMAL, &[]).unwrap().deliveries().unwrap().is_none());
+    let variable = "{destinations: {shop: {webhook: {url: 'https://a.example/'}}}}";
+    let config = parse(MINIMAL, &[("LIFECYCLE_DELIVER", variable)]).unwrap();
+    assert_eq!(config.deliveries().unwrap().unwrap().destinations.len(), 1);
+}
+
+#[test]
+fn problems_of_deliveries_have_their_place_in_the_file_of_the_service() {
+    let section =
+        "deliver:\n  dead_leters: x\n  dead_letters: lifecycle.changelog\n  destinations: {shop: {webhook: {}}}\n";
+    let found = problems(&format!("{MINIMAL}{section}"), &[]);
+    let expected = [
+        "lifecycle.yaml:4:17: `deliver.dead_letters`: `lifecycle.changelog` is already used by topics.changelog: give each \
+         its own topic",
+        "lifecycle.yaml:3:16: `deliver.dead_leters`: unknown key: did you mean `dead_letters`?",
+    ];
+    assert_eq!(found.lines().collect::<Vec<_>>(), expected);
+    assert!(problems(&format!("{MINIMAL}deliver: {{topics: a}}\n"), &[]).contains("`deliver.destinations`: missing"));
+    let route = "publish: {routes: [{topic: lost, model: retention}]}\n";
+    let section = "deliver: {dead_letters: lost, destinations: {shop: {webhook: {url: 'https://a.example/'}}}}\n";
+    assert!(problems(&format!("{MINIMAL}{route}{section}"), &[]).contains("a topic of publish.routes"));
+    // Destinations and their secrets are read when they are needed: most commands do not.
+    let section = "deliver:\n  destinations:\n    shop: {webhook: {url_file: missing}}\n";
+    let config = parse(&format!("{MINIMAL}{section}"), &[]).unwrap();
+    let found = config.deliveries().unwrap_err().to_string();
+    assert!(found.starts_with("lifecycle.yaml:4:") && found.contains("missing cannot be read"), "{found}");
+}
+
+#[test]
 fn the_environment_alone_is_enough_and_overrides_the_file() {
     let config = parse("", &[("LIFECYCLE_KAFKA_BOOTSTRAP_SERVERS", "kafka:9092"), ("UNRELATED", "x")]).unwrap();
     assert_eq!(config.kafka.bootstrap_servers, "kafka:9092");
@@ -243,6 +282,7 @@ fn every_key_can_be_set_from_the_environment() {
         "kafka.client" => "",
         "models" => "retention",
         "sources" => "[{name: web, topics: [web.events]}]",
+        "deliver" => "{destinations: {shop: {webhook: {url: 'https://shop.example/'}}}}",
         "registry.url" => "https://registry:8081",
         "parameters" => "{retention: {risk_after: days(60)}}",
         "currency" => "EUR",

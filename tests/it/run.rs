@@ -30,13 +30,18 @@ fn configure(directory: &Path) -> String {
 /// A running service; killed when dropped.
 pub(crate) struct ServiceProcess {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl ServiceProcess {
     pub(crate) fn start(directory: &Path) -> Self {
+        Self::start_with(directory, &[])
+    }
+
+    pub(crate) fn start_with(directory: &Path, options: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
             .args(["run", "--config", "lifecycle.yaml"])
+            .args(options)
             .current_dir(directory)
             .stderr(Stdio::piped())
             .spawn()

@@ -5,7 +5,7 @@ mod redrive;
 mod remote;
 mod sample;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, Subcommand};
 
 use super::{Exit, print, print_error};
-use crate::api::SharedTokens;
+use crate::api::{Listeners, SharedTls, SharedTokens};
 use crate::config::deliver::DeliverConfig;
 use crate::deliver::Sender;
 use crate::kafka::settings::reject_owned_settings;
@@ -28,12 +28,15 @@ Examples:
   lifecycle deliver --config deliver.yaml
   lifecycle deliver test shop --config deliver.yaml --transition examples/transition.json
   lifecycle deliver presets braze
+  lifecycle run --no-deliver --config lifecycle.yaml
 
-Each destination is a consumer group of its own. A transition is delivered at least once; its transition_id is the \
+The last command runs the service without its deliveries; `lifecycle deliver --config lifecycle.yaml` then delivers \
+them, with an http.listen of its own, for example from LIFECYCLE_HTTP_LISTEN. Each destination is a consumer group of its own. A transition is delivered at least once; its transition_id is the \
 idempotency key. docs/deliver.md describes the configuration.";
 
 /// Deliver transitions to webhooks and marketing tools
 ///
+/// Delivers in a process of its own what `lifecycle run` delivers with a section `deliver` in its configuration.
 /// Reads the transitions topics and sends each transition to the destinations of the configuration whose filter holds.
 /// Retries failed deliveries, keeps the order of each customer, and writes rejected deliveries to a dead-letter topic.
 #[derive(Args, Debug)]
@@ -51,7 +54,7 @@ pub(super) struct DeliverArguments {
 /// Location of the configuration file.
 #[derive(Args, Debug)]
 pub(super) struct DeliverFile {
-    /// Configuration file of the deliveries
+    /// Configuration file of the deliveries, or of the service if it has a section `deliver`
     #[arg(long = "config", value_name = "FILE")]
     path: PathBuf,
 }
@@ -107,7 +110,7 @@ pub(super) fn run(arguments: &DeliverArguments) -> ExitCode {
 
 /// Checks the cluster and every destination, and prints the result of each.
 fn check(config: &DeliverConfig) -> Exit {
-    let kafka = match delivery::missing_topics(config) {
+    let kafka = match delivery::missing_topics(config, &config.cluster()) {
         Ok(missing) if missing.is_empty() => Ok("all topics exist".to_owned()),
         Ok(missing) if missing == [config.dead_letters.clone()] => {
             Ok(format!("all topics exist but {}, which `lifecycle deliver` creates when it starts", missing[0]))
@@ -159,12 +162,16 @@ fn serve(config: &DeliverConfig) -> Result<Exit, (Exit, String)> {
     stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, || ()).map_err(|problem| (Exit::Fatal, problem))?;
     let tokens = config.token_file.as_deref().map(http_tokens).transpose();
     let tokens = tokens.map_err(|problem| (Exit::Usage, problem))?.map(SharedTokens::new);
-    let listener = TcpListener::bind(config.listen)
-        .map_err(|error| (Exit::Refused, format!("http.listen: {}: {error}", config.listen)))?;
+    let tls = config.tls.clone().map(SharedTls::load).transpose().map_err(|problem| (Exit::Usage, problem))?;
+    let bind = |key: &str, address: SocketAddr| {
+        TcpListener::bind(address).map_err(|error| (Exit::Refused, format!("{key}: {address}: {error}")))
+    };
+    let listener = bind("http.listen", config.listen)?;
+    let probes = config.probes_listen.map(|address| bind("http.probes_listen", address)).transpose()?;
     let refused = |error: crate::kafka::Error| (Exit::Refused, error.to_string());
-    let mut missing = delivery::missing_topics(config).map_err(refused)?;
+    let mut missing = delivery::missing_topics(config, &config.cluster()).map_err(refused)?;
     if missing.contains(&config.dead_letters) {
-        delivery::create_dead_letter_topic(config).map_err(refused)?;
+        delivery::create_dead_letter_topic(config, &config.cluster()).map_err(refused)?;
         missing.retain(|name| *name != config.dead_letters);
     }
     if !missing.is_empty() {
@@ -178,7 +185,9 @@ fn serve(config: &DeliverConfig) -> Result<Exit, (Exit, String)> {
         http = %listener.local_addr().unwrap_or(config.listen),
         "deliveries starting"
     );
-    let snapshots = delivery::run(config, listener, tokens, &stop).map_err(|error| (Exit::Fatal, error.to_string()))?;
+    let listeners = Listeners { api: listener, tls, probes };
+    let snapshots =
+        delivery::run(config, listeners, tokens, &stop).map_err(|error| (Exit::Fatal, error.to_string()))?;
     let delivered: u64 = snapshots.iter().map(|it| it.delivered).sum();
     let dead: u64 = snapshots.iter().map(|it| it.dead).sum();
     tracing::info!(delivered, dead, stopped = stop.load(Ordering::Relaxed), "deliveries stopped");

@@ -192,6 +192,7 @@ fn service_options(models: &Arc<ModelSet>, cluster: &Cluster, listener: TcpListe
         worker: Arc::new(worker_options()),
         clients: vec![client],
         ingest: None,
+        deliver: None,
         http: Some((Listeners { api: listener, tls: None, probes: None }, None)),
         peers: None,
         shutdown_deadline: Duration::from_secs(15),

@@ -1,4 +1,5 @@
-//! The configuration of `lifecycle deliver`: one YAML file with the cluster, the topics and the destinations.
+//! The configuration of deliveries: a YAML file of `lifecycle deliver` with the cluster, the topics and the
+//! destinations, or the section `deliver` of the service's configuration.
 //!
 //! All problems of the file and of its presets are reported at once. Secrets are read from files and appear in no
 //! message.
@@ -6,6 +7,7 @@
 mod destination;
 mod reader;
 mod requests;
+mod section;
 mod shipped;
 mod webhook;
 
@@ -16,21 +18,27 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::ConfigError;
 use super::client::{self, ClientSetting};
 use super::keys::LogConfig;
 use super::settings::read_limited;
 use super::values::{kafka_name, one_of, servers, topic_name};
+use super::{Config, ConfigError};
+use crate::api::TlsFiles;
 use crate::deliver::Destination;
 use crate::kafka::Cluster;
 use crate::telemetry::logging::LogFormat;
 
-use reader::{Reader, plain};
+use reader::{Fields, Reader, plain};
 
+pub(super) use section::section;
+
+pub use section::DeliverSection;
 pub use shipped::{PRESETS, preset};
 
 /// Maximum size of the file and of a preset, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// The key of the deliveries in the configuration of the service.
+const SECTION: &str = "deliver";
 /// The default topic of transitions: that of the service.
 const TRANSITIONS: &str = "lifecycle.transitions";
 /// The default dead-letter topic.
@@ -55,8 +63,12 @@ pub struct DeliverConfig {
     pub dead_letters: String,
     /// The address of the HTTP server.
     pub listen: SocketAddr,
+    /// The address of a server of its own for the probes and the metrics.
+    pub probes_listen: Option<SocketAddr>,
     /// The file of the token that requests must send.
     pub token_file: Option<PathBuf>,
+    /// The files of the HTTP server's TLS settings; `None` without TLS.
+    pub tls: Option<TlsFiles>,
     /// Logging.
     pub log: LogConfig,
     /// The destinations, sorted by name.
@@ -79,13 +91,18 @@ impl std::fmt::Debug for ConfiguredDestination {
 }
 
 impl DeliverConfig {
-    /// Reads the file at `path`.
+    /// Reads the file at `path`: that of `lifecycle deliver`, or that of the service, if it has a section `deliver`.
     ///
     /// # Errors
     /// All problems found.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = read_limited(path, FILE_BYTES_MAX)
             .map_err(|cause| ConfigError { problems: vec![format!("{}: cannot be read: {cause}", path.display())] })?;
+        let (_, value) = Reader::parse(&text, "", Path::new(""));
+        if value.get(SECTION).is_some_and(|section| !section.is_null()) {
+            let missing = || ConfigError { problems: vec![format!("{}: `{SECTION}` is missing", path.display())] };
+            return Config::load(Some(path))?.deliveries()?.ok_or_else(missing);
+        }
         Self::parse(&text, path)
     }
 
@@ -125,28 +142,8 @@ impl DeliverConfig {
         }
         kafka.reject_unknown(reader);
 
-        let mut topics = Vec::new();
-        for (value, path) in root.items("topics") {
-            let name =
-                plain(value).ok_or_else(|| "write the name of a topic".to_owned()).and_then(|it| topic_name(&it));
-            match name {
-                Ok(name) if topics.contains(&name) => reader.problem(&path, "the topic is named twice"),
-                Ok(name) => topics.push(name),
-                Err(problem) => reader.problem(&path, &problem),
-            }
-        }
-        if topics.is_empty() {
-            topics.push(TRANSITIONS.to_owned());
-        }
-        let dead_letters = root.parse(reader, "dead_letters", topic_name);
-        let dead_letters = dead_letters.unwrap_or_else(|| DEAD_LETTERS.to_owned());
-        // A dead letter would be delivered, rejected and written again, endlessly.
-        if topics.contains(&dead_letters) {
-            reader.problem(
-                "dead_letters",
-                &format!("`{dead_letters}` is one of `topics`: give dead letters a topic of their own"),
-            );
-        }
+        let topics = topics(reader, &mut root, TRANSITIONS);
+        let dead_letters = dead_letters(reader, &mut root, &topics);
 
         let mut http = reader.fields(root.get("http").unwrap_or(&Value::Null), "http");
         let listen = http.parse(reader, "listen", |text| {
@@ -168,13 +165,7 @@ impl DeliverConfig {
         let level = log.text(reader, "level").unwrap_or_else(|| "info".to_owned());
         log.reject_unknown(reader);
 
-        let entries = root.entries(reader, "destinations");
-        if entries.is_empty() || entries.len() > DESTINATIONS_MAX {
-            reader.problem("destinations", &format!("configure 1 to {DESTINATIONS_MAX} destinations"));
-        }
-        let destinations =
-            entries.into_iter().map(|(name, value, path)| destination::destination(reader, name, value, &path));
-        let destinations = destinations.collect();
+        let destinations = destinations(reader, &mut root);
         root.reject_unknown(reader);
         Some(Self {
             bootstrap_servers: bootstrap_servers?,
@@ -184,7 +175,9 @@ impl DeliverConfig {
             topics,
             dead_letters,
             listen,
+            probes_listen: None,
             token_file,
+            tls: None,
             log: LogConfig { format, level },
             destinations,
         })
@@ -202,4 +195,41 @@ impl DeliverConfig {
     pub fn group_of(&self, destination: &str) -> String {
         format!("{}-{destination}", self.group_prefix)
     }
+}
+
+/// Reads the topics of transitions; `default` is that of the service.
+fn topics(reader: &mut Reader, fields: &mut Fields<'_>, default: &str) -> Vec<String> {
+    let mut topics = Vec::new();
+    for (value, path) in fields.items("topics") {
+        let name = plain(value).ok_or_else(|| "write the name of a topic".to_owned()).and_then(|it| topic_name(&it));
+        match name {
+            Ok(name) if topics.contains(&name) => reader.problem(&path, "the topic is named twice"),
+            Ok(name) => topics.push(name),
+            Err(problem) => reader.problem(&path, &problem),
+        }
+    }
+    if topics.is_empty() {
+        topics.push(default.to_owned());
+    }
+    topics
+}
+
+/// Reads the dead-letter topic.
+fn dead_letters(reader: &mut Reader, fields: &mut Fields<'_>, topics: &[String]) -> String {
+    let name = fields.parse(reader, "dead_letters", topic_name).unwrap_or_else(|| DEAD_LETTERS.to_owned());
+    // A dead letter would be delivered, rejected and written again, endlessly.
+    if topics.contains(&name) {
+        let problem = format!("`{name}` is one of `topics`: give dead letters a topic of their own");
+        reader.problem(&fields.at("dead_letters"), &problem);
+    }
+    name
+}
+
+/// Reads the destinations, with their presets and secrets.
+fn destinations(reader: &mut Reader, fields: &mut Fields<'_>) -> Vec<ConfiguredDestination> {
+    let entries = fields.entries(reader, "destinations");
+    if entries.is_empty() || entries.len() > DESTINATIONS_MAX {
+        reader.problem(&fields.at("destinations"), &format!("configure 1 to {DESTINATIONS_MAX} destinations"));
+    }
+    entries.into_iter().map(|(name, value, path)| destination::destination(reader, name, value, &path)).collect()
 }

@@ -11,17 +11,11 @@ use crate::telemetry::deliveries::DeliveryError;
 const STATUS_INTERVAL: Duration = Duration::from_millis(250);
 /// Interval between queries of the ends of the topics, for the lag.
 const LAG_INTERVAL: Duration = Duration::from_secs(10);
-/// Number of errors that are kept for the API.
-const ERRORS_MAX: usize = 10;
 
 impl Worker {
     pub(super) fn remember(&mut self, problem: &Problem) {
-        let errors = &mut self.snapshot.errors;
-        if errors.len() >= ERRORS_MAX {
-            errors.remove(0);
-        }
         let at_ms = self.options.clock.now().wall.as_millis();
-        errors.push(DeliveryError { at_ms, kind: problem.kind.clone(), what: problem.what.clone() });
+        self.snapshot.remember(DeliveryError { at_ms, kind: problem.kind.clone(), what: problem.what.clone() });
     }
 
     pub(super) fn log_gate(&self, before: GateState) {

@@ -20,7 +20,7 @@ const ABOUT_SPEED: [&str; 4] =
     ["LifecycleCommitSlow", "LifecycleEventLatencyHigh", "LifecycleWakeUpsOverdue", "LifecycleWorkersBusy"];
 
 /// Alerts that this test cannot trigger, with the reason. Only their promtool unit tests cover them.
-const NOT_TRIGGERED: [(&str, &str); 14] = [
+const NOT_TRIGGERED: [(&str, &str); 15] = [
     ("LifecycleVersionsDiffer", "the test has only one version of the program"),
     ("LifecycleKafkaAuthErrors", "the service exits before Prometheus scrapes it"),
     ("LifecycleRestoreStuck", "a restore of this size takes less than a second"),
@@ -35,6 +35,7 @@ const NOT_TRIGGERED: [(&str, &str); 14] = [
     ("LifecycleDeliveryOld", NO_DELIVERER),
     ("LifecycleDeliveryHeld", NO_DELIVERER),
     ("LifecycleDeliveryDisabled", NO_DELIVERER),
+    ("LifecycleDeliveryFailed", NO_DELIVERER),
     ("LifecycleDeliveryCircuitOpen", NO_DELIVERER),
     ("LifecycleDeliveryDead", NO_DELIVERER),
     ("LifecycleWorkersBusy", "a load that saturates a worker would slow down the other tests"),

@@ -7,6 +7,7 @@ mod destinations;
 mod libraries;
 mod operations;
 pub(crate) mod receiver;
+mod service;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -124,7 +125,8 @@ impl Deployment {
 pub(crate) struct Deliverer(Child);
 
 impl Deliverer {
-    fn start(config: &Path) -> Self {
+    /// Starts it with a configuration, whose log is beside it.
+    pub(crate) fn start(config: &Path) -> Self {
         let log = std::fs::File::options().append(true).create(true).open(config.with_extension("log"));
         let child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
             .args(["deliver", "--config"])
