@@ -2,14 +2,16 @@
 //! (ACLs) that each role needs.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
 use crate::config::Config;
+use crate::config::deliver::DeliverConfig;
 use crate::kafka::Error;
 use crate::kafka::cluster::admin::Creation;
-use crate::service::acls::{self, Role};
+use crate::service::acls::{self, Grant, Role};
 use crate::service::topics;
 
 use super::config::ConfigFile;
@@ -70,6 +72,8 @@ enum RoleArgument {
     Doctor,
     /// A consumer of transitions
     Consumer,
+    /// `lifecycle deliver`, with its configuration or that of the service
+    Deliver,
 }
 
 impl From<RoleArgument> for Role {
@@ -79,6 +83,7 @@ impl From<RoleArgument> for Role {
             RoleArgument::Setup => Self::Setup,
             RoleArgument::Doctor => Self::Doctor,
             RoleArgument::Consumer => Self::Consumer,
+            RoleArgument::Deliver => Self::Deliver,
         }
     }
 }
@@ -95,6 +100,11 @@ enum AclFormat {
 /// Creates and verifies the topics, or prints the permissions.
 pub(super) fn run(arguments: &TopicsArguments) -> ExitCode {
     if arguments.acls {
+        if let (RoleArgument::Deliver, Some(path)) = (arguments.role, arguments.config.path())
+            && Config::load(Some(path)).map_or(true, |config| config.deliver.is_none())
+        {
+            return print_deliver_acls(arguments, path).into();
+        }
         return match arguments.config.load() {
             Ok(config) => print_acls(arguments, &config).into(),
             Err(exit) => exit.into(),
@@ -122,9 +132,31 @@ pub(super) fn run(arguments: &TopicsArguments) -> ExitCode {
 
 fn print_acls(arguments: &TopicsArguments, config: &Config) -> Exit {
     let grants = acls::grants(config, arguments.role.into());
+    if grants.is_empty() {
+        print_error("lifecycle topics: the configuration has no section `deliver`: name one with --config FILE");
+        return Exit::Usage;
+    }
+    print_grants(arguments, &grants, &config.kafka.bootstrap_servers)
+}
+
+/// Prints the permissions of the deliveries that the file at `path` configures.
+fn print_deliver_acls(arguments: &TopicsArguments, path: &Path) -> Exit {
+    match DeliverConfig::load(path) {
+        Ok(config) => {
+            let grants = acls::deliver_grants(&config.group_prefix, &config.topics, &config.dead_letters);
+            print_grants(arguments, &grants, &config.bootstrap_servers)
+        }
+        Err(problems) => {
+            print_error(&problems);
+            Exit::Usage
+        }
+    }
+}
+
+fn print_grants(arguments: &TopicsArguments, grants: &[Grant], bootstrap_servers: &str) -> Exit {
     match arguments.format {
-        AclFormat::Commands => print(&acls::commands(&grants, &config.kafka.bootstrap_servers, &arguments.principal)),
-        AclFormat::Table => print(&acls::table(&grants)),
+        AclFormat::Commands => print(&acls::commands(grants, bootstrap_servers, &arguments.principal)),
+        AclFormat::Table => print(&acls::table(grants)),
     }
 }
 

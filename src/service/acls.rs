@@ -19,6 +19,8 @@ pub enum Role {
     Doctor,
     /// A consumer of transitions.
     Consumer,
+    /// `lifecycle deliver`, with the section `deliver` of the service's configuration.
+    Deliver,
 }
 
 impl Role {
@@ -30,6 +32,7 @@ impl Role {
             Self::Setup => "setup",
             Self::Doctor => "doctor",
             Self::Consumer => "consumer",
+            Self::Deliver => "deliver",
         }
     }
 }
@@ -43,6 +46,8 @@ pub enum ResourceKind {
     TopicPrefix,
     /// A consumer group.
     Group,
+    /// All consumer groups with a prefix.
+    GroupPrefix,
     /// All transactional ids with a prefix.
     TransactionalIdPrefix,
     /// The cluster, which has no name.
@@ -109,6 +114,7 @@ pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
                 },
             ]);
             grants.extend(of_sources(config));
+            grants.extend(of_section(config));
             grants
         }
         Role::Setup => all
@@ -142,7 +148,36 @@ pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
             grants.extend(topics.current_stages.iter().map(|name| topic(name, "Read", "to read current stages")));
             grants
         }
+        Role::Deliver => of_section(config),
     }
+}
+
+/// Returns what deliveries need that read `topics` in groups with the prefix `group_prefix`.
+#[must_use]
+pub fn deliver_grants(group_prefix: &str, topics: &[String], dead_letters: &str) -> Vec<Grant> {
+    let grant = |kind, name: &str, operation, purpose| Grant { kind, name: name.to_owned(), operation, purpose };
+    let of_topic = |name: &String| grant(ResourceKind::Topic, name, "Read", "to read transitions to deliver");
+    let mut grants: Vec<Grant> = topics.iter().map(of_topic).collect();
+    let purposes = [
+        ("Write", "to publish dead letters of deliveries"),
+        ("Read", "to deliver dead letters again"),
+        ("Create", "to create the topic; not needed if it exists"),
+    ];
+    grants.extend(purposes.map(|(operation, purpose)| grant(ResourceKind::Topic, dead_letters, operation, purpose)));
+    let groups = format!("{group_prefix}-");
+    grants.push(grant(
+        ResourceKind::GroupPrefix,
+        &groups,
+        "Read",
+        "to join the groups of the destinations and to commit offsets",
+    ));
+    grants
+}
+
+/// Returns what the deliveries of the service need; nothing without the section `deliver`.
+fn of_section(config: &Config) -> Vec<Grant> {
+    let section = config.deliver.as_ref();
+    section.map_or(Vec::new(), |it| deliver_grants(&it.group_prefix, &it.topics, &it.dead_letters))
 }
 
 /// Returns the topics that `lifecycle topics --create` creates and the doctor checks: those that every service has,
@@ -197,6 +232,7 @@ pub fn commands(grants: &[Grant], bootstrap_servers: &str, principal: &str) -> S
             ResourceKind::Topic => writeln!(text, " --topic {name}"),
             ResourceKind::TopicPrefix => writeln!(text, " --topic {name} --resource-pattern-type prefixed"),
             ResourceKind::Group => writeln!(text, " --group {name}"),
+            ResourceKind::GroupPrefix => writeln!(text, " --group {name} --resource-pattern-type prefixed"),
             ResourceKind::TransactionalIdPrefix => {
                 writeln!(text, " --transactional-id {name} --resource-pattern-type prefixed")
             }
@@ -215,6 +251,7 @@ pub fn table(grants: &[Grant]) -> String {
             ResourceKind::Topic => format!("topic `{name}`"),
             ResourceKind::TopicPrefix => format!("topics with the prefix `{name}`"),
             ResourceKind::Group => format!("group `{name}`"),
+            ResourceKind::GroupPrefix => format!("groups with the prefix `{name}`"),
             ResourceKind::TransactionalIdPrefix => format!("transactional ids with the prefix `{name}`"),
             ResourceKind::Cluster => "cluster".to_owned(),
         };
@@ -252,6 +289,25 @@ mod tests {
         let without =
             Config::parse("kafka: {bootstrap_servers: a:9092}\n", Path::new("x"), std::iter::empty()).unwrap();
         assert_eq!(of_sources(&without), []);
+    }
+
+    #[test]
+    fn deliveries_add_their_topics_and_groups_to_those_of_the_service() {
+        let text = "kafka: {bootstrap_servers: a:9092, group_id: shop}\n\
+                    deliver: {dead_letters: undelivered, destinations: {web: {webhook: {url: 'https://a.example/'}}}}\n";
+        let config = Config::parse(text, Path::new("lifecycle.yaml"), std::iter::empty()).unwrap();
+        let of_deliver = grants(&config, Role::Deliver);
+        let commands = commands(&of_deliver, "a:9092", "User:svc");
+        let resources: Vec<&str> =
+            commands.lines().map(|line| line.split(" --allow-principal User:svc ").nth(1).unwrap()).collect();
+        let expected = [
+            "--operation Read --topic lifecycle.transitions",
+            "--operation Write --operation Read --operation Create --topic undelivered",
+            "--operation Read --group shop-deliver- --resource-pattern-type prefixed",
+        ];
+        assert_eq!(resources, expected);
+        let of_service = grants(&config, Role::Service);
+        assert!(of_deliver.iter().all(|grant| of_service.contains(grant)), "{of_service:?}");
     }
 
     #[test]

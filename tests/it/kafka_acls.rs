@@ -4,7 +4,12 @@
 
 use std::thread;
 
-use crate::broker::until;
+use lifecycle_processor::kafka::Cluster;
+use lifecycle_processor::kafka::cluster::admin::{TopicSpec, create_topics};
+
+use crate::broker::{self, NewRecord, until};
+use crate::deliver::receiver::{Answer, Receiver};
+use crate::deliver::{Deliverer, transition};
 use crate::kafka_security::Setup;
 use crate::kafka_security::secured_broker::SecuredBroker;
 
@@ -128,12 +133,75 @@ fn the_printed_permissions_suffice_and_the_doctor_names_each_missing_one() {
 }
 
 #[test]
+fn the_printed_permissions_of_deliveries_suffice() {
+    let broker = SecuredBroker::start(
+        &["deliver"],
+        &[
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users=User:ANONYMOUS",
+        ],
+    );
+    let receiver = Receiver::start(|received| Answer::status(if received.path == "/c0" { 422 } else { 200 }));
+    let directory = tempfile::tempdir().unwrap();
+    let client = client("deliver").replace("KEYS", &broker.keys().display().to_string());
+    let config = format!(
+        "kafka: {{bootstrap_servers: '{}', group_prefix: marketing, client: {{{client}}}}}\n\
+         topics: [published]\ndead_letters: undelivered\nhttp: {{listen: '127.0.0.1:0'}}\ndestinations:\n  \
+         shop: {{webhook: {{url: 'http://{}/${{transition.customer_id}}'}}, allow_private_addresses: true, start: earliest}}\n",
+        broker.address("PLAIN"),
+        receiver.address
+    );
+    std::fs::write(directory.path().join("deliver.yaml"), config).unwrap();
+    let file = ["--config", "deliver.yaml"];
+    let arguments = [&["topics", "--acls", "--role", "deliver"][..], &file].concat();
+    let printed = crate::cli::lifecycle(directory.path(), &arguments, b"");
+    assert_eq!(printed.code, 0, "{}", printed.errors);
+    thread::scope(|scope| {
+        for granted in grants(&printed.output) {
+            let broker = &broker;
+            scope.spawn(move || grant(broker, &granted, &["deliver".to_owned()]));
+        }
+    });
+    let address = broker.address("PLAINTEXT");
+    let cluster = Cluster { bootstrap_servers: address.clone(), settings: Vec::new() };
+    let topic = TopicSpec { name: "published".to_owned(), partitions: 1, replication: Some(1), configs: Vec::new() };
+    create_topics(&cluster, &[topic]).unwrap();
+    let records = ["c0", "c1"].map(|customer| NewRecord::keyed(customer, &transition(customer, 1).to_string()));
+    broker::produce_at(&address, "published", &records);
+
+    let deliverer = Deliverer::start(&directory.path().join("deliver.yaml"));
+    until("one is delivered, and the other one is a dead letter", || {
+        let log = std::fs::read_to_string(directory.path().join("deliver.log")).unwrap_or_default();
+        assert!(!log.contains("not authorized"), "{log}");
+        let is_dead = || broker::read_committed_at(&address, "undelivered").len() == 1;
+        (receiver.accepted().len() == 1 && is_dead()).then_some(())
+    });
+    deliverer.stop();
+    let redriven = crate::cli::lifecycle(directory.path(), &[&["deliver", "redrive", "shop"][..], &file].concat(), b"");
+    assert_eq!(
+        (redriven.code, redriven.output.as_str()),
+        (1, "0 delivered, 1 rejected again\n"),
+        "{}",
+        redriven.errors
+    );
+}
+
+#[test]
 fn the_document_has_the_permissions_of_each_role_for_the_default_names() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("lifecycle.yaml"), "kafka: {bootstrap_servers: 'a:9092'}\n").unwrap();
     let document = include_str!("../../docs/secure.md");
-    for role in ["service", "setup", "doctor", "consumer"] {
-        let arguments = ["topics", "--acls", "--role", role, "--format", "table", "--config", "lifecycle.yaml"];
+    let deliver = "deliver: {destinations: {shop: {webhook: {url: 'https://a.example/'}}}}\n";
+    std::fs::write(directory.path().join("deliver.yaml"), format!("kafka: {{bootstrap_servers: 'a:9092'}}\n{deliver}"))
+        .unwrap();
+    for (role, file) in [
+        ("service", "lifecycle.yaml"),
+        ("setup", "lifecycle.yaml"),
+        ("doctor", "lifecycle.yaml"),
+        ("consumer", "lifecycle.yaml"),
+        ("deliver", "deliver.yaml"),
+    ] {
+        let arguments = ["topics", "--acls", "--role", role, "--format", "table", "--config", file];
         let table = crate::cli::lifecycle(directory.path(), &arguments, b"").output;
         assert!(document.contains(&format!("\n\n{table}\n")), "docs/secure.md should contain\n{table}");
     }
