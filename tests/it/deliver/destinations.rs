@@ -1,6 +1,8 @@
 //! Destinations beside each other, and what responses mean.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use lifecycle_processor::runtime::WallClock;
 
 use super::receiver::{Answer, Receiver};
 use super::{Deployment, assert_complete, key, log, produce, transition};
@@ -154,13 +156,12 @@ fn the_age_at_which_a_delivery_is_given_up_counts_from_its_publication() {
     let receiver = Receiver::start(|_| Answer::status(425));
     let retry = "    retry: {first: 50ms, max: 100ms, give_up_after: 1h}\n";
     let deployment = Deployment::new(1, &destination("shop", &receiver, retry));
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    let published = |customer: &str, ago: Duration| NewRecord {
-        timestamp_ms: Some(i64::try_from((now - ago).as_millis()).expect("a time of this era")),
+    let now = WallClock::start().now().wall.as_millis();
+    let published = |customer: &str, hours_ago: i64| NewRecord {
+        timestamp_ms: Some(now - hours_ago * 3_600_000),
         ..NewRecord::keyed(customer, &transition(customer, 1).to_string())
     };
-    let (old, new) = (Duration::from_hours(2), Duration::ZERO);
-    broker::produce(&deployment.topic, &[published("new", new), published("old", old)]);
+    broker::produce(&deployment.topic, &[published("new", 0), published("old", 2)]);
     let process = deployment.start();
     wait_until("the old one is a dead letter", || broker::read_committed(&deployment.dead_letters).len() == 1);
     // The other one is attempted again after a restart as well, and is not given up.
@@ -200,4 +201,89 @@ fn a_gone_endpoint_disables_the_destination_which_keeps_its_position() {
     assert_eq!(receiver.count(), 2, "nothing is sent to a disabled destination");
     process.stop();
     assert_eq!(broker::read_committed(&deployment.dead_letters), []);
+}
+
+/// Writes 200 transitions a second for 20 s, and returns the sorted microseconds from writing to receiving each in the
+/// destination `healthy`. `others` are the destinations beside it.
+fn latencies(others: &str) -> Vec<u64> {
+    let started = Instant::now();
+    let micros = move || u64::try_from(started.elapsed().as_micros()).expect("a short test");
+    let (sender, received) = std::sync::mpsc::channel();
+    let healthy = Receiver::start(move |received| {
+        let sent = received.json()["sent_micros"].as_u64().expect("the time of writing");
+        // The test has ended if it is not received.
+        _ = sender.send(micros() - sent);
+        Answer::status(200)
+    });
+    let healthy = format!(
+        "  healthy:\n    webhook: {{url: \"http://{}/\", format: transition}}\n    allow_private_addresses: true\n    start: earliest\n",
+        healthy.address
+    );
+    let deployment = Deployment::new(2, &(healthy + others));
+    let process = deployment.start();
+    let producer = broker::producer(None);
+    let write = |batch: u64| {
+        let records: Vec<NewRecord> = (0..10)
+            .map(|customer| {
+                let customer = format!("c{customer}");
+                let mut transition = transition(&customer, batch);
+                transition["sent_micros"] = micros().into();
+                NewRecord::keyed(&customer, &transition.to_string())
+            })
+            .collect();
+        broker::write(&producer, &deployment.topic, &records);
+    };
+    // The first ones wait for the assignment of partitions.
+    write(0);
+    let next = || received.recv_timeout(Duration::from_mins(1)).expect("a delivery");
+    for _ in 0..10 {
+        next();
+    }
+    for batch in 1..=400 {
+        write(batch);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut latencies: Vec<u64> = (0..4_000).map(|_| next()).collect();
+    process.stop();
+    latencies.sort_unstable();
+    latencies
+}
+
+/// Measures a healthy destination alone, and beside a dead and a slow one, in turn: `LIFECYCLE_DELIVERIES_LATENCY=5`
+/// pairs.
+#[test]
+fn the_latency_of_a_healthy_destination_beside_a_dead_and_a_slow_one() {
+    let pairs: usize =
+        std::env::var("LIFECYCLE_DELIVERIES_LATENCY").ok().and_then(|pairs| pairs.parse().ok()).unwrap_or(0);
+    for pair in 1..=pairs {
+        let slow = Receiver::start(|_| Answer::status(200).after(Duration::from_millis(700)));
+        let dead = Receiver::start(|_| Answer::status(500));
+        let others = destination("slow", &slow, "    concurrency: 1\n") + &destination("dead", &dead, "");
+        for (what, others) in [("alone", ""), ("beside them", &*others)] {
+            let latencies = latencies(others);
+            let (median, p99) = (latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]);
+            println!("pair {pair}, {what}: median {median} us, p99 {p99} us");
+        }
+    }
+}
+
+/// 100,000 transitions to a webhook: `LIFECYCLE_DELIVERIES_LONG=webhook`.
+#[test]
+fn a_long_run_of_a_webhook_delivers_each_transition_in_order() {
+    if std::env::var("LIFECYCLE_DELIVERIES_LONG").as_deref() != Ok("webhook") {
+        return;
+    }
+    let receiver = Receiver::start(|_| Answer::status(200));
+    let deployment = Deployment::new(4, &destination("shop", &receiver, "    concurrency: 16\n"));
+    produce(&deployment.topic, 4_000, 25);
+    let started = Instant::now();
+    let process = deployment.start();
+    while receiver.count() < 100_000 {
+        assert!(started.elapsed() < Duration::from_mins(20), "{} were delivered", receiver.count());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    process.stop();
+    assert_eq!(assert_complete(&receiver, 4_000, 25), 0);
+    println!("webhook: 100000 transitions in {seconds:.1} s");
 }
