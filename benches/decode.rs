@@ -14,6 +14,9 @@ use lifecycle_processor::mapping::{Mapping, preset};
 use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
 use serde_json::Map;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const OPTIONS: TouchpointOptions = TouchpointOptions { bytes_max: 1 << 20 };
 const JSON: &str = r#"{"event_id":"e-123456","customer_id":"customer-42","type":"order_completed","occurred_at":"2026-01-31T09:00:00Z","order_id":"o-123456","amount":"49.99","currency":"EUR"}"#;
 const SEGMENT: &str = r#"{"type":"track","event":"Order Completed","messageId":"e-123456","userId":"customer-42","timestamp":"2026-01-31T09:00:00Z","properties":{"order_id":"o-123456","total":"49.99","currency":"EUR"}}"#;

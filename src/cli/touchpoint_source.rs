@@ -172,7 +172,7 @@ impl Source {
             if record.is_blank_line() || !record.is_complete() {
                 return apply(record);
             }
-            let values = match values(record, key, headers) {
+            let values = match values(Some(mapping), record, key, headers) {
                 Ok(values) => values,
                 Err(cause) => return apply(InputRecord { problem: Some(&cause), ..record }),
             };
@@ -217,7 +217,8 @@ impl Source {
                     return Ok(());
                 }
                 let values = if record.is_complete() {
-                    values(record, key, headers).map_err(|cause| format!("{}: {}", cause.reason.as_str(), cause.detail))
+                    values(None, record, key, headers)
+                        .map_err(|cause| format!("{}: {}", cause.reason.as_str(), cause.detail))
                 } else {
                     Err(format!("{} bytes, at most {LINE_BYTES_MAX}", record.length))
                 };
@@ -286,7 +287,9 @@ impl Source {
     }
 }
 
+/// Reads a record: the parts that `mapping` reads, or all of it.
 fn values(
+    mapping: Option<&Mapping>,
     record: InputRecord<'_>,
     key: Option<&[u8]>,
     headers: &[RecordHeader],
@@ -295,7 +298,10 @@ fn values(
         Place::Line { .. } => RecordValues::of_line(record.bytes),
         Place::Offset { .. } => {
             let headers = headers.iter().filter_map(|header| Some((&*header.name, header.value.as_deref()?)));
-            RecordValues::of_topic(key, headers, record.bytes)
+            match mapping {
+                Some(mapping) => mapping.read(key, headers, record.bytes),
+                None => RecordValues::of_topic(key, headers, record.bytes),
+            }
         }
     }
 }

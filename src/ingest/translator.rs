@@ -67,6 +67,13 @@ impl Translator {
         }
         let headers: Vec<_> =
             record.headers.iter().map(|header| (header.name.as_str(), header.value.as_deref())).collect();
+        if let Some(mapping) = self.mapping.as_deref().filter(|_| self.decoder.is_plain_json()) {
+            let headers = headers.iter().filter_map(|&(name, value)| Some((name, value?)));
+            return match mapping.read(record.key.as_deref(), headers, value) {
+                Ok(values) => self.mapped(mapping.map(&values.as_record())),
+                Err(cause) => Translation::DeadLetter(cause),
+            };
+        }
         let decoded = match self.decoder.decode(value, &headers) {
             Ok(decoded) => decoded,
             Err(DecodeError::DeadLetter(cause)) => return Translation::DeadLetter(cause),
@@ -74,7 +81,11 @@ impl Translator {
         };
         let Some(mapping) = self.mapping.as_deref() else { return self.touchpoint(decoded.to_string().into_bytes()) };
         let (key, headers) = (text(record.key.as_deref()), texts(&headers));
-        match mapping.map(&SourceRecord { key: &key, headers: &headers, value: &decoded }) {
+        self.mapped(mapping.map(&SourceRecord { key: &key, headers: &headers, value: &decoded }))
+    }
+
+    fn mapped(&self, outcome: Outcome<'_>) -> Translation {
+        match outcome {
             Outcome::Touchpoints(touchpoints) => self.sized(touchpoints.iter().map(keyed).collect()),
             Outcome::Dropped(rule) => Translation::Dropped(rule.into()),
             Outcome::Invalid(cause) => Translation::DeadLetter(cause),

@@ -151,10 +151,9 @@ impl Compiler<'_> {
             drop,
             touchpoints,
             projection: Projection::default(),
+            reads_headers: false,
         };
-        let mut projection = Projection::default();
-        mapping.visit_record_paths(&mut |members| projection.add(members));
-        mapping.projection = projection;
+        mapping.set_projection();
         Some(mapping)
     }
 

@@ -6,8 +6,9 @@
 
 use serde_json::{Map, Value};
 
-use super::mapping::{MappedTouchpoint, Mapping, Outcome};
+use super::mapping::{Mapping, Outcome};
 use super::record::RecordValues;
+use super::touchpoint::MappedTouchpoint;
 
 /// A golden record and its outcome.
 #[derive(Clone, PartialEq, Debug)]

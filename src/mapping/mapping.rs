@@ -10,17 +10,20 @@ use super::expression::Expression;
 use super::projection::Projection;
 use super::record::RecordValues;
 use super::template::Template;
+use super::touchpoint::MappedTouchpoint;
 use crate::lifecycle::money::{Amount, Currency};
 use crate::lifecycle::time::Timestamp;
 use crate::partition::DeadLetterReason;
 use crate::wire::decimal::parse_amount;
-use crate::wire::time::{format_timestamp, parse_timestamp};
+use crate::wire::time::parse_timestamp;
 use crate::wire::touchpoint_json::{DeadLetterCause, ID_BYTES_MAX, TYPE_BYTES_MAX};
 
 /// Maximum number of touchpoints of one record.
 pub const TOUCHPOINTS_MAX: usize = 1_000;
 /// The index of the root `record`.
 const RECORD: usize = 0;
+/// The index of the root `headers`.
+const HEADERS: usize = 2;
 /// The reason of a record that no touchpoint of the mapping applies to.
 pub const NO_TOUCHPOINT: &str = "no_touchpoint";
 
@@ -46,56 +49,6 @@ pub enum Outcome<'m> {
     Invalid(DeadLetterCause),
 }
 
-/// A touchpoint of a mapped record.
-#[derive(Clone, PartialEq, Debug)]
-pub struct MappedTouchpoint {
-    /// As in [`Touchpoint`](crate::lifecycle::touchpoint::Touchpoint).
-    pub event_id: String,
-    /// Not empty.
-    pub customer_id: String,
-    /// The name of the type.
-    pub type_name: String,
-    /// Event time.
-    pub occurred_at: Timestamp,
-    /// The order that it completes, cancels or refunds.
-    pub order_id: Option<String>,
-    /// An amount in `currency`.
-    pub amount: Option<Amount>,
-    /// The currency of `amount`.
-    pub currency: Option<Currency>,
-    /// All other data, without nulls.
-    pub properties: Map<String, Value>,
-}
-
-impl MappedTouchpoint {
-    /// Returns the touchpoint as JSON, in the form of `docs/contracts.md`.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        let mut members = Map::new();
-        let mut set = |name: &str, text: Option<String>| {
-            if let Some(text) = text {
-                members.insert(name.to_owned(), Value::String(text));
-            }
-        };
-        set("event_id", Some(self.event_id.clone()));
-        set("customer_id", Some(self.customer_id.clone()));
-        set("type", Some(self.type_name.clone()));
-        set("occurred_at", Some(format_timestamp(self.occurred_at)));
-        set("order_id", self.order_id.clone());
-        set("amount", self.amount.map(|amount| amount.to_string()));
-        set("currency", self.currency.map(|currency| currency.as_str().to_owned()));
-        if !self.properties.is_empty() {
-            members.insert("properties".to_owned(), Value::Object(self.properties.clone()));
-        }
-        Value::Object(members)
-    }
-
-    /// Appends the touchpoint as one line of JSON, without a line end.
-    pub fn write_json(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.to_json().to_string().as_bytes());
-    }
-}
-
 /// A compiled mapping file.
 #[derive(Clone, Debug)]
 pub struct Mapping {
@@ -108,6 +61,8 @@ pub struct Mapping {
     pub(super) touchpoints: Vec<TouchpointRule>,
     /// The parts of a record that an expression reads.
     pub(super) projection: Projection,
+    /// Whether an expression reads a header.
+    pub(super) reads_headers: bool,
 }
 
 /// Drops records that are not touchpoints.
@@ -193,37 +148,51 @@ impl Mapping {
         self.recognise.as_ref().is_some_and(|shape| shape.is_true(&roots).unwrap_or(false))
     }
 
-    /// Calls `visit` with each path of the record that an expression of the mapping reads.
-    pub(super) fn visit_record_paths<'n>(&'n self, visit: &mut dyn FnMut(&'n [Box<str>])) {
-        let rules = 0..self.touchpoints.len();
-        self.visit_record_paths_of(rules, visit);
+    /// Prepares [`read`](Self::read): finds what the expressions of the mapping read.
+    pub(super) fn set_projection(&mut self) {
+        let (mut projection, mut reads_headers) = (Projection::default(), false);
+        self.visit_paths_of(0..self.touchpoints.len(), &mut |root, members| match root {
+            RECORD => projection.add(members),
+            HEADERS => reads_headers = true,
+            _ => {}
+        });
+        (self.projection, self.reads_headers) = (projection, reads_headers);
     }
 
-    /// As [`visit_record_paths`](Self::visit_record_paths), only for some of the touchpoint rules.
+    /// Calls `visit` with each path of the record that an expression of the mapping reads, only for some of the
+    /// touchpoint rules.
     pub(super) fn visit_record_paths_of<'n>(
         &'n self,
         rules: impl IntoIterator<Item = usize>,
         visit: &mut dyn FnMut(&'n [Box<str>]),
     ) {
-        let mut visit = |root: usize, members: &'n [Box<str>]| {
+        self.visit_paths_of(rules, &mut |root, members| {
             if root == RECORD {
                 visit(members);
             }
-        };
-        self.values.iter().for_each(|(_, value)| value.visit_paths(&mut visit));
-        self.drop.iter().for_each(|rule| rule.when.visit_paths(&mut visit));
+        });
+    }
+
+    fn visit_paths_of<'n>(
+        &'n self,
+        rules: impl IntoIterator<Item = usize>,
+        visit: &mut dyn FnMut(usize, &'n [Box<str>]),
+    ) {
+        self.values.iter().for_each(|(_, value)| value.visit_paths(visit));
+        self.drop.iter().for_each(|rule| rule.when.visit_paths(visit));
         for rule in rules.into_iter().map(|index| &self.touchpoints[index]) {
             if let Some(when) = &rule.when {
-                when.visit_paths(&mut visit);
+                when.visit_paths(visit);
             }
             if let Some(each) = &rule.for_each {
-                each.list.visit_paths(&mut visit);
+                each.list.visit_paths(visit);
             }
-            rule.fields.iter().flatten().for_each(|field| field.template.visit_paths(&mut visit));
+            rule.fields.iter().flatten().for_each(|field| field.template.visit_paths(visit));
         }
     }
 
-    /// Reads a record of a topic whose value is JSON, without those parts that the mapping does not read.
+    /// Reads a record of a topic whose value is JSON, without those parts that the mapping does not read. `headers` are
+    /// read only if the mapping does.
     ///
     /// # Errors
     /// As [`RecordValues::of_topic`].
@@ -233,6 +202,7 @@ impl Mapping {
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
         value: &[u8],
     ) -> Result<RecordValues, DeadLetterCause> {
+        let headers = headers.into_iter().filter(|_| self.reads_headers);
         RecordValues::projected(key, headers, value, Some(&self.projection))
     }
 

@@ -22,6 +22,7 @@ mod preset;
 mod projection;
 mod record;
 mod template;
+mod touchpoint;
 
 pub use draft::draft;
 pub use error::EvaluationError;
@@ -30,10 +31,11 @@ pub use expression::{Environment, Expression};
 pub use file::{FILE_BYTES_MAX, is_mapping_file};
 pub use function::FUNCTION_NAMES;
 pub use golden::{GoldenRecord, golden_records, golden_settings};
-pub use mapping::{MappedTouchpoint, Mapping, NO_TOUCHPOINT, Outcome, SourceRecord, TOUCHPOINTS_MAX};
+pub use mapping::{Mapping, NO_TOUCHPOINT, Outcome, SourceRecord, TOUCHPOINTS_MAX};
 pub use preset::{Presets, preset, preset_names};
 pub use record::RecordValues;
 pub use template::{Template, TemplateProblem};
+pub use touchpoint::MappedTouchpoint;
 
 pub use crate::lifecycle::condition::ExpressionProblem;
 
