@@ -1,7 +1,8 @@
 //! Runs the consumers of `examples/consumers` against a topic with aborted and repeated transitions.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -122,4 +123,72 @@ fn kcat_prints_the_committed_transitions_and_no_others() {
     let mut expected = transitions.clone();
     expected.extend_from_slice(&transitions[..3]);
     assert_eq!(ids(&read), ids(&expected));
+}
+
+/// Runs a Connect worker with file sinks of `recipes` (name, topic, further properties) until each has written the
+/// expected number of lines, and returns the lines of each.
+fn connect(recipes: &[(&str, &str, &str, usize)]) -> Vec<Vec<String>> {
+    let directory = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| directory.path().join(name);
+    let mut command = Command::new(format!("{ROOT}/scripts/connect"));
+    command.arg("run").args([broker::bootstrap()]).arg(directory.path());
+    for (name, topic, properties, _) in recipes {
+        let file = path(&format!("{name}.properties"));
+        let sink = format!(
+            "name={name}\nconnector.class=org.apache.kafka.connect.file.FileStreamSinkConnector\ntopics={topic}\nfile={}\n\
+             consumer.override.auto.offset.reset=earliest\n{properties}",
+            path(name).display()
+        );
+        std::fs::write(&file, sink).expect("writable");
+        command.arg(file);
+    }
+    let mut worker = command.stdin(Stdio::piped()).spawn().expect("scripts/connect can be run");
+    let lines = |name: &str| -> Vec<String> {
+        std::fs::read_to_string(path(name)).unwrap_or_default().lines().map(str::to_owned).collect()
+    };
+    let is_complete = || recipes.iter().all(|(name, _, _, count)| lines(name).len() >= *count);
+    // A virtual machine starts slowly on a busy machine.
+    let deadline = Instant::now() + broker::TIMEOUT * 4;
+    while !is_complete() {
+        let log = std::fs::read_to_string(path("log")).unwrap_or_default();
+        assert!(Instant::now() < deadline, "Connect has not written all records: {log}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    drop(worker.stdin.take());
+    worker.wait().expect("the worker ends");
+    recipes.iter().map(|(name, ..)| lines(name)).collect()
+}
+
+/// Returns the properties of a recipe in docs/consumers.md that do not belong to its sink: converters, overrides and
+/// transformations.
+fn recipe(heading: &str) -> String {
+    let page = include_str!("../../docs/consumers.md");
+    let rest = page.split_once(heading).expect("the recipe").1;
+    let block = rest.split_once("```properties\n").expect("properties").1.split("```").next().expect("an end");
+    let is_general = |line: &&str| {
+        ["consumer.override.", "key.converter=", "value.converter=", "transforms", "predicates"]
+            .iter()
+            .any(|prefix| line.starts_with(prefix))
+    };
+    block.lines().filter(is_general).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn kafka_connect_writes_each_committed_transition_with_the_settings_of_the_recipes() {
+    let (topic, transitions) = topic();
+    let current_stages = broker::topic("current-stages", 1);
+    let tombstone = NewRecord { value: None, ..NewRecord::keyed("gone", "") };
+    broker::produce(&current_stages, &[NewRecord::keyed("anna", r#"{"customer_id":"anna"}"#), tombstone]);
+    let committed = transitions.len() + 3;
+    let written = connect(&[
+        ("http", &topic, &recipe("**HTTP**"), committed),
+        ("jdbc", &current_stages, &recipe("**JDBC**"), 2),
+        ("uncommitted", &topic, "", committed + 5),
+    ]);
+    let read: Vec<Value> = written[0].iter().map(|line| serde_json::from_str(line).expect("a transition")).collect();
+    let mut expected = transitions.clone();
+    expected.extend_from_slice(&transitions[..3]);
+    assert_eq!(ids(&read), ids(&expected));
+    assert_eq!(written[1], [r#"Struct{record={"customer_id":"anna"}}"#, "null"], "a tombstone stays one");
+    assert_eq!(written[2].len(), committed + 5, "without the override, Connect also writes aborted records");
 }
