@@ -17,13 +17,13 @@ use crate::config::Config;
 use crate::finding::Severity;
 use crate::kafka::{self, Reaction, SettingsUpdates};
 use crate::lifecycle::model_set::ModelSet;
-use crate::runtime;
+use crate::runtime::{self, SchemaPrefixes};
 use crate::service::delivery::DeliverOptions;
 use crate::service::doctor;
 use crate::service::reload::Reload;
 use crate::service::{
-    ExitReason, IngestOptions, Service, ServiceOptions, http_tokens, kafka_options, peers, routes, stop_on_signals,
-    tls_files, topics, worker_options,
+    ExitReason, IngestOptions, Service, ServiceOptions, http_tokens, kafka_options, peers, published_schemas, routes,
+    stop_on_signals, tls_files, topics, worker_options,
 };
 use crate::telemetry::logging;
 use crate::telemetry::report::Report;
@@ -183,12 +183,17 @@ fn serve(config: &Config, config_file: Option<&Path>, parts: &[Part]) -> Result<
     if has_workers {
         check_group(config, partitions)?;
     }
+    let schemas = if has_workers {
+        published_schemas(config).map_err(|problem| (Exit::Refused, problem))?
+    } else {
+        SchemaPrefixes::default()
+    };
     let worker = worker_options(config);
     let options = ServiceOptions {
         models,
         worker: Arc::new(runtime::Options {
             partitions,
-            publish: runtime::PublishOptions { routes, ..worker.publish },
+            publish: runtime::PublishOptions { routes, schemas, ..worker.publish },
             ..worker
         }),
         clients,

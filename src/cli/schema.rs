@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use super::config::ConfigFile;
 use super::{Exit, print, print_error, print_json};
 use crate::config::Config;
+use crate::decode::Framing;
 use crate::lifecycle::model_set::Attribute;
 use crate::lifecycle::value::Type;
 use crate::runtime::RouteDraft;
@@ -123,6 +124,7 @@ fn deployment(config: &Config, attributes: Vec<(String, Type)>) -> Deployment {
         current_stages: topics.current_stages.clone(),
         dead_letters: topics.dead_letters.clone(),
         format: publish.format,
+        has_schema_ids: publish.framing == Framing::Confluent,
         headers: publish.cloudevents,
         attributes,
     }

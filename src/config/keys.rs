@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::decode::Framing;
 use crate::lifecycle::money::Currency;
 use crate::runtime::{ClockSource, RouteDraft};
 use crate::telemetry::logging::LogFormat;
@@ -133,6 +134,11 @@ declare_keys! {
         format: RecordFormat =
             "json or protobuf", Is("json"),
             value(one_of(&[("json", RecordFormat::Json), ("protobuf", RecordFormat::Protobuf)]));
+        /// Whether the id of a schema precedes the Protobuf messages, in Confluent's wire format. The service registers
+        /// the schemas in `registry` when it starts, and refuses to start if consumers could not read them.
+        framing: Framing =
+            "plain or confluent", Is("plain"),
+            value(one_of(&[("plain", Framing::Plain), ("confluent", Framing::Confluent)]));
         /// How much of the reason a transition contains in `because`: the condition and the values that it read, only
         /// the condition, or nothing.
         because: BecauseDetail =

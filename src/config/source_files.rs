@@ -81,6 +81,14 @@ impl Config {
         Ok(Translator::new(decoder, mapping, TouchpointOptions { bytes_max: self.touchpoints.bytes_max }))
     }
 
+    /// Returns how to reach the registry of `registry`; `None` if it has no URL.
+    ///
+    /// # Errors
+    /// A credential is missing or cannot be read.
+    pub fn registry_options(&self) -> Result<Option<RegistryOptions>, String> {
+        registry_options(&self.registry).map_err(|problem| format!("registry: {problem}"))
+    }
+
     /// Loads a preset by name, or a mapping file.
     fn mapping(&self, name: &str, settings: &Map<String, Value>) -> Result<Arc<Mapping>, String> {
         let is_file = name.contains('/') || Path::new(name).extension().is_some_and(|extension| extension == "yaml");

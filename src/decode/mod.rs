@@ -1,4 +1,4 @@
-//! Decodes the bytes of a record of a source into JSON, which mappings read.
+//! Decodes the bytes of a record of a source into JSON, which mappings read, and talks to schema registries.
 //!
 //! A source has a format and a framing; schemas come from a file or from a schema registry. Bytes that do not match are
 //! a dead letter; a registry that does not answer is neither, and the record must be decoded again later. Bytes are
@@ -10,6 +10,7 @@ mod cloud_events;
 mod format;
 mod framing;
 mod protobuf;
+mod registration;
 mod registry;
 
 use std::borrow::Cow;
@@ -21,6 +22,7 @@ use crate::wire::touchpoint_json::DeadLetterCause;
 
 pub use format::{Decoder, Format, SchemaSource};
 pub use framing::Framing;
+pub use registration::{NewSchema, RegisteredVersion};
 pub use registry::{Registry, RegistryOptions};
 
 /// Why a record has no value.

@@ -237,7 +237,17 @@ impl Registry {
         }
     }
 
-    fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
+    /// Returns the address of the API, without a slash at its end.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Returns the headers of every request.
+    pub(super) fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    pub(super) fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
         let mut attempt = 1;
         loop {
             match self.client.send(request) {
@@ -255,7 +265,7 @@ fn is_unknown_schema(body: &[u8]) -> bool {
 }
 
 /// Escapes a part of a path.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
@@ -268,7 +278,7 @@ fn escape(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
 
@@ -276,7 +286,9 @@ mod tests {
 
     /// A registry with canned answers: a path, a status and a body. Returns its address and the requests it received,
     /// each with its headers.
-    fn registry(answers: &'static [(&'static str, u16, &'static str)]) -> (String, Arc<Mutex<Vec<String>>>) {
+    pub(in crate::decode) fn registry(
+        answers: &'static [(&'static str, u16, &'static str)],
+    ) -> (String, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let requests = Arc::<Mutex<Vec<String>>>::default();
@@ -298,7 +310,7 @@ mod tests {
         (url, requests)
     }
 
-    fn client(url: &str, authorization: Option<String>) -> Registry {
+    pub(in crate::decode) fn client(url: &str, authorization: Option<String>) -> Registry {
         let options = RegistryOptions { url: format!("{url}/"), authorization, tls: http_client::TlsFiles::default() };
         Registry::new(&options).expect("valid options")
     }

@@ -45,7 +45,7 @@ pub use log_interval::LogInterval;
 pub use memory_budget::MemoryBudget;
 pub use mismatch::{LogRanges, Mismatch, PartitionLog, StartingPoint, find_starting_point};
 pub use open_batch::OpenBatch;
-pub use options::{ClockSource, Options, PublishOptions, SweepOptions, Topics};
+pub use options::{ClockSource, Options, PublishOptions, SchemaPrefixes, SweepOptions, Topics};
 pub use publication_mode::publication_mode;
 pub use query::{CustomerAnswer, Query, StageAnswer, StageRequest};
 pub use recent_transitions::{CommittedTransition, RecentTransitions, TransitionPage};

@@ -1,5 +1,6 @@
 //! Options of a worker that an operator chooses.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,10 +47,23 @@ pub struct PublishOptions {
     pub routes: Routes,
     /// The format of transitions and current stages.
     pub format: RecordFormat,
+    /// What precedes the values of each topic.
+    pub schemas: SchemaPrefixes,
     /// How much of the reason a transition contains.
     pub because: BecauseDetail,
     /// The topic of current stages; `None` if it is not written.
     pub current_stages: Option<Arc<str>>,
+}
+
+/// The bytes in front of the values of each topic, in Confluent's wire format; none for a topic that is not in it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SchemaPrefixes(pub BTreeMap<Arc<str>, [u8; 6]>);
+
+impl SchemaPrefixes {
+    /// Returns the bytes in front of the values of `topic`.
+    pub(super) fn of(&self, topic: &str) -> &[u8] {
+        self.0.get(topic).map_or(&[], <[u8; 6]>::as_slice)
+    }
 }
 
 /// The topics that a worker reads and writes.

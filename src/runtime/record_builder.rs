@@ -88,16 +88,20 @@ impl RecordBuilder {
             currency: self.options.facts.currency,
             because: self.options.publish.because,
         };
-        let PublishOptions { routes, format, .. } = &self.options.publish;
+        let PublishOptions { routes, format, schemas, .. } = &self.options.publish;
         let topic = match mode {
             Mode::Live => routes.topic(transition).unwrap_or(&self.options.topics.transitions),
             Mode::Replay | Mode::Reconcile => &self.options.topics.replay,
         };
         let mut record = records.add(topic, None, wall.as_millis());
         record.key(transition.customer_id.as_bytes());
-        record.value(|out| match format {
-            RecordFormat::Json => transition_json::write_json(&publication, out),
-            RecordFormat::Protobuf => transition_protobuf::write_protobuf(&publication, out),
+        let prefix = schemas.of(topic);
+        record.value(|out| {
+            out.extend_from_slice(prefix);
+            match format {
+                RecordFormat::Json => transition_json::write_json(&publication, out),
+                RecordFormat::Protobuf => transition_protobuf::write_protobuf(&publication, out),
+            }
         });
         self.options.cloud_events.write_headers(&publication, format.content_type(), |name, value| {
             record.header(name, Some(value.as_bytes()));
@@ -125,9 +129,14 @@ impl RecordBuilder {
         if let Some(standing) = standing {
             let current =
                 CurrentStages { customer_id, standing, models: &self.models, currency: self.options.facts.currency };
-            record.value(|out| match self.options.publish.format {
-                RecordFormat::Json => current.write_json(out),
-                RecordFormat::Protobuf => current.write_protobuf(out),
+            let PublishOptions { format, schemas, .. } = &self.options.publish;
+            let prefix = schemas.of(topic);
+            record.value(|out| {
+                out.extend_from_slice(prefix);
+                match format {
+                    RecordFormat::Json => current.write_json(out),
+                    RecordFormat::Protobuf => current.write_protobuf(out),
+                }
             });
         }
         record.bytes()

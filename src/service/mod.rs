@@ -10,6 +10,7 @@ pub mod doctor;
 mod ingest;
 mod observer;
 mod options;
+mod published_schemas;
 pub mod reload;
 pub mod repartition;
 mod signals;
@@ -34,6 +35,7 @@ use delivery::{DeliverOptions, ServiceDeliveries};
 pub use ingest::IngestOptions;
 use observer::Observer;
 pub use options::{command_writer, http_tokens, kafka_options, peers, routes, tls_files, worker_options};
+pub use published_schemas::published_schemas;
 pub use signals::stop_on_signals;
 
 /// Timeout of a customer query that the HTTP API sends to a worker.

@@ -12,7 +12,7 @@ use crate::kafka::{self, SettingsUpdates, TransactionalWriter};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
-use crate::runtime::{self, ClockSource, PublishOptions, Routes};
+use crate::runtime::{self, ClockSource, PublishOptions, Routes, SchemaPrefixes};
 use crate::wire::cloud_events::CloudEvents;
 use crate::wire::offset_metadata;
 
@@ -123,8 +123,8 @@ pub fn peers(config: &Config, updates: SettingsUpdates, tls: Option<SharedTls>) 
     Some(Peers::new(own, tls, Box::new(find)))
 }
 
-/// Returns the options shared by all workers. The caller sets `partitions` after querying the cluster, and the routes
-/// after loading the models.
+/// Returns the options shared by all workers. The caller sets `partitions` after querying the cluster, the routes
+/// after loading the models, and the schemas after registering them.
 #[must_use]
 pub fn worker_options(config: &Config) -> runtime::Options {
     let topics = &config.topics;
@@ -167,6 +167,7 @@ pub fn worker_options(config: &Config) -> runtime::Options {
         publish: PublishOptions {
             routes: Routes::default(),
             format: config.publish.format,
+            schemas: SchemaPrefixes::default(),
             because: config.publish.because,
             current_stages: config.topics.current_stages.as_deref().map(topic),
         },

@@ -6,7 +6,9 @@
 use serde_json::{Map, Value, json};
 
 use super::cloud_events::HeaderDetail;
-use super::record_schema::{PROTO_FILES, current_stages_schema, touchpoint_schema, transition_schema};
+use super::record_schema::{
+    CURRENT_STAGES_FILE, TRANSITION_FILE, current_stages_schema, proto_file, touchpoint_schema, transition_schema,
+};
 use super::transition::RecordFormat;
 use crate::lifecycle::value::Type;
 use crate::partition::DeadLetterReason;
@@ -35,6 +37,8 @@ pub struct Deployment {
     pub dead_letters: String,
     /// Format of transitions and current stages.
     pub format: RecordFormat,
+    /// Whether the id of a schema precedes the values, in Confluent's wire format.
+    pub has_schema_ids: bool,
     /// Which headers transitions have.
     pub headers: HeaderDetail,
     /// The attributes that transitions carry: names and types.
@@ -88,7 +92,7 @@ impl Deployment {
 
         let mut messages = json!({
             "touchpoint": message("Touchpoint", "application/json", &touchpoint_schema(), None),
-            "transition": self.message("Transition", "lifecycle/v1/transition.proto", &transition_schema(&self.attributes), self.headers()),
+            "transition": self.message("Transition", TRANSITION_FILE, &transition_schema(&self.attributes), self.headers()),
             "dead_letter": {
                 "title": "Dead letter",
                 "contentType": "application/octet-stream",
@@ -98,7 +102,7 @@ impl Deployment {
         });
         if self.current_stages.is_some() {
             messages["current_stages"] =
-                self.message("Current stages", "lifecycle/v1/current_stages.proto", &current_stages_schema(), None);
+                self.message("Current stages", CURRENT_STAGES_FILE, &current_stages_schema(), None);
         }
         let hosts = self.bootstrap_servers.split(',').map(str::trim).enumerate();
         let servers: Map<String, Value> =
@@ -120,13 +124,19 @@ impl Deployment {
     }
 
     /// Returns a message in the configured format. The Protobuf schema is the text of the file.
-    fn message(&self, title: &str, proto_file: &str, schema: &Value, headers: Option<Value>) -> Value {
+    fn message(&self, title: &str, path: &str, schema: &Value, headers: Option<Value>) -> Value {
         match self.format {
             RecordFormat::Json => message(title, self.format.content_type(), schema, headers),
             RecordFormat::Protobuf => {
-                let text = PROTO_FILES.iter().find(|(path, _)| *path == proto_file).map_or("", |(_, text)| text);
-                let schema = json!({"schemaFormat": "application/vnd.google.protobuf;version=3", "schema": text});
-                message(title, self.format.content_type(), &schema, headers)
+                let schema =
+                    json!({"schemaFormat": "application/vnd.google.protobuf;version=3", "schema": proto_file(path)});
+                let mut message = message(title, self.format.content_type(), &schema, headers);
+                if self.has_schema_ids {
+                    message["bindings"]["kafka"]["schemaIdLocation"] = "payload".into();
+                    message["bindings"]["kafka"]["schemaIdPayloadEncoding"] = "confluent".into();
+                    message["bindings"]["kafka"]["schemaLookupStrategy"] = "TopicNameStrategy".into();
+                }
+                message
             }
         }
     }

@@ -8,12 +8,23 @@ use super::current_stages::CurrentStagesRecord;
 use super::transition_json::TransitionRecord;
 use crate::lifecycle::value::Type;
 
+/// The path of the Protobuf file of transitions, by which others import it.
+pub const TRANSITION_FILE: &str = "lifecycle/v1/transition.proto";
+/// The path of the Protobuf file of current stages.
+pub const CURRENT_STAGES_FILE: &str = "lifecycle/v1/current_stages.proto";
+
 /// The schemas of `proto/` that other programs use, by path.
 pub const PROTO_FILES: [(&str, &str); 3] = [
     ("lifecycle/v1/touchpoint.proto", include_str!("../../proto/lifecycle/v1/touchpoint.proto")),
-    ("lifecycle/v1/transition.proto", include_str!("../../proto/lifecycle/v1/transition.proto")),
-    ("lifecycle/v1/current_stages.proto", include_str!("../../proto/lifecycle/v1/current_stages.proto")),
+    (TRANSITION_FILE, include_str!("../../proto/lifecycle/v1/transition.proto")),
+    (CURRENT_STAGES_FILE, include_str!("../../proto/lifecycle/v1/current_stages.proto")),
 ];
+
+/// Returns the text of one of [`PROTO_FILES`]; an empty text for another path.
+#[must_use]
+pub fn proto_file(path: &str) -> &'static str {
+    PROTO_FILES.iter().find(|(known, _)| *known == path).map_or("", |(_, text)| text)
+}
 
 /// Returns the JSON Schema of transitions that carry `attributes`: names and types.
 #[must_use]

@@ -18,7 +18,9 @@ const DEPTH_MAX: usize = 8;
 /// What is wrong with the record; never its content.
 pub fn read_transition(content_type: &str, bytes: &[u8]) -> Result<Value, String> {
     if content_type.starts_with("application/protobuf") {
-        return match v1::Transition::decode(bytes) {
+        // In Confluent's wire format, six bytes precede the message, which itself never begins with a zero byte.
+        let message = if bytes.first() == Some(&0) { bytes.get(6..).unwrap_or_default() } else { bytes };
+        return match v1::Transition::decode(message) {
             Ok(message) => Ok(to_json(message)),
             Err(_) => Err("not a Protobuf record of a transition".to_owned()),
         };

@@ -224,6 +224,13 @@ fn problems_of_attributes(text: &str) -> String {
 }
 
 #[test]
+fn the_wire_format_of_confluent_needs_protobuf_and_a_registry() {
+    let found = problems(&format!("{MINIMAL}publish: {{framing: confluent}}\n"), &[]);
+    assert!(found.contains("`publish.framing`: set publish.format to protobuf"), "{found}");
+    assert!(found.contains("`publish.framing`: set registry.url"), "{found}");
+}
+
+#[test]
 fn a_source_may_have_a_registry_of_its_own() {
     let source = |registry: &str| {
         format!(
@@ -287,6 +294,7 @@ fn every_key_can_be_set_from_the_environment() {
         "parameters" => "{retention: {risk_after: days(60)}}",
         "currency" => "EUR",
         "publish.format" => "protobuf",
+        "publish.framing" => "confluent",
         "publish.because" => "condition",
         "publish.cloudevents" => "minimal",
         "publish.routes" => "[{topic: risk, kind: stage}]",

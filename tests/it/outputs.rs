@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::broker::{self, ConsumedRecord, NewRecord};
 use crate::cli::lifecycle;
 use crate::exactly_once::deployment::{Deployment, now, wait_for_records};
+use crate::registry::RunningRegistry;
 
 const END: &str = "1998-07-01T00:00:00Z";
 const PARTITIONS: i32 = 2;
@@ -217,6 +218,68 @@ fn routes_that_name_unknown_models_and_stages_are_rejected_with_their_place() {
     ] {
         assert!(checked.errors.contains(problem), "{problem} is missing in {}", checked.errors);
     }
+}
+
+#[test]
+fn records_in_the_wire_format_of_confluent_are_read_by_its_client_with_the_registered_schema() {
+    let registry = RunningRegistry::start();
+    let settings = format!(
+        "workers: 1\nclock: {{source: touchpoints}}\nregistry: {{url: \"{}\"}}\n\
+         publish: {{format: protobuf, framing: confluent, attributes: {{orders: orders.count}}}}\n",
+        registry.url
+    );
+    let mut deployment = Deployment::new(1, &settings);
+    MODELS.clone_into(&mut deployment.model);
+    let current_stages = broker::topic_with("current-stages", 1, &[("cleanup.policy", "compact")]);
+    deployment.current_stages = Some(current_stages.clone());
+    let lines: Vec<String> = (0..3)
+        .map(|number| {
+            touchpoint(&format!("e{number}"), &format!("c{number}"), "order_completed", "2026-01-01T00:00:00Z")
+        })
+        .collect();
+    let expected = replay(&[], lines.join("\n").as_bytes());
+    broker::produce(&deployment.touchpoints, &lines.iter().map(|line| keyed(line)).collect::<Vec<_>>());
+    // A restart finds the schemas that the first start registered.
+    for restart in 0..2 {
+        let mut instance = deployment.start("a");
+        wait_for_records(&[&deployment.replay], expected.len(), &mut [&mut instance]);
+        assert_eq!(instance.stop().matches("schema registered").count(), 3 * (restart + 1));
+    }
+    let transitions =
+        registry.read(&deployment.replay, "lifecycle.v1.Transition", "lifecycle/v1/transition.proto", expected.len());
+    let ids = |records: Vec<&Value>| -> BTreeSet<String> { records.into_iter().filter_map(text_of).collect() };
+    assert_eq!(
+        ids(transitions.iter().map(|it| &it["fields"]["transition_id"]).collect()),
+        ids(expected.iter().map(|it| &it["transition_id"]).collect())
+    );
+    for transition in &transitions {
+        assert_eq!(transition["fields"]["attributes"], serde_json::json!({"orders": 1.0}));
+        assert_eq!((&transition["schema_type"], &transition["has_message"]), (&"PROTOBUF".into(), &true.into()));
+    }
+    let subjects = [&deployment.transitions, &deployment.replay, &current_stages].map(|topic| format!("{topic}-value"));
+    let registered = transitions[0]["subjects"].as_array().expect("a list");
+    assert!(subjects.iter().all(|subject| registered.contains(&subject.as_str().into())), "{registered:?}");
+    let file = "lifecycle/v1/current_stages.proto";
+    let current = registry.read(&current_stages, "lifecycle.v1.CurrentStages", file, 3);
+    assert!(current.iter().all(|it| it["has_message"] == true && it["fields"]["models"]["retention"].is_object()));
+}
+
+#[test]
+fn a_schema_that_consumers_could_not_read_prevents_the_start() {
+    let registry = RunningRegistry::start();
+    let settings = format!(
+        "workers: 1\nregistry: {{url: \"{}\"}}\npublish: {{format: protobuf, framing: confluent}}\n",
+        registry.url
+    );
+    let deployment = Deployment::new(1, &settings);
+    let subject = format!("{}-value", deployment.transitions);
+    registry.register(
+        &subject,
+        "syntax = \"proto3\"; package lifecycle.v1; message Transition { int32 transition_id = 1; }",
+    );
+    let run = deployment.run("a", &["run"]);
+    assert_eq!(run.code, 3, "{}{}", run.output, run.errors);
+    assert!(run.errors.contains(&format!("refuses the schema of {subject}: it is not compatible")), "{}", run.errors);
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use serde_json::json;
+use prost::Message as _;
+use serde_json::{Value, json};
+
+use crate::broker;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/registry");
 
@@ -44,6 +47,38 @@ impl RunningRegistry {
         Self { url: url.trim().to_owned(), directory, script }
     }
 
+    /// Reads `count` records of `topic` in Confluent's wire format with Confluent's client for Python, and returns what
+    /// `tests/data/read_transitions.py` prints of each.
+    pub(crate) fn read(&self, topic: &str, message: &str, file: &str, count: usize) -> Vec<Value> {
+        let directory = tempfile::tempdir().expect("a folder");
+        let descriptors = directory.path().join("descriptors");
+        let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
+        let compiled = protox::compile([file], [proto]).expect("the contracts compile");
+        std::fs::write(&descriptors, compiled.encode_to_vec()).expect("writable");
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/read_transitions.py");
+        let output = Command::new(python())
+            .arg(program)
+            .args([broker::bootstrap(), topic, &self.url])
+            .arg(&descriptors)
+            .args([message, &count.to_string()])
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("Python runs");
+        assert!(output.status.success(), "Python failed; see its output above");
+        let lines = String::from_utf8(output.stdout).expect("text");
+        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    /// Registers a schema as the latest version of `subject`.
+    pub(crate) fn register(&self, subject: &str, schema: &str) {
+        let program = "import sys\nfrom confluent_kafka.schema_registry import Schema, SchemaRegistryClient\n\
+                       client = SchemaRegistryClient({'url': sys.argv[1]})\n\
+                       client.register_schema(sys.argv[2], Schema(sys.argv[3], 'PROTOBUF'))\n\
+                       client.set_compatibility(sys.argv[2], level='BACKWARD')\n";
+        let status = Command::new(python()).args(["-c", program, &self.url, subject, schema]).status();
+        assert!(status.expect("Python runs").success(), "Python failed; see its output above");
+    }
+
     /// Freezes the registry: requests get no answer.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
@@ -61,10 +96,8 @@ impl RunningRegistry {
 
     /// Returns the values of the records of `orders` in `format`, as Confluent's client for Python writes them.
     pub(crate) fn serialise(&self, format: &str, orders: &[Order]) -> Vec<Vec<u8>> {
-        let python = Command::new(SCRIPT).arg("python").stderr(Stdio::inherit()).output().expect("the script runs");
-        let python = String::from_utf8(python.stdout).expect("a path");
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/serialise_orders.py");
-        let mut child = Command::new(python.trim())
+        let mut child = Command::new(python())
             .arg(program)
             .args([format, &self.url])
             .stdin(Stdio::piped())
@@ -92,6 +125,12 @@ impl Drop for RunningRegistry {
         drop(self.script.stdin.take());
         drop(self.script.wait());
     }
+}
+
+/// Returns the path of a Python with Confluent's client.
+fn python() -> String {
+    let python = Command::new(SCRIPT).arg("python").stderr(Stdio::inherit()).output().expect("the script runs");
+    String::from_utf8(python.stdout).expect("a path").trim().to_owned()
 }
 
 fn bytes(hexadecimal: &str) -> Vec<u8> {
