@@ -21,7 +21,11 @@ pub(super) struct ServiceArguments {
     /// File with the bearer token of the service, if it requires one [default: `http.token_file` of --config]
     #[arg(long, value_name = "FILE", env = "LIFECYCLE_HTTP_TOKEN_FILE")]
     token_file: Option<PathBuf>,
-    /// Configuration file of the service: use its address and token
+    /// File with the authorities of an https server, in PEM format [default: `http.tls_ca_file` of --config, otherwise
+    /// those of the system]
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Configuration file of the service: use its address, token and authorities
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -44,7 +48,9 @@ impl ServiceArguments {
         };
         let in_config = config.as_ref().and_then(|config| config.http.token_file.as_deref());
         let token = self.token_file.as_deref().or(in_config).map(read_token).transpose().map_err(usage)?;
-        Client::new(&url, token.as_deref()).map_err(usage)
+        let in_config = config.as_ref().and_then(|config| config.http.tls_ca_file.as_deref());
+        let ca = self.ca_file.as_deref().or(in_config.filter(|_| url.starts_with("https://")));
+        Client::new(&url, token.as_deref(), ca).map_err(usage)
     }
 }
 

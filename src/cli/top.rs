@@ -80,7 +80,7 @@ fn watch(arguments: &TopArguments) -> Result<Exit, (Exit, String)> {
             stop.store(true, Ordering::Relaxed);
         });
     }
-    let title = client.url().trim_start_matches("http://").to_owned();
+    let title = client.url().trim_start_matches("http://").trim_start_matches("https://").to_owned();
     let is_full_screen = Watch::is_full_screen(arguments.lines);
     let watch = Watch { client, title: &title, models, is_full_screen };
     match watch.run(&stop, || None, |_| ()) {

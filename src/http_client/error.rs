@@ -63,7 +63,8 @@ impl std::fmt::Display for AddressRefused {
 impl std::error::Error for AddressRefused {}
 
 impl Error {
-    pub(super) fn of_request(host: &str, error: ureq::Error) -> Self {
+    /// Describes why a request to `host` got no response.
+    pub(crate) fn of_request(host: &str, error: ureq::Error) -> Self {
         let host = host.to_owned();
         match error {
             ureq::Error::Other(other) => match other.downcast::<AddressRefused>() {

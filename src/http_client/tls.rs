@@ -28,7 +28,7 @@ impl TlsFiles {
     ///
     /// # Errors
     /// A file cannot be read or has no certificate or key, or key and certificate do not fit.
-    pub(super) fn load(&self) -> Result<TlsConfig, Error> {
+    pub(crate) fn load(&self) -> Result<TlsConfig, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let roots = match &self.ca {
             Some(path) => read_certificates(path)?,

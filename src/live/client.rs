@@ -5,11 +5,14 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use ureq::Agent;
+
+use crate::http_client::{Error, TlsFiles};
 
 use super::overview::Overview;
 use super::update::{CustomerPage, FORECAST_DAYS, ModelStages, TransitionRow, Update, sanitized};
@@ -47,36 +50,42 @@ struct HttpResponse {
 }
 
 impl Client {
-    /// Creates a client for the service at `url` (`http://host:port`) with an optional bearer token.
+    /// Creates a client for the service at `url` (`http://host:port`) with an optional bearer token. An `https` server
+    /// must have a certificate signed by those in the file `ca`, or else by those of the system.
     ///
     /// # Errors
-    /// The URL is not usable; the message says why.
-    pub fn new(url: &str, token: Option<&str>) -> Result<Self, String> {
+    /// The URL or the file is not usable; the message says why.
+    pub fn new(url: &str, token: Option<&str>, ca: Option<&Path>) -> Result<Self, String> {
         let url = url.trim();
         let display_url = redacted(url);
-        let address = match url.split_once("://") {
-            Some(("http", address)) => address,
-            Some(("https", _)) => {
+        let (scheme, address) = match url.split_once("://") {
+            Some((scheme @ ("http" | "https"), address)) => (scheme, address),
+            Some((scheme, _)) => {
                 return Err(format!(
-                    "{display_url}: https is not supported: use the http:// address of the service, or a tunnel such as `ssh -L`"
+                    "{display_url}: {scheme} is not supported: write http://host:port or https://host:port"
                 ));
             }
-            Some((scheme, _)) => {
-                return Err(format!("{display_url}: {scheme} is not supported: write http://host:port"));
-            }
-            None => url,
+            None => ("http", url),
         };
         let address = address.trim_end_matches('/');
         check_address(address).map_err(|problem| format!("{display_url:?} is not a valid service URL: {problem}"))?;
+        if scheme == "http" && ca.is_some() {
+            return Err(format!("{display_url}: --ca-file needs the https:// address of the service"));
+        }
         let config = Agent::config_builder()
             .timeout_global(Some(REQUEST_TIMEOUT))
             .http_status_as_error(false)
             // The service is on a local or trusted network: ignore HTTP_PROXY and connect directly.
-            .proxy(None)
-            .build();
+            .proxy(None);
+        let config = if scheme == "https" {
+            let files = TlsFiles { ca: ca.map(Path::to_owned), ..TlsFiles::default() };
+            config.tls_config(files.load().map_err(|error| error.to_string())?)
+        } else {
+            config
+        };
         let authorization = token.map(|token| format!("Bearer {token}"));
-        let base = format!("http://{address}");
-        Ok(Self { agent: config.into(), display_url: redacted(&base).into_owned(), base, authorization })
+        let base = format!("{scheme}://{address}");
+        Ok(Self { agent: config.build().into(), display_url: redacted(&base).into_owned(), base, authorization })
     }
 
     /// Returns the base URL with the password redacted.
@@ -86,21 +95,24 @@ impl Client {
     }
 
     fn get(&self, path: &str) -> Result<HttpResponse, String> {
-        let connection_error = |error: &ureq::Error| match error {
+        let connection_error = |error: ureq::Error| match &error {
             ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => format!(
                 "{} does not answer: connection refused; check that `lifecycle run` runs there, or set --url to its http.listen",
                 self.display_url
             ),
+            _ if self.base.starts_with("https") => {
+                format!("{}; see --ca-file", Error::of_request(&self.display_url, error))
+            }
             _ => format!("{} does not answer: {error}", self.display_url),
         };
         let mut request = self.agent.get(format!("{}{path}", self.base));
         if let Some(authorization) = &self.authorization {
             request = request.header("Authorization", authorization);
         }
-        let mut response = request.call().map_err(|error| connection_error(&error))?;
+        let mut response = request.call().map_err(connection_error)?;
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(RESPONSE_BYTES_MAX).read_to_string();
-        Ok(HttpResponse { status, body: body.map_err(|error| connection_error(&error))? })
+        Ok(HttpResponse { status, body: body.map_err(connection_error)? })
     }
 
     /// Requests a path that must exist, and parses the body as JSON for a terminal: without control characters.
@@ -335,7 +347,7 @@ mod tests {
     #[test]
     fn the_token_is_sent_and_a_rejected_token_is_reported() {
         let (url, request) = server("401 Unauthorized");
-        let error = Client::new(&url, Some("S3cret")).unwrap().models().unwrap_err();
+        let error = Client::new(&url, Some("S3cret"), None).unwrap().models().unwrap_err();
         assert!(error.starts_with(&format!("{url} rejects the token: --token-file FILE or --config FILE")), "{error}");
         assert!(request.join().unwrap().contains("authorization: bearer s3cret\r\n"));
     }
@@ -343,7 +355,7 @@ mod tests {
     #[test]
     fn a_missing_token_is_reported() {
         let (url, request) = server("401 Unauthorized");
-        let error = Client::new(&url, None).unwrap().models().unwrap_err();
+        let error = Client::new(&url, None, None).unwrap().models().unwrap_err();
         assert_eq!(error, format!("{url} requires a token: --token-file FILE or --config FILE"));
         drop(request.join());
     }
@@ -352,7 +364,7 @@ mod tests {
     fn the_customers_of_a_stage_are_returned_unchanged() {
         const BODY: &str = r#"{"customers":[{"customer_id":"a\u001bb\u007fc\u202e"}]}"#;
         let (url, request) = server_with("200 OK", BODY);
-        let page = Client::new(&url, None).unwrap().stage_customers("m", "s", 1, None).unwrap();
+        let page = Client::new(&url, None, None).unwrap().stage_customers("m", "s", 1, None).unwrap();
         assert_eq!(page["customers"][0]["customer_id"], "a\u{1b}b\u{7f}c\u{202e}");
         drop(request.join());
     }
@@ -360,11 +372,11 @@ mod tests {
     #[test]
     fn a_server_other_than_lifecycle_is_reported() {
         let (url, request) = server("200 OK");
-        assert!(Client::new(&url, None).unwrap().models().unwrap_err().contains("is this a lifecycle service?"));
+        assert!(Client::new(&url, None, None).unwrap().models().unwrap_err().contains("is this a lifecycle service?"));
         assert!(!request.join().unwrap().contains("authorization"));
         for status in ["404 Not Found", "503 Service Unavailable"] {
             let (url, request) = server(status);
-            let error = Client::new(&url, None).unwrap().models().unwrap_err();
+            let error = Client::new(&url, None, None).unwrap().models().unwrap_err();
             let number = &status[..3];
             assert_eq!(
                 error,
@@ -377,17 +389,20 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_http_is_supported() {
-        let url = |url: &str| Client::new(url, None).map(|client| client.url().to_owned());
+    fn http_and_https_are_supported() {
+        let url = |url: &str| Client::new(url, None, None).map(|client| client.url().to_owned());
         assert_eq!(url("localhost:8080").as_deref(), Ok("http://localhost:8080"));
         assert_eq!(url("http://localhost:8080/lifecycle/").as_deref(), Ok("http://localhost:8080/lifecycle"));
-        assert!(url("https://localhost").unwrap_err().contains("https is not supported"));
-        assert!(url("ftp://localhost").is_err());
+        assert_eq!(url("https://localhost").as_deref(), Ok("https://localhost"));
+        assert!(url("ftp://localhost").unwrap_err().contains("ftp is not supported"));
+        let problem = |url: &str| Client::new(url, None, Some(Path::new("missing.pem"))).unwrap_err();
+        assert!(problem("localhost").contains("--ca-file needs the https:// address"));
+        assert!(problem("https://localhost").contains("missing.pem"));
     }
 
     #[test]
     fn urls_without_a_host_or_a_valid_port_are_rejected() {
-        let rejected = |url: &str| Client::new(url, None).unwrap_err();
+        let rejected = |url: &str| Client::new(url, None, None).unwrap_err();
         for url in ["", "http://", "http:///v1", "http://:8080", " "] {
             assert!(rejected(url).contains("the host is missing: write http://host:port"), "{url}: {}", rejected(url));
         }
@@ -398,7 +413,7 @@ mod tests {
         assert!(rejected("http://localhost:1?x=1").contains("query and fragment are not allowed"));
         assert!(rejected("http://localhost:1/v1/").contains("leave out /v1: write http://host:port"));
         for url in ["localhost", "http://[::1]:8080", "http://[::1]", "http://localhost:8080/under/a/path/"] {
-            assert!(Client::new(url, None).is_ok(), "{url}");
+            assert!(Client::new(url, None, None).is_ok(), "{url}");
         }
     }
 
@@ -410,7 +425,7 @@ mod tests {
             "https://me:s3cr:e@t@host",
             "http://me:s3cr:e@t@",
         ] {
-            let text = match Client::new(url, None) {
+            let text = match Client::new(url, None, None) {
                 Ok(client) => client.url().to_owned() + &client.models().unwrap_err(),
                 Err(error) => error,
             };

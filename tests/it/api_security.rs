@@ -119,6 +119,37 @@ fn with_tls_requests_need_it_and_a_replaced_certificate_takes_effect() {
 }
 
 #[test]
+fn top_and_customers_read_a_server_whose_certificate_is_signed_by_an_own_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates::write(folder.path());
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(file("token"), CUSTOMERS).unwrap();
+    let listeners = Listeners { api: listener(), tls: Some(tls(folder.path(), "broker")), probes: None };
+    let mut server = Server::with_listeners(listeners, None, Some(tokens()));
+    server.answer_queries();
+    let url = format!("https://{}", server.address);
+    let run = |command: &[&str], ca: &[&str]| {
+        let token = file("token");
+        let connection = ["--url", &url, "--token-file", &token];
+        crate::cli::lifecycle(folder.path(), &[command, &connection, ca].concat(), b"")
+    };
+    let commands = [
+        ["customers", "--model", "retention", "--stage", "active"].as_slice(),
+        ["top", "--lines", "--seconds", "1"].as_slice(),
+    ];
+    for command in commands {
+        let trusted = run(command, &["--ca-file", &file("ca.pem")]);
+        assert_eq!(trusted.code, 0, "{}", trusted.errors);
+        for ca in [["--ca-file", &file("other-ca.pem")].as_slice(), [].as_slice()] {
+            let rejected = run(command, ca);
+            let expected = format!("{url}: TLS failed: invalid peer certificate: UnknownIssuer");
+            assert!(rejected.code == 3 && rejected.errors.contains(&expected), "{}", rejected.errors);
+            assert!(rejected.errors.contains("--ca-file"), "{}", rejected.errors);
+        }
+    }
+}
+
+#[test]
 fn instances_ask_each_other_over_tls_and_check_the_certificate() {
     let folder = tempfile::tempdir().unwrap();
     certificates::write(folder.path());

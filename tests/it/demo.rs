@@ -279,8 +279,8 @@ fn top_rejects_unusable_arguments() {
         let run = lifecycle(Path::new("."), &[&["top"], arguments].concat(), b"");
         (run.code, run.errors)
     };
-    let (code, errors) = rejected(&["--url", "https://localhost:1"]);
-    assert!(code == 2 && errors.contains("https is not supported"), "{errors}");
+    let (code, errors) = rejected(&["--url", "http://localhost:1", "--ca-file", "ca.pem"]);
+    assert!(code == 2 && errors.contains("--ca-file needs the https:// address"), "{errors}");
     let (code, errors) = rejected(&["--url", "http://127.0.0.1:9"]);
     assert!(code == 3 && errors.contains("http://127.0.0.1:9 does not answer: connection refused; check"), "{errors}");
     for (url, expected) in [

@@ -123,7 +123,7 @@ fn run_demo(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, S
         print_banner(&cluster.bootstrap_servers, &address.to_string(), arguments.days_per_second);
     }
     let watch = Watch {
-        client: Client::new(&address.to_string(), None)?,
+        client: Client::new(&address.to_string(), None, None)?,
         title: "lifecycle demo",
         models: models_to_show(models),
         is_full_screen,
