@@ -23,7 +23,7 @@ use crate::service::doctor;
 use crate::service::reload::Reload;
 use crate::service::{
     ExitReason, IngestOptions, Service, ServiceOptions, http_tokens, kafka_options, peers, published_schemas, routes,
-    stop_on_signals, tls_files, topics, worker_options,
+    stop_on_signals, tls_files, topics, tracing_options, worker_options,
 };
 use crate::telemetry::logging;
 use crate::telemetry::report::Report;
@@ -201,6 +201,7 @@ fn serve(config: &Config, config_file: Option<&Path>, parts: &[Part]) -> Result<
         deliver: deliver.map(|config| DeliverOptions { config, updates: updates.clone() }),
         http: Some((Listeners { api: listener, tls: tls.clone(), probes }, tokens.clone())),
         peers: peers(config, updates.clone(), tls.clone()),
+        tracing: tracing_options(config),
         shutdown_deadline: config.shutdown.deadline,
     };
     let service = Service::start(options, Arc::clone(&stop)).map_err(|problem| (Exit::Fatal, problem))?;

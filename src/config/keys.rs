@@ -232,6 +232,14 @@ declare_keys! {
         /// such as `info,lifecycle_processor::runtime=debug`.
         level: String = "error, warn, info, debug or trace", Is("info"), value(text);
     };
+    section tracing: TracingConfig {
+        /// Address of a receiver of the OpenTelemetry protocol (OTLP) over HTTP, such as a collector on the same host:
+        /// `http://127.0.0.1:4318`. Touchpoints with a header `traceparent` are then traced to their transitions. See
+        /// [tracing.md](tracing.md).
+        endpoint: Option<String> = "URL", Unset("no tracing"), optional(url);
+        /// One in this many touchpoints without the header starts a trace; 0 for none.
+        sample_one_in: usize = "number", Is("1000"), value(|text| whole_number(text, 0, 1_000_000_000));
+    };
 }
 
 /// Returns the key at `path`.

@@ -3,8 +3,8 @@
 //! One thread owns one group member and its partitions. `worker` is the processing loop and connects the parts,
 //! each of which owns its state: `assignment` and `assigned_partition` the partitions, `watermark` the time up to which
 //! wake-ups may fire, `open_batch` the size of the pending changes, `transactions` and `commit` their transaction,
-//! `restore` the newly assigned partitions, `memory_budget` the limit of the state. The customers of a partition are
-//! kept by `partition`; models are evaluated by `lifecycle`.
+//! `restore` the newly assigned partitions, `memory_budget` the limit of the state, `tracer` the spans of touchpoints.
+//! The customers of a partition are kept by `partition`; models are evaluated by `lifecycle`.
 
 mod assigned_partition;
 mod assignment;
@@ -32,6 +32,7 @@ mod restore;
 mod restore_progress;
 mod routes;
 mod stopwatch;
+mod tracer;
 mod transactions;
 mod unless_fatal;
 mod wall_clock;
@@ -53,6 +54,7 @@ pub use record_builder::{dead_letter_record, is_forwarded};
 pub use recovery::{Recovery, Unresolved};
 pub use routes::{RouteDraft, Routes};
 pub use stopwatch::Activity;
+pub use tracer::Tracer;
 pub use unless_fatal::unless_fatal;
 pub use wall_clock::{Moment, WallClock};
 pub use worker::Worker;

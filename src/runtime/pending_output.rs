@@ -2,6 +2,7 @@
 
 use crate::kafka::{PartitionId, Record, RecordBatch};
 use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::transition::Cause;
 use crate::partition::{DeadLetter, Effects, Input, Partition, Position, Tally};
 use crate::telemetry::report::Report;
 use crate::wire::touchpoint_json::DeadLetterCause;
@@ -9,6 +10,7 @@ use crate::wire::touchpoint_json::DeadLetterCause;
 use super::partition_commit::ChangelogWrite;
 use super::pending_counts::{PendingCounts, TopicKind};
 use super::record_builder::{DeadLetterRecord, ForwardedErasure, RecordBuilder, estimated_record_bytes};
+use super::tracer::TracedTouchpoint;
 
 /// The output of a partition's uncommitted inputs.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(super) struct PendingOutput {
     dead_letter_records: Vec<DeadLetterRecord>,
     /// Erasures to forward to the other partitions.
     forwarded_erasures: Vec<ForwardedErasure>,
+    /// The touchpoints with a trace context, in input order.
+    traced: Vec<TracedTouchpoint>,
     counts: PendingCounts,
 }
 
@@ -41,6 +45,7 @@ impl Default for PendingOutput {
             published_at: Timestamp::MIN,
             dead_letter_records: Vec::new(),
             forwarded_erasures: Vec::new(),
+            traced: Vec::new(),
             counts: PendingCounts::default(),
         }
     }
@@ -79,6 +84,22 @@ impl PendingOutput {
         self.dead_letter_records.push(DeadLetterRecord { record, reason, detail });
     }
 
+    /// Returns the number of transitions in the batch.
+    pub(super) fn transitions(&self) -> usize {
+        self.effects.transitions.len()
+    }
+
+    /// Traces the touchpoint that was just applied. Its transitions follow the first `transitions_before`.
+    pub(super) fn trace(&mut self, mut traced: TracedTouchpoint, transitions_before: usize) {
+        traced.transitions = transitions_before..self.transitions();
+        self.traced.push(traced);
+    }
+
+    /// Removes and returns the touchpoints with a trace context.
+    pub(super) fn take_traced(&mut self) -> Vec<TracedTouchpoint> {
+        std::mem::take(&mut self.traced)
+    }
+
     /// Counts a touchpoint whose record key is not its customer id.
     pub(super) fn count_wrong_key(&mut self) {
         self.effects.tally.wrong_keys += 1;
@@ -106,9 +127,14 @@ impl PendingOutput {
     pub(super) fn append_output(&mut self, builder: &RecordBuilder, wall: Timestamp, records: &mut RecordBatch) {
         self.published_at = wall;
         self.counts.begin_writing();
-        for transition in &self.effects.transitions {
+        let mut traced = self.traced.iter_mut().peekable();
+        for (index, transition) in self.effects.transitions.iter().enumerate() {
+            while traced.next_if(|it| it.transitions.end <= index).is_some() {}
+            // A touchpoint also fires the wake-ups of its customer that were due before it; it has not caused them.
+            let is_caused = transition.cause != Cause::Time;
+            let cause = traced.peek_mut().filter(|it| is_caused && it.transitions.contains(&index));
             let mode = builder.publication_mode(transition, wall);
-            let bytes = builder.write_transition(transition, mode, wall, records);
+            let bytes = builder.write_transition(transition, mode, wall, cause.map(|it| &mut **it), records);
             self.counts.count_written(TopicKind::of(mode), bytes);
         }
         assert_eq!(
@@ -178,6 +204,7 @@ impl PendingOutput {
         self.effects = Effects::default();
         self.dead_letter_records.clear();
         self.forwarded_erasures.clear();
+        self.traced.clear();
         self.counts.clear();
     }
 }

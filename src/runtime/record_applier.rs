@@ -1,6 +1,8 @@
 //! Decodes consumed records and applies them to their partitions. A record that cannot be decoded is applied as a dead
 //! letter, so every consumed record is counted.
 
+use std::sync::Arc;
+
 use crate::kafka::partitioner::partition_of;
 use crate::kafka::{PartitionId, Record};
 use crate::lifecycle::model_set::ModelSet;
@@ -15,6 +17,7 @@ use super::log_interval::LogInterval;
 use super::open_batch::OpenBatch;
 use super::options::Options;
 use super::record_builder::{ForwardedErasure, is_forwarded};
+use super::tracer::Tracer;
 use super::wall_clock::Moment;
 
 /// Decodes and applies records.
@@ -27,6 +30,8 @@ pub(super) struct RecordApplier {
     partitions: Option<PartitionId>,
     wrong_keys: LogInterval,
     erasures_not_found: LogInterval,
+    /// `None` when touchpoints are not traced.
+    tracer: Option<Arc<Tracer>>,
 }
 
 impl RecordApplier {
@@ -38,7 +43,13 @@ impl RecordApplier {
             partitions: options.partitions,
             wrong_keys: LogInterval::default(),
             erasures_not_found: LogInterval::default(),
+            tracer: None,
         }
+    }
+
+    /// Traces touchpoints with `tracer`.
+    pub(super) fn trace_with(&mut self, tracer: Arc<Tracer>) {
+        self.tracer = Some(tracer);
     }
 
     /// Applies a record to its partition, unless the partition does not expect it.
@@ -71,7 +82,12 @@ impl RecordApplier {
                 if touchpoint.is_erasure() {
                     self.erase(&touchpoint, &record, assigned, batch, now);
                 } else {
+                    let traced = self.tracer.as_ref().and_then(|tracer| tracer.begin(&record, now.wall));
+                    let transitions_before = assigned.pending_mut().transitions();
                     batch.add(0, assigned.apply(Input::Touchpoint(&touchpoint)), now.elapsed);
+                    if let Some(traced) = traced {
+                        assigned.pending_mut().trace(traced, transitions_before);
+                    }
                 }
                 return;
             }

@@ -18,6 +18,7 @@ use crate::wire::{transition_json, transition_protobuf};
 
 use super::options::{Options, PublishOptions};
 use super::publication_mode::publication_mode;
+use super::tracer::TracedTouchpoint;
 
 /// Typical maximum size of a transition record in bytes, without the ids and values that it contains.
 const TRANSITION_BYTES: usize = 700;
@@ -72,12 +73,14 @@ impl RecordBuilder {
         publication_mode(transition, wall, self.options.fresh_for)
     }
 
-    /// Appends the record of a transition published at `wall`. Returns the size of its key and value.
+    /// Appends the record of a transition published at `wall`, with the trace context of the touchpoint that caused it.
+    /// Returns the size of its key and value.
     pub(super) fn write_transition(
         &self,
         transition: &Transition,
         mode: Mode,
         wall: Timestamp,
+        cause: Option<&mut TracedTouchpoint>,
         records: &mut RecordBatch,
     ) -> usize {
         let publication = Publication {
@@ -106,6 +109,9 @@ impl RecordBuilder {
         self.options.cloud_events.write_headers(&publication, format.content_type(), |name, value| {
             record.header(name, Some(value.as_bytes()));
         });
+        if let Some(cause) = cause {
+            cause.write_headers(topic, |name, value| record.header(name, Some(value)));
+        }
         record.bytes()
     }
 

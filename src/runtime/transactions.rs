@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::kafka::{CommittedOffset, Error, Member, PartitionId, PartitionOffset, RecordBatch};
 use crate::lifecycle::model_set::ModelSet;
+use crate::lifecycle::time::Timestamp;
 
 use super::assignment::Assignment;
 use super::changelog_range::ChangelogRange;
@@ -19,6 +20,7 @@ use super::partition_commit::{MetadataFields, PartitionCommit};
 use super::recent_transitions::RecentTransitions;
 use super::record_builder::RecordBuilder;
 use super::recovery::Recovery;
+use super::tracer::{TracedTouchpoint, Tracer};
 use super::unless_fatal::unless_fatal;
 use super::wall_clock::Moment;
 
@@ -33,6 +35,12 @@ pub(super) struct Transactions {
     recovery: Recovery<PartitionCommit>,
     /// Receives the committed transitions, if the API serves them.
     recent: Option<Arc<RecentTransitions>>,
+    /// `None` when touchpoints are not traced.
+    tracer: Option<Arc<Tracer>>,
+    /// The touchpoints with a trace context that the latest commit contains.
+    traced: Vec<TracedTouchpoint>,
+    /// Wall time at which the latest commit began.
+    began_at: Timestamp,
 }
 
 impl Transactions {
@@ -45,12 +53,20 @@ impl Transactions {
             records: RecordBatch::default(),
             recovery: Recovery::default(),
             recent: None,
+            tracer: None,
+            traced: Vec::new(),
+            began_at: Timestamp::MIN,
         }
     }
 
     /// Publishes committed transitions to `recent`.
     pub(super) fn publish_to(&mut self, recent: Arc<RecentTransitions>) {
         self.recent = Some(recent);
+    }
+
+    /// Traces touchpoints with `tracer`.
+    pub(super) fn trace_with(&mut self, tracer: Arc<Tracer>) {
+        self.tracer = Some(tracer);
     }
 
     /// Whether a recovery is in progress. No touchpoint may be applied until it has finished.
@@ -90,6 +106,7 @@ impl Transactions {
         let member_name = member.name().to_owned();
         let fields = self.metadata_fields(&member_name);
         let began_at = meter.now(now).elapsed;
+        self.began_at = meter.now(now).wall;
         let outcome = transact(member, &self.records, |offsets| {
             for &(partition, write) in &written {
                 let Some(assigned) = assignment.get(partition) else { continue };
@@ -238,7 +255,7 @@ impl Transactions {
 
     /// Applies the commit of one partition. Returns the number of consumed records.
     fn apply_commit(
-        &self,
+        &mut self,
         commit: PartitionCommit,
         assignment: &mut Assignment,
         meter: &mut Meter,
@@ -250,6 +267,7 @@ impl Transactions {
         };
         let committed_at = meter.now(now).wall;
         let report = meter.report_mut();
+        self.traced.append(&mut assigned.pending_mut().take_traced());
         let (effects, published_at) = assigned.on_committed(commit, committed_at, report);
         let consumed = effects.tally.consumed;
         report
@@ -275,6 +293,9 @@ impl Transactions {
         now: Moment,
     ) {
         let committed_at = meter.now(now).wall;
+        if let Some(tracer) = &self.tracer {
+            tracer.export(std::mem::take(&mut self.traced), consumed, self.began_at, committed_at);
+        }
         let report = meter.report_mut();
         report.commits += 1;
         report.last_commit_at = Some(committed_at);

@@ -23,6 +23,7 @@ use super::recent_transitions::RecentTransitions;
 use super::record_applier::RecordApplier;
 use super::restore::Restorer;
 use super::stopwatch::Activity;
+use super::tracer::Tracer;
 use super::transactions::Transactions;
 use super::wall_clock::{Moment, WallClock};
 
@@ -75,6 +76,14 @@ impl<M: Member> Worker<M> {
     #[must_use]
     pub fn with_recent(mut self, recent: Arc<RecentTransitions>) -> Self {
         self.transactions.publish_to(recent);
+        self
+    }
+
+    /// Traces touchpoints with `tracer`.
+    #[must_use]
+    pub fn with_tracer(mut self, tracer: Arc<Tracer>) -> Self {
+        self.record_applier.trace_with(Arc::clone(&tracer));
+        self.transactions.trace_with(tracer);
         self
     }
 

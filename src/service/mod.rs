@@ -14,19 +14,21 @@ mod published_schemas;
 pub mod reload;
 pub mod repartition;
 mod signals;
+#[cfg(feature = "otlp")]
+mod span_exporter;
 pub mod topics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::api::{self, Api, Deliveries, Listeners, Peers, SharedTokens, WorkerChannels};
 use crate::finding::{Finding, Severity};
 use crate::kafka::{self, Reaction};
 use crate::lifecycle::model_set::ModelSet;
-use crate::runtime::{self, ClockSource, Fatal, MemoryBudget, Query, RecentTransitions, WallClock, Worker};
+use crate::runtime::{self, ClockSource, Fatal, MemoryBudget, Query, RecentTransitions, Tracer, WallClock, Worker};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::report::Report;
 use crate::telemetry::status_registry::StatusRegistry;
@@ -34,7 +36,9 @@ use crate::telemetry::status_registry::StatusRegistry;
 use delivery::{DeliverOptions, ServiceDeliveries};
 pub use ingest::IngestOptions;
 use observer::Observer;
-pub use options::{command_writer, http_tokens, kafka_options, peers, routes, tls_files, worker_options};
+pub use options::{
+    command_writer, http_tokens, kafka_options, peers, routes, tls_files, tracing_options, worker_options,
+};
 pub use published_schemas::published_schemas;
 pub use signals::stop_on_signals;
 
@@ -64,8 +68,25 @@ pub struct ServiceOptions {
     pub http: Option<(Listeners, Option<SharedTokens>)>,
     /// Finds the other instances of the group; `None` if this instance does not advertise itself to them.
     pub peers: Option<Peers>,
+    /// Where spans are sent; `None` without tracing.
+    pub tracing: Option<TracingOptions>,
     /// Time limit of a graceful shutdown.
     pub shutdown_deadline: Duration,
+}
+
+/// What is traced, and where spans are sent.
+#[derive(Clone, Debug)]
+pub struct TracingOptions {
+    /// The receiver: `http://127.0.0.1:4318`.
+    pub endpoint: String,
+    /// One in this many touchpoints without a trace context starts a trace; 0 for none.
+    pub sample_one_in: usize,
+    /// The topic of touchpoints.
+    pub topic: Arc<str>,
+    /// The consumer group.
+    pub group: Arc<str>,
+    /// The name of this instance.
+    pub instance: Arc<str>,
 }
 
 /// Why a worker ended early.
@@ -120,6 +141,8 @@ pub struct Service {
     stop_http: Option<tokio::sync::oneshot::Sender<()>>,
     /// The deliveries do not count as workers: whatever happens to them, the service goes on.
     deliveries: Option<ServiceDeliveries>,
+    /// Sends the last spans after the workers have ended.
+    span_exporter: Option<JoinHandle<()>>,
     shutdown_deadline: Duration,
 }
 
@@ -150,7 +173,21 @@ impl Service {
             metrics: Arc::clone(&metrics),
             stop_http: None,
             deliveries: None,
+            span_exporter: None,
             shutdown_deadline: options.shutdown_deadline,
+        };
+        let tracer = match options.tracing {
+            None => None,
+            #[cfg(feature = "otlp")]
+            Some(tracing) => {
+                let (tracer, thread) = span_exporter::start(tracing)?;
+                service.span_exporter = Some(thread);
+                Some(Arc::new(tracer))
+            }
+            #[cfg(not(feature = "otlp"))]
+            Some(_) => {
+                return Err("tracing.endpoint is set, but this program was built without the feature `otlp`".to_owned());
+            }
         };
         for (index, (mut client, queries)) in options.clients.into_iter().zip(queries).enumerate() {
             let error_metrics = Arc::clone(&metrics);
@@ -158,7 +195,11 @@ impl Service {
                 error_metrics.count_kafka_error(error.reaction.as_str(), &error.code.to_string());
             });
             let observer = Observer::new(index, Arc::clone(&status_registry), Arc::clone(&metrics));
-            let shared = (Arc::clone(&recent), Arc::clone(&memory_budget));
+            let shared = Shared {
+                recent: Arc::clone(&recent),
+                memory_budget: Arc::clone(&memory_budget),
+                tracer: tracer.clone(),
+            };
             let (models, options, stop) =
                 (Arc::clone(&options.models), Arc::clone(&options.worker), Arc::clone(&service.stop));
             let result_sender = result_sender.clone();
@@ -168,6 +209,8 @@ impl Service {
                 report.send(run_worker((index, &client), models, options, queries, shared, observer, &stop));
             })?;
         }
+        // The exporter ends when the workers have dropped the tracer.
+        drop(tracer);
         if let Some(ingest) = options.ingest {
             let (status_registry, metrics) = (Arc::clone(&status_registry), Arc::clone(&metrics));
             let stop = Arc::clone(&service.stop);
@@ -258,6 +301,10 @@ impl Service {
             deliveries.wait(deadline.unwrap_or_else(|| Instant::now() + self.shutdown_deadline));
         }
         drop(self.stop_http.take());
+        if let Some(thread) = self.span_exporter.take() {
+            // A panic has already been reported; it must not change why the service ends.
+            drop(thread.join());
+        }
         match failed {
             Some(failure) => ExitReason::Failed(failure),
             None => ExitReason::Stopped(reports),
@@ -301,12 +348,19 @@ impl Drop for ReportOnDrop {
     }
 }
 
+/// What a worker shares with the other workers of the process.
+struct Shared {
+    recent: Arc<RecentTransitions>,
+    memory_budget: Arc<MemoryBudget>,
+    tracer: Option<Arc<Tracer>>,
+}
+
 fn run_worker(
     (index, client): (usize, &kafka::Options),
     models: Arc<ModelSet>,
     options: Arc<runtime::Options>,
     queries: Receiver<Query>,
-    (recent, memory_budget): (Arc<RecentTransitions>, Arc<MemoryBudget>),
+    shared: Shared,
     mut observer: Observer,
     stop: &AtomicBool,
 ) -> Result<Report, Failure> {
@@ -327,7 +381,10 @@ fn run_worker(
         }
     };
     let worker = Worker::new(member, models, options, queries);
-    let mut worker = worker.with_clock(clock).with_recent(recent).with_memory_budget(memory_budget);
+    let mut worker = worker.with_clock(clock).with_recent(shared.recent).with_memory_budget(shared.memory_budget);
+    if let Some(tracer) = shared.tracer {
+        worker = worker.with_tracer(tracer);
+    }
     while !stop.load(Ordering::Relaxed) {
         worker.step(|| clock.now())?;
         observer.observe(&mut worker, clock.now());
@@ -362,6 +419,7 @@ mod tests {
             metrics,
             stop_http: None,
             deliveries: None,
+            span_exporter: None,
             shutdown_deadline: Duration::from_millis(1),
         };
         let reason = service.wait();

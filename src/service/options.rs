@@ -16,6 +16,7 @@ use crate::runtime::{self, ClockSource, PublishOptions, Routes, SchemaPrefixes};
 use crate::wire::cloud_events::CloudEvents;
 use crate::wire::offset_metadata;
 
+use super::TracingOptions;
 use super::topics::cluster;
 
 /// Returns the member name of a worker: `kafka.instance_id` and the index of the worker.
@@ -90,6 +91,18 @@ pub(super) fn source_client(config: &Config, on_stuck: fn(&'static str)) -> kafk
     options.on_stuck = on_stuck;
     options.settings = cluster(config).settings;
     options
+}
+
+/// Returns what is traced, and where spans are sent; `None` without tracing.
+#[must_use]
+pub fn tracing_options(config: &Config) -> Option<TracingOptions> {
+    Some(TracingOptions {
+        endpoint: config.tracing.endpoint.clone()?,
+        sample_one_in: config.tracing.sample_one_in,
+        topic: config.topics.touchpoints.as_str().into(),
+        group: config.kafka.group_id.as_str().into(),
+        instance: config.kafka.instance_id.as_str().into(),
+    })
 }
 
 /// Returns the files of the HTTP server's TLS settings; `None` without TLS.

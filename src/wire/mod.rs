@@ -17,12 +17,16 @@ pub mod header;
 mod json_writer;
 pub mod model_file;
 pub mod offset_metadata;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 mod property_json;
 pub mod proto;
 pub mod record_schema;
+pub mod span;
 pub mod time;
 mod touchpoint_hint;
 pub mod touchpoint_json;
+pub mod trace_context;
 pub mod transition;
 pub mod transition_json;
 pub mod transition_protobuf;

@@ -306,6 +306,8 @@ fn every_key_can_be_set_from_the_environment() {
         "http.listen" | "http.advertise" | "http.probes_listen" => "127.0.0.1:9090",
         "log.format" => "json",
         "log.level" => "warn",
+        "tracing.endpoint" => "http://127.0.0.1:4318",
+        "tracing.sample_one_in" => "10",
         other if key_syntax(other) == "duration" => "2m",
         other if key_syntax(other) == "size" => "32MiB",
         _ => "a-name",

@@ -77,4 +77,5 @@ mod scenarios;
 mod simulation;
 mod stage_listing;
 mod sweep;
+mod traces;
 mod wire;

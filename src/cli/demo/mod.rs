@@ -195,6 +195,7 @@ fn service_options(models: &Arc<ModelSet>, cluster: &Cluster, listener: TcpListe
         deliver: None,
         http: Some((Listeners { api: listener, tls: None, probes: None }, None)),
         peers: None,
+        tracing: None,
         shutdown_deadline: Duration::from_secs(15),
     }
 }
