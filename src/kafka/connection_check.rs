@@ -126,16 +126,13 @@ impl Cluster {
                 format!("set kafka.client.security.protocol to {}, or remove the beginning", other.to_lowercase());
             return Err(Error::settings(what).with_to_do(to_do));
         }
-        let unused = ["sasl.username", "sasl.password"].into_iter().find(|name| self.setting(&[name]).is_some());
-        match unused {
-            Some(name) if !protocol.has_sasl => {
-                let what = format!("{name} has no effect, because security.protocol is {}", protocol.name());
-                Err(Error::settings(what).with_to_do(
-                    "set kafka.client.security.protocol to sasl_ssl, or to sasl_plaintext if the listener has no TLS",
-                ))
-            }
-            _ => Ok(()),
+        if self.setting(&["sasl.password"]).is_none() || protocol.has_sasl {
+            return Ok(());
         }
+        let what = format!("sasl.password has no effect, because security.protocol is {}", protocol.name());
+        Err(Error::settings(what).with_to_do(
+            "set kafka.client.security.protocol to sasl_ssl, or to sasl_plaintext if the listener has no TLS",
+        ))
     }
 
     /// Rejects the mechanisms that the client of this build does not contain.

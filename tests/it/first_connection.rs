@@ -237,6 +237,7 @@ fn every_mistake_of_a_first_connection_is_named_with_the_setting_to_change() {
 #[test]
 fn what_needs_no_broker_is_found_by_config_check() {
     let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("password"), "a\n").unwrap();
     for (client, expected) in [
         ("security.protocol: ssl, ssl.ca.location: /missing.pem", "set kafka.client.ssl.ca.location to a file"),
         ("security.protocol: sasl_ssl", "sasl.mechanism is not set, and its default GSSAPI"),
@@ -251,10 +252,10 @@ fn what_needs_no_broker_is_found_by_config_check() {
         ("security.protocol: tls", "set kafka.client.security.protocol to plaintext, ssl, sasl_plaintext or sasl_ssl"),
         ("security.protocol: sasl_ssl, sasl.mechanism: plain, sasl.username: a", "sasl.mechanism plain is unknown"),
         (
-            "sasl.mechanism: PLAIN, sasl.username: a",
-            "sasl.username has no effect, because security.protocol is plaintext",
+            "sasl.mechanism: PLAIN, sasl.username: a, sasl.password: 'file:password'",
+            "sasl.password has no effect, because security.protocol is plaintext",
         ),
-        ("security.protocol: ssl, sasl.username: a", "set kafka.client.security.protocol to sasl_ssl"),
+        ("security.protocol: ssl, sasl.password: 'file:password'", "set kafka.client.security.protocol to sasl_ssl"),
         ("sasl.jaas.config: a", "set kafka.client.sasl.mechanism, sasl.username and sasl.password instead"),
         ("security.protocol: ssl, ssl.truststore.location: a.jks", "set kafka.client.ssl.ca.location"),
         ("ssl.ca: a", "No such configuration property: \"ssl.ca\""),
