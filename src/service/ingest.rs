@@ -88,8 +88,8 @@ impl IngestOptions {
         }
     }
 
-    /// Returns whether `failure` means that `topic` was deleted and need not exist: a pattern matched it, and the topics
-    /// of the service, which the error may also be about, exist.
+    /// Returns whether `failure` means that `topic` was deleted and need not exist: a pattern matched it, and the
+    /// topics of the service, which the error may also be about, exist.
     fn is_deleted(&self, topic: &str, failure: &Fatal) -> bool {
         let (Fatal::Client(error) | Fatal::TooManyFailedTransactions { last: error, .. }) = failure else {
             return false;
