@@ -109,8 +109,8 @@ pub fn create(config: &Config, partitions: i32, replication: Option<i32>) -> Res
     Ok(created)
 }
 
-/// Waits until the cluster reports the `created` topics, for a limited time. Metadata propagates asynchronously: until it
-/// arrives, a broker reports a new topic as unknown.
+/// Waits until the cluster reports the `created` topics, for a limited time. Metadata propagates asynchronously: until
+/// it arrives, a broker reports a new topic as unknown.
 pub(super) fn wait_until_known(cluster: &Cluster, created: &[(String, Creation)]) -> Result<(), Error> {
     let names: Vec<&str> = created.iter().map(|(name, _)| name.as_str()).collect();
     let deadline = Instant::now() + METADATA_TIMEOUT;
