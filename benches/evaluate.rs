@@ -61,6 +61,8 @@ impl Stream {
             let touchpoint = Touchpoint {
                 event_id,
                 customer_id,
+                anonymous_id: None,
+                is_visitor: false,
                 kind: self.models.vocabulary.type_index(type_name),
                 type_name,
                 occurred_at: self.now,
@@ -110,6 +112,8 @@ fn rules(criterion: &mut Criterion) {
         let touchpoint = |type_name: &'static str, now| Touchpoint {
             event_id: type_name,
             customer_id: "customer",
+            anonymous_id: None,
+            is_visitor: false,
             kind: models.vocabulary.type_index(type_name),
             type_name,
             occurred_at: now,

@@ -24,7 +24,7 @@ use crate::partition::{Clock, CustomerView, Effects, Input, Partition};
 use crate::replay::{Replay, ReplayOptions};
 use crate::wire::changelog::{ChangelogDecoder, InputProgress, encode};
 use crate::wire::time::format_timestamp;
-use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder};
+use crate::wire::touchpoint_json::Scratch;
 use crate::wire::transition_text::{NO_STAGE, describe_timestamp, stage_name};
 
 /// Limit of wake-ups per call of `Partition::apply`.
@@ -113,7 +113,7 @@ fn compare(
     comparison: &mut Comparison,
 ) -> Result<(), CompareError> {
     let mut runs = [old, new].map(|models| {
-        let decoder = TouchpointDecoder::new(&models.vocabulary, source.touchpoint_options());
+        let decoder = source.decoder(&models.vocabulary);
         (decoder, Replay::new(Arc::clone(models), options.clone()))
     });
     let mut discard = |_: &_, _| Ok::<(), Infallible>(());

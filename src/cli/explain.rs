@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -16,11 +17,11 @@ use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::Touchpoint;
-use crate::lifecycle::transition::{Cause, Transition};
+use crate::lifecycle::transition::{Cause, Merge, Transition};
 use crate::partition::CustomerView;
 use crate::replay::{Replay, ReplayOptions};
 use crate::wire::time::format_timestamp;
-use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder};
+use crate::wire::touchpoint_json::Scratch;
 use crate::wire::transition::{BecauseDetail, Mode, Publication};
 use crate::wire::transition_json::write_json;
 use crate::wire::transition_text::{
@@ -67,6 +68,10 @@ struct TimelineEntry {
 struct TouchpointSummary {
     event_id: String,
     type_name: String,
+    /// The id of the visitor, if it is not one of the customer.
+    visitor: Option<String>,
+    /// The visitor that it links to the customer.
+    links: Option<String>,
     order_id: Option<String>,
     amount: Option<String>,
     is_late: bool,
@@ -79,6 +84,8 @@ struct Explanation {
     /// Instant that `view` describes.
     now: Timestamp,
     view: CustomerView,
+    /// The visitors whose facts moved to the customer.
+    aliases: Vec<Arc<str>>,
     forecast: Vec<TimelineEntry>,
     /// Whether the forecast ended at the limit of wake-ups.
     is_truncated: bool,
@@ -97,6 +104,10 @@ fn explain(arguments: &ExplainArguments) -> Result<Exit, Exit> {
         print_error(format_args!("lifecycle explain: {error}"));
         error.exit()
     };
+    if options.facts.identity.is_some() && arguments.touchpoints.files().iter().any(|path| path == Path::new("-")) {
+        print_error("lifecycle explain: with --identity the touchpoints are read twice: name a file instead of -");
+        return Err(Exit::Usage);
+    }
     let source = arguments.touchpoints.source(config.as_ref()).map_err(unreadable)?;
     let mut invalid = InvalidRecords::default();
     let mut found = None;
@@ -146,7 +157,12 @@ fn read(
     invalid: &mut InvalidRecords,
 ) -> Result<Outcome, SourceError> {
     let mut replay = Replay::new(Arc::clone(models), options.clone());
-    let decoder = TouchpointDecoder::new(&models.vocabulary, source.touchpoint_options());
+    let decoder = source.decoder(&models.vocabulary);
+    let ids = match options.facts.identity {
+        Some(_) => linked_ids(customer, source, stream, models, options)?,
+        None => vec![customer.into()],
+    };
+    let is_known = |id: &str| ids.iter().any(|known| **known == *id);
     let mut timeline = Vec::new();
     let mut clock = Timestamp::MIN;
     invalid.for_each(source, stream, |record| {
@@ -155,34 +171,71 @@ fn read(
         let mut published = Vec::new();
         let entries_before = timeline.len();
         // Touchpoints of other customers only advance the clock, which may fire wake-ups of this customer.
-        if touchpoint.customer_id == customer {
+        if is_known(touchpoint.customer_id) || touchpoint.anonymous_id.is_some_and(is_known) {
             let before = replay.summary();
             let Ok(()) = replay.apply(&touchpoint, &mut |transition, _| collect(transition, &mut published));
             if replay.summary().skipped > before.skipped {
                 return Ok(());
             }
-            let summary =
-                TouchpointSummary::of(&touchpoint, clock, replay.summary().tally.duplicates > before.tally.duplicates);
-            add_to_timeline(touchpoint.occurred_at, Some(summary), published, &mut timeline);
+            let is_duplicate = replay.summary().tally.duplicates > before.tally.duplicates;
+            let summary = TouchpointSummary::of(&touchpoint, clock, is_duplicate, &ids[0]);
+            // A touchpoint of another customer is not part of the timeline, even if it claims a visitor of this one.
+            let summary = is_known(touchpoint.customer_id).then_some(summary);
+            add_to_timeline(touchpoint.occurred_at, summary, published, &ids, &mut timeline);
             clock = clock.max(touchpoint.occurred_at);
         } else {
             let Ok(()) =
                 replay.advance_to(touchpoint.occurred_at, &mut |transition, _| collect(transition, &mut published));
-            add_to_timeline(touchpoint.occurred_at, None, published, &mut timeline);
+            add_to_timeline(touchpoint.occurred_at, None, published, &ids, &mut timeline);
         }
         clock = timeline[entries_before..].iter().map(|entry: &TimelineEntry| entry.at).fold(clock, Timestamp::max);
         Ok(())
     })?;
     let mut published = Vec::new();
     let Ok(()) = replay.finish(&mut |transition, _| collect(transition, &mut published));
-    add_to_timeline(Timestamp::MAX, None, published, &mut timeline);
+    add_to_timeline(Timestamp::MAX, None, published, &ids, &mut timeline);
+    let customer = &*ids[0];
     let Some(view) = replay.partition().customer(customer) else {
         let existed = timeline.iter().any(|entry| entry.touchpoint.is_some());
         return Ok(if existed { Outcome::Deleted } else { Outcome::Unknown });
     };
     let now = replay.end().unwrap_or(view.clock);
     let (forecast, is_truncated) = forecast_without_touchpoints(&mut replay, customer);
-    Ok(Outcome::Explained(Box::new(Explanation { timeline, now, view, forecast, is_truncated })))
+    let aliases = ids[1..].to_vec();
+    Ok(Outcome::Explained(Box::new(Explanation { timeline, now, view, aliases, forecast, is_truncated })))
+}
+
+/// Returns the id that `customer` belongs to in the end, then its other ids, by reading the whole stream.
+fn linked_ids(
+    customer: &str,
+    source: &Source,
+    stream: Stream,
+    models: &Arc<ModelSet>,
+    options: &ReplayOptions,
+) -> Result<Vec<Arc<str>>, SourceError> {
+    let mut replay = Replay::new(Arc::clone(models), options.clone());
+    let decoder = source.decoder(&models.vocabulary);
+    let mut discard = |_: &Transition, _| Ok::<(), Infallible>(());
+    source.for_each(
+        stream,
+        |_| {},
+        |record| -> Result<(), SourceError> {
+            // Invalid records are reported when the source is read again.
+            if record.problem.is_none()
+                && record.is_complete()
+                && let Ok(touchpoint) = decoder.decode(record.bytes, &mut Scratch::default())
+            {
+                let Ok(()) = replay.apply(&touchpoint, &mut discard);
+            }
+            Ok(())
+        },
+    )?;
+    source.reset_dropped();
+    let Ok(()) = replay.finish(&mut discard);
+    let identity = |id: &str| replay.partition().identity(id).unwrap_or_default();
+    let canonical = identity(customer).stub.map_or_else(|| Arc::from(customer), |stub| stub.into);
+    let aliases = identity(&canonical).aliases.into_iter().map(|alias| alias.id);
+    Ok([Arc::clone(&canonical)].into_iter().chain(aliases).collect())
 }
 
 /// Fires all future wake-ups of the customer. Returns the transitions, and whether the limit of wake-ups was reached.
@@ -193,7 +246,7 @@ fn forecast_without_touchpoints(replay: &mut Replay, customer: &str) -> (Vec<Tim
         let Some(next) = next else { return (forecast, false) };
         let mut published = Vec::new();
         let Ok(()) = replay.run_until(next, &mut |transition, _| collect(transition, &mut published));
-        add_to_timeline(next, None, published, &mut forecast);
+        add_to_timeline(next, None, published, &[customer.into()], &mut forecast);
     }
     (forecast, true)
 }
@@ -206,16 +259,17 @@ fn collect(transition: &Transition, published: &mut Vec<Transition>) -> Result<(
 }
 
 /// Adds transitions to the timeline in order: first those that time caused up to the touchpoint, then the touchpoint
-/// with its own transitions, then those that time caused after it.
+/// with its own transitions, then those that time caused after it. Only transitions of `ids` are added.
 fn add_to_timeline(
     at: Timestamp,
     mut touchpoint: Option<TouchpointSummary>,
     published: Vec<Transition>,
+    ids: &[Arc<str>],
     timeline: &mut Vec<TimelineEntry>,
 ) {
     let mut own = Vec::new();
     let mut after = Vec::new();
-    for transition in published {
+    for transition in published.into_iter().filter(|transition| ids.contains(&transition.customer_id)) {
         if transition.cause != Cause::Time {
             own.push(transition);
         } else if touchpoint.is_some() && transition.occurred_at <= at {
@@ -248,11 +302,13 @@ fn add_timed_transition(transition: Transition, timeline: &mut Vec<TimelineEntry
 }
 
 impl TouchpointSummary {
-    fn of(touchpoint: &Touchpoint<'_>, clock: Timestamp, is_duplicate: bool) -> Self {
+    fn of(touchpoint: &Touchpoint<'_>, clock: Timestamp, is_duplicate: bool, canonical: &str) -> Self {
         let currency = |currency: Currency| format!(" {}", currency.as_str());
         Self {
             event_id: touchpoint.event_id.to_owned(),
             type_name: touchpoint.type_name.to_owned(),
+            visitor: (touchpoint.customer_id != canonical).then(|| touchpoint.customer_id.to_owned()),
+            links: touchpoint.anonymous_id.map(str::to_owned),
             order_id: touchpoint.order_id.map(str::to_owned),
             amount: touchpoint
                 .amount
@@ -267,6 +323,9 @@ fn text(explanation: &Explanation, models: &ModelSet, currency: Currency) -> Str
     let mut out = String::new();
     let customer = escape_control_characters(&explanation.view.customer_id);
     _ = writeln!(out, "Timeline of {customer} (all times in UTC)");
+    if !explanation.aliases.is_empty() {
+        _ = writeln!(out, "  also known as {}", escape_control_characters(&explanation.aliases.join(", ")));
+    }
     for entry in &explanation.timeline {
         write_entry(&mut out, entry, models);
     }
@@ -325,6 +384,12 @@ fn write_entry(out: &mut String, entry: &TimelineEntry, models: &ModelSet) {
             if let Some(amount) = &touchpoint.amount {
                 _ = write!(out, " amount={amount}");
             }
+            if let Some(visitor) = &touchpoint.visitor {
+                _ = write!(out, " (as {})", escape_control_characters(visitor));
+            }
+            if let Some(visitor) = &touchpoint.links {
+                _ = write!(out, " (anonymous_id={})", escape_control_characters(visitor));
+            }
             if touchpoint.is_duplicate {
                 out.push_str(" (duplicate, not counted again)");
             } else if touchpoint.is_late {
@@ -335,7 +400,13 @@ fn write_entry(out: &mut String, entry: &TimelineEntry, models: &ModelSet) {
     out.push('\n');
     for transition in &entry.transitions {
         let model = models.model(transition.model);
-        _ = writeln!(out, "      {}: {}", model.name, describe_change(model, transition));
+        let other = match &transition.merge {
+            Some(Merge::Into(customer)) => format!(" (as {}, into {customer})", transition.customer_id),
+            Some(Merge::From(visitor)) => format!(" (from {visitor})"),
+            None => String::new(),
+        };
+        let other = escape_control_characters(&other);
+        _ = writeln!(out, "      {}: {}{other}", model.name, describe_change(model, transition));
         // Skips the first line, the cause: it is the entry itself.
         for line in describe_reason(transition).iter().skip(1) {
             _ = writeln!(out, "          {}", escape_control_characters(line));
@@ -358,6 +429,7 @@ fn to_json(explanation: &Explanation, models: &ModelSet, currency: Currency) -> 
     });
     json!({
         "customer_id": explanation.view.customer_id,
+        "aliases": explanation.aliases.iter().map(|id| &**id).collect::<Vec<_>>(),
         "timeline": timeline(&explanation.timeline),
         "as_of": format_timestamp(explanation.now),
         "standings": standings.collect::<Vec<_>>(),
@@ -395,6 +467,8 @@ fn entry_to_json(entry: &TimelineEntry, models: &ModelSet, currency: Currency, n
         json!({
             "event_id": touchpoint.event_id,
             "type": touchpoint.type_name,
+            "visitor": touchpoint.visitor,
+            "anonymous_id": touchpoint.links,
             "order_id": touchpoint.order_id,
             "amount": touchpoint.amount,
             "late": touchpoint.is_late,

@@ -22,7 +22,7 @@ use crate::partition::{DeadLetterReason, Partition, Tally};
 use crate::replay::{EventTimes, Replay};
 use crate::runtime::WallClock;
 use crate::wire::time::format_timestamp;
-use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder};
+use crate::wire::touchpoint_json::Scratch;
 use crate::wire::transition::{BecauseDetail, Mode, Publication};
 use crate::wire::transition_json::write_json;
 
@@ -156,7 +156,7 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
     let mut dead_letters = DeadLetters::open(arguments.dead_letters.as_deref(), &inputs)?;
     let source = arguments.touchpoints.source(config)?;
     let progress = progress_bar(files);
-    let decoder = TouchpointDecoder::new(&models.vocabulary, source.touchpoint_options());
+    let decoder = source.decoder(&models.vocabulary);
     let mut totals = Totals::default();
     let accepted_until = arguments.max_ahead.map(|max_ahead| WallClock::start().now().wall + max_ahead);
     let mut replays = Vec::new();
@@ -289,6 +289,9 @@ impl Totals {
                 tally.orders_missing,
                 "cancellations or refunds without effect, because their order is no longer kept or never arrived",
             ),
+            (tally.merged, "visitors merged into customers"),
+            (tally.forwarded, "forwarded from visitors to customers"),
+            (tally.links_refused, "links refused"),
             (invalid, "invalid lines"),
             (self.blank, "blank lines skipped"),
         ] {

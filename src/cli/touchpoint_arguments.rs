@@ -11,6 +11,7 @@ use super::model_arguments::ModelArguments;
 use super::touchpoint_source::{LINE_BYTES_MAX, Source, SourceError};
 use crate::config::Config;
 use crate::kafka::Cluster;
+use crate::lifecycle::identity::{BlockedIds, IdentityOptions};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::{Duration, Timestamp};
@@ -47,6 +48,11 @@ pub(super) struct TouchpointArguments {
     /// of --config, or USD]
     #[arg(long, value_name = "CODE", value_parser = parse_currency)]
     currency: Option<Currency>,
+    /// Link visitors (`anonymous_id`) to customers, as with `identity.enabled` in the configuration
+    ///
+    /// All partitions of a topic are then read as one stream, in order of event time.
+    #[arg(long)]
+    identity: bool,
     /// Read this Kafka topic instead of files, up to its end at the start [default: the touchpoint topic of --config if
     /// there is no FILE]
     ///
@@ -82,6 +88,7 @@ impl TouchpointArguments {
             currency: self.currency.unwrap_or(configured.currency),
             lateness: self.lateness.unwrap_or(configured.lateness),
             forget_after: self.forget_after.or(configured.forget_after),
+            identity: configured.identity.or(self.identity.then(IdentityOptions::default)),
             ..configured
         };
         ReplayOptions { facts, until: self.until }
@@ -90,7 +97,9 @@ impl TouchpointArguments {
     /// Opens the files or the topic, with the mapping of `--source`. Prints the problems of the mapping.
     pub(super) fn source(&self, config: Option<&Config>) -> Result<Source, SourceError> {
         let mapping = self.source.load().map_err(SourceError::Mapping)?;
-        Ok(self.open(config)?.with_mapping(mapping))
+        let has_identity = self.options(config).facts.identity.is_some();
+        let blocked_ids = config.map_or_else(BlockedIds::default, |config| config.identity.blocked.clone());
+        Ok(self.open(config)?.with_mapping(mapping).with_identity(has_identity.then_some(blocked_ids)))
     }
 
     fn open(&self, config: Option<&Config>) -> Result<Source, SourceError> {

@@ -13,11 +13,13 @@ use super::{Exit, print_error};
 use crate::kafka::cluster::topic_scan::TopicScan;
 use crate::kafka::member::RecordHeader;
 use crate::kafka::{self, Cluster, PartitionId};
+use crate::lifecycle::identity::BlockedIds;
 use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::vocabulary::Vocabulary;
 use crate::mapping::{Mapping, Outcome, RecordValues};
 use crate::replay::Lines;
 use crate::runtime::is_forwarded;
-use crate::wire::touchpoint_json::{DeadLetterCause, TouchpointOptions};
+use crate::wire::touchpoint_json::{DeadLetterCause, Scratch, TouchpointDecoder, TouchpointOptions};
 use crate::wire::transition_text::escape_control_characters;
 
 /// Longer lines are invalid.
@@ -29,6 +31,8 @@ const PRINTED_MAX: u64 = 20;
 pub(super) struct Source {
     input: Input,
     mapping: Option<Mapping>,
+    /// The ids that count as absent, if visitors are linked to customers.
+    blocked_ids: Option<BlockedIds>,
     /// Number of records that the mapping dropped, by reason.
     dropped: RefCell<BTreeMap<String, u64>>,
 }
@@ -111,7 +115,7 @@ impl SourceError {
 
 impl Source {
     fn of(input: Input) -> Self {
-        Self { input, mapping: None, dropped: RefCell::default() }
+        Self { input, mapping: None, blocked_ids: None, dropped: RefCell::default() }
     }
 
     /// Reads files.
@@ -122,6 +126,12 @@ impl Source {
     /// Applies `mapping` to every record.
     pub(super) fn with_mapping(self, mapping: Option<Mapping>) -> Self {
         Self { mapping, ..self }
+    }
+
+    /// Links visitors to customers, unless `blocked_ids` is `None`. All partitions of a topic are then one stream, in
+    /// order of event time, because links connect ids of any partitions.
+    pub(super) fn with_identity(self, blocked_ids: Option<BlockedIds>) -> Self {
+        Self { blocked_ids, ..self }
     }
 
     /// Opens a topic and determines the end of each partition.
@@ -136,19 +146,23 @@ impl Source {
         Ok(Self::of(Input::Topic(Box::new(scan), topic.to_owned(), record_bytes_max)))
     }
 
-    /// Returns the limits of a touchpoint.
-    pub(super) const fn touchpoint_options(&self) -> TouchpointOptions {
-        match &self.input {
-            Input::Files(_) => TouchpointOptions { bytes_max: LINE_BYTES_MAX },
-            Input::Topic(_, _, bytes_max) => TouchpointOptions { bytes_max: *bytes_max },
-        }
+    /// Returns the decoder of the touchpoints, for the models of `vocabulary`.
+    pub(super) fn decoder(&self, vocabulary: &Vocabulary) -> TouchpointDecoder {
+        let bytes_max = match &self.input {
+            Input::Files(_) => LINE_BYTES_MAX,
+            Input::Topic(_, _, bytes_max) => *bytes_max,
+        };
+        let decoder = TouchpointDecoder::new(vocabulary, TouchpointOptions { bytes_max });
+        decoder.with_identity(self.blocked_ids.clone())
     }
 
     /// Returns the streams of the source. The records of a mapped topic are one stream: they need not be keyed by
     /// customer.
     pub(super) fn streams(&self) -> Vec<Stream> {
         match &self.input {
-            Input::Topic(scan, ..) if self.mapping.is_none() => scan.partitions().map(Some).collect(),
+            Input::Topic(scan, ..) if self.mapping.is_none() && self.blocked_ids.is_none() => {
+                scan.partitions().map(Some).collect()
+            }
             Input::Files(_) | Input::Topic(..) => vec![None],
         }
     }
@@ -163,11 +177,28 @@ impl Source {
         progress: impl Fn(usize) + Clone + 'static,
         mut apply: impl FnMut(InputRecord<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Some(mapping) = &self.mapping else {
-            return self.for_each_raw(stream, progress, |record, _, _| apply(record));
-        };
         let is_sorted = matches!(self.input, Input::Topic(..));
         let mut sorted: Vec<(Timestamp, PartitionId, i64, Vec<u8>)> = Vec::new();
+        let Some(mapping) = &self.mapping else {
+            if !is_sorted || self.blocked_ids.is_none() {
+                return self.for_each_raw(stream, progress, |record, _, _| apply(record));
+            }
+            let decoder = self.decoder(&Vocabulary::default());
+            self.for_each_raw(stream, progress, |record, _, _| {
+                // The erasure itself is part of the stream, so its copies are not needed.
+                if record.is_forwarded {
+                    return Ok(());
+                }
+                match (decoder.decode(record.bytes, &mut Scratch::default()), record.place) {
+                    (Ok(touchpoint), Place::Offset { partition, offset, .. }) => {
+                        sorted.push((touchpoint.occurred_at, partition, offset, record.bytes.to_vec()));
+                        Ok(())
+                    }
+                    _ => apply(record),
+                }
+            })?;
+            return self.apply_sorted(sorted, apply);
+        };
         self.for_each_raw(stream, progress, |record, key, headers| {
             if record.is_blank_line() || !record.is_complete() {
                 return apply(record);
@@ -194,6 +225,15 @@ impl Source {
             }
             Ok(())
         })?;
+        self.apply_sorted(sorted, apply)
+    }
+
+    /// Calls `apply` with touchpoints of a topic, in order of time.
+    fn apply_sorted<E: From<SourceError>>(
+        &self,
+        mut sorted: Vec<(Timestamp, PartitionId, i64, Vec<u8>)>,
+        mut apply: impl FnMut(InputRecord<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let Input::Topic(_, topic, _) = &self.input else { return Ok(()) };
         sorted.sort_by_key(|&(occurred_at, partition, offset, _)| (occurred_at, partition, offset));
         for (_, partition, offset, json) in &sorted {
@@ -225,6 +265,11 @@ impl Source {
                 apply(&record.place.to_string(), values)
             },
         )
+    }
+
+    /// Resets the number of records that the mapping dropped, before the source is read again.
+    pub(super) fn reset_dropped(&self) {
+        self.dropped.borrow_mut().clear();
     }
 
     /// Prints how many records the mapping dropped, by reason.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::decode::Framing;
+use crate::lifecycle::identity::{BlockedIds, LinkOn};
 use crate::lifecycle::money::Currency;
 use crate::runtime::{ClockSource, RouteDraft};
 use crate::telemetry::logging::LogFormat;
@@ -196,6 +197,23 @@ declare_keys! {
     section touchpoints: TouchpointsConfig {
         /// Maximum record size; larger records become dead letters.
         bytes_max: usize = "size", Is("1MiB"), value(size_within("1KiB", "64MiB"));
+    };
+    section identity: IdentityConfig {
+        /// Whether visitors become customers: a touchpoint with an `anonymous_id` and no `customer_id` is one of a
+        /// visitor, and a link moves the facts of the visitor to its customer. So far only `lifecycle replay` and
+        /// `lifecycle explain` support it; `lifecycle run` refuses to start with it.
+        enabled: bool = "true or false", Is("false"), value(boolean);
+        /// Which touchpoints with both ids are links: those of the type `customer_identified`, or `any`.
+        link_on: LinkOn =
+            "identified or any", Is("identified"),
+            value(one_of(&[("identified", LinkOn::Identified), ("any", LinkOn::Any)]));
+        /// How long the id of a visitor that became a customer is remembered after its latest use. A touchpoint that
+        /// arrives later starts a new visitor.
+        stub_lifetime: Duration = "duration", Is("400d"), value(duration_within("2d", "36500d"));
+        /// Ids that do not identify a person, in addition to the built-in ones (`0`, `null`, `undefined`, `guest` and
+        /// so on), such as the e-mail address of the shop. They count as absent. In the environment, the same list on
+        /// one line.
+        blocked: BlockedIds = "list of ids", Unset("none"), Settings::blocked_ids;
     };
     section http: HttpConfig {
         /// Address of the HTTP server. An address other than loopback requires `http.token_file`.

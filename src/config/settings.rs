@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::lifecycle::identity::BlockedIds;
 use crate::lifecycle::suggest::{nearest, suggestion};
 use crate::wire::model_file::Override;
 
@@ -282,6 +283,17 @@ impl Settings {
     /// Adds problems with a value that another reader has found.
     pub(super) fn extend_problems(&mut self, problems: Vec<String>) {
         self.problems.extend(problems);
+    }
+
+    /// Returns the ids of `identity.blocked`.
+    pub(super) fn blocked_ids(&mut self, key: &'static Key) -> Option<BlockedIds> {
+        let syntax = "a list of ids, such as [test-user, shop@example.com]";
+        let items = self.list(key, syntax)?;
+        let ids: Option<Vec<&str>> = items.iter().map(|item| item.text().filter(|id| !id.is_empty())).collect();
+        if ids.is_none() {
+            self.problem(key.path, &format!("write {syntax}"));
+        }
+        ids.map(BlockedIds::new)
     }
 
     /// Returns the number of problems so far.

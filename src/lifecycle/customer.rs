@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::evaluate::{Standing, counter_value, evaluate};
 use super::fact::{FactInputs, Facts, is_about_order};
 use super::id::{ModelIndex, StageIndex};
+use super::identity::Identity;
 use super::model::Model;
 use super::model_set::ModelSet;
 use super::time::Timestamp;
@@ -33,7 +34,7 @@ pub struct Rules {
 }
 
 /// The set of all models, one bit per model.
-const EVERY_MODEL: u64 = u64::MAX;
+pub(super) const EVERY_MODEL: u64 = u64::MAX;
 
 /// The state of one customer.
 #[derive(Clone, PartialEq, Debug)]
@@ -55,6 +56,10 @@ pub struct Customer {
     pub published: Vec<Published>,
     /// Bit i: model i was added or edited, and has not been evaluated up to the instant of the edit.
     pub outdated_models: u64,
+    /// Whether the id is that of a visitor: no touchpoint names it as a customer id.
+    pub is_visitor: bool,
+    /// What the id refers to; `None` without links.
+    pub identity: Option<Box<Identity>>,
 }
 
 /// The state of a customer in one model as last published.
@@ -103,6 +108,8 @@ impl Customer {
             recent_events: Vec::new(),
             published: Vec::new(),
             outdated_models: 0,
+            is_visitor: false,
+            identity: None,
         };
         let id = Arc::clone(&customer.id);
         customer.reset(id, clock, models);
@@ -122,6 +129,8 @@ impl Customer {
             published.reset(model);
         }
         self.outdated_models = 0;
+        self.is_visitor = false;
+        self.identity = None;
     }
 
     /// Returns when the customer is forgotten if no touchpoint arrives until then. From that instant on, the caller
@@ -190,24 +199,42 @@ impl Customer {
         let affected = self.facts.apply(layout, &rules.options, touchpoint, groups, self.clock);
         let affected = if is_new { EVERY_MODEL } else { affected };
         if affected != 0 {
-            self.publish(rules, affected, &Trigger::Touchpoint { touchpoint, groups, is_late }, transitions);
+            self.publish(
+                rules,
+                affected,
+                &Trigger::Touchpoint { touchpoint, groups, is_late, merge: None },
+                transitions,
+            );
         }
         Outcome::Applied { is_late, is_order_missing }
     }
 
     /// Advances the clock to `instant`; it never moves backwards.
-    fn advance_clock(&mut self, instant: Timestamp) {
+    pub(super) fn advance_clock(&mut self, instant: Timestamp) {
         if instant > self.clock {
             self.clock = instant;
+            let ordinal = self.first_ordinal();
             for published in &mut self.published {
-                published.ordinal = 0;
+                published.ordinal = ordinal;
             }
         }
     }
 
+    /// Returns the ordinal of the first publication at an instant. The ids of transitions contain it, so those of an id
+    /// that was a stub differ from those of the customer before.
+    pub(crate) fn first_ordinal(&self) -> u32 {
+        self.identity.as_ref().map_or(0, |identity| u32::from(identity.retired) << 16)
+    }
+
     /// Evaluates the models in the set `affected` at the customer's clock, and appends the differences from what was
     /// last published to `transitions`.
-    fn publish(&mut self, rules: &Rules, affected: u64, trigger: &Trigger<'_>, transitions: &mut Vec<Transition>) {
+    pub(super) fn publish(
+        &mut self,
+        rules: &Rules,
+        affected: u64,
+        trigger: &Trigger<'_>,
+        transitions: &mut Vec<Transition>,
+    ) {
         let mut horizon = Horizon::NEVER;
         if let Some(wake_up) = self.wake_up.filter(|_| affected != EVERY_MODEL) {
             // The horizons of the other models are not stored separately, so the old wake-up remains as a lower bound.
@@ -220,7 +247,11 @@ impl Customer {
             if affected >> index & 1 == 0 {
                 continue;
             }
-            let standing = evaluate(model, &facts, self.clock, published.milestones);
+            let standing = if trigger.is_leave() {
+                Standing::none(published.milestones)
+            } else {
+                evaluate(model, &facts, self.clock, published.milestones)
+            };
             horizon = horizon.earlier(standing.horizon);
             let is_outdated = self.outdated_models >> index & 1 == 1;
             let builder = TransitionBuilder {

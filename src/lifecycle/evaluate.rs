@@ -22,6 +22,13 @@ pub struct Standing {
     pub horizon: Horizon,
 }
 
+impl Standing {
+    /// Returns the standing of a visitor whose facts move to a customer.
+    pub(super) const fn none(milestones: u64) -> Self {
+        Self { stage: None, signals: 0, milestones, horizon: Horizon::NEVER }
+    }
+}
+
 /// Evaluates `model` at `now`. Milestones in `reached` stay reached and are not evaluated again.
 #[must_use]
 pub fn evaluate(model: &Model, facts: &FactInputs<'_>, now: Timestamp, reached: u64) -> Standing {

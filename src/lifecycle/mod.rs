@@ -10,6 +10,7 @@ pub mod rfc3339;
 pub mod time;
 pub mod value;
 
+pub mod identity;
 pub mod touchpoint;
 pub mod vocabulary;
 
@@ -27,5 +28,6 @@ pub mod suggest;
 
 pub mod customer;
 pub mod evaluate;
+mod merge;
 pub mod transition;
 pub mod transition_builder;

@@ -30,6 +30,13 @@ impl Timestamp {
         self.0
     }
 
+    /// Returns the last instant of its UTC day.
+    #[must_use]
+    pub const fn end_of_day(self) -> Self {
+        const DAY_MS: i64 = 86_400_000;
+        Self(self.0.saturating_add(DAY_MS - 1 - self.0.rem_euclid(DAY_MS)))
+    }
+
     /// Returns the instant one millisecond later.
     #[must_use]
     pub const fn next(self) -> Self {

@@ -1,6 +1,7 @@
 //! Touchpoints: validated input events of customers.
 
 use super::id::{PropertyIndex, TypeIndex};
+use super::identity::IdentityOptions;
 use super::money::{Amount, Currency};
 use super::time::{Duration, Timestamp};
 use super::value::{Horizon, Inputs, Slot, Value};
@@ -10,8 +11,12 @@ use super::value::{Horizon, Inputs, Slot, Value};
 pub struct Touchpoint<'a> {
     /// A unique id, not empty. A second touchpoint of the same customer with this id is a duplicate.
     pub event_id: &'a str,
-    /// The customer, not empty.
+    /// The customer, not empty; the visitor, if the record has no customer.
     pub customer_id: &'a str,
+    /// The visitor named beside the customer; never equal to `customer_id`. `None` without identity resolution.
+    pub anonymous_id: Option<&'a str>,
+    /// Whether `customer_id` is that of a visitor.
+    pub is_visitor: bool,
     /// The type, resolved by the [`Vocabulary`](super::vocabulary::Vocabulary).
     pub kind: TypeIndex,
     /// The type as written in the record.
@@ -31,6 +36,9 @@ pub struct Touchpoint<'a> {
 impl<'a> Touchpoint<'a> {
     /// The reserved type of a touchpoint that erases its customer. Models cannot read it.
     pub const ERASED: &'static str = "customer_erased";
+
+    /// The type of a touchpoint that links a visitor to its customer.
+    pub const IDENTIFIED: &'static str = "customer_identified";
 
     /// Whether the touchpoint requests the erasure of its customer: the removal of all its state.
     #[must_use]
@@ -65,6 +73,8 @@ pub struct FactOptions {
     pub lateness: Duration,
     /// Inactivity after which customers who never ordered are removed; `None` means never.
     pub forget_after: Option<Duration>,
+    /// How ids are linked; `None` means that they are not.
+    pub identity: Option<IdentityOptions>,
 }
 
 impl Default for FactOptions {
@@ -75,6 +85,7 @@ impl Default for FactOptions {
             duplicates_kept_max: 1_024,
             lateness: Duration::from_millis(60_000),
             forget_after: None,
+            identity: None,
         }
     }
 }

@@ -43,6 +43,31 @@ pub struct Transition {
     /// The values of the attributes after the change, in the order of the [`ModelSet`](super::model_set::ModelSet);
     /// `None` without attributes, and if the customer is being erased.
     pub attributes: Option<Arc<[Option<OwnedValue>]>>,
+    /// The other id, if a merge caused the transition.
+    pub merge: Option<Merge>,
+}
+
+/// The other id of a merge of a visitor and a customer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Merge {
+    /// The visitor's facts moved to this customer.
+    Into(Arc<str>),
+    /// The customer received the facts of this visitor.
+    From(Arc<str>),
+}
+
+impl Merge {
+    /// Returns the customer that the facts moved to, if this is a transition of the visitor.
+    #[must_use]
+    pub fn merged_into(&self) -> Option<&str> {
+        if let Self::Into(id) = self { Some(id) } else { None }
+    }
+
+    /// Returns the visitor that the facts came from, if this is a transition of the customer.
+    #[must_use]
+    pub fn merged_from(&self) -> Option<&str> {
+        if let Self::From(id) = self { Some(id) } else { None }
+    }
 }
 
 /// The kinds of change.

@@ -16,12 +16,18 @@ use super::model::{Direction, JourneyPosition, Model, MoveRule};
 use super::model_set::Attribute;
 use super::time::Timestamp;
 use super::touchpoint::Touchpoint;
-use super::transition::{Cause, Change, Reason, Transition};
+use super::transition::{Cause, Change, Merge, Reason, Transition};
 use super::value::{Horizon, Inputs, OwnedValue};
 use super::vocabulary::GroupSet;
 
 /// The name of a move that no rule of the model matches.
 pub const UNNAMED_MOVE: &str = "stage_entered";
+
+/// The name of the move of a visitor whose facts move to a customer.
+pub const MERGED_MOVE: &str = "merged";
+
+/// [`MERGED_MOVE`], shared by all transitions.
+static SHARED_MERGED_MOVE: LazyLock<Arc<str>> = LazyLock::new(|| MERGED_MOVE.into());
 
 /// [`UNNAMED_MOVE`], shared by all transitions.
 static SHARED_UNNAMED_MOVE: LazyLock<Arc<str>> = LazyLock::new(|| UNNAMED_MOVE.into());
@@ -42,6 +48,8 @@ pub enum Trigger<'a> {
         groups: GroupSet,
         /// Whether it was older than the customer's clock.
         is_late: bool,
+        /// The merge, if the touchpoint is a link.
+        merge: Option<&'a Merge>,
     },
 }
 
@@ -77,6 +85,12 @@ impl<'a> TransitionBuilder<'a> {
         to: Option<StageIndex>,
         since: Option<Timestamp>,
     ) -> PendingTransition<'a> {
+        if self.trigger.is_leave() {
+            let previous_since = since.filter(|_| from.is_some());
+            let change =
+                Change::Stage { from, to, skipped: Vec::new(), direction: Direction::Backward, previous_since };
+            return PendingTransition { change, name: &SHARED_MERGED_MOVE, because: None };
+        }
         let rule = self.model.moves.iter().find(|rule| self.matches(rule, from, to));
         let default = self.model.direction(from, to);
         let has_fixed_direction = from.is_none() || to.is_none() || self.is_outside(from) || self.is_outside(to);
@@ -95,7 +109,8 @@ impl<'a> TransitionBuilder<'a> {
     /// Describes a signal that starts or stops holding.
     pub(crate) fn signal(&self, index: usize, on: bool) -> PendingTransition<'a> {
         let signal = &self.model.signals[index];
-        PendingTransition { change: Change::Signal { on }, name: &signal.name, because: Some(&signal.when) }
+        let because = Some(&signal.when).filter(|_| !self.trigger.is_leave());
+        PendingTransition { change: Change::Signal { on }, name: &signal.name, because }
     }
 
     /// Describes a milestone that is reached.
@@ -127,6 +142,7 @@ impl<'a> TransitionBuilder<'a> {
             orders: self.facts.facts.orders_summary(),
             attributes: (!self.attributes.is_empty())
                 .then(|| Arc::clone(self.attribute_values.get_or_init(|| self.attribute_values()))),
+            merge: self.trigger.merge().cloned(),
             change: pending.change,
         }
     }
@@ -207,6 +223,15 @@ impl<'a> TransitionBuilder<'a> {
 }
 
 impl Trigger<'_> {
+    /// Whether the facts of the visitor move to a customer.
+    pub(super) fn is_leave(&self) -> bool {
+        matches!(self, Self::Touchpoint { merge: Some(Merge::Into(_)), .. })
+    }
+
+    fn merge(&self) -> Option<&Merge> {
+        if let Self::Touchpoint { merge, .. } = self { *merge } else { None }
+    }
+
     fn cause(&self) -> Cause {
         match self {
             Self::Time => Cause::Time,

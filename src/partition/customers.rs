@@ -10,6 +10,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use crate::lifecycle::customer::{Customer, Rules, due_at};
+use crate::lifecycle::identity::Identity;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::FactOptions;
 
@@ -32,6 +33,8 @@ pub(crate) struct Customers {
     copies_used: usize,
     record_bytes: usize,
     committed: usize,
+    /// The number of committed ids without a customer.
+    vacant: usize,
 }
 
 /// An entry of the index.
@@ -55,6 +58,8 @@ struct CustomerEntry {
     record: Box<[u8]>,
     /// The index of the working copy, or [`NO_COPY`].
     copy: u32,
+    /// Whether the committed record has no customer, only an identity.
+    is_vacant: bool,
     /// The number of the latest sweep that had begun when the record was last written.
     sweep: u8,
 }
@@ -65,7 +70,7 @@ pub(crate) struct WorkingCopy {
     pub(crate) slot: CustomerSlot,
     pub(crate) customer: Customer,
     pub(crate) is_changed: bool,
-    /// Whether the batch removes the customer. A later touchpoint with the same id creates a new one.
+    /// Whether there is no customer under the id, or the batch removes it. A later touchpoint creates a new one.
     pub(crate) is_removed: bool,
     /// The record that the batch writes; empty until `encode_changed`.
     encoded: Box<[u8]>,
@@ -83,6 +88,7 @@ impl Customers {
             copies_used: 0,
             record_bytes: 0,
             committed: 0,
+            vacant: 0,
         }
     }
 
@@ -104,16 +110,31 @@ impl Customers {
     ) -> (&mut WorkingCopy, bool) {
         if let Some(slot) = self.find(id) {
             let copy = self.working_copy(slot, rules, shape);
-            let is_new = std::mem::take(&mut copy.is_removed);
+            let is_new = copy.is_removed;
             if is_new {
-                copy.customer.reset(Arc::from(id), clock, &rules.models);
+                copy.create_customer(clock, rules);
             }
             return (copy, is_new);
         }
         let slot = self.allocate(id);
         let copy = self.new_working_copy(slot, rules);
         copy.customer.reset(Arc::from(id), clock, &rules.models);
+        // Until a touchpoint names it as a customer id.
+        copy.customer.is_visitor = true;
         (copy, true)
+    }
+
+    /// Returns the working copy of the id, without a customer if there is none.
+    pub(crate) fn get_or_vacant(&mut self, id: &str, rules: &Rules, shape: &Shape) -> &mut WorkingCopy {
+        if let Some(slot) = self.find(id) {
+            return self.working_copy(slot, rules, shape);
+        }
+        let slot = self.allocate(id);
+        let copy = self.new_working_copy(slot, rules);
+        copy.customer.reset(Arc::from(id), Timestamp::MIN, &rules.models);
+        // Until a touchpoint names it as a customer id.
+        (copy.is_removed, copy.customer.is_visitor) = (true, true);
+        copy
     }
 
     /// Returns the working copy of the customer at `slot`; decodes its record if there is none yet.
@@ -124,30 +145,34 @@ impl Customers {
         }
         let record = std::mem::take(&mut self.entries[slot as usize].record);
         let copy = self.new_working_copy(slot, rules);
-        read_trusted(&record, rules, shape, &mut copy.customer);
+        copy.is_removed = !read_trusted(&record, rules, shape, &mut copy.customer);
         let index = self.entries[slot as usize].copy;
         self.entries[slot as usize].record = record;
         &mut self.copies[index as usize]
     }
 
-    /// Decodes the committed record at `slot`.
+    /// Decodes the committed record at `slot`. Returns `None` if there is no customer.
     pub(crate) fn committed(&self, slot: CustomerSlot, rules: &Rules, shape: &Shape) -> Option<Customer> {
         let record = &self.entries[slot as usize].record;
         if record.is_empty() {
             return None;
         }
         let mut customer = Customer::new(Arc::from(""), Timestamp::MIN, &rules.models);
-        read_trusted(record, rules, shape, &mut customer);
-        Some(customer)
+        read_trusted(record, rules, shape, &mut customer).then_some(customer)
     }
 
-    /// Returns the instant at which the customer at `slot` next wakes up or is forgotten, and its id. Includes changes
-    /// of the open batch.
+    /// Returns the identity in the committed record at `slot`.
+    pub(crate) fn committed_identity(&self, slot: CustomerSlot) -> Option<Identity> {
+        record::identity_of(&self.entries[slot as usize].record)
+    }
+
+    /// Returns the instant at which the customer at `slot` next wakes up or is forgotten, or its identity ends without
+    /// a customer, and its id. Includes changes of the open batch.
     pub(crate) fn due_at(&self, slot: CustomerSlot, options: &FactOptions) -> Option<(Timestamp, Arc<str>)> {
         let entry = self.entries.get(slot as usize)?;
         if entry.copy != NO_COPY {
             let WorkingCopy { customer, is_removed, .. } = &self.copies[entry.copy as usize];
-            let instant = customer.due_at(options).filter(|_| !is_removed);
+            let instant = if *is_removed { identity_ends_at(customer, options) } else { customer.due_at(options) };
             return instant.map(|instant| (instant, Arc::clone(&customer.id)));
         }
         let head = record::read_head(&entry.record)?;
@@ -161,10 +186,15 @@ impl Customers {
         (!copy.is_removed).then_some(&copy.customer)
     }
 
-    /// Whether the open batch removes the customer at `slot`.
+    /// Whether the committed record at `slot` has no customer, only an identity.
+    pub(crate) fn is_vacant(&self, slot: CustomerSlot) -> bool {
+        self.entries[slot as usize].is_vacant
+    }
+
+    /// Whether there is no customer at `slot`, or the open batch removes it.
     pub(crate) fn is_removed(&self, slot: CustomerSlot) -> bool {
-        let index = self.entries[slot as usize].copy;
-        index != NO_COPY && self.copies[index as usize].is_removed
+        let entry = &self.entries[slot as usize];
+        if entry.copy == NO_COPY { entry.is_vacant } else { self.copies[entry.copy as usize].is_removed }
     }
 
     /// Encodes the changed customers of the open batch, and passes each record to `write`.
@@ -174,6 +204,10 @@ impl Customers {
             buffer.clear();
             if !copy.is_removed {
                 record::write(&copy.customer, &rules.models.layout.number_is_time, rules.options.currency, &mut buffer);
+                write(&buffer);
+                copy.encoded = buffer.as_slice().into();
+            } else if let Some(ends_at) = identity_ends_at(&copy.customer, &rules.options) {
+                record::write_identity(&copy.customer, ends_at, &mut buffer);
                 write(&buffer);
                 copy.encoded = buffer.as_slice().into();
             } else if !self.entries[copy.slot as usize].record.is_empty() {
@@ -187,19 +221,29 @@ impl Customers {
     pub(crate) fn commit(&mut self, sweep: u8) {
         for index in 0..self.copies_used {
             let WorkingCopy { slot, is_changed, is_removed, .. } = self.copies[index];
-            if is_removed {
+            let is_new = self.entries[slot as usize].record.is_empty();
+            if !is_changed && !is_new {
+                self.entries[slot as usize].copy = NO_COPY;
+                continue;
+            }
+            let is_released = is_removed && self.copies[index].encoded.is_empty();
+            if is_released {
                 self.release(slot, &Arc::clone(&self.copies[index].customer.id));
             }
             let copy = &mut self.copies[index];
             let entry = &mut self.entries[slot as usize];
             entry.copy = NO_COPY;
-            if is_removed {
-                self.committed -= usize::from(!entry.record.is_empty());
+            if !is_new {
+                *(if entry.is_vacant { &mut self.vacant } else { &mut self.committed }) -= 1;
+            }
+            if is_released {
                 self.record_bytes -= entry.record.len();
                 entry.record = Box::default();
-            } else if is_changed {
+                entry.is_vacant = false;
+            } else {
                 assert!(!copy.encoded.is_empty(), "a batch is encoded before it is committed");
-                self.committed += usize::from(entry.record.is_empty());
+                *(if is_removed { &mut self.vacant } else { &mut self.committed }) += 1;
+                entry.is_vacant = is_removed;
                 self.record_bytes = self.record_bytes - entry.record.len() + copy.encoded.len();
                 entry.record = std::mem::take(&mut copy.encoded);
                 entry.sweep = sweep;
@@ -229,13 +273,22 @@ impl Customers {
         self.copies_used = 0;
     }
 
-    /// Inserts a committed record. Returns its slot, and the record of the same customer that it replaces.
-    pub(crate) fn put(&mut self, id: &str, record: &[u8], sweep: u8) -> (CustomerSlot, Option<Box<[u8]>>) {
+    /// Inserts a committed record, of a customer unless `is_vacant`. Returns its slot, and the record of the same id
+    /// that it replaces.
+    pub(crate) fn put(
+        &mut self,
+        id: &str,
+        record: &[u8],
+        is_vacant: bool,
+        sweep: u8,
+    ) -> (CustomerSlot, Option<Box<[u8]>>) {
         let found = self.find(id);
-        let slot = found.unwrap_or_else(|| {
-            self.committed += 1;
-            self.allocate(id)
-        });
+        if let Some(slot) = found {
+            *self.count_of(slot) -= 1;
+        }
+        let slot = found.unwrap_or_else(|| self.allocate(id));
+        self.entries[slot as usize].is_vacant = is_vacant;
+        *self.count_of(slot) += 1;
         let entry = &mut self.entries[slot as usize];
         self.record_bytes = self.record_bytes - entry.record.len() + record.len();
         entry.sweep = sweep;
@@ -247,10 +300,16 @@ impl Customers {
     pub(crate) fn remove(&mut self, id: &str) -> Option<(CustomerSlot, Box<[u8]>)> {
         let slot = self.find(id)?;
         self.release(slot, id);
+        *self.count_of(slot) -= 1;
+        self.entries[slot as usize].is_vacant = false;
         let record = std::mem::take(&mut self.entries[slot as usize].record);
         self.record_bytes -= record.len();
-        self.committed -= 1;
         Some((slot, record))
+    }
+
+    /// Returns the counter that counts the committed record at `slot`.
+    fn count_of(&mut self, slot: CustomerSlot) -> &mut usize {
+        if self.entries[slot as usize].is_vacant { &mut self.vacant } else { &mut self.committed }
     }
 
     /// Returns the committed record at `slot`; empty if there is none.
@@ -290,7 +349,7 @@ impl Customers {
 
     /// Returns the memory used, in bytes: records with allocator overhead, entries and index, without the open batch.
     pub(crate) fn bytes(&self) -> usize {
-        let records = self.record_bytes + self.committed * 16;
+        let records = self.record_bytes + (self.committed + self.vacant) * 16;
         records + self.entries.capacity() * size_of::<CustomerEntry>() + self.index.allocation_size()
     }
 
@@ -311,7 +370,7 @@ impl Customers {
     /// record in the slot, since `find` reads the id from there.
     fn allocate(&mut self, id: &str) -> CustomerSlot {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(CustomerEntry { record: Box::default(), copy: NO_COPY, sweep: 0 });
+            self.entries.push(CustomerEntry { record: Box::default(), copy: NO_COPY, is_vacant: false, sweep: 0 });
             CustomerSlot::try_from(self.entries.len() - 1).expect("fewer than 2^32 customers")
         });
         let hash = self.hash(id);
@@ -348,8 +407,29 @@ impl Customers {
     }
 }
 
-/// Decodes a record that this process wrote, or checked during a restore. Panics on an invalid record.
-pub(super) fn read_trusted(bytes: &[u8], rules: &Rules, shape: &Shape, customer: &mut Customer) {
-    record::read(bytes, shape, rules.options.currency, customer).expect("records are checked when they are restored");
+impl WorkingCopy {
+    /// Creates a customer under an id that has none, with its clock at `clock`. Keeps the identity.
+    pub(crate) fn create_customer(&mut self, clock: Timestamp, rules: &Rules) {
+        let identity = self.customer.identity.take();
+        let is_visitor = self.customer.is_visitor;
+        self.customer.reset(Arc::clone(&self.customer.id), clock, &rules.models);
+        (self.customer.identity, self.customer.is_visitor) = (identity, is_visitor);
+        let ordinal = self.customer.first_ordinal();
+        self.customer.published.iter_mut().for_each(|published| published.ordinal = ordinal);
+        self.is_removed = false;
+    }
+}
+
+/// Returns when the identity of an id without a customer ends.
+pub(crate) fn identity_ends_at(customer: &Customer, options: &FactOptions) -> Option<Timestamp> {
+    let lifetime = options.identity.unwrap_or_default().stub_lifetime;
+    customer.identity.as_ref().and_then(|identity| identity.ends_at(lifetime))
+}
+
+/// Decodes a record that this process wrote, or checked during a restore. Returns whether it has a customer. Panics on
+/// an invalid record.
+pub(super) fn read_trusted(bytes: &[u8], rules: &Rules, shape: &Shape, customer: &mut Customer) -> bool {
+    let has_customer = record::read(bytes, shape, rules.options.currency, customer);
     customer.facts.derive_order_aggregates(&rules.models.layout, &rules.options);
+    has_customer.expect("records are checked when they are restored")
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::Transition;
 
+use super::hand_over::HandOver;
 use super::input::DeadLetter;
 
 /// The output of a batch of inputs. The runtime publishes it in the transaction of the batch, or drops it on an abort.
@@ -17,6 +18,11 @@ pub struct Effects {
     pub dead_letters: Vec<DeadLetter>,
     /// The customers that were removed, in order. A later touchpoint of the batch may have created one of them again.
     pub removed: Vec<Arc<str>>,
+    /// Messages to other ids because of links and erasures, in order. Each is an input of the partition of its id.
+    pub hand_overs: Vec<HandOver>,
+    /// The customer that the touchpoint belongs to instead, if its id is a stub. The caller takes it after each
+    /// touchpoint, and forwards the touchpoint there.
+    pub forwarded_to: Option<Arc<str>>,
     /// The scheduled instants of the wake-ups that fired.
     pub wake_ups_fired: Vec<Timestamp>,
     /// Counts to add to the metrics when the batch is committed.
@@ -50,6 +56,13 @@ pub struct Tally {
     pub erasures_forwarded: u64,
     /// Customers removed because they never ordered and were inactive for too long.
     pub forgotten: u64,
+    /// Visitors whose facts moved to a customer.
+    pub merged: u64,
+    /// Touchpoints of visitors forwarded to a customer. They are counted as applied or duplicates there.
+    pub forwarded: u64,
+    /// Links without effect: the id is that of a customer, several customers claim the visitor, or the customer has too
+    /// many new aliases.
+    pub links_refused: u64,
 }
 
 impl AddAssign for Tally {
@@ -66,6 +79,9 @@ impl AddAssign for Tally {
         self.erasures_not_found += other.erasures_not_found;
         self.erasures_forwarded += other.erasures_forwarded;
         self.forgotten += other.forgotten;
+        self.merged += other.merged;
+        self.forwarded += other.forwarded;
+        self.links_refused += other.links_refused;
     }
 }
 
@@ -86,6 +102,9 @@ impl Sub for Tally {
             erasures_not_found: self.erasures_not_found - earlier.erasures_not_found,
             erasures_forwarded: self.erasures_forwarded - earlier.erasures_forwarded,
             forgotten: self.forgotten - earlier.forgotten,
+            merged: self.merged - earlier.merged,
+            forwarded: self.forwarded - earlier.forwarded,
+            links_refused: self.links_refused - earlier.links_refused,
         }
     }
 }

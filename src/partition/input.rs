@@ -3,6 +3,10 @@
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::Touchpoint;
 
+#[cfg(doc)]
+use super::effects::Effects;
+use super::hand_over::HandOver;
+
 /// An input of a partition.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
@@ -11,6 +15,16 @@ pub enum Input<'a> {
     /// An erasure that another partition has forwarded. It does not advance stream time, because it arrives out of the
     /// order of this partition: one that still loads history may be years behind.
     ForwardedErasure(&'a Touchpoint<'a>),
+    /// A touchpoint of a visitor whose facts moved to the customer `to`; see [`Effects::forwarded_to`]. It does not
+    /// advance stream time, because the partition that has read it does.
+    Forwarded {
+        /// The customer.
+        to: &'a str,
+        /// The touchpoint, as it was read.
+        touchpoint: &'a Touchpoint<'a>,
+    },
+    /// A hand-over to an id of this partition.
+    HandOver(&'a HandOver),
     /// A record that is not a valid touchpoint.
     DeadLetter(DeadLetter),
     /// A record that was applied before the offsets of the consumer group were set back. It is a duplicate, whatever

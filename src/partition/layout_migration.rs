@@ -116,6 +116,7 @@ impl LayoutMigration {
         current.last_active_at = old.last_active_at;
         current.recent_events = std::mem::take(&mut old.recent_events);
         current.outdated_models = self.outdated_models | still_outdated;
+        (current.is_visitor, current.identity) = (old.is_visitor, old.identity.take());
         self.migrate_facts(&mut current.facts, rules);
         for (index, migration) in self.models.iter().enumerate() {
             if let Some(migration) = migration {

@@ -34,10 +34,10 @@ pub struct Partition {
     pub(super) shape: Arc<Shape>,
     pub(super) layout: StoredLayout,
     pub(super) customers: Customers,
-    wake_ups: WakeUps,
-    clock: Clock,
+    pub(super) wake_ups: WakeUps,
+    pub(super) clock: Clock,
     committed_clock: Clock,
-    stage_counts: StageCounts,
+    pub(super) stage_counts: StageCounts,
     sweep: SweepProgress,
     /// Converts restored records of the latest layout that differs from the current one; reused for later batches of
     /// the same layout.
@@ -86,7 +86,19 @@ impl Partition {
         match input {
             Input::Touchpoint(touchpoint) => {
                 effects.tally.consumed += 1;
-                self.apply_touchpoint(touchpoint, effects);
+                if self.rules.options.identity.is_some() {
+                    self.apply_with_identity(touchpoint, effects);
+                } else {
+                    self.apply_without_identity(touchpoint, effects);
+                }
+                false
+            }
+            Input::Forwarded { to, touchpoint } => {
+                self.apply_forwarded(to, touchpoint, effects);
+                false
+            }
+            Input::HandOver(hand_over) => {
+                self.apply_hand_over(hand_over, effects);
                 false
             }
             Input::ForwardedErasure(touchpoint) => {
@@ -108,13 +120,18 @@ impl Partition {
         }
     }
 
-    fn apply_touchpoint(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
+    fn apply_without_identity(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
         if touchpoint.is_erasure() {
             self.erase(touchpoint, effects);
             self.clock.advance(touchpoint.occurred_at);
-            return;
+        } else if self.apply_touchpoint(touchpoint, effects) {
+            self.clock.advance(touchpoint.occurred_at);
         }
-        self.forget_if_expired(touchpoint, effects);
+    }
+
+    /// Applies a touchpoint that is not an erasure to its customer. Returns `false` if it is a duplicate.
+    pub(super) fn apply_touchpoint(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) -> bool {
+        self.forget_if_expired(touchpoint.customer_id, self.due_until(touchpoint.occurred_at), effects);
         let groups = self.rules.models.vocabulary.groups_of(touchpoint);
         let (copy, is_new) =
             self.customers.get_or_create(touchpoint.customer_id, touchpoint.occurred_at, &self.rules, &self.shape);
@@ -127,8 +144,8 @@ impl Partition {
             Outcome::Duplicate => effects.tally.duplicates += 1,
             Outcome::Applied { is_late, is_order_missing } => {
                 copy.is_changed = true;
+                copy.customer.is_visitor &= touchpoint.is_visitor;
                 self.wake_ups.arm(copy.slot, &copy.customer.id, copy.customer.due_at(&self.rules.options));
-                self.clock.advance(touchpoint.occurred_at);
                 effects.tally.applied += 1;
                 effects.tally.late += u64::from(is_late);
                 effects.tally.orders_missing += u64::from(is_order_missing);
@@ -136,64 +153,7 @@ impl Partition {
             }
         }
         self.stage_counts.record_moves(&effects.transitions[published_before..]);
-    }
-
-    /// Returns the instant up to which wake-ups of the customer fire before `touchpoint` is applied: the watermark
-    /// (they may already have fired up to it) or the time of the touchpoint, whichever is later.
-    fn due_until(&self, touchpoint: &Touchpoint<'_>) -> Timestamp {
-        let watermark = self.clock.watermark(self.rules.options.lateness);
-        watermark.map_or(touchpoint.occurred_at, |watermark| watermark.max(touchpoint.occurred_at))
-    }
-
-    /// Removes the customer that `touchpoint` erases. Fires due wake-ups first, so that the output does not depend on
-    /// when `Input::TimePassed` fires them.
-    fn erase(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
-        let due_until = self.due_until(touchpoint);
-        effects.tally.applied += 1;
-        let found = self.customers.find(touchpoint.customer_id);
-        let Some(slot) = found.filter(|&slot| !self.customers.is_removed(slot)) else {
-            effects.tally.erasures_not_found += 1;
-            return;
-        };
-        let published_before = effects.transitions.len();
-        self.fire_wake_ups(slot, due_until, effects);
-        // What was known about the customer must not be published with the erasure.
-        effects.transitions[published_before..].iter_mut().for_each(|transition| transition.attributes = None);
-        self.remove(slot, effects);
-        effects.tally.erased += 1;
-    }
-
-    /// Removes the customer of `touchpoint` if its inactivity period has ended, so that the output does not depend on
-    /// whether `Input::TimePassed` has already removed it.
-    fn forget_if_expired(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
-        if self.rules.options.forget_after.is_none() {
-            return;
-        }
-        let found = self.customers.find(touchpoint.customer_id);
-        let Some(slot) = found.filter(|&slot| !self.customers.is_removed(slot)) else { return };
-        let due_until = self.due_until(touchpoint);
-        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
-        if copy.customer.forgotten_at(&self.rules.options).is_some_and(|end| end <= due_until) {
-            self.fire_wake_ups(slot, due_until, effects);
-            self.remove(slot, effects);
-            effects.tally.forgotten += 1;
-        }
-    }
-
-    /// Fires all wake-ups of the customer at `slot` that are due by `until`.
-    fn fire_wake_ups(&mut self, slot: CustomerSlot, until: Timestamp, effects: &mut Effects) {
-        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
-        let published_before = effects.transitions.len();
-        while copy.customer.wake(&self.rules, until, &mut effects.transitions) {}
-        self.stage_counts.record_moves(&effects.transitions[published_before..]);
-    }
-
-    fn remove(&mut self, slot: CustomerSlot, effects: &mut Effects) {
-        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
-        (copy.is_changed, copy.is_removed) = (true, true);
-        effects.removed.push(Arc::clone(&copy.customer.id));
-        self.stage_counts.remove(&copy.customer);
-        self.wake_ups.disarm(slot);
+        outcome != Outcome::Duplicate
     }
 
     fn advance_time(&mut self, until: Timestamp, wake_ups_max: usize, effects: &mut Effects) -> bool {
@@ -211,13 +171,16 @@ impl Partition {
     /// Wakes the customer at `slot`, or removes it if `forget_after` elapses first.
     fn wake(&mut self, slot: CustomerSlot, until: Timestamp, effects: &mut Effects) {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
+        if copy.is_removed {
+            self.end_identity(slot);
+            return;
+        }
         let scheduled = copy.customer.wake_up;
         let published_before = effects.transitions.len();
         let was_woken = copy.customer.wake(&self.rules, until, &mut effects.transitions);
-        let is_forgotten =
-            !was_woken && copy.customer.forgotten_at(&self.rules.options).is_some_and(|end| end <= until);
-        if is_forgotten {
-            self.remove(slot, effects);
+        let forgotten_at = copy.customer.forgotten_at(&self.rules.options).filter(|end| !was_woken && *end <= until);
+        if let Some(end) = forgotten_at {
+            self.remove(slot, end, effects);
             effects.tally.forgotten += 1;
         } else {
             effects.wake_ups_fired.extend(scheduled.filter(|_| was_woken));
@@ -349,7 +312,10 @@ impl Partition {
         for &entry in customers {
             let record = match &mut self.migration {
                 // A removal has the same form in every layout.
-                Some(migration) if !is_current && !record::read_head(entry).is_some_and(|head| head.is_removed) => {
+                Some(migration)
+                    if !is_current
+                        && !record::read_head(entry).is_some_and(|head| head.is_removed || head.is_vacant) =>
+                {
                     migrated.clear();
                     migration.migrate(entry, &self.rules, &mut migrated)?;
                     &migrated
@@ -365,7 +331,7 @@ impl Partition {
                 restored.removed += 1;
                 continue;
             }
-            let (slot, older) = self.customers.put(checked.customer_id, record, self.sweep.number);
+            let (slot, older) = self.customers.put(checked.customer_id, record, checked.is_vacant, self.sweep.number);
             if let Some(older) = older {
                 self.stage_counts.remove_restored(record::stages_of(&older, &self.shape));
             }
@@ -412,8 +378,10 @@ impl Partition {
     /// Returns a copy of the committed customer `id`, for another thread.
     #[must_use]
     pub fn snapshot(&self, id: &str) -> Option<Snapshot> {
-        let record = self.customers.record(self.customers.find(id)?);
-        (!record.is_empty()).then(|| Snapshot::new(record, &self.rules, &self.shape, &self.layout.added))
+        let slot = self.customers.find(id)?;
+        let record = self.customers.record(slot);
+        let has_customer = !record.is_empty() && !self.customers.is_vacant(slot);
+        has_customer.then(|| Snapshot::new(record, &self.rules, &self.shape, &self.layout.added))
     }
 
     /// Returns the number of committed customers.

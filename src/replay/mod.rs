@@ -84,7 +84,11 @@ impl Replay {
             self.summary.skipped += 1;
             return Ok(());
         }
-        self.apply_input(Input::Touchpoint(touchpoint), publish)
+        self.partition.apply(Input::Touchpoint(touchpoint), &mut self.effects);
+        if let Some(to) = self.effects.forwarded_to.take() {
+            self.partition.apply(Input::Forwarded { to: &to, touchpoint }, &mut self.effects);
+        }
+        self.observe_input(publish)
     }
 
     /// Applies an erasure that another partition has forwarded.
@@ -96,16 +100,14 @@ impl Replay {
         touchpoint: &Touchpoint<'_>,
         publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.apply_input(Input::ForwardedErasure(touchpoint), publish)
+        self.partition.apply(Input::ForwardedErasure(touchpoint), &mut self.effects);
+        self.observe_input(publish)
     }
 
-    fn apply_input<E>(
-        &mut self,
-        input: Input<'_>,
-        publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.partition.apply(input, &mut self.effects);
+    /// Emits what the latest input caused, and fires the wake-ups that have become due.
+    fn observe_input<E>(&mut self, publish: &mut impl FnMut(&Transition, Timestamp) -> Result<(), E>) -> Result<(), E> {
         self.inputs_pending += 1;
+        self.apply_hand_overs();
         // Neither a duplicate nor a forwarded erasure advances the partition's clock.
         let Some(stream_time) = self.partition.clock().stream_time() else { return Ok(()) };
         let stream_time = self.observe(stream_time);
@@ -201,6 +203,7 @@ impl Replay {
             let has_more =
                 self.partition.apply(Input::TimePassed { until, wake_ups_max: WAKE_UPS_MAX }, &mut self.effects);
             self.inputs_pending += 1;
+            self.apply_hand_overs();
             self.emit(detected_at, publish)?;
             if !has_more {
                 break;
@@ -211,6 +214,15 @@ impl Replay {
             self.commit();
         }
         Ok(())
+    }
+
+    /// Applies all hand-overs, also those that they cause. All ids are in this partition.
+    fn apply_hand_overs(&mut self) {
+        while !self.effects.hand_overs.is_empty() {
+            for hand_over in std::mem::take(&mut self.effects.hand_overs) {
+                self.partition.apply(Input::HandOver(&hand_over), &mut self.effects);
+            }
+        }
     }
 
     fn emit<E>(

@@ -42,6 +42,7 @@ mod tests {
             because: None,
             orders: OrdersSummary::default(),
             attributes: None,
+            merge: None,
         };
         let fresh_for = Duration::from_millis(500);
         assert_eq!(publication_mode(&transition, at(1500), fresh_for), Mode::Live);

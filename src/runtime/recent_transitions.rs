@@ -250,6 +250,7 @@ mod tests {
             because: None,
             orders: OrdersSummary::default(),
             attributes: None,
+            merge: None,
         };
         customers.iter().map(transition).collect()
     }

@@ -206,6 +206,7 @@ mod tests {
             because: None,
             orders: OrdersSummary::default(),
             attributes: None,
+            merge: None,
         };
         let stage = |model: u8, to: &str, direction| Change::Stage {
             from: None,

@@ -9,6 +9,7 @@ use crate::config::{Config, read_secret};
 use crate::kafka::cluster::group::{GroupMember, describe_group};
 use crate::kafka::settings::exit_on_stuck_call;
 use crate::kafka::{self, SettingsUpdates, TransactionalWriter};
+use crate::lifecycle::identity::IdentityOptions;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
@@ -161,6 +162,10 @@ pub fn worker_options(config: &Config) -> runtime::Options {
             currency: config.currency,
             lateness: to_duration(config.clock.lateness),
             forget_after: config.state.forget_after.map(to_duration),
+            identity: config.identity.enabled.then(|| IdentityOptions {
+                link_on: config.identity.link_on,
+                stub_lifetime: to_duration(config.identity.stub_lifetime),
+            }),
             ..FactOptions::default()
         },
         fresh_for: to_duration(config.publish.fresh_for),

@@ -8,14 +8,17 @@ use std::fmt;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::decimal::parse_amount;
 use super::property_json::{PropertyValue, property_value, unescaped};
+use super::text_json::{Numbers, TextSeed, require_empty};
 use super::time::parse_timestamp;
 use super::touchpoint_hint;
+use super::touchpoint_ids::Ids;
 use crate::lifecycle::id::{PropertyIndex, TypeIndex};
+use crate::lifecycle::identity::BlockedIds;
 use crate::lifecycle::money::{Amount, Currency};
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::Touchpoint;
@@ -66,6 +69,7 @@ pub struct Scratch<'a> {
 struct Fields<'a> {
     event_id: Option<Cow<'a, str>>,
     customer_id: Option<Cow<'a, str>>,
+    anonymous_id: Option<Cow<'a, str>>,
     type_name: Option<Cow<'a, str>>,
     occurred_at: Option<Timestamp>,
     order_id: Option<Cow<'a, str>>,
@@ -83,6 +87,8 @@ pub struct TouchpointDecoder {
     types: HashMap<Box<str>, TypeIndex, RandomState>,
     properties: HashMap<Box<str>, (PropertyIndex, Type), RandomState>,
     options: TouchpointOptions,
+    /// The ids that count as absent; `None` without identity resolution.
+    blocked_ids: Option<BlockedIds>,
 }
 
 impl TouchpointDecoder {
@@ -93,7 +99,13 @@ impl TouchpointDecoder {
         let properties = (0_u16..)
             .zip(&vocabulary.properties)
             .map(|(index, property)| (property.name.clone(), (PropertyIndex(index), property.value_type)));
-        Self { types: types.collect(), properties: properties.collect(), options }
+        Self { types: types.collect(), properties: properties.collect(), options, blocked_ids: None }
+    }
+
+    /// Reads the field `anonymous_id`, and treats `blocked_ids` as absent, if they are given.
+    #[must_use]
+    pub fn with_identity(self, blocked_ids: Option<BlockedIds>) -> Self {
+        Self { blocked_ids, ..self }
     }
 
     /// Decodes a record's value.
@@ -128,8 +140,15 @@ impl TouchpointDecoder {
                 push_present(values, *property, value);
             }
         }
-        let customer_id = non_empty(fields.customer_id.as_ref())
-            .ok_or_else(|| missing(DeadLetterReason::NoCustomer, "customer_id", text))?;
+        let ids = Ids {
+            customer_id: non_empty(fields.customer_id.as_ref()),
+            anonymous_id: non_empty(fields.anonymous_id.as_ref()),
+            is_link: fields.type_name.as_deref() == Some(Touchpoint::IDENTIFIED),
+        };
+        let ids = match &self.blocked_ids {
+            Some(blocked) => ids.resolve(blocked, text)?,
+            None => ids.without_identity(text)?,
+        };
         let event_id = non_empty(fields.event_id.as_ref())
             .ok_or_else(|| missing(DeadLetterReason::MissingField, "event_id", text))?;
         let type_name = non_empty(fields.type_name.as_ref())
@@ -138,7 +157,9 @@ impl TouchpointDecoder {
             fields.occurred_at.ok_or_else(|| missing(DeadLetterReason::MissingField, "occurred_at", text))?;
         Ok(Touchpoint {
             event_id,
-            customer_id,
+            customer_id: ids.customer_id,
+            anonymous_id: ids.anonymous_id,
+            is_visitor: ids.is_visitor,
             kind: self.types.get(type_name).copied().unwrap_or(TypeIndex::UNKNOWN),
             type_name,
             occurred_at,
@@ -170,7 +191,7 @@ impl TouchpointDecoder {
     }
 }
 
-fn missing(reason: DeadLetterReason, field: &'static str, record: &str) -> DeadLetterCause {
+pub(super) fn missing(reason: DeadLetterReason, field: &'static str, record: &str) -> DeadLetterCause {
     DeadLetterCause::new(reason, touchpoint_hint::missing(field, record))
 }
 
@@ -201,6 +222,7 @@ struct ErrorContext {
 enum Name {
     EventId,
     CustomerId,
+    AnonymousId,
     Type,
     OccurredAt,
     OrderId,
@@ -239,6 +261,7 @@ impl Visitor<'_> for NameSeed<'_> {
             match name {
                 "event_id" => return Ok(Name::EventId),
                 "customer_id" => return Ok(Name::CustomerId),
+                "anonymous_id" if self.decoder.blocked_ids.is_some() => return Ok(Name::AnonymousId),
                 "type" => return Ok(Name::Type),
                 "occurred_at" => return Ok(Name::OccurredAt),
                 "order_id" => return Ok(Name::OrderId),
@@ -279,6 +302,9 @@ impl<'de> Visitor<'de> for RecordVisitor<'_, 'de> {
                 }
                 Name::CustomerId => {
                     fields.customer_id = text(&mut map, context, "customer_id", Numbers::AsText, ID_BYTES_MAX)?;
+                }
+                Name::AnonymousId => {
+                    fields.anonymous_id = text(&mut map, context, "anonymous_id", Numbers::AsText, ID_BYTES_MAX)?;
                 }
                 Name::OrderId => {
                     fields.order_id = text(&mut map, context, "order_id", Numbers::AsText, ID_BYTES_MAX)?;
@@ -412,78 +438,7 @@ fn amount(raw: &str) -> Result<Option<Amount>, ()> {
     }
 }
 
-/// Accepts an empty array, which some encoders write for a missing value.
-fn require_empty<'de, A: SeqAccess<'de>>(mut array: A) -> Result<(), A::Error> {
-    match array.next_element::<IgnoredAny>()? {
-        None => Ok(()),
-        Some(_) => Err(A::Error::custom("an array")),
-    }
-}
-
 fn bad_field<E: serde::de::Error>(context: &mut ErrorContext, detail: impl Into<Cow<'static, str>>) -> E {
     context.cause = Some(DeadLetterCause::new(DeadLetterReason::BadField, detail));
     E::custom("see `ErrorContext::cause`")
-}
-
-/// How to treat a number where a text is expected.
-#[derive(Clone, Copy)]
-enum Numbers {
-    /// An integer is accepted as its decimal text, because many shops use numbers as ids.
-    AsText,
-    /// A number is an error.
-    Rejected,
-}
-
-/// Reads a text; null and an empty array mean that there is none.
-struct TextSeed {
-    numbers: Numbers,
-}
-
-impl TextSeed {
-    fn number<'de, E: serde::de::Error>(&self, number: impl fmt::Display) -> Result<Option<Cow<'de, str>>, E> {
-        match self.numbers {
-            Numbers::AsText => Ok(Some(Cow::Owned(number.to_string()))),
-            Numbers::Rejected => Err(E::custom("a number")),
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for TextSeed {
-    type Value = Option<Cow<'de, str>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for TextSeed {
-    type Value = Option<Cow<'de, str>>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a text")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
-        self.number(number)
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Self::Value, E> {
-        self.number(number)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<Self::Value, A::Error> {
-        require_empty(array).map(|()| None)
-    }
 }

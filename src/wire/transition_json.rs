@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::json_writer;
 use super::transition::{Publication, signal_word};
 use super::transition_value::{Decimal, Instant, Values};
-use crate::lifecycle::transition::{Cause, Change};
+use crate::lifecycle::transition::{Cause, Change, Merge};
 
 /// Appends `publication` to `out` as a JSON record.
 pub fn write_json(publication: &Publication<'_>, out: &mut Vec<u8>) {
@@ -57,6 +57,10 @@ pub struct TransitionRecord<'a> {
     pub previous: Option<PreviousRecord<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attributes: Option<Values<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_from: Option<Cow<'a, str>>,
 }
 
 /// What caused a transition: a touchpoint, or time.
@@ -141,6 +145,8 @@ impl<'a> TransitionRecord<'a> {
             },
             previous: None,
             attributes: publication.attributes().map(Values::Attributes),
+            merged_into: transition.merge.as_ref().and_then(Merge::merged_into).map(Cow::Borrowed),
+            merged_from: transition.merge.as_ref().and_then(Merge::merged_from).map(Cow::Borrowed),
         };
         match &transition.change {
             Change::Stage { from, to, skipped, direction, previous_since } => {

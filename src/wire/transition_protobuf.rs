@@ -9,7 +9,7 @@ use super::time::{format_seconds, format_timestamp};
 use super::transition::{Publication, signal_word};
 use super::transition_value::non_finite_text;
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::transition::{Cause, Change};
+use crate::lifecycle::transition::{Cause, Change, Merge};
 use crate::lifecycle::value::OwnedValue;
 
 /// Appends `publication` to `out` as a Protobuf record.
@@ -52,6 +52,8 @@ impl From<&Publication<'_>> for v1::Transition {
             attributes: publication.attributes().map(|attributes| Struct {
                 fields: attributes.iter().map(|(name, read)| (name.to_owned(), value(read))).collect(),
             }),
+            merged_into: transition.merge.as_ref().and_then(Merge::merged_into).map(str::to_owned),
+            merged_from: transition.merge.as_ref().and_then(Merge::merged_from).map(str::to_owned),
             ..Self::default()
         };
         match &transition.change {

@@ -90,6 +90,11 @@ fn to_json(message: v1::Transition) -> Value {
     if let Some(attributes) = message.attributes {
         set("attributes", values(attributes));
     }
+    for (name, id) in [("merged_into", message.merged_into), ("merged_from", message.merged_from)] {
+        if let Some(id) = id {
+            set(name, json!(id));
+        }
+    }
     Value::Object(fields)
 }
 

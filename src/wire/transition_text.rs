@@ -11,7 +11,7 @@ use super::transition::signal_word;
 use crate::lifecycle::id::StageIndex;
 use crate::lifecycle::model::{Direction, Model};
 use crate::lifecycle::time::{Duration, Timestamp};
-use crate::lifecycle::transition::{Cause, Change, Transition};
+use crate::lifecycle::transition::{Cause, Change, Merge, Transition};
 use crate::lifecycle::value::OwnedValue;
 
 /// Shown instead of a stage's name when the customer is in no stage.
@@ -52,7 +52,10 @@ pub fn describe_reason(transition: &Transition) -> Vec<String> {
         Cause::Touchpoint { type_name, .. } => format!("caused by {type_name}"),
     }];
     let Some(reason) = &transition.because else {
-        lines.push("because no stage's condition holds any more".to_owned());
+        lines.push(match transition.merge.as_ref().and_then(Merge::merged_into) {
+            Some(customer) => format!("because the facts moved to {customer}"),
+            None => "because no stage's condition holds any more".to_owned(),
+        });
         return lines;
     };
     let because = match transition.change {

@@ -284,7 +284,7 @@ fn the_document_contains_the_table_of_all_keys() {
 fn every_key_can_be_set_from_the_environment() {
     let sample = |path: &str| match path {
         "kafka.bootstrap_servers" => "kafka:9092",
-        "kafka.static_membership" | "publish.subject" => "true",
+        "kafka.static_membership" | "publish.subject" | "identity.enabled" => "true",
         "kafka.session_timeout" | "kafka.transaction_timeout" => "45s",
         "kafka.client" => "",
         "models" => "retention",
@@ -301,7 +301,9 @@ fn every_key_can_be_set_from_the_environment() {
         "publish.attributes" => "{orders: orders.count}",
         "clock.source" => "touchpoints",
         "commit.interval" => "250ms",
-        "state.forget_after" => "400d",
+        "identity.link_on" => "any",
+        "identity.blocked" => "[kiosk]",
+        "state.forget_after" | "identity.stub_lifetime" => "400d",
         "workers" => "3",
         "http.listen" | "http.advertise" | "http.probes_listen" => "127.0.0.1:9090",
         "log.format" => "json",

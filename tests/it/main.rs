@@ -41,6 +41,7 @@ mod generate_load;
 mod golden_state;
 mod graph;
 mod guide;
+mod identity;
 mod ingest;
 mod ingest_formats;
 mod kafka_acls;

@@ -123,9 +123,7 @@ impl Facts {
             FactUpdate::Latest(index, property) => {
                 let value = touchpoint.property(property);
                 let latest = &mut self.latest[usize::from(index)];
-                let is_later = latest
-                    .as_ref()
-                    .is_none_or(|known| at > known.at || at == known.at && is_greater(value, known.value.as_value()));
+                let is_later = is_later(at, value, latest.as_ref());
                 let later = if is_later { OwnedValue::of(value) } else { None };
                 let has_changed = later.is_some();
                 if let Some(value) = later {
@@ -245,6 +243,11 @@ fn from_micros(micros: i128) -> f64 {
 /// Returns a count or time, which always fits.
 fn saturated(number: i128) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Whether a value at `at` replaces the `known` one.
+pub(super) fn is_later(at: i64, value: Value<'_>, known: Option<&LatestValue>) -> bool {
+    known.is_none_or(|known| at > known.at || at == known.at && is_greater(value, known.value.as_value()))
 }
 
 /// Whether `value` is greater than `known`, in a total order of the values of one property.

@@ -6,6 +6,7 @@ mod facts;
 mod layout;
 mod orders;
 mod times;
+mod union;
 
 pub(crate) use facts::ABSENT_NUMBER;
 pub use facts::{FactInputs, Facts, LatestValue};
@@ -13,3 +14,4 @@ pub use layout::{FactDefinition, FactKind, FactLocation, FactUpdate, Layout, Ord
 pub(crate) use orders::{ABSENT, is_about_order};
 pub use orders::{FoldedOrders, OrderAmount, OrderEntry, OrderLedger, Refund};
 pub use times::RecentTimes;
+pub(crate) use union::interleaved;

@@ -95,7 +95,7 @@ impl FoldedOrders {
     /// The limit of ids. An older order that is completed again counts again.
     pub const IDS_MAX: usize = 256;
 
-    fn contains(&self, id: u64) -> bool {
+    pub(super) fn contains(&self, id: u64) -> bool {
         self.ids.contains(&id)
     }
 
@@ -177,6 +177,11 @@ impl OrderEntry {
         if self.time == ABSENT { self.first_mentioned_at } else { self.time }
     }
 
+    /// Returns what orders are sorted by.
+    pub(super) fn sort_key(&self) -> (i64, u64) {
+        (self.sort_time(), self.id)
+    }
+
     /// Returns the sum of refunds in `currency`.
     fn refunded(&self, currency: Currency) -> Amount {
         let refunds = self.refunds.iter().filter(|refund| refund.currency == currency);
@@ -215,7 +220,7 @@ impl OrderEntry {
         }
     }
 
-    fn add_refund(&mut self, refund: Refund) {
+    pub(super) fn add_refund(&mut self, refund: Refund) {
         if self.refunds.iter().any(|known| known.event == refund.event) {
             return;
         }
@@ -293,19 +298,25 @@ impl OrderLedger {
                 }),
             },
         }
-        let index = self.entries.partition_point(|other| (other.sort_time(), other.id) < (entry.sort_time(), entry.id));
+        let index = self.entries.partition_point(|other| other.sort_key() < entry.sort_key());
         self.entries.insert(index, entry);
-        let unmatched = self.unmatched().count();
-        if unmatched > Self::UNMATCHED_MAX {
+        self.enforce_limits(gaps, options);
+        self.derive_aggregates(gaps, follow_up_groups, options.currency);
+        true
+    }
+
+    /// Removes and folds the oldest entries beyond the limits.
+    pub(super) fn enforce_limits(&mut self, gaps: &[Duration], options: &FactOptions) {
+        let mut unmatched = self.unmatched().count();
+        while unmatched > Self::UNMATCHED_MAX {
             self.remove_oldest(|entry| entry.time == ABSENT);
+            unmatched -= 1;
         }
-        if self.entries.len() - unmatched.min(Self::UNMATCHED_MAX) > options.orders_kept_max
+        while self.entries.len() - unmatched > options.orders_kept_max
             && let Some(oldest) = self.remove_oldest(|entry| entry.time != ABSENT)
         {
             self.fold(&oldest, gaps, options.currency);
         }
-        self.derive_aggregates(gaps, follow_up_groups, options.currency);
-        true
     }
 
     /// Applies a touchpoint of the follow-up group `group`. Returns whether an aggregate changed.

@@ -30,6 +30,18 @@ impl RecentTimes {
         }
     }
 
+    /// Adds the times of `other`, and drops the earliest if there are more than `kept_max`.
+    pub(super) fn merge(&mut self, other: &Self, kept_max: usize) {
+        self.0.extend_from_slice(&other.0);
+        self.0.sort_unstable();
+        self.0.drain(..self.0.len().saturating_sub(kept_max));
+    }
+
+    /// Removes repeated times.
+    pub(super) fn deduplicate(&mut self) {
+        self.0.dedup();
+    }
+
     /// Whether the list contains `time`.
     #[must_use]
     pub fn contains(&self, time: i64) -> bool {

@@ -8,6 +8,7 @@ use crate::lifecycle::id::TypeIndex;
 use crate::lifecycle::model::{Causes, MoveRule, StageMatch};
 use crate::lifecycle::model_draft::{SpannedString, TransitionDraft};
 use crate::lifecycle::problem::Problem;
+use crate::lifecycle::transition_builder::MERGED_MOVE;
 use crate::lifecycle::value::Type;
 use crate::lifecycle::vocabulary::GroupSet;
 
@@ -41,6 +42,11 @@ impl ModelScope<'_> {
 
     fn rule(&mut self, rule: &TransitionDraft, stages: &[&str]) -> MoveRule {
         self.problems.check_published(self.draft.file, &rule.name, "a move");
+        if rule.name.value == MERGED_MOVE {
+            let message = format!("`{MERGED_MOVE}` is the name of the move of a visitor that became a customer");
+            let problem = Problem::error("bad-name", self.draft.file, rule.name.span.clone(), message);
+            self.problems.push(problem.help("choose another name"));
+        }
         let from = self.side(rule.from.as_deref(), stages);
         let to = self.side(rule.to.as_deref(), stages);
         let causes = rule.cause.as_ref().map(|words| self.causes(words));

@@ -6,6 +6,7 @@
 use crate::lifecycle::id::StageIndex;
 use crate::lifecycle::time::Timestamp;
 
+use super::identity::read_identity;
 use super::read::read_currency;
 use super::reader::{FieldValue, Reader, time_before, unzigzag};
 use super::{Shape, field};
@@ -19,6 +20,8 @@ pub(crate) struct CheckedRecord<'a> {
     pub(crate) customer_id: &'a str,
     /// Whether the record marks the customer as removed. Such a record has no further content.
     pub(crate) is_removed: bool,
+    /// Whether there is no customer under the id, only an identity.
+    pub(crate) is_vacant: bool,
     pub(crate) wake_up: Option<Timestamp>,
     pub(crate) last_active_at: Option<Timestamp>,
     standings: &'a [u8],
@@ -54,8 +57,14 @@ fn stages<'a>(standings: &'a [u8], shape: &'a Shape) -> impl Iterator<Item = Opt
 
 /// Validates `record` against `shape`. Returns `None` if it is not a valid record of that shape.
 pub(crate) fn check<'a>(record: &'a [u8], shape: &Shape) -> Option<CheckedRecord<'a>> {
-    let mut checked =
-        CheckedRecord { customer_id: "", is_removed: false, wake_up: None, last_active_at: None, standings: &[] };
+    let mut checked = CheckedRecord {
+        customer_id: "",
+        is_removed: false,
+        is_vacant: false,
+        wake_up: None,
+        last_active_at: None,
+        standings: &[],
+    };
     let mut clock = 0;
     let mut has_standings = shape.models.is_empty();
     let mut reader = Reader(record);
@@ -89,10 +98,15 @@ pub(crate) fn check<'a>(record: &'a [u8], shape: &Shape) -> Option<CheckedRecord
             (field::WINDOWS, FieldValue::Bytes(bytes)) => check_times(bytes, clock, shape.windows)?,
             (field::FOLLOWED, FieldValue::Bytes(bytes)) => check_times(bytes, clock, shape.follow_ups)?,
             (field::FOLDED, FieldValue::Bytes(bytes)) => check_folded(bytes, shape.follow_ups)?,
+            (field::IDENTITY, FieldValue::Bytes(bytes)) => {
+                read_identity(bytes)?;
+                checked.is_vacant = true;
+            }
             _ => {}
         }
     }
-    ((has_standings || checked.is_removed) && !checked.customer_id.is_empty()).then_some(checked)
+    checked.is_vacant &= !has_standings;
+    ((has_standings || checked.is_removed || checked.is_vacant) && !checked.customer_id.is_empty()).then_some(checked)
 }
 
 fn check_standings(bytes: &[u8], shape: &Shape) -> Option<()> {

@@ -16,6 +16,24 @@ pub(crate) const FOLDED: u32 = 12;
 pub(crate) const OUTDATED_MODELS: u32 = 13;
 pub(crate) const HEARD_AGE: u32 = 14;
 pub(crate) const NUMBERS_HIGH: u32 = 15;
+pub(crate) const VISITOR: u32 = 16;
+pub(crate) const IDENTITY: u32 = 17;
+
+pub(crate) mod identity {
+    pub(crate) const STUB: u32 = 1;
+    pub(crate) const FORMER: u32 = 2;
+    pub(crate) const ALIASES: u32 = 3;
+    pub(crate) const ERASED_AT: u32 = 4;
+    pub(crate) const ERASURE_KEPT_UNTIL: u32 = 5;
+    pub(crate) const RETIRED: u32 = 6;
+}
+
+/// A stub, a former stub or an alias.
+pub(crate) mod link {
+    pub(crate) const ID: u32 = 1;
+    pub(crate) const DRAIN: u32 = 2;
+    pub(crate) const TIME: u32 = 3;
+}
 
 pub(crate) mod order {
     pub(crate) const ID: u32 = 1;

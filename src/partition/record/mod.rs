@@ -6,11 +6,13 @@
 
 mod check;
 mod field;
+mod identity;
 mod read;
 mod reader;
 mod write;
 
 pub(crate) use check::{check, stages_of};
+pub(crate) use identity::{identity_of, write_identity};
 pub(crate) use read::{belongs_to, customer_id, read, read_head};
 pub(crate) use write::{write, write_entry, write_removal};
 
@@ -34,6 +36,8 @@ pub(crate) const ENTRY_FIELD: u32 = 15;
 pub(crate) struct RecordHead<'a> {
     pub(crate) customer_id: &'a str,
     pub(crate) is_removed: bool,
+    /// Whether there is no customer under the id, only an identity.
+    pub(crate) is_vacant: bool,
     pub(crate) wake_up: Option<Timestamp>,
     pub(crate) last_active_at: Option<Timestamp>,
 }
@@ -46,6 +50,7 @@ mod tests {
         ABSENT, ABSENT_NUMBER, Facts, FoldedOrders, LatestValue, OrderAmount, OrderEntry, RecentTimes, Refund,
     };
     use crate::lifecycle::id::StageIndex;
+    use crate::lifecycle::identity::{Alias, Erasure, Former, Identity, Stub};
     use crate::lifecycle::money::{Amount, Currency};
     use crate::lifecycle::value::OwnedValue;
 
@@ -131,6 +136,22 @@ mod tests {
             recent_events: vec![1, (1 << 48) - 1],
             published: vec![active, Published { counters: vec![i64::MIN], ..Published::default() }],
             outdated_models: 2,
+            is_visitor: true,
+            identity: Some(Box::new(identity())),
+        }
+    }
+
+    fn identity() -> Identity {
+        let at = Timestamp::from_millis;
+        Identity {
+            stub: Some(Stub { into: "k".into(), drain: u64::MAX, used: at(NOW) }),
+            former: Some(Former { into: "l".into(), drain: 2, until: at(-1) }),
+            aliases: vec![
+                Alias { id: "visitor".into(), drain: 3, claimed_at: at(4) },
+                Alias { id: "b".into(), drain: 5, claimed_at: at(6) },
+            ],
+            erasure: Some(Erasure { at: at(7), kept_until: at(8) }),
+            retired: 9,
         }
     }
 
@@ -147,7 +168,7 @@ mod tests {
     #[test]
     fn a_written_record_is_read_back() {
         let mut read_back = blank();
-        assert_eq!(read(&written(&customer()), &shape(), euro(), &mut read_back), Some(()));
+        assert_eq!(read(&written(&customer()), &shape(), euro(), &mut read_back), Some(true));
         assert_eq!(read_back, customer());
     }
 
@@ -156,7 +177,10 @@ mod tests {
         let record = written(&customer());
         let head = read_head(&record).expect("a record");
         let Customer { wake_up, last_active_at, .. } = customer();
-        assert_eq!(head, RecordHead { customer_id: "Zoë", is_removed: false, wake_up, last_active_at });
+        assert_eq!(
+            head,
+            RecordHead { customer_id: "Zoë", is_removed: false, is_vacant: false, wake_up, last_active_at }
+        );
     }
 
     #[test]
@@ -164,10 +188,34 @@ mod tests {
         let mut record = Vec::new();
         write_removal("Zoë", &mut record);
         let head = read_head(&record).expect("a record");
-        assert_eq!(head, RecordHead { customer_id: "Zoë", is_removed: true, wake_up: None, last_active_at: None });
+        assert_eq!((head.customer_id, head.is_removed, head.is_vacant, head.wake_up), ("Zoë", true, false, None));
         let checked = check(&record, &shape()).expect("a removal");
         assert_eq!((checked.customer_id, checked.is_removed), ("Zoë", true));
         assert_eq!(record.len(), 8);
+    }
+
+    #[test]
+    fn a_record_of_an_identity_has_no_customer() {
+        let mut record = Vec::new();
+        write_identity(&customer(), Timestamp::from_millis(NOW), &mut record);
+        let mut read_back = customer();
+        assert_eq!(read(&record, &shape(), euro(), &mut read_back), Some(false));
+        assert_eq!((read_back.is_visitor, read_back.identity.as_deref()), (true, Some(&identity())));
+        assert_eq!(identity_of(&record), Some(identity()));
+        let head = read_head(&record).expect("a record");
+        assert_eq!((head.is_vacant, head.wake_up), (true, Some(Timestamp::from_millis(NOW))));
+        let checked = check(&record, &shape()).expect("an identity");
+        assert_eq!((checked.customer_id, checked.is_vacant, checked.wake_up), ("Zoë", true, head.wake_up));
+        assert_eq!(checked.stages(&shape()).count(), 0);
+        assert_eq!(stages_of(&record, &shape()).count(), 0);
+    }
+
+    #[test]
+    fn a_record_without_links_has_no_identity() {
+        let without = Customer { is_visitor: false, identity: None, ..customer() };
+        let empty = Customer { identity: Some(Box::default()), ..without.clone() };
+        assert_eq!(written(&empty), written(&without));
+        assert_eq!(identity_of(&written(&without)), None);
     }
 
     #[test]
@@ -178,7 +226,7 @@ mod tests {
             0x98, 0x06, 0x05, 0x99, 0x06, 1, 2, 3, 4, 5, 6, 7, 8, 0x9a, 0x06, 2, 0, 0, 0x9d, 0x06, 1, 2, 3, 4,
         ]);
         let mut read_back = blank();
-        assert_eq!(read(&record, &shape(), euro(), &mut read_back), Some(()));
+        assert_eq!(read(&record, &shape(), euro(), &mut read_back), Some(true));
         assert_eq!(read_back, customer());
     }
 
@@ -189,7 +237,7 @@ mod tests {
         let mut message = proto::Customer::decode(written(&customer()).as_slice()).expect("a message");
         message.heard_age = None;
         let mut read_back = blank();
-        assert_eq!(read(&message.encode_to_vec(), &shape(), euro(), &mut read_back), Some(()));
+        assert_eq!(read(&message.encode_to_vec(), &shape(), euro(), &mut read_back), Some(true));
         assert_eq!(read_back, Customer { last_active_at: None, ..customer() });
     }
 
@@ -206,6 +254,7 @@ mod tests {
         use prost::Message as _;
         let mut message = proto::Customer::decode(written(&customer()).as_slice()).expect("a message");
         message.standings.clear();
+        message.identity = None;
         assert_eq!(read(&message.encode_to_vec(), &shape(), euro(), &mut customer()), None);
     }
 
@@ -222,10 +271,16 @@ mod tests {
             broken.truncate(random.usize(..=broken.len()));
             let mut read_back = blank();
             let checked = check(&broken, &shape());
-            if read(&broken, &shape(), euro(), &mut read_back).is_some() {
+            let has_customer = read(&broken, &shape(), euro(), &mut read_back);
+            if let Some(has_customer) = has_customer {
                 let checked = checked.expect("a record that `read` accepts passes `check`");
                 assert_eq!((checked.customer_id, checked.wake_up), (&*read_back.id, read_back.wake_up));
                 assert_eq!(checked.last_active_at, read_back.last_active_at);
+                assert_eq!(checked.is_vacant, !has_customer);
+                assert_eq!(checked.stages(&shape()).next().is_some(), has_customer);
+                if !has_customer {
+                    continue;
+                }
                 let stages: Vec<_> = read_back.published.iter().map(|published| published.stage).collect();
                 assert_eq!(checked.stages(&shape()).collect::<Vec<_>>(), stages);
                 assert_eq!(stages_of(&broken, &shape()).collect::<Vec<_>>(), stages);
@@ -257,9 +312,12 @@ mod tests {
         assert_eq!(message.latest.len(), 5);
         assert_eq!(message.folded.as_ref().map(|folded| folded.chains.clone()), Some(vec![3, 100_000, 0, 0]));
         assert_eq!(message.outdated_models, 2);
+        assert!(message.visitor);
+        let identity = message.identity.as_ref().expect("an identity");
+        assert_eq!(identity.aliases.iter().map(|alias| alias.id.as_str()).collect::<Vec<_>>(), ["visitor", "b"]);
         // The message has all fields: encoded by the generated code, it decodes to the same customer.
         let mut read_back = blank();
-        assert_eq!(read(&message.encode_to_vec(), &shape(), euro(), &mut read_back), Some(()));
+        assert_eq!(read(&message.encode_to_vec(), &shape(), euro(), &mut read_back), Some(true));
         assert_eq!(read_back, customer());
     }
 }

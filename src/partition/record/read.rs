@@ -14,6 +14,7 @@ use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::value::OwnedValue;
 
 use super::field;
+use super::identity::read_identity;
 use super::reader::{FieldValue, Reader, time_before, unzigzag, with_high_bits};
 use super::{RecordHead, Shape};
 
@@ -22,7 +23,8 @@ const ID_TAG: u8 = 0x0a;
 
 /// Reads the leading fields of a record. Returns `None` if the bytes are not a valid record.
 pub(crate) fn read_head(record: &[u8]) -> Option<RecordHead<'_>> {
-    let mut head = RecordHead { customer_id: "", is_removed: false, wake_up: None, last_active_at: None };
+    let mut head =
+        RecordHead { customer_id: "", is_removed: false, is_vacant: false, wake_up: None, last_active_at: None };
     let mut clock = 0;
     let mut reader = Reader(record);
     while let Some(found) = reader.field()? {
@@ -37,7 +39,11 @@ pub(crate) fn read_head(record: &[u8]) -> Option<RecordHead<'_>> {
                 head.last_active_at = Some(Timestamp::from_millis(time_before(clock, age)));
             }
             // The fields of the head are written before `standings`.
-            (field::STANDINGS.., _) => break,
+            (number @ field::STANDINGS.., _) => {
+                // A customer has fields before those of its identity.
+                head.is_vacant = number >= field::VISITOR;
+                break;
+            }
             _ => {}
         }
     }
@@ -58,9 +64,9 @@ pub(crate) fn belongs_to(record: &[u8], id: &str) -> bool {
     customer_id(record) == id
 }
 
-/// Decodes `record` into `customer`. The caller must then derive the order aggregates. Returns `None` if the bytes are
-/// not a valid record of `shape`.
-pub(crate) fn read(record: &[u8], shape: &Shape, default_currency: Currency, customer: &mut Customer) -> Option<()> {
+/// Decodes `record` into `customer`. The caller must then derive the order aggregates. Returns whether there is a
+/// customer under the id, not only an identity; `None` if the bytes are not a valid record of `shape`.
+pub(crate) fn read(record: &[u8], shape: &Shape, default_currency: Currency, customer: &mut Customer) -> Option<bool> {
     clear(customer, shape);
     let mut clock = 0;
     // `clear` does not reset `published`; the field `standings` overwrites it completely and is therefore required.
@@ -120,10 +126,12 @@ pub(crate) fn read(record: &[u8], shape: &Shape, default_currency: Currency, cus
                 customer.facts.orders.folded = read_folded(bytes, clock, shape.follow_ups)?;
             }
             (field::OUTDATED_MODELS, FieldValue::Number(models)) => customer.outdated_models = models,
+            (field::VISITOR, FieldValue::Number(visitor)) => customer.is_visitor = visitor != 0,
+            (field::IDENTITY, FieldValue::Bytes(bytes)) => customer.identity = Some(Box::new(read_identity(bytes)?)),
             _ => {}
         }
     }
-    (has_standings && !customer.id.is_empty()).then_some(())
+    ((has_standings || customer.identity.is_some()) && !customer.id.is_empty()).then_some(has_standings)
 }
 
 fn clear(customer: &mut Customer, shape: &Shape) {
@@ -132,6 +140,8 @@ fn clear(customer: &mut Customer, shape: &Shape) {
     customer.last_active_at = None;
     customer.recent_events.clear();
     customer.outdated_models = 0;
+    customer.is_visitor = false;
+    customer.identity = None;
     let facts = &mut customer.facts;
     facts.numbers.clear();
     facts.numbers.extend(shape.number_is_time.iter().map(|&is_time| if is_time { ABSENT_NUMBER } else { 0 }));

@@ -9,6 +9,7 @@ use crate::lifecycle::value::OwnedValue;
 
 use super::ENTRY_FIELD;
 use super::field::{self, FIXED64, LENGTH_DELIMITED, VARINT};
+use super::identity::put_identity;
 
 /// Appends the record of `customer` to `out`. Amounts in `default_currency` are stored without their currency.
 pub(crate) fn write(customer: &Customer, number_is_time: &[bool], default_currency: Currency, out: &mut Vec<u8>) {
@@ -68,6 +69,7 @@ pub(crate) fn write(customer: &Customer, number_is_time: &[bool], default_curren
     if customer.outdated_models != 0 {
         put_number(out, field::OUTDATED_MODELS, customer.outdated_models);
     }
+    put_identity(customer, out);
 }
 
 /// Appends the record that marks the customer `id` as removed to `out`.
@@ -242,27 +244,27 @@ fn zigzag(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)).cast_unsigned()
 }
 
-fn tag(out: &mut Vec<u8>, number: u32, wire_type: u32) {
+pub(super) fn tag(out: &mut Vec<u8>, number: u32, wire_type: u32) {
     varint(out, u64::from(number << 3 | wire_type));
 }
 
-fn put_number(out: &mut Vec<u8>, number: u32, value: u64) {
+pub(super) fn put_number(out: &mut Vec<u8>, number: u32, value: u64) {
     tag(out, number, VARINT);
     varint(out, value);
 }
 
-fn put_signed(out: &mut Vec<u8>, number: u32, value: i64) {
+pub(super) fn put_signed(out: &mut Vec<u8>, number: u32, value: i64) {
     put_number(out, number, zigzag(value));
 }
 
-fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+pub(super) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     tag(out, number, LENGTH_DELIMITED);
     varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Writes a length-delimited field. Its length is only known after `write`.
-fn put_message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn put_message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
     tag(out, number, LENGTH_DELIMITED);
     let start = out.len();
     out.push(0);

@@ -132,6 +132,7 @@ fn stage_transition() -> Transition {
             last: Some(instant("1997-01-18T15:55:44Z")),
         },
         attributes: None,
+        merge: None,
     }
 }
 
@@ -141,6 +142,7 @@ fn transitions() -> Vec<(&'static str, Transition, Mode, &'static str)> {
         cause: Cause::Time,
         because: Some(reason("true", vec![])),
         orders: OrdersSummary::default(),
+        merge: None,
         ..stage_transition()
     };
     vec![
@@ -348,6 +350,8 @@ fn assert_same(label: &str, message: &v1::Transition, record: TransitionRecord<'
             .previous
             .map(|previous| v1::Previous { stage: previous.stage.into(), since: previous.since.map(proto_timestamp) }),
         attributes: None,
+        merged_into: text(record.merged_into),
+        merged_from: text(record.merged_from),
     };
     assert_eq!(*message, from_json, "{label}");
 }

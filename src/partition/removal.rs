@@ -1,0 +1,72 @@
+//! Removes customers: by an erasure, and after their inactivity.
+
+use std::sync::Arc;
+
+use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::touchpoint::Touchpoint;
+
+use super::effects::Effects;
+use super::machine::Partition;
+use super::wake_ups::CustomerSlot;
+
+impl Partition {
+    /// Returns the instant up to which wake-ups of a customer fire before an input of time `at` is applied: the
+    /// watermark (they may already have fired up to it) or `at`, whichever is later.
+    pub(super) fn due_until(&self, at: Timestamp) -> Timestamp {
+        self.clock.watermark(self.rules.options.lateness).map_or(at, |watermark| watermark.max(at))
+    }
+
+    /// Removes the customer that `touchpoint` erases. Fires due wake-ups first, so that the output does not depend on
+    /// when `Input::TimePassed` fires them.
+    pub(super) fn erase(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
+        let due_until = self.due_until(touchpoint.occurred_at);
+        effects.tally.applied += 1;
+        let found = self.customers.find(touchpoint.customer_id);
+        let Some(slot) = found.filter(|&slot| !self.customers.is_removed(slot)) else {
+            effects.tally.erasures_not_found += 1;
+            return;
+        };
+        let published_before = effects.transitions.len();
+        self.fire_wake_ups(slot, due_until, effects);
+        // What was known about the customer must not be published with the erasure.
+        effects.transitions[published_before..].iter_mut().for_each(|transition| transition.attributes = None);
+        self.remove(slot, touchpoint.occurred_at, effects);
+        effects.tally.erased += 1;
+    }
+
+    /// Removes the customer `id` if its inactivity period has ended by `due_until`, so that the output does not depend
+    /// on whether `Input::TimePassed` has already removed it.
+    pub(super) fn forget_if_expired(&mut self, id: &str, due_until: Timestamp, effects: &mut Effects) {
+        if self.rules.options.forget_after.is_none() {
+            return;
+        }
+        let found = self.customers.find(id);
+        let Some(slot) = found.filter(|&slot| !self.customers.is_removed(slot)) else { return };
+        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
+        if let Some(end) = copy.customer.forgotten_at(&self.rules.options).filter(|&end| end <= due_until) {
+            self.fire_wake_ups(slot, due_until, effects);
+            self.remove(slot, end, effects);
+            effects.tally.forgotten += 1;
+        }
+    }
+
+    /// Fires all wake-ups of the customer at `slot` that are due by `until`.
+    pub(super) fn fire_wake_ups(&mut self, slot: CustomerSlot, until: Timestamp, effects: &mut Effects) {
+        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
+        let published_before = effects.transitions.len();
+        while copy.customer.wake(&self.rules, until, &mut effects.transitions) {}
+        self.stage_counts.record_moves(&effects.transitions[published_before..]);
+    }
+
+    /// Removes the customer at `slot`; `at` is the time of its removal.
+    pub(super) fn remove(&mut self, slot: CustomerSlot, at: Timestamp, effects: &mut Effects) {
+        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
+        (copy.is_changed, copy.is_removed) = (true, true);
+        effects.removed.push(Arc::clone(&copy.customer.id));
+        self.stage_counts.remove(&copy.customer);
+        self.wake_ups.disarm(slot);
+        if self.rules.options.identity.is_some() {
+            self.erase_aliases(slot, at, effects);
+        }
+    }
+}

@@ -1,0 +1,749 @@
+//! Tests identity resolution: visitors become customers, in any order of touchpoints, links and hand-overs.
+//!
+//! A [`Cluster`] is a few partitions with a log of hand-overs each, which are delivered at random moments. The result
+//! is compared with the naive oracle over the union of the touchpoints of each person.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::convert::Infallible;
+use std::sync::{Arc, LazyLock};
+
+use fastrand::Rng;
+use lifecycle_processor::lifecycle::identity::{BlockedIds, Identity, IdentityOptions, LinkOn};
+use lifecycle_processor::lifecycle::model_set::ModelSet;
+use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
+use lifecycle_processor::lifecycle::touchpoint::FactOptions;
+use lifecycle_processor::lifecycle::transition::{Change, Merge, Transition};
+use lifecycle_processor::lifecycle::value::OwnedValue;
+use lifecycle_processor::partition::{CustomerView, Effects, HandOver, Input, Message, Partition, Tally};
+use lifecycle_processor::replay::{Replay, ReplayOptions};
+use lifecycle_processor::wire::changelog::{self, ChangelogDecoder};
+use lifecycle_processor::wire::model_file::{self, ModelSource};
+use lifecycle_processor::wire::time::format_timestamp;
+use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use crate::cli::{Run, lifecycle};
+use crate::oracle::generator::histories;
+use crate::oracle::process::Customer as OracleCustomer;
+use crate::oracle::summary::DAY;
+use crate::oracle::touchpoint::{Millis, Touchpoint as OracleTouchpoint};
+
+const START: Millis = 1_735_689_600_000;
+
+static SHIPPED: LazyLock<Arc<ModelSet>> = LazyLock::new(|| {
+    let sources: Vec<_> = model_file::shipped_names().iter().filter_map(|name| model_file::shipped(name)).collect();
+    Arc::new(model_file::load(&sources, &model_file::shipped_catalogue(), &[]).expect("shipped models load").0)
+});
+
+/// Counts all touchpoints of a customer.
+static COUNTING: LazyLock<Arc<ModelSet>> = LazyLock::new(|| {
+    let text = "model: counting\nversion: 1\njourney: [known]\nfacts:\n  seen: count(any)\n\
+                stages:\n  - stage: known\n    when: seen >= 1\n\
+                signals:\n  - signal: busy\n    when: seen >= 2\n\
+                milestones:\n  - milestone: third\n    when: seen >= 3\n";
+    let source = ModelSource { name: "counting.yaml".to_owned(), text: text.to_owned() };
+    match model_file::load(&[source], &model_file::shipped_catalogue(), &[]) {
+        Ok((models, _)) => Arc::new(models),
+        Err(problems) => panic!("{problems:#?}"),
+    }
+});
+
+fn facts(link_on: LinkOn) -> FactOptions {
+    let identity = IdentityOptions { link_on, stub_lifetime: Duration::from_days(36_500) };
+    FactOptions { identity: Some(identity), ..FactOptions::default() }
+}
+
+fn decoder(models: &ModelSet) -> TouchpointDecoder {
+    TouchpointDecoder::new(&models.vocabulary, TouchpointOptions { bytes_max: 1 << 20 })
+        .with_identity(Some(BlockedIds::default()))
+}
+
+/// A touchpoint as a JSON line; an empty id is absent.
+fn line(event_id: &str, customer_id: &str, anonymous_id: &str, type_name: &str, at: Millis) -> String {
+    let occurred_at = format_timestamp(Timestamp::from_millis(at));
+    let mut record = json!({"event_id": event_id, "type": type_name, "occurred_at": occurred_at});
+    for (name, id) in [("customer_id", customer_id), ("anonymous_id", anonymous_id)] {
+        if !id.is_empty() {
+            record[name] = json!(id);
+        }
+    }
+    record.to_string()
+}
+
+/// An entry of the log of hand-overs of a partition.
+enum Entry {
+    HandOver(HandOver),
+    /// A touchpoint for a customer.
+    Forwarded(Arc<str>, String),
+}
+
+struct Member {
+    partition: Partition,
+    changelog: Vec<Vec<u8>>,
+    log: VecDeque<Entry>,
+}
+
+/// Partitions that hand over to each other.
+struct Cluster {
+    models: Arc<ModelSet>,
+    options: FactOptions,
+    decoder: TouchpointDecoder,
+    members: Vec<Member>,
+    transitions: Vec<Transition>,
+    tally: Tally,
+    rng: Rng,
+}
+
+impl Cluster {
+    fn new(models: &Arc<ModelSet>, options: &FactOptions, partitions: usize, seed: u64) -> Self {
+        let member = || Member {
+            partition: Partition::new(Arc::clone(models), options.clone()),
+            changelog: Vec::new(),
+            log: VecDeque::new(),
+        };
+        Self {
+            models: Arc::clone(models),
+            options: options.clone(),
+            decoder: decoder(models),
+            members: (0..partitions).map(|_| member()).collect(),
+            transitions: Vec::new(),
+            tally: Tally::default(),
+            rng: Rng::with_seed(seed),
+        }
+    }
+
+    fn home(&self, id: &str) -> usize {
+        id.bytes().map(usize::from).sum::<usize>() % self.members.len()
+    }
+
+    /// Applies a touchpoint, then some of the hand-overs that wait.
+    fn receive(&mut self, line: &str) {
+        let decoder = self.decoder.clone();
+        let mut scratch = Scratch::default();
+        let touchpoint =
+            decoder.decode(line.as_bytes(), &mut scratch).unwrap_or_else(|error| panic!("{error:?}: {line}"));
+        let home = self.home(touchpoint.customer_id);
+        self.step(home, &Input::Touchpoint(&touchpoint), line);
+        while self.rng.bool() && self.deliver() {}
+    }
+
+    /// Applies the next hand-over of a random partition. Returns `false` if none waits.
+    fn deliver(&mut self) -> bool {
+        let waiting: Vec<usize> = (0..self.members.len()).filter(|&at| !self.members[at].log.is_empty()).collect();
+        let Some(&at) = self.rng.choice(&waiting) else { return false };
+        match self.members[at].log.pop_front().expect("an entry") {
+            Entry::HandOver(hand_over) => self.step(at, &Input::HandOver(&hand_over), ""),
+            Entry::Forwarded(to, line) => {
+                let decoder = self.decoder.clone();
+                let mut scratch = Scratch::default();
+                let touchpoint = decoder.decode(line.as_bytes(), &mut scratch).expect("it was decoded before");
+                self.step(at, &Input::Forwarded { to: &to, touchpoint: &touchpoint }, &line);
+            }
+        }
+        true
+    }
+
+    /// Applies an input and commits it. Sometimes aborts it before, or restores the partition afterwards.
+    fn step(&mut self, at: usize, input: &Input<'_>, line: &str) {
+        let member = &mut self.members[at];
+        let mut effects = Effects::default();
+        if self.rng.u8(..8) == 0 {
+            member.partition.apply(*input, &mut effects);
+            member.partition.write_batches(0);
+            member.partition.abort();
+            effects = Effects::default();
+        }
+        member.partition.apply(*input, &mut effects);
+        for batch in member.partition.write_batches(0) {
+            let progress = changelog::InputProgress::default();
+            member.changelog.push(changelog::encode(member.partition.layout(), &batch, &progress));
+        }
+        member.partition.commit();
+        if self.rng.u8(..8) == 0 {
+            self.restore(at);
+        }
+        if let Some(to) = effects.forwarded_to {
+            let home = self.home(&to);
+            self.members[home].log.push_back(Entry::Forwarded(to, line.to_owned()));
+        }
+        for hand_over in effects.hand_overs {
+            let home = self.home(&hand_over.to);
+            self.members[home].log.push_back(Entry::HandOver(hand_over));
+        }
+        self.transitions.extend(effects.transitions);
+        self.tally += effects.tally;
+    }
+
+    /// Replaces a partition by one restored from its changelog.
+    fn restore(&mut self, at: usize) {
+        let member = &mut self.members[at];
+        let mut restored = Partition::new(Arc::clone(&self.models), self.options.clone());
+        let mut decoder = ChangelogDecoder::default();
+        for record in &member.changelog {
+            let record = decoder.decode(record).expect("a written record can be decoded");
+            restored.restore(&record.layout, &record.customers).expect("a written record can be restored");
+        }
+        restored.end_restore(member.partition.clock(), Timestamp::MIN);
+        let customers = |partition: &Partition| partition.customers().collect::<Vec<_>>();
+        assert_eq!(customers(&restored), customers(&member.partition));
+        assert_eq!(restored.stage_counts(), member.partition.stage_counts());
+        assert_eq!((restored.len(), restored.live_bytes()), (member.partition.len(), member.partition.live_bytes()));
+        member.partition = restored;
+    }
+
+    fn deliver_all(&mut self) {
+        while self.deliver() {}
+    }
+
+    fn advance_time(&mut self, until: Millis) {
+        let until = Timestamp::from_millis(until);
+        for at in 0..self.members.len() {
+            loop {
+                let member = &mut self.members[at];
+                if member.partition.next_wake_up().is_none_or(|due| due > until) {
+                    break;
+                }
+                self.step(at, &Input::TimePassed { until, wake_ups_max: 7 }, "");
+            }
+        }
+    }
+
+    fn customers(&self) -> BTreeMap<String, CustomerView> {
+        let customers = self.members.iter().flat_map(|member| member.partition.customers());
+        customers.map(|customer| (customer.customer_id.to_string(), customer)).collect()
+    }
+
+    fn identity(&self, id: &str) -> Option<Identity> {
+        self.members[self.home(id)].partition.identity(id)
+    }
+}
+
+fn replay(
+    models: &Arc<ModelSet>,
+    options: &FactOptions,
+    lines: &[String],
+    until: Option<Millis>,
+) -> (Replay, Vec<Transition>) {
+    let until = until.map(Timestamp::from_millis);
+    let mut replay = Replay::new(Arc::clone(models), ReplayOptions { facts: options.clone(), until });
+    let decoder = decoder(models);
+    let mut transitions = Vec::new();
+    let mut publish = |transition: &Transition, _| {
+        transitions.push(transition.clone());
+        Ok::<(), Infallible>(())
+    };
+    for line in lines {
+        let mut scratch = Scratch::default();
+        let touchpoint = decoder.decode(line.as_bytes(), &mut scratch).expect("a touchpoint");
+        let Ok(()) = replay.apply(&touchpoint, &mut publish);
+    }
+    let Ok(()) = replay.finish(&mut publish);
+    (replay, transitions)
+}
+
+/// A history of several persons, each with a customer id and visitors.
+struct Persons {
+    lines: Vec<String>,
+    /// The person of each line, by its customer id or the visitor's if it is not linked.
+    owners: Vec<String>,
+    /// The visitors that are linked, with their customer.
+    linked: BTreeMap<String, String>,
+}
+
+/// Splits the histories of the oracle: a part of the touchpoints of each customer is sent under ids of visitors, and
+/// links are inserted before, between and after, some of them repeated.
+fn persons(seed: u64, count: usize) -> Persons {
+    let mut rng = Rng::with_seed(seed);
+    let mut linked = BTreeMap::new();
+    let mut ids_of_event: BTreeMap<(String, String), String> = BTreeMap::new();
+    let mut visitors: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut lines: Vec<(String, String)> = Vec::new();
+    for text in histories(seed, count) {
+        let touchpoint = OracleTouchpoint::parse(&text);
+        let customer = touchpoint.customer_id;
+        let next = visitors.len();
+        let own = visitors.entry(customer.clone()).or_insert_with(|| {
+            let visitors: Vec<String> = (0..rng.usize(..4)).map(|index| format!("visitor-{next}-{index}")).collect();
+            for visitor in visitors.iter().filter(|_| rng.u8(..8) > 0) {
+                linked.insert(visitor.clone(), customer.clone());
+            }
+            visitors
+        });
+        // A repetition has the same ids.
+        let id = ids_of_event.entry((customer.clone(), touchpoint.event_id)).or_insert_with(|| {
+            if rng.bool() { rng.choice(own.iter()).unwrap_or(&customer).clone() } else { customer.clone() }
+        });
+        let text = if *id == customer { text } else { with_id(&text, "anonymous_id", id) };
+        let owner = if *id == customer { &customer } else { linked.get(id).unwrap_or(id) };
+        lines.push((owner.clone(), text));
+    }
+    let times: Vec<Millis> =
+        lines.iter().map(|(_, line)| OracleTouchpoint::parse(&with_customer(line, "x")).at).collect();
+    for (index, (visitor, customer)) in linked.iter().enumerate() {
+        for repetition in 0..rng.usize(1..4) {
+            let at = rng.usize(..=lines.len());
+            let time = times[at.min(times.len() - 1)] + [0, 1, -DAY][rng.usize(..3)];
+            // A link may be sent again as it was, or as a new touchpoint.
+            let event_id = format!("link-{index}-{}", if rng.bool() { 0 } else { repetition });
+            let link = line(&event_id, customer, visitor, "customer_identified", time);
+            lines.insert(at, (customer.clone(), link));
+        }
+    }
+    let (owners, lines) = lines.into_iter().unzip();
+    Persons { lines, owners, linked }
+}
+
+/// Replaces the ids of a touchpoint by one, and keeps the text of all other values.
+fn with_id(line: &str, name: &str, id: &str) -> String {
+    let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(line).expect("an object");
+    fields.retain(|name, _| name != "customer_id" && name != "anonymous_id");
+    fields.insert(name.to_owned(), to_raw_value(id).expect("a text"));
+    serde_json::to_string(&fields).expect("an object")
+}
+
+fn with_customer(line: &str, customer: &str) -> String {
+    with_id(line, "customer_id", customer)
+}
+
+/// Returns the customers of the oracle: one for each person, with the union of the touchpoints of its ids.
+fn expected(persons: &Persons) -> (BTreeMap<String, OracleCustomer>, Millis) {
+    let mut customers: BTreeMap<String, OracleCustomer> = BTreeMap::new();
+    let mut end = Millis::MIN;
+    for (line, owner) in persons.lines.iter().zip(&persons.owners) {
+        let touchpoint = OracleTouchpoint::parse(&with_customer(line, owner));
+        end = end.max(touchpoint.at);
+        customers.entry(owner.clone()).or_insert_with(OracleCustomer::new).receive(&touchpoint, &[]);
+    }
+    (customers, end)
+}
+
+/// Compares stages and orders of all customers with the oracle at `now`.
+fn assert_agreement(
+    seed: u64,
+    persons: &Persons,
+    expected: &BTreeMap<String, OracleCustomer>,
+    found: &BTreeMap<String, CustomerView>,
+    now: Millis,
+) {
+    let report = |id: &str| format!("seed {seed}, {id} at {now}\n{}", persons.lines.join("\n"));
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{}", report(""));
+    for (id, customer) in expected {
+        let view = &found[id];
+        let stages: Vec<_> = SHIPPED
+            .models
+            .iter()
+            .zip(&view.models)
+            .map(|(model, view)| view.stage.map(|stage| &*model.stage(stage).name))
+            .collect();
+        assert_eq!(stages, customer.stages_at(now), "{}", report(id));
+        let orders = &view.orders;
+        let orders = (orders.count, orders.revenue.as_micros(), orders.last.map(Timestamp::as_millis));
+        assert_eq!(orders, customer.orders(), "{}", report(id));
+    }
+}
+
+fn index(number: u64) -> usize {
+    usize::try_from(number).expect("a small number")
+}
+
+/// Returns the requested number of histories.
+fn requested(default: u64) -> u64 {
+    let requested = std::env::var("LIFECYCLE_IDENTITY_HISTORIES").ok();
+    requested.and_then(|count| count.parse().ok()).unwrap_or(default)
+}
+
+/// Asserts that the sequence numbers of each id and model follow one another, and that no milestone is repeated.
+fn assert_publications(transitions: &[Transition]) {
+    let mut sequences: BTreeMap<(Arc<str>, u8), u64> = BTreeMap::new();
+    let mut ids = BTreeSet::new();
+    for transition in transitions {
+        assert!(ids.insert(transition.id), "{transition:?}");
+        let sequence = sequences.entry((Arc::clone(&transition.customer_id), transition.model.0)).or_default();
+        // An id that was a stub starts again.
+        assert!(transition.sequence == *sequence + 1 || transition.sequence == 1, "{sequence}: {transition:?}");
+        *sequence = transition.sequence;
+    }
+}
+
+#[test]
+fn a_replay_agrees_with_the_oracle_over_the_touchpoints_of_each_person() {
+    for seed in 0..requested(300) {
+        let persons = persons(seed, 4);
+        let (expected, end) = expected(&persons);
+        let now = end + [0, DAY, 300 * DAY][index(seed % 3)];
+        let options = facts(LinkOn::Identified);
+        let (replay, transitions) = replay(&SHIPPED, &options, &persons.lines, Some(now));
+        let found: BTreeMap<_, _> =
+            replay.partition().customers().map(|customer| (customer.customer_id.to_string(), customer)).collect();
+        assert_agreement(seed, &persons, &expected, &found, now);
+        assert_publications(&transitions);
+        for (visitor, customer) in &persons.linked {
+            let stub = replay.partition().identity(visitor).and_then(|identity| identity.stub);
+            assert_eq!(stub.map(|stub| stub.into.to_string()).as_deref(), Some(customer.as_str()), "seed {seed}");
+            let aliases = replay.partition().identity(customer).expect("a customer with aliases").aliases;
+            assert!(aliases.iter().any(|alias| *alias.id == **visitor), "seed {seed}: {visitor}");
+        }
+        let tally = replay.summary().tally;
+        assert_eq!(tally.consumed, tally.applied + tally.duplicates, "seed {seed}");
+    }
+}
+
+#[test]
+fn partitions_agree_with_the_oracle_whenever_hand_overs_are_delivered() {
+    for seed in 0..requested(300) {
+        let persons = persons(10_000 + seed, 3);
+        let (expected, end) = expected(&persons);
+        let mut cluster = Cluster::new(&SHIPPED, &facts(LinkOn::Identified), 1 + index(seed % 4), seed);
+        for line in &persons.lines {
+            cluster.receive(line);
+        }
+        cluster.deliver_all();
+        let now = end + 200 * DAY;
+        cluster.advance_time(now);
+        cluster.deliver_all();
+        assert_agreement(seed, &persons, &expected, &cluster.customers(), now);
+        assert_publications(&cluster.transitions);
+        assert_eq!(cluster.tally.consumed, cluster.tally.applied + cluster.tally.duplicates, "seed {seed}");
+        assert!(cluster.tally.links_refused == 0, "seed {seed}: all links are of one mind");
+    }
+}
+
+/// Touchpoints and links that contradict each other: visitors claimed by several customers, and visitors' ids used as
+/// customer ids.
+fn contradictory(rng: &mut Rng) -> Vec<String> {
+    let customers = ["k", "l", "m"];
+    let ids = ["a", "b", "c", "k"];
+    let mut lines = Vec::new();
+    for index in 0..rng.usize(5..40) {
+        let event_id = format!("e-{index}");
+        let at = START + rng.i64(0..20) * DAY;
+        let (customer, visitor) = (*rng.choice(&customers).expect("one"), *rng.choice(&ids).expect("one"));
+        lines.push(match rng.u8(..10) {
+            0..4 => line(&event_id, "", visitor, "page_viewed", at),
+            4..7 => line(&event_id, customer, "", "page_viewed", at),
+            7..9 if customer != visitor => line(&event_id, customer, visitor, "customer_identified", at),
+            _ => line(&event_id, visitor, "", "page_viewed", at),
+        });
+    }
+    // Repetitions, possibly after the id became a stub, or was one.
+    for _ in 0..rng.usize(..10) {
+        let repeated = rng.choice(&lines).expect("one").clone();
+        lines.insert(rng.usize(..=lines.len()), repeated);
+    }
+    lines
+}
+
+fn counted(customer: &CustomerView) -> i64 {
+    let seen = customer.facts.iter().find(|fact| &*fact.name == "count(any)").expect("the fact of the model");
+    if let Some(OwnedValue::Int(count)) = seen.value { count } else { panic!("{seen:?}") }
+}
+
+#[test]
+fn contradictory_links_lose_and_double_nothing() {
+    for seed in 0..requested(3_000) {
+        let mut rng = Rng::with_seed(seed);
+        let lines = contradictory(&mut rng);
+        let events: BTreeSet<String> =
+            lines.iter().map(|line| OracleTouchpoint::parse(&with_customer(line, "x")).event_id).collect();
+        let link_on = if rng.bool() { LinkOn::Any } else { LinkOn::Identified };
+        let mut cluster = Cluster::new(&COUNTING, &facts(link_on), rng.usize(1..5), seed);
+        for line in &lines {
+            cluster.receive(line);
+        }
+        cluster.deliver_all();
+        let customers = cluster.customers();
+        let report = || format!("seed {seed}: {customers:#?}\n{}", lines.join("\n"));
+        let total: i64 = customers.values().map(counted).sum();
+        assert_eq!(total, i64::try_from(events.len()).expect("few"), "{}", report());
+        for declared in ["k", "l", "m"] {
+            let stub = cluster.identity(declared).and_then(|identity| identity.stub);
+            assert!(stub.is_none() || !customers.contains_key(declared), "{}", report());
+        }
+        assert_publications(&cluster.transitions);
+        // A stub refers to a customer that knows it.
+        for id in ["a", "b", "c"] {
+            if let Some(stub) = cluster.identity(id).and_then(|identity| identity.stub) {
+                let aliases = cluster.identity(&stub.into).unwrap_or_default().aliases;
+                assert!(aliases.iter().any(|alias| *alias.id == *id && alias.drain == stub.drain), "{}", report());
+            }
+        }
+        // An erasure reaches every alias.
+        for id in ["k", "l", "m", "a", "b", "c"] {
+            cluster.receive(&line(&format!("erase-{id}"), id, "", "customer_erased", START + 100 * DAY));
+        }
+        cluster.deliver_all();
+        assert!(cluster.customers().is_empty(), "{}", report());
+        for id in ["k", "l", "m", "a", "b", "c"] {
+            let identity = cluster.identity(id).unwrap_or_default();
+            assert!(
+                identity.stub.is_none() && identity.former.is_none() && identity.aliases.is_empty(),
+                "{}",
+                report()
+            );
+        }
+        cluster.advance_time(START + 200 * DAY);
+        assert!(cluster.members.iter().all(|member| member.partition.live_bytes() == 0), "{}", report());
+    }
+}
+
+#[test]
+fn an_erasure_while_facts_are_under_way_leaves_nothing() {
+    for seed in 0..requested(1_000) {
+        let mut rng = Rng::with_seed(seed);
+        let mut cluster = Cluster::new(&COUNTING, &facts(LinkOn::Identified), rng.usize(1..4), seed);
+        let erasure = |id: &str, visitor: &str| line("erase", id, visitor, "customer_erased", START + 10 * DAY);
+        for text in [
+            line("1", "", "a", "page_viewed", START),
+            line("2", "k", "", "page_viewed", START),
+            line("3", "k", "a", "customer_identified", START + DAY),
+        ] {
+            cluster.receive(&text);
+        }
+        let is_alias_used = rng.bool() && cluster.identity("k").is_some_and(|identity| !identity.aliases.is_empty());
+        cluster.receive(&if is_alias_used { erasure("", "a") } else { erasure("k", "") });
+        cluster.deliver_all();
+        assert!(cluster.customers().is_empty(), "seed {seed}: {:#?}", cluster.customers());
+        assert_eq!(cluster.identity("a").unwrap_or_default().stub, None, "seed {seed}");
+    }
+}
+
+/// Describes a transition of the model `counting`.
+fn described(transition: &Transition) -> String {
+    let change = match &transition.change {
+        Change::Stage { to, .. } => {
+            if to.is_some() {
+                "in"
+            } else {
+                "out"
+            }
+        }
+        Change::Signal { on } => {
+            if *on {
+                "on"
+            } else {
+                "off"
+            }
+        }
+        Change::Milestone | Change::Counter { .. } => "reached",
+    };
+    let merge = match &transition.merge {
+        Some(Merge::Into(id)) => format!(" into {id}"),
+        Some(Merge::From(id)) => format!(" from {id}"),
+        None => String::new(),
+    };
+    format!("{} {} {change} #{}{merge}", transition.customer_id, transition.name, transition.sequence)
+}
+
+#[test]
+fn a_visitor_leaves_and_its_customer_publishes_no_milestone_again() {
+    let lines = [
+        line("1", "", "a", "page_viewed", START),
+        line("2", "", "a", "page_viewed", START + 1),
+        line("3", "", "a", "page_viewed", START + 2),
+        line("4", "k", "a", "customer_identified", START + 3),
+        line("5", "", "a", "page_viewed", START + 4),
+        line("5", "", "a", "page_viewed", START + 4),
+    ];
+    let (replay, transitions) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
+    let found: Vec<String> = transitions.iter().map(described).collect();
+    let expected = [
+        "a stage_entered in #1",
+        "a busy on #2",
+        "a third reached #3",
+        "k stage_entered in #1",
+        "a merged out #4 into k",
+        "a busy off #5 into k",
+        "k busy on #2 from a",
+    ];
+    assert_eq!(found, expected);
+    let customers: Vec<_> = replay.partition().customers().collect();
+    assert_eq!(customers.len(), 1);
+    assert_eq!(counted(&customers[0]), 5);
+    let tally = replay.summary().tally;
+    assert_eq!((tally.merged, tally.forwarded, tally.duplicates, tally.links_refused), (1, 2, 1, 0));
+    assert_eq!(replay.partition().len(), 1);
+}
+
+#[test]
+fn a_shared_visitor_is_nobody_s_from_the_second_claim_on() {
+    let lines = [
+        line("1", "", "tablet", "page_viewed", START),
+        line("2", "k", "tablet", "customer_identified", START + 1),
+        line("3", "l", "tablet", "customer_identified", START + 2 * DAY),
+        line("4", "", "tablet", "page_viewed", START + 3 * DAY),
+        // From before the second claim.
+        line("5", "", "tablet", "page_viewed", START + 2),
+    ];
+    let (replay, _) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
+    let counts: Vec<_> =
+        replay.partition().customers().map(|customer| (customer.customer_id.to_string(), counted(&customer))).collect();
+    let expected = [("k", 3), ("l", 1), ("tablet", 1)].map(|(id, count)| (id.to_owned(), count));
+    assert_eq!(counts, expected);
+    assert_eq!(replay.summary().tally.links_refused, 1);
+}
+
+#[test]
+fn a_customer_id_is_never_claimed_as_a_visitor() {
+    let lines = [
+        line("1", "l", "", "page_viewed", START),
+        line("2", "k", "l", "customer_identified", START + 1),
+        line("3", "l", "k", "customer_identified", START + 2),
+    ];
+    let (replay, _) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
+    assert_eq!(replay.partition().customers().map(|customer| counted(&customer)).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(replay.summary().tally.links_refused, 2);
+}
+
+#[test]
+fn a_touchpoint_that_names_a_stub_as_its_customer_makes_it_independent() {
+    let lines = [
+        line("1", "", "a", "page_viewed", START),
+        line("2", "k", "a", "customer_identified", START + 1),
+        line("3", "a", "", "page_viewed", START + 2 * DAY),
+        line("4", "", "a", "page_viewed", START + 3 * DAY),
+    ];
+    let (replay, _) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
+    assert_eq!(replay.partition().customers().map(|customer| counted(&customer)).collect::<Vec<_>>(), [2, 2]);
+}
+
+#[test]
+fn a_customer_has_at_most_64_new_aliases_a_day_and_keeps_the_latest_64() {
+    let link = |number: i64, at: Millis| {
+        line(&format!("e-{number}"), "k", &format!("visitor-{number:03}"), "customer_identified", at)
+    };
+    let mut lines: Vec<String> = (0..65).map(|number| link(number, START + number)).collect();
+    let options = facts(LinkOn::Identified);
+    let (refused, _) = replay(&COUNTING, &options, &lines, None);
+    assert_eq!(refused.summary().tally.links_refused, 1);
+    assert_eq!(refused.partition().identity("visitor-064"), None);
+    lines.push(link(65, START + 2 * DAY));
+    let (replayed, _) = replay(&COUNTING, &options, &lines, None);
+    let aliases = replayed.partition().identity("k").expect("aliases").aliases;
+    assert_eq!((aliases.len(), &*aliases[0].id, &*aliases[63].id), (64, "visitor-001", "visitor-065"));
+    assert!(replayed.partition().identity("visitor-000").is_some_and(|identity| identity.stub.is_some()));
+}
+
+#[test]
+fn a_stub_ends_after_its_lifetime_and_the_id_is_a_new_visitor() {
+    let mut options = facts(LinkOn::Identified);
+    let identity = IdentityOptions { stub_lifetime: Duration::from_days(30), ..IdentityOptions::default() };
+    options.identity = Some(identity);
+    let lines = |days: i64| {
+        [
+            line("1", "", "a", "page_viewed", START),
+            line("2", "k", "a", "customer_identified", START),
+            line("3", "", "a", "page_viewed", START + days * DAY),
+        ]
+    };
+    let (kept, _) = replay(&COUNTING, &options, &lines(30), None);
+    assert_eq!(kept.partition().len(), 1);
+    let (ended, transitions) = replay(&COUNTING, &options, &lines(31), None);
+    assert_eq!(ended.partition().len(), 2);
+    assert_publications(&transitions);
+}
+
+#[test]
+fn a_link_is_repeated_to_its_visitor_once_a_day() {
+    let mut partition = Partition::new(Arc::clone(&COUNTING), facts(LinkOn::Any));
+    let decoder = decoder(&COUNTING);
+    let mut claims = 0;
+    for hour in 0..49 {
+        let text = line(&format!("e-{hour}"), "k", "a", "page_viewed", START + hour * 3_600_000);
+        let mut scratch = Scratch::default();
+        let touchpoint = decoder.decode(text.as_bytes(), &mut scratch).expect("a touchpoint");
+        let mut effects = Effects::default();
+        partition.apply(Input::Touchpoint(&touchpoint), &mut effects);
+        while !effects.hand_overs.is_empty() {
+            for hand_over in std::mem::take(&mut effects.hand_overs) {
+                claims += u32::from(matches!(hand_over.message, Message::Claim { .. }));
+                partition.apply(Input::HandOver(&hand_over), &mut effects);
+            }
+        }
+    }
+    assert_eq!(claims, 3);
+}
+
+#[test]
+fn blocked_ids_count_as_absent() {
+    let decoder = decoder(&COUNTING);
+    let ids = |customer: &str, visitor: &str| {
+        let text = line("1", customer, visitor, "page_viewed", START);
+        let mut scratch = Scratch::default();
+        let touchpoint = decoder.decode(text.as_bytes(), &mut scratch).map_err(|error| error.reason.as_str())?;
+        let visitor = touchpoint.anonymous_id.map(str::to_owned);
+        Ok((touchpoint.customer_id.to_owned(), visitor, touchpoint.is_visitor))
+    };
+    let found = |customer: &str, visitor: Option<&str>, is_visitor| {
+        Ok::<_, &str>((customer.to_owned(), visitor.map(str::to_owned), is_visitor))
+    };
+    assert_eq!(ids("k", "a"), found("k", Some("a"), false));
+    assert_eq!(ids("k", "k"), found("k", None, false));
+    assert_eq!(ids("k", "NULL"), found("k", None, false));
+    assert_eq!(ids("0", "a"), found("a", None, true));
+    assert_eq!(ids("", "a"), found("a", None, true));
+    assert_eq!(ids("guest", "undefined"), Err("no_customer"));
+    assert_eq!(ids("", ""), Err("no_customer"));
+    let text = line("1", "", "a", "customer_identified", START);
+    let mut scratch = Scratch::default();
+    let cause = decoder.decode(text.as_bytes(), &mut scratch).expect_err("it has no customer");
+    assert_eq!(cause.reason.as_str(), "bad_field");
+}
+
+/// Runs the program in a new directory with the file `touchpoints.ndjson`.
+fn run_with(lines: &[String], arguments: &[&str]) -> Run {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("touchpoints.ndjson"), lines.join("\n")).expect("the file is written");
+    lifecycle(directory.path(), arguments, b"")
+}
+
+fn order_of_a_visitor() -> Vec<String> {
+    let order = line("1", "", "visitor-7", "order_completed", START);
+    vec![order, line("2", "anna", "visitor-7", "customer_identified", START + DAY)]
+}
+
+#[test]
+fn the_replay_command_publishes_the_merge_in_both_directions() {
+    let run = run_with(&order_of_a_visitor(), &["replay", "--identity", "--model", "retention", "touchpoints.ndjson"]);
+    assert_eq!((run.code, run.errors.as_str()), (0, ""));
+    let records: Vec<Value> = run.output.lines().map(|line| serde_json::from_str(line).expect("a record")).collect();
+    let fields = |record: &Value| {
+        ["customer_id", "name", "from", "to", "merged_into", "merged_from"].map(|name| record[name].clone())
+    };
+    let found: Vec<_> = records.iter().map(fields).collect();
+    let expected = [
+        [json!("visitor-7"), json!("became_active"), Value::Null, json!("active"), Value::Null, Value::Null],
+        [json!("visitor-7"), json!("merged"), json!("active"), Value::Null, json!("anna"), Value::Null],
+        [json!("anna"), json!("became_active"), Value::Null, json!("active"), Value::Null, json!("visitor-7")],
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(records[2]["cause"], json!({"event_id": "2", "type": "customer_identified"}));
+}
+
+#[test]
+fn the_explain_command_shows_the_merge_for_either_id() {
+    for id in ["anna", "visitor-7"] {
+        let arguments = ["explain", "--identity", "--customer", id, "--model", "retention", "touchpoints.ndjson"];
+        let run = run_with(&order_of_a_visitor(), &arguments);
+        assert_eq!((run.code, run.errors.as_str()), (0, ""));
+        for part in [
+            "Timeline of anna (all times in UTC)\n  also known as visitor-7\n",
+            "order_completed (as visitor-7)\n",
+            "customer_identified (anonymous_id=visitor-7)\n      retention: merged (active to no stage, backward) \
+             (as visitor-7, into anna)\n          because the facts moved to anna\n      retention: became_active (no stage to active, forward) (from visitor-7)\n",
+            "  retention  active since 2025-01-02 00:00\n",
+        ] {
+            assert!(run.output.contains(part), "{part}\n{}", run.output);
+        }
+    }
+}
+
+#[test]
+fn the_service_refuses_identity_resolution_so_far() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = "kafka:\n  bootstrap_servers: 127.0.0.1:1\nidentity:\n  enabled: true\n  blocked: [kiosk]\n";
+    std::fs::write(directory.path().join("lifecycle.yaml"), config).expect("the file is written");
+    let run = lifecycle(directory.path(), &["run", "--config", "lifecycle.yaml"], b"");
+    assert_eq!(run.code, 2, "{}", run.errors);
+    assert!(run.errors.contains("identity.enabled: only `lifecycle replay` and `lifecycle explain`"), "{}", run.errors);
+}
