@@ -243,7 +243,7 @@ fn a_source_may_have_a_registry_of_its_own() {
     assert_eq!(registry.url.as_deref(), Some("https://other:8081"));
     assert!(registry.password_file.as_ref().unwrap().ends_with("secret") && config.sources[0].registry.is_none());
     let error = config.translators().unwrap_err().to_string();
-    assert!(error.starts_with("sources: `b`: secret: cannot be read"), "{error}");
+    assert!(error.starts_with("sources: `b`: secret cannot be read"), "{error}");
     let found = problems(&source("{usernam: me}"), &[]);
     assert!(found.contains("`sources[1].registry`: `url` is missing: set it"), "{found}");
     assert!(found.contains("unknown key `usernam`: did you mean `username`?"), "{found}");
