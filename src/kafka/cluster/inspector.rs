@@ -116,7 +116,8 @@ impl Inspector {
                 .set("enable.partition.eof", "true")
                 .set("auto.offset.reset", "error")
                 .set("allow.auto.create.topics", "false")
-                .set("fetch.wait.max.ms", "100")
+                // Reading one record of each partition waits this long for the request of the partition before.
+                .set("fetch.wait.max.ms", "10")
                 .create_with_context(Context::default())
                 .map_err(|error| Error::of_creation("inspect", &error))
         };

@@ -67,6 +67,8 @@ impl TopicScan {
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "error")
             .set("allow.auto.create.topics", "false")
+            // At the end of a partition the broker waits this long for more records, which a scan does not read.
+            .set("fetch.wait.max.ms", "10")
             .create_with_context(Context::default())
             .map_err(|error| Error::of_creation(call, &error))?;
         let metadata = client.fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(|error| {
