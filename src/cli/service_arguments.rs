@@ -15,14 +15,14 @@ const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 /// Where a running service is, for all commands that read its API.
 #[derive(Args, Debug)]
 pub(super) struct ServiceArguments {
-    /// Base URL of the service [default: `http.listen` of --config, otherwise <http://127.0.0.1:8080>]
+    /// Base URL of the service (default: `http.listen` of --config, otherwise `http://127.0.0.1:8080`)
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// File with the bearer token of the service, if it requires one [default: `http.token_file` of --config]
+    /// File with the bearer token of the service, if it requires one (default: `http.token_file` of --config)
     #[arg(long, value_name = "FILE", env = "LIFECYCLE_HTTP_TOKEN_FILE")]
     token_file: Option<PathBuf>,
-    /// File with the authorities of an https server, in PEM format [default: `http.tls_ca_file` of --config, otherwise
-    /// those of the system]
+    /// File with the authorities of an https server, in PEM format (default: `http.tls_ca_file` of --config, otherwise
+    /// those of the system)
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Configuration file of the service: use its address, token and authorities
