@@ -8,10 +8,10 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
-use super::context::{ClientReport, Context};
+use super::context::{ClientReport, Context, last_report};
 use super::error::{Error, Reaction};
 use super::error_code::ErrorCode as Code;
-use super::listener::{DEFAULT_PORT, ListenerKind, connection_failure, port_of};
+use super::listener::{DEFAULT_PORT, ListenerKind, connection_failure, port_of, without_protocol};
 use super::settings::Cluster;
 
 /// Timeout of the request for the addresses of the brokers, and number of attempts.
@@ -177,29 +177,38 @@ fn diagnose(
 /// Returns the error for a server that answers with the configured protocol. Connects to the addresses that the brokers
 /// advertise: the client uses them after its first request.
 fn answered(error: Error, server: &str, cluster: &Cluster, because: &str) -> Error {
-    // The client may send the request to the address that cannot be reached, so one attempt is not enough.
-    let metadata = (0..METADATA_ATTEMPTS).find_map(|_| {
-        let client: BaseConsumer<Context> = cluster.for_queries().create_with_context(Context::default()).ok()?;
-        client.fetch_metadata(None, METADATA_TIMEOUT).ok()
-    });
-    let unreachable = metadata.and_then(|metadata| {
-        metadata.brokers().iter().find_map(|broker| {
-            let port = u16::try_from(broker.port()).ok()?;
-            let failure = connection_failure(broker.host(), port)?;
-            Some(format!(
-                "{}:{port}, the address that broker {} advertises, cannot be reached: {failure}",
-                broker.host(),
-                broker.id()
-            ))
-        })
-    });
-    let what = match unreachable {
+    let what = match (0..METADATA_ATTEMPTS).find_map(|_| unreachable_address(cluster)) {
         Some(unreachable) => format!("{server} answers, but {unreachable}"),
         None => format!("{server} answers, but the request failed{because}"),
     };
     Error { what, ..error }.with_to_do(
         "set advertised.listeners of the brokers to addresses that this machine can reach, or run lifecycle where it can",
     )
+}
+
+/// Returns the address of a broker that the client learns and that cannot be reached.
+fn unreachable_address(cluster: &Cluster) -> Option<String> {
+    let client: BaseConsumer<Context> = cluster.for_queries().create_with_context(Context::default()).ok()?;
+    let brokers: Vec<(String, i32, i32)> = match client.fetch_metadata(None, METADATA_TIMEOUT) {
+        Ok(metadata) => {
+            metadata.brokers().iter().map(|broker| (broker.host().to_owned(), broker.port(), broker.id())).collect()
+        }
+        // The client knows the address, and has sent the request there.
+        Err(_) => last_report(&client).and_then(|report| advertised(&report.reason)).into_iter().collect(),
+    };
+    brokers.into_iter().find_map(|(host, port, id)| {
+        let failure = connection_failure(&host, u16::try_from(port).ok()?)?;
+        Some(format!("{host}:{port}, the address that broker {id} advertises, cannot be reached: {failure}"))
+    })
+}
+
+/// Returns host, port and id of the broker that a report is about, such as `ssl://a:9092/1: Connect to ...`; `None` for
+/// a bootstrap server, which has no id.
+fn advertised(reported: &str) -> Option<(String, i32, i32)> {
+    let (broker, _) = reported.split_once(": ")?;
+    let (address, id) = broker.rsplit_once('/')?;
+    let (host, port) = without_protocol(address).rsplit_once(':')?;
+    Some((host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?, id.parse().ok()?))
 }
 
 /// Extracts the cause from a report such as `a:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused
@@ -278,6 +287,20 @@ mod tests {
         ] {
             let message = message(Code::BrokerTransportFailure, "a:9092", reported);
             assert!(message.starts_with(&format!("a:9092 does not answer: {cause}")), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_report_about_a_learned_address_names_the_broker() {
+        let broker = |host: &str, port, id| Some((host.to_owned(), port, id));
+        for (reported, expected) in [
+            ("10.0.0.1:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused", broker("10.0.0.1", 9092, 1)),
+            ("sasl_ssl://a:9093/2: Connect to ipv4#10.0.0.1:9093 failed: timed out", broker("a", 9093, 2)),
+            ("[::1]:9092/3: Connect to ipv6#[::1]:9092 failed: Connection refused", broker("::1", 9092, 3)),
+            ("a:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused", None),
+            ("1/1 brokers are down", None),
+        ] {
+            assert_eq!(advertised(reported), expected, "{reported}");
         }
     }
 

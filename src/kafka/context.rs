@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -22,6 +22,9 @@ use super::error_code::ErrorCode;
 use super::log_throttle::CLIENT_LOG_THROTTLE;
 use super::member::PartitionId;
 use super::member::read_position::FetchStatistics;
+
+/// Maximum number of callbacks to serve before reading the last error.
+const CALLBACKS_MAX: usize = 20;
 
 /// A change of the assignment, as reported to the rebalance callback.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -115,6 +118,15 @@ impl Context {
     fn count_event(&self) {
         self.event_count.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Serves the client's queued callbacks, and returns the last error from its error callback: the cause of a failed
+/// connection.
+pub(super) fn last_report(client: &BaseConsumer<Context>) -> Option<ClientReport> {
+    for _ in 0..CALLBACKS_MAX {
+        drop(client.poll(Duration::from_millis(1)));
+    }
+    client.context().take_error()
 }
 
 /// Strips librdkafka's internal thread name from a log line.

@@ -52,7 +52,7 @@ impl ListenerKind {
 }
 
 /// Returns `server` without a protocol such as `SASL_SSL://`, which the client accepts.
-fn without_protocol(server: &str) -> &str {
+pub(super) fn without_protocol(server: &str) -> &str {
     server.split_once("://").map_or(server, |(_, address)| address)
 }
 

@@ -17,7 +17,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 pub use super::topic_check::Topics;
 use crate::finding::Finding;
 use crate::kafka::connection_error::connection_error;
-use crate::kafka::context::{ClientReport, Context};
+use crate::kafka::context::{Context, last_report};
 use crate::kafka::error::{Error, Reaction};
 use crate::kafka::error_code::ErrorCode;
 use crate::kafka::member::PartitionId;
@@ -25,8 +25,6 @@ use crate::kafka::settings::Cluster;
 
 /// Timeout of one request to the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum number of callbacks to serve before reading the last error.
-const CALLBACKS_MAX: usize = 20;
 
 /// A topic to create.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -226,15 +224,6 @@ fn describe_topic(
         replication: to_i32(replication),
         configs: None,
     }))
-}
-
-/// Serves the client's queued callbacks, and returns the last error from its error callback: the cause of a failed
-/// connection.
-pub(super) fn last_report(client: &BaseConsumer<Context>) -> Option<ClientReport> {
-    for _ in 0..CALLBACKS_MAX {
-        drop(client.poll(Duration::from_millis(1)));
-    }
-    client.context().take_error()
 }
 
 /// Creates a client for metadata and offset queries. Its queries never auto-create a topic.

@@ -18,7 +18,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::admin;
 use super::group::{Group, describe_group_with};
 use crate::kafka::connection_error::connection_error;
-use crate::kafka::context::Context;
+use crate::kafka::context::{Context, last_report};
 use crate::kafka::error::Error;
 use crate::kafka::member::{CommittedOffset, PartitionId};
 use crate::kafka::settings::Cluster;
@@ -137,9 +137,8 @@ impl Inspector {
     pub fn brokers(&self) -> Result<Vec<Broker>, Error> {
         // The request names a topic, because the response would otherwise describe all topics.
         let metadata = self.read_uncommitted.client().fetch_metadata(Some("__consumer_offsets"), REQUEST_TIMEOUT);
-        let metadata = metadata.map_err(|error| {
-            connection_error("brokers", &error, &self.cluster, admin::last_report(&self.read_uncommitted))
-        })?;
+        let metadata = metadata
+            .map_err(|error| connection_error("brokers", &error, &self.cluster, last_report(&self.read_uncommitted)))?;
         let broker = |it: &rdkafka::metadata::MetadataBroker| Broker {
             id: it.id(),
             address: format!("{}:{}", it.host(), it.port()),
