@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use crate::api::SharedTls;
 use crate::config::{Config, reference};
 use crate::kafka;
-use crate::service::{http_tokens, kafka_options, routes, tls_files};
+use crate::service::{http_tokens, kafka_options, routes};
 use crate::telemetry::logging;
 
 use super::{Exit, print, print_error};
@@ -121,7 +121,7 @@ fn check(config: &Config) -> Exit {
     problems.extend(config.translators().err().map(|problem| problem.to_string()));
     problems.extend(config.deliveries().err().map(|problem| problem.to_string()));
     problems.extend(config.http.token_file.as_deref().and_then(|file| http_tokens(file).err()));
-    if let Some(Err(problem)) = tls_files(config).map(SharedTls::load) {
+    if let Some(Err(problem)) = config.tls_files().map(SharedTls::load) {
         problems.push(problem);
     }
     let models = config.model_choice().load(io::stderr().is_terminal());

@@ -23,7 +23,7 @@ use crate::service::doctor;
 use crate::service::reload::Reload;
 use crate::service::{
     ExitReason, IngestOptions, Service, ServiceOptions, http_tokens, kafka_options, peers, published_schemas, routes,
-    stop_on_signals, tls_files, topics, tracing_options, worker_options,
+    stop_on_signals, topics, tracing_options, worker_options,
 };
 use crate::telemetry::logging;
 use crate::telemetry::report::Report;
@@ -150,7 +150,7 @@ fn serve(config: &Config, config_file: Option<&Path>, parts: &[Part]) -> Result<
     check_client(config).map_err(usage)?;
     let routes = routes(config, &models).map_err(usage)?;
     let tokens = config.http.token_file.as_deref().map(http_tokens).transpose().map_err(usage)?.map(SharedTokens::new);
-    let tls = tls_files(config).map(SharedTls::load).transpose().map_err(usage)?;
+    let tls = config.tls_files().map(SharedTls::load).transpose().map_err(usage)?;
     let bind = |key: &str, address: SocketAddr| {
         TcpListener::bind(address).map_err(|error| (Exit::Refused, cannot_listen(key, address, &error)))
     };

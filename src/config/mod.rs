@@ -23,6 +23,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::api::TlsFiles;
+
 pub use client::ClientSetting;
 pub use key::Key;
 pub use keys::{Config, KEYS, KafkaConfig};
@@ -51,6 +53,16 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
+    /// Returns the files of the HTTP server's TLS settings; `None` without TLS.
+    #[must_use]
+    pub fn tls_files(&self) -> Option<TlsFiles> {
+        Some(TlsFiles {
+            certificate: self.http.tls_certificate_file.clone()?,
+            key: self.http.tls_key_file.clone()?,
+            ca: self.http.tls_ca_file.clone(),
+        })
+    }
+
     /// Reads the file at `path`, if given, and the environment of the process.
     ///
     /// # Errors

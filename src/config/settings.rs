@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::lifecycle::identity::BlockedIds;
-use crate::lifecycle::suggest::{nearest, suggestion};
+use crate::lifecycle::suggest::{nearest, question, suggestion};
 use crate::wire::model_file::Override;
 
 use super::client::{self, ClientSetting};
@@ -334,7 +334,7 @@ impl Settings {
             let hint = if is_client_setting(&path) {
                 ": settings of the Kafka client go under `kafka.client`".to_owned()
             } else {
-                meant(&path).map_or(String::new(), |name| format!(": did you mean `{name}`?"))
+                meant(&path).map_or(String::new(), |name| format!(": {}", question(name)))
             };
             self.problems.push(format!("{}: unknown key `{path}`{hint}", self.location(&node)));
         }

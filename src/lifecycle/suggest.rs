@@ -24,7 +24,13 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// Returns a question about the name that [`nearest`] finds: ``did you mean `orders`?``.
 #[must_use]
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    nearest(word, candidates).map(|name| format!("did you mean `{name}`?"))
+    nearest(word, candidates).map(question)
+}
+
+/// Returns the question about `name`.
+#[must_use]
+pub fn question(name: &str) -> String {
+    format!("did you mean `{name}`?")
 }
 
 /// Returns the same question after a colon, to end a message with it; empty if no candidate is similar.

@@ -23,7 +23,13 @@ impl Clock {
 
     /// Advances stream time to `instant`, unless it is already later.
     pub fn advance(&mut self, instant: Timestamp) {
-        self.stream_time = Some(self.stream_time.map_or(instant, |stream_time| stream_time.max(instant)));
+        self.stream_time = Some(self.at_least(instant));
+    }
+
+    /// Returns `instant`, or stream time if it is already later.
+    #[must_use]
+    pub fn at_least(self, instant: Timestamp) -> Timestamp {
+        self.stream_time.map_or(instant, |stream_time| stream_time.max(instant))
     }
 
     /// Returns stream time less `lateness`: wake-ups up to this instant may fire, since earlier touchpoints are late.

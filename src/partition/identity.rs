@@ -87,7 +87,7 @@ impl Partition {
     fn forwards_to(&mut self, touchpoint: &Touchpoint<'_>) -> Option<Arc<str>> {
         let at = touchpoint.occurred_at;
         let is_erasure = touchpoint.is_erasure();
-        let now = self.clock.stream_time().map_or(at, |stream_time| stream_time.max(at));
+        let now = self.clock.at_least(at);
         let slot = self.customers.find(touchpoint.customer_id)?;
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let identity = copy.customer.identity.as_deref_mut()?;
@@ -137,7 +137,7 @@ impl Partition {
         let due_until = self.due_until(link.occurred_at);
         self.end_if_expired(id, due_until);
         self.forget_if_expired(id, due_until, effects);
-        let now = self.clock.stream_time().map_or(link.occurred_at, |now| now.max(link.occurred_at));
+        let now = self.clock.at_least(link.occurred_at);
         let copy = self.customers.get_or_vacant(id, &self.rules, &self.shape);
         let is_visitor = copy.customer.is_visitor;
         let identity = copy.customer.identity.get_or_insert_default();
@@ -272,7 +272,7 @@ impl Partition {
     }
 
     fn remember_erasure(&mut self, slot: CustomerSlot, at: Timestamp) {
-        let now = self.clock.stream_time().map_or(at, |stream_time| stream_time.max(at));
+        let now = self.clock.at_least(at);
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let identity = copy.customer.identity.get_or_insert_default();
         let at = identity.erasure.map_or(at, |erasure| erasure.at.max(at));

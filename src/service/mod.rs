@@ -36,9 +36,7 @@ use crate::telemetry::status_registry::StatusRegistry;
 use delivery::{DeliverOptions, ServiceDeliveries};
 pub use ingest::IngestOptions;
 use observer::Observer;
-pub use options::{
-    command_writer, http_tokens, kafka_options, peers, routes, tls_files, tracing_options, worker_options,
-};
+pub use options::{command_writer, http_tokens, kafka_options, peers, routes, tracing_options, worker_options};
 pub use published_schemas::published_schemas;
 pub use signals::stop_on_signals;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::{Peers, SharedTls, TlsFiles, Tokens};
+use crate::api::{Peers, SharedTls, Tokens};
 use crate::config::{Config, read_secret};
 use crate::kafka::cluster::group::{GroupMember, describe_group};
 use crate::kafka::settings::exit_on_stuck_call;
@@ -103,17 +103,6 @@ pub fn tracing_options(config: &Config) -> Option<TracingOptions> {
         topic: config.topics.touchpoints.as_str().into(),
         group: config.kafka.group_id.as_str().into(),
         instance: config.kafka.instance_id.as_str().into(),
-    })
-}
-
-/// Returns the files of the HTTP server's TLS settings; `None` without TLS.
-#[must_use]
-pub fn tls_files(config: &Config) -> Option<TlsFiles> {
-    let http = &config.http;
-    Some(TlsFiles {
-        certificate: http.tls_certificate_file.clone()?,
-        key: http.tls_key_file.clone()?,
-        ca: http.tls_ca_file.clone(),
     })
 }
 

@@ -72,7 +72,6 @@ impl Config {
             return Err(ConfigError { problems: reader.problems });
         }
         let (kafka, http) = (&self.kafka, &self.http);
-        let files = http.tls_certificate_file.clone().zip(http.tls_key_file.clone());
         Ok(Some(DeliverConfig {
             bootstrap_servers: kafka.bootstrap_servers.clone(),
             client: kafka.client.clone(),
@@ -83,7 +82,8 @@ impl Config {
             listen: http.listen,
             probes_listen: http.probes_listen,
             token_file: http.token_file.clone(),
-            tls: files.map(|(certificate, key)| TlsFiles { certificate, key, ca: None }),
+            // Deliveries ask no other instance.
+            tls: self.tls_files().map(|files| TlsFiles { ca: None, ..files }),
             log: self.log.clone(),
             destinations,
         }))

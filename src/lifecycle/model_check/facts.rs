@@ -10,7 +10,7 @@ use crate::lifecycle::condition::{Argument, Binding, ExpressionProblem, codes};
 use crate::lifecycle::fact::{FactKind, OrderFact};
 use crate::lifecycle::id::{GroupIndex, PropertyIndex, StableId};
 use crate::lifecycle::model_draft::ModelDraft;
-use crate::lifecycle::suggest::{did_you_mean, nearest};
+use crate::lifecycle::suggest::{did_you_mean, nearest, question};
 use crate::lifecycle::time::Duration;
 use crate::lifecycle::value::{OwnedValue, Slot, Type};
 
@@ -270,10 +270,12 @@ fn unknown_field(ledger: &str, field: &str, span: &Range<usize>) -> ExpressionPr
     let problem =
         ExpressionProblem::new(codes::UNKNOWN_NAME, span.clone(), format!("the order ledger has no field `{field}`"));
     let names = LEDGER_FIELDS.map(|(name, _)| name);
-    problem.help(nearest(field, names).map_or_else(
-        || format!("its fields are {}", names.join(", ")),
-        |meant| format!("did you mean `{ledger}.{meant}`?"),
-    ))
+    problem.help(
+        nearest(field, names).map_or_else(
+            || format!("its fields are {}", names.join(", ")),
+            |meant| question(&format!("{ledger}.{meant}")),
+        ),
+    )
 }
 
 /// Formats a duration in the largest unit that divides it: `days(180)`, `hours(36)`.
