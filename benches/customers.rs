@@ -5,6 +5,8 @@
 //! are applied to customers chosen uniformly, and by a Zipf distribution, in batches that are encoded and committed as
 //! a worker does. `cargo bench --bench customers -- --help` lists the options; the results are in docs/performance.md.
 
+#[path = "restore/arguments.rs"]
+mod arguments;
 #[path = "ceiling/cpu.rs"]
 mod cpu;
 
@@ -88,26 +90,11 @@ struct Load {
 }
 
 fn main() -> ExitCode {
-    // `cargo test` runs benches too, without `--bench`: there is nothing to test here.
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        return ExitCode::SUCCESS;
-    }
-    let (mut customers, mut touchpoints) = (1_000_000, 200_000);
-    let mut rest = arguments.iter().filter(|argument| *argument != "--bench");
-    while let Some(name) = rest.next() {
-        let value = rest.next().and_then(|value| value.parse().ok()).filter(|&value: &usize| value > 0);
-        match (name.as_str(), value) {
-            ("--customers", Some(value)) => customers = value,
-            ("--touchpoints", Some(value)) => touchpoints = value,
-            _ => {
-                println!("{HELP}");
-                return ExitCode::from(2);
-            }
-        }
-    }
-    measure(customers, touchpoints);
-    ExitCode::SUCCESS
+    arguments::with_options(
+        HELP,
+        [("--customers", 1_000_000), ("--touchpoints", 200_000)],
+        |[customers, touchpoints]| measure(customers, touchpoints),
+    )
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

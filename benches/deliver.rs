@@ -6,6 +6,8 @@
 //!
 //! `cargo bench --bench deliver -- --help` lists the options.
 
+#[path = "restore/arguments.rs"]
+mod arguments;
 #[path = "../tests/it/broker.rs"]
 mod broker;
 
@@ -42,27 +44,11 @@ LIFECYCLE_TEST_BROKER=host:port selects a running broker; otherwise scripts/kafk
 static SERVER_CPU: AtomicU64 = AtomicU64::new(0);
 
 fn main() -> ExitCode {
-    // `cargo test` runs benches too, without `--bench`: there is nothing to test here.
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        return ExitCode::SUCCESS;
-    }
-    let (mut transitions, mut batch, mut concurrency) = (200_000, 100, 4);
-    let mut rest = arguments.iter().filter(|argument| *argument != "--bench");
-    while let Some(name) = rest.next() {
-        let value = rest.next().and_then(|value| value.parse().ok()).filter(|&value: &u64| value > 0);
-        match (name.as_str(), value) {
-            ("--transitions", Some(value)) => transitions = value,
-            ("--batch", Some(value)) => batch = value,
-            ("--concurrency", Some(value)) => concurrency = value,
-            _ => {
-                println!("{HELP}");
-                return ExitCode::from(2);
-            }
-        }
-    }
-    run(transitions, batch, concurrency);
-    ExitCode::SUCCESS
+    arguments::with_options(
+        HELP,
+        [("--transitions", 200_000), ("--batch", 100), ("--concurrency", 4)],
+        |[transitions, batch, concurrency]| run(transitions, batch, concurrency),
+    )
 }
 
 fn run(transitions: u64, batch: u64, concurrency: u64) {

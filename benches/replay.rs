@@ -9,6 +9,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
+#[path = "restore/arguments.rs"]
+mod arguments;
 #[path = "ceiling/cpu.rs"]
 mod cpu;
 
@@ -25,26 +27,9 @@ const MODELS: [(&str, &[&str]); 2] =
     [("six models", &[]), ("two models", &["--model", "retention", "--model", "loyalty_ladder"])];
 
 fn main() -> ExitCode {
-    // `cargo test` runs benches too, without `--bench`: there is nothing to test here.
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        return ExitCode::SUCCESS;
-    }
-    let (mut touchpoints, mut repeats) = (1_000_000, 3);
-    let mut rest = arguments.iter().filter(|argument| *argument != "--bench");
-    while let Some(name) = rest.next() {
-        let value = rest.next().and_then(|value| value.parse().ok()).filter(|&value: &usize| value > 0);
-        match (name.as_str(), value) {
-            ("--touchpoints", Some(value)) => touchpoints = value,
-            ("--repeats", Some(value)) => repeats = value,
-            _ => {
-                println!("{HELP}");
-                return ExitCode::from(2);
-            }
-        }
-    }
-    measure(touchpoints, repeats);
-    ExitCode::SUCCESS
+    arguments::with_options(HELP, [("--touchpoints", 1_000_000), ("--repeats", 3)], |[touchpoints, repeats]| {
+        measure(touchpoints, repeats);
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

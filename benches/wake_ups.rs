@@ -7,6 +7,8 @@
 //!
 //! `cargo bench --bench wake_ups -- --help` lists the options.
 
+#[path = "restore/arguments.rs"]
+mod arguments;
 #[path = "../tests/it/broker.rs"]
 mod broker;
 #[path = "restore/prepared_changelog.rs"]
@@ -47,26 +49,9 @@ struct Live {
 }
 
 fn main() -> ExitCode {
-    // `cargo test` runs benches too, without `--bench`: there is nothing to test here.
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        return ExitCode::SUCCESS;
-    }
-    let (mut customers, mut rate) = (1_000_000, 100);
-    let mut rest = arguments.iter().filter(|argument| *argument != "--bench");
-    while let Some(name) = rest.next() {
-        let value = rest.next().and_then(|value| value.parse().ok()).filter(|&value: &usize| value > 0);
-        match (name.as_str(), value) {
-            ("--customers", Some(value)) => customers = value,
-            ("--rate", Some(value)) => rate = value,
-            _ => {
-                eprintln!("{HELP}");
-                return ExitCode::from(2);
-            }
-        }
-    }
-    measure(customers, rate);
-    ExitCode::SUCCESS
+    arguments::with_options(HELP, [("--customers", 1_000_000), ("--rate", 100)], |[customers, rate]| {
+        measure(customers, rate);
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

@@ -5,6 +5,7 @@
 //! in turns. The loop is the upper bound. `cargo bench --bench restore -- --help` lists the options; the results are in
 //! docs/performance.md.
 
+mod arguments;
 #[path = "../../tests/it/broker.rs"]
 mod broker;
 #[path = "../ceiling/cpu.rs"]
@@ -42,26 +43,9 @@ struct Measured {
 }
 
 fn main() -> ExitCode {
-    // `cargo test` runs benches too, without `--bench`: there is nothing to test here.
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        return ExitCode::SUCCESS;
-    }
-    let (mut customers, mut repeats) = (1_000_000, 3);
-    let mut rest = arguments.iter().filter(|argument| *argument != "--bench");
-    while let Some(name) = rest.next() {
-        let value = rest.next().and_then(|value| value.parse().ok()).filter(|&value: &usize| value > 0);
-        match (name.as_str(), value) {
-            ("--customers", Some(value)) => customers = value,
-            ("--repeats", Some(value)) => repeats = value,
-            _ => {
-                eprintln!("{HELP}");
-                return ExitCode::from(2);
-            }
-        }
-    }
-    measure(customers, repeats);
-    ExitCode::SUCCESS
+    arguments::with_options(HELP, [("--customers", 1_000_000), ("--repeats", 3)], |[customers, repeats]| {
+        measure(customers, repeats);
+    })
 }
 
 fn measure(customers: usize, repeats: usize) {
