@@ -45,7 +45,7 @@ impl SecureBroker {
         let mut reserved: Vec<TcpListener> =
             (0..LISTENERS.len() + 2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let mut ports: Vec<u16> = reserved.iter().map(|it| it.local_addr().unwrap().port()).collect();
-        let [.., nobody, controller] = ports[..] else { unreachable!("the ports of all listeners") };
+        let [.., closed, controller] = ports[..] else { unreachable!("the ports of all listeners") };
         ports.push(silent.local_addr().unwrap().port());
         reserved.clear();
         let listeners = |names: &[&str]| -> String {
@@ -55,7 +55,7 @@ impl SecureBroker {
         let store = keys.join("broker.p12");
         let settings = [
             format!("listeners={},CONTROLLER://127.0.0.1:{controller}", listeners(&LISTENERS)),
-            format!("advertised.listeners={},FAR://127.0.0.1:{nobody}", listeners(&LISTENERS[..4])),
+            format!("advertised.listeners={},FAR://127.0.0.1:{closed}", listeners(&LISTENERS[..4])),
             format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
             "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,\
              SASL_SSL:SASL_SSL,FAR:PLAINTEXT"
@@ -83,7 +83,7 @@ impl SecureBroker {
 
     /// Returns `text` with the addresses and folders of this run replaced by names.
     fn without_addresses(&self, text: &str) -> String {
-        let names = LISTENERS.iter().chain(&["NOBODY", "CONTROLLER", "SILENT"]);
+        let names = LISTENERS.iter().chain(&["CLOSED", "CONTROLLER", "SILENT"]);
         let text = names.zip(&self.ports).fold(text.to_owned(), |text, (name, port)| {
             text.replace(&format!("127.0.0.1:{port}"), &format!("{}:9092", name.to_lowercase().replace('_', "-")))
         });
