@@ -51,7 +51,7 @@ pub(super) async fn check_request(request: Request, next: Next) -> Response {
 pub(super) async fn limit_concurrency(State(permits): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     let Ok(_permit) = permits.try_acquire() else {
         let detail = format!("{REQUESTS_MAX} requests are already in progress; retry later");
-        return Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-questions", detail).into_response();
+        return Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail).into_response();
     };
     next.run(request).await
 }

@@ -131,7 +131,9 @@ fn explain(arguments: &ExplainArguments) -> Result<Exit, Exit> {
             };
             return Ok(if invalid.count > 0 && written == Exit::Success { Exit::Problems } else { written });
         }
-        Some(Outcome::Deleted) => format!("the customer {customer} was deleted, so there is no state to explain"),
+        Some(Outcome::Removed) => {
+            format!("the customer {customer} was erased or forgotten, so there is no state to explain")
+        }
         Some(Outcome::Unknown) | None => format!("no touchpoint of the customer {customer} found"),
     };
     print_error(format_args!("lifecycle explain: {problem}"));
@@ -142,7 +144,7 @@ fn explain(arguments: &ExplainArguments) -> Result<Exit, Exit> {
 enum Outcome {
     Explained(Box<Explanation>),
     /// The customer existed and was erased or forgotten.
-    Deleted,
+    Removed,
     /// There is no touchpoint of the customer.
     Unknown,
 }
@@ -197,7 +199,7 @@ fn read(
     let customer = &*ids[0];
     let Some(view) = replay.partition().customer(customer) else {
         let existed = timeline.iter().any(|entry| entry.touchpoint.is_some());
-        return Ok(if existed { Outcome::Deleted } else { Outcome::Unknown });
+        return Ok(if existed { Outcome::Removed } else { Outcome::Unknown });
     };
     let now = replay.end().unwrap_or(view.clock);
     let (forecast, is_truncated) = forecast_without_touchpoints(&mut replay, customer);

@@ -3,8 +3,8 @@
 //! It handles bytes and offsets and knows nothing about customers. [`Member`] is the interface between the worker's
 //! loop and Kafka: a consumer group member together with its transactional producer. [`member`] implements it with
 //! librdkafka; the tests implement it with a simulated log. [`TransactionalWriter`] writes in transactions without
-//! being a group member. [`cluster`] asks the cluster about topics, brokers and
-//! groups, `tools` is for commands beside the service. The files of this folder are shared by the three.
+//! being a group member, and [`subscriber`] is a plain group member for deliveries. [`cluster`] asks the cluster about
+//! topics, brokers and groups; `tools` serves the demo and the generator. The other files are shared.
 
 pub mod cluster;
 pub mod error;

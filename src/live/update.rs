@@ -8,7 +8,7 @@ use super::format::{self, format_to_minute, shorten_to_minute};
 use super::overview::Overview;
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::wire::time::parse_timestamp;
-use crate::wire::transition_text::controls_terminal;
+use crate::wire::transition_text::is_deceptive;
 
 /// New information about the service, sent by the client to the view.
 #[derive(Clone, Debug)]
@@ -114,9 +114,9 @@ pub struct StandingRow {
     pub signals: Vec<String>,
 }
 
-/// Replaces the characters that control a terminal: ids, types and properties are untrusted input.
+/// Replaces the characters that control a terminal or are invisible: ids, types and properties are untrusted input.
 pub(super) fn sanitized(value: Value) -> Value {
-    let clean = |text: String| text.replace(controls_terminal, "?");
+    let clean = |text: String| text.replace(is_deceptive, "?");
     match value {
         Value::String(text) => Value::String(clean(text)),
         Value::Array(values) => Value::Array(values.into_iter().map(sanitized).collect()),
@@ -286,11 +286,11 @@ mod tests {
     fn characters_that_control_the_terminal_are_replaced() {
         let response = json!({
             "customer_id": "a\u{1b}[2Jb\n", "cause": {"type": "x\u{9b}c"}, "count": 2, "\r": ["\u{7}"],
-            "link": "\u{1b}]8;;http://a\u{7}b\u{9c}", "order_id": "\u{202e}evil\u{2066}\u{200f}\u{2028}",
+            "link": "\u{1b}]8;;http://a\u{7}b\u{9c}", "order_id": "\u{202e}evil\u{2066}\u{200f}\u{2028}\u{200b}",
         });
         let expected = json!({
             "customer_id": "a?[2Jb?", "cause": {"type": "x?c"}, "count": 2, "?": ["?"],
-            "link": "?]8;;http://a?b?", "order_id": "?evil???",
+            "link": "?]8;;http://a?b?", "order_id": "?evil????",
         });
         assert_eq!(sanitized(response), expected);
     }

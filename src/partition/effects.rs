@@ -67,21 +67,23 @@ pub struct Tally {
 
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
-        self.consumed += other.consumed;
-        self.applied += other.applied;
-        self.duplicates += other.duplicates;
-        self.late += other.late;
-        self.unknown_types += other.unknown_types;
-        self.orders_missing += other.orders_missing;
-        self.wake_ups += other.wake_ups;
-        self.wrong_keys += other.wrong_keys;
-        self.erased += other.erased;
-        self.erasures_not_found += other.erasures_not_found;
-        self.erasures_forwarded += other.erasures_forwarded;
-        self.forgotten += other.forgotten;
-        self.merged += other.merged;
-        self.forwarded += other.forwarded;
-        self.links_refused += other.links_refused;
+        *self = Self {
+            consumed: self.consumed + other.consumed,
+            applied: self.applied + other.applied,
+            duplicates: self.duplicates + other.duplicates,
+            late: self.late + other.late,
+            unknown_types: self.unknown_types + other.unknown_types,
+            orders_missing: self.orders_missing + other.orders_missing,
+            wake_ups: self.wake_ups + other.wake_ups,
+            wrong_keys: self.wrong_keys + other.wrong_keys,
+            erased: self.erased + other.erased,
+            erasures_not_found: self.erasures_not_found + other.erasures_not_found,
+            erasures_forwarded: self.erasures_forwarded + other.erasures_forwarded,
+            forgotten: self.forgotten + other.forgotten,
+            merged: self.merged + other.merged,
+            forwarded: self.forwarded + other.forwarded,
+            links_refused: self.links_refused + other.links_refused,
+        };
     }
 }
 

@@ -1,4 +1,4 @@
-//! The only place that begins, commits or aborts a transaction.
+//! The only place that begins, commits or aborts the transactions of group members.
 //!
 //! A transaction begins and ends within one call, so it is never open while the worker polls. The input offsets are
 //! sent last, so a transaction that contains them contains all records of the batch.

@@ -191,7 +191,7 @@ pub const METRICS: &[Description] = &[
     gauge(
         "lifecycle_partition_clock_timestamp_seconds",
         "partition",
-        "Watermark up to which wake-ups of silent customers may fire; absent while unknown. With `clock.source: \
+        "Watermark up to which wake-ups of inactive customers may fire; absent while unknown. With `clock.source: \
          wall` it advances at least every 30 s on a partition without lag.",
         |out| out.by_partition(|it, _| it.watermark.map(epoch_seconds)),
     ),
@@ -258,13 +258,13 @@ pub const METRICS: &[Description] = &[
     }),
     counter(
         "lifecycle_records_written_total",
-        "topic_kind (transitions, replay, changelog, dead_letters, touchpoints)",
+        "topic_kind (transitions, replay, changelog, dead_letters, touchpoints, current_stages)",
         "Records written and committed; those to the touchpoints topic are forwarded erasures.",
         |out| out.written(|volume| volume.records),
     ),
     counter(
         "lifecycle_bytes_written_total",
-        "topic_kind (transitions, replay, changelog, dead_letters, touchpoints)",
+        "topic_kind (transitions, replay, changelog, dead_letters, touchpoints, current_stages)",
         "Bytes of the keys and values of records written and committed.",
         |out| out.written(|volume| volume.bytes),
     ),
@@ -356,7 +356,7 @@ pub const METRICS: &[Description] = &[
     counter(
         "lifecycle_customers_removed_total",
         "reason (silence, erasure)",
-        "Customers removed: silent for `state.forget_after`, or erased on request.",
+        "Customers removed: inactive for `state.forget_after`, or erased on request.",
         |out| {
             out.sum(&[("reason", "silence")], |report| report.tally.forgotten);
             out.sum(&[("reason", "erasure")], |report| report.tally.erased);

@@ -102,10 +102,11 @@ pub fn describe_value(value: Option<&OwnedValue>, now: Option<Timestamp>) -> Str
 }
 
 /// Escapes the control characters in a text that customers or other programs chose, so that it can neither control a
-/// terminal nor forge lines: `\n`, `\u{1b}`. Also escapes the characters that reverse the direction of text.
+/// terminal nor forge lines: `\n`, `\u{1b}`. Also escapes the characters that reverse the direction of text, and invisible
+/// ones, with which two different ids look the same.
 #[must_use]
 pub fn escape_control_characters(text: &str) -> Cow<'_, str> {
-    if !text.contains(controls_terminal) {
+    if !text.contains(is_deceptive) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len());
@@ -117,7 +118,7 @@ pub fn escape_control_characters(text: &str) -> Cow<'_, str> {
 /// files, models and keys in it cannot control the terminal.
 #[must_use]
 pub fn escape_message(text: &str) -> Cow<'_, str> {
-    if !text.contains(controls_terminal) {
+    if !text.contains(is_deceptive) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len());
@@ -135,17 +136,19 @@ pub fn escape_message(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Returns whether `letter` can control a terminal, or reverse the direction of text.
+/// Returns whether `letter` can control a terminal, reverse the direction of text, or is invisible. The joiners of
+/// Persian words and of emoji (U+200C, U+200D) are part of what people read.
 #[must_use]
-pub fn controls_terminal(letter: char) -> bool {
+pub fn is_deceptive(letter: char) -> bool {
     letter.is_control()
-        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+        || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
 }
 
 fn push_escaped(letter: char, out: &mut String) {
     match letter {
         '\n' | '\r' | '\t' => out.extend(letter.escape_default()),
-        letter if controls_terminal(letter) => out.extend(letter.escape_unicode()),
+        letter if is_deceptive(letter) => out.extend(letter.escape_unicode()),
         letter => out.push(letter),
     }
 }

@@ -116,7 +116,7 @@ fn control_characters_of_customers_are_escaped_in_text_and_unchanged_in_json() {
     let touchpoints = concat!(
         r#"{"event_id":"e1","customer_id":"c\u001b[31m1","type":"order_completed","occurred_at":"2026-01-01T00:00:00Z","order_id":"o-1","amount":5}"#,
         "\n",
-        r#"{"event_id":"e2","customer_id":"c\u001b[31m1","type":"viewed\u001b[2J\u009b8m\u202e\u0007","occurred_at":"2026-01-02T00:00:00Z"}"#,
+        r#"{"event_id":"e2","customer_id":"c\u001b[31m1","type":"viewed\u001b[2J\u009b8m\u202e\u0007\u200b\ufeff","occurred_at":"2026-01-02T00:00:00Z"}"#,
         "\n",
         r#"{"event_id":"e3","customer_id":"c\u001b[31m1","type":"order_completed","occurred_at":"2026-01-03T00:00:00Z","order_id":"o-2\r\n  forged \u007f","amount":5}"#,
         "\n",
@@ -131,7 +131,7 @@ fn control_characters_of_customers_are_escaped_in_text_and_unchanged_in_json() {
     }
     for expected in [
         "Timeline of c\\u{1b}[31m1 (all times in UTC)\n",
-        "viewed\\u{1b}[2J\\u{9b}8m\\u{202e}\\u{7}\n",
+        "viewed\\u{1b}[2J\\u{9b}8m\\u{202e}\\u{7}\\u{200b}\\u{feff}\n",
         "order_id=o-2\\r\\n  forged \\u{7f} amount=5\n",
     ] {
         assert!(run.output.contains(expected), "{expected} in {}", run.output);
@@ -139,6 +139,6 @@ fn control_characters_of_customers_are_escaped_in_text_and_unchanged_in_json() {
     let run = lifecycle(Path::new("."), &[&arguments[..], &["--format", "json", "-"]].concat(), touchpoints.as_bytes());
     let json: Value = serde_json::from_str(&run.output).expect("one JSON object");
     assert_eq!(json["customer_id"], "c\u{1b}[31m1");
-    assert_eq!(json["timeline"][1]["touchpoint"]["type"], "viewed\u{1b}[2J\u{9b}8m\u{202e}\u{7}");
+    assert_eq!(json["timeline"][1]["touchpoint"]["type"], "viewed\u{1b}[2J\u{9b}8m\u{202e}\u{7}\u{200b}\u{feff}");
     assert_eq!(json["timeline"][2]["touchpoint"]["order_id"], "o-2\r\n  forged \u{7f}");
 }

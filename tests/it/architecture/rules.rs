@@ -39,10 +39,10 @@ const ALLOWED_PLACES: &[(&str, &[&str])] = &[
     ("protox", &["decode"]),
     ("ratatui", &["live"]),
     ("rdkafka", &["kafka"]),
-    // librdkafka reports its statistics as JSON.
     ("ring", &["http_client", "deliver"]),
     ("rustls", &["http_client", "api/tls", "api/peers"]),
     ("rustls_native_certs", &["http_client"]),
+    // librdkafka reports its statistics as JSON.
     ("serde", &["wire", "mapping", "decode", "config", "api", "kafka/context"]),
     (
         "serde_json",

@@ -192,11 +192,9 @@ fn every_preset_has_a_server_and_a_page() {
 
 /// 100,000 transitions to one vendor, at its documented limits: `LIFECYCLE_DELIVERIES_LONG=braze`.
 #[test]
+#[ignore = "a long run of the preset that the variable LIFECYCLE_DELIVERIES_LONG names"]
 fn a_long_run_delivers_each_transition_in_order() {
-    let name = std::env::var("LIFECYCLE_DELIVERIES_LONG").unwrap_or_default();
-    if !VENDORS.iter().any(|vendor| vendor.preset == name) {
-        return;
-    }
+    let name = std::env::var("LIFECYCLE_DELIVERIES_LONG").expect("LIFECYCLE_DELIVERIES_LONG is the name of a preset");
     let workload = Workload::generate(112_000, 3_600);
     let run = Run::new(vendor(&name));
     let expected = workload.expected(run.vendor, |_| true);
