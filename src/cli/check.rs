@@ -61,7 +61,10 @@ enum Format {
 /// Result of a check: the problems, and the effects of the change if there is one to compare with.
 struct Findings {
     problems: Vec<Problem>,
+    /// Models, the catalogue, and mappings.
     sources: Vec<ModelSource>,
+    /// Number of mappings among the sources.
+    mappings: usize,
     consequences: Vec<Consequence>,
 }
 
@@ -117,8 +120,9 @@ fn check_models(arguments: &CheckArguments, config: Option<&Config>) -> Result<F
         }
         _ => Vec::new(),
     };
+    let count = mappings.len();
     let sources = models.into_iter().chain([catalogue]).chain(mappings).collect();
-    Ok(Findings { problems, sources, consequences })
+    Ok(Findings { problems, sources, mappings: count, consequences })
 }
 
 /// Loads the models before the change: the files of `--against`, plus the models that none of these files replaces.
@@ -187,10 +191,15 @@ fn text(findings: &Findings) -> String {
     }
     let count = |severity| findings.problems.iter().filter(|problem| problem.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let models = findings.sources.len() - 1;
+    let models = findings.sources.len() - 1 - findings.mappings;
+    let files: Vec<String> = ([(models, "model"), (findings.mappings, "mapping")].into_iter())
+        .filter(|&(number, _)| number > 0)
+        .map(|(number, what)| pluralize(number, what))
+        .collect();
+    let files = files.join(" and ");
     let summary = match (errors, warnings) {
-        (0, 0) => format!("{} without problems\n", pluralize(models, "model")),
-        (0, _) => format!("{} usable, {}\n", pluralize(models, "model"), pluralize(warnings, "warning")),
+        (0, 0) => format!("{files} without problems\n"),
+        (0, _) => format!("{files} usable, {}\n", pluralize(warnings, "warning")),
         _ => format!("invalid: {}, {}\n", pluralize(errors, "error"), pluralize(warnings, "warning")),
     };
     text.push_str(&summary);

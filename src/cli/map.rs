@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
@@ -71,7 +72,8 @@ pub(super) struct MapArguments {
     /// Kafka cluster of --from-topic: bootstrap servers as host:port, comma-separated
     #[arg(long, value_name = "HOST:PORT", requires = "from_topic", conflicts_with = "config")]
     bootstrap_servers: Option<String>,
-    /// Configuration file of the service: use its Kafka settings for --from-topic
+    /// Configuration file of the service: use its Kafka settings for --from-topic, and the format, schema and mapping
+    /// of the source that reads the topic
     #[arg(long, value_name = "FILE", requires = "from_topic")]
     config: Option<PathBuf>,
     /// Maximum number of records to read; 0 reads all [default: 20 of a topic, all of files]
@@ -119,10 +121,10 @@ fn map(arguments: &MapArguments) -> Result<Exit, Exit> {
         print_error(format_args!("lifecycle map: {error}"));
         error.exit()
     };
-    let source = open(arguments)?.map_err(failed)?;
+    let source = open(arguments)?.map_err(failed)?.with_mapping(mapping);
     let mut samples = Samples {
         arguments,
-        mapping,
+        mapping: source.mapping().map(Arc::clone),
         presets: Presets::load(),
         recognised: BTreeMap::new(),
         counts: Counts::default(),
@@ -154,7 +156,8 @@ fn open(arguments: &MapArguments) -> Result<Result<Source, SourceError>, Exit> {
             print_error(&error);
             Exit::Usage
         })?;
-        return Ok(Source::topic(&topics::cluster(&config), topic, &config.kafka.group_id, LINE_BYTES_MAX));
+        let source = Source::topic(&topics::cluster(&config), topic, &config.kafka.group_id, LINE_BYTES_MAX);
+        return Ok(source.and_then(|source| source.with_source_of(&config, topic)));
     }
     let Some(servers) = &arguments.bootstrap_servers else {
         print_error("lifecycle map: --from-topic needs --bootstrap-servers or --config");
@@ -198,7 +201,8 @@ struct Counts {
 
 struct Samples<'a> {
     arguments: &'a MapArguments,
-    mapping: Option<Mapping>,
+    /// The mapping of the command line, or of the configuration.
+    mapping: Option<Arc<Mapping>>,
     presets: Presets,
     /// The presets of recognised records, with the settings of the command line.
     recognised: BTreeMap<&'static str, Mapping>,

@@ -15,7 +15,7 @@ use clap::Args;
 use crate::api::{Listeners, SharedTls, SharedTokens};
 use crate::config::Config;
 use crate::finding::Severity;
-use crate::kafka::{self, Reaction, SettingsUpdates};
+use crate::kafka::{self, Reaction, SettingsUpdates, exit_process};
 use crate::lifecycle::model_set::ModelSet;
 use crate::runtime::{self, SchemaPrefixes};
 use crate::service::delivery::DeliverOptions;
@@ -96,11 +96,8 @@ pub(super) fn run_parts(command: &str, config: &Config, config_file: Option<&Pat
         print_error(format_args!("{command}: {problem}"));
         exit
     });
-    if exit != Exit::Success {
-        // Exit explicitly: returning from main would not stop a thread that is blocked.
-        std::process::exit(exit as i32);
-    }
-    exit.into()
+    // Returning from main would not stop a thread that is blocked.
+    exit_process(exit as u8)
 }
 
 fn cannot_listen(key: &str, address: SocketAddr, error: &io::Error) -> String {

@@ -57,7 +57,7 @@ pub(super) struct TouchpointArguments {
     /// there is no FILE]
     ///
     /// Reads committed records only, joins no group and commits nothing. Each partition has its own clock, as in the
-    /// service.
+    /// service. If --config has a source that reads the topic, its format, schema and mapping apply.
     #[arg(long, value_name = "NAME", conflicts_with = "files")]
     topic: Option<String>,
     /// Read a topic of this Kafka cluster: bootstrap servers as host:port, comma-separated
@@ -110,7 +110,8 @@ impl TouchpointArguments {
         match (config, &self.bootstrap_servers) {
             (Some(config), _) => {
                 let topic = topic.unwrap_or(&config.topics.touchpoints);
-                Source::topic(&topics::cluster(config), topic, &config.kafka.group_id, config.touchpoints.bytes_max)
+                Source::topic(&topics::cluster(config), topic, &config.kafka.group_id, config.touchpoints.bytes_max)?
+                    .with_source_of(config, topic)
             }
             (None, servers) => {
                 let bootstrap_servers = servers.clone().unwrap_or_default();

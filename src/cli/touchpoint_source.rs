@@ -8,11 +8,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Exit, print_error};
+use crate::config::{Config, SourcesError};
+use crate::decode::{DecodeError, Decoder, Header};
 use crate::kafka::cluster::topic_scan::TopicScan;
 use crate::kafka::member::RecordHeader;
-use crate::kafka::{self, Cluster, PartitionId};
+use crate::kafka::{self, Cluster, PartitionId, Record};
 use crate::lifecycle::identity::BlockedIds;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::vocabulary::Vocabulary;
@@ -30,7 +33,9 @@ const PRINTED_MAX: u64 = 20;
 /// Touchpoints to read, or records that a mapping makes touchpoints of.
 pub(super) struct Source {
     input: Input,
-    mapping: Option<Mapping>,
+    /// What decodes the records of a topic that are not JSON.
+    decoder: Option<RefCell<Decoder>>,
+    mapping: Option<Arc<Mapping>>,
     /// The ids that count as absent, if visitors are linked to customers.
     blocked_ids: Option<BlockedIds>,
     /// Number of records that the mapping dropped, by reason.
@@ -96,18 +101,22 @@ pub(super) enum SourceError {
     File { path: String, error: io::Error },
     #[error("{0}")]
     Kafka(#[from] kafka::Error),
-    #[error("the topic {0} does not exist; --topic names another one")]
+    #[error("the topic {0} does not exist; check its name and the cluster")]
     UnknownTopic(String),
     #[error("the mapping of --source is invalid")]
     Mapping(Exit),
+    #[error("{0}")]
+    Configuration(#[from] SourcesError),
+    #[error("the schema registry does not answer: {0}")]
+    Registry(String),
 }
 
 impl SourceError {
     /// Returns the exit code of a command that fails with this error.
     pub(super) const fn exit(&self) -> Exit {
         match self {
-            Self::File { .. } => Exit::Usage,
-            Self::Kafka(_) | Self::UnknownTopic(_) => Exit::Refused,
+            Self::File { .. } | Self::Configuration(_) => Exit::Usage,
+            Self::Kafka(_) | Self::UnknownTopic(_) | Self::Registry(_) => Exit::Refused,
             Self::Mapping(exit) => *exit,
         }
     }
@@ -115,7 +124,7 @@ impl SourceError {
 
 impl Source {
     fn of(input: Input) -> Self {
-        Self { input, mapping: None, blocked_ids: None, dropped: RefCell::default() }
+        Self { input, decoder: None, mapping: None, blocked_ids: None, dropped: RefCell::default() }
     }
 
     /// Reads files.
@@ -123,9 +132,26 @@ impl Source {
         Self::of(Input::Files(paths))
     }
 
-    /// Applies `mapping` to every record.
+    /// Applies `mapping` to every record, instead of the one in the configuration.
     pub(super) fn with_mapping(self, mapping: Option<Mapping>) -> Self {
-        Self { mapping, ..self }
+        Self { mapping: mapping.map(Arc::new).or(self.mapping), ..self }
+    }
+
+    /// Reads the records of `topic` as `config` says, if one of its sources reads the topic.
+    pub(super) fn with_source_of(self, config: &Config, topic: &str) -> Result<Self, SourceError> {
+        let Some((decoder, mapping)) = config.source_of(topic)? else { return Ok(self) };
+        let decoder = (!decoder.is_plain_json()).then(|| RefCell::new(decoder));
+        Ok(Self { decoder, mapping, ..self })
+    }
+
+    /// The mapping of every record.
+    pub(super) fn mapping(&self) -> Option<&Arc<Mapping>> {
+        self.mapping.as_ref()
+    }
+
+    /// Whether the records of a topic need not be keyed by customer: its partitions are then one stream.
+    fn is_one_stream(&self) -> bool {
+        self.mapping.is_some() || self.decoder.is_some() || self.blocked_ids.is_some()
     }
 
     /// Links visitors to customers, unless `blocked_ids` is `None`. All partitions of a topic are then one stream, in
@@ -156,13 +182,10 @@ impl Source {
         decoder.with_identity(self.blocked_ids.clone())
     }
 
-    /// Returns the streams of the source. The records of a mapped topic are one stream: they need not be keyed by
-    /// customer.
+    /// Returns the streams of the source.
     pub(super) fn streams(&self) -> Vec<Stream> {
         match &self.input {
-            Input::Topic(scan, ..) if self.mapping.is_none() && self.blocked_ids.is_none() => {
-                scan.partitions().map(Some).collect()
-            }
+            Input::Topic(scan, ..) if !self.is_one_stream() => scan.partitions().map(Some).collect(),
             Input::Files(_) | Input::Topic(..) => vec![None],
         }
     }
@@ -180,7 +203,7 @@ impl Source {
         let is_sorted = matches!(self.input, Input::Topic(..));
         let mut sorted: Vec<(Timestamp, PartitionId, i64, Vec<u8>)> = Vec::new();
         let Some(mapping) = &self.mapping else {
-            if !is_sorted || self.blocked_ids.is_none() {
+            if !is_sorted || !self.is_one_stream() {
                 return self.for_each_raw(stream, progress, |record, _, _| apply(record));
             }
             let decoder = self.decoder(&Vocabulary::default());
@@ -200,7 +223,7 @@ impl Source {
             return self.apply_sorted(sorted, apply);
         };
         self.for_each_raw(stream, progress, |record, key, headers| {
-            if record.is_blank_line() || !record.is_complete() {
+            if record.problem.is_some() || record.is_blank_line() || !record.is_complete() {
                 return apply(record);
             }
             let values = match values(Some(mapping), record, key, headers) {
@@ -256,7 +279,9 @@ impl Source {
                 if record.is_blank_line() {
                     return Ok(());
                 }
-                let values = if record.is_complete() {
+                let values = if let Some(cause) = record.problem {
+                    Err(format!("{}: {}", cause.reason.as_str(), cause.detail))
+                } else if record.is_complete() {
                     values(None, record, key, headers)
                         .map_err(|cause| format!("{}: {}", cause.reason.as_str(), cause.detail))
                 } else {
@@ -318,17 +343,35 @@ impl Source {
                 {
                     let mut scan = scan.read(partition).map_err(SourceError::from)?;
                     while let Some(record) = scan.next_record().map_err(SourceError::from)? {
-                        let bytes = record.value.as_deref().unwrap_or_default();
                         let place = Place::Offset { topic, partition, offset: record.offset };
+                        let value = record.value.as_deref().unwrap_or_default();
+                        let decoded = self.decode(&record)?;
+                        let (bytes, problem) = match &decoded {
+                            None => (value, None),
+                            Some(Ok(json)) => (&**json, None),
+                            Some(Err(cause)) => (value, Some(cause)),
+                        };
                         let length = bytes.len() as u64;
                         let is_forwarded = is_forwarded(&record);
-                        let input = InputRecord { place, bytes, length, problem: None, is_forwarded };
+                        let input = InputRecord { place, bytes, length, problem, is_forwarded };
                         apply(input, record.key.as_deref(), &record.headers)?;
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Decodes a record of a topic to JSON; `None` if it is JSON.
+    fn decode(&self, record: &Record) -> Result<Option<Result<Vec<u8>, DeadLetterCause>>, SourceError> {
+        let Some(decoder) = &self.decoder else { return Ok(None) };
+        let headers: Vec<Header<'_>> =
+            record.headers.iter().map(|header| (&*header.name, header.value.as_deref())).collect();
+        match decoder.borrow_mut().decode(record.value.as_deref().unwrap_or_default(), &headers) {
+            Ok(value) => Ok(Some(Ok(value.to_string().into_bytes()))),
+            Err(DecodeError::DeadLetter(cause)) => Ok(Some(Err(cause))),
+            Err(DecodeError::Unavailable(problem)) => Err(SourceError::Registry(problem)),
+        }
     }
 }
 

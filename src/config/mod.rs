@@ -31,7 +31,7 @@ pub use keys::{Config, KEYS, KafkaConfig};
 pub use models::{ModelChoice, ModelsError, read_source};
 pub use render::reference;
 pub use secret::{read_secret, read_token};
-pub use source_files::SourcesError;
+pub use source_files::{DecoderAndMapping, SourcesError};
 pub use sources::SourceConfig;
 pub use values::whole_number;
 

@@ -23,6 +23,9 @@ use super::sources::SourceConfig;
 /// Maximum size of a schema file.
 const SCHEMA_BYTES_MAX: u64 = 4 << 20;
 
+/// How the records of a source are read. The mapping is `None` if they are touchpoints.
+pub type DecoderAndMapping = (Decoder, Option<Arc<Mapping>>);
+
 /// All problems of the sources; displayed one per line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SourcesError(Vec<String>);
@@ -56,11 +59,30 @@ impl Config {
         if problems.is_empty() { Ok(translators) } else { Err(SourcesError(problems)) }
     }
 
+    /// Loads the decoder and the mapping of the source that reads `topic`; `None` if no source does.
+    ///
+    /// # Errors
+    /// What is wrong with the source.
+    pub fn source_of(&self, topic: &str) -> Result<Option<DecoderAndMapping>, SourcesError> {
+        let Some(source) = self.sources.iter().find(|source| source.reads(topic)) else { return Ok(None) };
+        let problem = |problem| SourcesError(vec![format!("sources: `{}`: {problem}", source.name)]);
+        self.decoder_and_mapping(source, &mut Registries::default()).map(Some).map_err(problem)
+    }
+
     fn translator<'c>(
         &'c self,
         source: &'c SourceConfig,
         registries: &mut Registries<'c>,
     ) -> Result<Translator, String> {
+        let (decoder, mapping) = self.decoder_and_mapping(source, registries)?;
+        Ok(Translator::new(decoder, mapping, TouchpointOptions { bytes_max: self.touchpoints.bytes_max }))
+    }
+
+    fn decoder_and_mapping<'c>(
+        &'c self,
+        source: &'c SourceConfig,
+        registries: &mut Registries<'c>,
+    ) -> Result<DecoderAndMapping, String> {
         let schema = match (&source.schema, source.framing) {
             (Some(path), _) => {
                 let path = self.directory.join(path);
@@ -78,7 +100,7 @@ impl Config {
         };
         let decoder = Decoder::new(source.format, source.framing, schema, source.message.as_deref())?;
         let mapping = source.mapping.as_deref().map(|name| self.mapping(name, &source.settings)).transpose()?;
-        Ok(Translator::new(decoder, mapping, TouchpointOptions { bytes_max: self.touchpoints.bytes_max }))
+        Ok((decoder, mapping))
     }
 
     /// Returns how to reach the registry of `registry`; `None` if it has no URL.

@@ -20,6 +20,7 @@ pub mod tools;
 mod connection_check;
 mod connection_error;
 mod context;
+mod exit;
 mod listener;
 mod log_throttle;
 mod record_batch;
@@ -27,6 +28,7 @@ mod transactional_writer;
 
 pub use error::{Error, Reaction};
 pub use error_code::ErrorCode;
+pub use exit::exit_process;
 pub use log_throttle::CLIENT_LOG_THROTTLE;
 pub use member::{
     Client, CommittedOffset, EndOffsets, Event, Member, PartitionId, PartitionOffset, ProducerRecord, Record,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use super::error::Error;
+use super::exit::exit_process;
 use super::settings_updates::SettingsUpdates;
 
 /// The options of a group member.
@@ -151,7 +152,7 @@ impl fmt::Debug for Options {
 /// Exits the process because a call into librdkafka did not return. Runs on the watchdog thread.
 pub fn exit_on_stuck_call(call: &'static str) {
     tracing::error!(target: "kafka", call, exit_code = STUCK_EXIT_CODE, "call into the kafka client did not return, exiting");
-    std::process::exit(STUCK_EXIT_CODE.into());
+    exit_process(STUCK_EXIT_CODE);
 }
 
 /// The settings that the service owns, each with the reason.

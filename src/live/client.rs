@@ -101,7 +101,10 @@ impl Client {
                 self.display_url
             ),
             _ if self.base.starts_with("https") => {
-                format!("{}; see --ca-file", Error::of_request(&self.display_url, error))
+                format!(
+                    "{}; --ca-file names the authority that issued the certificate (not a certificate that signed itself)",
+                    Error::of_request(&self.display_url, error)
+                )
             }
             _ => format!("{} does not answer: {error}", self.display_url),
         };

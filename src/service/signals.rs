@@ -6,6 +6,8 @@ use std::thread;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::kafka::exit_process;
+
 /// Sets `stop` at the first SIGTERM or SIGINT. At the second, calls `before_exit` and exits with `exit_code`.
 ///
 /// A separate thread handles the signals, so a blocked caller cannot delay them.
@@ -33,7 +35,7 @@ pub fn stop_on_signals(stop: Arc<AtomicBool>, exit_code: u8, before_exit: fn()) 
                 if stop.swap(true, Ordering::Relaxed) {
                     tracing::warn!("second signal received, exiting immediately");
                     before_exit();
-                    std::process::exit(i32::from(exit_code));
+                    exit_process(exit_code);
                 }
                 tracing::info!("shutting down gracefully; a second signal exits immediately");
             }

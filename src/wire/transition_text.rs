@@ -102,8 +102,8 @@ pub fn describe_value(value: Option<&OwnedValue>, now: Option<Timestamp>) -> Str
 }
 
 /// Escapes the control characters in a text that customers or other programs chose, so that it can neither control a
-/// terminal nor forge lines: `\n`, `\u{1b}`. Also escapes the characters that reverse the direction of text, and invisible
-/// ones, with which two different ids look the same.
+/// terminal nor forge lines: `\n`, `\u{1b}`. Also escapes the characters that reverse the direction of text, and
+/// invisible ones, with which two different ids look the same.
 #[must_use]
 pub fn escape_control_characters(text: &str) -> Cow<'_, str> {
     if !text.contains(is_deceptive) {

@@ -1,8 +1,8 @@
 //! Tests exactly-once processing under faults, with three brokers, up to four instances and a nemesis that injects the
 //! faults. Afterwards the output topics must contain every transition exactly once.
 //!
-//! `LIFECYCLE_CHAOS_SECONDS=90 cargo test --test it chaos -- --ignored --nocapture` injects faults for that long; without
-//! the variable for 45 s. With `LIFECYCLE_CHAOS_CLOCK=wall` the service runs by wall time on live touchpoints;
+//! `LIFECYCLE_CHAOS_SECONDS=90 cargo test --test it chaos:: -- --ignored --nocapture` injects faults for that long;
+//! without the variable for 45 s. With `LIFECYCLE_CHAOS_CLOCK=wall` the service runs by wall time on live touchpoints;
 //! otherwise it runs by event time on touchpoints of several years. `LIFECYCLE_CHAOS_SEED` repeats the load exactly and
 //! the faults as far as real time allows. `LIFECYCLE_CHAOS_PROGRAM` is the path of another build of the program to
 //! test.

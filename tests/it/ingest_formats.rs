@@ -81,6 +81,7 @@ fn records_of_confluents_serialisers_become_touchpoints() {
     let formats = [("avro", "avro"), ("protobuf", "protobuf"), ("json", "json-schema")];
     let mut settings = format!("registry: {{url: \"{}\"}}\nsources:\n", registry.url);
     let mut expected = BTreeMap::new();
+    let mut topics = Vec::new();
     for (format, name) in formats {
         let topic = broker::topic(name, 2);
         let mapping = mapping.display();
@@ -103,6 +104,7 @@ fn records_of_confluents_serialisers_become_touchpoints() {
             records.push(NewRecord::to(0, "{}"));
         }
         broker::produce(&topic, &records);
+        topics.push(topic);
     }
     let deployment = Deployment::new(2, &settings);
     let mut ingest = deployment.start_command("i", &["ingest"]);
@@ -129,6 +131,18 @@ fn records_of_confluents_serialisers_become_touchpoints() {
     assert!(has("bad_encoding", "does not match its Avro schema"), "{reasons:?}");
     assert!(has("bad_encoding", "magic byte"), "{reasons:?}");
     ingest.stop();
+
+    // Before a start, `map` and `replay` read the topics as the configuration says.
+    for (topic, (format, name)) in topics.iter().zip(formats) {
+        let mapped = deployment.run("map", &["map", "--from-topic", topic, "--count", "0", "--output", "touchpoints"]);
+        for order in &orders(name)[..5] {
+            assert!(mapped.output.contains(&format!("\"event_id\":\"{}\"", order.id)), "{name}: {}", mapped.output);
+        }
+        assert_eq!((mapped.output.lines().count(), mapped.code), (5, i32::from(format == "avro")), "{}", mapped.errors);
+        let replayed = deployment.run("replay", &["replay", "--topic", topic, "--output", "standings"]);
+        let buyers: std::collections::BTreeSet<_> = orders(name)[..5].iter().map(|it| it.buyer.clone()).collect();
+        assert_eq!(replayed.output.lines().count(), buyers.len(), "{name}: {} {}", replayed.output, replayed.errors);
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::{Exit, print, print_error};
 use crate::api::{Listeners, SharedTls, SharedTokens};
 use crate::config::deliver::DeliverConfig;
 use crate::deliver::Sender;
+use crate::kafka::exit_process;
 use crate::kafka::settings::reject_owned_settings;
 use crate::runtime::WallClock;
 use crate::service::{delivery, http_tokens, stop_on_signals};
@@ -105,7 +106,7 @@ pub(super) fn run(arguments: &DeliverArguments) -> ExitCode {
             Exit::Usage
         }
     };
-    exit.into()
+    exit_process(exit as u8)
 }
 
 /// Checks the cluster and every destination, and prints the result of each.

@@ -18,7 +18,7 @@ use clap::Args;
 use crate::api::Listeners;
 use crate::config::ModelChoice;
 use crate::kafka::tools::mock_broker::MockBroker;
-use crate::kafka::{self, Cluster};
+use crate::kafka::{self, Cluster, exit_process};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
@@ -153,7 +153,7 @@ fn run_demo(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, S
         ExitReason::Failed(failure) => return Err(failure.finding().to_string()),
         ExitReason::Stuck(problem) => {
             print_error(format_args!("lifecycle demo: {problem}"));
-            std::process::exit(Exit::Stuck as i32);
+            exit_process(Exit::Stuck as u8);
         }
     }
     sent.map_err(|_| "the load generator panicked; this is a bug".to_owned())?.map_err(|error| error.to_string())?;

@@ -80,7 +80,7 @@ pub fn run_checks(config: &Config, with_probe: bool) -> Result<DoctorReport, Err
         doctor.permissions(with_probe, &snapshots, &mut checks);
         doctor.unread_records(&snapshots, &mut checks);
         let latest = doctor.latest_records(partitions);
-        checks.extend(records::keys(&config.topics.touchpoints, &latest));
+        checks.extend(records::keys(&config.topics.touchpoints, partitions, &latest));
         checks.push(doctor.clock(&latest));
     }
     checks.extend(sources::checks(config, &cluster)?);

@@ -1,5 +1,5 @@
 //! Checks single records of the touchpoint topic: whether the next unread one can be read, and whether the key of the
-//! latest one is its customer id.
+//! latest one is its customer id and belongs to its partition.
 //!
 //! Pure: evaluates what the caller has read.
 
@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::finding::{Finding, Severity};
 use crate::kafka::Error;
 use crate::kafka::cluster::inspector::InspectedRecord;
+use crate::kafka::partitioner::partition_of;
 use crate::wire::customer_id::customer_id;
 
 const ABOUT: &str = "touchpoints";
@@ -24,18 +25,40 @@ pub(super) fn unreadable(topic: &str, partition: i32, offset: i64, error: &Error
     )
 }
 
-/// Checks the keys of the latest records, by partition. Records that are not touchpoints have no customer id.
-pub(super) fn keys(topic: &str, latest: &BTreeMap<i32, InspectedRecord>) -> Option<Finding> {
-    let has_wrong_key = |record: &InspectedRecord| {
-        customer_id(&record.value).is_some_and(|id| record.key.as_deref() != Some(id.as_bytes()))
-    };
-    let wrong: Vec<i32> =
-        latest.iter().filter(|(_, record)| has_wrong_key(record)).map(|(&partition, _)| partition).collect();
+/// Checks the keys of the latest records, by partition, in a topic with `partitions` partitions. Records that are not
+/// touchpoints have no customer id.
+pub(super) fn keys(topic: &str, partitions: i32, latest: &BTreeMap<i32, InspectedRecord>) -> Option<Finding> {
+    let touchpoints: Vec<_> =
+        latest.iter().filter_map(|(&partition, it)| Some((partition, it, customer_id(&it.value)?))).collect();
+    let wrong: Vec<i32> = (touchpoints.iter())
+        .filter(|(_, record, id)| record.key.as_deref() != Some(id.as_bytes()))
+        .map(|&(partition, ..)| partition)
+        .collect();
+    let misplaced: Vec<i32> = (touchpoints.iter())
+        .filter(|(partition, _, id)| partition_of(id.as_bytes(), partitions) != *partition)
+        .map(|&(partition, ..)| partition)
+        .collect();
     if latest.is_empty() {
         return None;
     }
-    Some(if wrong.is_empty() {
-        Finding::passed(ABOUT, topic, "the keys of the latest records are their customer ids")
+    Some(if wrong.is_empty() && misplaced.is_empty() {
+        Finding::passed(
+            ABOUT,
+            topic,
+            "the keys of the latest records are their customer ids, in the partitions of Java's partitioner",
+        )
+    } else if wrong.is_empty() {
+        Finding::new(
+            Severity::Warning,
+            ABOUT,
+            topic,
+            format!(
+                "the latest touchpoint is not in the partition that Java's partitioner gives its key, in partitions {misplaced:?}"
+            ),
+            "set partitioner=murmur2_random in producers that use librdkafka (Python, Go, .NET, C, Rust): if two partitioners \
+             write the touchpoints of a customer, the customer counts as two; sources, erasures and redriven dead letters are \
+             written as Java writes them",
+        )
     } else {
         Finding::new(
             Severity::Warning,
@@ -59,16 +82,27 @@ mod tests {
 
     #[test]
     fn a_key_that_is_not_the_customer_id_is_a_warning() {
-        assert_eq!(keys("in", &BTreeMap::new()), None);
+        const PARTITIONS: i32 = 1_000;
+        assert_eq!(keys("in", PARTITIONS, &BTreeMap::new()), None);
+        let check = |records: &[(i32, &InspectedRecord)]| {
+            let latest = records.iter().map(|&(partition, record)| (partition, record.clone())).collect();
+            let check = keys("in", PARTITIONS, &latest).expect("a check");
+            assert!(!check.what.contains("anna"), "{}", check.what);
+            (check.severity, check.what)
+        };
         let touchpoint = r#"{"event_id":"e","customer_id":"anna","type":"t"}"#;
-        let good = [(0, record(Some("anna"), touchpoint)), (1, record(None, "no touchpoint"))];
-        let number = (2, record(Some("1042"), r#"{"customer_id":1042}"#));
-        let check = keys("in", &good.clone().into_iter().chain([number]).collect()).expect("a check");
-        assert_eq!(check.severity, Severity::Passed, "{check:?}");
-        let wrong = [(3, record(None, touchpoint)), (4, record(Some("\"anna\""), touchpoint))];
-        let check = keys("in", &good.into_iter().chain(wrong).collect()).expect("a check");
-        assert_eq!(check.severity, Severity::Warning, "{check:?}");
-        assert!(check.what.contains("not its customer id in partitions [3, 4]"), "{}", check.what);
-        assert!(!check.what.contains("anna"), "{}", check.what);
+        let (anna, other) = (record(Some("anna"), touchpoint), record(None, "no touchpoint"));
+        let number = record(Some("1042"), r#"{"customer_id":1042}"#);
+        let (home, home_of_number) = (partition_of(b"anna", PARTITIONS), partition_of(b"1042", PARTITIONS));
+        let good = [(home, &anna), (home + 1, &other), (home_of_number, &number)];
+        assert_eq!(check(&good).0, Severity::Passed);
+        for wrong in [record(None, touchpoint), record(Some("\"anna\""), touchpoint)] {
+            let (severity, what) = check(&[(home, &wrong), (home_of_number, &number)]);
+            assert_eq!(severity, Severity::Warning, "{what}");
+            assert!(what.ends_with(&format!("not its customer id in partitions [{home}]")), "{what}");
+        }
+        let (severity, what) = check(&[(home + 2, &anna), (home_of_number, &number)]);
+        assert_eq!(severity, Severity::Warning, "{what}");
+        assert!(what.ends_with(&format!("gives its key, in partitions [{}]", home + 2)), "{what}");
     }
 }
