@@ -169,9 +169,9 @@ impl Mismatch {
     fn to_do(&self) -> &'static str {
         match self {
             Self::OffsetsMissing { .. } => {
-                "if the changelog belongs to another touchpoints topic or service, give this one its own kafka.group_id, \
-                 topics.changelog and output topics; if the offsets of this group were lost, set them to the start of the \
-                 same touchpoints topic: touchpoints that the changelog contains are recognized as duplicates"
+                "choose another kafka.group_id and changelog topic if the touchpoints topic was recreated or is another one; \
+                 if only the group's offsets were lost, set them to the start of the topic: touchpoints that the changelog \
+                 contains are recognized as duplicates"
             }
             Self::InputTruncated { .. } => {
                 "set the group's offset to the first available one to accept the loss, and increase the topic's \
