@@ -187,7 +187,7 @@ fn serve(config: &Config, config_file: Option<&Path>, parts: &[Part]) -> Result<
         check_group(config, partitions)?;
     }
     let schemas = if has_workers {
-        published_schemas(config).map_err(|problem| (Exit::Refused, problem))?
+        published_schemas(config, &models).map_err(|problem| (Exit::Refused, problem))?
     } else {
         SchemaPrefixes::default()
     };

@@ -9,7 +9,6 @@ use super::config::ConfigFile;
 use super::{Exit, print, print_error, print_json};
 use crate::config::Config;
 use crate::decode::Framing;
-use crate::lifecycle::model_set::Attribute;
 use crate::lifecycle::value::Type;
 use crate::runtime::RouteDraft;
 use crate::wire::asyncapi::{Deployment, TransitionTopic};
@@ -87,10 +86,7 @@ fn load(file: &ConfigFile) -> Result<(Config, Vec<(String, Type)>), Exit> {
         return Ok((config, Vec::new()));
     }
     match config.model_choice().load(io::stderr().is_terminal()) {
-        Ok(models) => {
-            let typed = |it: &Attribute| (it.name.to_string(), it.value.program.value_type());
-            Ok((config, models.attributes.iter().map(typed).collect()))
-        }
+        Ok(models) => Ok((config, models.attribute_types())),
         Err(report) => {
             print_error(&report);
             Err(Exit::Usage)

@@ -135,8 +135,8 @@ declare_keys! {
         format: RecordFormat =
             "json or protobuf", Is("json"),
             value(one_of(&[("json", RecordFormat::Json), ("protobuf", RecordFormat::Protobuf)]));
-        /// Whether the id of a schema precedes the Protobuf messages, in Confluent's wire format. The service registers
-        /// the schemas in `registry` when it starts, and refuses to start if consumers could not read them.
+        /// Whether the id of a schema precedes the values, in Confluent's wire format. The service registers the
+        /// schemas in `registry` when it starts, and refuses to start if consumers could not read them.
         framing: Framing =
             "plain or confluent", Is("plain"),
             value(one_of(&[("plain", Framing::Plain), ("confluent", Framing::Confluent)]));

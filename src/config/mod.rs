@@ -192,13 +192,8 @@ fn check(settings: &mut Settings) {
             "set http.tls_ca_file to the authorities that sign the certificates of the other instances",
         );
     }
-    if settings.text("publish.framing") == Some("confluent") {
-        if settings.text("publish.format") != Some("protobuf") {
-            settings.problem("publish.framing", "set publish.format to protobuf: only its schemas are registered");
-        }
-        if settings.text("registry.url").is_none() {
-            settings.problem("publish.framing", "set registry.url to the schema registry");
-        }
+    if settings.text("publish.framing") == Some("confluent") && settings.text("registry.url").is_none() {
+        settings.problem("publish.framing", "set registry.url to the schema registry");
     }
     let address = settings.text("http.listen").and_then(|text| text.parse::<SocketAddr>().ok());
     if address.is_some_and(|address| !address.ip().is_loopback()) && settings.text("http.token_file").is_none() {

@@ -22,7 +22,7 @@ use crate::wire::touchpoint_json::DeadLetterCause;
 
 pub use format::{Decoder, Format, SchemaSource};
 pub use framing::Framing;
-pub use registration::{NewSchema, RegisteredVersion};
+pub use registration::{NewSchema, RegisteredVersion, SchemaType};
 pub use registry::{Registry, RegistryOptions};
 
 /// Why a record has no value.

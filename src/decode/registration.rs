@@ -9,10 +9,21 @@ use crate::http_client::Request;
 
 use super::registry::Registry;
 
+/// The language of a schema.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SchemaType {
+    /// A Protobuf file, whose first message is that of the records.
+    Protobuf,
+    /// A JSON Schema.
+    Json,
+}
+
 /// A schema to register.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewSchema<'a> {
-    /// The text of a Protobuf file, whose first message is that of the records.
+    /// The language of its text.
+    pub schema_type: SchemaType,
+    /// Its text.
     pub text: &'a str,
     /// The files that it imports: the name in the import, which is also their subject, and their version.
     pub references: &'a [(&'a str, u32)],
@@ -53,7 +64,11 @@ impl Registry {
             .iter()
             .map(|(name, version)| json!({"name": name, "subject": name, "version": version}))
             .collect();
-        let body = json!({"schemaType": "PROTOBUF", "schema": schema.text, "references": references}).to_string();
+        let schema_type = match schema.schema_type {
+            SchemaType::Protobuf => "PROTOBUF",
+            SchemaType::Json => "JSON",
+        };
+        let body = json!({"schemaType": schema_type, "schema": schema.text, "references": references}).to_string();
         let subject_path = format!("/subjects/{}", super::registry::escape(subject));
         if let Some(known) = self.find(subject, &subject_path, &body)? {
             return Ok(known);
@@ -123,7 +138,8 @@ mod tests {
     use super::super::registry::tests::{client, registry};
     use super::*;
 
-    const SCHEMA: NewSchema<'static> = NewSchema { text: "syntax = \"proto3\";", references: &[("a.proto", 3)] };
+    const SCHEMA: NewSchema<'static> =
+        NewSchema { schema_type: SchemaType::Protobuf, text: "syntax = \"proto3\";", references: &[("a.proto", 3)] };
 
     #[test]
     fn a_schema_that_the_subject_has_is_not_registered_again() {

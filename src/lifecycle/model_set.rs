@@ -5,6 +5,7 @@ use super::condition::Condition;
 use super::fact::Layout;
 use super::id::{ModelIndex, StableId};
 use super::model::Model;
+use super::value::Type;
 use super::vocabulary::Vocabulary;
 
 /// Checked models with their shared vocabulary and fact layout.
@@ -41,6 +42,13 @@ impl ModelSet {
         });
         layout.set_readers(references);
         Self { vocabulary, layout, models, attributes: Vec::new(), hash }
+    }
+
+    /// Returns the names and types of the attributes.
+    #[must_use]
+    pub fn attribute_types(&self) -> Vec<(String, Type)> {
+        let attributes = self.attributes.iter();
+        attributes.map(|attribute| (attribute.name.to_string(), attribute.value.program.value_type())).collect()
     }
 
     /// Returns the model at `index`.

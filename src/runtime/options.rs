@@ -57,12 +57,12 @@ pub struct PublishOptions {
 
 /// The bytes in front of the values of each topic, in Confluent's wire format; none for a topic that is not in it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct SchemaPrefixes(pub BTreeMap<Arc<str>, [u8; 6]>);
+pub struct SchemaPrefixes(pub BTreeMap<Arc<str>, Box<[u8]>>);
 
 impl SchemaPrefixes {
     /// Returns the bytes in front of the values of `topic`.
     pub(super) fn of(&self, topic: &str) -> &[u8] {
-        self.0.get(topic).map_or(&[], <[u8; 6]>::as_slice)
+        self.0.get(topic).map_or(&[], |prefix| prefix)
     }
 }
 

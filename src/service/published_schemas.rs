@@ -1,19 +1,25 @@
 //! The bytes in front of the records that are written in Confluent's wire format: registers their schemas at the start.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::decode::{Framing, NewSchema, Registry};
+use crate::decode::{Framing, NewSchema, Registry, SchemaType};
+use crate::lifecycle::model_set::ModelSet;
 use crate::runtime::SchemaPrefixes;
-use crate::wire::record_schema::{CURRENT_STAGES_FILE, TRANSITION_FILE, proto_file};
+use crate::wire::record_schema::{
+    CURRENT_STAGES_FILE, TRANSITION_FILE, current_stages_schema, proto_file, transition_schema,
+};
+use crate::wire::transition::RecordFormat;
 
 /// Registers the schemas of transitions and current stages as subjects named after their topics, and returns what
-/// precedes the values of each topic; nothing with `publish.framing: plain`.
+/// precedes the values of each topic; nothing with `publish.framing: plain`. The JSON Schema has the types of the
+/// attributes of `models`.
 ///
 /// # Errors
 /// The registry does not answer, or refuses a schema.
-pub fn published_schemas(config: &Config) -> Result<SchemaPrefixes, String> {
+pub fn published_schemas(config: &Config, models: &ModelSet) -> Result<SchemaPrefixes, String> {
     if config.publish.framing == Framing::Plain {
         return Ok(SchemaPrefixes::default());
     }
@@ -24,26 +30,40 @@ pub fn published_schemas(config: &Config) -> Result<SchemaPrefixes, String> {
     let mut add = |topic: &str, schema: &NewSchema<'_>| -> Result<(), String> {
         let registered = registry.register(&format!("{topic}-value"), schema)?;
         tracing::info!(topic, schema = registered.id, version = registered.version, "schema registered");
-        prefixes.insert(Arc::from(topic), prefix(registered.id));
+        prefixes.insert(Arc::from(topic), prefix(schema.schema_type, registered.id));
         Ok(())
     };
-    let transition = NewSchema { text: proto_file(TRANSITION_FILE), references: &[] };
+    let (schema_type, transition) = match config.publish.format {
+        RecordFormat::Json => (SchemaType::Json, transition_schema(&models.attribute_types()).to_string().into()),
+        RecordFormat::Protobuf => (SchemaType::Protobuf, Cow::Borrowed(proto_file(TRANSITION_FILE))),
+    };
+    let transition = NewSchema { schema_type, text: &transition, references: &[] };
     let routes = config.publish.routes.iter().map(|route| &route.topic);
     for topic in [&topics.transitions, &topics.replay].into_iter().chain(routes) {
         add(topic, &transition)?;
     }
-    if let Some(topic) = &topics.current_stages {
-        let imported = registry.register(TRANSITION_FILE, &transition)?;
-        let references = [(TRANSITION_FILE, imported.version)];
-        add(topic, &NewSchema { text: proto_file(CURRENT_STAGES_FILE), references: &references })?;
+    match (&topics.current_stages, schema_type) {
+        (None, _) => {}
+        (Some(topic), SchemaType::Json) => {
+            add(topic, &NewSchema { schema_type, text: &current_stages_schema().to_string(), references: &[] })?;
+        }
+        (Some(topic), SchemaType::Protobuf) => {
+            let imported = registry.register(TRANSITION_FILE, &transition)?;
+            let references = [(TRANSITION_FILE, imported.version)];
+            add(topic, &NewSchema { schema_type, text: proto_file(CURRENT_STAGES_FILE), references: &references })?;
+        }
     }
     Ok(SchemaPrefixes(prefixes))
 }
 
-/// Returns the prefix of Confluent's wire format: a zero byte, the id, and the path of the first message in the file.
-fn prefix(id: u32) -> [u8; 6] {
+/// Returns the prefix of Confluent's wire format: a zero byte, the id, and for Protobuf the path of the first message
+/// in the file.
+fn prefix(schema_type: SchemaType, id: u32) -> Box<[u8]> {
     let [a, b, c, d] = id.to_be_bytes();
-    [0, a, b, c, d, 0]
+    match schema_type {
+        SchemaType::Json => Box::new([0, a, b, c, d]),
+        SchemaType::Protobuf => Box::new([0, a, b, c, d, 0]),
+    }
 }
 
 #[cfg(test)]
@@ -52,7 +72,8 @@ mod tests {
 
     #[test]
     fn the_prefix_names_the_schema_and_its_first_message() {
-        assert_eq!(prefix(0x0102_0304), [0, 1, 2, 3, 4, 0]);
+        assert_eq!(*prefix(SchemaType::Json, 0x0102_0304), [0, 1, 2, 3, 4]);
+        assert_eq!(*prefix(SchemaType::Protobuf, 0x0102_0304), [0, 1, 2, 3, 4, 0]);
         for (file, message) in
             [(TRANSITION_FILE, "message Transition {"), (CURRENT_STAGES_FILE, "message CurrentStages {")]
         {

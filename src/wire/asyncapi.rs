@@ -125,20 +125,21 @@ impl Deployment {
 
     /// Returns a message in the configured format. The Protobuf schema is the text of the file.
     fn message(&self, title: &str, path: &str, schema: &Value, headers: Option<Value>) -> Value {
-        match self.format {
-            RecordFormat::Json => message(title, self.format.content_type(), schema, headers),
+        let content_type = self.format.content_type();
+        let mut message = match self.format {
+            RecordFormat::Json => message(title, content_type, schema, headers),
             RecordFormat::Protobuf => {
                 let schema =
                     json!({"schemaFormat": "application/vnd.google.protobuf;version=3", "schema": proto_file(path)});
-                let mut message = message(title, self.format.content_type(), &schema, headers);
-                if self.has_schema_ids {
-                    message["bindings"]["kafka"]["schemaIdLocation"] = "payload".into();
-                    message["bindings"]["kafka"]["schemaIdPayloadEncoding"] = "confluent".into();
-                    message["bindings"]["kafka"]["schemaLookupStrategy"] = "TopicNameStrategy".into();
-                }
-                message
+                message(title, content_type, &schema, headers)
             }
+        };
+        if self.has_schema_ids {
+            message["bindings"]["kafka"]["schemaIdLocation"] = "payload".into();
+            message["bindings"]["kafka"]["schemaIdPayloadEncoding"] = "confluent".into();
+            message["bindings"]["kafka"]["schemaLookupStrategy"] = "TopicNameStrategy".into();
         }
+        message
     }
 
     /// Returns the schema of the headers of transitions.

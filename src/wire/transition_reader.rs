@@ -25,7 +25,9 @@ pub fn read_transition(content_type: &str, bytes: &[u8]) -> Result<Value, String
             Err(_) => Err("not a Protobuf record of a transition".to_owned()),
         };
     }
-    serde_json::from_slice(bytes)
+    // In Confluent's wire format, five bytes precede the text.
+    let text = if bytes.first() == Some(&0) { bytes.get(5..).unwrap_or_default() } else { bytes };
+    serde_json::from_slice(text)
         .map_err(|error| format!("not a JSON record: line {}, column {}", error.line(), error.column()))
 }
 

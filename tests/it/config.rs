@@ -224,9 +224,8 @@ fn problems_of_attributes(text: &str) -> String {
 }
 
 #[test]
-fn the_wire_format_of_confluent_needs_protobuf_and_a_registry() {
+fn the_wire_format_of_confluent_needs_a_registry() {
     let found = problems(&format!("{MINIMAL}publish: {{framing: confluent}}\n"), &[]);
-    assert!(found.contains("`publish.framing`: set publish.format to protobuf"), "{found}");
     assert!(found.contains("`publish.framing`: set registry.url"), "{found}");
 }
 

@@ -223,9 +223,15 @@ fn routes_that_name_unknown_models_and_stages_are_rejected_with_their_place() {
 #[test]
 fn records_in_the_wire_format_of_confluent_are_read_by_its_client_with_the_registered_schema() {
     let registry = RunningRegistry::start();
+    for format in ["protobuf", "json"] {
+        read_with_registered_schemas(&registry, format);
+    }
+}
+
+fn read_with_registered_schemas(registry: &RunningRegistry, format: &str) {
     let settings = format!(
         "workers: 1\nclock: {{source: touchpoints}}\nregistry: {{url: \"{}\"}}\n\
-         publish: {{format: protobuf, framing: confluent, attributes: {{orders: orders.count}}}}\n",
+         publish: {{format: {format}, framing: confluent, attributes: {{orders: orders.count}}}}\n",
         registry.url
     );
     let mut deployment = Deployment::new(1, &settings);
@@ -245,41 +251,46 @@ fn records_in_the_wire_format_of_confluent_are_read_by_its_client_with_the_regis
         wait_for_records(&[&deployment.replay], expected.len(), &mut [&mut instance]);
         assert_eq!(instance.stop().matches("schema registered").count(), 3 * (restart + 1));
     }
+    let read = |topic: &str, message: &str, file: &str, count: usize| {
+        registry.read(topic, (format == "protobuf").then_some((message, file)), count)
+    };
     let transitions =
-        registry.read(&deployment.replay, "lifecycle.v1.Transition", "lifecycle/v1/transition.proto", expected.len());
+        read(&deployment.replay, "lifecycle.v1.Transition", "lifecycle/v1/transition.proto", expected.len());
     let ids = |records: Vec<&Value>| -> BTreeSet<String> { records.into_iter().filter_map(text_of).collect() };
     assert_eq!(
         ids(transitions.iter().map(|it| &it["fields"]["transition_id"]).collect()),
         ids(expected.iter().map(|it| &it["transition_id"]).collect())
     );
     for transition in &transitions {
-        assert_eq!(transition["fields"]["attributes"], serde_json::json!({"orders": 1.0}));
-        assert_eq!((&transition["schema_type"], &transition["has_message"]), (&"PROTOBUF".into(), &true.into()));
+        assert_eq!(transition["fields"]["attributes"]["orders"].as_f64(), Some(1.0));
+        let described = (transition["schema_type"].as_str(), transition["has_message"].as_bool());
+        assert_eq!(described, (Some(&*format.to_uppercase()), Some(true)));
     }
     let subjects = [&deployment.transitions, &deployment.replay, &current_stages].map(|topic| format!("{topic}-value"));
     let registered = transitions[0]["subjects"].as_array().expect("a list");
     assert!(subjects.iter().all(|subject| registered.contains(&subject.as_str().into())), "{registered:?}");
-    let file = "lifecycle/v1/current_stages.proto";
-    let current = registry.read(&current_stages, "lifecycle.v1.CurrentStages", file, 3);
+    let current = read(&current_stages, "lifecycle.v1.CurrentStages", "lifecycle/v1/current_stages.proto", 3);
     assert!(current.iter().all(|it| it["has_message"] == true && it["fields"]["models"]["retention"].is_object()));
 }
 
 #[test]
 fn a_schema_that_consumers_could_not_read_prevents_the_start() {
     let registry = RunningRegistry::start();
-    let settings = format!(
-        "workers: 1\nregistry: {{url: \"{}\"}}\npublish: {{format: protobuf, framing: confluent}}\n",
-        registry.url
-    );
-    let deployment = Deployment::new(1, &settings);
-    let subject = format!("{}-value", deployment.transitions);
-    registry.register(
-        &subject,
-        "syntax = \"proto3\"; package lifecycle.v1; message Transition { int32 transition_id = 1; }",
-    );
-    let run = deployment.run("a", &["run"]);
-    assert_eq!(run.code, 3, "{}{}", run.output, run.errors);
-    assert!(run.errors.contains(&format!("refuses the schema of {subject}: it is not compatible")), "{}", run.errors);
+    let protobuf = "syntax = \"proto3\"; package lifecycle.v1; message Transition { int32 transition_id = 1; }";
+    let json = r#"{"type":"object","properties":{"transition_id":{"type":"integer"}}}"#;
+    for (format, known) in [("protobuf", protobuf), ("json", json)] {
+        let settings = format!(
+            "workers: 1\nregistry: {{url: \"{}\"}}\npublish: {{format: {format}, framing: confluent}}\n",
+            registry.url
+        );
+        let deployment = Deployment::new(1, &settings);
+        let subject = format!("{}-value", deployment.transitions);
+        registry.register(&subject, &format.to_uppercase(), known);
+        let run = deployment.run("a", &["run"]);
+        assert_eq!(run.code, 3, "{}{}", run.output, run.errors);
+        let problem = format!("refuses the schema of {subject}: it is not compatible");
+        assert!(run.errors.contains(&problem), "{}", run.errors);
+    }
 }
 
 #[test]

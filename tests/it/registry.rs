@@ -48,34 +48,32 @@ impl RunningRegistry {
     }
 
     /// Reads `count` records of `topic` in Confluent's wire format with Confluent's client for Python, and returns what
-    /// `tests/data/read_transitions.py` prints of each.
-    pub(crate) fn read(&self, topic: &str, message: &str, file: &str, count: usize) -> Vec<Value> {
+    /// `tests/data/read_transitions.py` prints of each. The records are the message of this name in this file, or JSON.
+    pub(crate) fn read(&self, topic: &str, protobuf: Option<(&str, &str)>, count: usize) -> Vec<Value> {
         let directory = tempfile::tempdir().expect("a folder");
         let descriptors = directory.path().join("descriptors");
-        let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
-        let compiled = protox::compile([file], [proto]).expect("the contracts compile");
-        std::fs::write(&descriptors, compiled.encode_to_vec()).expect("writable");
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/read_transitions.py");
-        let output = Command::new(python())
-            .arg(program)
-            .args([broker::bootstrap(), topic, &self.url])
-            .arg(&descriptors)
-            .args([message, &count.to_string()])
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("Python runs");
+        let mut command = Command::new(python());
+        command.arg(program).args([broker::bootstrap(), topic, &self.url, &count.to_string()]);
+        if let Some((message, file)) = protobuf {
+            let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
+            let compiled = protox::compile([file], [proto]).expect("the contracts compile");
+            std::fs::write(&descriptors, compiled.encode_to_vec()).expect("writable");
+            command.arg(&descriptors).arg(message);
+        }
+        let output = command.stderr(Stdio::inherit()).output().expect("Python runs");
         assert!(output.status.success(), "Python failed; see its output above");
         let lines = String::from_utf8(output.stdout).expect("text");
         lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
     /// Registers a schema as the latest version of `subject`.
-    pub(crate) fn register(&self, subject: &str, schema: &str) {
+    pub(crate) fn register(&self, subject: &str, schema_type: &str, schema: &str) {
         let program = "import sys\nfrom confluent_kafka.schema_registry import Schema, SchemaRegistryClient\n\
                        client = SchemaRegistryClient({'url': sys.argv[1]})\n\
-                       client.register_schema(sys.argv[2], Schema(sys.argv[3], 'PROTOBUF'))\n\
+                       client.register_schema(sys.argv[2], Schema(sys.argv[4], sys.argv[3]))\n\
                        client.set_compatibility(sys.argv[2], level='BACKWARD')\n";
-        let status = Command::new(python()).args(["-c", program, &self.url, subject, schema]).status();
+        let status = Command::new(python()).args(["-c", program, &self.url, subject, schema_type, schema]).status();
         assert!(status.expect("Python runs").success(), "Python failed; see its output above");
     }
 
