@@ -52,6 +52,16 @@ impl SourceConfig {
         self.topics.iter().any(|topic| topic.contains('*'))
     }
 
+    /// Returns each topic with a `*`, and which of `names` it matches.
+    #[must_use]
+    pub fn matched<'n>(&self, names: &'n [String]) -> Vec<(&str, Vec<&'n str>)> {
+        let matched = |pattern: &str| -> Vec<&'n str> {
+            names.iter().map(String::as_str).filter(|name| matches(pattern, name)).collect()
+        };
+        let patterns = self.topics.iter().map(String::as_str).filter(|topic| topic.contains('*'));
+        patterns.map(|pattern| (pattern, matched(pattern))).collect()
+    }
+
     /// Whether the source reads `topic`.
     #[must_use]
     pub fn reads(&self, topic: &str) -> bool {

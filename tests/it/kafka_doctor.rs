@@ -56,6 +56,14 @@ impl ServiceFixture {
         std::fs::write(self.directory.path().join("lifecycle.yaml"), text).unwrap();
     }
 
+    /// Configures one source that reads `topics`.
+    fn configure_source(&self, topics: &str) {
+        self.configure("session_timeout: 6s");
+        let file = self.directory.path().join("lifecycle.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, format!("{text}sources: [{{name: web, topics: ['{topics}']}}]\n")).unwrap();
+    }
+
     pub(crate) fn topic(&self, kind: &str) -> String {
         format!("{}.{kind}", self.name)
     }
@@ -234,6 +242,23 @@ fn missing_committed_offsets_with_a_nonempty_changelog_stop_the_service_at_start
     cluster_faults::delete_group(&fixture.name);
     let place = format!("partition 0 of {}", fixture.topic("changelog"));
     fixture.assert_start_refused("offsets", &place, "the group has no committed offset");
+}
+
+#[test]
+fn deleted_topics_of_sources_are_reported() {
+    let fixture = ServiceFixture::new();
+    let topic = broker::topic("source", 1);
+    fixture.configure_source(&format!("{topic}*"));
+    assert!(fixture.findings(&[]).iter().all(|it| it.about != "sources"), "the pattern matches the topic");
+    broker::delete_topic(&topic);
+    let warning = until("the topic is gone", || {
+        fixture.findings(&[]).into_iter().find(|it| it.about == "sources" && it.verdict == "warning")
+    });
+    assert_eq!(warning.place, "source web");
+    assert!(warning.what.starts_with(&format!("no topic matches `{topic}*`")), "{warning:?}");
+    assert!(warning.to_do.contains("correct the pattern"), "{warning:?}");
+    fixture.configure_source(&topic);
+    fixture.assert_start_refused("topics", &topic, "the topic of a source does not exist");
 }
 
 #[test]

@@ -88,15 +88,21 @@ impl Topics {
         let mut all = Vec::new();
         for name in self.names() {
             let mut findings = Findings { topic: name, all: &mut all };
+            let is_source = self.sources.iter().any(|source| source == name);
             let Some(topic) = existing.get(name) else {
-                findings.add(
-                    Severity::Problem,
-                    "the topic does not exist",
-                    "create it, for example with `lifecycle topics --create`",
-                );
+                let (what, to_do) = if is_source {
+                    (
+                        "the topic of a source does not exist",
+                        "remove it from `sources` if it was deleted on purpose, otherwise create it, for example with \
+                         `lifecycle topics --create`",
+                    )
+                } else {
+                    ("the topic does not exist", "create it, for example with `lifecycle topics --create`")
+                };
+                findings.add(Severity::Problem, what, to_do);
                 continue;
             };
-            if self.sources.iter().any(|source| source == name) {
+            if is_source {
                 check_input(topic, &mut findings);
                 continue;
             }

@@ -1,10 +1,17 @@
-//! Checks the offsets of the sources: whether the records after the committed offset still exist.
+//! Checks the sources: which topics their patterns match, and whether the records after the committed offsets still
+//! exist.
+
+use std::collections::BTreeSet;
 
 use crate::config::{Config, SourceConfig};
 use crate::finding::{Finding, Severity};
+use crate::kafka::cluster::admin;
 use crate::kafka::cluster::inspector::{Inspector, LogOffsets};
 use crate::kafka::{Cluster, CommittedOffset, Error};
 use crate::service::options::ingest_group;
+
+/// Maximum number of topics of a pattern that a finding names.
+const TOPICS_NAMED_MAX: usize = 10;
 
 /// A partition of a source: its committed offset, and the offsets that bound its log.
 #[derive(Clone, Debug)]
@@ -13,7 +20,7 @@ pub(super) struct SourceOffsets {
     pub(super) log: LogOffsets,
 }
 
-/// Checks the topics of the sources that have no pattern. A query that fails is reported as unknown.
+/// Checks the topics of the sources. A query that fails is reported as unknown.
 pub(super) fn checks(config: &Config, cluster: &Cluster) -> Result<Vec<Finding>, Error> {
     let mut checks = Vec::new();
     if config.sources.is_empty() {
@@ -21,13 +28,50 @@ pub(super) fn checks(config: &Config, cluster: &Cluster) -> Result<Vec<Finding>,
     }
     let group = ingest_group(config);
     let inspector = Inspector::new(cluster, &group)?;
-    for topic in config.sources.iter().flat_map(SourceConfig::named_topics) {
+    let mut topics: BTreeSet<String> =
+        config.sources.iter().flat_map(SourceConfig::named_topics).map(str::to_owned).collect();
+    if config.sources.iter().any(SourceConfig::has_patterns) {
+        match admin::topic_names(cluster) {
+            Ok(mut names) => {
+                names.retain(|name| {
+                    *name != config.topics.touchpoints && config.published_topics().all(|it| it != name)
+                });
+                for source in &config.sources {
+                    for (pattern, matched) in source.matched(&names) {
+                        checks.push(of_pattern(&source.name, pattern, &matched));
+                        topics.extend(matched.into_iter().map(str::to_owned));
+                    }
+                }
+            }
+            Err(error) => checks.push(super::query_failed("sources", "topics", &error)),
+        }
+    }
+    for topic in &topics {
         match offsets(&inspector, topic) {
             Ok(offsets) => checks.extend(findings(topic, &group, &offsets)),
             Err(error) => checks.push(super::query_failed("sources", topic, &error)),
         }
     }
     Ok(checks)
+}
+
+/// Returns the finding about the topics of a pattern. Kafka deletes the committed offsets of a topic with the topic, so
+/// only the list of the others shows that one was deleted.
+fn of_pattern(source: &str, pattern: &str, matched: &[&str]) -> Finding {
+    let place = format!("source {source}");
+    if matched.is_empty() {
+        return Finding::new(
+            Severity::Warning,
+            "sources",
+            place,
+            format!("no topic matches `{pattern}`: it was deleted, has another name, or this principal may not see it"),
+            "create the topic, correct the pattern or grant DESCRIBE; a new topic is read from its first record within a minute",
+        );
+    }
+    let more = matched.len().saturating_sub(TOPICS_NAMED_MAX);
+    let named = matched[..matched.len() - more].join(", ");
+    let others = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Finding::passed("sources", place, format!("`{pattern}` matches {} topics: {named}{others}", matched.len()))
 }
 
 fn offsets(inspector: &Inspector, topic: &str) -> Result<Vec<SourceOffsets>, Error> {
@@ -93,6 +137,17 @@ mod tests {
             assert_eq!(found.len(), 1);
             assert!(found[0].what.contains(what) && found[0].place == "partition 3 of orders", "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_pattern_without_topics_is_a_warning_and_others_name_their_topics() {
+        let found = of_pattern("web", "web.*", &[]);
+        assert_eq!((found.severity, &*found.place), (Severity::Warning, "source web"));
+        assert!(found.what.starts_with("no topic matches `web.*`"), "{found:?}");
+        let names: Vec<String> = (0..12).map(|number| format!("web.{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(of_pattern("web", "web.*", &names[..2]).what, "`web.*` matches 2 topics: web.0, web.1");
+        assert!(of_pattern("web", "web.*", &names).what.ends_with("web.8, web.9 and 2 more"));
     }
 
     #[test]
