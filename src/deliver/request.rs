@@ -120,9 +120,18 @@ pub struct Item {
     /// What the receiver calls it.
     pub id: Value,
     /// Its value.
-    pub value: Value,
+    pub value: ItemValue,
     /// Its size in JSON, in bytes.
     pub bytes: usize,
+}
+
+/// The value of an item.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ItemValue {
+    /// A tree, which the template of the body reads.
+    Tree(Value),
+    /// JSON that the body contains as it is.
+    Json(Vec<u8>),
 }
 
 /// A request that is ready to be sent, except for time and signature.
@@ -177,8 +186,13 @@ impl RequestPlan {
         match &self.content {
             Content::Single(_) => {}
             Content::EventBatch => {
-                let value = cloud_event::event(transition);
-                items.push(Item { list: 0, id: json!(transition.id), bytes: json_size(&value), value });
+                let event = cloud_event::event(transition);
+                items.push(Item {
+                    list: 0,
+                    id: json!(transition.id),
+                    bytes: event.len(),
+                    value: ItemValue::Json(event),
+                });
             }
             Content::Batch { lists, .. } => {
                 for (index, list) in lists.iter().enumerate() {
@@ -193,7 +207,7 @@ impl RequestPlan {
                         Some(id) => id.render(&roots).map_err(|error| problem(&error))?,
                         None => json!(transition.id),
                     };
-                    items.push(Item { list: index, id, bytes: json_size(&value), value });
+                    items.push(Item { list: index, id, bytes: json_size(&value), value: ItemValue::Tree(value) });
                 }
             }
         }
@@ -226,22 +240,21 @@ impl RequestPlan {
                         (Some(to_bytes(&value)), Some("application/json"))
                     }
                     Body::Transition => (Some(to_bytes(&first.value)), Some("application/json")),
-                    Body::CloudEvent => (Some(to_bytes(&cloud_event::event(first))), Some(cloud_event::EVENT)),
-                    Body::WebhookMessage => {
-                        (Some(to_bytes(&cloud_event::webhook_message(first))), Some("application/json"))
-                    }
+                    Body::CloudEvent => (Some(cloud_event::event(first)), Some(cloud_event::EVENT)),
+                    Body::WebhookMessage => (Some(cloud_event::webhook_message(first)), Some("application/json")),
                 };
                 (value, content_type, first.id.clone())
             }
-            Content::EventBatch => {
-                let events = items.iter().flat_map(|it| it.iter()).map(|item| item.value.clone()).collect();
-                (Some(to_bytes(&Value::Array(events))), Some(cloud_event::BATCH), batch_id(transitions))
-            }
+            Content::EventBatch => (Some(event_batch(items)), Some(cloud_event::BATCH), batch_id(transitions)),
             Content::Batch { lists, body } => {
                 let mut named = Map::new();
                 for (index, list) in lists.iter().enumerate() {
                     let of_list = items.iter().flat_map(|it| it.iter()).filter(|item| item.list == index);
-                    named.insert(list.name.clone(), of_list.map(|item| item.value.clone()).collect());
+                    let trees = of_list.filter_map(|item| match &item.value {
+                        ItemValue::Tree(tree) => Some(tree.clone()),
+                        ItemValue::Json(_) => None,
+                    });
+                    named.insert(list.name.clone(), trees.collect());
                 }
                 let body = body.render(&[&Value::Object(named), settings]).map_err(|it| problem("body", &it))?;
                 (Some(to_bytes(&body)), Some("application/json"), batch_id(transitions))
@@ -313,6 +326,24 @@ impl RenderedRequest {
 fn batch_id(transitions: &[&Transition]) -> String {
     let ids: Vec<&str> = transitions.iter().map(|it| it.id.as_str()).collect();
     format!("batch-{:032x}", xxhash_rust::xxh3::xxh3_128(ids.join(",").as_bytes()))
+}
+
+/// Returns the JSON list of the events.
+fn event_batch(items: &[&[Item]]) -> Vec<u8> {
+    let bytes: usize = items.iter().copied().flatten().map(|item| item.bytes + 1).sum();
+    let mut list = Vec::with_capacity(bytes + 1);
+    list.push(b'[');
+    for item in items.iter().copied().flatten() {
+        if let ItemValue::Json(event) = &item.value {
+            list.extend_from_slice(event);
+            list.push(b',');
+        }
+    }
+    if list.len() > 1 {
+        list.pop();
+    }
+    list.push(b']');
+    list
 }
 
 fn to_bytes(value: &Value) -> Vec<u8> {
