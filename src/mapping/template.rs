@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::datum::Datum;
@@ -244,10 +245,13 @@ impl Part {
                 for (name, part) in parts {
                     let Some(value) = part.render(roots)? else { continue };
                     let name = name.render(roots)?;
-                    if members.contains_key(&name) {
-                        return Err(EvaluationError::new(format!("two members have the name \"{name}\"")));
+                    match members.entry(name) {
+                        Entry::Vacant(member) => _ = member.insert(value),
+                        Entry::Occupied(member) => {
+                            let message = format!("two members have the name \"{}\"", member.key());
+                            return Err(EvaluationError::new(message));
+                        }
                     }
-                    members.insert(name, value);
                 }
                 Value::Object(members)
             }
