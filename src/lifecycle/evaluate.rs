@@ -35,16 +35,16 @@ pub fn evaluate(model: &Model, facts: &FactInputs<'_>, now: Timestamp, reached: 
     let mut horizon = Horizon::NEVER;
     let stage = (0_u8..)
         .zip(&model.stages)
-        .find(|(_, stage)| stage.when.program.evaluate(facts, now, &mut horizon).is_true())
+        .find(|(_, stage)| stage.when.program.holds(facts, now, &mut horizon))
         .map(|(index, _)| StageIndex(index));
     let mut signals = 0;
     for (index, signal) in model.signals.iter().enumerate() {
-        signals |= u64::from(signal.when.program.evaluate(facts, now, &mut horizon).is_true()) << index;
+        signals |= u64::from(signal.when.program.holds(facts, now, &mut horizon)) << index;
     }
     let mut milestones = reached;
     for (index, milestone) in model.milestones.iter().enumerate() {
         if reached >> index & 1 == 0 {
-            milestones |= u64::from(milestone.when.program.evaluate(facts, now, &mut horizon).is_true()) << index;
+            milestones |= u64::from(milestone.when.program.holds(facts, now, &mut horizon)) << index;
         }
     }
     for counter in &model.counters {

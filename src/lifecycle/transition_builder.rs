@@ -165,9 +165,7 @@ impl<'a> TransitionBuilder<'a> {
             Trigger::Time => causes.time,
             Trigger::Touchpoint { groups, .. } => causes.groups.intersects(*groups),
         });
-        let holds = |condition: &Condition| {
-            condition.program.evaluate(&self.facts, self.now, &mut Horizon::NEVER.clone()).is_true()
-        };
+        let holds = |condition: &Condition| condition.program.holds(&self.facts, self.now, &mut Horizon::NEVER.clone());
         rule.from.matches(from) && rule.to.matches(to) && cause_matches && rule.when.as_ref().is_none_or(holds)
     }
 

@@ -113,6 +113,18 @@ impl OwnedValue {
 }
 
 impl Value<'_> {
+    /// Returns the value of an int, or the milliseconds of a timestamp or duration.
+    #[inline]
+    #[must_use]
+    pub fn int_or_millis(self) -> Option<i64> {
+        match self {
+            Self::Int(number) => Some(number),
+            Self::Timestamp(instant) => Some(instant.as_millis()),
+            Self::Duration(duration) => Some(duration.as_millis()),
+            _ => None,
+        }
+    }
+
     /// Whether the value is `true`. An absent value is not.
     #[must_use]
     pub fn is_true(self) -> bool {
@@ -161,4 +173,10 @@ pub trait Inputs {
     /// Returns the value of `slot` at `now`. If time alone changes the value after `now`, lowers `horizon` to that
     /// instant.
     fn read(&self, slot: Slot, now: Timestamp, horizon: &mut Horizon) -> Value<'_>;
+
+    /// Like [`read`](Self::read), for an int, timestamp or duration: most comparisons read nothing else, and a number
+    /// is returned in registers.
+    fn read_int_or_millis(&self, slot: Slot, now: Timestamp, horizon: &mut Horizon) -> Option<i64> {
+        self.read(slot, now, horizon).int_or_millis()
+    }
 }

@@ -98,7 +98,7 @@ impl Vocabulary {
             let holds = self.groups[usize::from(group.0)].condition.as_ref().is_none_or(|condition| {
                 // Properties do not change with time, so the instant does not matter.
                 let now = Timestamp::from_millis(0);
-                condition.program.evaluate(touchpoint, now, &mut Horizon::NEVER.clone()).is_true()
+                condition.program.holds(touchpoint, now, &mut Horizon::NEVER.clone())
             });
             if holds {
                 groups.insert(group);

@@ -34,17 +34,6 @@ pub(super) fn to_double(number: i64) -> f64 {
     number as f64
 }
 
-/// Returns the value of an int, or the milliseconds of a timestamp or duration.
-#[inline]
-pub(super) fn int_or_millis(value: Value<'_>) -> Option<i64> {
-    match value {
-        Value::Int(number) => Some(number),
-        Value::Timestamp(instant) => Some(instant.as_millis()),
-        Value::Duration(duration) => Some(duration.as_millis()),
-        _ => None,
-    }
-}
-
 fn double(value: Value<'_>) -> Option<f64> {
     match value {
         Value::Int(number) => Some(to_double(number)),

@@ -26,6 +26,8 @@ pub(super) struct List {
 pub(super) enum Node {
     Constant(OwnedValue),
     Slot(Slot),
+    /// Whether a slot has a value; of an int, timestamp or duration.
+    Has(Slot),
     /// Compares an int, timestamp or duration slot with an int or a number of milliseconds.
     CompareInt(Slot, Relation, i64),
     /// Compares a number slot with a constant.
@@ -74,6 +76,12 @@ impl Code {
     pub(super) fn evaluate<'a, I: Inputs>(&'a self, inputs: &'a I, now: Timestamp, horizon: &mut Horizon) -> Value<'a> {
         let root = self.nodes.len() - 1;
         Evaluation { code: self, inputs, now }.value_at(root, horizon)
+    }
+
+    pub(super) fn holds<I: Inputs>(&self, inputs: &I, now: Timestamp, horizon: &mut Horizon) -> bool {
+        let (holds, until) = Evaluation { code: self, inputs, now }.bool_value_at(self.nodes.len() - 1);
+        *horizon = horizon.earlier(until);
+        holds
     }
 }
 
@@ -133,22 +141,20 @@ impl<'a, I: Inputs> Evaluation<'a, I> {
         holds
     }
 
-    #[inline]
     fn bool_value(&self, node: NodeIndex) -> (bool, Horizon) {
         self.bool_value_at(usize::from(node))
     }
 
     /// Evaluates a bool node, with absent as false, and returns its horizon.
+    #[expect(clippy::inline_always, reason = "a call costs more than most comparisons")]
+    #[inline(always)]
     fn bool_value_at(&self, node: usize) -> (bool, Horizon) {
         let mut until = Horizon::NEVER;
         let holds = match &self.code.nodes[node] {
             Node::CompareInt(slot, relation, number) => {
                 self.read_int_or_millis(*slot, &mut until).is_some_and(|value| relation.holds(value.cmp(number)))
             }
-            Node::CompareDouble(slot, relation, number) => match self.inputs.read(*slot, self.now, &mut until) {
-                Value::Double(value) => relation.holds_partial(value.partial_cmp(number)),
-                value => compare(*relation, value, Value::Double(*number)),
-            },
+            Node::Has(slot) => self.read_int_or_millis(*slot, &mut until).is_some(),
             Node::CompareSlots(left, relation, right, offset) => {
                 let left = self.read_int_or_millis(*left, &mut until);
                 let right = self.read_int_or_millis(*right, &mut until);
@@ -168,6 +174,27 @@ impl<'a, I: Inputs> Evaluation<'a, I> {
                 },
                 None => false,
             },
+            Node::And(parts) => return self.and_or(self.list(*parts), false),
+            Node::Or(parts) => return self.and_or(self.list(*parts), true),
+            _ => return self.rare_bool_value_at(node),
+        };
+        (holds, until)
+    }
+
+    /// Evaluates the bool nodes that [`bool_value_at`](Self::bool_value_at) leaves out, so that it is small.
+    #[inline(never)]
+    fn rare_bool_value_at(&self, node: usize) -> (bool, Horizon) {
+        let mut until = Horizon::NEVER;
+        let holds = match &self.code.nodes[node] {
+            Node::Not(of) => {
+                let (holds, of_until) = self.bool_value(*of);
+                until = of_until;
+                !holds
+            }
+            Node::CompareDouble(slot, relation, number) => match self.inputs.read(*slot, self.now, &mut until) {
+                Value::Double(value) => relation.holds_partial(value.partial_cmp(number)),
+                value => compare(*relation, value, Value::Double(*number)),
+            },
             Node::Sum(sum) => self.sum(&self.code.sums[usize::from(*sum)], &mut until),
             Node::Compare(relation, left, right) => {
                 let left = self.value(*left, &mut until);
@@ -177,20 +204,11 @@ impl<'a, I: Inputs> Evaluation<'a, I> {
                 let of = self.value(*of, &mut until);
                 self.list(*items).iter().any(|&item| compare(Relation::EQUAL, of, self.value(item, &mut until)))
             }
-            Node::Not(of) => {
-                let (holds, of_until) = self.bool_value(*of);
-                until = of_until;
-                !holds
-            }
-            Node::And(parts) => return self.and_or(self.list(*parts), false),
-            Node::Or(parts) => return self.and_or(self.list(*parts), true),
             Node::Conditional(condition, then, otherwise) => {
                 let holds = self.condition(*condition, &mut until);
                 self.condition(if holds { *then } else { *otherwise }, &mut until)
             }
-            Node::Constant(_) | Node::Slot(_) | Node::Arithmetic(..) | Node::Negate(_) | Node::Call(..) => {
-                self.value_at(node, &mut until).is_true()
-            }
+            _ => self.value_at(node, &mut until).is_true(),
         };
         (holds, until)
     }
@@ -221,13 +239,13 @@ impl<'a, I: Inputs> Evaluation<'a, I> {
 
     #[inline]
     fn read_int_or_millis(&self, slot: Slot, horizon: &mut Horizon) -> Option<i64> {
-        arithmetic::int_or_millis(self.inputs.read(slot, self.now, horizon))
+        self.inputs.read_int_or_millis(slot, self.now, horizon)
     }
 
     fn sum(&self, sum: &Sum, horizon: &mut Horizon) -> bool {
         let mut rest = sum.constant;
         for &(coefficient, part) in &sum.parts {
-            let Some(value) = arithmetic::int_or_millis(self.value(part, horizon)) else { return false };
+            let Some(value) = self.value(part, horizon).int_or_millis() else { return false };
             rest += i128::from(coefficient) * i128::from(value);
         }
         if sum.now_coefficient == 0 {

@@ -2,6 +2,7 @@
 
 use super::code::{Code, List, Node, NodeIndex, Sum};
 use super::linear::Linear;
+use super::operation::Function;
 use super::relation::Relation;
 use super::term::{Term, TermKind};
 use crate::lifecycle::value::{OwnedValue, Slot, Type};
@@ -56,9 +57,19 @@ impl Lowering {
                 Node::Arithmetic(*operator, self.term(left), self.term(right))
             }
             TermKind::Negate(of) => Node::Negate(self.term(of)),
-            TermKind::Call(function, arguments) => Node::Call(*function, self.list(arguments)),
+            TermKind::Call(function, arguments) => self.call(*function, arguments),
         };
         self.push(node)
+    }
+
+    fn call(&mut self, function: Function, arguments: &[Term]) -> Node {
+        match (function, arguments) {
+            (
+                Function::Has,
+                [Term { kind: TermKind::Slot(slot, _), value_type: Type::Int | Type::Timestamp | Type::Duration }],
+            ) => Node::Has(*slot),
+            _ => Node::Call(function, self.list(arguments)),
+        }
     }
 
     fn compare(&mut self, relation: Relation, left: &Term, right: &Term) -> Node {

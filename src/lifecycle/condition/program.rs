@@ -41,6 +41,12 @@ impl Program {
         self.code.evaluate(inputs, now, horizon)
     }
 
+    /// Whether the program is true at `now`. Absent values, and those of other types, are not. Lowers `horizon` like
+    /// [`evaluate`](Self::evaluate).
+    pub fn holds(&self, inputs: &impl Inputs, now: Timestamp, horizon: &mut Horizon) -> bool {
+        self.code.holds(inputs, now, horizon)
+    }
+
     /// Returns the type of the value.
     #[must_use]
     pub fn value_type(&self) -> Type {

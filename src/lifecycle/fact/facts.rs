@@ -197,6 +197,21 @@ impl Inputs for FactInputs<'_> {
             FactLocation::FirstSinceLast(index) => time_value(aggregates.first_since_last[usize::from(index)]),
         }
     }
+
+    fn read_int_or_millis(&self, slot: Slot, now: Timestamp, horizon: &mut Horizon) -> Option<i64> {
+        let Facts { numbers, orders, .. } = self.facts;
+        let aggregates = &orders.aggregates;
+        let time = match self.layout.locations[usize::from(slot.0)] {
+            FactLocation::Count(index) => return Some(saturated(numbers[usize::from(index)])),
+            FactLocation::OrdersCount => return Some(i64::try_from(aggregates.count).unwrap_or(i64::MAX)),
+            FactLocation::Time(index) => saturated(numbers[usize::from(index)]),
+            FactLocation::OrdersFirst => aggregates.first,
+            FactLocation::OrdersLast => aggregates.last,
+            FactLocation::FirstSinceLast(index) => aggregates.first_since_last[usize::from(index)],
+            _ => return self.read(slot, now, horizon).int_or_millis(),
+        };
+        (time != ABSENT).then_some(time)
+    }
 }
 
 impl FactInputs<'_> {
