@@ -47,16 +47,19 @@ impl Amount {
 impl std::fmt::Display for Amount {
     /// Formats the shortest decimal: `6.79`, `-3`, `0.000001`.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
         let magnitude = self.0.unsigned_abs();
+        let mut digits = itoa::Buffer::new();
         // Nearly every amount fits into 64 bits, which are divided and formatted much faster than 128.
-        let micros = if let Ok(magnitude) = u64::try_from(magnitude) {
-            write!(formatter, "{sign}{}", magnitude / 1_000_000)?;
-            magnitude % 1_000_000
+        let (units, micros) = if let Ok(magnitude) = u64::try_from(magnitude) {
+            (digits.format(magnitude / 1_000_000), magnitude % 1_000_000)
         } else {
-            write!(formatter, "{sign}{}", magnitude / 1_000_000)?;
-            u64::try_from(magnitude % 1_000_000).expect("a remainder below a million")
+            let micros = u64::try_from(magnitude % 1_000_000).expect("a remainder below a million");
+            (digits.format(magnitude / 1_000_000), micros)
         };
+        if self.0 < 0 {
+            formatter.write_str("-")?;
+        }
+        formatter.write_str(units)?;
         if micros == 0 {
             return Ok(());
         }

@@ -8,6 +8,8 @@ use std::ops::Deref;
 use super::time::Timestamp;
 
 const DAY_MS: i64 = 86_400_000;
+/// The days from 0000-03-01 to 1970-01-01.
+const MARCH_DAYS_TO_1970: i64 = 719_468;
 
 /// A text is not a valid instant. The message describes the expected format or range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -96,19 +98,20 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - MARCH_DAYS_TO_1970
 }
 
-/// Returns year, month and day of a number of days since 1970-01-01; the inverse of [`days_from_civil`].
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_based = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_based + 2) / 5 + 1;
-    let month = if march_based < 10 { march_based + 3 } else { march_based - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+/// Returns year, month and day of a number of days since 0000-03-01: figure 12 of Neri and Schneider, "Euclidean affine
+/// functions and their application to calendar algorithms" (2022), which needs no division by a variable.
+fn civil_from_march_days(days: u32) -> (u32, u32, u32) {
+    let (century, day_of_century) = ((4 * days + 3) / 146_097, (4 * days + 3) % 146_097 / 4);
+    let scaled = 2_939_745 * u64::from(4 * day_of_century + 3);
+    let (year_of_century, day_of_year) = (small(scaled >> 32), small(scaled & 0xffff_ffff) / 2_939_745 / 4);
+    let scaled = 2_141 * day_of_year + 197_913;
+    let (month, day) = (scaled >> 16, (scaled & 0xffff) / 2_141 + 1);
+    let year = 100 * century + year_of_century;
+    // January and February belong to the following year.
+    if day_of_year >= 306 { (year + 1, month - 12, day) } else { (year, month, day) }
 }
 
 /// An instant as RFC 3339 text in UTC, without an allocation.
@@ -132,33 +135,46 @@ impl Deref for TimestampText {
 /// range.
 #[must_use]
 pub fn timestamp_text(instant: Timestamp) -> TimestampText {
-    let millis = instant.clamp(Timestamp::MIN, Timestamp::MAX).as_millis();
-    let (days, of_day) = (millis.div_euclid(DAY_MS), small(millis.rem_euclid(DAY_MS)));
-    let (year, month, day) = civil_from_days(days);
+    let millis = instant.clamp(Timestamp::MIN, Timestamp::MAX).as_millis() + MARCH_DAYS_TO_1970 * DAY_MS;
+    // The year 1 begins after March of the year 0.
+    let (millis, day_ms) = (millis.cast_unsigned(), DAY_MS.cast_unsigned());
+    let (year, month, day) = civil_from_march_days(small(millis / day_ms));
+    let of_day = small(millis % day_ms);
     let (seconds, fraction) = (of_day / 1_000, of_day % 1_000);
-    let ([y1, y2], [y3, y4]) = (two_digits(small(year) / 100), two_digits(small(year) % 100));
-    let ([m1, m2], [d1, d2]) = (two_digits(small(month)), two_digits(small(day)));
-    let ([h1, h2], [n1, n2]) = (two_digits(seconds / 3_600), two_digits(seconds / 60 % 60));
-    let ([s1, s2], [f1, f2]) = (two_digits(seconds % 60), two_digits(fraction / 10));
-    let [_, f3] = two_digits(fraction % 10);
-    let mut text =
-        [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2, b'.', f1, f2, f3, b'Z'];
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    text[..2].copy_from_slice(two_digits(year / 100));
+    text[2..4].copy_from_slice(two_digits(year % 100));
+    text[5..7].copy_from_slice(two_digits(month));
+    text[8..10].copy_from_slice(two_digits(day));
+    text[11..13].copy_from_slice(two_digits(seconds / 3_600));
+    text[14..16].copy_from_slice(two_digits(seconds / 60 % 60));
+    text[17..19].copy_from_slice(two_digits(seconds % 60));
     if fraction == 0 {
         text[19] = b'Z';
         return TimestampText { text, length: 20 };
     }
+    text[20..22].copy_from_slice(two_digits(fraction / 10));
+    text[22] = two_digits(fraction % 10)[1];
     TimestampText { text, length: 24 }
 }
 
-/// Converts a part of a time, which is never negative and always small. 32 bits are divided faster than 64.
-fn small(part: i64) -> u32 {
+/// Converts a part of a time, which is always small. 32 bits are divided faster than 64.
+fn small(part: u64) -> u32 {
     u32::try_from(part).expect("a part of a time in the years 1 to 9999")
 }
 
 /// Returns the two digits of a number below 100.
-fn two_digits(number: u32) -> [u8; 2] {
-    let digit = |digit: u32| b'0' + digit.to_le_bytes()[0];
-    [digit(number / 10), digit(number % 10)]
+fn two_digits(number: u32) -> &'static [u8; 2] {
+    const DIGITS: [[u8; 2]; 100] = {
+        let mut digits = [[0; 2]; 100];
+        let mut number = 0;
+        while number < 100 {
+            digits[number as usize] = [b'0' + number / 10, b'0' + number % 10];
+            number += 1;
+        }
+        digits
+    };
+    &DIGITS[number as usize]
 }
 
 /// Formats an instant as RFC 3339 in UTC; see [`timestamp_text`].

@@ -35,17 +35,20 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
 fn has_escape(bytes: &[u8]) -> bool {
     const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    // The high bit of each byte that is less than `limit`, for bytes below 0x80; exact up to the first such byte.
-    let below = |word: u64, limit: u8| word.wrapping_sub(LOW * u64::from(limit)) & !word & HIGH;
-    let word_has_escape = |chunk: &[u8; 8]| {
-        let word = u64::from_le_bytes(*chunk);
+    // A subtraction borrows from the high bit of the first byte that is too small. Bytes of 0x80 and above are not.
+    let word_has_escape = |word: u64| {
         let (quotes, backslashes) = (word ^ (LOW * u64::from(b'"')), word ^ (LOW * u64::from(b'\\')));
-        below(word, 0x20) | below(quotes, 1) | below(backslashes, 1) != 0
+        let borrows = word.wrapping_sub(LOW * 0x20) | quotes.wrapping_sub(LOW) | backslashes.wrapping_sub(LOW);
+        borrows & !word & HIGH != 0
     };
-    match bytes.last_chunk() {
-        // The last eight bytes may overlap those of the last chunk.
-        Some(last) => bytes.as_chunks().0.iter().any(word_has_escape) || word_has_escape(last),
-        None => bytes.iter().any(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\'),
+    // The last word may overlap the one before.
+    if let Some(last) = bytes.last_chunk() {
+        bytes.as_chunks().0.iter().any(|chunk| word_has_escape(u64::from_le_bytes(*chunk)))
+            || word_has_escape(u64::from_le_bytes(*last))
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        word_has_escape(u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last)))
+    } else {
+        bytes.iter().any(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
     }
 }
 
