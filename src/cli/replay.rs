@@ -179,7 +179,7 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
                     Ok(touchpoint) => {
                         totals.count_currency(&touchpoint, currency);
                         if options.until.is_none_or(|until| touchpoint.occurred_at <= until) {
-                            totals.count_event_time(touchpoint.occurred_at, &record.place);
+                            totals.count_event_time(touchpoint.occurred_at, record.place);
                         }
                         if record.is_forwarded && touchpoint.is_erasure() {
                             replay.apply_forwarded_erasure(&touchpoint, &mut publish)?;
@@ -223,7 +223,7 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
 
 /// What the summary reports.
 #[derive(Default)]
-struct Totals {
+struct Totals<'s> {
     tally: Tally,
     skipped: u64,
     transitions: u64,
@@ -231,12 +231,12 @@ struct Totals {
     blank: u64,
     event_times: EventTimes,
     /// The latest event time, and where it is.
-    latest: Option<(Timestamp, String)>,
+    latest: Option<(Timestamp, Place<'s>)>,
     /// Number of amounts in each currency that does not count as revenue.
     other_currencies: BTreeMap<String, u64>,
 }
 
-impl Totals {
+impl<'s> Totals<'s> {
     fn add(&mut self, replay: &Replay) {
         let summary = replay.summary();
         self.tally += summary.tally;
@@ -245,10 +245,10 @@ impl Totals {
         self.customers += replay.partition().len();
     }
 
-    fn count_event_time(&mut self, occurred_at: Timestamp, place: &Place<'_>) {
+    fn count_event_time(&mut self, occurred_at: Timestamp, place: Place<'s>) {
         self.event_times.count(occurred_at);
         if self.latest.as_ref().is_none_or(|(latest, _)| occurred_at > *latest) {
-            self.latest = Some((occurred_at, place.to_string()));
+            self.latest = Some((occurred_at, place));
         }
     }
 
@@ -374,7 +374,12 @@ impl DeadLetters {
         Ok(Self { file: file.transpose()?, invalid: InvalidRecords::default() })
     }
 
-    fn record(&mut self, record: &InputRecord<'_>, reason: DeadLetterReason, detail: &str) -> Result<(), ReplayError> {
+    fn record(
+        &mut self,
+        record: &InputRecord<'_, '_>,
+        reason: DeadLetterReason,
+        detail: &str,
+    ) -> Result<(), ReplayError> {
         let Some((name, file)) = &mut self.file else {
             self.invalid.report(&record.place, detail, reason.as_str());
             return Ok(());
@@ -397,7 +402,7 @@ impl DeadLetters {
 /// UTF-8. If the record is too large, it contains only the beginning.
 fn write_dead_letter(
     file: &mut impl Write,
-    record: &InputRecord<'_>,
+    record: &InputRecord<'_, '_>,
     reason: DeadLetterReason,
     detail: &str,
 ) -> io::Result<()> {

@@ -52,10 +52,10 @@ enum Input {
 /// A part of a source with its own clock: `None` for all files, otherwise a partition.
 pub(super) type Stream = Option<PartitionId>;
 
-/// A record that may be a touchpoint.
+/// A record that may be a touchpoint, of a source that lives for `'s`.
 #[derive(Clone, Copy)]
-pub(super) struct InputRecord<'a> {
-    pub(super) place: Place<'a>,
+pub(super) struct InputRecord<'s, 'a> {
+    pub(super) place: Place<'s>,
     /// The record, or the beginning of one that is too large.
     pub(super) bytes: &'a [u8],
     /// The length of the complete record, in bytes.
@@ -68,9 +68,9 @@ pub(super) struct InputRecord<'a> {
 
 /// Where a record is.
 #[derive(Clone, Copy)]
-pub(super) enum Place<'a> {
-    Line { path: &'a Path, number: u64 },
-    Offset { topic: &'a str, partition: PartitionId, offset: i64 },
+pub(super) enum Place<'s> {
+    Line { path: &'s Path, number: u64 },
+    Offset { topic: &'s str, partition: PartitionId, offset: i64 },
 }
 
 impl fmt::Display for Place<'_> {
@@ -82,7 +82,7 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-impl InputRecord<'_> {
+impl InputRecord<'_, '_> {
     /// Whether `bytes` is the complete record.
     pub(super) fn is_complete(&self) -> bool {
         u64::try_from(self.bytes.len()) == Ok(self.length)
@@ -194,11 +194,11 @@ impl Source {
     ///
     /// With a mapping, the touchpoints of files are in the order of their records. Those of a topic are sorted by time,
     /// because the order of its partitions says nothing; all of them are in memory.
-    pub(super) fn for_each<E: From<SourceError>>(
-        &self,
+    pub(super) fn for_each<'s, E: From<SourceError>>(
+        &'s self,
         stream: Stream,
         progress: impl Fn(usize) + Clone + 'static,
-        mut apply: impl FnMut(InputRecord<'_>) -> Result<(), E>,
+        mut apply: impl FnMut(InputRecord<'s, '_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let is_sorted = matches!(self.input, Input::Topic(..));
         let mut sorted: Vec<(Timestamp, PartitionId, i64, Vec<u8>)> = Vec::new();
@@ -252,10 +252,10 @@ impl Source {
     }
 
     /// Calls `apply` with touchpoints of a topic, in order of time.
-    fn apply_sorted<E: From<SourceError>>(
-        &self,
+    fn apply_sorted<'s, E: From<SourceError>>(
+        &'s self,
         mut sorted: Vec<(Timestamp, PartitionId, i64, Vec<u8>)>,
-        mut apply: impl FnMut(InputRecord<'_>) -> Result<(), E>,
+        mut apply: impl FnMut(InputRecord<'s, '_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let Input::Topic(_, topic, _) = &self.input else { return Ok(()) };
         sorted.sort_by_key(|&(occurred_at, partition, offset, _)| (occurred_at, partition, offset));
@@ -309,11 +309,11 @@ impl Source {
     }
 
     /// Calls `apply` with each record, its key and its headers. A stream of `None` is all files or all partitions.
-    fn for_each_raw<E: From<SourceError>>(
-        &self,
+    fn for_each_raw<'s, E: From<SourceError>>(
+        &'s self,
         stream: Stream,
         progress: impl Fn(usize) + Clone + 'static,
-        mut apply: impl FnMut(InputRecord<'_>, Option<&[u8]>, &[RecordHeader]) -> Result<(), E>,
+        mut apply: impl FnMut(InputRecord<'s, '_>, Option<&[u8]>, &[RecordHeader]) -> Result<(), E>,
     ) -> Result<(), E> {
         match &self.input {
             Input::Files(paths) => {
@@ -378,7 +378,7 @@ impl Source {
 /// Reads a record: the parts that `mapping` reads, or all of it.
 fn values(
     mapping: Option<&Mapping>,
-    record: InputRecord<'_>,
+    record: InputRecord<'_, '_>,
     key: Option<&[u8]>,
     headers: &[RecordHeader],
 ) -> Result<RecordValues, DeadLetterCause> {
