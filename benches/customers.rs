@@ -29,10 +29,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const HELP: &str = "\
 cargo bench --bench customers -- [options]
   --customers N     customers in the partition (default 1000000)
-  --touchpoints N   touchpoints that are measured, for each distribution (default 200000)";
+  --touchpoints N   touchpoints that are measured, for each distribution (default 200000)
+  --repeats N       measurements of each distribution, with and without prefetching (default 3)";
 
 /// Number of touchpoints per commit; customers are written in as many.
 const BATCH: usize = 5_000;
+/// Number of customers that are looked up before the first of their touchpoints is applied; as in a worker.
+const PREFETCHED: usize = 64;
 /// The time at which the history of the customers ends.
 const NOW_MS: i64 = 1_700_000_000_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -92,13 +95,13 @@ struct Load {
 fn main() -> ExitCode {
     arguments::with_options(
         HELP,
-        [("--customers", 1_000_000), ("--touchpoints", 200_000)],
-        |[customers, touchpoints]| measure(customers, touchpoints),
+        [("--customers", 1_000_000), ("--touchpoints", 200_000), ("--repeats", 3)],
+        |[customers, touchpoints, repeats]| measure(customers, touchpoints, repeats),
     )
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn measure(customers: usize, touchpoints: usize) {
+fn measure(customers: usize, touchpoints: usize, repeats: usize) {
     let resident = resident_bytes();
     let mut load = Load::new();
     eprintln!("creating {customers} customers");
@@ -128,16 +131,26 @@ fn measure(customers: usize, touchpoints: usize) {
         );
     }
     println!();
-    println!("| customers | choice | touchpoints | transitions per touchpoint | us of CPU time per touchpoint |");
-    println!("|---|---|---|---|---|");
-    for choice in [Choice::Uniform, Choice::Zipf, Choice::Uniform, Choice::Zipf] {
-        let (seconds, transitions) = load.run(choice, customers, touchpoints);
-        println!(
-            "| {customers} | {choice:?} | {touchpoints} | {:.2} | {:.2} |",
-            transitions as f64 / touchpoints as f64,
-            1e6 * seconds / touchpoints as f64
-        );
+    println!(
+        "| customers | choice | prefetched | touchpoints | transitions per touchpoint | us of CPU time per touchpoint |"
+    );
+    println!("|---|---|---|---|---|---|");
+    for _ in 0..repeats {
+        for choice in [Choice::Uniform, Choice::Zipf] {
+            for prefetched in [0, PREFETCHED] {
+                let (seconds, transitions) = load.run(choice, customers, touchpoints, prefetched);
+                println!(
+                    "| {customers} | {choice:?} | {prefetched} | {touchpoints} | {:.2} | {:.2} |",
+                    transitions as f64 / touchpoints as f64,
+                    1e6 * seconds / touchpoints as f64
+                );
+            }
+        }
     }
+}
+
+fn customer_id(customer: usize) -> String {
+    format!("customer-{customer:08}")
 }
 
 /// Returns a time within six hours that differs between customers, in milliseconds.
@@ -167,7 +180,8 @@ impl Load {
             _ => String::new(),
         };
         format!(
-            r#"{{"event_id":"ev-{number}","customer_id":"customer-{customer:08}","type":"{kind}","occurred_at":"{at}"{more}}}"#
+            r#"{{"event_id":"ev-{number}","customer_id":"{}","type":"{kind}","occurred_at":"{at}"{more}}}"#,
+            customer_id(customer)
         )
     }
 
@@ -187,19 +201,30 @@ impl Load {
 
     /// Applies `touchpoints` to customers of `choice`. Returns the CPU time for decoding, applying, encoding and
     /// committing them, in seconds, and the number of transitions.
-    fn run(&mut self, choice: Choice, customers: usize, touchpoints: usize) -> (f64, usize) {
-        let mut random = fastrand::Rng::with_seed(7);
-        let lines: Vec<String> = (0..touchpoints)
+    ///
+    /// Looks up `prefetched` customers before their touchpoints are applied; 0 does not.
+    fn run(&mut self, choice: Choice, customers: usize, touchpoints: usize, prefetched: usize) -> (f64, usize) {
+        // Other customers in each run: those of the previous one are still in the cache.
+        let mut random = fastrand::Rng::with_seed(self.touchpoints as u64);
+        let records: Vec<(String, String)> = (0..touchpoints)
             .map(|number| {
                 self.now_ms += 1;
-                self.line(choice.customer(customers, &mut random), MEASURED[number % MEASURED.len()], self.now_ms)
+                let customer = choice.customer(customers, &mut random);
+                (customer_id(customer), self.line(customer, MEASURED[number % MEASURED.len()], self.now_ms))
             })
             .collect();
         let mut transitions = 0;
         let started = cpu::seconds("thread-self");
-        for batch in lines.chunks(BATCH) {
-            for line in batch {
-                self.apply(line);
+        for batch in records.chunks(BATCH) {
+            for ahead in batch.chunks(prefetched.max(1)) {
+                if prefetched > 0 {
+                    for (key, _) in ahead {
+                        self.partition.prefetch(key.as_bytes());
+                    }
+                }
+                for (_, line) in ahead {
+                    self.apply(line);
+                }
             }
             transitions += self.effects.transitions.len();
             drop(self.commit());

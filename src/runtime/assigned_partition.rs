@@ -231,6 +231,11 @@ impl AssignedPartition {
         InputProgress { applied_to: self.position.max(self.restored_to), skipped, clock: self.machine.clock() }
     }
 
+    /// Looks up the customer that a record key names, so that it is in the cache when the record is applied.
+    pub(super) fn prefetch(&self, key: &[u8]) {
+        self.machine.prefetch(key);
+    }
+
     /// Counts a record that the restored state already contains, as a duplicate.
     pub(super) fn count_duplicate(&mut self) {
         self.pending.apply(Input::AppliedBefore, &mut self.machine);

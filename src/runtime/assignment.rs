@@ -181,6 +181,15 @@ impl Assignment {
         }
     }
 
+    /// Looks up the customers of `records`, so that they are in the cache when the records are applied.
+    pub(super) fn prefetch(&self, records: &[Record]) {
+        for record in records {
+            if let (Some(assigned), Some(key)) = (self.get(record.partition), &record.key) {
+                assigned.prefetch(key);
+            }
+        }
+    }
+
     /// Periodically reads the remembered record of one partition again, each time of the next partition. One partition
     /// is enough to detect that the topic was created again, because all its partitions are created together.
     pub(super) fn check_identity<M: Member>(&mut self, member: &mut M, elapsed: Duration) -> Result<(), Fatal> {

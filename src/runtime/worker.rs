@@ -29,6 +29,8 @@ use super::wall_clock::{Moment, WallClock};
 
 /// Maximum number of records per poll.
 const POLL_RECORDS_MAX: usize = 1000;
+/// Number of records whose customers are looked up before the first of them is applied. They fit into the cache.
+const PREFETCHED: usize = 64;
 /// Maximum duration of a poll, and therefore the maximum delay of a query.
 const POLL_WAIT_MAX: Duration = Duration::from_millis(100);
 /// Maximum time to wait for the group coordinator when leaving the group.
@@ -219,8 +221,12 @@ impl<M: Member> Worker<M> {
                 // During a recovery, the records are ignored: the partitions seek and read them again.
                 if !self.transactions.is_recovering() {
                     self.assignment.remember_last(&records);
-                    for record in records {
-                        self.record_applier.apply(record, &mut self.assignment, &mut self.batch, now);
+                    let mut records = records.into_iter();
+                    while !records.as_slice().is_empty() {
+                        self.assignment.prefetch(&records.as_slice()[..PREFETCHED.min(records.len())]);
+                        for record in records.by_ref().take(PREFETCHED) {
+                            self.record_applier.apply(record, &mut self.assignment, &mut self.batch, now);
+                        }
                     }
                 }
             }
