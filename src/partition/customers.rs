@@ -433,3 +433,28 @@ pub(super) fn read_trusted(bytes: &[u8], rules: &Rules, shape: &Shape, customer:
     customer.facts.derive_order_aggregates(&rules.models.layout, &rules.options);
     has_customer.expect("records are checked when they are restored")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::model_file::{load, shipped, shipped_catalogue};
+
+    #[test]
+    fn a_customer_touched_again_within_a_batch_is_decoded_once() {
+        let model = shipped("retention").expect("a shipped model");
+        let (models, _) = load(&[model], &shipped_catalogue(), &[]).expect("a valid model");
+        let shape = Shape::of(&models);
+        let rules = Rules { models: Arc::new(models), options: FactOptions::default(), edited_at: Timestamp::MIN };
+        let at = Timestamp::from_millis;
+        let mut customers = Customers::new();
+        customers.get_or_create("anna", at(1), &rules, &shape).0.is_changed = true;
+        customers.encode_changed(&rules, |_| {});
+        customers.commit(0);
+        assert_eq!(customers.copies_used, 0);
+
+        customers.get_or_create("anna", at(2), &rules, &shape).0.customer.clock = at(3);
+        let (copy, is_new) = customers.get_or_create("anna", at(4), &rules, &shape);
+        assert_eq!((copy.customer.clock, is_new), (at(3), false), "the change of the first touchpoint is kept");
+        assert_eq!(customers.copies_used, 1);
+    }
+}
