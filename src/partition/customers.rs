@@ -15,7 +15,7 @@ use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::FactOptions;
 
 use super::record::{self, Shape};
-use super::wake_ups::CustomerSlot;
+use super::wake_ups::{CustomerSlot, reserve_slot};
 
 /// The value of [`CustomerEntry::copy`] for a customer without a working copy.
 const NO_COPY: u32 = u32::MAX;
@@ -370,6 +370,7 @@ impl Customers {
     /// record in the slot, since `find` reads the id from there.
     fn allocate(&mut self, id: &str) -> CustomerSlot {
         let slot = self.free.pop().unwrap_or_else(|| {
+            reserve_slot(&mut self.entries);
             self.entries.push(CustomerEntry { record: Box::default(), copy: NO_COPY, is_vacant: false, sweep: 0 });
             CustomerSlot::try_from(self.entries.len() - 1).expect("fewer than 2^32 customers")
         });
