@@ -2,11 +2,12 @@
 
 use std::error::Error;
 
-const SCHEMAS: [&str; 4] = [
+const SCHEMAS: [&str; 5] = [
     "lifecycle/v1/touchpoint.proto",
     "lifecycle/v1/transition.proto",
     "lifecycle/v1/current_stages.proto",
     "lifecycle/v1/changelog.proto",
+    "lifecycle/v1/hand_over.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

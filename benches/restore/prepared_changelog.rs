@@ -48,6 +48,7 @@ impl PreparedChangelog {
         let options = Options {
             topics: self.topics.clone(),
             partitions: None,
+            identity: None,
             clock_source: ClockSource::Touchpoints,
             max_ahead: time::Duration::from_millis(900_000),
             facts: FactOptions::default(),
@@ -129,6 +130,7 @@ pub(crate) fn write(customers: usize) -> PreparedChangelog {
             clock: Clock::default(),
             models: models.hash,
             partitions: None,
+            hand_overs: None,
             member: None,
         };
         let position = PartitionOffset { partition: 0, offset: 0 };

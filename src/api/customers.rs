@@ -162,6 +162,11 @@ async fn find_customer(
     if let CustomerLookup::Found(partition, snapshot) = lookup {
         return Ok((partition, snapshot));
     }
+    if let CustomerLookup::MergedInto(merged_into) = lookup {
+        let detail = "the visitor is now the customer `merged_into`: query this id".to_owned();
+        let problem = Problem::new(StatusCode::GONE, "merged-visitor", detail);
+        return Err(problem.with_merged_into(&merged_into).into_response());
+    }
     let peers = api.peers.as_ref().filter(|_| !Peers::is_forwarded(headers));
     let peer_lookup = match peers {
         Some(peers) => peers.forward(uri, headers).await,

@@ -14,6 +14,7 @@ pub(super) struct Problem {
     status: StatusCode,
     kind: &'static str,
     detail: String,
+    merged_into: Option<String>,
 }
 
 /// An error response: problem details (RFC 9457).
@@ -28,12 +29,20 @@ pub(super) struct ProblemBody {
     status: u16,
     /// What is wrong with this request, and what to do.
     detail: String,
+    /// The customer that the visitor became; only in the problem `merged-visitor`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merged_into: Option<String>,
 }
 
 impl Problem {
     /// Creates a problem; `kind` is its name, which does not change between releases.
     pub(super) const fn new(status: StatusCode, kind: &'static str, detail: String) -> Self {
-        Self { status, kind, detail }
+        Self { status, kind, detail, merged_into: None }
+    }
+
+    /// Names the customer that the visitor of the request became.
+    pub(super) fn with_merged_into(self, customer_id: &str) -> Self {
+        Self { merged_into: Some(customer_id.to_owned()), ..self }
     }
 
     /// Returns the body of the response.
@@ -43,6 +52,7 @@ impl Problem {
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             detail: self.detail.clone(),
+            merged_into: self.merged_into.clone(),
         };
         serde_json::to_string(&body).expect("text can be written as JSON")
     }

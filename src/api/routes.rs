@@ -73,7 +73,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Token(Role::Customers),
         query: None,
         contents: &[Content::json::<customers::Customer>()],
-        problems: &[NOT_FOUND],
+        problems: &[NOT_FOUND, StatusCode::GONE],
         get: || get(customers::customer),
     },
     Route {
@@ -83,7 +83,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Token(Role::Customers),
         query: Some(query::<customers::ForecastQuery>),
         contents: &[Content::json::<customers::Forecast>()],
-        problems: &[NOT_FOUND],
+        problems: &[NOT_FOUND, StatusCode::GONE],
         get: || get(customers::forecast),
     },
     Route {

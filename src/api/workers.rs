@@ -1,5 +1,6 @@
 //! Sends queries to all workers at once, and combines their answers within a timeout.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub struct WorkerChannels {
 pub(super) enum CustomerLookup {
     /// The partition that holds the customer, and a snapshot of the customer.
     Found(i32, Box<Snapshot>),
+    /// The id is that of a visitor that became this customer.
+    MergedInto(Arc<str>),
     /// No partition of this instance holds the customer.
     NotFound,
     /// No worker has the customer, but some partitions are still being restored.
@@ -60,6 +63,7 @@ impl WorkerChannels {
                 Ok(Some(CustomerAnswer::Found { partition, customer })) => {
                     return CustomerLookup::Found(partition, customer);
                 }
+                Ok(Some(CustomerAnswer::MergedInto(customer_id))) => return CustomerLookup::MergedInto(customer_id),
                 Ok(Some(CustomerAnswer::Unknown)) => {}
                 Ok(Some(CustomerAnswer::Restoring)) => lookup = CustomerLookup::Restoring,
                 // Every worker has answered or has dropped the query.

@@ -74,12 +74,6 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };
-    if config.identity.enabled {
-        let problem = "identity.enabled: only `lifecycle replay` and `lifecycle explain` link visitors and customers so \
-                       far; set it to false to run the service, and use --identity of those commands";
-        print_error(format_args!("lifecycle run: {problem}"));
-        return Exit::Usage.into();
-    }
     let mut parts = vec![Part::Workers];
     if !arguments.no_ingest {
         parts.push(Part::Ingest);

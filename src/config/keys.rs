@@ -73,6 +73,9 @@ declare_keys! {
         /// Topic that stores the state of the customers. Needs as many partitions as the touchpoint topic, unlimited
         /// retention and no compaction.
         changelog: String = "topic", Is("lifecycle.changelog"), value(topic_name);
+        /// Topic through which partitions hand visitors over to their customers, with `identity.enabled`. Needs as many
+        /// partitions as the touchpoint topic, and no compaction.
+        hand_overs: String = "topic", Is("lifecycle.hand-overs"), value(topic_name);
         /// Topic for records that are not valid touchpoints, with the reason in their headers.
         dead_letters: String = "topic", Is("lifecycle.dead-letters"), value(topic_name);
         /// Compacted topic with one record per customer: the current stage in every model. A removed customer becomes a
@@ -200,8 +203,8 @@ declare_keys! {
     };
     section identity: IdentityConfig {
         /// Whether visitors become customers: a touchpoint with an `anonymous_id` and no `customer_id` is one of a
-        /// visitor, and a link moves the facts of the visitor to its customer. So far only `lifecycle replay` and
-        /// `lifecycle explain` support it; `lifecycle run` refuses to start with it.
+        /// visitor, and a link moves the facts of the visitor to its customer. Needs the topic `topics.hand_overs`. See
+        /// [identity.md](identity.md).
         enabled: bool = "true or false", Is("false"), value(boolean);
         /// Which touchpoints with both ids are links: those of the type `customer_identified`, or `any`.
         link_on: LinkOn =

@@ -119,6 +119,7 @@ impl Config {
             .into_iter()
             .chain(self.publish.routes.iter().map(|route| &route.topic))
             .chain(&topics.current_stages)
+            .chain(self.identity.enabled.then_some(&topics.hand_overs))
             .map(String::as_str)
     }
 
@@ -136,13 +137,14 @@ impl Config {
 }
 
 /// The keys of the topics that the service itself reads and writes.
-const OWN_TOPICS: [&str; 6] = [
+const OWN_TOPICS: [&str; 7] = [
     "topics.touchpoints",
     "topics.transitions",
     "topics.changelog",
     "topics.dead_letters",
     "topics.replay",
     "topics.current_stages",
+    "topics.hand_overs",
 ];
 
 /// Checks that no source reads what the service publishes: each of its touchpoints could cause the next one.

@@ -14,8 +14,14 @@ const ROUTES_MAX: usize = 100;
 /// The keys of a route.
 const ROUTE_KEYS: [&str; 6] = ["topic", "model", "kind", "name", "direction", "stage"];
 /// The topics whose records are not live transitions.
-const OTHER_TOPICS: [&str; 5] =
-    ["topics.touchpoints", "topics.replay", "topics.changelog", "topics.dead_letters", "topics.current_stages"];
+const OTHER_TOPICS: [&str; 6] = [
+    "topics.touchpoints",
+    "topics.replay",
+    "topics.changelog",
+    "topics.hand_overs",
+    "topics.dead_letters",
+    "topics.current_stages",
+];
 
 impl Settings {
     /// Returns the routes of live transitions. In the environment, the list of the file is written on one line.

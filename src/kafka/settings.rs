@@ -31,6 +31,8 @@ pub struct Options {
     pub input_topic: String,
     /// The changelog topic, with the state of each input partition; `None` for a member that keeps no state.
     pub changelog_topic: Option<String>,
+    /// The topic of hand-overs, with as many partitions as the input topic; `None` without identity resolution.
+    pub hand_overs_topic: Option<String>,
     /// The broker aborts a transaction after this time. It must exceed the duration of a broker failover.
     pub transaction_timeout: Duration,
     /// The coordinator removes a member after this time without a heartbeat.
@@ -71,6 +73,7 @@ impl Options {
             advertise: None,
             input_topic: input.to_owned(),
             changelog_topic: Some(changelog.to_owned()),
+            hand_overs_topic: None,
             transaction_timeout: Duration::from_secs(30),
             session_timeout: Duration::from_secs(8),
             settings: Vec::new(),
@@ -142,6 +145,7 @@ impl fmt::Debug for Options {
             .field("member", &self.member)
             .field("input_topic", &self.input_topic)
             .field("changelog_topic", &self.changelog_topic)
+            .field("hand_overs_topic", &self.hand_overs_topic)
             .field("transaction_timeout", &self.transaction_timeout)
             .field("session_timeout", &self.session_timeout)
             .field("settings", &names(&self.settings))
@@ -354,8 +358,8 @@ impl Options {
         self.pass_through(config)
     }
 
-    /// Returns the settings of the changelog reader, tuned for throughput.
-    pub(super) fn for_changelog_reader(&self) -> ClientConfig {
+    /// Returns the settings of the readers of changelog and hand-overs, tuned for throughput.
+    pub(super) fn for_log_reader(&self) -> ClientConfig {
         let mut config = self.for_consumer();
         config.set("fetch.message.max.bytes", "8388608").set("queued.max.messages.kbytes", "65536");
         self.pass_through(config)
@@ -427,7 +431,7 @@ mod tests {
         for config in [
             options.for_group_consumer(),
             options.for_producer(),
-            options.for_changelog_reader(),
+            options.for_log_reader(),
             options.cluster().for_queries(),
         ] {
             assert_eq!(config.get("sasl.password"), Some("hunter2"));

@@ -20,8 +20,8 @@ pub struct Effects {
     pub removed: Vec<Arc<str>>,
     /// Messages to other ids because of links and erasures, in order. Each is an input of the partition of its id.
     pub hand_overs: Vec<HandOver>,
-    /// The customer that the touchpoint belongs to instead, if its id is a stub. The caller takes it after each
-    /// touchpoint, and forwards the touchpoint there.
+    /// The id to which the touchpoint must be forwarded: the customer that it belongs to, if its id is a stub, or its
+    /// own id, if that belongs to another partition. The caller takes it after each touchpoint.
     pub forwarded_to: Option<Arc<str>>,
     /// The scheduled instants of the wake-ups that fired.
     pub wake_ups_fired: Vec<Timestamp>,

@@ -31,24 +31,42 @@ const CLAIM_INTERVAL: Duration = Duration::from_days(1);
 impl Partition {
     /// Applies a touchpoint: forwards it, or adds it to the facts and claims the visitor that it names.
     pub(super) fn apply_with_identity(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
+        if self.apply_or_forward(touchpoint, effects) {
+            self.clock.advance(touchpoint.occurred_at);
+        }
+    }
+
+    /// Like [`apply_with_identity`](Self::apply_with_identity), but does not advance stream time. Returns `false` if
+    /// the touchpoint is a duplicate.
+    fn apply_or_forward(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) -> bool {
         self.end_if_expired(touchpoint.customer_id, self.due_until(touchpoint.occurred_at));
         if let Some(to) = self.forwards_to(touchpoint) {
             effects.forwarded_to = Some(to);
             effects.tally.forwarded += 1;
-            self.clock.advance(touchpoint.occurred_at);
-            return;
-        }
-        if touchpoint.is_erasure() {
-            self.clock.advance(touchpoint.occurred_at);
+        } else if touchpoint.is_erasure() {
             self.apply_erasure(touchpoint, effects);
         } else if self.apply_touchpoint(touchpoint, effects) {
-            self.clock.advance(touchpoint.occurred_at);
             self.claim_visitor(touchpoint, effects);
+        } else {
+            return false;
         }
+        true
     }
 
-    /// Applies a touchpoint of a visitor to the customer `to`.
+    /// Forwards a touchpoint to the partition of its id.
+    pub(super) fn forward_home(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
+        effects.forwarded_to = Some(touchpoint.customer_id.into());
+        effects.tally.forwarded += 1;
+        self.clock.advance(touchpoint.occurred_at);
+    }
+
+    /// Applies a touchpoint of a visitor to the customer `to`, or one of the id `to` itself that was read by another
+    /// partition.
     pub(super) fn apply_forwarded(&mut self, to: &str, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
+        if to == touchpoint.customer_id {
+            self.apply_or_forward(touchpoint, effects);
+            return;
+        }
         let touchpoint = Touchpoint { customer_id: to, is_visitor: false, ..*touchpoint };
         let at = touchpoint.occurred_at;
         self.end_if_expired(to, self.due_until(at));

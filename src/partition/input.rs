@@ -15,10 +15,12 @@ pub enum Input<'a> {
     /// An erasure that another partition has forwarded. It does not advance stream time, because it arrives out of the
     /// order of this partition: one that still loads history may be years behind.
     ForwardedErasure(&'a Touchpoint<'a>),
-    /// A touchpoint of a visitor whose facts moved to the customer `to`; see [`Effects::forwarded_to`]. It does not
-    /// advance stream time, because the partition that has read it does.
+    /// A touchpoint of an id that belongs to another partition, with identity resolution. It is forwarded there.
+    Misplaced(&'a Touchpoint<'a>),
+    /// A touchpoint that another partition has forwarded; see [`Effects::forwarded_to`]. It does not advance stream
+    /// time, because the partition that has read it does.
     Forwarded {
-        /// The customer.
+        /// The customer that the facts of the visitor moved to, or the id of the touchpoint itself.
         to: &'a str,
         /// The touchpoint, as it was read.
         touchpoint: &'a Touchpoint<'a>,

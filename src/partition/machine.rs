@@ -3,7 +3,7 @@
 //! All inputs since the last commit form the open batch, which is committed or aborted as a whole. The runtime calls
 //! Kafka, `record` encodes customers, and `lifecycle` implements the rules.
 
-use crate::lifecycle::customer::{Outcome, Rules, due_at};
+use crate::lifecycle::customer::{Customer, Outcome, Rules, due_at};
 use crate::lifecycle::id::TypeIndex;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
@@ -101,6 +101,11 @@ impl Partition {
                 } else {
                     self.apply_without_identity(touchpoint, effects);
                 }
+                false
+            }
+            Input::Misplaced(touchpoint) => {
+                effects.tally.consumed += 1;
+                self.forward_home(touchpoint, effects);
                 false
             }
             Input::Forwarded { to, touchpoint } => {
@@ -353,6 +358,33 @@ impl Partition {
             restored.customers += 1;
         }
         Ok(restored)
+    }
+
+    /// Returns the record of a visitor whose facts move to a customer of another partition, with the
+    /// [`layout`](Self::layout) of this one.
+    #[must_use]
+    pub fn encode_visitor(&self, visitor: &Customer) -> Vec<u8> {
+        let mut record = Vec::new();
+        let options = &self.rules.options;
+        record::write(visitor, &self.rules.models.layout.number_is_time, options.currency, &mut record);
+        record
+    }
+
+    /// Returns the visitor of a record that another partition has encoded with `layout`.
+    ///
+    /// # Errors
+    /// When the record does not match its layout.
+    pub fn decode_visitor(&self, layout: &StoredLayout, record: &[u8]) -> Result<Customer, RestoreError> {
+        let mut migrated = Vec::new();
+        let record = if layout.has_same_shape(&self.layout) {
+            record
+        } else {
+            LayoutMigration::new(layout.clone(), &self.rules.models)?.migrate(record, &self.rules, &mut migrated)?;
+            &migrated
+        };
+        let mut visitor = Customer::new(Arc::from(""), Timestamp::MIN, &self.rules.models);
+        let is_read = record::read(record, &self.shape, self.rules.options.currency, &mut visitor);
+        is_read.map(|_| visitor).ok_or(RestoreError::CustomerUnreadable)
     }
 
     /// Finishes the restore. `clock` is the clock in the committed offset metadata. If the models have changed, the

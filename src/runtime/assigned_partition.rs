@@ -11,22 +11,22 @@ use std::time::Duration;
 use crate::kafka::{CommittedOffset, PartitionId, PartitionOffset, Record, RecordBatch};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
-use crate::partition::{ChangelogBatch, Effects, Input, Partition, RestoreError, Snapshot, StagePage};
+use crate::lifecycle::touchpoint::Touchpoint;
+use crate::partition::{ChangelogBatch, Clock, Effects, Input, Partition, RestoreError};
 use crate::telemetry::report::Report;
-use crate::telemetry::snapshot::PartitionStatus;
 use crate::wire::changelog::{self, ChangelogRecord, InputProgress};
 use crate::wire::touchpoint_json::DeadLetterCause;
 
 use super::changelog_range::ChangelogRange;
 use super::fatal::Fatal;
 use super::fetch_control::FetchControl;
+use super::hand_overs::HandOverQueue;
 use super::log_identity::LogIdentity;
 use super::mismatch::Mismatch;
 use super::open_batch::OpenBatch;
 use super::options::Options;
 use super::partition_commit::{ChangelogWrite, MetadataFields, PartitionCommit};
 use super::pending_output::{Applied, PendingOutput};
-use super::query::StageRequest;
 use super::record_builder::RecordBuilder;
 use super::wall_clock::Moment;
 use super::watermark::Watermark;
@@ -86,6 +86,8 @@ pub(super) struct AssignedPartition {
     /// End offset of the input partition, and when it was queried. The worker queries it because a paused client
     /// receives no end offsets.
     queried_end: Option<(i64, Duration)>,
+    /// Stays empty without identity resolution.
+    hand_overs: HandOverQueue,
 }
 
 impl AssignedPartition {
@@ -108,6 +110,7 @@ impl AssignedPartition {
             changelog: ChangelogRange::new(0, 0, 0, elapsed),
             fetch: FetchControl::newly_assigned(),
             queried_end: None,
+            hand_overs: HandOverQueue::default(),
         }
     }
 
@@ -169,7 +172,8 @@ impl AssignedPartition {
     /// Finishes the restore: the partition may process touchpoints. `progress` is the input offset up to which the
     /// restored state contains touchpoints, and the clock at the last commit.
     pub(super) fn start_running(&mut self, progress: InputProgress, now: Moment, report: &mut Report) {
-        let InputProgress { applied_to, skipped, clock } = progress;
+        let InputProgress { applied_to, skipped, clock, hand_overs_to } = progress;
+        self.hand_overs = HandOverQueue::new(hand_overs_to);
         if applied_to > self.position {
             let never_applied: i64 =
                 skipped.iter().map(|range| (range.end - range.start.max(self.position)).max(0)).sum();
@@ -228,7 +232,12 @@ impl AssignedPartition {
             }
         };
         let skipped = self.skipped.iter().flat_map(unread).filter(|range| !range.is_empty()).collect();
-        InputProgress { applied_to: self.position.max(self.restored_to), skipped, clock: self.machine.clock() }
+        InputProgress {
+            applied_to: self.position.max(self.restored_to),
+            skipped,
+            clock: self.machine.clock(),
+            hand_overs_to: self.hand_overs.position(),
+        }
     }
 
     /// Looks up the customer that a record key names, so that it is in the cache when the record is applied.
@@ -249,6 +258,23 @@ impl AssignedPartition {
         has_moved
     }
 
+    pub(super) fn hand_overs(&self) -> &HandOverQueue {
+        &self.hand_overs
+    }
+
+    pub(super) fn hand_overs_mut(&mut self) -> &mut HandOverQueue {
+        &mut self.hand_overs
+    }
+
+    /// Returns stream time, including the open batch.
+    pub(super) fn clock(&self) -> Clock {
+        self.machine.clock()
+    }
+
+    pub(super) fn machine(&self) -> &Partition {
+        &self.machine
+    }
+
     pub(super) fn identity(&self) -> &LogIdentity {
         &self.identity
     }
@@ -261,9 +287,16 @@ impl AssignedPartition {
         &mut self.pending
     }
 
-    /// Applies a touchpoint or a forwarded erasure. Returns the estimated size of the records that it causes.
+    /// Applies a touchpoint or a hand-over. Returns the estimated size of the records that it causes.
     pub(super) fn apply(&mut self, input: Input<'_>) -> usize {
         self.pending.apply(input, &mut self.machine).bytes
+    }
+
+    /// Applies `touchpoint`, of which the record has the value `value`, as `input`. Forwards it if it belongs to
+    /// another id. Returns the estimated size of the records that it causes.
+    pub(super) fn apply_touchpoint(&mut self, input: Input<'_>, touchpoint: &Touchpoint<'_>, value: &[u8]) -> usize {
+        let bytes = self.apply(input);
+        bytes + self.pending.forward_touchpoint(touchpoint, value)
     }
 
     /// Applies a record that cannot be decoded or is not valid.
@@ -354,45 +387,6 @@ impl AssignedPartition {
         self.queried_end = Some((end, elapsed));
     }
 
-    /// Returns the memory used by the customers, in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        self.machine.bytes()
-    }
-
-    /// Returns a customer's committed state.
-    pub(super) fn snapshot(&self, customer_id: &str) -> Option<Snapshot> {
-        self.machine.snapshot(customer_id)
-    }
-
-    /// Returns customers of a stage; `None` if the cursor is from before a restore.
-    pub(super) fn stage_page(&self, request: &StageRequest) -> Option<StagePage> {
-        self.machine.stage_page(request.model, request.stage, request.cursor, request.customers_max)
-    }
-
-    /// Returns the status, without the lag and the progress of the restore.
-    pub(super) fn status(&self) -> PartitionStatus {
-        let clock = self.machine.clock();
-        PartitionStatus {
-            partition: self.committed.partition,
-            is_running: self.is_running(),
-            restore: None,
-            position: self.position,
-            committed_offset: self.committed.offset,
-            lag_records: None,
-            last_stable_offset: None,
-            high_watermark: None,
-            customers: self.machine.len(),
-            bytes: self.machine.bytes(),
-            wake_ups: self.machine.wake_ups_pending(),
-            stream_time: clock.stream_time(),
-            committed_stream_time: self.machine.committed_clock().stream_time(),
-            watermark: self.watermark.current(clock),
-            current_time: self.watermark.source_time(clock).filter(|_| self.is_running()),
-            next_wake_up: self.machine.next_wake_up(),
-            stage_counts: self.machine.stage_counts().to_vec(),
-        }
-    }
-
     /// Begins a sweep if it is due. Returns whether it began.
     pub(super) fn begin_sweep_if_due(&mut self, options: &Options, elapsed: Duration) -> bool {
         if !self.changelog.needs_sweep(self.machine.live_bytes(), elapsed, &options.sweep) {
@@ -410,6 +404,7 @@ impl AssignedPartition {
                 // An operator has set the offset. The next owner needs the metadata.
                 || self.committed.metadata.is_empty()
                 || !self.pending.is_empty()
+                || self.hand_overs.has_uncommitted()
                 || self.changelog.is_sweeping()
                 || self.changelog.has_uncommitted_start())
     }
@@ -426,8 +421,10 @@ impl AssignedPartition {
         self.pending.append_output(builder, wall, records);
         let mut batches = self.machine.write_batches(sweep_bytes_min);
         self.pending.append_current_stages(builder, &self.machine, wall, records);
-        if batches.is_empty() && (self.pending.has_dead_letters() || self.must_write_skipped) {
-            // An empty changelog record stores that the dead letters were applied, in case the offsets are set back.
+        let must_write = self.pending.has_dead_letters() || self.must_write_skipped || self.hand_overs.has_applied();
+        if batches.is_empty() && must_write {
+            // An empty changelog record stores that the dead letters or hand-overs were applied, in case the offsets
+            // are set back.
             batches.push(ChangelogBatch { customers: Vec::new(), count: 0 });
         }
         let progress = self.input_progress();
@@ -454,7 +451,8 @@ impl AssignedPartition {
         }
         let end = written.last_record.map_or(self.changelog.end(), |record| offsets[record] + 1);
         let changelog = (self.changelog.start(), end);
-        Ok(PartitionCommit::new(self.position(), changelog, written.bytes, self.machine.clock(), fields))
+        let hand_overs = self.hand_overs.position();
+        Ok(PartitionCommit::new(self.position(), changelog, written.bytes, self.machine.clock(), hand_overs, fields))
     }
 
     /// Records that a transaction was committed at `committed_at` and adds the pending counters to `report`. Returns
@@ -473,6 +471,7 @@ impl AssignedPartition {
         self.committed.offset = Some(commit.position.offset);
         self.committed.metadata = commit.metadata;
         self.must_write_skipped = false;
+        self.hand_overs.on_committed(commit.hand_overs);
         self.pending.take_committed(committed_at, report)
     }
 
@@ -487,6 +486,7 @@ impl AssignedPartition {
             "an abort neither begins nor ends a sweep"
         );
         self.pending.clear();
+        self.hand_overs.abort();
         self.position = self.committed.offset.unwrap_or(self.position);
         self.watermark.reset();
         self.fetch.request_seek();

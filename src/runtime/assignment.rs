@@ -138,9 +138,9 @@ impl Assignment {
 
     /// Returns the committed state of a customer.
     pub(super) fn customer(&self, customer_id: &str) -> CustomerAnswer {
-        let found = self.running().find_map(|(partition, assigned)| {
-            let customer = Box::new(assigned.snapshot(customer_id)?);
-            Some(CustomerAnswer::Found { partition, customer })
+        let found = self.running().find_map(|(partition, assigned)| match assigned.snapshot(customer_id) {
+            Some(snapshot) => Some(CustomerAnswer::Found { partition, customer: Box::new(snapshot) }),
+            None => assigned.merged_into(customer_id).map(CustomerAnswer::MergedInto),
         });
         let is_complete = self.running().count() == self.len();
         found.unwrap_or(if is_complete { CustomerAnswer::Unknown } else { CustomerAnswer::Restoring })

@@ -43,6 +43,16 @@ pub enum Fatal {
         /// The decoding error.
         problem: String,
     },
+
+    /// A hand-over cannot be decoded.
+    HandOverUnreadable {
+        /// The partition.
+        partition: PartitionId,
+        /// Offset of the record.
+        offset: i64,
+        /// The decoding error.
+        problem: String,
+    },
 }
 
 impl Fatal {
@@ -67,6 +77,7 @@ impl Fatal {
                 let log = match mismatch.log() {
                     PartitionLog::Input => "the touchpoints",
                     PartitionLog::Changelog => "the changelog",
+                    PartitionLog::HandOvers => "the hand-overs",
                 };
                 mismatch.finding(format!("partition {partition} of {log}"))
             }
@@ -76,6 +87,13 @@ impl Fatal {
                 format!("partition {partition} of the changelog"),
                 format!("the record at offset {offset} cannot be read: {problem}"),
                 "run the release that wrote it or a later one; if another program wrote to the topic, restore it from a backup",
+            ),
+            Self::HandOverUnreadable { partition, offset, problem } => Finding::new(
+                Severity::Problem,
+                "hand-overs",
+                format!("partition {partition} of the hand-overs"),
+                format!("the record at offset {offset} cannot be read: {problem}"),
+                "run the release that wrote it or a later one; no other program may write to the topic",
             ),
         }
     }
@@ -91,7 +109,7 @@ impl Error for Fatal {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Client(error) | Self::TooManyFailedTransactions { last: error, .. } => Some(error),
-            Self::Mismatch { .. } | Self::ChangelogUnreadable { .. } => None,
+            Self::Mismatch { .. } | Self::ChangelogUnreadable { .. } | Self::HandOverUnreadable { .. } => None,
         }
     }
 }
@@ -110,6 +128,7 @@ mod tests {
             Fatal::Client(client(ErrorCode::Unspecified)),
             Fatal::TooManyFailedTransactions { failures: 40, last: client(ErrorCode::NotEnoughReplicas) },
             Fatal::ChangelogUnreadable { partition: 7, offset: 3, problem: problem() },
+            Fatal::HandOverUnreadable { partition: 7, offset: 3, problem: problem() },
         ];
         let mismatches = [
             Mismatch::OffsetsMissing { start: 1, end: 2 },
@@ -122,13 +141,16 @@ mod tests {
             Mismatch::ChangelogTruncated { expected: 1, start: 2 },
             Mismatch::ChangelogShrunk { expected: 2, end: 1 },
             Mismatch::MetadataUnreadable { problem: problem() },
+            Mismatch::HandOversTruncated { committed: 1, start: 2 },
+            Mismatch::HandOversShrunk { committed: 2, end: 1 },
         ];
         for fatal in &all {
             match fatal {
                 Fatal::Client(_)
                 | Fatal::TooManyFailedTransactions { .. }
                 | Fatal::Mismatch { .. }
-                | Fatal::ChangelogUnreadable { .. } => {}
+                | Fatal::ChangelogUnreadable { .. }
+                | Fatal::HandOverUnreadable { .. } => {}
             }
         }
         let mismatches = mismatches.into_iter().map(|mismatch| Fatal::Mismatch { partition: 7, mismatch });

@@ -31,13 +31,15 @@ pub enum StartingPoint {
     },
 }
 
-/// One of the two logs of a partition.
+/// One of the logs of a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PartitionLog {
     /// The touchpoint topic.
     Input,
     /// The changelog topic.
     Changelog,
+    /// The topic of hand-overs.
+    HandOvers,
 }
 
 /// A contradiction between the committed offset and the logs, after which processing would lose or repeat records.
@@ -140,6 +142,27 @@ pub enum Mismatch {
         /// End offset of the changelog.
         end: i64,
     },
+
+    /// Hand-overs were deleted before they were read.
+    #[error(
+        "the committed position {committed} is below the first offset {start}: hand-overs were deleted before they were \
+         read"
+    )]
+    HandOversTruncated {
+        /// The committed position.
+        committed: i64,
+        /// First offset still in the topic.
+        start: i64,
+    },
+
+    /// The topic of hand-overs ends before the committed position.
+    #[error("the committed position {committed} is past the end {end}: the topic was recreated or lost records")]
+    HandOversShrunk {
+        /// The committed position.
+        committed: i64,
+        /// End offset of the topic.
+        end: i64,
+    },
 }
 
 impl Mismatch {
@@ -157,6 +180,7 @@ impl Mismatch {
             | Self::ChangelogTruncated { .. }
             | Self::ChangelogShrunk { .. }
             | Self::ChangelogRecreated { .. } => PartitionLog::Changelog,
+            Self::HandOversTruncated { .. } | Self::HandOversShrunk { .. } => PartitionLog::HandOvers,
         }
     }
 
@@ -194,6 +218,11 @@ impl Mismatch {
             Self::ChangelogShrunk { .. } | Self::ChangelogRecreated { .. } => {
                 "restore the topic from a backup, or delete it together with the group's offsets to start from the \
                  beginning"
+            }
+            Self::HandOversTruncated { .. } | Self::HandOversShrunk { .. } => {
+                "restore the topic from a backup, or start from the beginning with new topics for changelog and \
+                 hand-overs and another kafka.group_id: the facts of visitors that were under way are lost; increase \
+                 the topic's retention"
             }
         }
     }

@@ -3,7 +3,8 @@
 //! One thread owns one group member and its partitions. `worker` is the processing loop and connects the parts,
 //! each of which owns its state: `assignment` and `assigned_partition` the partitions, `watermark` the time up to which
 //! wake-ups may fire, `open_batch` the size of the pending changes, `transactions` and `commit` their transaction,
-//! `restore` the newly assigned partitions, `memory_budget` the limit of the state, `tracer` the spans of touchpoints.
+//! `restore` the newly assigned partitions, `hand_overs` the messages of other partitions, `memory_budget` the limit of
+//! the state, `tracer` the spans of touchpoints.
 //! The customers of a partition are kept by `partition`; models are evaluated by `lifecycle`.
 
 mod assigned_partition;
@@ -12,6 +13,7 @@ mod changelog_range;
 mod commit;
 mod fatal;
 mod fetch_control;
+mod hand_overs;
 mod log_identity;
 mod log_interval;
 mod memory_budget;
@@ -20,6 +22,7 @@ mod mismatch;
 mod open_batch;
 mod options;
 mod partition_commit;
+mod partition_queries;
 mod pending_counts;
 mod pending_output;
 mod publication_mode;
@@ -46,7 +49,7 @@ pub use log_interval::LogInterval;
 pub use memory_budget::MemoryBudget;
 pub use mismatch::{LogRanges, Mismatch, PartitionLog, StartingPoint, find_starting_point};
 pub use open_batch::OpenBatch;
-pub use options::{ClockSource, Options, PublishOptions, SchemaPrefixes, SweepOptions, Topics};
+pub use options::{ClockSource, IdentitySetup, Options, PublishOptions, SchemaPrefixes, SweepOptions, Topics};
 pub use publication_mode::publication_mode;
 pub use query::{CustomerAnswer, Query, StageAnswer, StageRequest};
 pub use recent_transitions::{CommittedTransition, RecentTransitions, TransitionPage};

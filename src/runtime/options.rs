@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::lifecycle::identity::BlockedIds;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
 use crate::wire::cloud_events::CloudEvents;
@@ -38,6 +39,17 @@ pub struct Options {
     pub cloud_events: CloudEvents,
     /// What transition records contain, and where they go.
     pub publish: PublishOptions,
+    /// What identity resolution needs besides `facts.identity`; `None` if it is off.
+    pub identity: Option<IdentitySetup>,
+}
+
+/// What identity resolution needs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IdentitySetup {
+    /// The topic of hand-overs, with as many partitions as the touchpoint topic.
+    pub hand_overs: Arc<str>,
+    /// The ids that count as absent.
+    pub blocked_ids: BlockedIds,
 }
 
 /// What the records contain that other programs read, and where they go.

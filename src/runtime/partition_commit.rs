@@ -19,6 +19,8 @@ pub(super) struct PartitionCommit {
     pub(super) changelog_end: i64,
     /// Bytes written to the changelog.
     pub(super) changelog_bytes: u64,
+    /// The offset of the next hand-over; `None` without identity resolution.
+    pub(super) hand_overs: Option<i64>,
 }
 
 /// The fields of the offset metadata that are the same for all partitions of a worker.
@@ -50,17 +52,18 @@ impl PartitionCommit {
         (changelog_start, changelog_end): (i64, i64),
         changelog_bytes: u64,
         clock: Clock,
+        hand_overs: Option<i64>,
         fields: &MetadataFields<'_>,
     ) -> Self {
         let MetadataFields { models, partitions, member_name } = *fields;
         let member = Some(member_name.to_owned()).filter(|name| !name.is_empty());
-        let metadata = OffsetMetadata { changelog_start, changelog_end, clock, models, partitions, member }.encode();
-        Self { position, metadata, changelog_start, changelog_end, changelog_bytes }
+        let metadata = OffsetMetadata { changelog_start, changelog_end, clock, models, partitions, hand_overs, member };
+        Self { position, metadata: metadata.encode(), changelog_start, changelog_end, changelog_bytes, hand_overs }
     }
 
     /// Returns the initial commit of a partition whose changelog is empty and ends at `changelog_end`.
     pub(super) fn initial(position: PartitionOffset, changelog_end: i64, fields: &MetadataFields<'_>) -> Self {
-        Self::new(position, (changelog_end, changelog_end), 0, Clock::default(), fields)
+        Self::new(position, (changelog_end, changelog_end), 0, Clock::default(), None, fields)
     }
 
     /// Returns the offset and metadata to send within the transaction.

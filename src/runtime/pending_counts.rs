@@ -26,6 +26,7 @@ pub(super) enum TopicKind {
     /// Forwarded erasures.
     Touchpoints,
     CurrentStages,
+    HandOvers,
 }
 
 impl TopicKind {

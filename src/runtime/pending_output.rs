@@ -2,15 +2,20 @@
 
 use crate::kafka::{PartitionId, Record, RecordBatch};
 use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::touchpoint::Touchpoint;
 use crate::lifecycle::transition::Cause;
-use crate::partition::{DeadLetter, Effects, Input, Partition, Position, Tally};
+use crate::partition::{DeadLetter, Effects, HandOver, Input, Message, Partition, Position, Tally};
 use crate::telemetry::report::Report;
+use crate::wire::hand_over::{Content, HandOverRecord};
 use crate::wire::touchpoint_json::DeadLetterCause;
 
 use super::partition_commit::ChangelogWrite;
 use super::pending_counts::{PendingCounts, TopicKind};
 use super::record_builder::{DeadLetterRecord, ForwardedErasure, RecordBuilder, estimated_record_bytes};
 use super::tracer::TracedTouchpoint;
+
+/// Typical maximum size of a hand-over in bytes, without the visitor or touchpoint that it contains.
+const HAND_OVER_BYTES: usize = 300;
 
 /// The output of a partition's uncommitted inputs.
 #[derive(Debug)]
@@ -22,6 +27,8 @@ pub(super) struct PendingOutput {
     dead_letter_records: Vec<DeadLetterRecord>,
     /// Erasures to forward to the other partitions.
     forwarded_erasures: Vec<ForwardedErasure>,
+    /// Messages to other partitions because of links, in order.
+    hand_overs: Vec<HandOverRecord>,
     /// The touchpoints with a trace context, in input order.
     traced: Vec<TracedTouchpoint>,
     counts: PendingCounts,
@@ -45,6 +52,7 @@ impl Default for PendingOutput {
             published_at: Timestamp::MIN,
             dead_letter_records: Vec::new(),
             forwarded_erasures: Vec::new(),
+            hand_overs: Vec::new(),
             traced: Vec::new(),
             counts: PendingCounts::default(),
         }
@@ -70,11 +78,14 @@ impl PendingOutput {
     pub(super) fn apply(&mut self, input: Input<'_>, machine: &mut Partition) -> Applied {
         let (wake_ups_before, transitions_before) = (self.effects.tally.wake_ups, self.effects.transitions.len());
         let has_more = machine.apply(input, &mut self.effects);
-        Applied {
-            has_more,
-            wake_ups: usize::try_from(self.effects.tally.wake_ups - wake_ups_before).unwrap_or(usize::MAX),
-            bytes: estimated_record_bytes(&self.effects.transitions[transitions_before..]),
+        let mut bytes = estimated_record_bytes(&self.effects.transitions[transitions_before..]);
+        for hand_over in self.effects.hand_overs.drain(..) {
+            let record = hand_over_record(hand_over, machine);
+            bytes += HAND_OVER_BYTES + record.visitor_bytes();
+            self.hand_overs.push(record);
         }
+        let wake_ups = usize::try_from(self.effects.tally.wake_ups - wake_ups_before).unwrap_or(usize::MAX);
+        Applied { has_more, wake_ups, bytes }
     }
 
     /// Applies a record that cannot be decoded or is not valid.
@@ -110,6 +121,15 @@ impl PendingOutput {
         self.effects.tally.erasures_not_found
     }
 
+    /// Forwards the touchpoint that was just applied, if it belongs to another id. Returns the estimated size of the
+    /// record.
+    pub(super) fn forward_touchpoint(&mut self, touchpoint: &Touchpoint<'_>, value: &[u8]) -> usize {
+        let Some(to) = self.effects.forwarded_to.take() else { return 0 };
+        let content = Content::Touchpoint(value.to_vec());
+        self.hand_overs.push(HandOverRecord { to: to.to_string(), at: touchpoint.occurred_at, content });
+        HAND_OVER_BYTES + value.len()
+    }
+
     /// Forwards an erasure to the other partitions, in addition to applying it here.
     pub(super) fn forward(&mut self, erasure: ForwardedErasure) {
         self.effects.tally.erasures_forwarded += 1;
@@ -122,8 +142,8 @@ impl PendingOutput {
         self.effects.tally.erasures_not_found -= 1;
     }
 
-    /// Appends the transitions, dead letters and forwarded erasures to `records`, with `wall` as the time of
-    /// publication.
+    /// Appends the transitions, dead letters, forwarded erasures and hand-overs to `records`, with `wall` as the time
+    /// of publication.
     pub(super) fn append_output(&mut self, builder: &RecordBuilder, wall: Timestamp, records: &mut RecordBatch) {
         self.published_at = wall;
         self.counts.begin_writing();
@@ -152,6 +172,10 @@ impl PendingOutput {
                 self.counts.count_written(TopicKind::Touchpoints, record.bytes());
                 records.push(&record);
             }
+        }
+        for hand_over in self.hand_overs.drain(..) {
+            let bytes = builder.write_hand_over(&hand_over, wall, records);
+            self.counts.count_written(TopicKind::HandOvers, bytes);
         }
     }
 
@@ -204,7 +228,23 @@ impl PendingOutput {
         self.effects = Effects::default();
         self.dead_letter_records.clear();
         self.forwarded_erasures.clear();
+        self.hand_overs.clear();
         self.traced.clear();
         self.counts.clear();
     }
+}
+
+/// Encodes a hand-over for its topic.
+fn hand_over_record(hand_over: HandOver, machine: &Partition) -> HandOverRecord {
+    let HandOver { to, message } = hand_over;
+    let (at, content) = match message {
+        Message::Claim { by, link } => (link.occurred_at, Content::Claim { by: by.to_string(), link }),
+        Message::Facts { of, drain, link, visitor } => {
+            let at = visitor.as_ref().map_or(link.occurred_at, |visitor| visitor.clock.max(link.occurred_at));
+            let visitor = visitor.map(|visitor| Box::new((machine.layout().clone(), machine.encode_visitor(&visitor))));
+            (at, Content::Facts { of: of.to_string(), drain, link, visitor })
+        }
+        Message::Erase { drain, at } => (at, Content::Erase { drain }),
+    };
+    HandOverRecord { to: to.to_string(), at, content }
 }

@@ -1,6 +1,7 @@
 //! Queries for customers, which a worker answers from committed state between two polls.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use crate::kafka::PartitionId;
@@ -81,6 +82,8 @@ pub enum CustomerAnswer {
         /// The customer.
         customer: Box<Snapshot>,
     },
+    /// The id is that of a visitor that became this customer.
+    MergedInto(Arc<str>),
     /// None of the worker's partitions contains the customer.
     Unknown,
     /// None of the restored partitions contains the customer; others are still being restored.

@@ -8,7 +8,8 @@ use crate::kafka::{PartitionId, Record};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::Touchpoint;
-use crate::partition::{DeadLetterReason, Input};
+use crate::partition::{DeadLetterReason, HandOver, Input, Message, StoredLayout};
+use crate::wire::hand_over::{Content, HandOverRecord};
 use crate::wire::touchpoint_json::{DeadLetterCause, Scratch, TouchpointDecoder, TouchpointOptions};
 
 use super::assigned_partition::AssignedPartition;
@@ -24,6 +25,7 @@ use super::wall_clock::Moment;
 #[derive(Debug)]
 pub(super) struct RecordApplier {
     decoder: TouchpointDecoder,
+    has_identity: bool,
     /// A touchpoint whose event time is further ahead of wall time than this becomes a dead letter.
     max_ahead: time::Duration,
     /// Partition count of the touchpoint topic.
@@ -38,7 +40,9 @@ impl RecordApplier {
     pub(super) fn new(models: &ModelSet, options: &Options) -> Self {
         let touchpoints = TouchpointOptions { bytes_max: options.touchpoint_bytes_max };
         Self {
-            decoder: TouchpointDecoder::new(&models.vocabulary, touchpoints),
+            decoder: TouchpointDecoder::new(&models.vocabulary, touchpoints)
+                .with_identity(options.identity.as_ref().map(|identity| identity.blocked_ids.clone())),
+            has_identity: options.identity.is_some(),
             max_ahead: options.max_ahead,
             partitions: options.partitions,
             wrong_keys: LogInterval::default(),
@@ -79,12 +83,17 @@ impl RecordApplier {
                         tracing::warn!(partition, offset, records, "the record key is not the customer id");
                     }
                 }
-                if touchpoint.is_erasure() {
+                if touchpoint.is_erasure() && !self.has_identity {
                     self.erase(&touchpoint, &record, assigned, batch, now);
                 } else {
                     let traced = self.tracer.as_ref().and_then(|tracer| tracer.begin(&record, now.wall));
                     let transitions_before = assigned.pending_mut().transitions();
-                    batch.add(0, assigned.apply(Input::Touchpoint(&touchpoint)), now.elapsed);
+                    let value = record.value.as_deref().unwrap_or_default();
+                    batch.add(
+                        0,
+                        assigned.apply_touchpoint(self.input(&touchpoint, &record), &touchpoint, value),
+                        now.elapsed,
+                    );
                     if let Some(traced) = traced {
                         assigned.pending_mut().trace(traced, transitions_before);
                     }
@@ -94,6 +103,52 @@ impl RecordApplier {
             Err(cause) => cause,
         };
         assigned.apply_dead_letter(record, cause);
+    }
+
+    /// Returns the input for a touchpoint. With identity resolution, every id has one partition, because others send
+    /// hand-overs there.
+    fn input<'t>(&self, touchpoint: &'t Touchpoint<'t>, record: &Record) -> Input<'t> {
+        let home = || partition_of(touchpoint.customer_id.as_bytes(), self.partitions.unwrap_or(1));
+        if !self.has_identity {
+            Input::Touchpoint(touchpoint)
+        } else if touchpoint.is_erasure() && is_forwarded(record) {
+            // An erasure that was forwarded before identity resolution was on.
+            Input::ForwardedErasure(touchpoint)
+        } else if home() != record.partition {
+            Input::Misplaced(touchpoint)
+        } else {
+            Input::Touchpoint(touchpoint)
+        }
+    }
+
+    /// Applies a hand-over to its partition. Returns the estimated size of the records that it causes.
+    ///
+    /// # Errors
+    /// When its content cannot be decoded.
+    pub(super) fn apply_hand_over(
+        &self,
+        record: &HandOverRecord,
+        assigned: &mut AssignedPartition,
+    ) -> Result<usize, String> {
+        let message = match &record.content {
+            Content::Touchpoint(value) => {
+                let mut scratch = Scratch::default();
+                let decoded = self.decoder.decode(value, &mut scratch);
+                let touchpoint = decoded.map_err(|cause| format!("its touchpoint is invalid: {}", cause.detail))?;
+                let input = Input::Forwarded { to: &record.to, touchpoint: &touchpoint };
+                return Ok(assigned.apply_touchpoint(input, &touchpoint, value));
+            }
+            Content::Claim { by, link } => Message::Claim { by: by.as_str().into(), link: link.clone() },
+            Content::Facts { of, drain, link, visitor } => {
+                let decode = |(layout, record): &(StoredLayout, Vec<u8>)| {
+                    assigned.machine().decode_visitor(layout, record).map(Box::new).map_err(|error| error.to_string())
+                };
+                let visitor = visitor.as_deref().map(decode).transpose()?;
+                Message::Facts { of: of.as_str().into(), drain: *drain, link: link.clone(), visitor }
+            }
+            Content::Erase { drain } => Message::Erase { drain: *drain, at: record.at },
+        };
+        Ok(assigned.apply(Input::HandOver(&HandOver { to: record.to.as_str().into(), message })))
     }
 
     /// Removes the customer from this partition, and forwards the erasure to all others: records with a wrong key may

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::kafka::partitioner::partition_of;
 use crate::kafka::{PartitionId, ProducerRecord, Record, RecordBatch, RecordHeader};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
@@ -12,6 +13,7 @@ use crate::lifecycle::transition::Transition;
 use crate::partition::{DeadLetterReason, PublishedStanding};
 use crate::wire::current_stages::CurrentStages;
 use crate::wire::dead_letter::{self, Origin};
+use crate::wire::hand_over::HandOverRecord;
 use crate::wire::header::Header;
 use crate::wire::transition::{Mode, Publication, RecordFormat};
 use crate::wire::{transition_json, transition_protobuf};
@@ -174,6 +176,21 @@ impl RecordBuilder {
         let DeadLetterRecord { record, reason, detail } = dead_letter;
         let topics = &self.options.topics;
         dead_letter_record(record, &topics.touchpoints, reason, &detail, &topics.dead_letters, wall)
+    }
+
+    /// Appends the record of a hand-over, in the partition of its id. Returns the size of its key and value.
+    pub(super) fn write_hand_over(
+        &self,
+        hand_over: &HandOverRecord,
+        wall: Timestamp,
+        records: &mut RecordBatch,
+    ) -> usize {
+        let identity = self.options.identity.as_ref().expect("only identity resolution causes hand-overs");
+        let partition = partition_of(hand_over.to.as_bytes(), self.options.partitions.unwrap_or(1));
+        let mut record = records.add(&identity.hand_overs, Some(partition), wall.as_millis());
+        record.key(hand_over.to.as_bytes());
+        record.value(|out| out.extend_from_slice(&hand_over.encode()));
+        record.bytes()
     }
 
     /// Appends the record of a changelog batch.

@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::kafka::partitioner::partition_of;
 use crate::kafka::{CommittedOffset, Error, Member, PartitionId, PartitionOffset, Reaction, Record};
 use crate::lifecycle::id::StableId;
-use crate::partition::Clock;
+use crate::partition::{Clock, entry_of_changelog};
 use crate::telemetry::report::Report;
 use crate::telemetry::snapshot::RestoreProgress;
 use crate::wire::changelog::{ChangelogDecoder, InputProgress};
+use crate::wire::offset_metadata::OffsetMetadata;
 
 use super::assigned_partition::AssignedPartition;
 use super::assignment::Assignment;
@@ -127,6 +129,7 @@ enum RestorePlan {
         input_end: i64,
         changelog: ChangelogRange,
         clock: Clock,
+        hand_overs: Option<i64>,
     },
 }
 
@@ -165,11 +168,11 @@ impl Restorer {
                     assignment.forget_given_up_at(partition);
                     new.push((PartitionOffset { partition, offset: input_start }, changelog_end));
                 }
-                Some(RestorePlan::Existing { offset, is_manual, input_end, changelog, clock }) => {
+                Some(RestorePlan::Existing { offset, is_manual, input_end, changelog, clock, hand_overs }) => {
                     let Some(assigned) = assignment.get_mut(partition) else { continue };
                     let restore = Restore {
                         tracker: RestoreTracker::new(changelog.start(), changelog.end(), elapsed),
-                        progress: InputProgress { clock, ..InputProgress::default() },
+                        progress: InputProgress { clock, hand_overs_to: hand_overs, ..InputProgress::default() },
                         set_manually: is_manual.then_some(offset),
                         input_end,
                         ahead: None,
@@ -304,8 +307,15 @@ impl Restorer {
                 }
             }
             let changelog = ChangelogRange::new(log_start, log_start, log_end, elapsed);
-            let clock = Clock::default();
-            return Ok(Some(RestorePlan::Existing { offset, is_manual: true, input_end, changelog, clock }));
+            let (clock, hand_overs) = (Clock::default(), None);
+            return Ok(Some(RestorePlan::Existing {
+                offset,
+                is_manual: true,
+                input_end,
+                changelog,
+                clock,
+                hand_overs,
+            }));
         };
         if metadata.changelog_end > log_end {
             // A newly elected leader may not know the end yet.
@@ -325,8 +335,8 @@ impl Restorer {
             );
         }
         let changelog = ChangelogRange::new(log_start, metadata.changelog_start, metadata.changelog_end, elapsed);
-        let clock = metadata.clock;
-        Ok(Some(RestorePlan::Existing { offset, is_manual: false, input_end, changelog, clock }))
+        let OffsetMetadata { clock, hand_overs, .. } = metadata;
+        Ok(Some(RestorePlan::Existing { offset, is_manual: false, input_end, changelog, clock, hand_overs }))
     }
 
     /// Begins to read the changelog of a partition.
@@ -372,6 +382,12 @@ impl Restorer {
         let unreadable = |problem| Fatal::ChangelogUnreadable { partition, offset: record.offset, problem };
         let value = record.value.as_deref().unwrap_or_default();
         let batch = self.decoder.decode(value).map_err(|error| unreadable(error.to_string()))?;
+        if let Some((home, count)) = misplaced(&self.options, partition, &batch.customers) {
+            return Err(unreadable(format!(
+                "it has a customer that belongs to partition {home} of {count}; with identity resolution, every record \
+                 must be in the partition that murmur2 of its key determines, as with the Java client"
+            )));
+        }
         let customers = assigned.restore(&batch, value.len()).map_err(|error| unreadable(error.to_string()))?;
         restore.progress.advance(batch.progress);
         restore.tracker.record_read(record.offset, value.len(), batch.customers.len(), elapsed);
@@ -460,6 +476,17 @@ fn is_still_committed<M: Member>(member: &mut M, committed: &CommittedOffset, fa
     }
     let now_committed = unless_fatal(member.committed(&[committed.partition]))?;
     Ok(now_committed.is_some_and(|now_committed| now_committed.as_slice() == std::slice::from_ref(committed)))
+}
+
+/// Returns the partition that one of `customers` belongs to instead, and the number of partitions. With identity
+/// resolution, other partitions send hand-overs there.
+fn misplaced(options: &Options, partition: PartitionId, customers: &[&[u8]]) -> Option<(PartitionId, PartitionId)> {
+    let count = options.partitions.filter(|_| options.identity.is_some())?;
+    let home = |entry: &&[u8]| {
+        let id = entry_of_changelog::customer_id(entry).filter(|_| !entry_of_changelog::is_removal(entry))?;
+        Some(partition_of(id.as_bytes(), count))
+    };
+    customers.iter().filter_map(home).find(|&home| home != partition).map(|home| (home, count))
 }
 
 fn schedule_retry(assignment: &mut Assignment, partitions: &[PartitionId], elapsed: Duration) {

@@ -14,6 +14,7 @@ use crate::telemetry::snapshot::{PartitionStatus, Status, WorkerSnapshot};
 
 use super::assignment::Assignment;
 use super::fatal::Fatal;
+use super::hand_overs;
 use super::memory_budget::{MemoryBudget, MemoryShare};
 use super::meter::Meter;
 use super::open_batch::OpenBatch;
@@ -25,6 +26,7 @@ use super::restore::Restorer;
 use super::stopwatch::Activity;
 use super::tracer::Tracer;
 use super::transactions::Transactions;
+use super::unless_fatal::unless_fatal;
 use super::wall_clock::{Moment, WallClock};
 
 /// Maximum number of records per poll.
@@ -48,6 +50,8 @@ pub struct Worker<M> {
     memory: MemoryShare,
     meter: Meter,
     queries: Receiver<Query>,
+    /// Whether hand-overs are likely to follow at once; `None` without identity resolution.
+    has_hand_overs_left: Option<bool>,
 }
 
 impl<M: Member> Worker<M> {
@@ -59,6 +63,7 @@ impl<M: Member> Worker<M> {
             record_applier: RecordApplier::new(&models, &options),
             assignment: Assignment::new(Arc::clone(&models), Arc::clone(&options)),
             batch: OpenBatch::new(options.commit_interval),
+            has_hand_overs_left: options.identity.is_some().then_some(false),
             memory: MemoryShare::new(Arc::default(), options.state_bytes_max),
             restorer: Restorer::new(models.hash, Arc::clone(&options)),
             transactions: Transactions::new(models, options),
@@ -119,6 +124,7 @@ impl<M: Member> Worker<M> {
         self.meter.lap(Activity::Commit, Duration::ZERO);
         self.restore(now)?;
         self.meter.lap(Activity::Restore, Duration::ZERO);
+        self.apply_hand_overs(now)?;
         self.fire_wake_ups(now)?;
         self.meter.lap(Activity::Apply, Duration::ZERO);
         if self.batch.is_due(now.elapsed) && !self.transactions.is_recovering() {
@@ -208,7 +214,8 @@ impl<M: Member> Worker<M> {
     /// Returns the timeout of the next poll.
     fn poll_timeout(&self, now: Moment) -> Duration {
         let is_recovering = self.transactions.is_recovering();
-        if !self.restorer.is_idle() || (!is_recovering && self.assignment.has_wake_ups_left()) {
+        let has_more = self.assignment.has_wake_ups_left() || self.has_hand_overs_left == Some(true);
+        if !self.restorer.is_idle() || (!is_recovering && has_more) {
             return Duration::ZERO;
         }
         let until_commit = self.batch.time_left(now.elapsed).filter(|_| !is_recovering);
@@ -262,6 +269,9 @@ impl<M: Member> Worker<M> {
     fn release(&mut self, partitions: &[PartitionId]) -> Result<(), Fatal> {
         for &partition in partitions {
             self.restorer.stop(&mut self.member, partition)?;
+            if self.has_hand_overs_left.is_some() {
+                unless_fatal(self.member.close_hand_overs(partition))?;
+            }
         }
         self.memory.update_soon();
         self.assignment.release(&mut self.member, partitions)
@@ -293,6 +303,17 @@ impl<M: Member> Worker<M> {
             if assigned.has_uncommitted_changes() {
                 batch.add(0, 0, now.elapsed);
             }
+        }
+        Ok(())
+    }
+
+    /// Reads and applies hand-overs, unless the worker must not apply anything now.
+    fn apply_hand_overs(&mut self, now: Moment) -> Result<(), Fatal> {
+        if self.has_hand_overs_left.is_some() {
+            let may_apply = !self.memory.is_over_limit() && !self.transactions.is_recovering();
+            let Self { member, assignment, record_applier, batch, .. } = self;
+            let has_more = may_apply && hand_overs::advance(member, assignment, record_applier, batch, now)?;
+            self.has_hand_overs_left = Some(has_more);
         }
         Ok(())
     }

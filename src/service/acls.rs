@@ -100,6 +100,14 @@ pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
                     "to truncate the changelog after a sweep; without it the changelog keeps growing",
                 ),
                 topic(&topics.dead_letters, "Write", "to publish dead letters"),
+            ]);
+            if config.identity.enabled {
+                grants.extend([
+                    topic(&topics.hand_overs, "Read", "to read what other partitions hand over"),
+                    topic(&topics.hand_overs, "Write", "to hand visitors over to customers of other partitions"),
+                ]);
+            }
+            grants.extend([
                 Grant {
                     kind: ResourceKind::Group,
                     name: config.kafka.group_id.clone(),

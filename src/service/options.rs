@@ -13,7 +13,7 @@ use crate::lifecycle::identity::IdentityOptions;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
-use crate::runtime::{self, ClockSource, PublishOptions, Routes, SchemaPrefixes};
+use crate::runtime::{self, ClockSource, IdentitySetup, PublishOptions, Routes, SchemaPrefixes};
 use crate::wire::cloud_events::CloudEvents;
 use crate::wire::offset_metadata;
 
@@ -41,6 +41,7 @@ pub fn kafka_options(config: &Config, on_stuck: fn(&'static str)) -> Vec<kafka::
                 &config.topics.touchpoints,
                 &config.topics.changelog,
             );
+            options.hand_overs_topic = config.identity.enabled.then(|| config.topics.hand_overs.clone());
             options.owner_of = offset_metadata::owner_of;
             options.group_instance_id = kafka.static_membership.then_some(member);
             options.advertise.clone_from(&config.http.advertise);
@@ -178,6 +179,10 @@ pub fn worker_options(config: &Config) -> runtime::Options {
             because: config.publish.because,
             current_stages: config.topics.current_stages.as_deref().map(topic),
         },
+        identity: config.identity.enabled.then(|| IdentitySetup {
+            hand_overs: topic(&topics.hand_overs),
+            blocked_ids: config.identity.blocked.clone(),
+        }),
     }
 }
 

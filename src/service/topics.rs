@@ -29,6 +29,7 @@ pub fn topics(config: &Config) -> Topics {
     Topics {
         input: topics.touchpoints.clone(),
         changelog: topics.changelog.clone(),
+        hand_overs: config.identity.enabled.then(|| topics.hand_overs.clone()),
         dead_letters: topics.dead_letters.clone(),
         outputs: [&topics.transitions, &topics.replay]
             .into_iter()
@@ -46,6 +47,7 @@ pub fn input_and_changelog(touchpoints: &str, changelog: &str) -> Topics {
     Topics {
         input: touchpoints.to_owned(),
         changelog: changelog.to_owned(),
+        hand_overs: None,
         // Names without duplicates are created once.
         dead_letters: touchpoints.to_owned(),
         outputs: Vec::new(),

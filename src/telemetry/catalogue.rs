@@ -144,6 +144,21 @@ pub const METRICS: &[Description] = &[
             out.sum(&[("result", "forwarded")], |report| report.tally.erasures_forwarded);
         },
     ),
+    counter(
+        "lifecycle_links_total",
+        "result (merged, refused)",
+        "Visitors whose facts moved to a customer, and links without effect, with identity resolution.",
+        |out| {
+            out.sum(&[("result", "merged")], |report| report.tally.merged);
+            out.sum(&[("result", "refused")], |report| report.tally.links_refused);
+        },
+    ),
+    counter(
+        "lifecycle_touchpoints_forwarded_total",
+        "",
+        "Touchpoints forwarded to another id or partition, with identity resolution. They are applied there.",
+        |out| out.sum(&[], |report| report.tally.forwarded),
+    ),
     counter("lifecycle_dead_letters_total", "reason", "Records written to the dead-letter topic, by reason.", |out| {
         out.dead_letters()
     }),

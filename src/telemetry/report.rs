@@ -10,8 +10,8 @@ use crate::partition::{DeadLetterReason, Tally};
 use super::histogram::Measurements;
 
 /// Values of the `topic_kind` label.
-pub const TOPIC_KINDS: [&str; 6] =
-    ["transitions", "replay", "changelog", "dead_letters", "touchpoints", "current_stages"];
+pub const TOPIC_KINDS: [&str; 7] =
+    ["transitions", "replay", "changelog", "dead_letters", "touchpoints", "current_stages", "hand_overs"];
 
 /// Counters of a worker since its start.
 #[derive(Clone, PartialEq, Debug, Default)]

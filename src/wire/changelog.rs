@@ -16,14 +16,17 @@ use crate::lifecycle::id::StableId;
 use crate::lifecycle::time::Timestamp;
 use crate::partition::{ChangelogBatch, Clock, StoredLayout, StoredModel};
 
-/// Format version that this release writes, and the newest one that it can read.
-pub const FORMAT: u32 = 2;
+/// The newest format version that this release can read. It is written with identity resolution only.
+pub const FORMAT: u32 = 3;
+/// Format version of a record without identity resolution, which earlier releases can read.
+const FORMAT_WITHOUT_HAND_OVERS: u32 = 2;
 
 const FORMAT_FIELD: u32 = 1;
 const LAYOUT_FIELD: u32 = 2;
 const APPLIED_TO_FIELD: u32 = 3;
 const STREAM_TIME_FIELD: u32 = 4;
 const SKIPPED_FIELD: u32 = 5;
+const HAND_OVERS_TO_FIELD: u32 = 6;
 const CUSTOMERS_FIELD: u32 = 15;
 
 /// How far the input partition was applied when a changelog record was written. The committed offset has the same
@@ -37,6 +40,8 @@ pub struct InputProgress {
     pub skipped: Vec<Range<i64>>,
     /// The stream time of the partition; not set in a record of format 1.
     pub clock: Clock,
+    /// Offset after the last applied hand-over; `None` without identity resolution.
+    pub hand_overs_to: Option<i64>,
 }
 
 impl InputProgress {
@@ -48,6 +53,7 @@ impl InputProgress {
         if let Some(stream_time) = other.clock.stream_time() {
             self.clock.advance(stream_time);
         }
+        self.hand_overs_to = self.hand_overs_to.max(other.hand_overs_to);
     }
 }
 
@@ -80,12 +86,13 @@ pub enum ChangelogError {
 pub fn encode(layout: &StoredLayout, batch: &ChangelogBatch, progress: &InputProgress) -> Vec<u8> {
     let layout = stored_to_proto(layout);
     let layout_bytes = layout.encoded_len();
-    // The four field keys and the format version take one byte each, the progress at most 10 bytes for each number.
-    let header_bytes = 5 + 20 + encoded_len_varint(layout_bytes as u64) + layout_bytes;
+    // The field keys and the format version take one byte each, the progress at most 10 bytes for each number.
+    let header_bytes = 6 + 30 + encoded_len_varint(layout_bytes as u64) + layout_bytes;
     let mut out = Vec::with_capacity(header_bytes + batch.customers.len());
 
     encode_key(FORMAT_FIELD, WireType::Varint, &mut out);
-    encode_varint(u64::from(FORMAT), &mut out);
+    let format = if progress.hand_overs_to.is_some() { FORMAT } else { FORMAT_WITHOUT_HAND_OVERS };
+    encode_varint(u64::from(format), &mut out);
     prost::encoding::message::encode(LAYOUT_FIELD, &layout, &mut out);
     prost::encoding::int64::encode(APPLIED_TO_FIELD, &progress.applied_to, &mut out);
     if let Some(stream_time) = progress.clock.stream_time() {
@@ -93,6 +100,9 @@ pub fn encode(layout: &StoredLayout, batch: &ChangelogBatch, progress: &InputPro
     }
     let skipped: Vec<i64> = progress.skipped.iter().flat_map(|range| [range.start, range.end]).collect();
     prost::encoding::int64::encode_packed(SKIPPED_FIELD, &skipped, &mut out);
+    if let Some(hand_overs_to) = &progress.hand_overs_to {
+        prost::encoding::int64::encode(HAND_OVERS_TO_FIELD, hand_overs_to, &mut out);
+    }
     out.extend_from_slice(&batch.customers);
     out
 }
@@ -143,6 +153,9 @@ impl ChangelogDecoder {
                         .map_err(|_| CORRUPT)?;
                     progress.skipped = ends.as_chunks::<2>().0.iter().map(|&[start, end]| start..end).collect();
                 }
+                (HAND_OVERS_TO_FIELD, WireType::Varint) => {
+                    progress.hand_overs_to = Some(decode_varint(&mut rest).map_err(|_| CORRUPT)?.cast_signed());
+                }
                 (CUSTOMERS_FIELD, WireType::LengthDelimited) => {
                     customers.push(take_delimited(&mut rest).ok_or(CORRUPT)?);
                 }
@@ -176,7 +189,7 @@ fn take_delimited<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-fn stored_to_proto(layout: &StoredLayout) -> proto::lifecycle::v1::Layout {
+pub(super) fn stored_to_proto(layout: &StoredLayout) -> proto::lifecycle::v1::Layout {
     let StoredLayout { numbers, latest, windows, gaps, follow_ups, models, orders, added } = layout;
     proto::lifecycle::v1::Layout {
         numbers: to_numbers(numbers),
@@ -201,7 +214,7 @@ fn stored_to_proto(layout: &StoredLayout) -> proto::lifecycle::v1::Layout {
     }
 }
 
-fn stored_from_proto(layout: proto::lifecycle::v1::Layout) -> StoredLayout {
+pub(super) fn stored_from_proto(layout: proto::lifecycle::v1::Layout) -> StoredLayout {
     StoredLayout {
         numbers: to_ids(layout.numbers),
         latest: to_ids(layout.latest),
@@ -262,7 +275,7 @@ mod tests {
 
     fn progress() -> InputProgress {
         let clock = Clock::at(Some(Timestamp::from_millis(-5)));
-        InputProgress { applied_to: 1 << 40, skipped: vec![3..17, 1000..1 << 39], clock }
+        InputProgress { applied_to: 1 << 40, skipped: vec![3..17, 1000..1 << 39], clock, hand_overs_to: None }
     }
 
     fn batch(customers: &[&[u8]]) -> ChangelogBatch {
@@ -278,12 +291,14 @@ mod tests {
     #[test]
     fn a_record_round_trips() {
         let customers: [&[u8]; 3] = [b"one", b"", &[7; 300]];
-        for progress in [InputProgress::default(), progress()] {
+        for progress in [InputProgress::default(), progress(), InputProgress { hand_overs_to: Some(7), ..progress() }] {
+            // A release without identity resolution can read what a service without it writes.
+            let format = if progress.hand_overs_to.is_some() { 3 } else { 2 };
             let bytes = encode(&layout(), &batch(&customers), &progress);
             let mut decoder = ChangelogDecoder::default();
             let record = decoder.decode(&bytes).expect("just encoded");
             let layout = Arc::new(layout());
-            assert_eq!(record, ChangelogRecord { format: 2, layout, progress, customers: customers.to_vec() });
+            assert_eq!(record, ChangelogRecord { format, layout, progress, customers: customers.to_vec() });
         }
     }
 
@@ -313,12 +328,12 @@ mod tests {
 
     #[test]
     fn a_newer_format_version_is_rejected() {
-        // Format 3, followed by bytes that format 2 cannot decode.
-        let error = ChangelogDecoder::default().decode(&[8, 3, 0xff]).expect_err("a newer format");
-        assert_eq!(error, ChangelogError::Newer(3));
+        // Format 4, followed by bytes that format 3 cannot decode.
+        let error = ChangelogDecoder::default().decode(&[8, 4, 0xff]).expect_err("a newer format");
+        assert_eq!(error, ChangelogError::Newer(4));
         assert_eq!(
             error.to_string(),
-            "changelog format 3 was written by a newer release; this release reads formats up to 2"
+            "changelog format 4 was written by a newer release; this release reads formats up to 3"
         );
     }
 

@@ -13,6 +13,7 @@ pub mod customer_id;
 pub mod dead_letter;
 pub mod decimal;
 pub mod delivery_progress;
+pub mod hand_over;
 pub mod header;
 mod json_writer;
 pub mod model_file;

@@ -28,6 +28,8 @@ pub struct OffsetMetadata {
     pub models: StableId,
     /// The number of partitions of the touchpoint topic; `None` if unknown.
     pub partitions: Option<i32>,
+    /// The offset of the next hand-over to apply; `None` without identity resolution.
+    pub hand_overs: Option<i64>,
     /// The name of the group member that committed; `None` if it has no usable name.
     pub member: Option<String>,
 }
@@ -53,6 +55,10 @@ impl OffsetMetadata {
         if let Some(partitions) = self.partitions {
             text.push_str(" partitions=");
             text.push_str(&partitions.to_string());
+        }
+        if let Some(hand_overs) = self.hand_overs {
+            text.push_str(" hand_overs=");
+            text.push_str(&hand_overs.to_string());
         }
         if let Some(member) = self.member.as_deref().filter(|member| is_valid_field(member)) {
             text.push_str(" by=");
@@ -85,7 +91,7 @@ impl OffsetMetadata {
         let (start, end) = changelog.split_once("..").ok_or(Foreign("its changelog offsets are not a range"))?;
         let offset = |text: &str| {
             let offset: Option<i64> = text.parse().ok();
-            offset.filter(|&offset| offset >= 0).ok_or(Foreign("one of its changelog offsets is not an offset"))
+            offset.filter(|&offset| offset >= 0).ok_or(Foreign("one of its offsets is not an offset"))
         };
         let models = field("models").ok_or(Foreign("it has no model hash"))?;
         let stream_time = match field("clock") {
@@ -103,6 +109,7 @@ impl OffsetMetadata {
                 Some(count) => Some(count.parse().map_err(|_| Foreign("its partition count is not a number"))?),
                 None => None,
             },
+            hand_overs: field("hand_overs").map(offset).transpose()?,
             member: owner_of(text),
         }))
     }
@@ -138,12 +145,17 @@ mod tests {
             clock: Clock::at(Some(Timestamp::from_millis(853_602_944_000))),
             models: StableId(255),
             partitions: Some(12),
+            hand_overs: None,
             member: Some("a-0".to_owned()),
         };
         let text =
             "lifecycle=1 changelog=7..42 models=00000000000000ff partitions=12 by=a-0 clock=1997-01-18T15:55:44Z";
         assert_eq!(metadata.encode(), text);
-        assert_eq!(OffsetMetadata::decode(&format!("{text} later=word")), Ok(Some(metadata)));
+        assert_eq!(OffsetMetadata::decode(&format!("{text} later=word")), Ok(Some(metadata.clone())));
+        let with_hand_overs = OffsetMetadata { hand_overs: Some(3), ..metadata };
+        let text = text.replace("by=", "hand_overs=3 by=");
+        assert_eq!(with_hand_overs.encode(), text);
+        assert_eq!(OffsetMetadata::decode(&text), Ok(Some(with_hand_overs)));
     }
 
     #[test]
@@ -172,6 +184,7 @@ mod tests {
             "lifecycle=1 changelog=0..1 models=x",
             "lifecycle=1 changelog=0..1 models=0 clock=noon",
             "lifecycle=1 changelog=0..1 models=0 partitions=many",
+            "lifecycle=1 changelog=0..1 models=0 hand_overs=some",
         ] {
             assert!(matches!(OffsetMetadata::decode(text), Err(OffsetMetadataError::Foreign(_))), "{text}");
         }
@@ -190,6 +203,7 @@ mod tests {
             stream_time in proptest::option::of(Timestamp::MIN.as_millis()..=Timestamp::MAX.as_millis()),
             models in any::<u64>(),
             partitions in proptest::option::of(any::<i32>()),
+            hand_overs in proptest::option::of(0..=i64::MAX),
             member in proptest::option::of("[a-z0-9._-]{1,100}"),
         ) {
             let metadata = OffsetMetadata {
@@ -198,6 +212,7 @@ mod tests {
                 clock: Clock::at(stream_time.map(Timestamp::from_millis)),
                 models: StableId(models),
                 partitions,
+                hand_overs,
                 member,
             };
             prop_assert!(metadata.encode().len() < 400);

@@ -108,6 +108,7 @@ fn offset_metadata() {
         clock,
         models: StableId(u64::MAX),
         partitions: Some(12),
+        hand_overs: Some(3),
         member: Some("a-0".into()),
     };
     let corpus = [metadata.encode().into_bytes(), Vec::new()];

@@ -737,13 +737,3 @@ fn the_explain_command_shows_the_merge_for_either_id() {
         }
     }
 }
-
-#[test]
-fn the_service_refuses_identity_resolution_so_far() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let config = "kafka:\n  bootstrap_servers: 127.0.0.1:1\nidentity:\n  enabled: true\n  blocked: [kiosk]\n";
-    std::fs::write(directory.path().join("lifecycle.yaml"), config).expect("the file is written");
-    let run = lifecycle(directory.path(), &["run", "--config", "lifecycle.yaml"], b"");
-    assert_eq!(run.code, 2, "{}", run.errors);
-    assert!(run.errors.contains("identity.enabled: only `lifecycle replay` and `lifecycle explain`"), "{}", run.errors);
-}

@@ -13,6 +13,7 @@ fn cluster() -> Cluster {
 
 fn topics() -> Topics {
     Topics {
+        hand_overs: None,
         input: broker::unique("touchpoints"),
         changelog: broker::unique("changelog"),
         dead_letters: broker::unique("dead-letters"),

@@ -42,6 +42,7 @@ mod golden_state;
 mod graph;
 mod guide;
 mod identity;
+mod identity_live;
 mod ingest;
 mod ingest_formats;
 mod kafka_acls;

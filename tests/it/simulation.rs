@@ -15,6 +15,7 @@ mod history;
 mod log;
 mod member;
 mod occurrences;
+mod persons;
 mod result_check;
 mod run_config;
 mod simulated_run;
@@ -32,7 +33,7 @@ use lifecycle_processor::lifecycle::time::Timestamp;
 use lifecycle_processor::runtime::{ClockSource, MemoryBudget, Moment, Options, Worker};
 use lifecycle_processor::telemetry::snapshot::Status;
 
-use expectation::expected;
+use expectation::{dead_letters, expected};
 use faults::{Fault, Faults, Plan};
 use history::{BEGIN, History, InputRecord, MODELS, history};
 use log::{Log, TOUCHPOINTS};
@@ -78,6 +79,44 @@ fn every_transition_is_published_once_and_in_order_despite_faults() {
             assert!(occurrences.of(what) > 0, "event missing in all {count} runs: {what}\n{occurrences}");
         }
     }
+}
+
+#[test]
+fn visitors_become_customers_once_despite_faults() {
+    let from = env_number("LIFECYCLE_SIMULATION_FROM").unwrap_or_default();
+    let seeds = match (env_number("LIFECYCLE_SIMULATION_SEED"), env_number("LIFECYCLE_SIMULATION_SEEDS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, seeds) => from..from + seeds.unwrap_or(SEEDS),
+    };
+    let count = seeds.end - seeds.start;
+    let occurrences = run_in_parallel(seeds, |seed| {
+        let _named = PrintOnPanic(format!("LIFECYCLE_SIMULATION_SEED={seed}, with links"));
+        let mut random = fastrand::Rng::with_seed(seed);
+        let config = RunConfig::random_with_links(&mut random);
+        let plan =
+            Plan::Random { one_in: random.u32(4..80), one_in_burst: random.u32(2..20), until: random.u64(100..2000) };
+        simulate_links(&config, plan, seed).0
+    });
+    println!("{count} seeds\n{occurrences}");
+    if count >= SEEDS {
+        for what in ["worker: visitors merged", "worker: touchpoints forwarded", "group: offset set back"] {
+            assert!(occurrences.of(what) > 0, "event missing in all {count} runs: {what}\n{occurrences}");
+        }
+    }
+}
+
+#[test]
+fn a_fault_at_any_call_of_a_run_with_links_changes_nothing() {
+    let config = RunConfig { has_links: true, ..RunConfig::undisturbed(2, ClockSource::Touchpoints) };
+    let calls = simulate_links(&config, Plan::Never, 1).1;
+    run_in_parallel(call_range(calls), |call| {
+        let mut occurrences = Occurrences::default();
+        for fault in Fault::ALL {
+            let _named = PrintOnPanic(format!("{fault:?} at call {call} of {calls}, with links"));
+            occurrences.merge(&simulate_links(&config, Plan::At(vec![(call, fault)]), 1).0);
+        }
+        occurrences
+    });
 }
 
 /// Events, besides the faults, that must occur in at least one run.
@@ -174,6 +213,20 @@ fn call_range(calls: u64) -> std::ops::Range<u64> {
 
 fn env_number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
+}
+
+/// Executes one run in which visitors become customers.
+fn simulate_links(config: &RunConfig, plan: Plan, seed: u64) -> (Occurrences, u64) {
+    let history = persons::history(&mut fastrand::Rng::with_seed(seed), config);
+    let run = SimulatedRun::new(config, &history, plan, seed);
+    run.run_until_idle();
+    let expected = dead_letters(&history);
+    result_check::check_dead_letters(&run.log.borrow(), &expected);
+    persons::check(&run, config, &history, config.uses_wall_clock().then(|| SimulatedRun::wall_end(&history)));
+    let occurrences = run.close();
+    result_check::check_counts(&run, &expected);
+    let calls = run.log.borrow().faults.calls();
+    (occurrences, calls)
 }
 
 /// Executes one run. Returns the events that occurred and the number of calls.

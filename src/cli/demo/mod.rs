@@ -230,5 +230,6 @@ fn worker_options() -> runtime::Options {
             detail: HeaderDetail::Full,
         },
         publish: PublishOptions::default(),
+        identity: None,
     }
 }

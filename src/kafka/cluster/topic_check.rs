@@ -19,6 +19,8 @@ pub struct Topics {
     pub input: String,
     /// The changelog topic, with one partition for each input partition.
     pub changelog: String,
+    /// The topic of hand-overs, with one partition for each input partition; `None` without identity resolution.
+    pub hand_overs: Option<String>,
     /// The topic of dead letters.
     pub dead_letters: String,
     /// The other output topics: transitions, and transitions of replayed touchpoints.
@@ -47,7 +49,8 @@ impl Topics {
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         let own = [&self.input, &self.changelog, &self.dead_letters];
-        let all = own.into_iter().chain(&self.outputs).chain(&self.compacted).chain(&self.sources);
+        let all =
+            own.into_iter().chain(&self.hand_overs).chain(&self.outputs).chain(&self.compacted).chain(&self.sources);
         for name in all {
             if !names.contains(&name.as_str()) {
                 names.push(name);
@@ -70,6 +73,8 @@ impl Topics {
             .map(|name| {
                 if name == self.changelog {
                     spec(name, &CHANGELOG_CONFIGS)
+                } else if self.hand_overs.as_deref() == Some(name) {
+                    spec(name, &HAND_OVER_CONFIGS)
                 } else if self.is_compacted(name) {
                     spec(name, &[("cleanup.policy", "compact")])
                 } else {
@@ -109,6 +114,8 @@ impl Topics {
             check_durability(topic, &mut findings);
             if name == self.changelog {
                 check_changelog(topic, existing.get(self.input.as_str()).copied(), &mut findings);
+            } else if self.hand_overs.as_deref() == Some(name) {
+                check_hand_overs(topic, existing.get(self.input.as_str()).copied(), &mut findings);
             } else if name == self.input {
                 check_input(topic, &mut findings);
             } else if self.is_compacted(name) {
@@ -165,6 +172,39 @@ fn check_changelog(topic: &TopicDescription, input: Option<&TopicDescription>, f
             format!(
                 "set max.message.bytes to {CHANGELOG_RECORD_BYTES} or more, the maximum size of a changelog record"
             ),
+        );
+    }
+}
+
+/// A hand-over must be kept until it is read; then it is obsolete. It may contain the facts of a visitor.
+const HAND_OVER_CONFIGS: [(&str, &str); 2] = [("cleanup.policy", "delete"), ("retention.ms", "604800000")];
+
+fn check_hand_overs(topic: &TopicDescription, input: Option<&TopicDescription>, findings: &mut Findings<'_>) {
+    if let Some(input) = input.filter(|it| it.partitions != topic.partitions) {
+        findings.add(
+            Severity::Problem,
+            format!("it has {} partitions, but {} has {}", topic.partitions, input.name, input.partitions),
+            "recreate the topic with as many partitions as the input before identity.enabled is set",
+        );
+    }
+    let policy = topic.configs.as_ref().and_then(|it| it.get("cleanup.policy"));
+    if policy.is_some_and(|it| it.contains("compact")) {
+        findings.add(
+            Severity::Problem,
+            "its cleanup.policy includes compact",
+            "set cleanup.policy=delete: compaction removes all but the latest hand-over of an id, even unread ones",
+        );
+    }
+    if topic
+        .configs
+        .as_ref()
+        .and_then(|it| number(it, "max.message.bytes"))
+        .is_some_and(|it| it < CHANGELOG_RECORD_BYTES)
+    {
+        findings.add(
+            Severity::Problem,
+            "max.message.bytes is too small for the facts of a visitor",
+            format!("set max.message.bytes to {CHANGELOG_RECORD_BYTES} or more"),
         );
     }
 }
@@ -267,6 +307,7 @@ mod tests {
 
     fn topics() -> Topics {
         Topics {
+            hand_overs: None,
             input: "in".to_owned(),
             changelog: "log".to_owned(),
             dead_letters: "dead".to_owned(),
@@ -387,6 +428,26 @@ mod tests {
             })
             .collect();
         assert_eq!(check(&described), []);
+    }
+
+    #[test]
+    fn hand_overs_need_the_partitions_of_the_input_and_no_compaction() {
+        let topics = Topics { hand_overs: Some("hand-overs".to_owned()), ..topics() };
+        let check = |hand_overs: TopicDescription| {
+            let mut described = all_valid();
+            described.push(hand_overs);
+            topics.check(&described.iter().map(|it| (it.name.as_str(), it)).collect())
+        };
+        let spec = topics.specs(8, Some(3)).into_iter().find(|spec| spec.name == "hand-overs").expect("a spec");
+        let configs: Vec<(&str, &str)> = spec.configs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let created = valid("hand-overs", &configs);
+        assert_eq!(check(created.clone()), []);
+        let small = valid("hand-overs", &[("max.message.bytes", "1000")]);
+        let fewer = TopicDescription { partitions: 6, ..created };
+        for wrong in [fewer, small, valid("hand-overs", &[("cleanup.policy", "compact,delete")])] {
+            let findings = check(wrong);
+            assert_eq!((findings.len(), findings[0].severity), (1, Severity::Problem), "{findings:?}");
+        }
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::changelog_reader::ChangelogReader;
 use super::gap_detection::GapDetection;
 use super::group_consumer::GroupConsumer;
+use super::log_reader::LogReader;
 use super::producer::TransactionalProducer;
 use super::zombie_fencing::ZombieFencing;
 use super::{CommittedOffset, EndOffsets, Event, Member, PartitionId, PartitionOffset, Record};
@@ -54,7 +54,9 @@ struct Connected {
     consumer: GroupConsumer,
     producer: TransactionalProducer,
     /// `None` for a member without a changelog.
-    changelog: Option<ChangelogReader>,
+    changelog: Option<LogReader>,
+    /// `None` for a member without hand-overs.
+    hand_overs: Option<LogReader>,
 }
 
 impl Client {
@@ -73,11 +75,11 @@ impl Client {
         options.check()?;
         // The producer comes first: it may wait for its brokers, and a joined member must not delay rebalances.
         let producer = TransactionalProducer::start(&options)?;
-        let changelog = ChangelogReader::new(&options)?;
+        let (changelog, hand_overs) = (LogReader::of_changelog(&options)?, LogReader::of_hand_overs(&options)?);
         let consumer = GroupConsumer::join(&options)?;
         let mut client = Self {
             options,
-            connected: Some(Connected { consumer, producer, changelog }),
+            connected: Some(Connected { consumer, producer, changelog, hand_overs }),
             fencing: None,
             committed_failed: false,
             rejoined_at: None,
@@ -126,11 +128,15 @@ impl Client {
     /// Replaces all clients by new ones with the current settings, because a client reads passwords and certificates
     /// only when it is created. The partitions are reported as lost, and the worker restores them.
     fn reconnect(&mut self) -> Result<Vec<Event>, Error> {
-        let changelog = ChangelogReader::new(&self.options)?;
+        let (changelog, hand_overs) =
+            (LogReader::of_changelog(&self.options)?, LogReader::of_hand_overs(&self.options)?);
         let events = self.rejoin("the client settings have changed")?;
         let connected = self.connected();
         connected.producer.require_reset();
-        let old = std::mem::replace(&mut connected.changelog, changelog);
+        let old = (
+            std::mem::replace(&mut connected.changelog, changelog),
+            std::mem::replace(&mut connected.hand_overs, hand_overs),
+        );
         // Closing waits for the brokers, so it runs on its own thread.
         thread::spawn(move || drop(old));
         Ok(events)
@@ -140,8 +146,12 @@ impl Client {
         self.connected.as_mut().expect("a member that has left is not used again")
     }
 
-    fn changelog(&mut self) -> &mut ChangelogReader {
+    fn changelog(&mut self) -> &mut LogReader {
         self.connected().changelog.as_mut().expect("a worker without state makes no call about a changelog")
+    }
+
+    fn hand_overs(&mut self) -> &mut LogReader {
+        self.connected().hand_overs.as_mut().expect("a worker without identity resolution reads no hand-overs")
     }
 
     /// Calls `on_error` if `result` is an error, and returns `result`.
@@ -266,7 +276,7 @@ impl Member for Client {
     }
 
     fn read_changelog(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error> {
-        let result = self.changelog().read(records_max, timeout);
+        let result = self.changelog().read(records_max, timeout).map_err(Error::reclassify_for_changelog);
         for error in self.changelog().take_transient_errors() {
             (self.options.on_error)(&error);
         }
@@ -285,6 +295,33 @@ impl Member for Client {
     fn truncate_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
         let changelog = self.options.changelog_topic.as_deref().expect("the member has a changelog");
         self.report(admin::delete_records(&self.options.cluster(), changelog, partition, offset))
+    }
+
+    fn hand_over_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {
+        let result = self.hand_overs().range(partition);
+        self.report(result)
+    }
+
+    fn open_hand_overs(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
+        let result = self.hand_overs().open(partition, offset);
+        self.report(result)
+    }
+
+    fn read_hand_overs(&mut self, records_max: usize) -> Result<Vec<Record>, Error> {
+        let result = self.hand_overs().read(records_max, Duration::ZERO);
+        for error in self.hand_overs().take_transient_errors() {
+            (self.options.on_error)(&error);
+        }
+        self.report(result)
+    }
+
+    fn hand_over_position(&mut self, partition: PartitionId) -> Option<i64> {
+        self.hand_overs().read_position(partition)
+    }
+
+    fn close_hand_overs(&mut self, partition: PartitionId) -> Result<(), Error> {
+        let result = self.hand_overs().close(partition);
+        self.report(result)
     }
 
     fn begin(&mut self) -> Result<(), Error> {
@@ -331,10 +368,11 @@ impl Member for Client {
         thread::spawn(move || {
             connected.consumer.leave(timeout);
             drop(connected.consumer);
-            // The coordinator has processed the leave request. Other members do not wait for the other two clients.
+            // The coordinator has processed the leave request. Other members do not wait for the other clients.
             let _receiver_timed_out = left.send(());
             drop(connected.producer);
             drop(connected.changelog);
+            drop(connected.hand_overs);
         });
         if has_left.recv_timeout(timeout).is_err() {
             tracing::warn!(target: "kafka", ?timeout, "group coordinator did not confirm the leave request in time");

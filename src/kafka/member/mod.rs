@@ -3,10 +3,10 @@
 //! Every call blocks and there are no callbacks: a rebalance is an [`Event`] that `poll` returns, and the rebalance
 //! waits until the worker answers it with `assign` or `unassign`.
 
-mod changelog_reader;
 mod client;
 mod gap_detection;
 mod group_consumer;
+mod log_reader;
 pub(super) mod producer;
 pub(super) mod read_position;
 pub(super) mod stalled_reads;
@@ -249,6 +249,35 @@ pub trait Member {
     /// # Errors
     /// Never `Fatal`: the caller retries later.
     fn truncate_changelog(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error>;
+
+    /// Asks the broker for the log start offset and the last stable offset of the partition of hand-overs.
+    ///
+    /// # Errors
+    /// `Retry` when the broker does not answer.
+    fn hand_over_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error>;
+
+    /// Starts reading the hand-overs for `partition` at `offset`, in addition to those already open. An open partition
+    /// restarts there.
+    ///
+    /// # Errors
+    /// As described for [`Member`].
+    fn open_hand_overs(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error>;
+
+    /// Returns the next hand-overs of all open partitions that have arrived. Does not wait.
+    ///
+    /// # Errors
+    /// `Fatal` when hand-overs were deleted before they were read.
+    fn read_hand_overs(&mut self, records_max: usize) -> Result<Vec<Record>, Error>;
+
+    /// Returns the offset up to which `read_hand_overs` has returned every record of an open partition, as
+    /// [`read_position`](Self::read_position) does.
+    fn hand_over_position(&mut self, partition: PartitionId) -> Option<i64>;
+
+    /// Stops reading the hand-overs for `partition`.
+    ///
+    /// # Errors
+    /// As described for [`Member`].
+    fn close_hand_overs(&mut self, partition: PartitionId) -> Result<(), Error>;
 
     /// Begins a transaction.
     ///

@@ -1,6 +1,6 @@
 //! A consumer of one topic: polls records from the client's queue in bounded batches and tracks how far it has read.
 //!
-//! Group membership and manual assignment are left to its users, `group_consumer` and `changelog_reader`.
+//! Group membership and manual assignment are left to its users, `group_consumer` and `log_reader`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

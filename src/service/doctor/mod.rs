@@ -334,6 +334,7 @@ impl Doctor<'_> {
             vec![&topics.touchpoints, &topics.transitions, &topics.replay, &topics.dead_letters];
         written.extend(self.config.publish.routes.iter().map(|route| route.topic.as_str()));
         written.extend(topics.current_stages.as_deref());
+        written.extend(self.config.identity.enabled.then_some(topics.hand_overs.as_str()));
         written.sort_unstable();
         written.dedup();
         let group = &self.config.kafka.group_id;

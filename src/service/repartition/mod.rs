@@ -233,6 +233,7 @@ fn first_offsets(
             clock: original.clock,
             models: original.models,
             partitions: Some(target.partitions),
+            hand_overs: None,
             member: None,
         };
         Ok((PartitionOffset { partition, offset: touchpoints.start }, metadata.encode()))

@@ -236,6 +236,11 @@ impl Observed {
                 let what = "its committed offset was set by hand";
                 Err(problem("offsets", &place, what, "start the service, wait until its lag is 0, then stop it"))
             }
+            Ok(StartingPoint::Committed { metadata: Some(OffsetMetadata { hand_overs: Some(_), .. }), .. }) => {
+                let what = "its state has visitors that are handed over to customers, which cannot be copied";
+                let to_do = "give the service new topics and a new kafka.group_id, and reprocess all touchpoints";
+                Err(problem("offsets", &place, what, to_do))
+            }
             Ok(StartingPoint::Committed { offset, metadata }) => unread(offset).map_or(Ok(metadata), Err),
         }
     }
@@ -244,7 +249,7 @@ impl Observed {
     fn place_of(&self, mismatch: &Mismatch, partition: PartitionId) -> String {
         let (topic, _) = match mismatch.log() {
             PartitionLog::Input => &self.old[0],
-            PartitionLog::Changelog => &self.old[1],
+            PartitionLog::Changelog | PartitionLog::HandOvers => &self.old[1],
         };
         format!("partition {partition} of {topic}")
     }
@@ -271,6 +276,7 @@ mod tests {
             clock: Clock::default(),
             models: StableId(1),
             partitions: Some(2),
+            hand_overs: None,
             member: None,
         };
         CommittedOffset { partition, offset: Some(7), metadata: metadata.encode() }

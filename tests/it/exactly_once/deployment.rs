@@ -25,6 +25,8 @@ pub(crate) struct Deployment {
     pub(crate) group: String,
     /// The topic of current stages, if it is written.
     pub(crate) current_stages: Option<String>,
+    /// The topic of hand-overs, if visitors become customers.
+    pub(crate) hand_overs: Option<String>,
     /// Path of the model.
     pub(crate) model: String,
     /// Settings in `kafka` for the timeouts.
@@ -52,6 +54,7 @@ impl Deployment {
             changelog: broker::changelog_topic(partitions),
             group: broker::unique("lifecycle"),
             current_stages: None,
+            hand_overs: None,
             model: concat!(env!("CARGO_MANIFEST_DIR"), "/examples/orders_45d.yaml").to_owned(),
             timeouts: "session_timeout: 6s, transaction_timeout: 6s",
             settings: settings.to_owned(),
@@ -84,9 +87,10 @@ impl Deployment {
         let configuration = self.directory.path().join(format!("{name}.yaml"));
         let current_stages =
             self.current_stages.as_ref().map_or(String::new(), |topic| format!(", current_stages: {topic}"));
+        let hand_overs = self.hand_overs.as_ref().map_or(String::new(), |topic| format!(", hand_overs: {topic}"));
         let text = format!(
             "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, {}}}\n\
-             topics: {{touchpoints: {}, transitions: {}, replay: {}, changelog: {}, dead_letters: {}{current_stages}}}\n\
+             topics: {{touchpoints: {}, transitions: {}, replay: {}, changelog: {}, dead_letters: {}{current_stages}{hand_overs}}}\n\
              models: [\"{}\"]\nhttp: {{listen: \"{http}\"}}\n{}\n",
             broker::bootstrap(),
             self.group,

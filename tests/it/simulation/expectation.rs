@@ -1,7 +1,7 @@
 //! The expected result of a run, from two sources: the transitions that the naive oracle computes, and the ids and
 //! customers of a partition that processes the same records without faults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use lifecycle_processor::lifecycle::time::Timestamp;
@@ -14,7 +14,7 @@ use crate::oracle::process::{Publication, World};
 use crate::oracle::touchpoint::Touchpoint;
 
 /// The default of `clock.lateness`.
-const LATENESS: i64 = 60_000;
+pub(crate) const LATENESS: i64 = 60_000;
 
 /// The expected result of a history.
 pub(crate) struct Expected {
@@ -28,29 +28,33 @@ pub(crate) struct Expected {
     pub(crate) customers: Vec<Vec<CustomerView>>,
     /// Number of input records.
     pub(crate) records: u64,
-    /// Whether customers are forgotten.
-    pub(crate) forgets_customers: bool,
 }
 
 /// Returns the expected result of `history`, with time advancing to `until` at the end.
 pub(crate) fn expected(history: &History, forgets_customers: bool, until: Option<i64>) -> Expected {
-    let mut expected = Expected {
-        publications: (!forgets_customers).then(BTreeMap::new),
-        ids: BTreeMap::new(),
-        dead_letters: Vec::new(),
-        customers: Vec::new(),
-        forgets_customers,
-        records: history.iter().map(|records| records.len() as u64).sum(),
-    };
+    let mut expected = Expected { publications: (!forgets_customers).then(BTreeMap::new), ..dead_letters(history) };
     for records in history {
-        let invalid = records.iter().filter(|record| !record.is_valid);
-        expected.dead_letters.push(invalid.map(|record| (record.key.clone(), record.value.clone())).collect());
         if let Some(publications) = &mut expected.publications {
             run_oracle(records, until, publications);
         }
         run_undisturbed(records, facts(forgets_customers), until, &mut expected);
     }
     expected
+}
+
+/// Returns only the dead letters of `history`, and the number of its records.
+pub(crate) fn dead_letters(history: &History) -> Expected {
+    let invalid = |records: &VecDeque<InputRecord>| {
+        let invalid = records.iter().filter(|record| !record.is_valid);
+        invalid.map(|record| (record.key.clone(), record.value.clone())).collect()
+    };
+    Expected {
+        publications: None,
+        ids: BTreeMap::new(),
+        dead_letters: history.iter().map(invalid).collect(),
+        customers: Vec::new(),
+        records: history.iter().map(|records| records.len() as u64).sum(),
+    }
 }
 
 fn run_oracle<'r>(

@@ -22,7 +22,7 @@ pub(crate) const DAY: i64 = 86_400 * SECOND;
 /// Maximum size of a record, in bytes.
 pub(crate) const BYTES_MAX: usize = 4096;
 /// Maximum time from the event until the record arrives: the lateness minus the maximum clock skew.
-const DELAY_MAX: i64 = 50 * SECOND;
+pub(crate) const DELAY_MAX: i64 = 50 * SECOND;
 /// Wall time that passes after the last record: ten years, so that every wake-up becomes due.
 pub(crate) const WALL_AFTER: i64 = 3653 * DAY;
 /// Approximate number of customers per partition.
@@ -72,6 +72,16 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
     } else {
         fill(random, &mut history, config);
     }
+    add_last(random, &mut history);
+    if config.uses_wall_clock() {
+        add_future(random, &mut history);
+    }
+    history
+}
+
+/// Adds a last touchpoint to each partition that is not empty.
+pub(crate) fn add_last(random: &mut fastrand::Rng, history: &mut History) {
+    let partitions = history.len();
     // A last touchpoint, more than a year later, makes the pending wake-ups of the other customers due. Empty
     // partitions stay empty for the whole run.
     for (partition, records) in history.iter_mut().enumerate() {
@@ -85,10 +95,6 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
             is_valid: true,
         });
     }
-    if config.uses_wall_clock() {
-        add_future(random, &mut history);
-    }
-    history
 }
 
 /// Returns the name of a customer whose touchpoints belong to `partition`.
@@ -165,7 +171,7 @@ fn add_future(random: &mut fastrand::Rng, history: &mut History) {
     }
 }
 
-fn touchpoint(random: &mut fastrand::Rng, event_id: &str, customer_id: &str, occurred_at: i64) -> Vec<u8> {
+pub(crate) fn touchpoint(random: &mut fastrand::Rng, event_id: &str, customer_id: &str, occurred_at: i64) -> Vec<u8> {
     let occurred_at = format_timestamp(Timestamp::from_millis(occurred_at));
     let order = random.u32(..6);
     let rest = match random.u32(..12) {
@@ -191,7 +197,7 @@ fn erasure(event_id: &str, customer_id: &str, occurred_at: i64) -> Vec<u8> {
     .into_bytes()
 }
 
-fn invalid_value(random: &mut fastrand::Rng) -> Option<Vec<u8>> {
+pub(crate) fn invalid_value(random: &mut fastrand::Rng) -> Option<Vec<u8>> {
     match random.u32(..5) {
         0 => None,
         1 => Some(Vec::new()),

@@ -19,6 +19,7 @@ pub(crate) const CHANGELOG: &str = "changelog";
 pub(crate) const TRANSITIONS: &str = "transitions";
 pub(crate) const REPLAY: &str = "transitions-replay";
 pub(crate) const DEAD_LETTERS: &str = "dead-letters";
+pub(crate) const HAND_OVERS: &str = "hand-overs";
 
 /// A broker with its topics and a single group.
 pub(crate) struct Log {
@@ -67,6 +68,7 @@ impl Log {
         let topics = BTreeMap::from([
             (TOUCHPOINTS, partitioned()),
             (CHANGELOG, partitioned()),
+            (HAND_OVERS, partitioned()),
             (TRANSITIONS, single()),
             (REPLAY, single()),
             (DEAD_LETTERS, single()),

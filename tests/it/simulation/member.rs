@@ -14,7 +14,7 @@ use lifecycle_processor::kafka::{
 
 use super::faults::Fault;
 use super::group::MemberId;
-use super::log::{CHANGELOG, Log, TOUCHPOINTS};
+use super::log::{CHANGELOG, HAND_OVERS, Log, TOUCHPOINTS};
 use super::simulated_run::SimulatedRun;
 use super::transactions::{Request, State};
 
@@ -39,6 +39,7 @@ pub(crate) struct SimulatedMember {
     pub(super) may_have_duplicate_request: bool,
     assignment: BTreeMap<PartitionId, AssignedInput>,
     changelog_positions: BTreeMap<PartitionId, i64>,
+    hand_over_positions: BTreeMap<PartitionId, i64>,
 }
 
 struct AssignedInput {
@@ -73,6 +74,7 @@ impl SimulatedMember {
             may_have_duplicate_request: false,
             assignment: BTreeMap::new(),
             changelog_positions: BTreeMap::new(),
+            hand_over_positions: BTreeMap::new(),
         }
     }
 
@@ -276,6 +278,41 @@ impl Member for SimulatedMember {
             // After a crash, the next call reports the death of the process.
             Some(_) => Err(error("truncate_changelog", Reaction::Retry, INJECTED)),
         }
+    }
+
+    fn hand_over_range(&mut self, partition: PartitionId) -> Result<(i64, i64), Error> {
+        self.read("hand_over_range", |member| Ok(member.log.borrow().range(HAND_OVERS, partition)))
+    }
+
+    fn open_hand_overs(&mut self, partition: PartitionId, offset: i64) -> Result<(), Error> {
+        self.call("open_hand_overs", |member| {
+            member.hand_over_positions.insert(partition, offset);
+        })
+    }
+
+    fn read_hand_overs(&mut self, records_max: usize) -> Result<Vec<Record>, Error> {
+        self.read("read_hand_overs", |member| {
+            let mut log = member.log.borrow_mut();
+            let mut records = Vec::new();
+            for (&partition, position) in &mut member.hand_over_positions {
+                let limit = log.faults.random.usize(..=4).min(records_max - records.len());
+                let (some, next) = log.read(HAND_OVERS, partition, *position, limit);
+                *position = next;
+                records.extend(some);
+            }
+            Ok(records)
+        })
+    }
+
+    fn hand_over_position(&mut self, partition: PartitionId) -> Option<i64> {
+        self.hand_over_positions.get(&partition).copied()
+    }
+
+    fn close_hand_overs(&mut self, partition: PartitionId) -> Result<(), Error> {
+        // `close_hand_overs` is local to the client.
+        self.infallible_call("close_hand_overs", |member| {
+            member.hand_over_positions.remove(&partition);
+        })
     }
 
     fn begin(&mut self) -> Result<(), Error> {

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use lifecycle_processor::kafka::{PartitionId, Record};
+use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::lifecycle::time::Timestamp;
 use lifecycle_processor::partition::Partition;
-use lifecycle_processor::runtime::{CustomerAnswer, Query, Worker, is_forwarded};
+use lifecycle_processor::runtime::{CustomerAnswer, Options, Query, Worker, is_forwarded};
 use lifecycle_processor::wire::changelog::ChangelogDecoder;
 use lifecycle_processor::wire::offset_metadata::OffsetMetadata;
 use serde_json::Value;
 
 use super::expectation::Expected;
-use super::history::{MODELS, facts};
+use super::history::MODELS;
 use super::log::{CHANGELOG, DEAD_LETTERS, Log, REPLAY, TOUCHPOINTS, TRANSITIONS};
 use super::simulated_run::SimulatedRun;
 use crate::oracle::process::Publication;
@@ -29,7 +30,7 @@ pub(crate) fn check(run: &Rc<SimulatedRun>, expected: &Expected) {
         check_dead_letters(&log, expected);
         check_forwarded_erasures(&log);
         for (partition, customers) in (0..).zip(&expected.customers) {
-            let machine = restore(&log, partition, expected.forgets_customers);
+            let machine = restore(&log, partition, &run.options, &MODELS);
             let restored: Vec<_> = machine.customers().collect();
             assert_eq!(&restored, customers, "partition {partition} restored from its changelog");
             let stage_counts = machine.stage_counts().to_vec();
@@ -140,7 +141,7 @@ fn publication(json: &Value) -> Publication {
     }
 }
 
-fn text(json: &Value, field: &str) -> Option<String> {
+pub(crate) fn text(json: &Value, field: &str) -> Option<String> {
     json.get(field)?.as_str().map(str::to_owned)
 }
 
@@ -149,7 +150,7 @@ fn instant(json: &Value) -> Option<i64> {
     Some(instant.as_millisecond())
 }
 
-fn check_dead_letters(log: &Log, expected: &Expected) {
+pub(crate) fn check_dead_letters(log: &Log, expected: &Expected) {
     let mut found = vec![Vec::new(); expected.dead_letters.len()];
     for record in log.read_all(DEAD_LETTERS) {
         let header =
@@ -199,7 +200,7 @@ fn check_queries(run: &Rc<SimulatedRun>, expected: &Expected) {
             for answer in answers.try_iter() {
                 match answer {
                     CustomerAnswer::Found { partition, customer } => found.push((partition, customer.view())),
-                    CustomerAnswer::Unknown => {}
+                    CustomerAnswer::Unknown | CustomerAnswer::MergedInto(_) => {}
                     CustomerAnswer::Restoring => panic!("the run is idle"),
                 }
             }
@@ -209,10 +210,10 @@ fn check_queries(run: &Rc<SimulatedRun>, expected: &Expected) {
 }
 
 /// Restores the partition from its changelog.
-fn restore(log: &Log, partition: PartitionId, forgets_customers: bool) -> Partition {
+pub(crate) fn restore(log: &Log, partition: PartitionId, options: &Options, models: &Arc<ModelSet>) -> Partition {
     let (_, text) = &log.committed[&partition];
     let metadata = OffsetMetadata::decode(text).expect("valid metadata").expect("metadata of this service");
-    let mut machine = Partition::new(Arc::clone(&MODELS), facts(forgets_customers));
+    let mut machine = Partition::new(Arc::clone(models), options.facts.clone());
     let mut decoder = ChangelogDecoder::default();
     for record in log.read(CHANGELOG, partition, metadata.changelog_start, usize::MAX).0 {
         let value = record.value.expect("a batch has a value");

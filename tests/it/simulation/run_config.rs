@@ -4,12 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lifecycle_processor::kafka::PartitionId;
+use lifecycle_processor::lifecycle::identity::{BlockedIds, IdentityOptions};
+use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::lifecycle::time;
-use lifecycle_processor::runtime::{ClockSource, Options, PublishOptions, SweepOptions, Topics};
+use lifecycle_processor::lifecycle::touchpoint::FactOptions;
+use lifecycle_processor::runtime::{ClockSource, IdentitySetup, Options, PublishOptions, SweepOptions, Topics};
 use lifecycle_processor::wire::cloud_events::{CloudEvents, HeaderDetail};
 
-use super::history::{BYTES_MAX, facts};
-use super::log::{CHANGELOG, DEAD_LETTERS, REPLAY, TOUCHPOINTS, TRANSITIONS};
+use super::history::{BYTES_MAX, MODELS, facts};
+use super::log::{CHANGELOG, DEAD_LETTERS, HAND_OVERS, REPLAY, TOUCHPOINTS, TRANSITIONS};
+use super::persons;
+
+/// Longer than any run, so that no stub ends.
+const STUB_LIFETIME: time::Duration = time::Duration::from_days(36_500);
 
 /// Configuration of a simulated run.
 #[derive(Clone)]
@@ -29,6 +36,8 @@ pub(crate) struct RunConfig {
     pub(crate) forbids_truncation: bool,
     /// Whether customers are forgotten and erased, which the oracle does not support.
     pub(crate) forgets_customers: bool,
+    /// Whether visitors become customers.
+    pub(crate) has_links: bool,
     pub(crate) transaction_timeout: Duration,
 }
 
@@ -45,6 +54,7 @@ impl RunConfig {
             has_static_members: false,
             forbids_truncation: false,
             forgets_customers: false,
+            has_links: false,
             transaction_timeout: Duration::from_secs(10),
         }
     }
@@ -58,11 +68,22 @@ impl RunConfig {
             clock_source: if uses_wall_clock { ClockSource::Wall } else { ClockSource::Touchpoints },
             uses_oracle_generator,
             forgets_customers: !uses_wall_clock && !uses_oracle_generator && random.bool(),
+            has_links: false,
             has_disruptions: true,
             has_static_members: random.u32(..4) == 0,
             forbids_truncation: random.u32(..16) == 0,
             transaction_timeout: Duration::from_secs(random.u64(3..15)),
         }
+    }
+
+    /// Returns a random configuration in which visitors become customers.
+    pub(crate) fn random_with_links(random: &mut fastrand::Rng) -> Self {
+        Self { has_links: true, uses_oracle_generator: false, forgets_customers: false, ..Self::random(random) }
+    }
+
+    /// Returns the models.
+    pub(crate) fn models(&self) -> &'static Arc<ModelSet> {
+        if self.has_links { &persons::MODELS } else { &MODELS }
     }
 
     pub(crate) fn uses_wall_clock(&self) -> bool {
@@ -83,7 +104,12 @@ impl RunConfig {
             clock_source: self.clock_source,
             // With event time as clock, wall time stays at the end of the run, so the limit would have no effect.
             max_ahead: time::Duration::from_millis(if self.uses_wall_clock() { 900_000 } else { i64::MAX }),
-            facts: facts(self.forgets_customers),
+            facts: FactOptions {
+                identity: self
+                    .has_links
+                    .then(|| IdentityOptions { stub_lifetime: STUB_LIFETIME, ..IdentityOptions::default() }),
+                ..facts(self.forgets_customers)
+            },
             // All transitions are live and go to one topic, so that their order per customer can be checked.
             fresh_for: time::Duration::from_days(100_000),
             commit_interval: Duration::from_millis(100),
@@ -96,6 +122,9 @@ impl RunConfig {
                 detail: HeaderDetail::Full,
             },
             publish: PublishOptions::default(),
+            identity: self
+                .has_links
+                .then(|| IdentitySetup { hand_overs: HAND_OVERS.into(), blocked_ids: BlockedIds::default() }),
         }
     }
 

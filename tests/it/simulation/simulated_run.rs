@@ -16,10 +16,11 @@ use lifecycle_processor::telemetry::report::Report;
 
 use super::faults::{Faults, Plan};
 use super::group::MemberId;
-use super::history::{BEGIN, DAY, History, MODELS, WALL_AFTER, end_of};
+use super::history::{BEGIN, DAY, History, WALL_AFTER, end_of};
 use super::log::{CHANGELOG, Log, TOUCHPOINTS, input_record};
 use super::member::{CRASH, SimulatedMember};
 use super::occurrences::Occurrences;
+use super::persons;
 use super::run_config::RunConfig;
 use super::transactions::{Request, State};
 
@@ -34,7 +35,7 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 pub(crate) struct SimulatedRun {
     pub(crate) log: Rc<RefCell<Log>>,
     config: RunConfig,
-    options: Arc<Options>,
+    pub(crate) options: Arc<Options>,
     slots: Vec<RefCell<Slot>>,
     /// Dead members: the time at which their session expires, the member, and the index of its slot.
     dead: RefCell<Vec<(Duration, MemberId, usize)>>,
@@ -359,7 +360,7 @@ impl SimulatedRun {
         let name = format!("simulation-{index}");
         let member = SimulatedMember::join(&self.log, Rc::downgrade(self), &name, dead);
         let (query_sender, queries) = channel();
-        let worker = Worker::new(member, Arc::clone(&MODELS), Arc::clone(&self.options), queries);
+        let worker = Worker::new(member, Arc::clone(self.config.models()), Arc::clone(&self.options), queries);
         Slot { worker: Some(worker), query_sender: Some(query_sender), skew }
     }
 
@@ -387,6 +388,8 @@ impl SimulatedRun {
             ("worker: partitions lost", report.lost),
             ("worker: customers restored", report.restored),
             ("worker: sweeps", report.sweeps),
+            ("worker: visitors merged", report.tally.merged),
+            ("worker: touchpoints forwarded", report.tally.forwarded),
             ("worker: changelogs truncated", report.truncations),
             ("worker: truncations failed", report.truncations_failed),
         ] {
@@ -411,6 +414,7 @@ impl SimulatedRun {
         self.pending_input.borrow().iter().all(std::collections::VecDeque::is_empty)
             && (!self.config.uses_wall_clock() || self.wall.get() == self.wall_end)
             && (0..self.config.partitions).all(is_read)
+            && persons::are_handed_over(self, self.config.partitions)
             && self.dead.borrow().is_empty()
             && log.faults.are_exhausted()
             && self.slots.iter().all(|slot| {

@@ -115,7 +115,8 @@ impl ChangelogFixture {
     fn metadata(&self, changelog_start: i64) -> String {
         let models = self.machine.models().hash;
         let clock = Clock::default();
-        OffsetMetadata { changelog_start, changelog_end: self.end, clock, models, partitions: None, member: None }
+        let (partitions, hand_overs, member) = (None, None, None);
+        OffsetMetadata { changelog_start, changelog_end: self.end, clock, models, partitions, hand_overs, member }
             .encode()
     }
 
@@ -260,6 +261,7 @@ fn options() -> Options {
         sweep: SweepOptions::default(),
         cloud_events: CloudEvents { source: "test".into(), with_subject: false, detail: HeaderDetail::Full },
         publish: PublishOptions::default(),
+        identity: None,
     }
 }
 

@@ -1,0 +1,322 @@
+//! Reads the hand-overs for the assigned partitions and applies them: messages between partitions because a visitor
+//! turned out to be a customer.
+//!
+//! A hand-over of a time waits until the partition has read its own touchpoints up to that time: until its stream time
+//! has reached it, or everything is read that was in the partition when the worker queried its end offset after the
+//! hand-over had arrived. Otherwise, after an outage, time that another partition has seen would fire the wake-ups of
+//! its customers before their own touchpoints are read. Touchpoints never wait for hand-overs, so every wait ends.
+//!
+//! The position in the topic is part of the metadata of the committed touchpoint offset, so hand-overs and touchpoints
+//! are committed in one transaction.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::kafka::{Member, PartitionId, Record};
+use crate::partition::Clock;
+use crate::wire::hand_over::HandOverRecord;
+
+use super::assigned_partition::AssignedPartition;
+use super::assignment::Assignment;
+use super::fatal::Fatal;
+use super::mismatch::Mismatch;
+use super::open_batch::OpenBatch;
+use super::record_applier::RecordApplier;
+use super::unless_fatal::unless_fatal;
+use super::wall_clock::Moment;
+
+/// Maximum number of hand-overs per read.
+const RECORDS_MAX: usize = 1000;
+/// Number of waiting hand-overs at which a partition is no longer read.
+const WAITING_MAX: usize = 1000;
+/// Maximum number of end-offset queries between two polls.
+const OFFSET_QUERIES_MAX: usize = 16;
+/// Delay before a failed call is made again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How long the committed position may be past the end of the topic: a newly elected leader may not know the end yet.
+const PAST_END_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The hand-overs for one partition that were read and are not committed.
+#[derive(Debug, Default)]
+pub(super) struct HandOverQueue {
+    /// In order; the first `applied` of them are in the open batch.
+    waiting: VecDeque<(i64, HandOverRecord)>,
+    applied: usize,
+    /// Every hand-over before this offset was read; `None` before the first read.
+    read_to: Option<i64>,
+    committed: Option<i64>,
+    is_open: bool,
+    /// No call is made before this time.
+    next_call: Duration,
+    past_end_since: Option<Duration>,
+    /// The end offset of the touchpoints that was queried last, and the offset of the first hand-over that arrived
+    /// later.
+    probe: Option<(i64, i64)>,
+    /// The hand-overs before this offset have waited.
+    released_to: i64,
+}
+
+impl HandOverQueue {
+    /// Returns a queue from which nothing was read after `committed`.
+    pub(super) fn new(committed: Option<i64>) -> Self {
+        Self { committed, ..Self::default() }
+    }
+
+    /// Returns the offset of the next hand-over to apply; `None` without identity resolution.
+    pub(super) fn position(&self) -> Option<i64> {
+        self.waiting.get(self.applied).map(|&(offset, _)| offset).or(self.read_to).or(self.committed)
+    }
+
+    pub(super) fn has_uncommitted(&self) -> bool {
+        self.position() != self.committed
+    }
+
+    /// Whether the open batch contains a hand-over.
+    pub(super) fn has_applied(&self) -> bool {
+        self.applied > 0
+    }
+
+    /// Records that the open batch was committed, with `position`.
+    pub(super) fn on_committed(&mut self, position: Option<i64>) {
+        self.committed = position;
+        self.waiting.drain(..self.applied);
+        self.applied = 0;
+    }
+
+    /// Returns the hand-overs of the open batch to the queue. The touchpoints are read again as well.
+    pub(super) fn abort(&mut self) {
+        self.applied = 0;
+        (self.probe, self.released_to) = (None, 0);
+    }
+
+    /// Whether the partition should be opened.
+    fn must_open(&self, elapsed: Duration) -> bool {
+        !self.is_open && self.waiting.len() < WAITING_MAX / 2 && elapsed >= self.next_call
+    }
+
+    /// Returns the offset at which reading starts, given the offsets of the topic; `None` if they are not known yet.
+    ///
+    /// # Errors
+    /// When the topic does not contain the position.
+    fn start(&mut self, (start, end): (i64, i64), elapsed: Duration) -> Result<Option<i64>, Mismatch> {
+        let Some(position) = self.read_to.or(self.committed) else { return Ok(Some(start)) };
+        if position < start {
+            return Err(Mismatch::HandOversTruncated { committed: position, start });
+        }
+        if position <= end {
+            self.past_end_since = None;
+            return Ok(Some(position));
+        }
+        let since = *self.past_end_since.get_or_insert(elapsed);
+        if elapsed.saturating_sub(since) < PAST_END_TIMEOUT {
+            Ok(None)
+        } else {
+            Err(Mismatch::HandOversShrunk { committed: position, end })
+        }
+    }
+
+    /// Adds a hand-over, unless it was read before.
+    fn push(&mut self, offset: i64, record: HandOverRecord) {
+        if self.is_open && self.read_to.is_some_and(|read_to| offset >= read_to) {
+            self.waiting.push_back((offset, record));
+            self.read_to = Some(offset + 1);
+        }
+    }
+
+    /// Whether the next hand-over waits for touchpoints.
+    fn is_held_back(&self, clock: Clock) -> bool {
+        self.waiting.get(self.applied).is_some_and(|(offset, record)| {
+            *offset >= self.released_to && clock.stream_time().is_none_or(|stream_time| stream_time < record.at)
+        })
+    }
+
+    /// Returns the next hand-over with its offset, which becomes part of the open batch.
+    fn next(&mut self) -> Option<(i64, HandOverRecord)> {
+        let next = self.waiting.get(self.applied).cloned()?;
+        self.applied += 1;
+        Some(next)
+    }
+}
+
+/// Reads and applies hand-overs. Returns whether more are likely to follow at once. Must not be called during a
+/// recovery, nor while consumption is paused.
+pub(super) fn advance<M: Member>(
+    member: &mut M,
+    assignment: &mut Assignment,
+    applier: &RecordApplier,
+    batch: &mut OpenBatch,
+    now: Moment,
+) -> Result<bool, Fatal> {
+    open(member, assignment, batch, now.elapsed)?;
+    let has_read = read(member, assignment, batch, now.elapsed)?;
+    release(member, assignment, now.elapsed)?;
+    let mut is_full = false;
+    for (partition, assigned) in assignment.running_mut() {
+        while !assigned.hand_overs().is_held_back(assigned.clock()) {
+            is_full = batch.is_full();
+            if is_full || !apply_next(partition, assigned, applier, batch, now)? {
+                break;
+            }
+        }
+    }
+    Ok(has_read || is_full)
+}
+
+/// Applies the next hand-over. Returns `false` if there is none.
+fn apply_next(
+    partition: PartitionId,
+    assigned: &mut AssignedPartition,
+    applier: &RecordApplier,
+    batch: &mut OpenBatch,
+    now: Moment,
+) -> Result<bool, Fatal> {
+    let Some((offset, record)) = assigned.hand_overs_mut().next() else { return Ok(false) };
+    let unreadable = |problem| Fatal::HandOverUnreadable { partition, offset, problem };
+    let bytes = applier.apply_hand_over(&record, assigned).map_err(unreadable)?;
+    batch.add(1, bytes, now.elapsed);
+    Ok(true)
+}
+
+/// Opens the partitions that should be read.
+fn open<M: Member>(
+    member: &mut M,
+    assignment: &mut Assignment,
+    batch: &mut OpenBatch,
+    elapsed: Duration,
+) -> Result<(), Fatal> {
+    for (partition, assigned) in assignment.running_mut() {
+        if !assigned.hand_overs().must_open(elapsed) {
+            continue;
+        }
+        let queue = assigned.hand_overs_mut();
+        queue.next_call = elapsed + RETRY_DELAY;
+        let Some(range) = unless_fatal(member.hand_over_range(partition))? else { continue };
+        let start = queue.start(range, elapsed).map_err(|mismatch| Fatal::Mismatch { partition, mismatch })?;
+        let Some(start) = start else { continue };
+        if unless_fatal(member.open_hand_overs(partition, start))?.is_some() {
+            (queue.is_open, queue.read_to, queue.next_call) = (true, Some(start), elapsed);
+            if queue.has_uncommitted() {
+                batch.add(0, 0, elapsed);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads the hand-overs that have arrived. Returns whether there were any.
+fn read<M: Member>(
+    member: &mut M,
+    assignment: &mut Assignment,
+    batch: &mut OpenBatch,
+    elapsed: Duration,
+) -> Result<bool, Fatal> {
+    let records = unless_fatal(member.read_hand_overs(RECORDS_MAX))?.unwrap_or_default();
+    for Record { partition, offset, value, .. } in &records {
+        let Some(assigned) = assignment.get_mut(*partition) else { continue };
+        let record = HandOverRecord::decode(value.as_deref().unwrap_or_default()).map_err(|error| {
+            Fatal::HandOverUnreadable { partition: *partition, offset: *offset, problem: error.to_string() }
+        })?;
+        assigned.hand_overs_mut().push(*offset, record);
+    }
+    for (partition, assigned) in assignment.running_mut() {
+        let queue = assigned.hand_overs_mut();
+        if !queue.is_open {
+            continue;
+        }
+        let read_to = member.hand_over_position(partition).max(queue.read_to);
+        if read_to > queue.read_to {
+            // Past control records, so that the position does not stay behind the start of a log without records.
+            queue.read_to = read_to;
+            if queue.has_uncommitted() {
+                batch.add(0, 0, elapsed);
+            }
+        }
+        if queue.waiting.len() >= WAITING_MAX {
+            unless_fatal(member.close_hand_overs(partition))?;
+            queue.is_open = false;
+        }
+    }
+    Ok(!records.is_empty())
+}
+
+/// Releases the hand-overs that were read before all touchpoints that are read by now were written.
+fn release<M: Member>(member: &mut M, assignment: &mut Assignment, elapsed: Duration) -> Result<(), Fatal> {
+    let mut queries = 0;
+    for (partition, assigned) in assignment.running_mut() {
+        if assigned.fetch().needs_seek() || !assigned.hand_overs().is_held_back(assigned.clock()) {
+            continue;
+        }
+        let queue = assigned.hand_overs_mut();
+        if queue.probe.is_none() && queries < OFFSET_QUERIES_MAX && elapsed >= queue.next_call {
+            queries += 1;
+            match unless_fatal(member.input_range(partition))? {
+                Some((_, end)) => queue.probe = queue.read_to.map(|read_to| (end, read_to)),
+                None => queue.next_call = elapsed + RETRY_DELAY,
+            }
+        }
+        if let Some((end, read_to)) = queue.probe
+            && member.has_read_to(partition, end)
+        {
+            (queue.released_to, queue.probe) = (read_to, None);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::time::Timestamp;
+    use crate::wire::hand_over::Content;
+
+    fn record(at: i64) -> HandOverRecord {
+        HandOverRecord { to: "k".to_owned(), at: Timestamp::from_millis(at), content: Content::Erase { drain: 1 } }
+    }
+
+    /// A queue that has read hand-overs of the times 5 and 9 at the offsets 3 and 4.
+    fn queue() -> HandOverQueue {
+        let mut queue = HandOverQueue::new(Some(3));
+        assert_eq!(queue.start((0, 9), Duration::ZERO), Ok(Some(3)));
+        (queue.is_open, queue.read_to) = (true, Some(3));
+        queue.push(3, record(5));
+        queue.push(3, record(5));
+        queue.push(4, record(9));
+        queue
+    }
+
+    #[test]
+    fn a_hand_over_waits_for_stream_time_or_for_the_end_of_the_touchpoints() {
+        let mut queue = queue();
+        let clock = |millis| Clock::at(Some(Timestamp::from_millis(millis)));
+        assert!(queue.is_held_back(Clock::default()) && queue.is_held_back(clock(4)) && !queue.is_held_back(clock(5)));
+        assert!(queue.next().is_some() && queue.is_held_back(clock(8)));
+        queue.released_to = 5;
+        assert!(!queue.is_held_back(clock(8)));
+        queue.abort();
+        assert!(queue.is_held_back(clock(4)), "the touchpoints are read again");
+    }
+
+    #[test]
+    fn the_position_is_that_of_the_next_hand_over_to_apply() {
+        let mut queue = queue();
+        assert_eq!((queue.position(), queue.has_uncommitted()), (Some(3), false));
+        assert!(queue.next().is_some());
+        assert_eq!((queue.position(), queue.has_uncommitted(), queue.has_applied()), (Some(4), true, true));
+        queue.abort();
+        assert_eq!((queue.position(), queue.has_uncommitted(), queue.has_applied()), (Some(3), false, false));
+        assert!(queue.next().is_some() && queue.next().is_some() && queue.next().is_none());
+        queue.on_committed(queue.position());
+        assert_eq!((queue.position(), queue.has_uncommitted()), (Some(5), false));
+        assert_eq!(HandOverQueue::default().position(), None);
+        assert_eq!(HandOverQueue::new(Some(7)).position(), Some(7));
+    }
+
+    #[test]
+    fn a_position_that_the_topic_does_not_contain_is_refused() {
+        let mut queue = HandOverQueue::new(Some(3));
+        assert_eq!(queue.start((4, 9), Duration::ZERO), Err(Mismatch::HandOversTruncated { committed: 3, start: 4 }));
+        assert_eq!(queue.start((0, 2), Duration::ZERO), Ok(None));
+        assert_eq!(queue.start((0, 2), PAST_END_TIMEOUT), Err(Mismatch::HandOversShrunk { committed: 3, end: 2 }));
+        assert_eq!(HandOverQueue::default().start((4, 9), Duration::ZERO), Ok(Some(4)));
+    }
+}

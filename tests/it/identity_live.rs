@@ -1,0 +1,154 @@
+//! Identity resolution in `lifecycle run` on a real broker: visitors and customers in different partitions, processes
+//! that are killed in between, and the same end as `lifecycle replay`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use lifecycle_processor::kafka::partitioner::partition_of;
+use serde_json::{Value, json};
+
+use crate::broker::{self, NewRecord, until};
+use crate::exactly_once::deployment::Deployment;
+
+const PARTITIONS: i32 = 4;
+const PERSONS: usize = 60;
+/// The lifetime of stubs exceeds the time until the fillers.
+const SETTINGS: &str = "clock: {source: touchpoints}\nworkers: 2\nidentity: {enabled: true, stub_lifetime: 36500d}";
+const FILLER: &str = "filler";
+
+fn deployment() -> Deployment {
+    let mut deployment = Deployment::new(PARTITIONS, SETTINGS);
+    concat!(env!("CARGO_MANIFEST_DIR"), "/models/retention.yaml").clone_into(&mut deployment.model);
+    deployment.hand_overs = Some(broker::topic("hand-overs", PARTITIONS));
+    deployment
+}
+
+/// A touchpoint; an empty id is absent. The key is the customer id, or else the anonymous id.
+fn touchpoint(event_id: &str, customer: &str, visitor: &str, kind: &str, minute: i64) -> NewRecord {
+    let at = jiff::Timestamp::from_second(1_600_000_000 + minute * 60).expect("a time");
+    let mut record = json!({
+        "event_id": event_id, "type": kind, "occurred_at": at.to_string(), "order_id": event_id, "amount": 10,
+    });
+    for (name, id) in [("customer_id", customer), ("anonymous_id", visitor)] {
+        if !id.is_empty() {
+            record[name] = json!(id);
+        }
+    }
+    NewRecord::keyed(if customer.is_empty() { visitor } else { customer }, &record.to_string())
+}
+
+fn text(record: &NewRecord) -> String {
+    String::from_utf8(record.value.clone().expect("a value")).expect("text")
+}
+
+/// Returns touchpoints of persons with two visitors each in order of time, and links in between.
+fn history() -> Vec<NewRecord> {
+    let mut random = fastrand::Rng::with_seed(18);
+    (0..1_200)
+        .map(|number: i64| {
+            let person = format!("person-{}", random.usize(..PERSONS));
+            let visitor = format!("{person}-{}", random.u8(..2));
+            let minute = number * 60;
+            let kind = if random.u8(..3) == 0 { "order_completed" } else { "product_viewed" };
+            let event_id = format!("e-{number}");
+            match random.u8(..8) {
+                0 => touchpoint(&event_id, &person, &visitor, "customer_identified", minute),
+                1..4 => touchpoint(&event_id, &person, "", kind, minute),
+                _ => touchpoint(&event_id, "", &visitor, kind, minute),
+            }
+        })
+        .collect()
+}
+
+/// Returns a touchpoint for each partition, so late that all wake-ups of the others are due.
+fn fillers() -> Vec<NewRecord> {
+    let filler = |partition| {
+        let names = (0..).map(|number| format!("{FILLER}-{partition}-{number}"));
+        let name = names.into_iter().find(|name| partition_of(name.as_bytes(), PARTITIONS) == partition);
+        let name = name.expect("one of the names");
+        touchpoint(&name, &name, "", "product_viewed", 1_000 * 24 * 60)
+    };
+    (0..PARTITIONS).map(filler).collect()
+}
+
+/// Returns the last stage of each id, and checks that no transition is missing or repeated.
+fn stages(transitions: impl Iterator<Item = String>) -> BTreeMap<String, Option<String>> {
+    let mut ids = BTreeSet::new();
+    let mut customers: BTreeMap<String, BTreeMap<u64, Option<Option<String>>>> = BTreeMap::new();
+    for line in transitions {
+        let transition: Value = serde_json::from_str(&line).expect("JSON");
+        assert!(ids.insert(transition["transition_id"].to_string()), "published twice: {line}");
+        let customer = transition["customer_id"].as_str().expect("a customer").to_owned();
+        let sequence = transition["sequence"].as_u64().expect("a sequence number");
+        if !customer.starts_with(FILLER) {
+            let to = (transition["kind"] == "stage").then(|| transition["to"].as_str().map(str::to_owned));
+            assert_eq!(customers.entry(customer).or_default().insert(sequence, to), None, "{line}");
+        }
+    }
+    let last = |(customer, stages): (String, BTreeMap<u64, Option<Option<String>>>)| {
+        let sequences: Vec<u64> = stages.keys().copied().collect();
+        assert!(sequences.iter().copied().eq(1..=sequences.len() as u64), "{customer}: {stages:?}");
+        (customer, stages.into_values().flatten().last().flatten())
+    };
+    customers.into_iter().map(last).collect()
+}
+
+#[test]
+fn links_across_partitions_and_kills_end_as_a_replay_does() {
+    let deployment = deployment();
+    let history = history();
+    for (number, part) in history.chunks(300).enumerate() {
+        broker::produce(&deployment.touchpoints, part);
+        let mut instance = deployment.start("a");
+        let read = if number < 3 { 100 } else { 300 };
+        let deadline = Instant::now() + Duration::from_mins(3);
+        while instance.metric("lifecycle_touchpoints_consumed_total").is_none_or(|count| count < read) {
+            instance.assert_runs();
+            assert!(Instant::now() < deadline, "the touchpoints are not read: {}", instance.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        instance.kill();
+    }
+    broker::produce(&deployment.touchpoints, &fillers());
+
+    let lines: Vec<String> = history.iter().chain(&fillers()).map(text).collect();
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("touchpoints.ndjson"), lines.join("\n")).expect("the file is written");
+    let replay = ["replay", "--identity", "--model", "retention", "touchpoints.ndjson"];
+    let replay = crate::cli::lifecycle(directory.path(), &replay, b"");
+    assert_eq!(replay.code, 0, "{}", replay.errors);
+    // What a visitor publishes before it becomes a customer depends on the order of reading.
+    let customers = |all: &BTreeMap<String, Option<String>>| -> BTreeMap<String, String> {
+        all.iter().filter_map(|(id, stage)| Some((id.clone(), stage.clone()?))).collect()
+    };
+    let expected = customers(&stages(replay.output.lines().map(str::to_owned)));
+    assert!(expected.len() > PERSONS / 2, "{expected:?}");
+
+    let instance = deployment.start("a");
+    let deadline = Instant::now() + Duration::from_mins(3);
+    let found = loop {
+        let topics = [&deployment.replay, &deployment.transitions];
+        let published = topics.into_iter().flat_map(|topic| broker::read_committed(topic));
+        let found = stages(published.map(|record| record.text()));
+        if customers(&found) == expected {
+            break found;
+        }
+        assert!(Instant::now() < deadline, "{found:?}\nexpected {expected:?}\n{}", instance.log());
+    };
+
+    // An erasure by the id of a visitor removes the customer.
+    let is_merged = |(id, stage): &(&String, &Option<String>)| stage.is_none() && id.matches('-').count() == 2;
+    let (visitor, _) = found.iter().find(is_merged).expect("a visitor that became a customer");
+    let person = visitor.rsplit_once('-').expect("a number").0;
+    let path = format!("/v1/customers/{person}");
+    // The id of the visitor names the customer.
+    let alias = instance.get(&format!("/v1/customers/{visitor}")).expect("an answer");
+    assert!(alias.contains(&format!("\"merged_into\":\"{person}\"")), "{alias}");
+    let is_known = |answer: &String| answer.contains("\"partition\"");
+    assert!(instance.get(&path).is_some_and(|answer| is_known(&answer)), "{person}");
+    let erasure = touchpoint("erasure", "", visitor, "customer_erased", 1_001 * 24 * 60);
+    broker::produce(&deployment.touchpoints, &[erasure]);
+    until("the customer is erased", || instance.get(&path).filter(|answer| !is_known(answer)));
+    let log = instance.stop();
+    assert!(!log.contains("ERROR"), "{log}");
+}

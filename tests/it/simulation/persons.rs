@@ -1,0 +1,206 @@
+//! Runs with links: each person has a customer and visitors, whose touchpoints are in several partitions.
+//!
+//! All links are of one mind, so at the end there must be one customer for each person, with the facts of all its
+//! touchpoints, whatever the order in which the partitions were read and the hand-overs applied.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
+
+use lifecycle_processor::kafka::PartitionId;
+use lifecycle_processor::kafka::partitioner::partition_of;
+use lifecycle_processor::lifecycle::model_set::ModelSet;
+use lifecycle_processor::lifecycle::time::Timestamp;
+use lifecycle_processor::lifecycle::value::OwnedValue;
+use lifecycle_processor::partition::CustomerView;
+use lifecycle_processor::runtime::Worker;
+use lifecycle_processor::wire::model_file::{self, ModelSource};
+use serde_json::Value;
+
+use super::expectation::LATENESS;
+use super::history::{BEGIN, DAY, DELAY_MAX, History, InputRecord, MODEL_NAMES, add_last, invalid_value, touchpoint};
+use super::log::{HAND_OVERS, TRANSITIONS};
+use super::result_check::{restore, text};
+use super::run_config::RunConfig;
+use super::simulated_run::SimulatedRun;
+use crate::oracle::models::MODELS as ORACLE_MODELS;
+use crate::oracle::process::Customer;
+use crate::oracle::touchpoint::Touchpoint;
+
+/// The models of the other runs, and one that counts all touchpoints.
+pub(crate) static MODELS: LazyLock<Arc<ModelSet>> = LazyLock::new(|| {
+    let text = "model: counting\nversion: 1\njourney: [known]\nfacts:\n  seen: count(any)\n\
+                stages:\n  - stage: known\n    when: seen >= 1\n\
+                milestones:\n  - milestone: third\n    when: seen >= 3\n";
+    let counting = ModelSource { name: "counting.yaml".to_owned(), text: text.to_owned() };
+    let shipped = MODEL_NAMES.iter().map(|name| model_file::shipped(name).expect("a shipped model"));
+    let sources: Vec<ModelSource> = shipped.chain([counting]).collect();
+    let (models, _) =
+        model_file::load(&sources, &model_file::shipped_catalogue(), &[]).expect("the models have no errors");
+    Arc::new(models)
+});
+
+/// Approximate number of persons per partition.
+const PERSONS: usize = 4;
+
+/// Generates the touchpoints of persons, links between their ids, repetitions, records in the partition of another id,
+/// and invalid records.
+pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History {
+    let partitions = usize::try_from(config.partitions).expect("no negative partitions");
+    let mut history: History = vec![VecDeque::new(); partitions];
+    let mut clocks = vec![BEGIN; partitions];
+    let gap_max = [DAY / 24, DAY, 4 * DAY][random.usize(..3)];
+    for number in 0..config.records {
+        let person = format!("person-{}", random.usize(..PERSONS * partitions));
+        let visitor = format!("{person}-visitor-{}", random.u32(..3));
+        let is_link = random.u32(..6) == 0;
+        let key = if is_link || random.bool() { &person } else { &visitor };
+        let home = partition_of(key.as_bytes(), config.partitions);
+        let home = usize::try_from(home).expect("no negative partitions");
+        let partition = if random.u32(..16) == 0 { random.usize(..partitions) } else { home };
+        clocks[partition] += random.i64(0..gap_max);
+        let arrives_at = clocks[partition];
+        let occurred_at = arrives_at - random.i64(0..DELAY_MAX);
+        let value = touchpoint(random, &format!("e{number}"), &person, occurred_at);
+        let value = String::from_utf8(value).expect("text");
+        let of_person = format!(r#""customer_id":"{person}""#);
+        let value = if is_link {
+            let mut link: Value = serde_json::from_str(&value).expect("JSON");
+            link["anonymous_id"] = visitor.as_str().into();
+            link["type"] = "customer_identified".into();
+            link.to_string()
+        } else if *key == person {
+            value
+        } else {
+            value.replace(&of_person, &format!(r#""anonymous_id":"{visitor}""#))
+        };
+        let record = InputRecord { key: key.clone(), value: Some(value.into_bytes()), arrives_at, is_valid: true };
+        let records = &mut history[partition];
+        let record = match random.u32(..30) {
+            0 => InputRecord { value: invalid_value(random), is_valid: false, ..record },
+            1 | 2 if !records.is_empty() => {
+                let latest = records.len().saturating_sub(5);
+                InputRecord { arrives_at, ..records[random.usize(latest..records.len())].clone() }
+            }
+            _ => record,
+        };
+        records.push_back(record);
+    }
+    add_last(random, &mut history);
+    history
+}
+
+/// Returns the person of each line: its customer, or the visitor if no link names it.
+fn owners(history: &History) -> Vec<(String, Touchpoint)> {
+    let lines = history.iter().flatten().filter(|record| record.is_valid);
+    let lines: Vec<Value> =
+        lines.map(|record| serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON")).collect();
+    let ids = |line: &Value| (text(line, "customer_id"), text(line, "anonymous_id"));
+    let linked: BTreeMap<String, String> = lines
+        .iter()
+        .filter_map(|line| match ids(line) {
+            (Some(customer), Some(visitor)) => Some((visitor, customer)),
+            _ => None,
+        })
+        .collect();
+    let owner = |line: &Value| match ids(line) {
+        (Some(customer), _) => customer,
+        (None, visitor) => {
+            let visitor = visitor.expect("one of the ids");
+            linked.get(&visitor).cloned().unwrap_or(visitor)
+        }
+    };
+    let with_owner = |mut line: Value| {
+        let owner = owner(&line);
+        line["customer_id"] = owner.as_str().into();
+        (owner, Touchpoint::parse(&line.to_string()))
+    };
+    lines.into_iter().map(with_owner).collect()
+}
+
+/// Panics unless there is one customer for each person, with the union of the facts of its ids.
+pub(crate) fn check(run: &Rc<SimulatedRun>, config: &RunConfig, history: &History, until: Option<i64>) {
+    let mut customers: BTreeMap<String, Customer> = BTreeMap::new();
+    let mut events: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (owner, touchpoint) in owners(history) {
+        events.entry(owner.clone()).or_default().insert(touchpoint.event_id.clone());
+        customers.entry(owner).or_insert_with(Customer::new).receive(&touchpoint, &[]);
+    }
+    let mut found: BTreeMap<String, (CustomerView, i64)> = BTreeMap::new();
+    for partition in 0..config.partitions {
+        let machine = restore(&run.log.borrow(), partition, &config.options(), &MODELS);
+        let watermark = until.or(machine.clock().stream_time().map(Timestamp::as_millis)).map(|end| end - LATENESS);
+        check_owner(run, partition, machine.stage_counts());
+        for view in machine.customers() {
+            let now = watermark.unwrap_or(i64::MIN).max(view.clock.as_millis());
+            let id = view.customer_id.to_string();
+            assert_eq!(partition_of(id.as_bytes(), config.partitions), partition, "{id} is in its partition");
+            assert!(found.insert(id.clone(), (view, now)).is_none(), "{id} is in one partition");
+        }
+    }
+    assert_eq!(found.keys().collect::<Vec<_>>(), customers.keys().collect::<Vec<_>>());
+    for (id, customer) in &customers {
+        let (view, now) = &found[id];
+        let expected = customer.stages_at(*now);
+        for (model, view) in MODELS.models.iter().zip(&view.models) {
+            let stage = view.stage.map(|stage| &*model.stage(stage).name);
+            if let Some(index) = ORACLE_MODELS.iter().position(|it| it.name == &*model.name) {
+                assert_eq!(stage, expected[index], "{id} in {} at {now}", model.name);
+            }
+        }
+        let orders = (view.orders.count, view.orders.revenue.as_micros(), view.orders.last.map(Timestamp::as_millis));
+        assert_eq!(orders, customer.orders(), "orders of {id}");
+        let seen = view.facts.iter().find(|fact| &*fact.name == "count(any)").expect("a fact of the model");
+        let seen = if let Some(OwnedValue::Int(count)) = seen.value { count } else { 0 };
+        assert_eq!(usize::try_from(seen), Ok(events[id].len()), "touchpoints of {id}");
+    }
+    check_publications(run, &found);
+}
+
+/// Checks that the partition has one owner, with these stage counts.
+fn check_owner(run: &Rc<SimulatedRun>, partition: PartitionId, stage_counts: &[Vec<u64>]) {
+    let assigned: Vec<_> = run.workers(Worker::status).into_iter().flat_map(|status| status.partitions).collect();
+    let known: Vec<_> = assigned.iter().filter(|assigned| assigned.partition == partition).collect();
+    assert_eq!(known.len(), 1, "partition {partition} has one owner");
+    assert_eq!(known[0].stage_counts, stage_counts, "partition {partition}");
+}
+
+/// Checks that every transition was published once, that sequence numbers follow one another, that no milestone is
+/// repeated, and that the last published stage is that of the customer.
+fn check_publications(run: &Rc<SimulatedRun>, customers: &BTreeMap<String, (CustomerView, i64)>) {
+    let mut ids = BTreeSet::new();
+    let mut milestones = BTreeSet::new();
+    let mut latest: BTreeMap<(String, String), (u64, Option<String>)> = BTreeMap::new();
+    for record in run.log.borrow().read_all(TRANSITIONS) {
+        let json: Value = serde_json::from_slice(&record.value.expect("a transition has a value")).expect("it is JSON");
+        assert!(ids.insert(text(&json, "transition_id")), "{json}");
+        let key = (text(&json, "customer_id").expect("an id"), text(&json, "model").expect("a model"));
+        let (sequence, stage) = latest.entry(key.clone()).or_default();
+        assert_eq!(json["sequence"].as_u64(), Some(*sequence + 1), "{json}");
+        *sequence += 1;
+        match json["kind"].as_str() {
+            Some("stage") => *stage = text(&json, "to"),
+            Some("milestone") => assert!(milestones.insert((key, text(&json, "name"))), "{json}"),
+            _ => {}
+        }
+    }
+    for ((id, model), (_, stage)) in latest {
+        let view = customers.get(&id).map(|(view, _)| {
+            let index = MODELS.models.iter().position(|it| *it.name == *model).expect("a known model");
+            view.models[index].stage.map(|stage| MODELS.models[index].stage(stage).name.to_string())
+        });
+        // A visitor that became a customer is in no stage.
+        assert_eq!(stage, view.flatten(), "{id} in {model}");
+    }
+}
+
+/// Returns whether all hand-overs have been applied and committed.
+pub(crate) fn are_handed_over(run: &SimulatedRun, partitions: PartitionId) -> bool {
+    let log = run.log.borrow();
+    (0..partitions).all(|partition| {
+        let committed = log.committed.get(&partition).map(|(_, text)| text.as_str()).unwrap_or_default();
+        let end = log.high_watermark(HAND_OVERS, partition);
+        log.has_no_open_transactions(HAND_OVERS, partition)
+            && (end == 0 || committed.contains(&format!(" hand_overs={end} ")))
+    })
+}
