@@ -92,9 +92,11 @@ impl Decoder {
         let schema = match (format, source) {
             (Format::Json | Format::CloudEvents, _) => Schema::None,
             (_, SchemaSource::Registry(registry)) => Schema::Registry(registry),
-            (Format::Avro, SchemaSource::File(_, bytes)) => {
-                let text = std::str::from_utf8(&bytes).map_err(|_| "not a valid Avro schema: not UTF-8")?;
-                Schema::Avro(Arc::new(AvroSchema::parse(text, &[])?))
+            (Format::Avro, SchemaSource::File(path, bytes)) => {
+                let schema = std::str::from_utf8(&bytes)
+                    .map_err(|_| "not a valid Avro schema: not UTF-8".to_owned())
+                    .and_then(|text| AvroSchema::parse(text, &[]));
+                Schema::Avro(Arc::new(schema.map_err(|problem| format!("{}: {problem}", path.display()))?))
             }
             (Format::Avro, SchemaSource::None) => {
                 return Err(

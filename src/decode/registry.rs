@@ -223,8 +223,9 @@ impl Registry {
             200 if response.is_truncated => {
                 Err(LookupError::TooLarge(format!("it, or one that it refers to, exceeds {SCHEMA_BYTES_MAX} bytes")))
             }
-            200 => serde_json::from_slice(&response.body)
-                .map_err(|_| LookupError::Unavailable("the answer is not that of a schema registry".to_owned())),
+            200 => serde_json::from_slice(&response.body).map_err(|_| {
+                LookupError::Unavailable(format!("{} is not a schema registry: check registry.url", self.url))
+            }),
             404 if is_unknown_schema(&response.body) => Err(LookupError::Unknown),
             status => {
                 let what = match status {
@@ -341,6 +342,14 @@ pub(super) mod tests {
         let requests = requests.lock().expect("no panic");
         assert_eq!(requests.len(), 3);
         assert!(requests.iter().all(|it| it.to_lowercase().contains("authorization: basic dxnlcjpzzwnyzxq=")));
+    }
+
+    #[test]
+    fn an_answer_of_another_server_names_the_url_and_its_key() {
+        let (url, _) = registry(&[("/schemas/ids/7", 200, "<html></html>")]);
+        let error =
+            client(&url, None).get("/schemas/ids/7").err().map(|error| format!("{error:?}")).unwrap_or_default();
+        assert!(error.contains(&url) && error.contains("is not a schema registry: check registry.url"), "{error}");
     }
 
     #[test]

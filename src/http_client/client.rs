@@ -118,6 +118,7 @@ impl HttpClient {
     /// No complete response arrived, or the request is invalid.
     pub fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
         let (uri, host) = parse_url(request.url)?;
+        let is_plain = uri.scheme_str() == Some("http");
         let invalid = |what: &str| Error::Invalid(format!("{host}: {what}"));
         let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| invalid("the method is invalid"))?;
         let mut builder = HttpRequest::builder().method(method).uri(uri);
@@ -132,7 +133,13 @@ impl HttpClient {
             Some(body) => builder.body(body).map_err(ureq::Error::from).and_then(|it| self.agent.run(it)),
             None => builder.body(()).map_err(ureq::Error::from).and_then(|it| self.agent.run(it)),
         };
-        let response = response.map_err(|error| Error::of_request(&host, error))?;
+        let response = response.map_err(|error| match error {
+            // The server may have answered with a TLS record.
+            ureq::Error::Protocol(error) if is_plain => {
+                Error::Connection { host: host.clone(), what: format!("{error}; it may require TLS: write https://") }
+            }
+            error => Error::of_request(&host, error),
+        })?;
         self.read(&host, response)
     }
 
@@ -165,6 +172,20 @@ pub fn is_header_value(text: &str) -> bool {
     HeaderValue::from_str(text).is_ok()
 }
 
+/// Returns whether `text` can be the name of a header.
+#[must_use]
+pub fn is_header_name(text: &str) -> bool {
+    HeaderName::from_bytes(text.as_bytes()).is_ok()
+}
+
+/// Checks that a request can be sent to `url`.
+///
+/// # Errors
+/// [`Error::Invalid`], without the URL.
+pub fn check_url(url: &str) -> Result<(), Error> {
+    parse_url(url).map(drop)
+}
+
 /// Returns whether a request can be sent to `url`.
 #[must_use]
 pub fn is_url(url: &str) -> bool {
@@ -178,6 +199,9 @@ fn parse_url(url: &str) -> Result<(Uri, String), Error> {
     let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return Err(Error::Invalid("a URL does not start with https:// or http:// and a host".to_owned()));
     };
+    if authority.host().is_empty() {
+        return Err(Error::Invalid("a URL has no host".to_owned()));
+    }
     if authority.as_str().contains('@') {
         return Err(Error::Invalid(format!(
             "{}: the URL contains a user or a password: write them as credentials instead",

@@ -98,6 +98,15 @@ fn tls_problem(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
             "; if its certificate is signed by your own CA, name the file of the CA"
         }
+        // The variant is of a crate that is not a dependency; its text is its name.
+        rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other))
+            if other.to_string().contains("CaUsedAsEndEntity") =>
+        {
+            "; this certificate is an authority's: issue a server certificate with CA:FALSE"
+        }
+        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
+            "; the server has no TLS: write http://"
+        }
         rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired) => {
             "; name the files of a client certificate and its key"
         }

@@ -15,6 +15,6 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-pub use client::{HttpClient, Options, Request, Response, is_header_value, is_url};
+pub use client::{HttpClient, Options, Request, Response, check_url, is_header_name, is_header_value, is_url};
 pub use error::Error;
 pub use tls::TlsFiles;

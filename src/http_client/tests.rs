@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use ureq::config::Config;
@@ -208,6 +208,10 @@ impl Pki {
     /// Starts a server for `localhost` that answers each connection's request with [`OK`].
     fn serve(&self, is_client_verified: bool) -> SocketAddr {
         let (certificate, key) = self.issue("localhost");
+        self.serve_with(certificate.der().clone(), &key, is_client_verified)
+    }
+
+    fn serve_with(&self, certificate: CertificateDer<'static>, key: &KeyPair, is_client_verified: bool) -> SocketAddr {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -221,7 +225,7 @@ impl Pki {
             builder.with_no_client_auth()
         };
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).expect("a certificate"));
+        let config = Arc::new(builder.with_single_cert(vec![certificate], key).expect("a certificate"));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         std::thread::spawn(move || {
@@ -250,6 +254,29 @@ fn a_server_of_an_unknown_ca_is_refused_until_its_ca_is_named() {
     assert_eq!(get(&client, &url).expect("a response").status, 200);
     // The certificate is for `localhost`, not for the address.
     get(&client, &url.replace("localhost", "127.0.0.1")).expect_err("another name");
+}
+
+#[test]
+fn the_scheme_that_the_server_expects_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let plain = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            stream.read_exact(&mut [0; 5]).expect("a TLS record");
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").ok();
+        }
+    });
+    let pki = Pki::new();
+    let tls = TlsFiles { ca: Some(pki.file("ca.pem")), certificate_and_key: None };
+    let client = HttpClient::new(&Options { tls, ..local() }).expect("a client");
+    let error = get(&client, &format!("https://localhost:{}/", plain.port())).expect_err("no TLS").to_string();
+    assert!(error.contains("the server has no TLS: write http://"), "{error}");
+    let error = get(&client, &format!("http://localhost:{}/", pki.serve(false).port())).expect_err("TLS").to_string();
+    assert!(error.contains("it may require TLS: write https://"), "{error}");
+    let authority = pki.serve_with(pki.ca.der().clone(), pki.ca.key(), false);
+    let error = get(&client, &format!("https://localhost:{}/", authority.port())).expect_err("a CA").to_string();
+    assert!(error.contains("issue a server certificate with CA:FALSE"), "{error}");
 }
 
 #[test]

@@ -85,6 +85,8 @@ impl Cluster {
         config.remove("bootstrap.servers");
         config.create_with_context::<_, BaseConsumer<Context>>(Context::default()).map(drop).map_err(|error| {
             let to_do = match &error {
+                // The client quotes the names of settings that contradict each other.
+                KafkaError::ClientCreation(why) if why.contains('`') => "correct the setting under kafka.client",
                 KafkaError::ClientCreation(_) if self.security_protocol().has_sasl => {
                     "check the settings sasl.* and ssl.* under kafka.client"
                 }
@@ -204,6 +206,17 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use rdkafka::config::ClientConfig;
+
+    use super::*;
+
+    #[test]
+    fn settings_that_contradict_each_other_are_not_settings_of_tls() {
+        let settings = vec![("receive.message.max.bytes".to_owned(), "1000".to_owned())];
+        let cluster = Cluster { bootstrap_servers: "localhost:9092".to_owned(), settings };
+        let error = cluster.check().expect_err("too few bytes");
+        let text = format!("{error} {}", error.to_do().unwrap_or_default());
+        assert!(text.contains("receive.message.max.bytes") && !text.contains("ssl"), "{text}");
+    }
 
     #[test]
     fn the_client_is_built_with_tls_scram_and_oidc() {

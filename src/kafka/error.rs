@@ -150,10 +150,9 @@ impl Error {
                 "stop the service, set the group's offsets to where it should continue, and start it again: the service never \
                  skips records itself",
             ),
-            Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => found(
-                format!("the topic {topic} does not exist or was deleted"),
-                "create the topics: lifecycle topics --create",
-            ),
+            Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
+                found(format!("the topic {topic} does not exist or was deleted"), CREATE_TOPICS)
+            }
             Code::TopicAuthorizationFailed => {
                 found(format!("not allowed to read {topic}"), &format!("grant READ on the topic {topic}"))
             }
@@ -243,10 +242,9 @@ impl Error {
             Code::TopicAuthorizationFailed => {
                 (format!("not allowed to write to {topic}"), format!("grant WRITE on the topic {topic}"))
             }
-            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => (
-                format!("the topic {topic} or its partition does not exist"),
-                "create the topic with enough partitions: lifecycle topics --create".to_owned(),
-            ),
+            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+                (format!("the topic {topic} or its partition does not exist"), CREATE_TOPICS.to_owned())
+            }
             Code::MessageSizeTooLarge => (
                 format!("the record is too large for {topic}"),
                 format!("raise max.message.bytes of the topic {topic}"),
@@ -292,6 +290,10 @@ impl Error {
         Self::of(Reaction::Fatal, call, error)
     }
 }
+
+/// What to do about a topic that was deleted under a running service.
+const CREATE_TOPICS: &str = "stop the service and create the topic with all its partitions: lifecycle topics --create; if it was the \
+                             changelog, delete the group's offsets first: the service then starts from the beginning";
 
 /// The flags that librdkafka sets on an error of the transaction API.
 #[derive(Clone, Copy, Default, Debug)]

@@ -36,6 +36,9 @@ pub(super) fn wrong_type(field: &str, record: &str) -> String {
     let Some(value) = value else { return format!("{field}: expected {expected}") };
     let hint = match field {
         "occurred_at" => epoch_hint(value),
+        "event_id" | "customer_id" | "anonymous_id" | "order_id" if is_whole_number(value) => {
+            Some("it is below 0 or above 18446744073709551615: write it as a text")
+        }
         "event_id" | "customer_id" | "anonymous_id" | "order_id" if is_number(value) => Some(
             "it looks like an id that a spreadsheet or a data frame has turned into a decimal number, with .0 at its \
              end: write it as a text or a whole number",
@@ -173,6 +176,11 @@ fn is_number(value: &str) -> bool {
     matches!(value.as_bytes().first(), Some(b'-' | b'0'..=b'9'))
 }
 
+fn is_whole_number(value: &str) -> bool {
+    let digits = value.trim_start_matches('-');
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Returns the kind of a JSON value.
 fn kind(value: &str) -> &'static str {
     match value.as_bytes().first() {
@@ -181,5 +189,23 @@ fn kind(value: &str) -> &'static str {
         Some(b'"') => "a text",
         Some(b't' | b'f') => "true or false",
         _ => "a number",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrong_type;
+
+    #[test]
+    fn only_a_decimal_number_looks_like_an_id_of_a_spreadsheet() {
+        for (id, expected) in [
+            ("18446744073709551616", "above 18446744073709551615: write it as a text"),
+            ("-1", "below 0"),
+            ("17850.0", "with .0 at its end"),
+            ("1e3", "with .0 at its end"),
+        ] {
+            let found = wrong_type("customer_id", &format!("{{\"customer_id\": {id}}}"));
+            assert!(found.contains(expected) && !found.contains(id), "{found}");
+        }
     }
 }

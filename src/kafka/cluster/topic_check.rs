@@ -142,8 +142,9 @@ fn check_changelog(topic: &TopicDescription, input: Option<&TopicDescription>, f
             Severity::Problem,
             format!("it has {} partitions, but {} has {}", topic.partitions, input.name, input.partitions),
             "each input partition needs a changelog partition with the same number: for a new service, recreate the changelog topic \
-             with as many partitions as the input; for a service that has run, use the previous topics, and change the number \
-             with `lifecycle repartition`",
+             with as many partitions as the input; for a service that has run, partitions that were added cannot be removed again: \
+             it needs new topics and a new kafka.group_id, and reprocesses the touchpoints; change the number only with \
+             `lifecycle repartition`",
         );
     }
     let Some(configs) = &topic.configs else {
@@ -373,6 +374,7 @@ mod tests {
         let findings = check(&described);
         assert_eq!(findings.len(), 1);
         assert!(findings[0].what.contains("6 partitions, but in has 8"), "{}", findings[0]);
+        assert!(findings[0].to_string().contains("cannot be removed again"), "{}", findings[0]);
     }
 
     #[test]
