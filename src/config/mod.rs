@@ -197,6 +197,13 @@ fn check(settings: &mut Settings) {
     if settings.text("publish.framing") == Some("confluent") && settings.text("registry.url").is_none() {
         settings.problem("publish.framing", "set registry.url to the schema registry");
     }
+    let probes = settings.text("http.probes_listen").map(str::to_owned);
+    // Port 0 is a free port for each.
+    if let Some(probes) = probes.filter(|it| !it.ends_with(":0"))
+        && settings.text("http.listen") == Some(&*probes)
+    {
+        settings.problem("http.probes_listen", &format!("`{probes}` is already http.listen: write another port"));
+    }
     let address = settings.text("http.listen").and_then(|text| text.parse::<SocketAddr>().ok());
     if address.is_some_and(|address| !address.ip().is_loopback()) && settings.text("http.token_file").is_none() {
         settings.problem(

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 use serde_saphyr::{Location, NonFiniteFloatPolicy, Spanned};
 
 /// Maximum size of a configuration file, in bytes.
@@ -48,6 +49,19 @@ impl Node {
         }
     }
 
+    /// Returns the node as JSON, in which all scalars are text.
+    pub(super) fn to_value(&self) -> Value {
+        match &self.content {
+            Content::Null => Value::Null,
+            Content::Scalar(text) => Value::from(text.as_str()),
+            Content::List(items) => items.iter().map(Self::to_value).collect(),
+            Content::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.text().unwrap_or_default().to_owned(), value.to_value()))
+                .collect(),
+        }
+    }
+
     fn from_raw(raw: Spanned<RawNode>, file: &str, depth: usize) -> Self {
         let (line, column) = (raw.referenced.line(), raw.referenced.column());
         let content = match raw.value {
@@ -69,6 +83,17 @@ impl Node {
         };
         Self { line, column, content }
     }
+}
+
+/// Returns the message of a syntax error: its location in `file`, and what is wrong.
+pub(super) fn syntax_problem(error: &serde_saphyr::Error, file: &str) -> String {
+    let location = error.location().map_or(String::new(), |at| format!(":{}:{}", at.line(), at.column()));
+    let text = error.without_snippet().to_string();
+    // Removes advice for users of the parser's API, and the location, which is already in our message.
+    let what = ["; use from_str_multiple", ", set DuplicateKeyPolicy", " at line "]
+        .iter()
+        .fold(text.as_str(), |text, end| text.split(end).next().unwrap_or(text));
+    format!("{file}{location}: {what}")
 }
 
 /// Returns the text of the file at `location`.

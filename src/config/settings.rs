@@ -12,7 +12,7 @@ use super::client::{self, ClientSetting};
 use super::key::{DefaultValue, Key, VARIABLE_PREFIX};
 use super::keys::{KEYS, key};
 use super::kubernetes;
-use super::node::{Content, Node};
+use super::node::{self, Content, Node};
 
 /// Variables with our prefix that are not configuration keys: the path of the file, and settings of the tests.
 const OTHER_VARIABLES: &[&str] =
@@ -76,15 +76,7 @@ impl Settings {
                 settings.flatten(root, "");
                 Ok(settings)
             }
-            Err(error) => {
-                let location = error.location().map_or(String::new(), |at| format!(":{}:{}", at.line(), at.column()));
-                let text = error.without_snippet().to_string();
-                // Removes advice for users of the parser's API, and the location, which is already in our message.
-                let what = ["; use from_str_multiple", ", set DuplicateKeyPolicy", " at line "]
-                    .iter()
-                    .fold(text.as_str(), |text, end| text.split(end).next().unwrap_or(text));
-                Err(format!("{}{location}: {what}", settings.file()))
-            }
+            Err(error) => Err(node::syntax_problem(&error, &settings.file())),
         }
     }
 
@@ -112,6 +104,8 @@ impl Settings {
                         None
                     }
                 },
+                // The section of the key is not a mapping, which is reported.
+                DefaultValue::Required if self.nodes.keys().any(|it| is_section(it, key.path)) => None,
                 DefaultValue::Required | DefaultValue::Unset(_) => {
                     let (path, variable) = (key.path, key.variable());
                     self.problems.push(match &self.file {
@@ -174,8 +168,13 @@ impl Settings {
         let path = key.path;
         let node = self.nodes.remove(path);
         if let Some(list) = self.variables.remove(&key.variable()) {
-            let names = list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+            let names: Vec<String> =
+                list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
             self.origins.insert(path, (list, Origin::Variable(key.variable())));
+            if names.is_empty() {
+                self.problem(path, "write names and files, such as retention,./mine.yaml, or remove the variable");
+                return None;
+            }
             return Some(names);
         }
         let Some(node) = node else { return Some(Vec::new()) };
@@ -303,7 +302,11 @@ impl Settings {
 
     /// Records a problem with the node at `path`.
     pub(super) fn problem_at(&mut self, node: &Node, path: &str, problem: &str) {
-        let location = self.location(node);
+        let key = path.split('[').next().unwrap_or(path);
+        let location = match self.origins.get(key) {
+            Some((_, Origin::Variable(variable))) => format!("{variable}:{}:{}", node.line, node.column),
+            _ => self.location(node),
+        };
         self.problems.push(format!("{location}: `{path}`: {problem}"));
     }
 
@@ -431,6 +434,11 @@ enum RawSetting {
     Value(String, Origin),
     Missing,
     Invalid,
+}
+
+/// Whether `path` is a section that contains `key`.
+fn is_section(path: &str, key: &str) -> bool {
+    key.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Reads `{model: {parameter: value}}`; returns `None` for any other shape.

@@ -133,6 +133,11 @@ fn source(fields: &mut Fields<'_>) -> Option<SourceConfig> {
     let registry = registry(fields);
     let mapping = fields.optional("mapping", text);
     let settings = fields.values("settings");
+    if mapping.is_none() && settings.as_ref().is_some_and(|settings| !settings.is_empty()) {
+        let path = format!("{}.settings", fields.path);
+        let problem = "these are settings of a mapping: set `mapping` as well, or remove them";
+        fields.settings.problem_at(&fields.node, &path, problem);
+    }
     Some(SourceConfig {
         name: name?,
         topics: topics?,
@@ -175,15 +180,6 @@ fn topic_pattern(text: &str) -> Result<String, String> {
         Ok(_) => Ok(text.to_owned()),
         Err(problem) => Err(format!("{problem}; a `*` matches any text")),
     }
-}
-
-fn scalar(node: &Node) -> Option<Value> {
-    if matches!(node.content, Content::Null) {
-        return Some(Value::Null);
-    }
-    let text = node.text()?;
-    let typed = serde_json::from_str(text).ok().filter(|value: &Value| value.is_number() || value.is_boolean());
-    Some(typed.unwrap_or_else(|| Value::from(text)))
 }
 
 /// The keys of one mapping that have not been read yet.
@@ -232,18 +228,27 @@ impl<'s> Fields<'s> {
             return None;
         };
         let items = match node.content {
+            Content::List(items) if items.is_empty() => {
+                let path = format!("{}.{name}", self.path);
+                self.settings.problem_at(&self.node, &path, "write at least one");
+                return None;
+            }
             Content::List(items) => items,
             _ => vec![node],
         };
         items.iter().map(|item| self.parse(name, item, &parse)).collect()
     }
 
-    /// Returns a mapping of single values. A number, `true`, `false` or `null` has its type, everything else is text.
+    /// Returns a mapping of single values: texts, and `null` without a value.
     fn values(&mut self, name: &'static str) -> Option<Map<String, Value>> {
         let Some(node) = self.take(name) else { return Some(Map::new()) };
         let values = match &node.content {
             Content::Map(entries) => {
-                entries.iter().map(|(key, value)| Some((key.text()?.to_owned(), scalar(value)?))).collect()
+                let single = |node: &Node| match node.content {
+                    Content::Null | Content::Scalar(_) => Some(node.to_value()),
+                    Content::List(_) | Content::Map(_) => None,
+                };
+                entries.iter().map(|(key, value)| Some((key.text()?.to_owned(), single(value)?))).collect()
             }
             _ => None,
         };

@@ -176,6 +176,21 @@ impl RequestPlan {
         self.render(&[&Transition::absent()], &[], settings)
     }
 
+    /// Renders the items of a transition; `None` if the request is not sent for it.
+    ///
+    /// # Errors
+    /// Why it cannot be delivered.
+    pub fn items_to_send(&self, transition: &Transition, settings: &Value) -> Result<Option<Vec<Item>>, String> {
+        if let Some(when) = &self.when
+            && !when.is_true(&[&transition.value, settings]).map_err(|error| format!("{}: {error}", self.name))?
+        {
+            return Ok(None);
+        }
+        let items = self.items(transition, settings)?;
+        let is_sent = !items.is_empty() || matches!(self.content, Content::Single(_));
+        Ok(is_sent.then_some(items))
+    }
+
     /// Renders the items of a transition.
     ///
     /// # Errors

@@ -161,19 +161,7 @@ impl Sender {
             return None;
         }
         let (transition, settings) = (&*entry.item.transition, &self.destination.settings);
-        let is_sent = match &plan.when {
-            None => Ok(true),
-            Some(when) => {
-                when.is_true(&[&transition.value, settings]).map_err(|error| format!("{}: {error}", plan.name))
-            }
-        };
-        let items =
-            is_sent.and_then(|is_sent| if is_sent { plan.items(transition, settings).map(Some) } else { Ok(None) });
-        match items {
-            Ok(Some(items)) if items.is_empty() && !matches!(plan.content, Content::Single(_)) => {
-                entry.item.step += 1;
-                None
-            }
+        match plan.items_to_send(transition, settings) {
             Ok(Some(items)) => Some(items),
             Ok(None) => {
                 entry.item.step += 1;
@@ -326,16 +314,7 @@ impl Sender {
         };
         let mut previews = Vec::new();
         for plan in &self.destination.requests {
-            let is_sent = match &plan.when {
-                None => true,
-                Some(when) => {
-                    when.is_true(&[&transition.value, settings]).map_err(|error| format!("{}: {error}", plan.name))?
-                }
-            };
-            let items = plan.items(transition, settings)?;
-            if !is_sent || (items.is_empty() && !matches!(plan.content, Content::Single(_))) {
-                continue;
-            }
+            let Some(items) = plan.items_to_send(transition, settings)? else { continue };
             let mut request = plan.render(&[transition], &[&items], settings)?;
             if plan.has_webhook_headers {
                 request.add_webhook_headers(plan.signer.as_ref(), self.clock.now().wall.as_millis().div_euclid(1_000));

@@ -9,6 +9,7 @@ use crate::lifecycle::suggest::nearest;
 use crate::wire::decimal::parse_amount;
 use crate::wire::model_file::catalogue_types;
 use crate::wire::time::parse_timestamp;
+use crate::wire::transition_text::is_deceptive;
 
 /// The names of each field in the records of other systems, the best first. A name may have several parts.
 const EVENT_ID: &[&str] = &["event_id", "eventId", "messageId", "message_id", "insert_id", "event_uuid", "uuid", "id"];
@@ -55,6 +56,8 @@ const PROPERTIES: &[&str] = &[
     "product", "category", "campaign", "channel", "url", "coupon", "query", "store", "score", "scale", "step", "plan",
     "country",
 ];
+/// Words that YAML does not read as text.
+const RETYPED: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
 /// More distinct values than this are not a type.
 const TYPES_MAX: usize = 60;
 
@@ -99,7 +102,7 @@ pub fn draft(samples: &[Value]) -> String {
         for name in distinct(&fields[path]) {
             let (meant, is_sure) = meant_type(name, &known);
             let mark = if is_sure { "" } else { "  # CHANGE_ME: a type of the catalogue, or one of your own" };
-            _ = writeln!(text, "    {}: {meant}{mark}", quoted(name));
+            _ = writeln!(text, "    {}: {}{mark}", quoted(name), quoted(&meant));
         }
         text.push('\n');
     }
@@ -226,8 +229,21 @@ fn meant_type(name: &str, known: &[String]) -> (String, bool) {
     }
 }
 
+/// Returns a name as YAML reads it as text. Characters that a terminal would not show as they are, are escaped.
 fn quoted(name: &str) -> String {
-    if is_plain(name) || name.split(' ').all(is_plain) { name.to_owned() } else { Value::from(name).to_string() }
+    let is_retyped = RETYPED.iter().any(|word| name.eq_ignore_ascii_case(word));
+    if !is_retyped && name.split(' ').all(is_plain) {
+        return name.to_owned();
+    }
+    let mut quoted = String::new();
+    for letter in Value::from(name).to_string().chars() {
+        if is_deceptive(letter) {
+            _ = write!(quoted, "\\U{:08X}", u32::from(letter));
+        } else {
+            quoted.push(letter);
+        }
+    }
+    quoted
 }
 
 #[cfg(test)]
@@ -263,6 +279,24 @@ mod tests {
         });
         assert_eq!(touchpoints(&samples[0]), expected, "{text}");
         assert_eq!(touchpoints(&samples[1])["type"], "product_viewed", "{text}");
+    }
+
+    #[test]
+    fn types_stay_the_texts_that_they_are() {
+        let names = ["no", "Null", "1.10", "a\u{1b}[2Jb", "c\u{202e}d", "e\u{85}f", "Order Completed", "\"g\""];
+        let samples: Vec<Value> = (1..)
+            .zip(names)
+            .map(|(id, name)| json!({"id": id, "user": "a", "event": name, "created": 1_769_850_000}))
+            .collect();
+        let text = draft(&samples);
+        assert!(!text.contains(|letter| letter != '\n' && is_deceptive(letter)), "{text:?}");
+        let source = ModelSource { name: "draft".to_owned(), text: text.clone() };
+        let (mapping, _) =
+            Mapping::compile(&source, &Map::new()).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
+        for sample in samples {
+            let record = RecordValues { key: Value::Null, headers: json!({}), value: sample };
+            assert!(matches!(mapping.map(&record.as_record()), Outcome::Touchpoints(_)), "{:?}\n{text}", record.value);
+        }
     }
 
     #[test]

@@ -89,6 +89,22 @@ impl Mapping {
     }
 }
 
+/// Returns the value of a setting. A text is read as the kind of `default` if that is a truth value or a number;
+/// otherwise it stays a text.
+///
+/// # Errors
+/// What to write instead.
+pub fn typed_setting(given: &Value, default: &Value) -> Result<Value, String> {
+    let Some(text) = given.as_str().map(str::trim) else { return Ok(given.clone()) };
+    match default {
+        Value::Bool(_) => text.parse().map(Value::Bool).map_err(|_| "write true or false".to_owned()),
+        Value::Number(_) => {
+            serde_json::from_str(text).map(Value::Number).map_err(|_| "write a number, such as 5 or 0.5".to_owned())
+        }
+        _ => Ok(given.clone()),
+    }
+}
+
 /// Whether the text is probably a mapping file: it has the key `mapping` at the start of a line.
 #[must_use]
 pub fn is_mapping_file(text: &str) -> bool {
@@ -167,7 +183,12 @@ impl Compiler<'_> {
         }
         for (name, value) in given {
             if let Some(setting) = settings.get_mut(name) {
-                setting.clone_from(value);
+                match typed_setting(value, setting) {
+                    Ok(value) => *setting = value,
+                    Err(problem) => {
+                        self.reader.error("bad-setting", &(0..0), format!("the setting `{name}`: {problem}"), "");
+                    }
+                }
                 continue;
             }
             let known: Vec<&str> = settings.keys().map(String::as_str).collect();

@@ -28,7 +28,7 @@ pub use draft::draft;
 pub use error::EvaluationError;
 pub use explain::{Explanation, MappedField};
 pub use expression::{Environment, Expression};
-pub use file::{FILE_BYTES_MAX, is_mapping_file};
+pub use file::{FILE_BYTES_MAX, is_mapping_file, typed_setting};
 pub use function::FUNCTION_NAMES;
 pub use golden::{GoldenRecord, golden_records, golden_settings};
 pub use mapping::{Mapping, NO_TOUCHPOINT, Outcome, SourceRecord, TOUCHPOINTS_MAX};

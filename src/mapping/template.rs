@@ -170,6 +170,18 @@ impl Template {
         is_read
     }
 
+    /// Returns the members of each path that is read from the root with this index.
+    #[must_use]
+    pub fn paths(&self, root: usize) -> Vec<&[Box<str>]> {
+        let mut paths = Vec::new();
+        self.visit_paths(&mut |it, members| {
+            if it == root {
+                paths.push(members);
+            }
+        });
+        paths
+    }
+
     /// Calls `visit` with each path that is read from a root: the index of the root, and the members.
     pub(super) fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n [Box<str>])) {
         self.part.visit_paths(visit);

@@ -360,7 +360,6 @@ fn parameters_that_are_not_a_mapping_are_rejected_with_their_location() {
 fn a_value_in_place_of_a_mapping_is_rejected() {
     let problems = problems("kafka: 5\nclock: [wall]\nworkerz: 4\n", &[]);
     let expected = [
-        "lifecycle.yaml: `kafka.bootstrap_servers` is missing: set it, or LIFECYCLE_KAFKA_BOOTSTRAP_SERVERS",
         "lifecycle.yaml:1:8: `kafka`: write a mapping of keys, such as `bootstrap_servers`",
         "lifecycle.yaml:2:8: `clock`: write a mapping of keys, such as `source`",
         "lifecycle.yaml:3:10: unknown key `workerz`: did you mean `workers`?",
@@ -569,4 +568,66 @@ fn a_source_reads_nothing_that_the_service_publishes() {
     let sources = "sources: [{name: web, topics: [web, risk]}]\n";
     let found = problems(&format!("{MINIMAL}{sources}publish: {{routes: [{{topic: risk, kind: stage}}]}}\n"), &[]);
     assert_eq!(found, "lifecycle.yaml: `sources`: `web` reads `risk`, a topic of publish.routes: remove it");
+}
+
+#[test]
+fn settings_of_a_source_are_texts_for_its_mapping() {
+    let source = |mapping: &str, settings: &str| {
+        format!("{MINIMAL}sources: [{{name: web, topics: [web], mapping: {mapping}, settings: {settings}}}]\n")
+    };
+    for text in ["\"2024.10\"", "2024.10", "007", "no", "1e3"] {
+        let config = parse(&source("cloudevents", &format!("{{type_prefix: {text}}}")), &[]).unwrap();
+        assert_eq!(config.sources[0].settings["type_prefix"], text.trim_matches('"'));
+        assert!(config.translators().is_ok(), "{text}");
+    }
+    let config = parse(&source("segment", "{anonymous_customers: 'true'}"), &[]).unwrap();
+    assert!(config.translators().is_ok());
+    let config = parse(&source("segment", "{anonymous_customers: yes}"), &[]).unwrap();
+    let found = config.translators().unwrap_err().to_string();
+    assert!(found.contains("the setting `anonymous_customers`: write true or false"), "{found}");
+}
+
+#[test]
+fn empty_lists_and_settings_without_effect_are_rejected() {
+    for (text, variables, expected) in [
+        ("", &[("LIFECYCLE_MODELS", "")][..], "LIFECYCLE_MODELS: `models`: write names and files"),
+        ("", &[("LIFECYCLE_MODELS", " , ")], "LIFECYCLE_MODELS: `models`: write names and files"),
+        ("sources: [{name: web, topics: []}]\n", &[], "lifecycle.yaml:2:11: `sources[0].topics`: write at least one"),
+        (
+            "sources: [{name: web, topics: [web], settings: {currency: EUR}}]\n",
+            &[],
+            "lifecycle.yaml:2:11: `sources[0].settings`: these are settings of a mapping: set `mapping` as well",
+        ),
+        (
+            "",
+            &[("LIFECYCLE_SOURCES", "[{name: web, topic: web}]")],
+            "LIFECYCLE_SOURCES:1:2: `sources[0]`: `topics` is missing: set it",
+        ),
+        (
+            "",
+            &[("LIFECYCLE_PUBLISH_ROUTES", "[{topic: churn}]")],
+            "LIFECYCLE_PUBLISH_ROUTES:1:2: `publish.routes`: write at least one of",
+        ),
+        (
+            "http: {listen: '127.0.0.1:8080', probes_listen: '127.0.0.1:8080'}\n",
+            &[],
+            "lifecycle.yaml:2: `http.probes_listen`: `127.0.0.1:8080` is already http.listen: write another port",
+        ),
+    ] {
+        let found = problems(&format!("{MINIMAL}{text}"), variables);
+        assert!(found.starts_with(expected), "{expected}\n{found}");
+    }
+    assert!(parse(&format!("{MINIMAL}http: {{listen: '127.0.0.1:0', probes_listen: '127.0.0.1:0'}}\n"), &[]).is_ok());
+    let found = problems("kafka: localhost:9092\n", &[]);
+    assert_eq!(found, "lifecycle.yaml:1:8: `kafka`: write a mapping of keys, such as `bootstrap_servers`");
+}
+
+#[test]
+fn an_invalid_schema_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("order.avsc"), "{").unwrap();
+    let text = format!("{MINIMAL}sources: [{{name: web, topics: [web], format: avro, schema: order.avsc}}]\n");
+    let config = Config::parse(&text, &folder.path().join("lifecycle.yaml"), []).unwrap();
+    let found = config.translators().unwrap_err().to_string();
+    assert!(found.contains("order.avsc: not a valid Avro schema"), "{found}");
 }

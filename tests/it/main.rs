@@ -20,6 +20,7 @@ mod contract_documents;
 mod dashboards;
 mod dashboards_live;
 mod deliver;
+mod deliver_config;
 mod deliver_presets;
 mod deliver_vendors;
 mod demo;

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::reader::{Fields, Reader, plain};
-use super::{ConfiguredDestination, FILE_BYTES_MAX, requests, shipped, webhook};
+use super::{ConfiguredDestination, FILE_BYTES_MAX, requests, sample, shipped, webhook};
 use crate::config::settings::read_limited;
 use crate::deliver::destination::FILTER_ROOTS;
 use crate::deliver::queue::Order;
@@ -16,7 +16,7 @@ use crate::deliver::retry::RetryPolicy;
 use crate::deliver::suppression::QuietHours;
 use crate::deliver::{Destination, StartAt};
 use crate::http_client::{self, TlsFiles};
-use crate::mapping::Expression;
+use crate::mapping::{Expression, typed_setting};
 
 /// Number of requests in flight, unless preset or operator set it.
 const CONCURRENCY: usize = 4;
@@ -57,6 +57,7 @@ struct Template {
 
 /// Reads the destination `name`.
 pub(super) fn destination(reader: &mut Reader, name: &str, value: &Value, path: &str) -> ConfiguredDestination {
+    let problems_before = reader.problems.len();
     let mut fields = reader.fields(value, path);
     let is_name = |text: &str| text.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '-');
     if name.is_empty() || name.len() > 64 || !is_name(name) {
@@ -96,6 +97,7 @@ pub(super) fn destination(reader: &mut Reader, name: &str, value: &Value, path: 
     let is_private_allowed = fields.is_true(reader, "allow_private_addresses");
     let tls = tls(reader, &mut fields);
     let concurrency = own.concurrency.or(template.choices.concurrency).unwrap_or(CONCURRENCY);
+    let request_path = fields.at(if has_webhook { "webhook" } else { "settings" });
     // Secrets must not travel in plain text, except within the own network.
     let is_plain = |plan: &RequestPlan| {
         let roots: &[&Value] = match &plan.content {
@@ -106,10 +108,11 @@ pub(super) fn destination(reader: &mut Reader, name: &str, value: &Value, path: 
     };
     if !is_private_allowed && template.requests.iter().any(is_plain) {
         reader.problem(
-            &if has_webhook { fields.at("webhook") } else { fields.at("settings") },
+            &request_path,
             "a URL starts with http://: use https://, or set allow_private_addresses: true for a server in your own network",
         );
     }
+    let filter_path = fields.at(if own.filter.is_some() { "filter" } else { "preset" });
     fields.reject_unknown(reader);
     let destination = Destination {
         name: name.to_owned(),
@@ -134,6 +137,9 @@ pub(super) fn destination(reader: &mut Reader, name: &str, value: &Value, path: 
             tls,
         },
     };
+    if reader.problems.len() == problems_before {
+        sample::check(reader, &destination, &filter_path, &request_path);
+    }
     ConfiguredDestination { destination, secrets }
 }
 
@@ -189,7 +195,7 @@ fn preset_template(reader: &mut Reader, value: &Value) -> (Template, Vec<Declare
             name: name.to_owned(),
             about: fields.text(reader, "about").unwrap_or_default(),
             is_secret: fields.is_true(reader, "secret"),
-            default: fields.get("default").cloned(),
+            default: fields.get("default").and_then(|_| reader.typed(&fields.at("default"))),
         });
         drop(fields.text(reader, "example"));
         fields.reject_unknown(reader);
@@ -223,7 +229,11 @@ fn settings(
             } else if value.is_object() || value.is_array() {
                 reader.problem(path, "write a single value");
             } else {
-                values.insert((*name).to_owned(), (*value).clone());
+                let default = setting.default.as_ref().unwrap_or(&Value::Null);
+                match typed_setting(value, default) {
+                    Ok(value) => _ = values.insert((*name).to_owned(), value),
+                    Err(problem) => reader.problem(path, &problem),
+                }
             }
         } else if let Some(setting) = from_file {
             if let Some(secret) = plain(value).and_then(|file| reader.secret(path, &file)) {
@@ -264,6 +274,9 @@ fn retry(reader: &mut Reader, fields: &mut Fields<'_>) -> RetryPolicy {
         give_up_after: fields.duration(reader, "give_up_after", "0s", "366d").unwrap_or(default.give_up_after),
     };
     fields.reject_unknown(reader);
+    if policy.first > policy.max {
+        reader.problem(&path, "`first` is longer than `max`: write a longer `max`, or a shorter `first`");
+    }
     policy
 }
 
@@ -291,6 +304,9 @@ fn quiet_hours(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<QuietHour
         }
     }
     fields.reject_unknown(reader);
+    if from.is_some() && from == to {
+        reader.problem(&path, "`from` and `to` are the same time: write two times, or remove quiet_hours");
+    }
     Some(QuietHours { from: from?, to: to?, zone: zone?, is_suppressing })
 }
 
@@ -305,5 +321,11 @@ fn tls(reader: &mut Reader, fields: &mut Fields<'_>) -> TlsFiles {
     if certificate.is_some() != key.is_some() {
         reader.problem(&path, "write both certificate_file and key_file");
     }
-    TlsFiles { ca, certificate_and_key: certificate.zip(key) }
+    let files = TlsFiles { ca, certificate_and_key: certificate.zip(key) };
+    if (files.ca.is_some() || files.certificate_and_key.is_some())
+        && let Err(error) = files.load()
+    {
+        reader.problem(&path, &error.to_string());
+    }
+    files
 }

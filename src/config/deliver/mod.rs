@@ -7,6 +7,7 @@
 mod destination;
 mod reader;
 mod requests;
+mod sample;
 mod section;
 mod shipped;
 mod webhook;
@@ -39,6 +40,8 @@ pub use shipped::{PRESETS, preset};
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// The key of the deliveries in the configuration of the service.
 const SECTION: &str = "deliver";
+/// Keys of the service's configuration that a file of `lifecycle deliver` does not have.
+const SERVICE_KEYS: [&str; 5] = ["models", "workers", "clock", "state", "sources"];
 /// The default topic of transitions: that of the service.
 const TRANSITIONS: &str = "lifecycle.transitions";
 /// The default dead-letter topic.
@@ -99,9 +102,15 @@ impl DeliverConfig {
         let text = read_limited(path, FILE_BYTES_MAX)
             .map_err(|cause| ConfigError { problems: vec![format!("{}: cannot be read: {cause}", path.display())] })?;
         let (_, value) = Reader::parse(&text, "", Path::new(""));
+        let missing = || {
+            let what = "the configuration of a service without a section `deliver`: add one, see docs/deliver.md";
+            ConfigError { problems: vec![format!("{}: {what}", path.display())] }
+        };
         if value.get(SECTION).is_some_and(|section| !section.is_null()) {
-            let missing = || ConfigError { problems: vec![format!("{}: `{SECTION}` is missing", path.display())] };
             return Config::load(Some(path))?.deliveries()?.ok_or_else(missing);
+        }
+        if value.get("destinations").is_none() && SERVICE_KEYS.iter().any(|key| value.get(key).is_some()) {
+            return Err(missing());
         }
         Self::parse(&text, path)
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::config::node::{Content, Node};
+use super::sample::unknown_fields;
+use crate::config::node::{Content, Node, syntax_problem};
 use crate::config::secret::read_token;
 use crate::config::values;
 use crate::lifecycle::suggest::suggestion;
@@ -16,6 +17,7 @@ use crate::mapping::{Expression, Template};
 pub(super) struct Reader {
     file: String,
     directory: PathBuf,
+    text: String,
     positions: Option<Node>,
     pub(super) problems: Vec<String>,
 }
@@ -33,20 +35,35 @@ impl Reader {
         let mut reader = Self {
             file: file.to_owned(),
             directory: directory.to_owned(),
-            positions: Node::parse(text).ok(),
+            text: text.to_owned(),
+            positions: None,
             problems: Vec::new(),
         };
-        let value = match serde_saphyr::from_str::<Value>(text) {
-            Ok(value) => value,
-            Err(error) => {
-                let location = error.location().map_or(String::new(), |at| format!(":{}:{}", at.line(), at.column()));
-                let what = error.without_snippet().to_string();
-                let what = what.split(" at line ").next().unwrap_or_default();
-                reader.problems.push(format!("{file}{location}: {what}"));
-                Value::Null
+        match Node::parse(text) {
+            Ok(root) => {
+                let value = root.to_value();
+                reader.positions = Some(root);
+                (reader, value)
             }
-        };
-        (reader, value)
+            Err(error) => {
+                reader.problems.push(syntax_problem(&error, file));
+                (reader, Value::Null)
+            }
+        }
+    }
+
+    /// Returns the value at a path with the types of YAML, in which `1` is a number. Everything else is text.
+    pub(super) fn typed(&self, path: &str) -> Option<Value> {
+        let mut value = serde_saphyr::from_str::<Value>(&self.text).ok()?;
+        for step in path.split(['.', '[']) {
+            let step = step.trim_end_matches(']');
+            value = match value {
+                Value::Array(mut items) => items.swap_remove(step.parse().ok().filter(|index| *index < items.len())?),
+                Value::Object(mut members) => members.remove(step)?,
+                _ => return None,
+            };
+        }
+        Some(value)
     }
 
     /// Records a problem at a path such as `destinations.shop.retry`.
@@ -93,7 +110,7 @@ impl Reader {
             return None;
         };
         match Expression::compile(&text, roots) {
-            Ok(expression) => Some(expression),
+            Ok(expression) => self.has_known_fields(&expression.paths(0), path, roots).then_some(expression),
             Err(problems) => {
                 for problem in problems {
                     let part = text.get(problem.span.clone()).filter(|part| !part.is_empty());
@@ -106,10 +123,26 @@ impl Reader {
         }
     }
 
+    /// Whether a transition has the fields that are read from the first root, if that is a transition.
+    fn has_known_fields(&mut self, paths: &[&[Box<str>]], path: &str, roots: &[&str]) -> bool {
+        let is_transition = roots.first() == Some(&"transition");
+        let problems = if is_transition { unknown_fields(paths) } else { Vec::new() };
+        for problem in &problems {
+            self.problem(path, problem);
+        }
+        problems.is_empty()
+    }
+
+    /// Compiles the template of a JSON body, whose numbers, `true` and `false` keep their type.
+    pub(super) fn body(&mut self, value: &Value, path: &str, roots: &[&str]) -> Option<Template> {
+        let typed = self.typed(path);
+        self.template(typed.as_ref().unwrap_or(value), path, roots)
+    }
+
     /// Compiles a template.
     pub(super) fn template(&mut self, value: &Value, path: &str, roots: &[&str]) -> Option<Template> {
         match Template::compile(value, roots) {
-            Ok(template) => Some(template),
+            Ok(template) => self.has_known_fields(&template.paths(0), path, roots).then_some(template),
             Err(problems) => {
                 for problem in problems {
                     self.problem(path, &problem.to_string());
@@ -220,12 +253,7 @@ impl<'v> Fields<'v> {
 
 /// Returns the text of a scalar.
 pub(super) fn plain(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.trim().to_owned()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
+    value.as_str().map(|text| text.trim().to_owned())
 }
 
 /// Returns line and column of the node at a path, or of the nearest node above it.

@@ -55,7 +55,7 @@ pub(super) fn request(reader: &mut Reader, value: &Value, path: &str) -> Option<
     }
     let body_roots = if is_batch { BATCH_ROOTS } else { TRANSITION_ROOTS };
     let body = match fields.get("body") {
-        Some(body) => Some(reader.template(body, &fields.at("body"), body_roots)?),
+        Some(body) => Some(reader.body(body, &fields.at("body"), body_roots)?),
         None => None,
     };
     let content = match (is_batch, body) {
@@ -99,7 +99,7 @@ fn item_lists(reader: &mut Reader, fields: &mut Fields<'_>) -> Vec<ItemList> {
         let id = fields.get("id").and_then(|it| reader.template(it, &fields.at("id"), TRANSITION_ROOTS));
         match fields.get("value") {
             Some(value) => {
-                if let Some(value) = reader.template(value, &fields.at("value"), TRANSITION_ROOTS) {
+                if let Some(value) = reader.body(value, &fields.at("value"), TRANSITION_ROOTS) {
                     lists.push(ItemList { name: name.to_owned(), when, id, value });
                 }
             }

@@ -44,9 +44,7 @@ pub(super) fn webhook(
             reader.problem(&path, "write either `format` or `body`");
             return None;
         }
-        (None, Some((body, path))) => {
-            Content::Single(Body::Template(reader.template(body, &path, TRANSITION_ROOTS)?))
-        }
+        (None, Some((body, path))) => Content::Single(Body::Template(reader.body(body, &path, TRANSITION_ROOTS)?)),
         (None | Some(Format::WebhookMessage), None) => Content::Single(Body::WebhookMessage),
         (Some(Format::Transition), None) => Content::Single(Body::Transition),
         (Some(Format::CloudEvent), None) => Content::Single(Body::CloudEvent),

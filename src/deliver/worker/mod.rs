@@ -7,6 +7,7 @@ mod outcome;
 mod report;
 mod senders;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -101,6 +102,8 @@ pub struct Worker {
     gate: Gate,
     intervals: Option<Intervals>,
     rejected: Vec<Rejected>,
+    /// The kinds of problems of dead letters that the log has named.
+    logged_kinds: BTreeSet<String>,
     /// Partitions whose assignment is not answered yet.
     unanswered: Vec<TopicPartition>,
     kafka_backoff_until: Option<Instant>,
@@ -148,6 +151,7 @@ impl Worker {
             partitions: Partitions::default(),
             gate: Gate::default(),
             rejected: Vec::new(),
+            logged_kinds: BTreeSet::new(),
             unanswered: Vec::new(),
             kafka_backoff_until: None,
             is_reading_paused: false,

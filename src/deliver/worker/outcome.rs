@@ -129,6 +129,11 @@ impl Worker {
         }
         for rejected in std::mem::take(&mut self.rejected) {
             self.snapshot.dead += 1;
+            let Problem { kind: reason, what: problem, .. } = &rejected.problem;
+            if self.logged_kinds.insert(reason.clone()) {
+                let destination = &self.destination.name;
+                tracing::warn!(destination, reason, problem, "delivery is a dead letter");
+            }
             if let Some(ticket) = rejected.ticket {
                 self.queue.remove(ticket);
             }

@@ -62,6 +62,7 @@ fn rejected_deliveries_are_dead_letters_and_can_be_delivered_again() {
     assert_eq!(header("lifecycle_response"), "{\"error\":\"no such contact\"}");
     assert_eq!(header("lifecycle_topic"), deployment.topic);
     let log = log(&deployment);
+    assert_eq!(log.matches("delivery is a dead letter").count(), 1, "{log}");
     // Names of topics may contain the customer's id, but not as a word.
     let names_customer = log.split(|next: char| !next.is_ascii_alphanumeric()).any(|word| word == "c1");
     assert!(!log.contains("no such contact") && !log.contains("secret-path") && !names_customer, "{log}");
