@@ -39,7 +39,8 @@ pub(super) struct CheckArguments {
     /// together [default: the models of --config]
     #[arg(required_unless_present = "config", value_name = "MODEL")]
     models: Vec<String>,
-    /// Previous version of one of the models; show the effects of replacing it. Can be repeated
+    /// Previous version of one of the models; show the effects of replacing it. --set does not apply to it. Can be
+    /// repeated
     #[arg(long, value_name = "OLD")]
     against: Vec<String>,
     #[command(flatten)]
@@ -115,7 +116,8 @@ fn check_models(arguments: &CheckArguments, config: Option<&Config>) -> Result<F
     }
     let consequences = match set {
         Some(new) if !arguments.against.is_empty() => {
-            let old = load_baseline(&arguments.against, &models, &catalogue, &choice.overrides)?;
+            let overrides = arguments.model_arguments.before().choice(&arguments.models, config).overrides;
+            let old = load_baseline(&arguments.against, &models, &catalogue, &overrides)?;
             consequences(&old, &new)
         }
         _ => Vec::new(),
@@ -170,8 +172,8 @@ fn read_models(names: &[String]) -> Result<Vec<ModelSource>, String> {
 fn read_model(name: &str) -> Result<ModelSource, String> {
     let path = PathBuf::from(name);
     match shipped(name) {
-        Some(source) if !path.exists() => Ok(source),
-        _ if !path.exists() => preset(name).ok_or_else(|| {
+        Some(source) if !path.is_file() => Ok(source),
+        _ if !path.is_file() => preset(name).ok_or_else(|| {
             let names = shipped_names().join(", ");
             format!("`{name}` is neither a file nor a shipped model; the shipped models are {names}")
         }),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::model_arguments::load;
+use super::model_arguments::{ModelArguments, load};
 use super::touchpoint_arguments::TouchpointArguments;
 use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream};
 use super::{Exit, Format, print, print_error, print_json};
@@ -61,9 +61,9 @@ pub(super) fn run(
     config: Option<&Config>,
     format: Format,
 ) -> Result<Exit, Exit> {
-    let load = |name: &str| load(&arguments.model_arguments.choice(&[name.to_owned()], config));
+    let load = |name: &str, models: &ModelArguments| load(&models.choice(&[name.to_owned()], config));
     // Both are loaded before the command gives up, so that the problems of both are reported.
-    let (old, new) = (load(old), load(new));
+    let (old, new) = (load(old, &arguments.model_arguments.before()), load(new, &arguments.model_arguments));
     let (old, new) = (old?, new?);
     let failed = |exit: Exit, problem: &dyn std::fmt::Display| {
         print_error(format_args!("lifecycle replay: {problem}"));

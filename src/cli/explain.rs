@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -104,8 +104,15 @@ fn explain(arguments: &ExplainArguments) -> Result<Exit, Exit> {
         print_error(format_args!("lifecycle explain: {error}"));
         error.exit()
     };
-    if options.facts.identity.is_some() && arguments.touchpoints.files().iter().any(|path| path == Path::new("-")) {
-        print_error("lifecycle explain: with --identity the touchpoints are read twice: name a file instead of -");
+    // A pipe can be read once. A file that is missing is reported when it is opened.
+    let is_pipe = |path: &&PathBuf| *path == Path::new("-") || std::fs::metadata(path).is_ok_and(|it| !it.is_file());
+    if options.facts.identity.is_some()
+        && let Some(path) = arguments.touchpoints.files().iter().find(is_pipe)
+    {
+        let path = path.display();
+        print_error(format_args!(
+            "lifecycle explain: with --identity the touchpoints are read twice: name a regular file instead of {path}"
+        ));
         return Err(Exit::Usage);
     }
     let source = arguments.touchpoints.source(config.as_ref()).map_err(unreadable)?;
@@ -133,6 +140,9 @@ fn explain(arguments: &ExplainArguments) -> Result<Exit, Exit> {
         }
         Some(Outcome::Removed) => {
             format!("the customer {customer} was erased or forgotten, so there is no state to explain")
+        }
+        Some(Outcome::Unknown) | None if options.until.is_some() => {
+            format!("no touchpoint of the customer {customer} found before --until")
         }
         Some(Outcome::Unknown) | None => format!("no touchpoint of the customer {customer} found"),
     };

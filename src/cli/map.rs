@@ -261,6 +261,11 @@ impl Samples<'_> {
 
     fn print_invalid(&self, place: &str, detail: &str) -> Result<(), Stop> {
         let text = match self.arguments.output {
+            // Standard output is the draft.
+            _ if self.arguments.suggest => {
+                print_error(format_args!("{place}: invalid: {}", escape_control_characters(detail)));
+                return Ok(());
+            }
             Output::Fields => format!("{place}  invalid: {}\n\n", escape_control_characters(detail)),
             Output::Json => format!("{}\n", json!({"place": place, "invalid": detail})),
             Output::Touchpoints => {
@@ -274,7 +279,8 @@ impl Samples<'_> {
     /// Prints the draft or the counts.
     fn finish(self) -> Exit {
         if self.arguments.suggest {
-            return print(&draft(&self.values));
+            let printed = print(&draft(&self.values));
+            return if printed == Exit::Success && self.counts.invalid > 0 { Exit::Problems } else { printed };
         }
         let Counts { records, touchpoints, dropped, invalid, unrecognised } = &self.counts;
         let named = |counts: &BTreeMap<String, u64>| {

@@ -36,6 +36,11 @@ impl ModelArguments {
         })
     }
 
+    /// Returns the arguments of the models before a change: without `--set`.
+    pub(super) fn before(&self) -> Self {
+        Self { overrides: Vec::new(), ..self.clone() }
+    }
+
     /// Returns the models `names`, or if there are none, those of `config`, or else all shipped models.
     pub(super) fn choice(&self, names: &[String], config: Option<&Config>) -> ModelChoice {
         let mut choice = match config {

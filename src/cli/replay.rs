@@ -67,7 +67,7 @@ pub(super) struct ReplayArguments {
     /// Write invalid lines and the reasons to this file; the command then succeeds in spite of them
     #[arg(long, value_name = "FILE")]
     dead_letters: Option<PathBuf>,
-    /// Instead of transitions, write what changes if the model NEW replaces the model OLD
+    /// Instead of transitions, write what changes if the model NEW replaces the model OLD. --set applies to NEW
     #[arg(
         long,
         num_args = 2,

@@ -39,9 +39,9 @@ A scenario:
 /// Run scenarios, the tests of a model: touchpoints and the transitions to expect
 ///
 /// The scenarios of my-model.yaml are in my-model.scenario in the same folder. A scenario fails if an expected
-/// transition is missing or an unexpected one is published. Without arguments, runs the scenarios of the shipped
-/// models. With --source, runs the golden records of a mapping: those of my-mapping.yaml are in
-/// my-mapping.golden.ndjson in the same folder.
+/// transition is missing or an unexpected one is published. Without arguments, runs the scenarios of the models of
+/// --config, or else of the shipped models. With --source, runs the golden records of a mapping: those of
+/// my-mapping.yaml are in my-mapping.golden.ndjson in the same folder.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TestArguments {
@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &TestArguments) -> ExitCode {
         Err(exit) => return exit.into(),
     };
     let settings = Settings { model_arguments: &arguments.model_arguments, config: config.as_ref() };
-    let files = match files(&arguments.paths) {
+    let files = match configured_files(&arguments.paths, config.as_ref()) {
         Ok(files) => files,
         Err(message) => {
             print_error(format_args!("lifecycle test: {message}"));
@@ -207,6 +207,17 @@ fn load(file: &ScenarioFile, names: &[String], settings: &Settings<'_>) -> Resul
     settings.model_arguments.apply(&mut choice);
     let color = std::io::stderr().is_terminal();
     choice.load(color).map(Arc::new).map_err(|report| format!("{}: {report}", file.name))
+}
+
+/// Returns the scenarios at `paths`, or if there are none, those of the models of `config`.
+fn configured_files(paths: &[String], config: Option<&Config>) -> Result<Vec<ScenarioFile>, String> {
+    let Some(config) = config.filter(|_| paths.is_empty()) else { return files(paths) };
+    let choice = config.model_choice();
+    let path = |name: &String| {
+        let is_shipped = shipped_scenarios(name).is_some();
+        if is_shipped { name.clone() } else { choice.directory.join(name).display().to_string() }
+    };
+    files(&choice.names.iter().map(path).collect::<Vec<_>>())
 }
 
 fn files(paths: &[String]) -> Result<Vec<ScenarioFile>, String> {

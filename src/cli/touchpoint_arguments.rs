@@ -66,7 +66,7 @@ pub(super) struct TouchpointArguments {
     #[command(flatten)]
     source: SourceArguments,
     /// Touchpoint files, plain or gzipped, in order of arrival; - reads standard input
-    #[arg(required_unless_present_any = ["config", "bootstrap_servers"], value_name = "FILE")]
+    #[arg(required_unless_present_any = ["config", "bootstrap_servers", "topic"], value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
@@ -113,9 +113,9 @@ impl TouchpointArguments {
                 Source::topic(&topics::cluster(config), topic, &config.kafka.group_id, config.touchpoints.bytes_max)?
                     .with_source_of(config, topic)
             }
-            (None, servers) => {
-                let bootstrap_servers = servers.clone().unwrap_or_default();
-                let cluster = Cluster { bootstrap_servers, settings: Vec::new() };
+            (None, None) => Err(SourceError::TopicWithoutServers),
+            (None, Some(servers)) => {
+                let cluster = Cluster { bootstrap_servers: servers.clone(), settings: Vec::new() };
                 Source::topic(&cluster, topic.unwrap_or(TOPIC), GROUP, LINE_BYTES_MAX)
             }
         }

@@ -103,6 +103,8 @@ pub(super) enum SourceError {
     Kafka(#[from] kafka::Error),
     #[error("the topic {0} does not exist; check its name and the cluster")]
     UnknownTopic(String),
+    #[error("--topic needs --bootstrap-servers or --config")]
+    TopicWithoutServers,
     #[error("the mapping of --source is invalid")]
     Mapping(Exit),
     #[error("{0}")]
@@ -115,7 +117,7 @@ impl SourceError {
     /// Returns the exit code of a command that fails with this error.
     pub(super) const fn exit(&self) -> Exit {
         match self {
-            Self::File { .. } | Self::Configuration(_) => Exit::Usage,
+            Self::File { .. } | Self::Configuration(_) | Self::TopicWithoutServers => Exit::Usage,
             Self::Kafka(_) | Self::UnknownTopic(_) | Self::Registry(_) => Exit::Refused,
             Self::Mapping(exit) => *exit,
         }

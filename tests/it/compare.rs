@@ -80,6 +80,24 @@ fn a_comparison_reports_moved_customers_and_the_transitions_at_deployment() {
 }
 
 #[test]
+fn a_set_parameter_applies_to_the_new_model_only() {
+    let model = "model: buyers\nversion: 1\njourney: [buyer, regular]\nparameters: {orders_min: 2}\nfacts: {orders: orders()}\nstages:\n  \
+                 - {stage: regular, when: orders.count >= orders_min}\n  - {stage: buyer, when: orders.count >= 1}\n";
+    let run = compare(model, model, &["--set", "buyers.orders_min=9", "--format", "json"]);
+    assert_eq!(run.code, 0, "{}", run.errors);
+    let found: Value = serde_json::from_str(&run.output).unwrap();
+    assert_eq!(found["moved"], 1, "{found}");
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("model.yaml"), model).expect("writable");
+    let arguments = ["check", "--against", "model.yaml", "--set", "buyers.orders_min=9", "model.yaml"];
+    let run = lifecycle(directory.path(), &arguments, b"");
+    assert!(run.output.contains("parameter `orders_min` changes from 2 to 9"), "{}{}", run.output, run.errors);
+    fs::create_dir(directory.path().join("retention")).expect("a folder");
+    let run = lifecycle(directory.path(), &["check", "retention"], b"");
+    assert_eq!(run.code, 0, "a folder with the name of a model: {}", run.errors);
+}
+
+#[test]
 fn the_text_has_a_matrix_of_the_stages() {
     let run = compare(OLD, NEW, &[]);
     let expected = "\

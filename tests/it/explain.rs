@@ -112,6 +112,19 @@ fn an_unknown_customer_and_an_invalid_line_exit_with_1_and_a_missing_file_with_2
 }
 
 #[test]
+fn a_pipe_that_would_be_read_twice_and_an_end_before_the_first_touchpoint_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let run = explain(&["--customer", "anna", "--until", "1999-01-01T00:00:00Z"]);
+    assert!(run.code == 1 && run.errors.contains("customer anna found before --until"), "{}", run.errors);
+    let run = lifecycle(directory.path(), &["explain", "--identity", "--customer", "anna", "fifo"], b"");
+    assert!(run.code == 2 && run.errors.contains("name a regular file instead of fifo"), "{}", run.errors);
+    let run = lifecycle(directory.path(), &["replay", "--topic", "touchpoints"], b"");
+    assert!(run.code == 2 && run.errors.contains("--topic needs --bootstrap-servers or --config"), "{}", run.errors);
+}
+
+#[test]
 fn control_characters_of_customers_are_escaped_in_text_and_unchanged_in_json() {
     let touchpoints = concat!(
         r#"{"event_id":"e1","customer_id":"c\u001b[31m1","type":"order_completed","occurred_at":"2026-01-01T00:00:00Z","order_id":"o-1","amount":5}"#,

@@ -86,6 +86,8 @@ fn models_parameters_and_currency_come_from_the_configuration() {
     let risk = |output: &str| output.matches("FAILED").count();
     let (code, output, errors) = run(path, &["test", "--config", "lifecycle.yaml", "retention"]);
     assert!(code == 1 && risk(&output) > 1, "{errors}{output}");
+    let (code, output_of_all, errors) = run(path, &["test", "--config", "lifecycle.yaml"]);
+    assert_eq!((code, &output_of_all), (1, &output), "the models of the configuration: {errors}");
     let own = ["test", "--config", "lifecycle.yaml", "--set", "retention.risk_after=days(90)", "retention"];
     let (_, output_of_own, errors) = run(path, &own);
     assert!(risk(&output_of_own) < risk(&output), "{errors}{output_of_own}");

@@ -82,6 +82,20 @@ fn a_drafted_mapping_maps_its_samples() {
 }
 
 #[test]
+fn a_draft_is_all_of_standard_output() {
+    let samples = "not JSON\n{\"id\": 1, \"user\": \"a\", \"event\": \"a\\u001b[2J\", \"created\": 1769850000}\n";
+    let draft = run(&["map", "--suggest", "-"], samples);
+    assert!(draft.code == 1 && draft.errors.contains("-:1: invalid: "), "{}{}", draft.errors, draft.output);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("draft.yaml");
+    fs::write(&path, &draft.output).expect("a file");
+    assert_eq!(run(&["check", path.to_str().expect("UTF-8")], "").code, 0, "{}", draft.output);
+    let mapped =
+        run(&["map", "--mapping", path.to_str().expect("UTF-8"), "-"], samples.lines().nth(1).expect("a line"));
+    assert_eq!(mapped.code, 0, "{}{}", mapped.output, mapped.errors);
+}
+
+#[test]
 fn replay_and_explain_of_a_source_are_those_of_its_touchpoints() {
     let touchpoints = run(&["map", "--output", "touchpoints", "-"], SEGMENT).output;
     let mapped = run(&["replay", "--source", "segment", "-"], SEGMENT);

@@ -1,8 +1,10 @@
 //! Which dead letters a command is about.
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use crate::lifecycle::time::Timestamp;
+use crate::partition::DeadLetterReason;
 use crate::wire::time::parse_timestamp;
 
 use super::DeadLetter;
@@ -11,7 +13,11 @@ use super::DeadLetter;
 #[derive(Args, Debug)]
 pub(super) struct Selection {
     /// Only dead letters with this reason, such as `bad_field`. Can be repeated
-    #[arg(long = "reason", value_name = "REASON")]
+    #[arg(
+        long = "reason",
+        value_name = "REASON",
+        value_parser = PossibleValuesParser::new(DeadLetterReason::ALL.map(DeadLetterReason::as_str))
+    )]
     reasons: Vec<String>,
     /// Only records that were consumed from this topic. Can be repeated
     #[arg(long = "topic", value_name = "NAME")]
