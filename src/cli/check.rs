@@ -171,9 +171,11 @@ fn read_models(names: &[String]) -> Result<Vec<ModelSource>, String> {
 /// Reads the model file at the path `name`, or else the shipped model with this name.
 fn read_model(name: &str) -> Result<ModelSource, String> {
     let path = PathBuf::from(name);
+    // A pipe or a device is read, too.
+    let can_be_read = path.exists() && !path.is_dir();
     match shipped(name) {
-        Some(source) if !path.is_file() => Ok(source),
-        _ if !path.is_file() => preset(name).ok_or_else(|| {
+        Some(source) if !can_be_read => Ok(source),
+        _ if !can_be_read => preset(name).ok_or_else(|| {
             let names = shipped_names().join(", ");
             format!("`{name}` is neither a file nor a shipped model; the shipped models are {names}")
         }),
