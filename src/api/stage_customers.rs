@@ -111,7 +111,7 @@ pub(super) async fn stage_customers(
 ) -> Response {
     let Some(cursor) = query.cursor.as_deref().map_or(Some(ListCursor::default()), ListCursor::parse) else {
         let detail = "cursor is not one that a page returned as `next`".to_owned();
-        return Problem::new(StatusCode::BAD_REQUEST, "bad-cursor", detail).into_response();
+        return Problem::new(StatusCode::NOT_FOUND, "unknown-cursor", detail).into_response();
     };
     let unknown = |kind, detail: String| Problem::new(StatusCode::NOT_FOUND, kind, detail).into_response();
     let Some(index) = api.models.models.iter().position(|it| *it.name == *model) else {

@@ -563,7 +563,7 @@ fn customers_of_a_stage_are_listed_and_mistakes_are_named() {
         ("/v1/models/retention/stages/other/customers", 404, "unknown-stage"),
         ("/v1/models/retention/stages/active/customers?limit=0", 400, "bad-query"),
         ("/v1/models/retention/stages/active/customers?limit=1001", 400, "bad-query"),
-        ("/v1/models/retention/stages/active/customers?cursor=next", 400, "bad-cursor"),
+        ("/v1/models/retention/stages/active/customers?cursor=next", 404, "unknown-cursor"),
         ("/v1/models/retention/stages/active/customers?cursor=7.9.1", 410, "cursor-expired"),
     ] {
         let answer = server.get(path);
