@@ -9,7 +9,7 @@ use super::datum::Datum;
 use super::error::EvaluationError;
 use super::evaluate::Evaluation;
 use super::kind::Kind;
-use super::node::Node;
+use super::node::{Node, paths_of_root};
 use crate::lifecycle::condition::ExpressionProblem;
 
 /// The names that an expression may use.
@@ -82,13 +82,7 @@ impl Expression {
     /// Returns the members of each path that is read from the root with this index.
     #[must_use]
     pub fn paths(&self, root: usize) -> Vec<&[Box<str>]> {
-        let mut paths = Vec::new();
-        self.visit_paths(&mut |it, members| {
-            if it == root {
-                paths.push(members);
-            }
-        });
-        paths
+        paths_of_root(root, |visit| self.visit_paths(visit))
     }
 
     /// Calls `visit` with each path that is read from a root: the index of the root, and the members.

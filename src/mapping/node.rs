@@ -5,6 +5,20 @@ use serde_json::Value;
 use super::function::{Function, TimePattern};
 use crate::lifecycle::condition::{ArithmeticOperator, Relation};
 
+/// Returns the members of each path that is read from the root with this index, among those that `visit_paths` visits.
+pub(super) fn paths_of_root<'n>(
+    root: usize,
+    visit_paths: impl FnOnce(&mut dyn FnMut(usize, &'n [Box<str>])),
+) -> Vec<&'n [Box<str>]> {
+    let mut paths = Vec::new();
+    visit_paths(&mut |it, members| {
+        if it == root {
+            paths.push(members);
+        }
+    });
+    paths
+}
+
 /// A node of a compiled expression.
 #[derive(Clone, Debug)]
 pub(super) enum Node {

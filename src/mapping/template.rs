@@ -11,6 +11,7 @@ use super::evaluate::{TEXT_BYTES_MAX, too_long};
 use super::expression::{Environment, Expression};
 use super::function::plain_text;
 use super::kind::Kind;
+use super::node::paths_of_root;
 use crate::lifecycle::condition::{ExpressionProblem, codes};
 
 /// Maximum nesting depth of a template.
@@ -165,21 +166,13 @@ impl Template {
     /// Returns whether an expression reads the root with this index.
     #[must_use]
     pub fn reads(&self, root: usize) -> bool {
-        let mut is_read = false;
-        self.visit_paths(&mut |it, _| is_read |= it == root);
-        is_read
+        !self.paths(root).is_empty()
     }
 
     /// Returns the members of each path that is read from the root with this index.
     #[must_use]
     pub fn paths(&self, root: usize) -> Vec<&[Box<str>]> {
-        let mut paths = Vec::new();
-        self.visit_paths(&mut |it, members| {
-            if it == root {
-                paths.push(members);
-            }
-        });
-        paths
+        paths_of_root(root, |visit| self.visit_paths(visit))
     }
 
     /// Calls `visit` with each path that is read from a root: the index of the root, and the members.

@@ -137,16 +137,11 @@ const CHANGELOG_CONFIGS: [(&str, &str); 3] =
     [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
 
 fn check_changelog(topic: &TopicDescription, input: Option<&TopicDescription>, findings: &mut Findings<'_>) {
-    if let Some(input) = input.filter(|it| it.partitions != topic.partitions) {
-        findings.add(
-            Severity::Problem,
-            format!("it has {} partitions, but {} has {}", topic.partitions, input.name, input.partitions),
-            "each input partition needs a changelog partition with the same number: for a new service, recreate the changelog topic \
-             with as many partitions as the input; for a service that has run, partitions that were added cannot be removed again: \
-             it needs new topics and a new kafka.group_id, and reprocesses the touchpoints; change the number only with \
-             `lifecycle repartition`",
-        );
-    }
+    let to_do = "each input partition needs a changelog partition with the same number: for a new service, recreate the changelog topic \
+                 with as many partitions as the input; for a service that has run, partitions that were added cannot be removed again: \
+                 it needs new topics and a new kafka.group_id, and reprocesses the touchpoints; change the number only with \
+                 `lifecycle repartition`";
+    check_partitions(topic, input, to_do, findings);
     let Some(configs) = &topic.configs else {
         let expected: Vec<String> = CHANGELOG_CONFIGS.iter().map(|(name, value)| format!("{name}={value}")).collect();
         findings.add(
@@ -181,27 +176,12 @@ fn check_changelog(topic: &TopicDescription, input: Option<&TopicDescription>, f
 const HAND_OVER_CONFIGS: [(&str, &str); 2] = [("cleanup.policy", "delete"), ("retention.ms", "604800000")];
 
 fn check_hand_overs(topic: &TopicDescription, input: Option<&TopicDescription>, findings: &mut Findings<'_>) {
-    if let Some(input) = input.filter(|it| it.partitions != topic.partitions) {
-        findings.add(
-            Severity::Problem,
-            format!("it has {} partitions, but {} has {}", topic.partitions, input.name, input.partitions),
-            "recreate the topic with as many partitions as the input before identity.enabled is set",
-        );
-    }
-    let policy = topic.configs.as_ref().and_then(|it| it.get("cleanup.policy"));
-    if policy.is_some_and(|it| it.contains("compact")) {
-        findings.add(
-            Severity::Problem,
-            "its cleanup.policy includes compact",
-            "set cleanup.policy=delete: compaction removes all but the latest hand-over of an id, even unread ones",
-        );
-    }
-    if topic
-        .configs
-        .as_ref()
-        .and_then(|it| number(it, "max.message.bytes"))
-        .is_some_and(|it| it < CHANGELOG_RECORD_BYTES)
-    {
+    let to_do = "recreate the topic with as many partitions as the input before identity.enabled is set";
+    check_partitions(topic, input, to_do, findings);
+    let to_do = "set cleanup.policy=delete: compaction removes all but the latest hand-over of an id, even unread ones";
+    check_compaction(topic, Severity::Problem, to_do, findings);
+    let bytes_max = topic.configs.as_ref().and_then(|it| number(it, "max.message.bytes"));
+    if bytes_max.is_some_and(|it| it < CHANGELOG_RECORD_BYTES) {
         findings.add(
             Severity::Problem,
             "max.message.bytes is too small for the facts of a visitor",
@@ -211,24 +191,35 @@ fn check_hand_overs(topic: &TopicDescription, input: Option<&TopicDescription>, 
 }
 
 fn check_input(topic: &TopicDescription, findings: &mut Findings<'_>) {
-    let policy = topic.configs.as_ref().and_then(|it| it.get("cleanup.policy"));
-    if policy.is_some_and(|it| it.contains("compact")) {
-        findings.add(
-            Severity::Warning,
-            "its cleanup.policy includes compact",
-            "set cleanup.policy=delete: compaction removes all but the latest touchpoint of a key, even unread ones",
-        );
-    }
+    let to_do =
+        "set cleanup.policy=delete: compaction removes all but the latest touchpoint of a key, even unread ones";
+    check_compaction(topic, Severity::Warning, to_do, findings);
 }
 
 fn check_output(topic: &TopicDescription, findings: &mut Findings<'_>) {
+    let to_do = "set cleanup.policy=delete: compaction keeps only the last record of a customer, so lagging consumers miss \
+                 transitions";
+    check_compaction(topic, Severity::Warning, to_do, findings);
+}
+
+/// Checks that a topic has a partition for each partition of the input.
+fn check_partitions(
+    topic: &TopicDescription,
+    input: Option<&TopicDescription>,
+    to_do: &str,
+    findings: &mut Findings<'_>,
+) {
+    if let Some(input) = input.filter(|it| it.partitions != topic.partitions) {
+        let what = format!("it has {} partitions, but {} has {}", topic.partitions, input.name, input.partitions);
+        findings.add(Severity::Problem, what, to_do);
+    }
+}
+
+/// Checks that no record is removed because a later one has its key.
+fn check_compaction(topic: &TopicDescription, severity: Severity, to_do: &str, findings: &mut Findings<'_>) {
     let policy = topic.configs.as_ref().and_then(|it| it.get("cleanup.policy"));
     if policy.is_some_and(|it| it.contains("compact")) {
-        findings.add(
-            Severity::Warning,
-            "its cleanup.policy includes compact",
-            "set cleanup.policy=delete: compaction keeps only the last record of a customer, so lagging consumers miss transitions",
-        );
+        findings.add(severity, "its cleanup.policy includes compact", to_do);
     }
 }
 
