@@ -58,6 +58,24 @@ impl Drop for PrintOnPanic {
 
 #[test]
 fn every_transition_is_published_once_and_in_order_despite_faults() {
+    let required = Fault::ALL.map(Fault::name).into_iter().chain(REQUIRED_EVENTS.iter().copied());
+    run_seeds("", RunConfig::random, simulate, required);
+}
+
+#[test]
+fn visitors_become_customers_once_despite_faults() {
+    let required = ["worker: visitors merged", "worker: touchpoints forwarded", "group: offset set back"];
+    run_seeds(", with links", RunConfig::random_with_links, simulate_links, required);
+}
+
+/// Simulates each seed, named with `suffix` if it fails, with the configuration and a random plan of faults that it
+/// determines. Without the `required` events, the runs would not have tested the recovery from them.
+fn run_seeds(
+    suffix: &str,
+    config: impl Fn(&mut fastrand::Rng) -> RunConfig + Sync,
+    simulate: impl Fn(&RunConfig, Plan, u64) -> (Occurrences, u64) + Sync,
+    required: impl IntoIterator<Item = &'static str>,
+) {
     let from = env_number("LIFECYCLE_SIMULATION_FROM").unwrap_or_default();
     let seeds = match (env_number("LIFECYCLE_SIMULATION_SEED"), env_number("LIFECYCLE_SIMULATION_SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
@@ -65,41 +83,16 @@ fn every_transition_is_published_once_and_in_order_despite_faults() {
     };
     let count = seeds.end - seeds.start;
     let occurrences = run_in_parallel(seeds, |seed| {
-        let _named = PrintOnPanic(format!("LIFECYCLE_SIMULATION_SEED={seed}"));
+        let _named = PrintOnPanic(format!("LIFECYCLE_SIMULATION_SEED={seed}{suffix}"));
         let mut random = fastrand::Rng::with_seed(seed);
-        let config = RunConfig::random(&mut random);
+        let config = config(&mut random);
         let plan =
             Plan::Random { one_in: random.u32(4..80), one_in_burst: random.u32(2..20), until: random.u64(100..2000) };
         simulate(&config, plan, seed).0
     });
     println!("{count} seeds\n{occurrences}");
     if count >= SEEDS {
-        // Without these events, the runs would not have tested the recovery from them.
-        for what in Fault::ALL.map(Fault::name).iter().chain(REQUIRED_EVENTS) {
-            assert!(occurrences.of(what) > 0, "event missing in all {count} runs: {what}\n{occurrences}");
-        }
-    }
-}
-
-#[test]
-fn visitors_become_customers_once_despite_faults() {
-    let from = env_number("LIFECYCLE_SIMULATION_FROM").unwrap_or_default();
-    let seeds = match (env_number("LIFECYCLE_SIMULATION_SEED"), env_number("LIFECYCLE_SIMULATION_SEEDS")) {
-        (Some(seed), _) => seed..seed + 1,
-        (None, seeds) => from..from + seeds.unwrap_or(SEEDS),
-    };
-    let count = seeds.end - seeds.start;
-    let occurrences = run_in_parallel(seeds, |seed| {
-        let _named = PrintOnPanic(format!("LIFECYCLE_SIMULATION_SEED={seed}, with links"));
-        let mut random = fastrand::Rng::with_seed(seed);
-        let config = RunConfig::random_with_links(&mut random);
-        let plan =
-            Plan::Random { one_in: random.u32(4..80), one_in_burst: random.u32(2..20), until: random.u64(100..2000) };
-        simulate_links(&config, plan, seed).0
-    });
-    println!("{count} seeds\n{occurrences}");
-    if count >= SEEDS {
-        for what in ["worker: visitors merged", "worker: touchpoints forwarded", "group: offset set back"] {
+        for what in required {
             assert!(occurrences.of(what) > 0, "event missing in all {count} runs: {what}\n{occurrences}");
         }
     }
