@@ -10,6 +10,7 @@
 //! are committed in one transaction.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kafka::{Member, PartitionId, Record};
@@ -39,8 +40,9 @@ const PAST_END_TIMEOUT: Duration = Duration::from_secs(30);
 /// The hand-overs for one partition that were read and are not committed.
 #[derive(Debug, Default)]
 pub(super) struct HandOverQueue {
-    /// In order; the first `applied` of them are in the open batch.
-    waiting: VecDeque<(i64, HandOverRecord)>,
+    /// In order; the first `applied` of them are in the open batch. Shared, because a hand-over may contain a visitor
+    /// and stays here until the batch is committed.
+    waiting: VecDeque<(i64, Arc<HandOverRecord>)>,
     applied: usize,
     /// Every hand-over before this offset was read; `None` before the first read.
     read_to: Option<i64>,
@@ -118,7 +120,7 @@ impl HandOverQueue {
     /// Adds a hand-over, unless it was read before.
     fn push(&mut self, offset: i64, record: HandOverRecord) {
         if self.is_open && self.read_to.is_some_and(|read_to| offset >= read_to) {
-            self.waiting.push_back((offset, record));
+            self.waiting.push_back((offset, Arc::new(record)));
             self.read_to = Some(offset + 1);
         }
     }
@@ -131,7 +133,7 @@ impl HandOverQueue {
     }
 
     /// Returns the next hand-over with its offset, which becomes part of the open batch.
-    fn next(&mut self) -> Option<(i64, HandOverRecord)> {
+    fn next(&mut self) -> Option<(i64, Arc<HandOverRecord>)> {
         let next = self.waiting.get(self.applied).cloned()?;
         self.applied += 1;
         Some(next)
