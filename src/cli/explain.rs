@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::touchpoint_arguments::TouchpointArguments;
 use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream};
 use super::{Exit, Format, print, print_error, print_json};
+use crate::lifecycle::identity::Alias;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::Timestamp;
@@ -246,7 +247,7 @@ fn linked_ids(
     let Ok(()) = replay.finish(&mut discard);
     let identity = |id: &str| replay.partition().identity(id).unwrap_or_default();
     let canonical = identity(customer).stub.map_or_else(|| Arc::from(customer), |stub| stub.into);
-    let aliases = identity(&canonical).aliases.into_iter().map(|alias| alias.id);
+    let aliases = identity(&canonical).aliases.into_iter().filter(Alias::has_moved).map(|alias| alias.id);
     Ok([Arc::clone(&canonical)].into_iter().chain(aliases).collect())
 }
 

@@ -89,7 +89,7 @@ pub struct Identity {
     pub stub: Option<Stub>,
     /// The customer that touchpoints before an instant belong to.
     pub former: Option<Former>,
-    /// The visitors whose facts moved to this customer, the one claimed longest ago first.
+    /// The visitors whose facts moved to this customer, and those that it has claimed.
     pub aliases: Vec<Alias>,
     /// The latest erasure.
     pub erasure: Option<Erasure>,
@@ -119,12 +119,12 @@ pub struct Former {
     pub until: Timestamp,
 }
 
-/// A visitor whose facts moved to a customer.
+/// A visitor whose facts moved to a customer, or that the customer has claimed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Alias {
     /// The id of the visitor.
     pub id: Arc<str>,
-    /// Identifies the move of the facts; see [`drain`].
+    /// Identifies the move of the facts; see [`drain`]. 0 until they have arrived.
     pub drain: u64,
     /// The time of the latest link.
     pub claimed_at: Timestamp,
@@ -140,8 +140,27 @@ pub struct Erasure {
 }
 
 impl Identity {
-    /// The limit of aliases. A further one replaces the one claimed longest ago.
+    /// The limit of aliases whose facts have moved, and of those that are only claimed. A further one replaces the one
+    /// claimed longest ago.
     pub const ALIASES_MAX: usize = 64;
+
+    /// Adds an alias, or replaces that of the same id. Returns the one that it replaces because there are too many.
+    pub fn add_alias(&mut self, mut alias: Alias) -> Option<Alias> {
+        if let Some(index) = self.aliases.iter().position(|other| other.id == alias.id) {
+            alias.claimed_at = alias.claimed_at.max(self.aliases.remove(index).claimed_at);
+        }
+        let of_same_kind = |other: &&Alias| other.has_moved() == alias.has_moved();
+        let evicted = if self.aliases.iter().filter(of_same_kind).count() < Self::ALIASES_MAX {
+            None
+        } else {
+            let oldest = self.aliases.iter().filter(of_same_kind).min_by_key(|other| other.claimed_at);
+            let oldest = oldest.map(|oldest| Arc::clone(&oldest.id));
+            let index = self.aliases.iter().position(|other| Some(&other.id) == oldest.as_ref());
+            index.map(|index| self.aliases.remove(index))
+        };
+        self.aliases.push(alias);
+        evicted
+    }
 
     /// Whether it says nothing.
     #[must_use]
@@ -167,6 +186,14 @@ impl Identity {
     }
 }
 
+impl Alias {
+    /// Whether the facts of the visitor have moved, so that it is a stub. Otherwise it is only claimed.
+    #[must_use]
+    pub fn has_moved(&self) -> bool {
+        self.drain != 0
+    }
+}
+
 impl Stub {
     /// Records that the stub was used at `instant`. Returns whether it changed.
     pub fn use_at(&mut self, instant: Timestamp) -> bool {
@@ -178,10 +205,10 @@ impl Stub {
 }
 
 /// Returns the number that identifies a move of facts: that of an id that became a stub `retired` times before, because
-/// of the link `event_id`.
+/// of the link `event_id`. It is not 0.
 #[must_use]
 pub fn drain(event_id: &str, retired: u16) -> u64 {
-    xxh3_64_with_seed(event_id.as_bytes(), u64::from(retired))
+    xxh3_64_with_seed(event_id.as_bytes(), u64::from(retired)).max(1)
 }
 
 #[cfg(test)]

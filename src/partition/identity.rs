@@ -127,25 +127,22 @@ impl Partition {
         let link_on = self.rules.options.identity.unwrap_or_default().link_on;
         let Some(visitor) = link_on.visitor(touchpoint) else { return };
         let copy = self.customers.get_or_vacant(touchpoint.customer_id, &self.rules, &self.shape);
-        let is_recent = |alias: &Alias| copy.customer.clock < alias.claimed_at + CLAIM_INTERVAL;
-        let aliases = copy.customer.identity.as_deref().map_or(&[][..], |identity| &identity.aliases);
-        match aliases.iter().find(|alias| &*alias.id == visitor) {
+        let clock = copy.customer.clock;
+        let is_recent = |alias: &&Alias| clock < alias.claimed_at + CLAIM_INTERVAL;
+        let identity = copy.customer.identity.get_or_insert_default();
+        let drain = match identity.aliases.iter().find(|alias| &*alias.id == visitor) {
             // Programs repeat a link with each session.
-            Some(alias) if is_recent(alias) => return,
-            None if aliases.iter().filter(|alias| is_recent(alias)).count() >= Identity::ALIASES_MAX => {
+            Some(alias) if is_recent(&alias) => return,
+            Some(alias) => alias.drain,
+            None if identity.aliases.iter().filter(is_recent).count() >= Identity::ALIASES_MAX => {
                 effects.tally.links_refused += 1;
                 return;
             }
-            _ => {}
-        }
-        let clock = copy.customer.clock;
-        if let Some(identity) = &mut copy.customer.identity {
-            identity
-                .aliases
-                .iter_mut()
-                .filter(|alias| &*alias.id == visitor)
-                .for_each(|alias| alias.claimed_at = clock);
-        }
+            None => 0,
+        };
+        // Before the facts arrive, so that links count which arrive in between, or which the visitor refuses. Of the
+        // visitors that are only claimed, the one that it may replace refers to nothing.
+        identity.add_alias(Alias { id: visitor.into(), drain, claimed_at: clock });
         let message = Message::Claim { by: Arc::clone(&copy.customer.id), link: Link::of(touchpoint) };
         effects.hand_overs.push(HandOver { to: visitor.into(), message });
     }
@@ -228,11 +225,9 @@ impl Partition {
             return;
         }
         identity.part(at);
-        identity.aliases.retain(|alias| alias.id != *of);
-        if identity.aliases.len() >= Identity::ALIASES_MAX {
-            identity.aliases.remove(0);
-        }
-        identity.aliases.push(Alias { id: Arc::clone(of), drain: *drain, claimed_at: link.occurred_at });
+        let alias = Alias { id: Arc::clone(of), drain: *drain, claimed_at: link.occurred_at };
+        // An erasure of this customer would not reach the alias that it replaces, so that must not be a stub any more.
+        effects.hand_overs.extend(identity.add_alias(alias).map(|evicted| erasure_of(evicted, at)));
         copy.customer.is_visitor = false;
         copy.is_changed = true;
         if is_new {
@@ -270,8 +265,8 @@ impl Partition {
             self.wake_ups.arm(slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));
             return;
         }
-        let erasure = |alias: Alias| HandOver { to: alias.id, message: Message::Erase { drain: alias.drain, at } };
-        effects.hand_overs.extend(identity.aliases.drain(..).map(erasure));
+        let moved = identity.aliases.drain(..).filter(Alias::has_moved);
+        effects.hand_overs.extend(moved.map(|alias| erasure_of(alias, at)));
         self.remember_erasure(slot, at);
     }
 
@@ -311,8 +306,22 @@ impl Partition {
         }
     }
 
+    /// Ends the identity of an id without a customer, which was due by `until` according to its record. After
+    /// `identity.stub_lifetime` was raised, it ends later.
+    pub(super) fn wake_identity(&mut self, slot: CustomerSlot, until: Timestamp, effects: &mut Effects) {
+        effects.tally.wake_ups += 1;
+        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
+        let later = identity_ends_at(&copy.customer, &self.rules.options).filter(|&end| end > until);
+        if later.is_some() {
+            copy.is_changed = true;
+            self.wake_ups.arm(slot, &copy.customer.id, later);
+        } else {
+            self.end_identity(slot);
+        }
+    }
+
     /// Ends the identity of an id without a customer.
-    pub(super) fn end_identity(&mut self, slot: CustomerSlot) {
+    fn end_identity(&mut self, slot: CustomerSlot) {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         (copy.customer.identity, copy.customer.is_visitor, copy.is_changed) = (None, true, true);
         self.wake_ups.disarm(slot);
@@ -323,4 +332,9 @@ impl Partition {
     pub fn identity(&self, id: &str) -> Option<Identity> {
         self.customers.committed_identity(self.customers.find(id)?)
     }
+}
+
+/// Returns the message that ends the stub of `alias` because of something that happened at `at`.
+fn erasure_of(alias: Alias, at: Timestamp) -> HandOver {
+    HandOver { to: alias.id, message: Message::Erase { drain: alias.drain, at } }
 }

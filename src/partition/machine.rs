@@ -183,11 +183,12 @@ impl Partition {
         self.wake_ups.earliest().is_some_and(|earliest| earliest <= until)
     }
 
-    /// Wakes the customer at `slot`, or removes it if `forget_after` elapses first.
+    /// Wakes the customer at `slot`, or removes it if `forget_after` elapses first. If there is no customer, ends its
+    /// identity.
     fn wake(&mut self, slot: CustomerSlot, until: Timestamp, effects: &mut Effects) {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         if copy.is_removed {
-            self.end_identity(slot);
+            self.wake_identity(slot, until, effects);
             return;
         }
         let scheduled = copy.customer.wake_up;
