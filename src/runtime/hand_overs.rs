@@ -30,8 +30,11 @@ use super::wall_clock::Moment;
 const RECORDS_MAX: usize = 1000;
 /// Number of waiting hand-overs at which a partition is no longer read.
 const WAITING_MAX: usize = 1000;
-/// Maximum number of end-offset queries between two polls.
-const OFFSET_QUERIES_MAX: usize = 16;
+/// Size of the waiting hand-overs, in bytes, at which a partition is no longer read.
+const WAITING_BYTES_MAX: usize = 8 << 20;
+/// Maximum number of partitions that are opened, and of end-offset queries, between two polls. After a call that fails,
+/// which may take seconds, no other is made.
+const CALLS_MAX: usize = 16;
 /// Delay before a failed call is made again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long the committed position may be past the end of the topic: a newly elected leader may not know the end yet.
@@ -43,6 +46,8 @@ pub(super) struct HandOverQueue {
     /// In order; the first `applied` of them are in the open batch. Shared, because a hand-over may contain a visitor
     /// and stays here until the batch is committed.
     waiting: VecDeque<(i64, Arc<HandOverRecord>)>,
+    /// Size of `waiting`, in bytes.
+    waiting_bytes: usize,
     applied: usize,
     /// Every hand-over before this offset was read; `None` before the first read.
     read_to: Option<i64>,
@@ -81,7 +86,7 @@ impl HandOverQueue {
     /// Records that the open batch was committed, with `position`.
     pub(super) fn on_committed(&mut self, position: Option<i64>) {
         self.committed = position;
-        self.waiting.drain(..self.applied);
+        self.waiting_bytes -= self.waiting.drain(..self.applied).map(|(_, record)| record.bytes()).sum::<usize>();
         self.applied = 0;
     }
 
@@ -93,7 +98,13 @@ impl HandOverQueue {
 
     /// Whether the partition should be opened.
     fn must_open(&self, elapsed: Duration) -> bool {
-        !self.is_open && self.waiting.len() < WAITING_MAX / 2 && elapsed >= self.next_call
+        let has_room = self.waiting.len() < WAITING_MAX / 2 && self.waiting_bytes < WAITING_BYTES_MAX / 2;
+        !self.is_open && has_room && elapsed >= self.next_call
+    }
+
+    /// Whether the partition should no longer be read.
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= WAITING_MAX || self.waiting_bytes >= WAITING_BYTES_MAX
     }
 
     /// Returns the offset at which reading starts, given the offsets of the topic; `None` if they are not known yet.
@@ -120,6 +131,7 @@ impl HandOverQueue {
     /// Adds a hand-over, unless it was read before.
     fn push(&mut self, offset: i64, record: HandOverRecord) {
         if self.is_open && self.read_to.is_some_and(|read_to| offset >= read_to) {
+            self.waiting_bytes += record.bytes();
             self.waiting.push_back((offset, Arc::new(record)));
             self.read_to = Some(offset + 1);
         }
@@ -186,23 +198,31 @@ fn open<M: Member>(
     batch: &mut OpenBatch,
     elapsed: Duration,
 ) -> Result<(), Fatal> {
-    for (partition, assigned) in assignment.running_mut() {
-        if !assigned.hand_overs().must_open(elapsed) {
-            continue;
-        }
+    for partition in next_calls(assignment, |assigned| assigned.hand_overs().must_open(elapsed)) {
+        let Some(assigned) = assignment.get_mut(partition) else { continue };
         let queue = assigned.hand_overs_mut();
         queue.next_call = elapsed + RETRY_DELAY;
-        let Some(range) = unless_fatal(member.hand_over_range(partition))? else { continue };
+        let Some(range) = unless_fatal(member.hand_over_range(partition))? else { return Ok(()) };
         let start = queue.start(range, elapsed).map_err(|mismatch| Fatal::Mismatch { partition, mismatch })?;
         let Some(start) = start else { continue };
-        if unless_fatal(member.open_hand_overs(partition, start))?.is_some() {
-            (queue.is_open, queue.read_to, queue.next_call) = (true, Some(start), elapsed);
-            if queue.has_uncommitted() {
-                batch.add(0, 0, elapsed);
-            }
+        if unless_fatal(member.open_hand_overs(partition, start))?.is_none() {
+            return Ok(());
+        }
+        (queue.is_open, queue.read_to, queue.next_call) = (true, Some(start), elapsed);
+        if queue.has_uncommitted() {
+            batch.add(0, 0, elapsed);
         }
     }
     Ok(())
+}
+
+/// Returns the partitions for which a call `is_due`, up to the limit. The one whose call was due first comes first, so
+/// that a partition without a leader does not delay the others indefinitely.
+fn next_calls(assignment: &Assignment, is_due: impl Fn(&AssignedPartition) -> bool) -> Vec<PartitionId> {
+    let due = assignment.running().filter(|(_, assigned)| is_due(assigned));
+    let mut due: Vec<_> = due.map(|(partition, assigned)| (assigned.hand_overs().next_call, partition)).collect();
+    due.sort_unstable();
+    due.into_iter().map(|(_, partition)| partition).take(CALLS_MAX).collect()
 }
 
 /// Reads the hand-overs that have arrived. Returns whether there were any.
@@ -233,7 +253,7 @@ fn read<M: Member>(
                 batch.add(0, 0, elapsed);
             }
         }
-        if queue.waiting.len() >= WAITING_MAX {
+        if queue.is_full() {
             unless_fatal(member.close_hand_overs(partition))?;
             queue.is_open = false;
         }
@@ -241,21 +261,26 @@ fn read<M: Member>(
     Ok(!records.is_empty())
 }
 
-/// Releases the hand-overs that were read before all touchpoints that are read by now were written.
+/// Releases the hand-overs that had arrived when the end offset was queried, once the partition is read to that offset.
 fn release<M: Member>(member: &mut M, assignment: &mut Assignment, elapsed: Duration) -> Result<(), Fatal> {
-    let mut queries = 0;
-    for (partition, assigned) in assignment.running_mut() {
-        if assigned.fetch().needs_seek() || !assigned.hand_overs().is_held_back(assigned.clock()) {
-            continue;
-        }
+    let is_held_back = |assigned: &AssignedPartition| {
+        !assigned.fetch().needs_seek() && assigned.hand_overs().is_held_back(assigned.clock())
+    };
+    let must_probe = |assigned: &AssignedPartition| {
+        let queue = assigned.hand_overs();
+        is_held_back(assigned) && queue.probe.is_none() && elapsed >= queue.next_call
+    };
+    for partition in next_calls(assignment, must_probe) {
+        let Some(assigned) = assignment.get_mut(partition) else { continue };
         let queue = assigned.hand_overs_mut();
-        if queue.probe.is_none() && queries < OFFSET_QUERIES_MAX && elapsed >= queue.next_call {
-            queries += 1;
-            match unless_fatal(member.input_range(partition))? {
-                Some((_, end)) => queue.probe = queue.read_to.map(|read_to| (end, read_to)),
-                None => queue.next_call = elapsed + RETRY_DELAY,
-            }
-        }
+        let Some((_, end)) = unless_fatal(member.input_range(partition))? else {
+            queue.next_call = elapsed + RETRY_DELAY;
+            break;
+        };
+        queue.probe = queue.read_to.map(|read_to| (end, read_to));
+    }
+    for (partition, assigned) in assignment.running_mut().filter(|(_, assigned)| is_held_back(assigned)) {
+        let queue = assigned.hand_overs_mut();
         if let Some((end, read_to)) = queue.probe
             && member.has_read_to(partition, end)
         {
@@ -311,6 +336,25 @@ mod tests {
         assert_eq!((queue.position(), queue.has_uncommitted()), (Some(5), false));
         assert_eq!(HandOverQueue::default().position(), None);
         assert_eq!(HandOverQueue::new(Some(7)).position(), Some(7));
+    }
+
+    #[test]
+    fn a_partition_is_not_read_while_many_hand_overs_or_large_ones_wait() {
+        let large = || HandOverRecord { content: Content::Touchpoint(vec![0; WAITING_BYTES_MAX / 4]), ..record(5) };
+        for (count, record) in [(WAITING_MAX, &(|| record(5)) as &dyn Fn() -> _), (4, &large)] {
+            let mut queue = HandOverQueue { is_open: true, read_to: Some(0), ..HandOverQueue::new(Some(0)) };
+            for offset in 0..count {
+                assert!(!queue.is_full(), "{offset}");
+                queue.push(i64::try_from(offset).expect("a small number"), record());
+            }
+            assert!(queue.is_full());
+            queue.is_open = false;
+            while queue.next().is_some() {}
+            assert!(!queue.must_open(Duration::ZERO), "they wait until they are committed");
+            queue.on_committed(queue.position());
+            assert!(queue.must_open(Duration::ZERO));
+            assert_eq!(queue.waiting_bytes, 0);
+        }
     }
 
     #[test]

@@ -75,6 +75,18 @@ impl HandOverRecord {
         }
     }
 
+    /// Returns the size in memory, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let content = match &self.content {
+            Content::Claim { by, link } => by.len() + link_bytes(link),
+            Content::Facts { of, link, .. } => of.len() + link_bytes(link) + self.visitor_bytes(),
+            Content::Erase { .. } => 0,
+            Content::Touchpoint(value) => value.len(),
+        };
+        size_of::<Self>() + self.to.len() + content
+    }
+
     /// Encodes the value of a record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -132,6 +144,10 @@ impl HandOverRecord {
         };
         Ok(Self { to: record.to, at: Timestamp::from_millis(record.at), content })
     }
+}
+
+fn link_bytes(link: &Link) -> usize {
+    link.event_id.len() + link.type_name.len()
 }
 
 fn cause(link: &Link) -> proto::hand_over::Cause {
