@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::kafka::partitioner::partition_of;
 use crate::kafka::{PartitionId, Record};
+use crate::lifecycle::identity::BlockedIds;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::Touchpoint;
@@ -25,6 +26,9 @@ use super::wall_clock::Moment;
 #[derive(Debug)]
 pub(super) struct RecordApplier {
     decoder: TouchpointDecoder,
+    /// Decode touchpoints that were forwarded, which were checked where they were read. The latter knows no blocked
+    /// ids; it decodes those whose only id was blocked since.
+    forwarded: [TouchpointDecoder; 2],
     has_identity: bool,
     /// A touchpoint whose event time is further ahead of wall time than this becomes a dead letter.
     max_ahead: time::Duration,
@@ -38,10 +42,14 @@ pub(super) struct RecordApplier {
 
 impl RecordApplier {
     pub(super) fn new(models: &ModelSet, options: &Options) -> Self {
-        let touchpoints = TouchpointOptions { bytes_max: options.touchpoint_bytes_max };
+        let blocked = options.identity.as_ref().map(|identity| identity.blocked_ids.clone());
+        let decoder = |bytes_max, blocked| {
+            TouchpointDecoder::new(&models.vocabulary, TouchpointOptions { bytes_max }).with_identity(blocked)
+        };
+        let forwarded = [blocked.clone(), blocked.as_ref().map(|_| BlockedIds::default())];
         Self {
-            decoder: TouchpointDecoder::new(&models.vocabulary, touchpoints)
-                .with_identity(options.identity.as_ref().map(|identity| identity.blocked_ids.clone())),
+            decoder: decoder(options.touchpoint_bytes_max, blocked),
+            forwarded: forwarded.map(|blocked| decoder(usize::MAX, blocked)),
             has_identity: options.identity.is_some(),
             max_ahead: options.max_ahead,
             partitions: options.partitions,
@@ -132,9 +140,8 @@ impl RecordApplier {
     ) -> Result<usize, String> {
         let message = match &record.content {
             Content::Touchpoint(value) => {
-                let mut scratch = Scratch::default();
-                let decoded = self.decoder.decode(value, &mut scratch);
-                let touchpoint = decoded.map_err(|cause| format!("its touchpoint is invalid: {}", cause.detail))?;
+                let mut scratches = [Scratch::default(), Scratch::default()];
+                let touchpoint = self.decode_forwarded(&record.to, value, &mut scratches)?;
                 let input = Input::Forwarded { to: &record.to, touchpoint: &touchpoint };
                 return Ok(assigned.apply_touchpoint(input, &touchpoint, value));
             }
@@ -149,6 +156,25 @@ impl RecordApplier {
             Content::Erase { drain } => Message::Erase { drain: *drain, at: record.at },
         };
         Ok(assigned.apply(Input::HandOver(&HandOver { to: record.to.as_str().into(), message })))
+    }
+
+    /// Decodes a touchpoint that was forwarded to the id `to`. The limit of its size and the blocked ids may have changed
+    /// since it was read.
+    fn decode_forwarded<'a>(
+        &self,
+        to: &'a str,
+        value: &'a [u8],
+        [first, second]: &'a mut [Scratch<'a>; 2],
+    ) -> Result<Touchpoint<'a>, String> {
+        let [current, lenient] = &self.forwarded;
+        let decoded = current.decode(value, first).or_else(|_| lenient.decode(value, second));
+        let touchpoint = decoded.map_err(|cause| format!("its touchpoint is invalid: {}", cause.detail))?;
+        Ok(if touchpoint.anonymous_id == Some(to) {
+            // Its customer id was blocked when it was read.
+            Touchpoint { customer_id: to, anonymous_id: None, is_visitor: true, ..touchpoint }
+        } else {
+            touchpoint
+        })
     }
 
     /// Removes the customer from this partition, and forwards the erasure to all others: records with a wrong key may
