@@ -141,6 +141,7 @@ mod tests {
             Mismatch::ChangelogTruncated { expected: 1, start: 2 },
             Mismatch::ChangelogShrunk { expected: 2, end: 1 },
             Mismatch::MetadataUnreadable { problem: problem() },
+            Mismatch::IdentityOff,
             Mismatch::HandOversTruncated { committed: 1, start: 2 },
             Mismatch::HandOversShrunk { committed: 2, end: 1 },
         ];

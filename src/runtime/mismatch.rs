@@ -1,7 +1,8 @@
 //! Compares a partition's committed offset with its logs, and returns where a worker continues or why it must not.
 //! Makes no calls.
 //!
-//! The worker and `lifecycle doctor` use the same function. It cannot detect that a partition was removed, nor that a
+//! The worker and `lifecycle doctor` use the same function; the worker compares the position in the hand-overs when it
+//! opens them. It cannot detect that a partition was removed, nor that a
 //! changelog loses its end while it is read; the callers detect these and report them with the same error type.
 
 use crate::finding::{Finding, Severity};
@@ -15,6 +16,17 @@ pub struct LogRanges {
     pub input: (i64, i64),
     /// The changelog topic.
     pub changelog: (i64, i64),
+    /// The topic of hand-overs, if the caller knows it.
+    pub hand_overs: Option<(i64, i64)>,
+}
+
+/// The parts of the configuration that committed state must match.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Setup {
+    /// Partition count of the touchpoint topic, if known.
+    pub partitions: Option<i32>,
+    /// Whether identity resolution is on.
+    pub has_identity: bool,
 }
 
 /// Where a worker continues.
@@ -143,22 +155,26 @@ pub enum Mismatch {
         end: i64,
     },
 
+    /// The state was written with identity resolution, which is off now.
+    #[error("its state was written with identity resolution, but identity.enabled is false")]
+    IdentityOff,
+
     /// Hand-overs were deleted before they were read.
     #[error(
-        "the committed position {committed} is below the first offset {start}: hand-overs were deleted before they were \
+        "the position {committed} is below the first offset {start}: hand-overs were deleted before they were \
          read"
     )]
     HandOversTruncated {
-        /// The committed position.
+        /// The position.
         committed: i64,
         /// First offset still in the topic.
         start: i64,
     },
 
-    /// The topic of hand-overs ends before the committed position.
-    #[error("the committed position {committed} is past the end {end}: the topic was recreated or lost records")]
+    /// The topic of hand-overs ends before the position.
+    #[error("the position {committed} is past the end {end}: the topic was recreated or lost records")]
     HandOversShrunk {
-        /// The committed position.
+        /// The position.
         committed: i64,
         /// End offset of the topic.
         end: i64,
@@ -179,7 +195,8 @@ impl Mismatch {
             Self::OffsetsMissing { .. }
             | Self::ChangelogTruncated { .. }
             | Self::ChangelogShrunk { .. }
-            | Self::ChangelogRecreated { .. } => PartitionLog::Changelog,
+            | Self::ChangelogRecreated { .. }
+            | Self::IdentityOff => PartitionLog::Changelog,
             Self::HandOversTruncated { .. } | Self::HandOversShrunk { .. } => PartitionLog::HandOvers,
         }
     }
@@ -193,8 +210,8 @@ impl Mismatch {
     fn to_do(&self) -> &'static str {
         match self {
             Self::OffsetsMissing { .. } => {
-                "choose another kafka.group_id and changelog topic if the touchpoints topic was recreated or is another one; \
-                 if only the group's offsets were lost, set them to the start of the topic: touchpoints that the changelog \
+                "choose another kafka.group_id, changelog topic and hand-over topic if the touchpoints topic was recreated or \
+                 is another one; if only the group's offsets were lost, set them to the start of the topic: touchpoints that the changelog \
                  contains are recognized as duplicates"
             }
             Self::InputTruncated { .. } => {
@@ -202,7 +219,7 @@ impl Mismatch {
                  retention"
             }
             Self::InputShrunk { .. } | Self::InputRecreated { .. } | Self::InputReplaced { .. } => {
-                "choose another kafka.group_id and changelog topic, or restore the topic"
+                "choose another kafka.group_id, changelog topic and hand-over topic, or restore the topic"
             }
             Self::PartitionsChanged { .. } => {
                 "give the service new topics and a new kafka.group_id, and reprocess all touchpoints: with another \
@@ -216,8 +233,12 @@ impl Mismatch {
                 "restore the topic from a backup; it must have neither retention nor compaction"
             }
             Self::ChangelogShrunk { .. } | Self::ChangelogRecreated { .. } => {
-                "restore the topic from a backup, or delete it together with the group's offsets to start from the \
-                 beginning"
+                "restore the topic from a backup, or delete it together with the hand-over topic and the group's offsets to \
+                 start from the beginning"
+            }
+            Self::IdentityOff => {
+                "set identity.enabled: true; to go on without it, start from the beginning with a new kafka.group_id and a \
+                 new changelog topic: visitors that became customers have no state of their own"
             }
             Self::HandOversTruncated { .. } | Self::HandOversShrunk { .. } => {
                 "restore the topic from a backup, or start from the beginning with new topics for changelog and \
@@ -228,7 +249,7 @@ impl Mismatch {
     }
 }
 
-/// Compares the committed offset with the logs. `partitions` is the current partition count, if known.
+/// Compares the committed offset with the logs and the configuration.
 ///
 /// # Errors
 /// The mismatch found. `InputShrunk` is checked last: a newly elected leader may briefly report an end offset that is
@@ -236,7 +257,7 @@ impl Mismatch {
 pub fn find_starting_point(
     committed: &CommittedOffset,
     logs: LogRanges,
-    partitions: Option<i32>,
+    setup: Setup,
 ) -> Result<StartingPoint, Mismatch> {
     let Some(offset) = committed.offset else {
         // The first commit of a partition writes nothing to the changelog. Without a committed offset, the changelog is
@@ -251,14 +272,22 @@ pub fn find_starting_point(
     let metadata = OffsetMetadata::decode(&committed.metadata)
         .map_err(|error| Mismatch::MetadataUnreadable { problem: error.to_string() })?;
     if let Some(metadata) = &metadata {
-        if let (Some(previous), Some(current)) = (metadata.partitions, partitions)
+        if let (Some(previous), Some(current)) = (metadata.partitions, setup.partitions)
             && previous != current
         {
             return Err(Mismatch::PartitionsChanged { previous, current });
         }
+        if metadata.hand_overs.is_some() && !setup.has_identity {
+            return Err(Mismatch::IdentityOff);
+        }
         let (expected, start) = (metadata.changelog_start, logs.changelog.0);
         if start > expected {
             return Err(Mismatch::ChangelogTruncated { expected, start });
+        }
+        if let (Some(committed), Some((start, _))) = (metadata.hand_overs, logs.hand_overs)
+            && committed < start
+        {
+            return Err(Mismatch::HandOversTruncated { committed, start });
         }
     }
     if offset > end {

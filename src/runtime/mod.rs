@@ -47,7 +47,7 @@ pub use fatal::Fatal;
 pub use fetch_control::FetchControl;
 pub use log_interval::LogInterval;
 pub use memory_budget::MemoryBudget;
-pub use mismatch::{LogRanges, Mismatch, PartitionLog, StartingPoint, find_starting_point};
+pub use mismatch::{LogRanges, Mismatch, PartitionLog, Setup, StartingPoint, find_starting_point};
 pub use open_batch::OpenBatch;
 pub use options::{ClockSource, IdentitySetup, Options, PublishOptions, SchemaPrefixes, SweepOptions, Topics};
 pub use publication_mode::publication_mode;

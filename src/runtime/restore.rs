@@ -20,7 +20,7 @@ use super::assigned_partition::AssignedPartition;
 use super::assignment::Assignment;
 use super::changelog_range::ChangelogRange;
 use super::fatal::Fatal;
-use super::mismatch::{LogRanges, Mismatch, StartingPoint, find_starting_point};
+use super::mismatch::{LogRanges, Mismatch, Setup, StartingPoint, find_starting_point};
 use super::options::Options;
 use super::restore_progress::RestoreTracker;
 use super::unless_fatal::unless_fatal;
@@ -280,9 +280,10 @@ impl Restorer {
         }
         let Some((input_start, input_end)) = unless_fatal(member.input_range(partition))? else { return Ok(None) };
         let Some((log_start, log_end)) = unless_fatal(member.changelog_range(partition))? else { return Ok(None) };
-        let logs = LogRanges { input: (input_start, input_end), changelog: (log_start, log_end) };
+        let logs = LogRanges { input: (input_start, input_end), changelog: (log_start, log_end), hand_overs: None };
+        let setup = Setup { partitions: self.options.partitions, has_identity: self.options.identity.is_some() };
         let attempts = assignment.get(partition).map_or(0, AssignedPartition::attempts);
-        let (offset, metadata) = match find_starting_point(committed, logs, self.options.partitions) {
+        let (offset, metadata) = match find_starting_point(committed, logs, setup) {
             // A newly elected leader may not know the end yet.
             Err(Mismatch::InputShrunk { .. }) if attempts < ATTEMPTS_PAST_END => return Ok(None),
             Err(mismatch) => return Err(Fatal::Mismatch { partition, mismatch }),
@@ -307,15 +308,8 @@ impl Restorer {
                 }
             }
             let changelog = ChangelogRange::new(log_start, log_start, log_end, elapsed);
-            let (clock, hand_overs) = (Clock::default(), None);
-            return Ok(Some(RestorePlan::Existing {
-                offset,
-                is_manual: true,
-                input_end,
-                changelog,
-                clock,
-                hand_overs,
-            }));
+            let (clock, hand_overs, is_manual) = (Clock::default(), None, true);
+            return Ok(Some(RestorePlan::Existing { offset, is_manual, input_end, changelog, clock, hand_overs }));
         };
         if metadata.changelog_end > log_end {
             // A newly elected leader may not know the end yet.
@@ -382,6 +376,10 @@ impl Restorer {
         let unreadable = |problem| Fatal::ChangelogUnreadable { partition, offset: record.offset, problem };
         let value = record.value.as_deref().unwrap_or_default();
         let batch = self.decoder.decode(value).map_err(|error| unreadable(error.to_string()))?;
+        // If an operator has set the offset, no metadata has shown it.
+        if batch.progress.hand_overs_to.is_some() && self.options.identity.is_none() {
+            return Err(Fatal::Mismatch { partition, mismatch: Mismatch::IdentityOff });
+        }
         if let Some((home, count)) = misplaced(&self.options, partition, &batch.customers) {
             return Err(unreadable(format!(
                 "it has a customer that belongs to partition {home} of {count}; with identity resolution, every record \

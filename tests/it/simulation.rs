@@ -11,6 +11,7 @@ mod calls;
 mod expectation;
 mod faults;
 mod group;
+mod hand_overs;
 mod history;
 mod log;
 mod member;
@@ -64,7 +65,8 @@ fn every_transition_is_published_once_and_in_order_despite_faults() {
 
 #[test]
 fn visitors_become_customers_once_despite_faults() {
-    let required = ["worker: visitors merged", "worker: touchpoints forwarded", "group: offset set back"];
+    let required =
+        ["worker: visitors merged", "worker: touchpoints forwarded", "worker: links refused", "group: offset set back"];
     run_seeds(", with links", RunConfig::random_with_links, simulate_links, required);
 }
 
@@ -215,7 +217,11 @@ fn simulate_links(config: &RunConfig, plan: Plan, seed: u64) -> (Occurrences, u6
     run.run_until_idle();
     let expected = dead_letters(&history);
     result_check::check_dead_letters(&run.log.borrow(), &expected);
-    persons::check(&run, config, &history, config.uses_wall_clock().then(|| SimulatedRun::wall_end(&history)));
+    if config.has_conflicts {
+        persons::check_conflicts(&run, config, &history);
+    } else {
+        persons::check(&run, config, &history, config.uses_wall_clock().then(|| SimulatedRun::wall_end(&history)));
+    }
     let occurrences = run.close();
     result_check::check_counts(&run, &expected);
     let calls = run.log.borrow().faults.calls();

@@ -166,7 +166,18 @@ impl Doctor<'_> {
     fn expected(&self, partitions: i32) -> Expected<'_> {
         let topics = &self.config.topics;
         let models = self.config.model_choice().load(false).ok().map(|models| models.hash);
-        Expected { topic: &topics.touchpoints, changelog: &topics.changelog, partitions, models }
+        Expected {
+            topic: &topics.touchpoints,
+            changelog: &topics.changelog,
+            hand_overs: self.hand_overs(),
+            partitions,
+            models,
+        }
+    }
+
+    /// Returns the topic of hand-overs, with identity resolution.
+    fn hand_overs(&self) -> Option<&str> {
+        self.config.identity.enabled.then_some(self.config.topics.hand_overs.as_str())
     }
 
     fn offsets(&self, partitions: i32, checks: &mut Vec<Finding>) -> Vec<PartitionSnapshot> {
@@ -217,6 +228,9 @@ impl Doctor<'_> {
             if let Ok(range) = self.inspector.range(&topics.changelog, partition) {
                 snapshot.changelog = range;
             }
+            if let Some(Ok(range)) = self.hand_overs().map(|topic| self.inspector.range(topic, partition)) {
+                snapshot.hand_overs = Some(range);
+            }
         }
     }
 
@@ -230,9 +244,18 @@ impl Doctor<'_> {
             (0..partitions).map(|partition| self.inspector.range(topic, partition)).collect()
         };
         let (inputs, changelogs) = (ranges(&topics.touchpoints)?, ranges(&topics.changelog)?);
+        // A missing topic is another finding.
+        let hand_over_range = |partition| self.inspector.range(self.hand_overs()?, partition).ok();
+        let hand_overs: Vec<_> = (0..partitions).map_while(hand_over_range).collect();
         let committed = self.inspector.committed_within(&topics.touchpoints, partitions, stable_within)?;
-        let logs = inputs.into_iter().zip(changelogs);
-        let snapshot = |(committed, (input, changelog))| PartitionSnapshot { committed, input, changelog };
+        let hand_overs = hand_overs.into_iter().map(Some).chain(std::iter::repeat(None));
+        let logs = inputs.into_iter().zip(changelogs).zip(hand_overs);
+        let snapshot = |(committed, ((input, changelog), hand_overs))| PartitionSnapshot {
+            committed,
+            input,
+            changelog,
+            hand_overs,
+        };
         Ok((committed.offsets.into_iter().zip(logs).map(snapshot).collect(), committed.is_stable))
     }
 
@@ -334,20 +357,22 @@ impl Doctor<'_> {
             vec![&topics.touchpoints, &topics.transitions, &topics.replay, &topics.dead_letters];
         written.extend(self.config.publish.routes.iter().map(|route| route.topic.as_str()));
         written.extend(topics.current_stages.as_deref());
-        written.extend(self.config.identity.enabled.then_some(topics.hand_overs.as_str()));
         written.sort_unstable();
         written.dedup();
         let group = &self.config.kafka.group_id;
         if !with_probe {
             written.push(changelog);
+            written.extend(self.hand_overs());
             checks.push(permissions::untested_permissions(&written, group));
             return;
         }
         let committed = snapshots.iter().map(|it| &it.committed).find(|it| it.offset.is_some());
-        // Before the first commit, do not write to the changelog: the service treats a changelog with records or
-        // markers, but without committed offsets, as a loss of these offsets.
+        // Before the first commit, do not write to the changelog and the hand-overs: the service treats a changelog with
+        // records or markers, but without committed offsets, as a loss of these offsets, and hand-overs as those of an
+        // earlier run.
         if committed.is_some() {
             written.push(changelog);
+            written.extend(self.hand_overs());
         }
         let Some(mut options) = kafka_options(self.config, |_| ()).pop() else { return };
         PROBE_MEMBER.clone_into(&mut options.member);

@@ -9,7 +9,7 @@ use crate::finding::{Finding, Severity};
 use crate::kafka::CommittedOffset;
 use crate::kafka::cluster::inspector::LogOffsets;
 use crate::lifecycle::id::StableId;
-use crate::runtime::{self, LogRanges, Mismatch, PartitionLog, StartingPoint};
+use crate::runtime::{self, LogRanges, Mismatch, PartitionLog, Setup, StartingPoint};
 use crate::wire::offset_metadata::OffsetMetadata;
 
 const ABOUT: &str = "offsets";
@@ -23,18 +23,22 @@ pub(super) struct PartitionSnapshot {
     pub(super) input: LogOffsets,
     /// Offset range of the changelog partition.
     pub(super) changelog: LogOffsets,
+    /// Offset range of the hand-over partition; `None` without identity resolution.
+    pub(super) hand_overs: Option<LogOffsets>,
 }
 
 impl PartitionSnapshot {
     fn compare(&self, expected: Expected<'_>) -> Result<StartingPoint, Mismatch> {
-        let Self { committed, input, changelog } = self;
+        let Self { committed, input, changelog, hand_overs } = self;
         // The input is compared with its end, not its last stable offset: an open transaction of a producer must not
         // look like a topic that has lost records.
         let logs = LogRanges {
             input: (input.start, input.high_watermark),
             changelog: (changelog.start, changelog.last_stable),
+            hand_overs: hand_overs.map(|hand_overs| (hand_overs.start, hand_overs.high_watermark)),
         };
-        runtime::find_starting_point(committed, logs, Some(expected.partitions))
+        let setup = Setup { partitions: Some(expected.partitions), has_identity: expected.hand_overs.is_some() };
+        runtime::find_starting_point(committed, logs, setup)
     }
 }
 
@@ -45,6 +49,8 @@ pub(super) struct Expected<'a> {
     pub(super) topic: &'a str,
     /// Name of the changelog topic.
     pub(super) changelog: &'a str,
+    /// Name of the topic of hand-overs; `None` without identity resolution.
+    pub(super) hand_overs: Option<&'a str>,
     /// Partition count of the touchpoint topic.
     pub(super) partitions: i32,
     /// Hash of the configured models; `None` skips their comparison.
@@ -55,7 +61,24 @@ pub(super) struct Expected<'a> {
 ///
 /// The log ranges must be older than the committed offsets: a running service advances both.
 pub(super) fn mismatches(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -> Vec<Finding> {
-    snapshots.iter().filter_map(|snapshot| mismatch(snapshot, expected)).collect()
+    let mismatches = snapshots.iter().filter_map(|snapshot| mismatch(snapshot, expected));
+    mismatches.chain(earlier_hand_overs(snapshots, expected)).collect()
+}
+
+/// Returns a problem if the topic contains hand-overs before the first commit of the group, which would be applied. The
+/// group commits the first offsets before it writes hand-overs.
+fn earlier_hand_overs(snapshots: &[PartitionSnapshot], expected: Expected<'_>) -> Option<Finding> {
+    let is_used = |snapshot: &PartitionSnapshot| snapshot.hand_overs.is_some_and(|it| it.start < it.high_watermark);
+    // With a changelog, only the offsets are missing, and the hand-overs are those of this service.
+    let is_new =
+        |it: &PartitionSnapshot| it.committed.offset.is_none() && it.changelog.start == it.changelog.high_watermark;
+    let is_new = snapshots.iter().all(is_new);
+    let topic = expected.hand_overs.filter(|_| is_new && snapshots.iter().any(is_used))?;
+    let what = "it contains hand-overs, but the group has no committed offset: they are those of an earlier run or of another \
+                service, and would be applied again";
+    let to_do = "name another topic in topics.hand_overs, or delete this one, if no other service uses it, and create it \
+                 again with `lifecycle topics --create`";
+    Some(Finding::new(Severity::Problem, ABOUT, topic, what, to_do))
 }
 
 fn mismatch(snapshot: &PartitionSnapshot, expected: Expected<'_>) -> Option<Finding> {
@@ -75,9 +98,15 @@ pub(super) fn shrunk_logs(snapshots: &[PartitionSnapshot], expected: Expected<'_
         }
         let (metadata, end) =
             (OffsetMetadata::decode(&snapshot.committed.metadata).ok().flatten(), snapshot.changelog.high_watermark);
-        if let Some(metadata) = metadata.filter(|it| it.changelog_end > end) {
+        if let Some(metadata) = metadata.as_ref().filter(|it| it.changelog_end > end) {
             let mismatch = Mismatch::ChangelogShrunk { expected: metadata.changelog_end, end };
             checks.push(problem(snapshot, &mismatch, expected));
+        }
+        if let (Some(committed), Some(end)) =
+            (metadata.and_then(|it| it.hand_overs), snapshot.hand_overs.map(|it| it.high_watermark))
+            && committed > end
+        {
+            checks.push(problem(snapshot, &Mismatch::HandOversShrunk { committed, end }, expected));
         }
     }
     checks
@@ -86,8 +115,8 @@ pub(super) fn shrunk_logs(snapshots: &[PartitionSnapshot], expected: Expected<'_
 fn problem(snapshot: &PartitionSnapshot, mismatch: &Mismatch, expected: Expected<'_>) -> Finding {
     let topic = match mismatch.log() {
         PartitionLog::Input => expected.topic,
-        // The doctor does not compare hand-overs with their position.
-        PartitionLog::Changelog | PartitionLog::HandOvers => expected.changelog,
+        PartitionLog::Changelog => expected.changelog,
+        PartitionLog::HandOvers => expected.hand_overs.unwrap_or_default(),
     };
     let place = format!("partition {} of {topic}", snapshot.committed.partition);
     mismatch.finding(place)
@@ -178,7 +207,13 @@ mod tests {
     use super::*;
     use crate::partition::Clock;
 
-    const EXPECTED: Expected<'_> = Expected { topic: "in", changelog: "log", partitions: 4, models: Some(StableId(1)) };
+    const EXPECTED: Expected<'_> = Expected {
+        topic: "in",
+        changelog: "log",
+        hand_overs: Some("hand-overs"),
+        partitions: 4,
+        models: Some(StableId(1)),
+    };
 
     fn metadata() -> OffsetMetadata {
         OffsetMetadata {
@@ -187,7 +222,7 @@ mod tests {
             clock: Clock::default(),
             models: StableId(1),
             partitions: Some(4),
-            hand_overs: None,
+            hand_overs: Some(35),
             member: None,
         }
     }
@@ -198,6 +233,7 @@ mod tests {
             committed: CommittedOffset { partition: 3, offset: Some(7), metadata: metadata.to_owned() },
             input: range(5, 9),
             changelog: range(10, 20),
+            hand_overs: Some(range(30, 40)),
         }
     }
 
@@ -232,7 +268,31 @@ mod tests {
             ..good
         };
         let empty = LogOffsets { start: 20, last_stable: 20, high_watermark: 20 };
-        assert_eq!(all(&PartitionSnapshot { changelog: empty, ..new }), []);
+        assert_eq!(all(&PartitionSnapshot { changelog: empty, hand_overs: Some(empty), ..new }), []);
+    }
+
+    #[test]
+    fn hand_overs_before_the_first_commit_of_the_group_are_a_problem() {
+        let good = snapshot(&metadata().encode());
+        let empty = LogOffsets { start: 20, last_stable: 20, high_watermark: 20 };
+        let committed = CommittedOffset { partition: 2, offset: None, metadata: String::new() };
+        let new = PartitionSnapshot { committed, changelog: empty, ..good.clone() };
+        let found = mismatches(&[new.clone(), PartitionSnapshot { hand_overs: Some(empty), ..new.clone() }], EXPECTED);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].severity, found[0].place.as_str()), (Severity::Problem, "hand-overs"));
+        assert!(found[0].to_do.contains("topics.hand_overs"), "{}", found[0]);
+        assert_eq!(mismatches(&[new, good], EXPECTED), [], "another partition was committed, and wrote them");
+    }
+
+    #[test]
+    fn a_state_with_identity_resolution_needs_it() {
+        let off = Expected { hand_overs: None, ..EXPECTED };
+        let with = PartitionSnapshot { hand_overs: None, ..snapshot(&metadata().encode()) };
+        let found = mismatches(std::slice::from_ref(&with), off);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].to_do.contains("identity.enabled: true"), "{}", found[0]);
+        let without = snapshot(&OffsetMetadata { hand_overs: None, ..metadata() }.encode());
+        assert_eq!(mismatches(&[PartitionSnapshot { hand_overs: None, ..without }], off), []);
     }
 
     #[test]
@@ -250,6 +310,8 @@ mod tests {
             (with(OffsetMetadata { partitions: Some(6), ..metadata() }), "has 4 partitions, but had 6"),
             (with(OffsetMetadata { changelog_start: 9, ..metadata() }), "records from 9 on are needed"),
             (with(OffsetMetadata { changelog_end: 21, ..metadata() }), "was committed up to 21"),
+            (with(OffsetMetadata { hand_overs: Some(29), ..metadata() }), "below the first offset 30"),
+            (with(OffsetMetadata { hand_overs: Some(41), ..metadata() }), "past the end 40"),
         ] {
             let checks = all(&snapshot);
             assert_eq!(checks.len(), 1, "{what}: {checks:?}");

@@ -8,7 +8,7 @@ use crate::kafka::cluster::admin::{TopicDescription, describe_topics};
 use crate::kafka::cluster::inspector::{Inspector, LogOffsets};
 use crate::kafka::{Cluster, CommittedOffset, Error, PartitionId};
 use crate::partition::Clock;
-use crate::runtime::{LogRanges, Mismatch, PartitionLog, StartingPoint, find_starting_point};
+use crate::runtime::{LogRanges, Mismatch, PartitionLog, Setup, StartingPoint, find_starting_point};
 use crate::wire::offset_metadata::OffsetMetadata;
 
 use super::{Original, OriginalPartition, Target};
@@ -213,7 +213,10 @@ impl Observed {
         let logs = LogRanges {
             input: (touchpoints.start, touchpoints.high_watermark),
             changelog: (changelog.start, changelog.last_stable),
+            hand_overs: None,
         };
+        // A state with identity resolution is refused below.
+        let setup = Setup { partitions: self.old[0].1.as_ref().map(|topic| topic.partitions), has_identity: true };
         let unread = |from: i64| {
             let count = touchpoints.high_watermark - from;
             (count > 0).then(|| {
@@ -225,7 +228,7 @@ impl Observed {
         };
         // An open transaction at the end of the changelog hides nothing that was committed with the offset.
         let changelog_end = changelog.high_watermark;
-        match find_starting_point(committed, logs, self.old[0].1.as_ref().map(|topic| topic.partitions)) {
+        match find_starting_point(committed, logs, setup) {
             Err(mismatch) => Err(mismatch.finding(self.place_of(&mismatch, committed.partition))),
             Ok(StartingPoint::Committed { metadata: Some(metadata), .. }) if metadata.changelog_end > changelog_end => {
                 let mismatch = Mismatch::ChangelogShrunk { expected: metadata.changelog_end, end: changelog_end };
@@ -238,7 +241,8 @@ impl Observed {
             }
             Ok(StartingPoint::Committed { metadata: Some(OffsetMetadata { hand_overs: Some(_), .. }), .. }) => {
                 let what = "its state has visitors that are handed over to customers, which cannot be copied";
-                let to_do = "give the service new topics and a new kafka.group_id, and reprocess all touchpoints";
+                let to_do = "give the service new topics, also for hand-overs, and a new kafka.group_id, and reprocess all \
+                             touchpoints";
                 Err(problem("offsets", &place, what, to_do))
             }
             Ok(StartingPoint::Committed { offset, metadata }) => unread(offset).map_or(Ok(metadata), Err),

@@ -112,6 +112,11 @@ impl Deployment {
         Self { touchpoints, ..self }
     }
 
+    /// Returns the deployment with another group.
+    pub(crate) fn with_group(self, group: String) -> Self {
+        Self { group, ..self }
+    }
+
     /// Returns the deployment with another changelog topic.
     pub(crate) fn with_changelog(self, changelog: String) -> Self {
         Self { changelog, ..self }

@@ -16,7 +16,7 @@ impl SimulatedMember {
     /// # Errors
     /// The death of the process, if it is killed while it is frozen.
     pub(super) fn fault(&mut self, name: &'static str) -> Result<Option<Fault>, Error> {
-        let fault = self.log.borrow_mut().faults.next(name == "poll");
+        let fault = self.log.borrow_mut().faults.next(name);
         if fault == Some(Fault::Freeze)
             && let Some(run) = self.run.upgrade()
         {

@@ -76,6 +76,8 @@ pub(crate) struct Faults {
     burst_until: u64,
     pub(crate) occurrences: Occurrences,
     pub(crate) random: fastrand::Rng,
+    /// The call that fails each time, without effect.
+    pub(crate) always_fails: Option<&'static str>,
 }
 
 impl Faults {
@@ -86,13 +88,19 @@ impl Faults {
             burst_until: 0,
             occurrences: Occurrences::default(),
             random: fastrand::Rng::with_seed(seed),
+            always_fails: None,
         }
     }
 
     /// Returns the fault of the next call, if any. Most calls are polls, so they fail less often.
-    pub(crate) fn next(&mut self, is_poll: bool) -> Option<Fault> {
+    pub(crate) fn next(&mut self, name: &'static str) -> Option<Fault> {
+        let is_poll = name == "poll";
         let call = self.calls;
         self.calls += 1;
+        if self.always_fails == Some(name) {
+            self.occurrences.count(Fault::ErrorBefore.name());
+            return Some(Fault::ErrorBefore);
+        }
         let fault = match &self.plan {
             Plan::Never => None,
             Plan::At(faults) => faults.iter().find(|(at, _)| *at == call).map(|(_, fault)| *fault),

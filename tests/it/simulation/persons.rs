@@ -1,7 +1,8 @@
 //! Runs with links: each person has a customer and visitors, whose touchpoints are in several partitions.
 //!
-//! All links are of one mind, so at the end there must be one customer for each person, with the facts of all its
-//! touchpoints, whatever the order in which the partitions were read and the hand-overs applied.
+//! If no links contradict each other, at the end there must be one customer for each person, with the facts of all its
+//! touchpoints, whatever the order in which the partitions were read and the hand-overs applied. Otherwise, each
+//! touchpoint must count once, and an erasure of all ids leaves nothing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -9,16 +10,20 @@ use std::sync::{Arc, LazyLock};
 
 use lifecycle_processor::kafka::PartitionId;
 use lifecycle_processor::kafka::partitioner::partition_of;
+use lifecycle_processor::lifecycle::identity::Identity;
 use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::lifecycle::time::Timestamp;
 use lifecycle_processor::lifecycle::value::OwnedValue;
-use lifecycle_processor::partition::CustomerView;
+use lifecycle_processor::partition::{CustomerView, Partition};
 use lifecycle_processor::runtime::Worker;
 use lifecycle_processor::wire::model_file::{self, ModelSource};
-use serde_json::Value;
+use lifecycle_processor::wire::time::format_timestamp;
+use serde_json::{Value, json};
 
 use super::expectation::LATENESS;
-use super::history::{BEGIN, DAY, DELAY_MAX, History, InputRecord, MODEL_NAMES, add_last, invalid_value, touchpoint};
+use super::history::{
+    BEGIN, DAY, DELAY_MAX, History, InputRecord, MODEL_NAMES, add_last, end_of, invalid_value, touchpoint,
+};
 use super::log::{HAND_OVERS, TRANSITIONS};
 use super::result_check::{restore, text};
 use super::run_config::RunConfig;
@@ -57,7 +62,9 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
         let key = if is_link || random.bool() { &person } else { &visitor };
         let home = partition_of(key.as_bytes(), config.partitions);
         let home = usize::try_from(home).expect("no negative partitions");
-        let partition = if random.u32(..16) == 0 { random.usize(..partitions) } else { home };
+        // With conflicts, a repetition could reach its partition long after the original, when the stub has ended.
+        let is_misplaced = !config.has_conflicts && random.u32(..16) == 0;
+        let partition = if is_misplaced { random.usize(..partitions) } else { home };
         clocks[partition] += random.i64(0..gap_max);
         let arrives_at = clocks[partition];
         let occurred_at = arrives_at - random.i64(0..DELAY_MAX);
@@ -66,7 +73,9 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
         let of_person = format!(r#""customer_id":"{person}""#);
         let value = if is_link {
             let mut link: Value = serde_json::from_str(&value).expect("JSON");
-            link["anonymous_id"] = visitor.as_str().into();
+            let is_contradictory = config.has_conflicts && random.u32(..4) == 0;
+            let other = format!("person-{}-visitor-{}", random.usize(..PERSONS * partitions), random.u32(..3));
+            link["anonymous_id"] = if is_contradictory { other } else { visitor.clone() }.into();
             link["type"] = "customer_identified".into();
             link.to_string()
         } else if *key == person {
@@ -86,8 +95,35 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
         };
         records.push_back(record);
     }
-    add_last(random, &mut history);
+    if config.erases_all {
+        add_erasures(&mut history);
+    } else {
+        add_last(random, &mut history);
+    }
     history
+}
+
+/// Returns all ids, each with the name of its field.
+fn all_ids(partitions: usize) -> impl Iterator<Item = (&'static str, String)> {
+    (0..PERSONS * partitions).flat_map(|person| {
+        let visitors = (0..3).map(move |visitor| ("anonymous_id", format!("person-{person}-visitor-{visitor}")));
+        visitors.chain([("customer_id", format!("person-{person}"))])
+    })
+}
+
+/// Erases all ids, later than all other touchpoints.
+fn add_erasures(history: &mut History) {
+    let (partitions, end) = (history.len(), end_of(history) + 1);
+    for (number, (field, id)) in all_ids(partitions).enumerate() {
+        let occurred_at = format_timestamp(Timestamp::from_millis(end));
+        let mut erasure =
+            json!({"event_id": format!("erasure-{number}"), "type": "customer_erased", "occurred_at": occurred_at});
+        erasure[field] = id.as_str().into();
+        let count = PartitionId::try_from(partitions).expect("few partitions");
+        let home = usize::try_from(partition_of(id.as_bytes(), count)).expect("no negative partitions");
+        let value = Some(erasure.to_string().into_bytes());
+        history[home].push_back(InputRecord { key: id, value, arrives_at: end, is_valid: true });
+    }
 }
 
 /// Returns the person of each line: its customer, or the visitor if no link names it.
@@ -150,11 +186,55 @@ pub(crate) fn check(run: &Rc<SimulatedRun>, config: &RunConfig, history: &Histor
         }
         let orders = (view.orders.count, view.orders.revenue.as_micros(), view.orders.last.map(Timestamp::as_millis));
         assert_eq!(orders, customer.orders(), "orders of {id}");
-        let seen = view.facts.iter().find(|fact| &*fact.name == "count(any)").expect("a fact of the model");
-        let seen = if let Some(OwnedValue::Int(count)) = seen.value { count } else { 0 };
-        assert_eq!(usize::try_from(seen), Ok(events[id].len()), "touchpoints of {id}");
+        assert_eq!(usize::try_from(seen(view)), Ok(events[id].len()), "touchpoints of {id}");
     }
     check_publications(run, &found);
+}
+
+/// Panics unless each touchpoint counts once, or all customers and all that refers to them are erased.
+pub(crate) fn check_conflicts(run: &Rc<SimulatedRun>, config: &RunConfig, history: &History) {
+    let machines: Vec<Partition> = (0..config.partitions)
+        .map(|partition| {
+            let machine = restore(&run.log.borrow(), partition, &config.options(), &MODELS);
+            check_owner(run, partition, machine.stage_counts());
+            machine
+        })
+        .collect();
+    let identity = |id: &str| {
+        let home = usize::try_from(partition_of(id.as_bytes(), config.partitions)).expect("no negative partitions");
+        machines[home].identity(id).unwrap_or_default()
+    };
+    let ids = all_ids(machines.len()).map(|(_, id)| id);
+    let customers: Vec<CustomerView> = machines.iter().flat_map(Partition::customers).collect();
+    if config.erases_all {
+        assert!(customers.is_empty(), "{customers:#?}");
+        for id in ids {
+            let Identity { stub, former, aliases, .. } = identity(&id);
+            assert!(stub.is_none() && former.is_none() && aliases.is_empty(), "{id}: {stub:?} {former:?} {aliases:?}");
+        }
+    } else {
+        let events: BTreeSet<String> = owners(history).into_iter().map(|(_, touchpoint)| touchpoint.event_id).collect();
+        let total: i64 = customers.iter().map(seen).sum();
+        assert_eq!(usize::try_from(total), Ok(events.len()), "{customers:#?}");
+        for id in ids {
+            if let Some(stub) = identity(&id).stub {
+                let aliases = identity(&stub.into).aliases;
+                let is_known = aliases.iter().any(|alias| *alias.id == *id && alias.drain == stub.drain);
+                assert!(is_known, "{id} is a stub of {}, which has {aliases:?}", stub.into);
+            }
+        }
+    }
+    let mut published = BTreeSet::new();
+    for record in run.log.borrow().read_all(TRANSITIONS) {
+        let json: Value = serde_json::from_slice(&record.value.expect("a transition has a value")).expect("it is JSON");
+        assert!(published.insert(text(&json, "transition_id")), "{json}");
+    }
+}
+
+/// Returns the number of touchpoints of the customer.
+fn seen(view: &CustomerView) -> i64 {
+    let seen = view.facts.iter().find(|fact| &*fact.name == "count(any)").expect("a fact of the model");
+    if let Some(OwnedValue::Int(count)) = seen.value { count } else { 0 }
 }
 
 /// Checks that the partition has one owner, with these stage counts.

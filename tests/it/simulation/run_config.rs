@@ -15,7 +15,7 @@ use super::history::{BYTES_MAX, MODELS, facts};
 use super::log::{CHANGELOG, DEAD_LETTERS, HAND_OVERS, REPLAY, TOUCHPOINTS, TRANSITIONS};
 use super::persons;
 
-/// Longer than any run, so that no stub ends.
+/// Longer than any run, so that no stub ends, unless the run has conflicts.
 const STUB_LIFETIME: time::Duration = time::Duration::from_days(36_500);
 
 /// Configuration of a simulated run.
@@ -38,6 +38,10 @@ pub(crate) struct RunConfig {
     pub(crate) forgets_customers: bool,
     /// Whether visitors become customers.
     pub(crate) has_links: bool,
+    /// Whether links contradict each other, stubs end, and each process has options of its own.
+    pub(crate) has_conflicts: bool,
+    /// Whether the run ends with the erasure of all ids.
+    pub(crate) erases_all: bool,
     pub(crate) transaction_timeout: Duration,
 }
 
@@ -55,6 +59,8 @@ impl RunConfig {
             forbids_truncation: false,
             forgets_customers: false,
             has_links: false,
+            has_conflicts: false,
+            erases_all: false,
             transaction_timeout: Duration::from_secs(10),
         }
     }
@@ -69,6 +75,8 @@ impl RunConfig {
             uses_oracle_generator,
             forgets_customers: !uses_wall_clock && !uses_oracle_generator && random.bool(),
             has_links: false,
+            has_conflicts: false,
+            erases_all: false,
             has_disruptions: true,
             has_static_members: random.u32(..4) == 0,
             forbids_truncation: random.u32(..16) == 0,
@@ -78,7 +86,27 @@ impl RunConfig {
 
     /// Returns a random configuration in which visitors become customers.
     pub(crate) fn random_with_links(random: &mut fastrand::Rng) -> Self {
-        Self { has_links: true, uses_oracle_generator: false, forgets_customers: false, ..Self::random(random) }
+        let config = Self::random(random);
+        // Wall time passes by months while hand-overs wait, which would end stubs in between.
+        let has_conflicts = !config.uses_wall_clock() && random.bool();
+        Self {
+            has_links: true,
+            has_conflicts,
+            erases_all: has_conflicts && random.bool(),
+            uses_oracle_generator: false,
+            forgets_customers: false,
+            ..config
+        }
+    }
+
+    /// Returns the worker options of a process: with conflicts, stubs of each live for another time, but longer than it
+    /// takes until a touchpoint is repeated.
+    pub(crate) fn options_of_process(&self, random: &mut fastrand::Rng) -> Arc<Options> {
+        let mut options = self.options();
+        if let Some(identity) = options.facts.identity.as_mut().filter(|_| self.has_conflicts) {
+            identity.stub_lifetime = time::Duration::from_days(random.i64(40..80));
+        }
+        Arc::new(options)
     }
 
     /// Returns the models.

@@ -365,7 +365,12 @@ impl SimulatedRun {
         let name = format!("simulation-{index}");
         let member = SimulatedMember::join(&self.log, Rc::downgrade(self), &name, dead);
         let (query_sender, queries) = channel();
-        let worker = Worker::new(member, Arc::clone(self.config.models()), Arc::clone(&self.options), queries);
+        let options = if self.config.has_conflicts {
+            self.draw(|random| self.config.options_of_process(random))
+        } else {
+            Arc::clone(&self.options)
+        };
+        let worker = Worker::new(member, Arc::clone(self.config.models()), options, queries);
         Slot { worker: Some(worker), query_sender: Some(query_sender), skew }
     }
 
@@ -395,6 +400,7 @@ impl SimulatedRun {
             ("worker: sweeps", report.sweeps),
             ("worker: visitors merged", report.tally.merged),
             ("worker: touchpoints forwarded", report.tally.forwarded),
+            ("worker: links refused", report.tally.links_refused),
             ("worker: changelogs truncated", report.truncations),
             ("worker: truncations failed", report.truncations_failed),
         ] {
