@@ -219,6 +219,22 @@ impl Error {
         if self.is_out_of_range() { Self { reaction: Reaction::Abort, ..self } } else { self }
     }
 
+    /// Gives an error of reading hand-overs its own advice. Their position is not an offset of the group, so an operator
+    /// cannot set it past records that are lost.
+    pub(super) fn reclassify_for_hand_overs(self) -> Self {
+        let is_stalled = self.reaction == Reaction::Fatal && self.to_do.is_some() && !self.is_denied();
+        if self.is_out_of_range() || self.is_missing_topic() {
+            self.with_to_do(RESTORE_HAND_OVERS)
+        } else if is_stalled {
+            self.with_to_do(format!(
+                "if a batch is larger when decompressed than receive.message.max.bytes in kafka.client (1 GiB unless set), \
+                 raise it; if it is corrupt, {RESTORE_HAND_OVERS}"
+            ))
+        } else {
+            self
+        }
+    }
+
     /// Classifies an error of a call to the transaction API.
     pub(super) fn of_transaction(call: &'static str, error: &KafkaError) -> Self {
         let KafkaError::Transaction(transaction) = error else {
@@ -293,7 +309,12 @@ impl Error {
 
 /// What to do about a topic that was deleted under a running service.
 const CREATE_TOPICS: &str = "stop the service and create the topic with all its partitions: lifecycle topics --create; if it was the \
-                             changelog, delete the group's offsets first: the service then starts from the beginning";
+                             changelog, delete the hand-over topic and the group's offsets first: the service then starts from the \
+                             beginning; if it was the hand-over topic, restore it from a backup";
+
+/// What to do about hand-overs that cannot be read.
+const RESTORE_HAND_OVERS: &str = "restore the topic from a replica or a backup, or start from the beginning with new topics for changelog and \
+                                  hand-overs and another kafka.group_id: the facts of visitors that were under way are lost";
 
 /// The flags that librdkafka sets on an error of the transaction API.
 #[derive(Clone, Copy, Default, Debug)]

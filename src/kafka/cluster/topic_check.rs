@@ -175,17 +175,39 @@ fn check_changelog(topic: &TopicDescription, input: Option<&TopicDescription>, f
 /// A hand-over must be kept until it is read; then it is obsolete. It may contain the facts of a visitor.
 const HAND_OVER_CONFIGS: [(&str, &str); 2] = [("cleanup.policy", "delete"), ("retention.ms", "604800000")];
 
+/// Hand-overs should outlast an outage.
+const RETENTION_MS_MIN: i64 = 86_400_000;
+
 fn check_hand_overs(topic: &TopicDescription, input: Option<&TopicDescription>, findings: &mut Findings<'_>) {
     let to_do = "recreate the topic with as many partitions as the input before identity.enabled is set";
     check_partitions(topic, input, to_do, findings);
     let to_do = "set cleanup.policy=delete: compaction removes all but the latest hand-over of an id, even unread ones";
     check_compaction(topic, Severity::Problem, to_do, findings);
-    let bytes_max = topic.configs.as_ref().and_then(|it| number(it, "max.message.bytes"));
-    if bytes_max.is_some_and(|it| it < CHANGELOG_RECORD_BYTES) {
+    let Some(configs) = &topic.configs else {
+        let expected: Vec<String> = HAND_OVER_CONFIGS.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        findings.add(
+            Severity::Warning,
+            "its configs cannot be read",
+            format!("grant DESCRIBE_CONFIGS on the topic, or verify that it has {}", expected.join(", ")),
+        );
+        return;
+    };
+    // It may contain the facts of a visitor, or a touchpoint of the input.
+    let of_input = input.and_then(|it| number(it.configs.as_ref()?, "max.message.bytes")).unwrap_or_default();
+    let expected = of_input.max(CHANGELOG_RECORD_BYTES);
+    if let Some(found) = number(configs, "max.message.bytes").filter(|&found| found < expected) {
         findings.add(
             Severity::Problem,
-            "max.message.bytes is too small for the facts of a visitor",
-            format!("set max.message.bytes to {CHANGELOG_RECORD_BYTES} or more"),
+            format!("max.message.bytes is {found}"),
+            format!("set max.message.bytes to {expected} or more: the largest touchpoint must fit as a hand-over"),
+        );
+    }
+    if let Some(found) = number(configs, "retention.ms").filter(|found| (0..RETENTION_MS_MIN).contains(found)) {
+        findings.add(
+            Severity::Warning,
+            format!("retention.ms is {found}, less than a day"),
+            "set retention.ms=604800000: the service does not start again after an outage that is longer, because \
+             hand-overs were deleted before they were read",
         );
     }
 }
@@ -437,10 +459,20 @@ mod tests {
         assert_eq!(check(created.clone()), []);
         let small = valid("hand-overs", &[("max.message.bytes", "1000")]);
         let fewer = TopicDescription { partitions: 6, ..created };
-        for wrong in [fewer, small, valid("hand-overs", &[("cleanup.policy", "compact,delete")])] {
+        // The input has 1048588.
+        let smaller = valid("hand-overs", &[("max.message.bytes", "1048587")]);
+        for wrong in [fewer, small, smaller, valid("hand-overs", &[("cleanup.policy", "compact,delete")])] {
             let findings = check(wrong);
             assert_eq!((findings.len(), findings[0].severity), (1, Severity::Problem), "{findings:?}");
         }
+        let hour = valid("hand-overs", &[("retention.ms", "3600000")]);
+        let unreadable = TopicDescription { configs: None, ..valid("hand-overs", &[]) };
+        for (doubtful, found) in [(hour, "retention.ms is 3600000"), (unreadable, "configs cannot be read")] {
+            let findings = check(doubtful);
+            assert_eq!((findings.len(), findings[0].severity), (1, Severity::Warning), "{findings:?}");
+            assert!(findings[0].what.contains(found), "{}", findings[0]);
+        }
+        assert_eq!(check(valid("hand-overs", &[("retention.ms", "-1")])), []);
     }
 
     #[test]

@@ -231,6 +231,23 @@ fn a_changelog_truncated_while_it_is_read_aborts_the_restore() {
 }
 
 #[test]
+fn no_advice_for_hand_overs_is_to_set_the_offsets_of_the_group() {
+    for code in every_code() {
+        let Some(error) = Error::of_consuming("read_hand_overs", &KafkaError::MessageConsumption(code), "h", None)
+        else {
+            continue;
+        };
+        let error = error.reclassify_for_hand_overs();
+        assert!(!error.to_do().is_some_and(|to_do| to_do.contains("the group's offset")), "{error}");
+        assert!(!error.is_out_of_range() || error.to_do() == Some(RESTORE_HAND_OVERS), "{error}");
+    }
+    let stalled =
+        Stalled { code: Code::BadMessage, partition: 1, position: 7, since: std::time::Duration::from_mins(1) };
+    let error = Error::of_stalled_read("read_hand_overs", "h", &stalled).reclassify_for_hand_overs();
+    assert!(error.to_do().is_some_and(|to_do| to_do.ends_with(RESTORE_HAND_OVERS)), "{error}");
+}
+
+#[test]
 fn a_delivery_error_after_a_fatal_error_is_classified_by_the_fatal_error() {
     for code in every_code().into_iter().map(Code::from) {
         let error = Error::of_delivery(Code::Fatal, "out", Some((code, "why".to_owned())));

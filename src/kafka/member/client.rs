@@ -1,6 +1,7 @@
-//! Implements [`Member`] with librdkafka: a group consumer, a transactional producer, and a reader of the changelog.
+//! Implements [`Member`] with librdkafka: a group consumer, a transactional producer, and readers of the changelog and
+//! the hand-overs.
 //!
-//! This file connects the three, reports their errors to `on_error`, and rejoins the group when a static member may
+//! This file connects the four, reports their errors to `on_error`, and rejoins the group when a static member may
 //! have lost its membership. What a rebalance or a failed transaction means for the state is left to the worker.
 
 use std::sync::mpsc;
@@ -308,7 +309,7 @@ impl Member for Client {
     }
 
     fn read_hand_overs(&mut self, records_max: usize) -> Result<Vec<Record>, Error> {
-        let result = self.hand_overs().read(records_max, Duration::ZERO);
+        let result = self.hand_overs().read(records_max, Duration::ZERO).map_err(Error::reclassify_for_hand_overs);
         for error in self.hand_overs().take_transient_errors() {
             (self.options.on_error)(&error);
         }
