@@ -29,7 +29,8 @@ pub struct Effects {
     pub tally: Tally,
 }
 
-/// Counts of a batch. Invariant: `consumed = applied + duplicates + dead letters`.
+/// Counts of a batch. Invariant: `consumed = applied + duplicates + dead letters`, once the forwarded touchpoints are
+/// applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
     /// Records consumed: touchpoints and dead letters.

@@ -100,7 +100,7 @@ pub const METRICS: &[Description] = &[
     counter(
         "lifecycle_touchpoints_consumed_total",
         "",
-        "Records consumed and committed: applied touchpoints, duplicates and dead letters.",
+        "Records consumed and committed: applied touchpoints, duplicates, dead letters, and forwarded touchpoints that are not applied yet.",
         |out| out.sum(&[], |report| report.tally.consumed),
     ),
     counter("lifecycle_touchpoints_applied_total", "", "Touchpoints applied to facts.", |out| {
@@ -273,13 +273,13 @@ pub const METRICS: &[Description] = &[
     }),
     counter(
         "lifecycle_records_written_total",
-        "topic_kind (transitions, replay, changelog, dead_letters, touchpoints, current_stages)",
+        "topic_kind (transitions, replay, changelog, dead_letters, touchpoints, current_stages, hand_overs)",
         "Records written and committed; those to the touchpoints topic are forwarded erasures.",
         |out| out.written(|volume| volume.records),
     ),
     counter(
         "lifecycle_bytes_written_total",
-        "topic_kind (transitions, replay, changelog, dead_letters, touchpoints, current_stages)",
+        "topic_kind (transitions, replay, changelog, dead_letters, touchpoints, current_stages, hand_overs)",
         "Bytes of the keys and values of records written and committed.",
         |out| out.written(|volume| volume.bytes),
     ),

@@ -19,7 +19,9 @@ const FILLER: &str = "filler";
 fn deployment() -> Deployment {
     let mut deployment = Deployment::new(PARTITIONS, SETTINGS);
     concat!(env!("CARGO_MANIFEST_DIR"), "/models/retention.yaml").clone_into(&mut deployment.model);
-    deployment.hand_overs = Some(broker::topic("hand-overs", PARTITIONS));
+    // At least that of the touchpoint topic.
+    let size = [("max.message.bytes", "8388608")];
+    deployment.hand_overs = Some(broker::topic_with("hand-overs", PARTITIONS, &size));
     deployment
 }
 
@@ -136,19 +138,28 @@ fn links_across_partitions_and_kills_end_as_a_replay_does() {
         assert!(Instant::now() < deadline, "{found:?}\nexpected {expected:?}\n{}", instance.log());
     };
 
-    // An erasure by the id of a visitor removes the customer.
-    let is_merged = |(id, stage): &(&String, &Option<String>)| stage.is_none() && id.matches('-').count() == 2;
-    let (visitor, _) = found.iter().find(is_merged).expect("a visitor that became a customer");
-    let person = visitor.rsplit_once('-').expect("a number").0;
-    let path = format!("/v1/customers/{person}");
-    // The id of the visitor names the customer.
-    let alias = instance.get(&format!("/v1/customers/{visitor}")).expect("an answer");
-    assert!(alias.contains(&format!("\"merged_into\":\"{person}\"")), "{alias}");
-    let is_known = |answer: &String| answer.contains("\"partition\"");
-    assert!(instance.get(&path).is_some_and(|answer| is_known(&answer)), "{person}");
-    let erasure = touchpoint("erasure", "", visitor, "customer_erased", 1_001 * 24 * 60);
+    // An erasure by the id of a visitor removes the customer and its other visitor.
+    let is_merged = |person: &String, visitor| found.get(&format!("{person}-{visitor}")) == Some(&None);
+    let person = expected.keys().find(|person| is_merged(person, 0) && is_merged(person, 1));
+    let person = person.expect("a person with two visitors").clone();
+    let visitors = [0, 1].map(|visitor| format!("{person}-{visitor}"));
+    let answer = |id: &str| instance.get(&format!("/v1/customers/{id}"));
+    for visitor in &visitors {
+        let alias = answer(visitor).expect("an answer");
+        assert!(alias.contains(&format!("\"merged_into\":\"{person}\"")), "{alias}");
+    }
+    assert!(answer(&person).is_some_and(|answer| answer.contains("\"partition\"")), "{person}");
+    let erasure = touchpoint("erasure", "", &visitors[0], "customer_erased", 1_001 * 24 * 60);
     broker::produce(&deployment.touchpoints, &[erasure]);
-    until("the customer is erased", || instance.get(&path).filter(|answer| !is_known(answer)));
+    for id in [&person, &visitors[0], &visitors[1]] {
+        until("the id is erased", || answer(id).filter(|answer| answer.contains("\"status\":404")));
+    }
     let log = instance.stop();
     assert!(!log.contains("ERROR"), "{log}");
+
+    // Another group with an empty changelog would apply the hand-overs again.
+    let again = deployment.with_group(broker::unique("again")).with_changelog(broker::changelog_topic(PARTITIONS));
+    let (code, log) = again.start("b").wait_for_exit();
+    assert_eq!(code, Some(3), "{log}");
+    assert!(log.contains("name another topic in topics.hand_overs"), "{log}");
 }
