@@ -219,8 +219,8 @@ impl Error {
         if self.is_out_of_range() { Self { reaction: Reaction::Abort, ..self } } else { self }
     }
 
-    /// Gives an error of reading hand-overs its own advice. Their position is not an offset of the group, so an operator
-    /// cannot set it past records that are lost.
+    /// Gives an error of reading hand-overs its own advice. Their position is not an offset of the group, so an
+    /// operator cannot set it past records that are lost.
     pub(super) fn reclassify_for_hand_overs(self) -> Self {
         let is_stalled = self.reaction == Reaction::Fatal && self.to_do.is_some() && !self.is_denied();
         if self.is_out_of_range() || self.is_missing_topic() {

@@ -158,8 +158,8 @@ impl RecordApplier {
         Ok(assigned.apply(Input::HandOver(&HandOver { to: record.to.as_str().into(), message })))
     }
 
-    /// Decodes a touchpoint that was forwarded to the id `to`. The limit of its size and the blocked ids may have changed
-    /// since it was read.
+    /// Decodes a touchpoint that was forwarded to the id `to`. The limit of its size and the blocked ids may have
+    /// changed since it was read.
     fn decode_forwarded<'a>(
         &self,
         to: &'a str,

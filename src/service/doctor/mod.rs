@@ -367,9 +367,9 @@ impl Doctor<'_> {
             return;
         }
         let committed = snapshots.iter().map(|it| &it.committed).find(|it| it.offset.is_some());
-        // Before the first commit, do not write to the changelog and the hand-overs: the service treats a changelog with
-        // records or markers, but without committed offsets, as a loss of these offsets, and hand-overs as those of an
-        // earlier run.
+        // Before the first commit, do not write to the changelog or the hand-overs. The service treats a changelog with
+        // records or markers, but without committed offsets, as a loss of these offsets, and hand-overs as those of
+        // an earlier run.
         if committed.is_some() {
             written.push(changelog);
             written.extend(self.hand_overs());
