@@ -19,7 +19,7 @@ mod verification;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,8 @@ const TIMEOUT: Duration = Duration::from_mins(3);
 const WAKE_UP_COMMIT_WAIT: Duration = Duration::from_secs(8);
 /// The maximum number of customers queried over HTTP.
 const STATES_MAX: usize = 1_000;
+/// The number of customers queried at the same time.
+const QUERIES_AT_ONCE: usize = 16;
 /// A run fails if it compares the transitions of fewer customers field by field.
 const ON_TIME_CUSTOMERS_MIN: usize = 100;
 /// A run of ten minutes or more fails with fewer faults or fewer kinds of faults; a shorter run needs proportionally
@@ -327,26 +329,39 @@ impl Run {
         let (late, others): (Vec<_>, Vec<_>) = expected.transitions.keys().partition(is_late);
         let late: Vec<_> = late.into_iter().take(STATES_MAX / 2).collect();
         let queried: Vec<_> = late.iter().copied().chain(others.into_iter().take(STATES_MAX / 2)).collect();
-        for customer in &queried {
-            let shown = broker::until("an instance returns the customer", || fleet.customer(customer));
-            let shown: BTreeMap<String, Value> = shown["models"]
-                .as_array()
-                .expect("models")
-                .iter()
-                .filter(|it| it["sequence"].as_u64().is_some_and(|it| it > 0))
-                .map(|it| (it["model"].as_str().expect("a model").to_owned(), it["stage"].clone()))
-                .collect();
-            for (model, stage) in verification::stages(&expected.transitions[*customer]) {
-                assert_eq!(
-                    shown.get(&model),
-                    Some(&stage),
-                    "{customer} is in another stage of {model}, seed {}",
-                    self.seed
-                );
+        // A worker answers between two polls, so a query lasts up to 100 ms, and many are sent at the same time.
+        let next = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..QUERIES_AT_ONCE {
+                scope.spawn(|| {
+                    while let Some(customer) = queried.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        self.verify_state(fleet, customer, &expected.transitions[*customer]);
+                    }
+                });
             }
-        }
+        });
         report.add("customers queried over HTTP, each in the stages of `replay`", queried.len());
         report.add("of those queried, customers with a touchpoint later than allowed", late.len());
+    }
+
+    /// Compares the stages of a customer, queried over HTTP, with those after the `expected` transitions.
+    fn verify_state(&self, fleet: &Fleet, customer: &str, expected: &[Value]) {
+        let shown = broker::until("an instance returns the customer", || fleet.customer(customer));
+        let shown: BTreeMap<String, Value> = shown["models"]
+            .as_array()
+            .expect("models")
+            .iter()
+            .filter(|it| it["sequence"].as_u64().is_some_and(|it| it > 0))
+            .map(|it| (it["model"].as_str().expect("a model").to_owned(), it["stage"].clone()))
+            .collect();
+        for (model, stage) in verification::stages(expected) {
+            assert_eq!(
+                shown.get(&model),
+                Some(&stage),
+                "{customer} is in another stage of {model}, seed {}",
+                self.seed
+            );
+        }
     }
 }
 
