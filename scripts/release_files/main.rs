@@ -1,8 +1,11 @@
-//! Writes what a release contains beside the binary: the completions of the shells, and the manual pages.
+//! Writes what a release contains beside the binary: the completions of the shells, the manual pages, and the documents
+//! with the files that they link to.
 //!
-//! `cargo run --example release_files -- FOLDER` writes `completions/` and `man/` below the folder.
+//! `cargo run --example release_files -- FOLDER` writes `completions/`, `man/` and the documents below the folder.
 
-use std::path::PathBuf;
+mod documents;
+
+use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 use clap_complete::aot::{Bash, Fish, Zsh, generate_to};
@@ -18,5 +21,6 @@ fn main() -> io::Result<()> {
     generate_to(Bash, &mut command, "lifecycle", &completions)?;
     generate_to(Fish, &mut command, "lifecycle", &completions)?;
     generate_to(Zsh, &mut command, "lifecycle", &completions)?;
-    clap_mangen::generate_to(command, &man)
+    clap_mangen::generate_to(command, &man)?;
+    documents::copy(Path::new(env!("CARGO_MANIFEST_DIR")), &folder)
 }

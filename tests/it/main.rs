@@ -52,6 +52,7 @@ mod kafka_doctor;
 mod kafka_faults;
 mod kafka_member;
 mod kafka_security;
+mod links;
 mod live;
 mod logs;
 mod lost_output;
