@@ -44,11 +44,52 @@ impl Scrape {
         self.series.iter().filter(|(series, _)| series.starts_with(prefix)).map(|(_, value)| value).sum()
     }
 
+    /// Returns the labels of a metric with their values, without that of the buckets of a histogram.
+    fn labels(&self, name: &str) -> BTreeMap<String, BTreeSet<String>> {
+        let mut labels = BTreeMap::<_, BTreeSet<_>>::new();
+        for series in self.series.keys() {
+            let Some(rest) = series.strip_prefix(name) else { continue };
+            let Some((suffix, list)) = rest.split_once('{') else { continue };
+            if !["", "_bucket", "_sum", "_count"].contains(&suffix) {
+                continue;
+            }
+            // Text between quotes and text outside alternate. No value contains a quote.
+            let parts: Vec<&str> = list.split('"').collect();
+            for label in parts.chunks_exact(2) {
+                let key = label[0].trim_matches([',', '=']);
+                if key != "le" {
+                    labels.entry(key.to_owned()).or_default().insert(label[1].to_owned());
+                }
+            }
+        }
+        labels
+    }
+
     /// Returns the partitions that appear as a label.
     fn partitions(&self) -> BTreeSet<String> {
         let partition = |series: &String| Some(series.split_once("{partition=\"")?.1.split('"').next()?.to_owned());
         self.series.keys().filter_map(partition).collect()
     }
+}
+
+/// Returns the labels that the catalogue lists, each with its values; none if it lists no values.
+fn documented_labels(labels: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut documented = BTreeMap::<_, BTreeSet<_>>::new();
+    let mut label = String::new();
+    // `cause (touchpoint, time), mode`: a word in parentheses is a value of the label before them.
+    let mut is_value = false;
+    for word in labels.split([' ', ',']).filter(|word| !word.is_empty()) {
+        is_value |= word.starts_with('(');
+        let name = word.trim_matches(['(', ')']).to_owned();
+        if is_value {
+            documented.entry(label.clone()).or_default().insert(name);
+        } else {
+            label.clone_from(&name);
+            documented.entry(name).or_default();
+        }
+        is_value &= !word.ends_with(')');
+    }
+    documented
 }
 
 fn touchpoint(event: &str, customer: &str, occurred_at: Timestamp) -> NewRecord {
@@ -92,6 +133,18 @@ fn promtool_findings(page: &str) -> String {
     promtool.stdin.take().expect("it is piped").write_all(page.as_bytes()).expect("promtool reads");
     let output = promtool.wait_with_output().expect("promtool ends");
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Checks that each metric has the labels of the catalogue, and no other values than it lists.
+fn check_labels(scrape: &Scrape) {
+    for metric in METRICS {
+        let (documented, found) = (documented_labels(metric.labels), scrape.labels(metric.name));
+        assert!(found.keys().eq(documented.keys()), "{}: {:?} instead of {documented:?}", metric.name, found.keys());
+        for (label, values) in found {
+            let allowed = &documented[&label];
+            assert!(allowed.is_empty() || values.is_subset(allowed), "{}: {label}: {values:?}", metric.name);
+        }
+    }
 }
 
 fn check_restore_metrics(deployment: &Deployment) {
@@ -149,6 +202,7 @@ fn a_scrape_matches_the_catalogue_and_the_topics() {
     for name in names {
         assert!(scrape.series.keys().any(|series| series.starts_with(name)), "{name} has no series");
     }
+    check_labels(&scrape);
     assert_eq!(promtool_findings(&scrape.page), "");
     for secret in ["customer-1", "event-1", "not a touchpoint", deployment.touchpoints.as_str()] {
         assert!(!scrape.page.contains(secret), "{secret} appears in\n{}", scrape.page);
