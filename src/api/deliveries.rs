@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::authorization::reader;
 use super::probes::METRICS_TYPE;
 use super::problem::Problem;
-use super::routes::Routers;
+use super::server::Routers;
 use super::tokens::{Role, SharedTokens};
 use super::{Listeners, serve_routers};
 use crate::deliver::{DestinationHandle, Statuses};

@@ -22,6 +22,7 @@ mod route;
 mod routes;
 mod server;
 mod stage_customers;
+mod starting;
 mod tls;
 mod tokens;
 mod transitions;
@@ -41,6 +42,7 @@ pub use deliveries::{Deliveries, serve as serve_deliveries};
 pub use peers::{FindAddresses, Peers, is_address};
 pub use route::Route;
 pub use routes::{ROUTES, document};
+pub use starting::serve as serve_starting;
 pub use tls::{SharedTls, TlsFiles};
 pub use tokens::{SharedTokens, Tokens};
 pub use workers::WorkerChannels;
@@ -85,6 +87,17 @@ pub struct Listeners {
     pub probes: Option<TcpListener>,
 }
 
+impl Listeners {
+    /// Returns listeners on the same sockets.
+    ///
+    /// # Errors
+    /// If the process has no file descriptors left.
+    pub fn try_clone(&self) -> std::io::Result<Self> {
+        let probes = self.probes.as_ref().map(TcpListener::try_clone).transpose()?;
+        Ok(Self { api: self.api.try_clone()?, tls: self.tls.clone(), probes })
+    }
+}
+
 /// Serves until `stop` receives a message or its sender is dropped. Blocks the calling thread, the
 /// only one that runs async code.
 ///
@@ -97,7 +110,7 @@ pub fn serve(listeners: Listeners, api: Api, stop: tokio::sync::oneshot::Receive
 
 fn serve_routers(
     listeners: Listeners,
-    routers: routes::Routers,
+    routers: server::Routers,
     stop: tokio::sync::oneshot::Receiver<()>,
 ) -> std::io::Result<()> {
     let Listeners { api: listener, tls, probes } = listeners;

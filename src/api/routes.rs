@@ -16,6 +16,7 @@ use super::parameters::{self, Parameters};
 use super::probes::METRICS_TYPE;
 use super::problem::Problem;
 use super::route::{Access, Content, Route, query};
+use super::server::Routers;
 use super::tokens::Role;
 use super::{
     Api, authorization, customers, deliveries, limits, models, overview, partitions, probes, stage_customers,
@@ -161,13 +162,6 @@ pub fn document() -> Value {
 
 /// The metric label of requests that match no route.
 const UNKNOWN_PATH: &str = "unknown";
-
-/// The routers of the two listeners.
-pub(super) struct Routers {
-    pub(super) api: Router,
-    /// Probes and metrics only.
-    pub(super) probes: Router,
-}
 
 /// Returns the routers with their middleware. With `has_probe_listener`, the router of the API does not contain the
 /// probes and the metrics.

@@ -40,6 +40,13 @@ const REJECTION_TIMEOUT: Duration = Duration::from_secs(1);
 /// Maximum number of connections that are rejected with a response at once; further ones are closed without one.
 const REJECTIONS_MAX: usize = 64;
 
+/// The routers of the two listeners.
+pub(super) struct Routers {
+    pub(super) api: Router,
+    /// Probes and metrics only.
+    pub(super) probes: Router,
+}
+
 /// Serves until the future is dropped, over TLS if it is configured.
 pub(super) async fn serve(listener: TcpListener, router: Router, tls: Option<SharedTls>) {
     let connection_permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));

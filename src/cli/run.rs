@@ -22,8 +22,8 @@ use crate::service::delivery::DeliverOptions;
 use crate::service::doctor;
 use crate::service::reload::Reload;
 use crate::service::{
-    ExitReason, IngestOptions, Service, ServiceOptions, http_tokens, kafka_options, peers, published_schemas, routes,
-    stop_on_signals, topics, tracing_options, worker_options,
+    ExitReason, IngestOptions, Service, ServiceOptions, StartupProbes, http_tokens, kafka_options, peers,
+    published_schemas, routes, stop_on_signals, topics, tracing_options, worker_options,
 };
 use crate::telemetry::logging;
 use crate::telemetry::report::Report;
@@ -142,13 +142,7 @@ fn serve(config: &Config, config_file: Option<&Path>, parts: &[Part]) -> Result<
     let routes = routes(config, &models).map_err(usage)?;
     let tokens = config.http.token_file.as_deref().map(http_tokens).transpose().map_err(usage)?.map(SharedTokens::new);
     let tls = config.tls_files().map(SharedTls::load).transpose().map_err(usage)?;
-    let bind = |key: &str, address: SocketAddr| {
-        TcpListener::bind(address).map_err(|error| (Exit::Refused, cannot_listen(key, address, &error)))
-    };
-    let listener = bind("http.listen", config.http.listen)?;
-    let probes = config.http.probes_listen.map(|address| bind("http.probes_listen", address)).transpose()?;
-    let address = listener.local_addr().unwrap_or(config.http.listen);
-
+    let listeners = bind_http(config, tls.clone())?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         workers = clients.len(),
@@ -156,35 +150,16 @@ fn serve(config: &Config, config_file: Option<&Path>, parts: &[Part]) -> Result<
         destinations = deliver.as_ref().map_or(0, |deliver| deliver.destinations.len()),
         touchpoints = config.topics.touchpoints,
         group = config.kafka.group_id,
-        http = %address,
+        http = %listeners.api.local_addr().unwrap_or(config.http.listen),
         "lifecycle starting"
     );
     log_models(&models);
-    let is_stopping = || stop.load(Ordering::Relaxed);
-    let findings = match topics::verify(config, is_stopping) {
-        Ok(findings) => findings,
-        // Nothing has started yet, so a signal while the cluster is unreachable ends the process successfully.
-        Err(error) if error.reaction == Reaction::Retry && is_stopping() => return Ok(Exit::Success),
-        Err(error) => return Err((Exit::Refused, error.to_string())),
+    // The cluster may take a minute to answer, in which a supervisor must not restart the service.
+    let startup_probes = StartupProbes::start(&listeners).map_err(|problem| (Exit::Fatal, problem))?;
+    let Some((partitions, schemas)) = check_cluster(config, &models, has_workers, &stop)? else {
+        return Ok(Exit::Success);
     };
-    for finding in &findings {
-        if finding.severity == Severity::Problem { tracing::error!("{finding}") } else { tracing::warn!("{finding}") }
-    }
-    if topics::prevent_start(&findings) {
-        return Err((Exit::Refused, "the topics cannot be used; run `lifecycle doctor` for details".to_owned()));
-    }
-    let partitions = match topics::partitions(config, is_stopping) {
-        Err(error) if error.reaction == Reaction::Retry && is_stopping() => return Ok(Exit::Success),
-        answer => answer.map_err(|error| (Exit::Refused, error.to_string()))?,
-    };
-    if has_workers {
-        check_group(config, partitions)?;
-    }
-    let schemas = if has_workers {
-        published_schemas(config, &models).map_err(|problem| (Exit::Refused, problem))?
-    } else {
-        SchemaPrefixes::default()
-    };
+    drop(startup_probes);
     let worker = worker_options(config);
     let options = ServiceOptions {
         models,
@@ -196,7 +171,7 @@ fn serve(config: &Config, config_file: Option<&Path>, parts: &[Part]) -> Result<
         clients,
         ingest,
         deliver: deliver.map(|config| DeliverOptions { config, updates: updates.clone() }),
-        http: Some((Listeners { api: listener, tls: tls.clone(), probes }, tokens.clone())),
+        http: Some((listeners, tokens.clone())),
         peers: peers(config, updates.clone(), tls.clone()),
         tracing: tracing_options(config),
         shutdown_deadline: config.shutdown.deadline,
@@ -207,6 +182,52 @@ fn serve(config: &Config, config_file: Option<&Path>, parts: &[Part]) -> Result<
     let reloading = thread::Builder::new().name("reload".to_owned()).spawn(move || reload.run(&config, &stop));
     reloading.map_err(|error| (Exit::Fatal, format!("cannot create thread reload: {error}")))?;
     report_exit(service.wait())
+}
+
+/// Opens the sockets of the HTTP server.
+fn bind_http(config: &Config, tls: Option<SharedTls>) -> Result<Listeners, (Exit, String)> {
+    let bind = |key: &str, address: SocketAddr| {
+        TcpListener::bind(address).map_err(|error| (Exit::Refused, cannot_listen(key, address, &error)))
+    };
+    let api = bind("http.listen", config.http.listen)?;
+    let probes = config.http.probes_listen.map(|address| bind("http.probes_listen", address)).transpose()?;
+    Ok(Listeners { api, tls, probes })
+}
+
+/// The number of partitions of the touchpoint topic, and the prefixes of the schemas of what is published.
+type CheckedCluster = (Option<i32>, SchemaPrefixes);
+
+/// Checks the topics, the committed offsets and the schemas of what is published. Returns `None` if the service was
+/// stopped while the cluster was unreachable.
+fn check_cluster(
+    config: &Config,
+    models: &ModelSet,
+    has_workers: bool,
+    stop: &AtomicBool,
+) -> Result<Option<CheckedCluster>, (Exit, String)> {
+    let is_stopping = || stop.load(Ordering::Relaxed);
+    let refused = |problem: String| (Exit::Refused, problem);
+    let findings = match topics::verify(config, is_stopping) {
+        Ok(findings) => findings,
+        // Nothing has started yet, so a signal while the cluster is unreachable ends the process successfully.
+        Err(error) if error.reaction == Reaction::Retry && is_stopping() => return Ok(None),
+        Err(error) => return Err(refused(error.to_string())),
+    };
+    for finding in &findings {
+        if finding.severity == Severity::Problem { tracing::error!("{finding}") } else { tracing::warn!("{finding}") }
+    }
+    if topics::prevent_start(&findings) {
+        return Err(refused("the topics cannot be used; run `lifecycle doctor` for details".to_owned()));
+    }
+    let partitions = match topics::partitions(config, is_stopping) {
+        Err(error) if error.reaction == Reaction::Retry && is_stopping() => return Ok(None),
+        answer => answer.map_err(|error| refused(error.to_string()))?,
+    };
+    if !has_workers {
+        return Ok(Some((partitions, SchemaPrefixes::default())));
+    }
+    check_group(config, partitions)?;
+    Ok(Some((partitions, published_schemas(config, models).map_err(refused)?)))
 }
 
 /// Refuses offsets of the group that do not match its topics, and warns of members with the names of this instance.

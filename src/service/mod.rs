@@ -16,6 +16,7 @@ pub mod repartition;
 mod signals;
 #[cfg(feature = "otlp")]
 mod span_exporter;
+mod startup_probes;
 pub mod topics;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use observer::Observer;
 pub use options::{command_writer, http_tokens, kafka_options, peers, routes, tracing_options, worker_options};
 pub use published_schemas::published_schemas;
 pub use signals::stop_on_signals;
+pub use startup_probes::StartupProbes;
 
 /// Timeout of a customer query that the HTTP API sends to a worker.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);

@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
@@ -75,7 +76,10 @@ pub(crate) fn unique(name: &str) -> String {
     format!("{name}-{}-{}-{:04x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed), fastrand::u16(..))
 }
 
-/// Calls `condition` until it returns a value. `condition` itself waits for a short time.
+/// The pause between two calls in [`until`].
+const UNTIL_PAUSE: Duration = Duration::from_millis(20);
+
+/// Calls `condition` until it returns a value.
 pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + TIMEOUT;
     loop {
@@ -83,6 +87,8 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
             return found;
         }
         assert!(Instant::now() < deadline, "timed out after {TIMEOUT:?} waiting until {what}");
+        // A service answers at once, also while it starts, and needs the time of the processor itself.
+        thread::sleep(UNTIL_PAUSE);
     }
 }
 

@@ -56,13 +56,19 @@ impl ServiceProcess {
         Self { child, address: address.expect("the service logs its HTTP address") }
     }
 
-    /// Returns the body of a response with status 200.
-    pub(crate) fn get(&self, path: &str) -> Option<String> {
+    /// Returns a response, with its head.
+    fn answer(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(&self.address).ok()?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
         stream.write_all(request.as_bytes()).ok()?;
         let mut response = String::new();
         stream.read_to_string(&mut response).ok()?;
+        Some(response)
+    }
+
+    /// Returns the body of a response with status 200.
+    pub(crate) fn get(&self, path: &str) -> Option<String> {
+        let response = self.answer(path)?;
         response
             .starts_with("HTTP/1.1 200")
             .then(|| response.split_once("\r\n\r\n").map_or(response.clone(), |(_, body)| body.to_owned()))
@@ -178,13 +184,31 @@ fn the_service_publishes_the_same_transitions_as_replay() {
     assert_eq!(read_committed(&format!("{name}.dead")).len(), 1);
 }
 
+/// Writes a configuration whose broker does not exist.
+fn configure_without_broker(directory: &Path) {
+    // No broker listens on this port.
+    let text = "kafka: {bootstrap_servers: '127.0.0.1:1', group_id: g, instance_id: a}\ntopics: {touchpoints: in}\n\
+                log: {format: json}\nhttp: {listen: '127.0.0.1:0'}\n";
+    std::fs::write(directory.join("lifecycle.yaml"), text).unwrap();
+}
+
+#[test]
+fn a_service_without_a_cluster_is_alive_but_not_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    configure_without_broker(directory.path());
+    let service = ServiceProcess::start(directory.path());
+    assert_eq!(service.get("/livez").as_deref(), Some("alive\n"));
+    for path in ["/readyz", "/metrics", "/v1/models"] {
+        let answer = service.answer(path).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("problem:not-ready"), "{path}: {answer}");
+    }
+    assert_eq!(service.stop(), Some(0));
+}
+
 #[test]
 fn a_stop_before_the_cluster_answers_is_graceful() {
     let directory = tempfile::tempdir().unwrap();
-    // No broker listens on this port.
-    let text = "kafka: {bootstrap_servers: '127.0.0.1:1', group_id: g, instance_id: a}\ntopics: {touchpoints: in}\n\
-                http: {listen: '127.0.0.1:0'}\n";
-    std::fs::write(directory.path().join("lifecycle.yaml"), text).unwrap();
+    configure_without_broker(directory.path());
     let mut child = Command::new(env!("CARGO_BIN_EXE_lifecycle"))
         .args(["run", "--config", "lifecycle.yaml"])
         .current_dir(directory.path())

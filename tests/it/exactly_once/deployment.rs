@@ -204,15 +204,16 @@ impl Instance {
         self.get("/metrics")
     }
 
-    /// Returns the body of the response for `path`; `None` before HTTP is served.
+    /// Returns the body of the response for `path`; `None` while the service starts.
     pub(crate) fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.http).ok()?;
         stream.set_read_timeout(Some(READ_TIMEOUT)).expect("a timeout can be set");
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("a request is sent");
+        stream.write_all(request.as_bytes()).ok()?;
         let mut response = String::new();
-        stream.read_to_string(&mut response).expect("a response arrives");
-        Some(response.split_once("\r\n\r\n")?.1.to_owned())
+        stream.read_to_string(&mut response).ok()?;
+        let (head, body) = response.split_once("\r\n\r\n")?;
+        (!head.starts_with("HTTP/1.1 503")).then(|| body.to_owned())
     }
 
     /// Returns the command line of the process, which every user of the system can see.
