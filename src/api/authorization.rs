@@ -21,7 +21,12 @@ pub(super) struct ClientAddress(pub(super) SocketAddr);
 /// The name of a reader without a token, which only a loopback address can be.
 const LOCAL: &str = "local";
 
-/// Rejects requests that are not authorized for `role`, and logs each request for data of customers.
+/// Marks a response that has no data of a customer: nothing new for a reader who follows the transitions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoCustomerData;
+
+/// Rejects requests that are not authorized for `role`. Logs each request for data of customers, unless the response
+/// contains none.
 pub(super) async fn authorize(State((api, role)): State<(Arc<Api>, Role)>, request: Request, next: Next) -> Response {
     let reader = match reader(api.tokens.as_ref(), request.headers(), role) {
         Ok(reader) => reader,
@@ -35,6 +40,9 @@ pub(super) async fn authorize(State((api, role)): State<(Arc<Api>, Role)>, reque
     let path = request.extensions().get::<MatchedPath>().map(|it| it.as_str().to_owned()).unwrap_or_default();
     let is_forwarded = Peers::is_forwarded(request.headers());
     let response = next.run(request).await;
+    if response.extensions().get::<NoCustomerData>().is_some() {
+        return response;
+    }
     let status = response.status().as_u16();
     tracing::info!(reader, client, path, status, is_forwarded, "customer data requested");
     response

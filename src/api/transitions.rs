@@ -5,15 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lifecycle::transition::Transition;
 
 use super::Api;
+use super::authorization::NoCustomerData;
 use super::extract::Query;
 use super::problem::Problem;
 use super::response::{PublishedJson, TransitionRenderer};
@@ -63,7 +65,7 @@ impl TransitionsQuery {
 pub(super) async fn transitions(
     State(api): State<Arc<Api>>,
     Query(query): Query<TransitionsQuery>,
-) -> Result<Json<Transitions>, Problem> {
+) -> Result<Response, Problem> {
     let model = query.model.as_deref().map(|name| api.models.models.iter().position(|model| *model.name == *name));
     if model == Some(None) {
         let detail = "no running model has this name; /v1/models lists the running models".to_owned();
@@ -83,5 +85,10 @@ pub(super) async fn transitions(
     }
     let renderer = TransitionRenderer { models: &api.models, currency: api.currency };
     let transitions = page.transitions.iter().map(|committed| renderer.published(committed)).collect();
-    Ok(Json(Transitions { transitions, next: page.next, missed: page.missed }))
+    let body = Json(Transitions { transitions, next: page.next, missed: page.missed });
+    Ok(if page.transitions.is_empty() {
+        (Extension(NoCustomerData), body).into_response()
+    } else {
+        body.into_response()
+    })
 }

@@ -21,10 +21,10 @@ use super::update::{CustomerPage, FORECAST_DAYS, ModelStages, TransitionRow, Upd
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limit of a response body.
 const RESPONSE_BYTES_MAX: u64 = 32 << 20;
-/// Polling interval for transitions.
-const TRANSITIONS_INTERVAL: Duration = Duration::from_millis(250);
-/// Polling interval for the totals and the open customer.
+/// Polling interval for the totals.
 const OVERVIEW_INTERVAL: Duration = Duration::from_millis(500);
+/// Polling interval for transitions and the open customer. The service logs each request for data of customers.
+const CUSTOMERS_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval between retries while the service does not respond.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Limit of transitions per request.
@@ -195,13 +195,13 @@ impl Client {
         let mut customer: Option<String> = None;
         let mut cursor = None;
         let mut is_connected = false;
-        let mut overview_due = Instant::now();
+        let mut customers_due = Instant::now();
         loop {
-            let polled = self.poll_once(updates, customer.as_deref(), &mut cursor, &mut overview_due, is_connected);
+            let polled = self.poll_once(updates, customer.as_deref(), &mut cursor, &mut customers_due, is_connected);
             let delay = match polled {
                 Ok(true) => {
                     is_connected = true;
-                    TRANSITIONS_INTERVAL
+                    OVERVIEW_INTERVAL
                 }
                 // The receiver is gone.
                 Ok(false) => return,
@@ -216,7 +216,7 @@ impl Client {
             match customers.recv_timeout(delay) {
                 Ok(requested) => {
                     customer = requested;
-                    overview_due = Instant::now();
+                    customers_due = Instant::now();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -230,28 +230,26 @@ impl Client {
         updates: &Sender<Update>,
         customer: Option<&str>,
         cursor: &mut Option<u64>,
-        overview_due: &mut Instant,
+        customers_due: &mut Instant,
         is_connected: bool,
     ) -> Result<bool, String> {
         if !is_connected && updates.send(Update::Models(self.models()?)).is_err() {
             return Ok(false);
         }
-        let (rows, missed, next) = self.transitions(*cursor)?;
-        *cursor = next.or(*cursor);
-        if updates.send(Update::Transitions(rows, missed)).is_err() {
-            return Ok(false);
+        if Instant::now() >= *customers_due {
+            *customers_due = Instant::now() + CUSTOMERS_INTERVAL;
+            let (rows, missed, next) = self.transitions(*cursor)?;
+            *cursor = next.or(*cursor);
+            if updates.send(Update::Transitions(rows, missed)).is_err() {
+                return Ok(false);
+            }
+            if let Some(id) = customer
+                && updates.send(self.customer(id)?).is_err()
+            {
+                return Ok(false);
+            }
         }
-        if Instant::now() < *overview_due {
-            return Ok(true);
-        }
-        *overview_due = Instant::now() + OVERVIEW_INTERVAL;
-        if updates.send(Update::Overview(Box::new(self.overview()?))).is_err() {
-            return Ok(false);
-        }
-        match customer {
-            Some(id) => Ok(updates.send(self.customer(id)?).is_ok()),
-            None => Ok(true),
-        }
+        Ok(updates.send(Update::Overview(Box::new(self.overview()?))).is_ok())
     }
 }
 

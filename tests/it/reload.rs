@@ -54,21 +54,35 @@ fn a_changed_password_takes_effect_without_a_restart_and_a_wrong_one_changes_not
     // A request for a customer is logged, without the customer.
     let log = service.log();
     let http: SocketAddr = log.split("http=").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
-    let logged_requests = || {
+    let ask = |path: &str| {
         let mut stream = TcpStream::connect(http).unwrap();
-        stream.write_all(b"GET /v1/customers/anna HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-        stream.read_to_end(&mut Vec::new()).unwrap();
-        service.log().matches("customer data requested reader=\"local\" client=\"127.0.0.1\"").count()
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
+    };
+    let logged = || service.log().matches("customer data requested reader=\"local\" client=\"127.0.0.1\"").count();
+    let logged_requests = || {
+        ask("/v1/customers/anna");
+        logged()
     };
     assert_eq!(logged_requests(), 1, "{}", service.log());
     assert!(!service.log().contains("anna"), "{}", service.log());
+
+    // A viewer asks for new transitions again and again. Only answers with transitions are logged.
+    let page = ask("/v1/transitions?limit=1");
+    let next: String = page.split("\"next\":").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
+    assert_eq!(logged(), 2, "{page}");
+    let page = ask(&format!("/v1/transitions?after={next}"));
+    assert!(page.contains("\"transitions\":[]"), "{page}");
+    assert_eq!(logged(), 2, "{}", service.log());
 
     // The log level is the only key of the configuration that takes effect.
     let configuration = setup.directory.path().join("lifecycle.yaml");
     let text = fs::read_to_string(&configuration).unwrap();
     fs::write(&configuration, format!("{text}log: {{level: warn}}\n")).unwrap();
     let deadline = Instant::now() + EFFECT_MAX;
-    let mut count = 1;
+    let mut count = logged();
     loop {
         let next = logged_requests();
         if next == count {
