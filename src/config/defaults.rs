@@ -1,9 +1,11 @@
 //! Defaults that are not fixed values.
 #![expect(clippy::unnecessary_wraps, reason = "all derived defaults have the same signature")]
 
-use super::keys::WORKERS_MAX;
 use super::settings::Settings;
 use super::values::kafka_name;
+
+/// Maximum number of workers.
+pub(super) const WORKERS_MAX: usize = 256;
 
 /// Returns the host name, which is the pod name in Kubernetes.
 pub(super) fn host_name(_: &Settings) -> Result<String, String> {

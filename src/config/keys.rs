@@ -18,7 +18,7 @@ use crate::wire::model_file::Override;
 use crate::wire::transition::{BecauseDetail, RecordFormat};
 
 use super::client::ClientSetting;
-use super::defaults::{event_source, host_name, one_per_cpu, replay_topic};
+use super::defaults::{WORKERS_MAX, event_source, host_name, one_per_cpu, replay_topic};
 use super::deliver::{DeliverSection, section};
 use super::key::DefaultValue::{Derived, Is, Required, Unset};
 use super::key::{Key, declare_keys, file, optional, value};
@@ -28,9 +28,6 @@ use super::values::{
     address, boolean, currency, duration_within, kafka_name, one_of, servers, size_within, socket_address, text,
     topic_name, url, whole_number,
 };
-
-/// Maximum number of workers.
-pub(super) const WORKERS_MAX: usize = 256;
 
 // Each declaration reads: meaning; field, which is also the last part of the path; type; syntax of the value; default;
 // reader. A section is a mapping of keys. The order is that of the documentation.

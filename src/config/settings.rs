@@ -196,17 +196,12 @@ impl Settings {
         Some(names)
     }
 
-    /// Returns the overrides of model parameters. In the environment, the mapping of the file is written on one line.
+    /// Returns the overrides of model parameters.
     pub(super) fn parameters(&mut self, key: &'static Key) -> Option<Vec<Override>> {
-        let (path, variable) = (key.path, key.variable());
-        let in_file = self.nodes.remove(path);
-        let (location, node) = match (self.variables.remove(&variable), in_file) {
-            (Some(text), _) => (variable, Node::parse(&text).ok()),
-            (None, Some(node)) => (self.location(&node), Some(node)),
-            (None, None) => return Some(Vec::new()),
-        };
+        let Some((location, node)) = self.take_node(key) else { return Some(Vec::new()) };
         let values = node.and_then(|node| overrides(&node));
         if values.is_none() {
+            let path = key.path;
             self.problems.push(format!(
                 "{location}: `{path}`: write a mapping of mappings, such as {{retention: {{risk_after: days(60)}}}}"
             ));
@@ -214,27 +209,15 @@ impl Settings {
         values
     }
 
-    /// Returns names and expressions. In the environment, the mapping of the file is written on one line.
+    /// Returns names and expressions.
     pub(super) fn attributes(&mut self, key: &'static Key) -> Option<Vec<(String, String)>> {
-        let (path, variable) = (key.path, key.variable());
-        let in_file = self.nodes.remove(path);
-        let (location, origin, node) = match (self.variables.remove(&variable), in_file) {
-            (Some(text), _) => {
-                let node = Node::parse(&text).ok();
-                (variable.clone(), (text, Origin::Variable(variable)), node)
-            }
-            (None, Some(node)) => {
-                let origin = (format!("from line {}", node.line), Origin::File(node.line));
-                (self.location(&node), origin, Some(node))
-            }
-            (None, None) => return Some(Vec::new()),
-        };
-        self.origins.insert(path, origin);
+        let Some((location, node)) = self.take_node(key) else { return Some(Vec::new()) };
         let values = node.and_then(|node| {
             let Content::Map(entries) = &node.content else { return None };
             entries.iter().map(|(name, value)| Some((name.text()?.to_owned(), value.text()?.to_owned()))).collect()
         });
         if values.is_none() {
+            let path = key.path;
             self.problems.push(format!(
                 "{location}: `{path}`: write a mapping of names to expressions, such as {{country: 'latest(signed_up, \"country\")'}}"
             ));
@@ -242,25 +225,13 @@ impl Settings {
         values
     }
 
-    /// Returns the items of a key whose value is a list. In the environment, the list is written on one line.
+    /// Returns the items of a key whose value is a list.
     pub(super) fn list(&mut self, key: &'static Key, syntax: &str) -> Option<Vec<Node>> {
-        let (path, variable) = (key.path, key.variable());
-        let in_file = self.nodes.remove(path);
-        let (location, text, origin, node) = match (self.variables.remove(&variable), in_file) {
-            (Some(text), _) => {
-                let node = Node::parse(&text).ok();
-                (variable.clone(), text, Origin::Variable(variable), node)
-            }
-            (None, Some(node)) => {
-                (self.location(&node), format!("from line {}", node.line), Origin::File(node.line), Some(node))
-            }
-            (None, None) => return Some(Vec::new()),
-        };
-        self.origins.insert(path, (text, origin));
+        let Some((location, node)) = self.take_node(key) else { return Some(Vec::new()) };
         if let Some(Content::List(items)) = node.map(|node| node.content) {
             return Some(items);
         }
-        self.problems.push(format!("{location}: `{path}`: write {syntax}"));
+        self.problems.push(format!("{location}: `{}`: write {syntax}", key.path));
         None
     }
 
@@ -397,6 +368,23 @@ impl Settings {
                 RawSetting::Invalid
             }
         }
+    }
+
+    /// Takes the value of a key whose value is a mapping or a list, and its location for problems; `None` if it is not
+    /// set. In the environment, the value is written on one line; there is no node if that is not YAML.
+    fn take_node(&mut self, key: &'static Key) -> Option<(String, Option<Node>)> {
+        let (path, variable) = (key.path, key.variable());
+        let in_file = self.nodes.remove(path);
+        let (location, node, text, origin) = match (self.variables.remove(&variable), in_file) {
+            (Some(text), _) => (variable.clone(), Node::parse(&text).ok(), text, Origin::Variable(variable)),
+            (None, Some(node)) => {
+                let (text, origin) = (format!("from line {}", node.line), Origin::File(node.line));
+                (self.location(&node), Some(node), text, origin)
+            }
+            (None, None) => return None,
+        };
+        self.origins.insert(path, (text, origin));
+        Some((location, node))
     }
 
     fn parse<T>(

@@ -13,7 +13,7 @@ use super::gate::Verdict;
 use super::queue::Ticket;
 use super::rate::RateLimiter;
 use super::request::{Content, Item, RenderedRequest, RequestPlan};
-use super::response::{Outcome, judge};
+use super::response::{Judgement, Outcome, judge};
 use super::transition::Transition;
 use crate::http_client::{Error, HttpClient, Request, Response};
 use crate::runtime::WallClock;
@@ -219,34 +219,8 @@ impl Sender {
         let started = Instant::now();
         let response = self.attempt(plan, &mut request);
         let duration = started.elapsed();
-        let (verdict, outcome, failed, asked, problem) = match &response {
-            Ok(response) => {
-                let lists: Vec<&str> = match &plan.content {
-                    Content::Batch { lists, .. } => lists.iter().map(|it| it.name.as_str()).collect(),
-                    Content::Single(_) | Content::EventBatch => vec!["events"],
-                };
-                let judgement = judge(
-                    &plan.rules,
-                    response,
-                    plan.retry_after.as_ref(),
-                    &self.destination.settings,
-                    &lists,
-                    &items,
-                    self.clock.now().wall,
-                );
-                let problem = Problem::of_response(&plan.name, response);
-                (judgement.verdict, judgement.outcome, judgement.failed, judgement.asked, problem)
-            }
-            Err(error) => {
-                let (verdict, outcome) = match error {
-                    Error::Invalid(_) | Error::AddressRefused { .. } => (Verdict::Rejected, Outcome::Hold),
-                    Error::Timeout { .. } | Error::Connection { .. } => {
-                        (Verdict::Failed { asked: None }, Outcome::Retry)
-                    }
-                };
-                (verdict, outcome, Vec::new(), None, Problem::of_error(error))
-            }
-        };
+        let (judgement, problem) = self.meaning(plan, &response, &items);
+        let Judgement { verdict, outcome, failed, asked } = judgement;
         let is_good = outcome == Outcome::Done && failed.is_empty();
         result.attempts.push(Attempt { verdict, duration, problem: (!is_good).then(|| problem.clone()) });
         if outcome == Outcome::Dead && chunk.len() > 1 {
@@ -276,6 +250,36 @@ impl Sender {
         let second = chunk.split_off(chunk.len() / 2);
         let is_stopped = self.send_chunk(plan, step, batch, chunk, false, result);
         self.send_chunk(plan, step, batch, second, is_stopped, result)
+    }
+
+    /// Returns what the response or the error means for the transitions of the request, and its description.
+    fn meaning(
+        &self,
+        plan: &RequestPlan,
+        response: &Result<Response, Error>,
+        items: &[&[Item]],
+    ) -> (Judgement, Problem) {
+        match response {
+            Ok(response) => {
+                let lists: Vec<&str> = match &plan.content {
+                    Content::Batch { lists, .. } => lists.iter().map(|it| it.name.as_str()).collect(),
+                    Content::Single(_) | Content::EventBatch => vec!["events"],
+                };
+                let (rules, retry_after) = (&plan.rules, plan.retry_after.as_ref());
+                let (settings, now) = (&self.destination.settings, self.clock.now().wall);
+                let judgement = judge(rules, response, retry_after, settings, &lists, items, now);
+                (judgement, Problem::of_response(&plan.name, response))
+            }
+            Err(error) => {
+                let (verdict, outcome) = match error {
+                    Error::Invalid(_) | Error::AddressRefused { .. } => (Verdict::Rejected, Outcome::Hold),
+                    Error::Timeout { .. } | Error::Connection { .. } => {
+                        (Verdict::Failed { asked: None }, Outcome::Retry)
+                    }
+                };
+                (Judgement { verdict, outcome, failed: Vec::new(), asked: None }, Problem::of_error(error))
+            }
+        }
     }
 
     fn attempt(&self, plan: &RequestPlan, request: &mut RenderedRequest) -> Result<Response, Error> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::update::{instant, list, text};
 use crate::lifecycle::time::Timestamp;
+use crate::wire::time::parse_timestamp;
 
 /// The totals of one response.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -64,6 +64,21 @@ impl Overview {
         }
         overview
     }
+}
+
+/// Returns a text; an empty one if it is missing.
+pub(super) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Returns the items of a list; none if it is missing.
+pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// Returns a point in time; `None` if it is missing or invalid.
+pub(super) fn instant(value: &Value) -> Option<Timestamp> {
+    value.as_str().and_then(|text| parse_timestamp(text).ok())
 }
 
 #[cfg(test)]

@@ -5,9 +5,8 @@
 use serde_json::{Map, Value};
 
 use super::format::{self, format_to_minute, shorten_to_minute};
-use super::overview::Overview;
+use super::overview::{Overview, instant, list, text};
 use crate::lifecycle::time::{Duration, Timestamp};
-use crate::wire::time::parse_timestamp;
 use crate::wire::transition_text::is_deceptive;
 
 /// New information about the service, sent by the client to the view.
@@ -125,18 +124,6 @@ pub(super) fn sanitized(value: Value) -> Value {
         }
         other => other,
     }
-}
-
-pub(super) fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-pub(super) fn instant(value: &Value) -> Option<Timestamp> {
-    value.as_str().and_then(|text| parse_timestamp(text).ok())
 }
 
 impl ModelStages {

@@ -14,7 +14,7 @@ use crate::config::{Config, SourceConfig, SourcesError};
 use crate::finding::{Finding, Severity};
 use crate::ingest::{self, IngestWorker, Translator};
 use crate::kafka::cluster::admin;
-use crate::kafka::{self, Cluster, Reaction, SettingsUpdates};
+use crate::kafka::{self, Cluster, SettingsUpdates};
 use crate::runtime::{Fatal, WallClock};
 use crate::telemetry::ingest::IngestSlot;
 use crate::telemetry::metrics::Metrics;
@@ -22,7 +22,7 @@ use crate::telemetry::status_registry::StatusRegistry;
 
 use super::options::source_client;
 use super::topics::cluster;
-use super::{Failure, spawn};
+use super::{Failure, connect, spawn};
 
 /// How often the topics that match a pattern are looked up.
 const SCAN_INTERVAL: Duration = Duration::from_mins(1);
@@ -236,19 +236,8 @@ fn run_worker(
     // The span has level ERROR, so that it is enabled at every log level.
     let _worker = tracing::error_span!("ingest", source = %options.source, topic = %options.topic).entered();
     let clock = WallClock::start();
-    let member = loop {
-        match kafka::Client::connect(client.clone()) {
-            Ok(member) => break member,
-            Err(error) if error.reaction == Reaction::Retry => {
-                status_registry.ingest().heartbeat(slot);
-                if stop.load(Ordering::Relaxed) {
-                    return Ok(());
-                }
-                tracing::warn!(%error, "cannot connect to kafka, will retry");
-            }
-            Err(error) => return Err(Fatal::Client(error).into()),
-        }
-    };
+    let heartbeat = || status_registry.ingest().heartbeat(slot);
+    let Some(member) = connect(client, stop, heartbeat)? else { return Ok(()) };
     let topic = Arc::clone(&options.topic);
     let mut worker = IngestWorker::new(member, translator, options);
     let mut next_snapshot = Duration::ZERO;

@@ -40,6 +40,8 @@ use observer::Observer;
 pub use options::{command_writer, http_tokens, kafka_options, peers, routes, tracing_options, worker_options};
 pub use published_schemas::published_schemas;
 pub use signals::stop_on_signals;
+#[cfg(feature = "otlp")]
+use span_exporter::start as start_tracer;
 pub use startup_probes::StartupProbes;
 
 /// Timeout of a customer query that the HTTP API sends to a worker.
@@ -165,6 +167,8 @@ impl Service {
         let (recent, memory_budget) = (Arc::new(recent), Arc::<MemoryBudget>::default());
         let (workers, queries) = WorkerChannels::new(count, QUERY_TIMEOUT);
         let (result_sender, results) = mpsc::channel();
+        let (tracer, span_exporter) = options.tracing.map(start_tracer).transpose()?.unzip();
+        let tracer = tracer.map(Arc::new);
         let mut service = Self {
             stop,
             results,
@@ -173,21 +177,8 @@ impl Service {
             metrics: Arc::clone(&metrics),
             stop_http: None,
             deliveries: None,
-            span_exporter: None,
+            span_exporter,
             shutdown_deadline: options.shutdown_deadline,
-        };
-        let tracer = match options.tracing {
-            None => None,
-            #[cfg(feature = "otlp")]
-            Some(tracing) => {
-                let (tracer, thread) = span_exporter::start(tracing)?;
-                service.span_exporter = Some(thread);
-                Some(Arc::new(tracer))
-            }
-            #[cfg(not(feature = "otlp"))]
-            Some(_) => {
-                return Err("tracing.endpoint is set, but this program was built without the feature `otlp`".to_owned());
-            }
         };
         for (index, (mut client, queries)) in options.clients.into_iter().zip(queries).enumerate() {
             let error_metrics = Arc::clone(&metrics);
@@ -241,15 +232,19 @@ impl Service {
                 tokens,
                 deliveries,
             };
-            let (stop_http, stopped) = tokio::sync::oneshot::channel();
-            service.stop_http = Some(stop_http);
-            spawn("http", move || {
-                if let Err(error) = api::serve(listeners, api, stopped) {
-                    tracing::error!(%error, "http server failed, workers keep running");
-                }
-            })?;
+            service.start_http(listeners, api)?;
         }
         Ok(service)
+    }
+
+    fn start_http(&mut self, listeners: Listeners, api: Api) -> Result<(), String> {
+        let (stop_http, stopped) = tokio::sync::oneshot::channel();
+        self.stop_http = Some(stop_http);
+        spawn("http", move || {
+            if let Err(error) = api::serve(listeners, api, stopped) {
+                tracing::error!(%error, "http server failed, workers keep running");
+            }
+        })
     }
 
     /// Blocks until the workers have ended, or one of them is stuck, and returns why.
@@ -312,6 +307,11 @@ impl Service {
     }
 }
 
+#[cfg(not(feature = "otlp"))]
+fn start_tracer(_: TracingOptions) -> Result<(Tracer, JoinHandle<()>), String> {
+    Err("tracing.endpoint is set, but this program was built without the feature `otlp`".to_owned())
+}
+
 fn log_readiness(is_ready: bool, partitions: usize) {
     if is_ready {
         tracing::info!(partitions, "ready: all assigned partitions are being processed");
@@ -367,19 +367,7 @@ fn run_worker(
     // The span has level ERROR, so that it is enabled at every log level.
     let _worker = tracing::error_span!("worker", worker = index).entered();
     let clock = WallClock::start();
-    let member = loop {
-        match kafka::Client::connect(client.clone()) {
-            Ok(member) => break member,
-            Err(error) if error.reaction == Reaction::Retry => {
-                observer.heartbeat();
-                if stop.load(Ordering::Relaxed) {
-                    return Ok(Report::default());
-                }
-                tracing::warn!(%error, "cannot connect to kafka, will retry");
-            }
-            Err(error) => return Err(Fatal::Client(error).into()),
-        }
-    };
+    let Some(member) = connect(client, stop, || observer.heartbeat())? else { return Ok(Report::default()) };
     let worker = Worker::new(member, models, options, queries);
     let mut worker = worker.with_clock(clock).with_recent(shared.recent).with_memory_budget(shared.memory_budget);
     if let Some(tracer) = shared.tracer {
@@ -391,6 +379,27 @@ fn run_worker(
     }
     observer.observe_last(&mut worker, clock.now());
     Ok(worker.stop(clock.now())?)
+}
+
+/// Connects a member of the group, and tries again while the cluster does not answer; `None` once `stop` is set.
+fn connect(
+    client: &kafka::Options,
+    stop: &AtomicBool,
+    mut heartbeat: impl FnMut(),
+) -> Result<Option<kafka::Client>, Failure> {
+    loop {
+        match kafka::Client::connect(client.clone()) {
+            Ok(member) => return Ok(Some(member)),
+            Err(error) if error.reaction == Reaction::Retry => {
+                heartbeat();
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                tracing::warn!(%error, "cannot connect to kafka, will retry");
+            }
+            Err(error) => return Err(Fatal::Client(error).into()),
+        }
+    }
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), String> {

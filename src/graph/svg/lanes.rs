@@ -3,7 +3,6 @@
 //! Each arrow gets a vertical lane; longer arrows run farther out, so that lanes do not cross.
 
 use super::canvas::{Canvas, Point};
-use super::layout::to_f64;
 use super::text_block::TextBlock;
 use crate::lifecycle::model::Direction;
 
@@ -135,4 +134,10 @@ fn spread_anchors(lanes: &mut [Lane]) {
             }
         }
     }
+}
+
+/// Converts a small number, for computations with coordinates.
+#[expect(clippy::cast_precision_loss, reason = "a diagram has few elements")]
+pub(super) fn to_f64(number: usize) -> f64 {
+    number as f64
 }

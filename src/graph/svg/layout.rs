@@ -3,7 +3,7 @@
 //! The journey is a column. Stages outside the journey are to its left; moves within it are lanes to its right.
 
 use super::canvas::{Canvas, Point};
-use super::lanes::{Anchor, Lane, place_lanes};
+use super::lanes::{Anchor, Lane, place_lanes, to_f64};
 use super::text_block::TextBlock;
 use crate::graph::diagram::{Diagram, Edge, Endpoint};
 use crate::graph::language::Phrase;
@@ -330,10 +330,4 @@ impl<'a> Layout<'a> {
         };
         edges.iter().map(lane).collect()
     }
-}
-
-/// Converts a small number, for computations with coordinates.
-#[expect(clippy::cast_precision_loss, reason = "a diagram has few elements")]
-pub(super) fn to_f64(number: usize) -> f64 {
-    number as f64
 }

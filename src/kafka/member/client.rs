@@ -159,6 +159,13 @@ impl Client {
     fn report<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         result.inspect_err(|error| (self.options.on_error)(error))
     }
+
+    /// Reports errors from which the client recovers automatically.
+    fn report_transient(&self, errors: &[Error]) {
+        for error in errors {
+            (self.options.on_error)(error);
+        }
+    }
 }
 
 impl Member for Client {
@@ -183,9 +190,8 @@ impl Member for Client {
             return self.rejoin("the membership was not confirmed for most of the session timeout");
         }
         let polled = self.connected().consumer.poll(records_max, timeout);
-        for error in self.connected().consumer.take_transient_errors() {
-            (self.options.on_error)(&error);
-        }
+        let transient = self.connected().consumer.take_transient_errors();
+        self.report_transient(&transient);
         let events = match polled {
             Err(error) if error.is_fenced_membership() && self.may_rejoin() => {
                 self.rejoined_at = Some(Instant::now());
@@ -278,9 +284,8 @@ impl Member for Client {
 
     fn read_changelog(&mut self, records_max: usize, timeout: Duration) -> Result<Vec<Record>, Error> {
         let result = self.changelog().read(records_max, timeout).map_err(Error::reclassify_for_changelog);
-        for error in self.changelog().take_transient_errors() {
-            (self.options.on_error)(&error);
-        }
+        let transient = self.changelog().take_transient_errors();
+        self.report_transient(&transient);
         self.report(result)
     }
 
@@ -310,9 +315,8 @@ impl Member for Client {
 
     fn read_hand_overs(&mut self, records_max: usize) -> Result<Vec<Record>, Error> {
         let result = self.hand_overs().read(records_max, Duration::ZERO).map_err(Error::reclassify_for_hand_overs);
-        for error in self.hand_overs().take_transient_errors() {
-            (self.options.on_error)(&error);
-        }
+        let transient = self.hand_overs().take_transient_errors();
+        self.report_transient(&transient);
         self.report(result)
     }
 

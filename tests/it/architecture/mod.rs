@@ -11,6 +11,9 @@ use std::path::Path;
 
 use rules::File;
 
+/// The number of pairs of files of which each imports the other. It only goes down.
+const MUTUAL_IMPORTS_MAX: usize = 17;
+
 /// Returns every `*.rs` file under `src/`, sorted by path.
 fn files() -> Vec<File> {
     fn collect(folder: &Path, root: &Path, files: &mut Vec<File>) {
@@ -42,6 +45,20 @@ fn every_source_file_follows_the_rules() {
     assert!(files.len() > 30, "only {} source files found", files.len());
     let violations = rules::violations(&files);
     assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), violations.join("\n"));
+}
+
+#[test]
+fn hardly_any_files_import_each_other() {
+    let mutual = rules::mutual_imports(&files());
+    let pairs = mutual.join("\n");
+    assert!(mutual.len() <= MUTUAL_IMPORTS_MAX, "{} pairs of files import each other:\n{pairs}", mutual.len());
+    let file = |path: &str, text: &str| File { path: path.to_owned(), text: text.to_owned() };
+    let files = [
+        file("src/kafka/a.rs", "use super::b::{B, c}; use crate::wire::D;"),
+        file("src/kafka/b.rs", "fn f() { crate::kafka::a::g(); }"),
+        file("src/wire/mod.rs", "#[cfg(test)]\nmod tests { use crate::kafka::a; }"),
+    ];
+    assert_eq!(rules::mutual_imports(&files), ["kafka::a and kafka::b"]);
 }
 
 #[test]

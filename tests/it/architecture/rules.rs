@@ -1,5 +1,7 @@
 //! The architecture rules: what the files of each floor may import, and how long a file may be.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::source::{self, NamedPath, Start, Token};
 
 /// The entries of `src/` by floor, the lowest first. An entry may import itself and lower floors, nothing else.
@@ -149,6 +151,32 @@ impl File {
 /// Returns every violation of a rule in `files`, as `path:line: message`.
 pub(super) fn violations(files: &[File]) -> Vec<String> {
     files.iter().flat_map(violations_of).collect()
+}
+
+/// Returns the pairs of files of which each imports the other.
+pub(super) fn mutual_imports(files: &[File]) -> Vec<String> {
+    let modules: BTreeMap<Vec<String>, &File> =
+        files.iter().filter(|file| !file.is_test()).map(|file| (file.module(), file)).collect();
+    let imports: BTreeMap<&[String], BTreeSet<&[String]>> = modules
+        .iter()
+        .map(|(module, file)| {
+            let tokens = source::without_tests(&source::tokens(&file.text));
+            let paths = source::paths(&tokens, module).into_iter().filter(|path| path.start == Start::Root);
+            // The longest beginning of a path that is a file.
+            let file_of = |path: NamedPath| {
+                let mut ends = (1..=path.segments.len()).rev();
+                ends.find_map(|end| modules.get_key_value(&path.segments[..end])).map(|(file, _)| &file[..])
+            };
+            (&module[..], paths.filter_map(file_of).collect())
+        })
+        .collect();
+    let is_mutual = |from: &[String], to: &[String]| from < to && imports[to].contains(from);
+    imports
+        .iter()
+        .flat_map(|(from, targets)| targets.iter().map(move |to| (*from, *to)))
+        .filter(|(from, to)| is_mutual(from, to))
+        .map(|(from, to)| format!("{} and {}", from.join("::"), to.join("::")))
+        .collect()
 }
 
 /// Returns the differences between the modules that `lib.rs` declares and those in `FLOORS`.
