@@ -41,7 +41,7 @@ Examples:
 /// Reads samples, one JSON record per line or the first records of a topic, and shows the touchpoints that they become,
 /// field by field, with the expression that made each field and the parts of the record that no rule reads. Without
 /// --preset or --mapping, takes the preset that recognises the record. A line {"headers": {...}, "key": "...", "value":
-/// {...}} is a record with headers.
+/// {...}} is a record with headers. The records of a batch are shown one by one.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct MapArguments {
@@ -199,6 +199,21 @@ struct Counts {
     unrecognised: u64,
 }
 
+impl Counts {
+    fn add(&mut self, outcome: &Outcome<'_>) {
+        self.records += 1;
+        match outcome {
+            Outcome::Touchpoints(touchpoints) => {
+                for touchpoint in touchpoints {
+                    *self.touchpoints.entry(touchpoint.type_name.clone()).or_default() += 1;
+                }
+            }
+            Outcome::Dropped(reason) => *self.dropped.entry((*reason).to_owned()).or_default() += 1,
+            Outcome::Invalid(_) => self.invalid += 1,
+        }
+    }
+}
+
 struct Samples<'a> {
     arguments: &'a MapArguments,
     /// The mapping of the command line, or of the configuration.
@@ -213,16 +228,16 @@ struct Samples<'a> {
 
 impl Samples<'_> {
     fn record(&mut self, place: &str, values: Result<RecordValues, String>) -> Result<(), Stop> {
-        self.counts.records += 1;
         let values = match values {
             Ok(values) => values,
-            Err(detail) => {
-                self.counts.invalid += 1;
-                return self.print_invalid(place, &detail);
-            }
+            Err(detail) => return self.invalid(place, &detail),
         };
         if self.arguments.suggest {
-            self.values.push(values.value);
+            match values.value {
+                Value::Array(records) => self.values.extend(records),
+                value => self.values.push(value),
+            }
+            self.counts.records += 1;
             return Ok(());
         }
         let record = values.as_record();
@@ -230,6 +245,7 @@ impl Samples<'_> {
             mapping
         } else {
             let Some(name) = self.presets.recognise(&record) else {
+                self.counts.records += 1;
                 self.counts.unrecognised += 1;
                 let detail =
                     "no preset recognises this record; name one with --preset, or draft a mapping with --suggest";
@@ -241,22 +257,28 @@ impl Samples<'_> {
             }
             &self.recognised[name]
         };
-        let explanation = mapping.explain(&record);
-        match &explanation.outcome {
-            Outcome::Touchpoints(touchpoints) => {
-                for touchpoint in touchpoints {
-                    *self.counts.touchpoints.entry(touchpoint.type_name.clone()).or_default() += 1;
-                }
-            }
-            Outcome::Dropped(reason) => *self.counts.dropped.entry((*reason).to_owned()).or_default() += 1,
-            Outcome::Invalid(_) => self.counts.invalid += 1,
-        }
-        let text = match self.arguments.output {
-            Output::Fields => fields(place, mapping, &explanation),
-            Output::Touchpoints => touchpoints(place, &explanation.outcome),
-            Output::Json => format!("{}\n", to_json(place, mapping, &explanation)),
+        let records = match mapping.records(values) {
+            Ok(records) => records,
+            Err(cause) => return self.invalid(place, &format!("{}: {}", cause.reason.as_str(), cause.detail)),
         };
-        written(print(&text))
+        for at in 0..records.count() {
+            let place = if records.is_batch() { &format!("{place} item {at}") } else { place };
+            let explanation = mapping.explain_record(&records, at);
+            self.counts.add(&explanation.outcome);
+            let text = match self.arguments.output {
+                Output::Fields => fields(place, mapping, &explanation),
+                Output::Touchpoints => touchpoints(place, &explanation.outcome),
+                Output::Json => format!("{}\n", to_json(place, mapping, &explanation)),
+            };
+            written(print(&text))?;
+        }
+        Ok(())
+    }
+
+    fn invalid(&mut self, place: &str, detail: &str) -> Result<(), Stop> {
+        self.counts.records += 1;
+        self.counts.invalid += 1;
+        self.print_invalid(place, detail)
     }
 
     fn print_invalid(&self, place: &str, detail: &str) -> Result<(), Stop> {

@@ -228,22 +228,24 @@ impl Source {
             if record.problem.is_some() || record.is_blank_line() || !record.is_complete() {
                 return apply(record);
             }
-            let values = match values(Some(mapping), record, key, headers) {
+            let values = match values(Some(mapping), record, key, headers).and_then(|it| mapping.records(it)) {
                 Ok(values) => values,
                 Err(cause) => return apply(InputRecord { problem: Some(&cause), ..record }),
             };
-            match mapping.map(&values.as_record()) {
-                Outcome::Invalid(cause) => return apply(InputRecord { problem: Some(&cause), ..record }),
-                Outcome::Dropped(reason) => *self.dropped.borrow_mut().entry(reason.to_owned()).or_default() += 1,
-                Outcome::Touchpoints(touchpoints) => {
-                    for touchpoint in touchpoints {
-                        let mut json = Vec::new();
-                        touchpoint.write_json(&mut json);
-                        match record.place {
-                            Place::Offset { partition, offset, .. } if is_sorted => {
-                                sorted.push((touchpoint.occurred_at, partition, offset, json));
+            for at in 0..values.count() {
+                match mapping.map_record(&values, at) {
+                    Outcome::Invalid(cause) => apply(InputRecord { problem: Some(&cause), ..record })?,
+                    Outcome::Dropped(reason) => *self.dropped.borrow_mut().entry(reason.to_owned()).or_default() += 1,
+                    Outcome::Touchpoints(touchpoints) => {
+                        for touchpoint in touchpoints {
+                            let mut json = Vec::new();
+                            touchpoint.write_json(&mut json);
+                            match record.place {
+                                Place::Offset { partition, offset, .. } if is_sorted => {
+                                    sorted.push((touchpoint.occurred_at, partition, offset, json));
+                                }
+                                _ => apply(InputRecord { bytes: &json, length: json.len() as u64, ..record })?,
                             }
-                            _ => apply(InputRecord { bytes: &json, length: json.len() as u64, ..record })?,
                         }
                     }
                 }

@@ -10,9 +10,15 @@ use serde_json::{Map, Value};
 use crate::decode::{DecodeError, Decoder, Header};
 use crate::kafka::Record;
 use crate::lifecycle::vocabulary::Vocabulary;
-use crate::mapping::{MappedTouchpoint, Mapping, Outcome, SourceRecord};
+use crate::mapping::{MappedTouchpoint, Mapping, NO_TOUCHPOINT, Outcome, RecordValues, Records};
 use crate::partition::DeadLetterReason;
 use crate::wire::touchpoint_json::{DeadLetterCause, Scratch, TouchpointDecoder, TouchpointOptions};
+
+/// Maximum number of touchpoints of one batch: all of them are written in one transaction.
+const BATCH_TOUCHPOINTS_MAX: usize = 10_000;
+/// Maximum size of the key and headers of a batch whose invalid records become dead letters of their own, in bytes:
+/// each dead letter has a copy of them.
+const COPIED_BYTES_MAX: usize = 64 << 10;
 
 /// What becomes of a record.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +29,10 @@ pub enum Translation {
     Dropped(Arc<str>),
     /// It is not valid.
     DeadLetter(DeadLetterCause),
+    /// One record of its batch is not valid: the record as JSON.
+    ItemDeadLetter(DeadLetterCause, Vec<u8>),
+    /// What becomes of each record of its batch, in order.
+    Batch(Vec<Translation>),
     /// The schema registry did not answer: the record must be translated again later.
     Unavailable(String),
 }
@@ -70,7 +80,7 @@ impl Translator {
         if let Some(mapping) = self.mapping.as_deref().filter(|_| self.decoder.is_plain_json()) {
             let headers = headers.iter().filter_map(|&(name, value)| Some((name, value?)));
             return match mapping.read(record.key.as_deref(), headers, value) {
-                Ok(values) => self.mapped(mapping.map(&values.as_record())),
+                Ok(values) => self.mapped(mapping, values, record),
                 Err(cause) => Translation::DeadLetter(cause),
             };
         }
@@ -80,11 +90,67 @@ impl Translator {
             Err(DecodeError::Unavailable(problem)) => return Translation::Unavailable(problem),
         };
         let Some(mapping) = self.mapping.as_deref() else { return self.touchpoint(decoded.to_string().into_bytes()) };
-        let (key, headers) = (text(record.key.as_deref()), texts(&headers));
-        self.mapped(mapping.map(&SourceRecord { key: &key, headers: &headers, value: &decoded }))
+        let values = RecordValues { key: text(record.key.as_deref()), headers: texts(&headers), value: decoded };
+        self.mapped(mapping, values, record)
     }
 
-    fn mapped(&self, outcome: Outcome<'_>) -> Translation {
+    /// Maps the values of `record`.
+    fn mapped(&self, mapping: &Mapping, values: RecordValues, record: &Record) -> Translation {
+        let records = match mapping.records(values) {
+            Ok(records) => records,
+            Err(cause) => return Translation::DeadLetter(cause),
+        };
+        if !records.is_batch() {
+            return self.outcome(mapping.map_record(&records, 0));
+        }
+        let mut parts: Vec<_> = (0..records.count()).map(|at| self.outcome(mapping.map_record(&records, at))).collect();
+        let touchpoints = parts.iter().map(Translation::touchpoints).sum::<usize>();
+        if touchpoints > BATCH_TOUCHPOINTS_MAX {
+            let detail = format!("the batch makes more than {BATCH_TOUCHPOINTS_MAX} touchpoints");
+            return Translation::DeadLetter(DeadLetterCause::new(DeadLetterReason::BadField, detail));
+        }
+        if parts.is_empty() {
+            return Translation::Dropped(NO_TOUCHPOINT.into());
+        }
+        self.add_items(mapping, record, &mut parts);
+        Translation::Batch(parts)
+    }
+
+    /// Adds the invalid records of a batch, so that each can be written to the source again without the others. That
+    /// needs a source of plain JSON, and few bytes of key and headers. Otherwise one dead letter has the whole value,
+    /// and names the first invalid record and the number of the others.
+    fn add_items(&self, mapping: &Mapping, record: &Record, parts: &mut Vec<Translation>) {
+        let is_invalid = |part: &Translation| matches!(part, Translation::DeadLetter(_));
+        let Some(first) = parts.iter().position(is_invalid) else { return };
+        let copied = record.key.as_ref().map_or(0, Vec::len)
+            + record.headers.iter().map(|it| it.name.len() + it.value.as_ref().map_or(0, Vec::len)).sum::<usize>();
+        if let Some(items) = self.whole_records(mapping, record).filter(|_| copied <= COPIED_BYTES_MAX) {
+            for (at, part) in parts.iter_mut().enumerate() {
+                if let Translation::DeadLetter(cause) = part {
+                    let value = items.record(at).value.to_string().into_bytes();
+                    *part = Translation::ItemDeadLetter(cause.clone(), value);
+                }
+            }
+            return;
+        }
+        let others = parts[first + 1..].iter().filter(|part| is_invalid(part)).count();
+        if let (Translation::DeadLetter(cause), 1..) = (&mut parts[first], others) {
+            cause.detail = format!("{}; {others} more records are invalid", cause.detail).into();
+        }
+        let mut at = 0;
+        parts.retain(|part| {
+            at += 1;
+            at - 1 == first || !is_invalid(part)
+        });
+    }
+
+    /// Returns the records of a batch with the parts that the mapping does not read.
+    fn whole_records(&self, mapping: &Mapping, record: &Record) -> Option<Records> {
+        let value = record.value.as_deref().filter(|_| self.decoder.is_plain_json())?;
+        mapping.records(RecordValues::of_topic(None, [], value).ok()?).ok()
+    }
+
+    fn outcome(&self, outcome: Outcome<'_>) -> Translation {
         match outcome {
             Outcome::Touchpoints(touchpoints) => self.sized(touchpoints.iter().map(keyed).collect()),
             Outcome::Dropped(rule) => Translation::Dropped(rule.into()),
@@ -120,6 +186,13 @@ impl Translator {
     }
 }
 
+impl Translation {
+    /// Returns the number of touchpoints of a record that is not a batch.
+    fn touchpoints(&self) -> usize {
+        if let Self::Touchpoints(touchpoints) = self { touchpoints.len() } else { 0 }
+    }
+}
+
 fn keyed(touchpoint: &MappedTouchpoint) -> KeyedTouchpoint {
     let mut value = Vec::new();
     touchpoint.write_json(&mut value);
@@ -134,4 +207,68 @@ fn text(bytes: Option<&[u8]>) -> Value {
 /// Returns headers as the mapping reads them. Of headers with one name, the last counts.
 fn texts(headers: &[Header<'_>]) -> Value {
     Value::Object(headers.iter().map(|(name, value)| ((*name).to_owned(), text(*value))).collect::<Map<_, _>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::decode::{Format, Framing, SchemaSource};
+    use crate::wire::model_file::ModelSource;
+
+    const MAPPING: &str = "mapping: calls\nbatch: {records: record.calls, shared: [user]}\ntouchpoints:\n  - touchpoint: \
+                           page_viewed\n    event_id: ${record.id}\n    customer_id: ${record.user}\n    occurred_at: \
+                           ${epoch_seconds(record.at)}\n";
+
+    fn translated(framing: Framing, value: Vec<u8>) -> Translation {
+        let source = ModelSource { name: String::new(), text: MAPPING.to_owned() };
+        let (mapping, _) = Mapping::compile(&source, &Map::new()).expect("a mapping");
+        let decoder = Decoder::new(Format::Json, framing, SchemaSource::None, None).expect("a decoder");
+        let options = TouchpointOptions { bytes_max: 1 << 20 };
+        let record =
+            Record { partition: 0, offset: 0, timestamp_ms: None, key: None, value: Some(value), headers: Vec::new() };
+        Translator::new(decoder, Some(Arc::new(mapping)), options).translate(&record)
+    }
+
+    fn batch() -> Value {
+        json!({"user": "c", "calls": [{"id": 1, "unread": [1]}, {"id": 2, "at": 0}, 5, {"id": 3, "at": 0, "user": "d"}]})
+    }
+
+    /// Returns the id of the customer, or the detail of the dead letter.
+    fn summary(translation: &Translation) -> String {
+        match translation {
+            Translation::Touchpoints(touchpoints) => touchpoints[0].customer_id.clone(),
+            Translation::DeadLetter(cause) => cause.detail.to_string(),
+            Translation::ItemDeadLetter(cause, item) => {
+                format!("{} {}", cause.detail, std::str::from_utf8(item).expect("JSON"))
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_invalid_record_of_a_batch_is_a_dead_letter_without_the_others() {
+        let Translation::Batch(parts) = translated(Framing::Plain, batch().to_string().into_bytes()) else {
+            panic!("a batch")
+        };
+        let expected = [
+            r#"item 0 of record.calls: occurred_at: record.at: missing or empty {"id":1,"unread":[1],"user":"c"}"#,
+            "c",
+            "item 2 of record.calls: expected an object 5",
+            "d",
+        ];
+        assert_eq!(parts.iter().map(summary).collect::<Vec<_>>(), expected);
+        let dropped = translated(Framing::Plain, b"{\"calls\": []}".to_vec());
+        assert_eq!(dropped, Translation::Dropped(NO_TOUCHPOINT.into()));
+    }
+
+    #[test]
+    fn the_dead_letter_of_a_batch_in_another_form_has_the_whole_value() {
+        let framed = [&[0, 0, 0, 0, 7][..], batch().to_string().as_bytes()].concat();
+        let Translation::Batch(parts) = translated(Framing::Confluent, framed) else { panic!("a batch") };
+        let expected =
+            ["item 0 of record.calls: occurred_at: record.at: missing or empty; 1 more records are invalid", "c", "d"];
+        assert_eq!(parts.iter().map(summary).collect::<Vec<_>>(), expected);
+    }
 }

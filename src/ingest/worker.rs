@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::kafka::{Error, Event, Member, PartitionId, PartitionOffset, Record, RecordBatch};
 use crate::runtime::{Fatal, FetchControl, LogInterval, Moment, OpenBatch, Outcome, Recovery, transact, unless_fatal};
 use crate::telemetry::ingest::{IngestPartition, IngestReport, IngestSnapshot};
+use crate::wire::touchpoint_json::DeadLetterCause;
 
 use super::options::Options;
 use super::partition::SourcePartition;
@@ -134,7 +135,7 @@ impl<M: Member> IngestWorker<M> {
             Event::Records(records) => {
                 // During a recovery, the records are ignored: the partitions seek and read them again.
                 if !self.recovery.is_pending() {
-                    for record in records {
+                    for record in &records {
                         self.translate(record, now);
                     }
                 }
@@ -183,46 +184,58 @@ impl<M: Member> IngestWorker<M> {
     }
 
     /// Translates a record and adds the result to the open batch.
-    fn translate(&mut self, record: Record, now: Moment) {
+    fn translate(&mut self, record: &Record, now: Moment) {
         let Some(partition) = self.partitions.get_mut(&record.partition).filter(|it| it.expects(record.offset)) else {
             return;
         };
-        let mut bytes = 0;
-        match self.translator.translate(&record) {
-            Translation::Unavailable(problem) => {
-                partition.wait(now.elapsed);
-                if let Some(attempts) = self.waiting_log.count(now.elapsed) {
-                    let source = &self.options.source;
-                    tracing::warn!(%source, partition = record.partition, problem, attempts, "schema registry is unavailable, source partition paused");
-                }
-                return;
+        let translation = self.translator.translate(record);
+        if let Translation::Unavailable(problem) = translation {
+            partition.wait(now.elapsed);
+            if let Some(attempts) = self.waiting_log.count(now.elapsed) {
+                let source = &self.options.source;
+                tracing::warn!(%source, partition = record.partition, problem, attempts, "schema registry is unavailable, source partition paused");
             }
-            Translation::Touchpoints(touchpoints) => {
-                partition.advance(record.offset + 1);
-                self.pending.touchpoints += touchpoints.len() as u64;
-                for touchpoint in &touchpoints {
-                    bytes += write_touchpoint(&record, touchpoint, &self.options, now.wall, &mut self.output);
-                }
-            }
-            Translation::Dropped(rule) => {
-                partition.advance(record.offset + 1);
-                *self.pending.dropped.entry(rule).or_default() += 1;
-            }
-            Translation::DeadLetter(cause) => {
-                partition.advance(record.offset + 1);
-                *self.pending.dead_letters.entry(cause.reason).or_default() += 1;
-                if let Some(records) = self.dead_letter_log.count(now.elapsed) {
-                    let (source, reason) = (&self.options.source, cause.reason.as_str());
-                    let (partition, offset) = (record.partition, record.offset);
-                    tracing::warn!(%source, partition, offset, reason, records, "record of a source is a dead letter");
-                }
-                let letter = dead_letter(record, &cause, &self.options, now.wall);
-                bytes += letter.bytes();
-                self.output.push(&letter);
-            }
+            return;
         }
+        partition.advance(record.offset + 1);
+        let bytes = self.add(record, translation, now);
         self.pending.consumed += 1;
         self.batch.add(1, bytes, now.elapsed);
+    }
+
+    /// Adds the translation of `record` to the open batch. Returns the size of the records that are written.
+    fn add(&mut self, record: &Record, translation: Translation, now: Moment) -> usize {
+        match translation {
+            Translation::Touchpoints(touchpoints) => {
+                self.pending.touchpoints += touchpoints.len() as u64;
+                let written = touchpoints
+                    .iter()
+                    .map(|touchpoint| write_touchpoint(record, touchpoint, &self.options, now.wall, &mut self.output));
+                written.sum()
+            }
+            Translation::Dropped(rule) => {
+                *self.pending.dropped.entry(rule).or_default() += 1;
+                0
+            }
+            Translation::DeadLetter(cause) => self.add_dead_letter(record.clone(), &cause, now),
+            Translation::ItemDeadLetter(cause, item) => {
+                self.add_dead_letter(Record { value: Some(item), ..record.clone() }, &cause, now)
+            }
+            Translation::Batch(parts) => parts.into_iter().map(|part| self.add(record, part, now)).sum(),
+            Translation::Unavailable(_) => unreachable!("the record is translated again later"),
+        }
+    }
+
+    fn add_dead_letter(&mut self, record: Record, cause: &DeadLetterCause, now: Moment) -> usize {
+        *self.pending.dead_letters.entry(cause.reason).or_default() += 1;
+        if let Some(records) = self.dead_letter_log.count(now.elapsed) {
+            let (source, reason) = (&self.options.source, cause.reason.as_str());
+            let (partition, offset) = (record.partition, record.offset);
+            tracing::warn!(%source, partition, offset, reason, records, "record of a source is a dead letter");
+        }
+        let letter = dead_letter(record, cause, &self.options, now.wall);
+        self.output.push(&letter);
+        letter.bytes()
     }
 
     /// Fetches the committed offsets of newly assigned partitions. A partition without one starts at its first record.

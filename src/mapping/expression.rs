@@ -9,7 +9,7 @@ use super::datum::Datum;
 use super::error::EvaluationError;
 use super::evaluate::Evaluation;
 use super::kind::Kind;
-use super::node::{Node, paths_of_root};
+use super::node::{Node, Path, Start, paths_of_root};
 use crate::lifecycle::condition::ExpressionProblem;
 
 /// The names that an expression may use.
@@ -83,6 +83,14 @@ impl Expression {
     #[must_use]
     pub fn paths(&self, root: usize) -> Vec<&[Box<str>]> {
         paths_of_root(root, |visit| self.visit_paths(visit))
+    }
+
+    /// Returns the members of the path, if the expression is a path of the root with this index.
+    pub(super) fn path_of_root(&self, root: usize) -> Option<&[Box<str>]> {
+        match &self.node {
+            Node::Path(Path { start: Start::Root(start), members, .. }) if *start == root => Some(members),
+            _ => None,
+        }
     }
 
     /// Calls `visit` with each path that is read from a root: the index of the root, and the members.

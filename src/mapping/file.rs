@@ -1,11 +1,12 @@
 //! Reads mapping files: YAML to a [`Mapping`], or every problem with its position.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use serde_json::{Map, Value};
 
+use super::batch::BatchRule;
 use super::expression::{Environment, Expression};
+use super::file_text::{first_line, is_plain_name, typed_setting};
 use super::kind::Kind;
 use super::mapping::{DropRule, FIELDS, Field, FieldTemplate, ForEach, Mapping, TouchpointRule};
 use super::projection::Projection;
@@ -31,6 +32,7 @@ const MAPPING: Keys = Keys {
         "description",
         "documentation",
         "recognise",
+        "batch",
         "settings",
         "tables",
         "values",
@@ -40,6 +42,7 @@ const MAPPING: Keys = Keys {
     ],
     required: &["mapping", "touchpoints"],
 };
+const BATCH: Keys = Keys { what: "a batch", known: &["records", "shared"], required: &["records"] };
 const SETTING: Keys = Keys { what: "a setting", known: &["default", "description"], required: &[] };
 const DROP: Keys = Keys { what: "a drop rule", known: &["when", "reason"], required: &["when", "reason"] };
 const DEFAULTS: Keys = Keys {
@@ -89,28 +92,6 @@ impl Mapping {
     }
 }
 
-/// Returns the value of a setting. A text is read as the kind of `default` if that is a truth value or a number;
-/// otherwise it stays a text.
-///
-/// # Errors
-/// What to write instead.
-pub fn typed_setting(given: &Value, default: &Value) -> Result<Value, String> {
-    let Some(text) = given.as_str().map(str::trim) else { return Ok(given.clone()) };
-    match default {
-        Value::Bool(_) => text.parse().map(Value::Bool).map_err(|_| "write true or false".to_owned()),
-        Value::Number(_) => {
-            serde_json::from_str(text).map(Value::Number).map_err(|_| "write a number, such as 5 or 0.5".to_owned())
-        }
-        _ => Ok(given.clone()),
-    }
-}
-
-/// Whether the text is probably a mapping file: it has the key `mapping` at the start of a line.
-#[must_use]
-pub fn is_mapping_file(text: &str) -> bool {
-    text.lines().any(|line| line.starts_with("mapping:"))
-}
-
 struct Compiler<'a> {
     reader: Reader<'a>,
     /// `settings` and the tables.
@@ -138,6 +119,7 @@ impl Compiler<'_> {
         self.settings(fields.get("settings"), given);
         self.tables(fields.get("tables"));
         let recognise = self.recognise(&fields);
+        let batch = fields.get("batch").map(|node| self.batch(node));
         let values = self.values(fields.get("values"));
         let root_names = self.roots.clone();
         let roots: Vec<&str> = root_names.iter().map(String::as_str).collect();
@@ -163,6 +145,10 @@ impl Compiler<'_> {
             name: name?.value,
             title: self.reader.optional_text(&fields, "title"),
             recognise,
+            batch: match batch {
+                Some(batch) => Some(batch?),
+                None => None,
+            },
             values,
             drop,
             touchpoints,
@@ -318,6 +304,21 @@ impl Compiler<'_> {
     fn recognise(&mut self, fields: &Fields<'_>) -> Option<Expression> {
         let draft = self.reader.expression(fields.get("recognise")?, "`recognise`")?;
         self.condition(&draft, &ROOTS)
+    }
+
+    /// Reads where the records of a batch are, and what they share.
+    fn batch(&mut self, node: &Node) -> Option<BatchRule> {
+        let fields = self.reader.fields(node, &BATCH)?;
+        let draft = self.reader.required_expression(&fields, "records", BATCH.what)?;
+        let expression = self.expression(&draft, &ROOTS, Kind::List)?;
+        let Some(path) = expression.path_of_root(0) else {
+            let help = "write the path of a list, such as `record.batch`, or `record` if the value is the list";
+            self.reader.error("wrong-shape", &draft.span, "`records` is not a path of the record", help);
+            return None;
+        };
+        let shared = fields.get("shared").map(|node| self.reader.scalars(node, "`shared`")).unwrap_or_default();
+        let shared = shared.into_iter().map(|name| name.value).collect();
+        Some(BatchRule { path: path.into(), text: draft.text, shared })
     }
 
     /// Reads the named expressions. Each may read those before it.
@@ -481,17 +482,4 @@ impl Compiler<'_> {
             self.reader.error("type-mismatch", &node.span, message, "");
         }
     }
-}
-
-/// Returns the range of the first line within `span`.
-fn first_line(text: &str, span: &Range<usize>) -> Range<usize> {
-    let length = text.get(span.clone()).and_then(|text| text.lines().next()).map_or(0, str::len);
-    span.start..span.start + length
-}
-
-/// Whether `name` consists of a-z, 0-9 and _, and starts with a letter.
-fn is_plain_name(name: &str) -> bool {
-    name.len() <= 64
-        && name.starts_with(|letter: char| letter.is_ascii_lowercase())
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }

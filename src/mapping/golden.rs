@@ -1,10 +1,10 @@
 //! Golden records: the tests of a mapping, one JSON object per line.
 //!
 //! `{"about": "...", "value": {...}, "headers": {...}, "key": "...", "touchpoints": [...]}`: what the line shows, the
-//! record, and what becomes of it: `touchpoints`, `dropped` (the reason) or `invalid` (the reason and the detail). The
-//! first line may have `settings` instead of a record.
+//! record, and what becomes of it: `touchpoints`, `dropped` (the reason) or `invalid` (the reason and the detail); of a
+//! batch, `records` lists one of these for each of its records. The first line may have `settings` instead of a record.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::mapping::{Mapping, Outcome};
 use super::record::RecordValues;
@@ -17,7 +17,7 @@ pub struct GoldenRecord {
     pub line: usize,
     /// What the record shows.
     pub about: String,
-    /// The outcome that the line names: `touchpoints`, `dropped` or `invalid`, and its value.
+    /// The outcome that the line names: `touchpoints`, `dropped`, `invalid` or `records`, and its value.
     pub expected: Option<(&'static str, Value)>,
     /// The outcome of the mapping.
     pub found: (&'static str, Value),
@@ -31,7 +31,7 @@ impl GoldenRecord {
     }
 }
 
-const OUTCOMES: [&str; 3] = ["touchpoints", "dropped", "invalid"];
+const OUTCOMES: [&str; 4] = ["touchpoints", "dropped", "invalid", "records"];
 
 /// Returns the settings in the first line.
 ///
@@ -59,17 +59,27 @@ pub fn golden_records(mapping: &Mapping, text: &str) -> Result<Vec<GoldenRecord>
         let expected = OUTCOMES.iter().find_map(|name| Some((*name, members.remove(*name)?)));
         let headers = members.remove("headers").unwrap_or_else(|| Value::Object(Map::new()));
         let values = RecordValues { key: members.remove("key").unwrap_or_default(), headers, value };
-        let found = match mapping.map(&values.as_record()) {
-            Outcome::Touchpoints(all) => {
-                ("touchpoints", all.iter().map(MappedTouchpoint::to_json).collect::<Vec<_>>().into())
+        let found = match mapping.records(values) {
+            Ok(records) if records.is_batch() => {
+                let found = (0..records.count()).map(|at| outcome(mapping.map_record(&records, at)));
+                ("records", found.map(|(name, value)| json!({ name: value })).collect())
             }
-            Outcome::Dropped(reason) => ("dropped", reason.into()),
-            Outcome::Invalid(cause) => ("invalid", format!("{}: {}", cause.reason.as_str(), cause.detail).into()),
+            Ok(records) => outcome(mapping.map_record(&records, 0)),
+            Err(cause) => outcome(Outcome::Invalid(cause)),
         };
         let about = members.get("about").and_then(Value::as_str).unwrap_or_default().to_owned();
         records.push(GoldenRecord { line, about, expected, found });
     }
     Ok(records)
+}
+
+/// Returns the name of an outcome and its value.
+fn outcome(outcome: Outcome<'_>) -> (&'static str, Value) {
+    match outcome {
+        Outcome::Touchpoints(all) => ("touchpoints", all.iter().map(MappedTouchpoint::to_json).collect()),
+        Outcome::Dropped(reason) => ("dropped", reason.into()),
+        Outcome::Invalid(cause) => ("invalid", format!("{}: {}", cause.reason.as_str(), cause.detail).into()),
+    }
 }
 
 fn parse(line: usize, text: &str) -> Result<Map<String, Value>, String> {

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use super::batch::BatchRule;
 use super::error::EvaluationError;
 use super::expression::Expression;
 use super::projection::Projection;
@@ -55,6 +56,8 @@ pub struct Mapping {
     pub(super) name: String,
     pub(super) title: String,
     pub(super) recognise: Option<Expression>,
+    /// Where the records of a value are; `None` if every value is one record.
+    pub(super) batch: Option<BatchRule>,
     /// Computed once for each record, in this order; each is a root of what follows.
     pub(super) values: Vec<(String, Expression)>,
     pub(super) drop: Vec<DropRule>,
@@ -141,10 +144,12 @@ impl Mapping {
         if self.title.is_empty() { &self.name } else { &self.title }
     }
 
-    /// Whether the record has the shape that the mapping is made for. False if the mapping does not say so.
+    /// Whether the record, or the first one of a batch, has the shape that the mapping is made for. False if the
+    /// mapping does not say so.
     #[must_use]
     pub fn recognises(&self, record: &SourceRecord<'_>) -> bool {
-        let roots = [record.value, record.key, record.headers];
+        let first = self.batch.as_ref().and_then(|batch| batch.first(record.value));
+        let roots = [first.as_ref().unwrap_or(record.value), record.key, record.headers];
         self.recognise.as_ref().is_some_and(|shape| shape.is_true(&roots).unwrap_or(false))
     }
 
@@ -156,6 +161,9 @@ impl Mapping {
             HEADERS => reads_headers = true,
             _ => {}
         });
+        if let Some(batch) = &self.batch {
+            projection = projection.with_items(&batch.path);
+        }
         (self.projection, self.reads_headers) = (projection, reads_headers);
     }
 

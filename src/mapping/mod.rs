@@ -4,6 +4,7 @@
 //! JSON whose texts contain expressions. Both are compiled once, and both have limits on size, depth and work. Pure:
 //! the same record always has the same result.
 
+mod batch;
 mod compile;
 mod datum;
 mod draft;
@@ -12,6 +13,7 @@ mod evaluate;
 mod explain;
 mod expression;
 mod file;
+mod file_text;
 mod function;
 mod golden;
 mod kind;
@@ -24,11 +26,13 @@ mod record;
 mod template;
 mod touchpoint;
 
+pub use batch::{BATCH_RECORDS_MAX, Records};
 pub use draft::draft;
 pub use error::EvaluationError;
 pub use explain::{Explanation, MappedField};
 pub use expression::{Environment, Expression};
-pub use file::{FILE_BYTES_MAX, is_mapping_file, typed_setting};
+pub use file::FILE_BYTES_MAX;
+pub use file_text::{is_mapping_file, typed_setting};
 pub use function::FUNCTION_NAMES;
 pub use golden::{GoldenRecord, golden_records, golden_settings};
 pub use mapping::{Mapping, NO_TOUCHPOINT, Outcome, SourceRecord, TOUCHPOINTS_MAX};

@@ -11,6 +11,8 @@ pub(super) struct Projection {
     /// Whether the whole value is read.
     is_whole: bool,
     members: Vec<(Box<str>, Projection)>,
+    /// The parts of the items of a list; otherwise a list is read as a whole.
+    items: Option<Box<Projection>>,
 }
 
 impl Projection {
@@ -26,6 +28,22 @@ impl Projection {
         let mut member = Self::default();
         member.add(rest);
         self.members.push((name.clone(), member));
+    }
+
+    /// Adds a batch: items with these parts in the list at `path`, or in the value itself.
+    pub(super) fn with_items(self, path: &[Box<str>]) -> Self {
+        let items = Some(Box::new(self.clone()));
+        let mut whole = Self { items: items.clone(), ..self };
+        let mut list = &mut whole;
+        for name in path {
+            let at = list.members.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+                list.members.push((name.clone(), Self::default()));
+                list.members.len() - 1
+            });
+            list = &mut list.members[at].1;
+        }
+        list.items = items;
+        whole
     }
 
     /// Reads a JSON text.
@@ -84,7 +102,11 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = array.next_element()? {
+        let projection = self.0.items.as_deref();
+        while let Some(item) = match projection {
+            Some(projection) => array.next_element_seed(ValueSeed(projection))?,
+            None => array.next_element()?,
+        } {
             items.push(item);
         }
         Ok(Value::Array(items))

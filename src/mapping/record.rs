@@ -23,7 +23,7 @@ impl RecordValues {
     /// Reads a record of a topic whose value is JSON.
     ///
     /// # Errors
-    /// If the value is empty, not UTF-8, or not a JSON object.
+    /// If the value is empty, not UTF-8, or neither a JSON object nor a list.
     pub fn of_topic<'h>(
         key: Option<&[u8]>,
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
@@ -53,7 +53,7 @@ impl RecordValues {
     /// In the latter, a text as the value, or `value_base64`, is the bytes of the value.
     ///
     /// # Errors
-    /// If the value is empty, not UTF-8, or not a JSON object.
+    /// If the value is empty, not UTF-8, or neither a JSON object nor a list.
     pub fn of_line(line: &[u8]) -> Result<Self, DeadLetterCause> {
         let mut value = object(line)?;
         let is_record = value.as_object().is_some_and(|members| {
@@ -67,7 +67,7 @@ impl RecordValues {
         let inner = match (value["value"].take(), value.get("value_base64").and_then(Value::as_str)) {
             (Value::String(text), _) => object(text.as_bytes())?,
             (_, Some(encoded)) => object(&decoded(encoded)?)?,
-            (inner @ Value::Object(_), _) => inner,
+            (inner @ (Value::Object(_) | Value::Array(_)), _) => inner,
             _ => return Err(not_an_object()),
         };
         Ok(Self { key: value["key"].take(), headers: value["headers"].take(), value: inner })
@@ -107,13 +107,14 @@ fn projected_object(bytes: &[u8], projection: Option<&Projection>) -> Result<Val
         let detail = format!("the record is not valid JSON at line {}, column {}", error.line(), error.column());
         DeadLetterCause::new(DeadLetterReason::NotJson, detail)
     })?;
-    if value.is_object() { Ok(value) } else { Err(not_an_object()) }
+    if value.is_object() || value.is_array() { Ok(value) } else { Err(not_an_object()) }
 }
 
-fn not_an_object() -> DeadLetterCause {
+/// Returns the cause of a record that no mapping can read.
+pub(super) fn not_an_object() -> DeadLetterCause {
     DeadLetterCause::new(
         DeadLetterReason::NotJson,
-        "the record is not a JSON object: a mapping needs one event per record",
+        "the record is not a JSON object: only a mapping with `batch` reads lists of records",
     )
 }
 
@@ -141,12 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_a_dead_letter() {
+    fn what_is_neither_an_object_nor_a_list_is_a_dead_letter() {
         for (line, reason) in [
             (&b""[..], DeadLetterReason::Empty),
             (b"\xff", DeadLetterReason::NotUtf8),
             (b"{", DeadLetterReason::NotJson),
-            (b"[1]", DeadLetterReason::NotJson),
+            (b"1", DeadLetterReason::NotJson),
             (br#"{"headers": {}, "value": 5}"#, DeadLetterReason::NotJson),
             (br#"{"headers": {}, "value_base64": "%"}"#, DeadLetterReason::NotJson),
         ] {

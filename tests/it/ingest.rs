@@ -168,3 +168,53 @@ fn a_record_that_does_not_fit_into_the_touchpoint_topic_stops_nothing() {
     assert_eq!(header(&dead[0], "lifecycle_reason").as_deref(), Some("too_large"));
     ingest.stop();
 }
+
+#[test]
+fn a_call_of_a_batch_that_is_invalid_is_redriven_without_the_others() {
+    let source = broker::topic("calls", 1);
+    let settings = |of_source: &str| {
+        format!("{EVENT_TIME_CLOCK}\nsources: [{{name: web, topics: {source}, mapping: segment{of_source}}}]")
+    };
+    let deployment = Deployment::new(2, &settings(""));
+    let order = |id: &str, properties: &str| {
+        format!(
+            r#"{{"type":"track","event":"Order Completed","messageId":"{id}","userId":"anna","timestamp":"2026-01-01T08:00:00Z","properties":{{{properties}}}}}"#
+        )
+    };
+    let calls = [
+        order("e1", r#""order_id":"o1""#),
+        order("e2", r#""order_id":"o2","total":5"#),
+        order("e3", r#""order_id":"o3""#),
+        r#"{"type":"alias","userId":"anna"}"#.to_owned(),
+    ];
+    let batch = format!(r#"{{"context":{{"campaign":{{"name":"spring"}}}},"batch":[{}]}}"#, calls.join(","));
+    let trace = vec![("trace".to_owned(), b"t1".to_vec())];
+    broker::produce(&source, &[NewRecord { headers: trace, ..NewRecord::keyed("k", &batch) }]);
+    broker::produce(&source, &[NewRecord::keyed("k", &format!("[{}]", order("e4", r#""order_id":"o4""#)))]);
+    let mut ingest = deployment.start_command("i", &["ingest"]);
+    let seen = wait_for_records(&[&deployment.touchpoints], 3, &mut [&mut ingest]);
+    let ids = |seen: &[ConsumedRecord]| seen.iter().map(|it| json(it)["event_id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&seen), ["e1", "e3", "e4"]);
+    assert!(seen[..2].iter().all(|it| json(it)["properties"]["campaign"] == "spring"), "the shared context");
+    let dead = wait_for_records(&[&deployment.dead_letters], 1, &mut [&mut ingest]);
+    let detail = header(&dead[0], "lifecycle_detail").expect("a detail");
+    assert!(detail.starts_with("item 1 of record.batch: currency: record.properties.currency: missing"), "{detail}");
+    assert_eq!(json(&dead[0])["messageId"], "e2");
+    let metrics = broker::until("the counters", || {
+        let metrics = ingest.scrape()?;
+        metrics.contains(r#"lifecycle_ingest_records_total{source="web"} 2"#).then_some(metrics)
+    });
+    assert!(metrics.contains(r#"lifecycle_ingest_dropped_total{source="web",rule="identity"} 1"#), "{metrics}");
+    ingest.stop();
+
+    // The setting that was missing is added, and the call is written to the source again.
+    let deployment = deployment.with_settings(&settings(", settings: {currency: EUR}"));
+    let redriven = deployment.run("i", &["dlq", "redrive", "--execute"]);
+    assert_eq!(redriven.code, 0, "{}{}", redriven.output, redriven.errors);
+    let mut ingest = deployment.start_command("i", &["ingest"]);
+    let seen = wait_for_records(&[&deployment.touchpoints], 4, &mut [&mut ingest]);
+    assert_eq!(ids(&seen), ["e1", "e3", "e4", "e2"]);
+    assert_eq!(json(&seen[3])["properties"]["campaign"], "spring");
+    assert_eq!(header(&seen[3], "trace").as_deref(), Some("t1"));
+    ingest.stop();
+}

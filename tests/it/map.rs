@@ -219,3 +219,25 @@ fn a_topic_of_webhooks_is_sampled_and_replayed_from_a_broker() {
     assert_eq!((mapped.code, &mapped.output), (0, &native.output), "{}", mapped.errors);
     assert!(!mapped.output.is_empty());
 }
+
+#[test]
+fn the_calls_of_a_batch_are_shown_and_replayed_one_by_one() {
+    let calls: Vec<&str> = SEGMENT.lines().collect();
+    let batch = format!(r#"{{"sentAt":"2026-01-10T00:00:00Z","batch":[{},7]}}"#, calls.join(","));
+    let single = run(&["map", "--output", "touchpoints", "-"], SEGMENT);
+    let list = format!(r#"{{"headers":{{}},"value":[{},7]}}"#, calls.join(","));
+    for line in [&batch, &list] {
+        let mapped = run(&["map", "--output", "touchpoints", "-"], line);
+        assert_eq!((mapped.code, &mapped.output), (1, &single.output), "{}", mapped.errors);
+        assert!(mapped.errors.contains(": expected an object"), "{}", mapped.errors);
+    }
+    let shown = run(&["map", "-"], &batch).output;
+    assert!(shown.contains("-:1 item 2  segment\n  touchpoint   order_completed"), "{shown}");
+    let replayed = run(&["replay", "--source", "segment", "-"], &batch);
+    assert_eq!(replayed.output, run(&["replay", "--source", "segment", "-"], SEGMENT).output);
+    assert!(
+        replayed.errors.contains("-:1: bad_field: item 9 of record.batch: expected an object"),
+        "{}",
+        replayed.errors
+    );
+}

@@ -1,5 +1,6 @@
 //! Tests of expressions and templates: values, errors with their paths, problems of the text, limits.
 
+mod batch;
 mod file;
 mod preset;
 

@@ -1,12 +1,13 @@
 //! Tests of the presets with golden records: `presets/sources/NAME.golden.ndjson`.
 //!
 //! The first line names the source of the format. Each other line has a record, what it shows, and what becomes of it:
-//! `touchpoints`, `dropped` or `invalid`. `BLESS=1` writes the outcomes; review them.
+//! `touchpoints`, `dropped`, `invalid`, or `records` of a batch. `BLESS=1` writes the outcomes; review them.
 
 use serde_json::{Map, Value, json};
 
 use super::super::*;
 use crate::wire::model_file::ModelSource;
+use crate::wire::touchpoint_json::DeadLetterCause;
 
 /// Returns the preset as it is on disk, so that it can be edited without a build.
 fn current(name: &str) -> ModelSource {
@@ -50,7 +51,13 @@ fn assert_same_after_projection(mapping: &Mapping, text: &str) {
         let bytes = line["value"].to_string();
         let whole = RecordValues::of_topic(key, headers.iter().copied(), bytes.as_bytes()).expect("a record");
         let read = mapping.read(key, headers.iter().copied(), bytes.as_bytes()).expect("a record");
-        assert_eq!(mapping.map(&whole.as_record()), mapping.map(&read.as_record()), "{}", line["about"]);
+        let outcomes = |values: RecordValues| {
+            let records = mapping.records(values)?;
+            Ok::<_, DeadLetterCause>(
+                (0..records.count()).map(|at| mapping.map_record(&records, at)).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(outcomes(whole), outcomes(read), "{}", line["about"]);
     }
 }
 
@@ -60,7 +67,7 @@ fn bless(path: &str, text: &str, records: &[GoldenRecord]) {
     for record in records {
         let line = &mut lines[record.line - 1];
         let mut members: Map<String, Value> = serde_json::from_str(line).expect("an object");
-        members.retain(|name, _| !matches!(name.as_str(), "touchpoints" | "dropped" | "invalid"));
+        members.retain(|name, _| !matches!(name.as_str(), "touchpoints" | "dropped" | "invalid" | "records"));
         members.insert(record.found.0.to_owned(), record.found.1.clone());
         *line = Value::Object(members).to_string();
     }
@@ -95,7 +102,8 @@ fn touchpoints_of_presets_are_of_the_catalogue_or_listed_here() {
         let text = std::fs::read_to_string(path).expect("golden records");
         for line in text.lines().skip(1) {
             let line: Value = serde_json::from_str(line).expect("JSON");
-            for touchpoint in line["touchpoints"].as_array().into_iter().flatten() {
+            let records = line["records"].as_array().into_iter().flatten().chain([&line]);
+            for touchpoint in records.filter_map(|record| record["touchpoints"].as_array()).flatten() {
                 let found = touchpoint["type"].as_str().expect("a type");
                 assert!(known.iter().any(|known| known == found) || OWN.contains(&found), "{name}: {found}");
             }
