@@ -1,8 +1,9 @@
 //! CPU time per record on one core: a native touchpoint, and a Segment event that a preset maps.
 //!
-//! `native` decodes a touchpoint with the properties of all shipped models. `segment/parse` reads those parts of the
-//! event that the mapping reads, `segment/map` maps it, and `segment/all` does both and writes the touchpoint, as
-//! ingest does. `segment/whole` also reads the other parts, and writes the touchpoint through a tree of JSON.
+//! `native` decodes a touchpoint with the properties of all shipped models. `segment/all` reads those parts of the
+//! event that the mapping reads, maps it and writes the touchpoint, as ingest does. `segment/tree` does the same through
+//! a tree of JSON, as ingest does for batches; `segment/parse` and `segment/map` are its first two steps.
+//! `segment/whole` also reads the other parts, and writes the touchpoint through a tree.
 
 use std::hint::black_box;
 
@@ -40,6 +41,18 @@ fn benches(criterion: &mut Criterion) {
     });
     let mut json = Vec::new();
     criterion.bench_function("segment/all", |bencher| {
+        bencher.iter(|| {
+            json.clear();
+            let outcome = mapping.map_object(None, [], black_box(SEGMENT.as_bytes()));
+            if let Some(Outcome::Touchpoints(touchpoints)) = outcome {
+                for touchpoint in &touchpoints {
+                    touchpoint.write_json(&mut json);
+                }
+            }
+            json.len()
+        });
+    });
+    criterion.bench_function("segment/tree", |bencher| {
         bencher.iter(|| {
             json.clear();
             let values = mapping.read(None, [], black_box(SEGMENT.as_bytes())).expect("a record");

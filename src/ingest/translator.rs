@@ -20,6 +20,9 @@ const BATCH_TOUCHPOINTS_MAX: usize = 10_000;
 /// each dead letter has a copy of them.
 const COPIED_BYTES_MAX: usize = 64 << 10;
 
+/// The expected size of a touchpoint; larger ones are allocated again.
+const TOUCHPOINT_BYTES: usize = 384;
+
 /// What becomes of a record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Translation {
@@ -79,6 +82,9 @@ impl Translator {
             record.headers.iter().map(|header| (header.name.as_str(), header.value.as_deref())).collect();
         if let Some(mapping) = self.mapping.as_deref().filter(|_| self.decoder.is_plain_json()) {
             let headers = headers.iter().filter_map(|&(name, value)| Some((name, value?)));
+            if let Some(outcome) = mapping.map_object(record.key.as_deref(), headers.clone(), value) {
+                return self.outcome(outcome);
+            }
             return match mapping.read(record.key.as_deref(), headers, value) {
                 Ok(values) => self.mapped(mapping, values, record),
                 Err(cause) => Translation::DeadLetter(cause),
@@ -194,7 +200,7 @@ impl Translation {
 }
 
 fn keyed(touchpoint: &MappedTouchpoint) -> KeyedTouchpoint {
-    let mut value = Vec::new();
+    let mut value = Vec::with_capacity(TOUCHPOINT_BYTES);
     touchpoint.write_json(&mut value);
     KeyedTouchpoint { customer_id: touchpoint.customer_id.clone(), value }
 }

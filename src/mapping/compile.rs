@@ -1,6 +1,7 @@
 //! Compiles the syntax of an expression: resolves names, checks functions, kinds and constants.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use serde_json::{Map, Number, Value};
 
@@ -112,7 +113,13 @@ impl Compiler<'_> {
     }
 
     fn name(&mut self, name: &str, syntax: &Syntax) -> Compiled {
-        let path = |start| Path { start, start_name: name.into(), members: Box::default(), text: name.into() };
+        let path = |start| Path {
+            start,
+            start_name: name.into(),
+            members: Box::default(),
+            text: name.into(),
+            slot: OnceLock::new(),
+        };
         if let Some(variable) = self.variables.iter().rposition(|variable| **variable == *name) {
             return Some((Node::Path(path(Start::Variable(variable))), Kind::Any));
         }

@@ -37,6 +37,16 @@ impl<'a> Datum<'a> {
         }
     }
 
+    /// Borrows the value again.
+    #[inline]
+    pub(super) fn borrowed(&'a self) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(Cow::Borrowed(text)),
+            Self::Owned(value) => Self::Borrowed(value),
+            other => other.clone(),
+        }
+    }
+
     /// Takes a computed value.
     pub(super) fn of_owned(value: Value) -> Self {
         match value {

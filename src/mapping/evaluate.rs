@@ -8,6 +8,7 @@ use super::datum::Datum;
 use super::error::EvaluationError;
 use super::function::Function;
 use super::node::{LoopKind, Node, Path, Start};
+use super::slots::{Roots, Slot};
 use crate::lifecycle::condition::{ArithmeticOperator, Relation};
 
 /// Maximum number of items that the loops of one evaluation visit.
@@ -19,7 +20,7 @@ type Evaluated<'a> = Result<Datum<'a>, EvaluationError>;
 
 /// One evaluation over the values of the roots.
 pub(super) struct Evaluation<'a> {
-    roots: &'a [&'a Value],
+    roots: Roots<'a>,
     /// The items of the loops around the current node, the outermost first.
     variables: Vec<Datum<'a>>,
     items_visited: usize,
@@ -28,7 +29,7 @@ pub(super) struct Evaluation<'a> {
 }
 
 impl<'a> Evaluation<'a> {
-    pub(super) const fn new(roots: &'a [&'a Value]) -> Self {
+    pub(super) const fn new(roots: Roots<'a>) -> Self {
         Self { roots, variables: Vec::new(), items_visited: 0, is_locating: false }
     }
 
@@ -182,9 +183,14 @@ impl<'a> Evaluation<'a> {
     /// Returns the text at a path of a root, if the node is one and there is a text.
     #[inline]
     fn text(&self, node: &Node) -> Option<&'a str> {
-        let Node::Path(Path { start: Start::Root(root), members, .. }) = node else { return None };
-        let mut value = self.roots[*root];
-        for name in members {
+        let Node::Path(path) = node else { return None };
+        if let Some(slot) = self.slot(path) {
+            let Slot::Value(Datum::Text(text)) = slot else { return None };
+            return Some(text);
+        }
+        let Start::Root(root) = path.start else { return None };
+        let mut value = self.roots.values[root];
+        for name in &path.members {
             value = value.as_object()?.get(&**name)?;
         }
         value.as_str()
@@ -236,9 +242,28 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    /// Returns the slot of a path of the record, if the record is in slots.
+    #[inline]
+    fn slot(&self, path: &Path) -> Option<&'a Slot<'a>> {
+        let slots = self.roots.slots?;
+        path.slot.get().map(|slot| &slots[*slot])
+    }
+
     fn path(&self, path: &'a Path) -> Evaluated<'a> {
+        if let Some(slot) = self.slot(path) {
+            return match slot {
+                Slot::Missing => Ok(Datum::Null),
+                Slot::Value(value) => Ok(value.borrowed()),
+                Slot::Object(text) => serde_json::from_str(text)
+                    .map(Datum::Owned)
+                    .map_err(|_| EvaluationError::new("is not valid JSON").at(&path.text)),
+                Slot::NotInObject(at, kind) => {
+                    Err(EvaluationError::new(format!("expected an object, found {kind}")).at(&prefix(path, *at)))
+                }
+            };
+        }
         let Start::Root(root) = path.start else { return self.path_of_variable(path) };
-        let mut value = self.roots[root];
+        let mut value = self.roots.values[root];
         for (at, name) in path.members.iter().enumerate() {
             match value {
                 Value::Object(members) => match members.get(&**name) {

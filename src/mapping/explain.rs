@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::mapping::{Field, Mapping, Outcome, SourceRecord};
+use super::slots::Roots;
 
 /// What becomes of a record, and why.
 #[derive(Clone, PartialEq, Debug)]
@@ -34,7 +35,8 @@ impl Mapping {
     pub fn explain(&self, record: &SourceRecord<'_>) -> Explanation<'_> {
         let mut rendered: Vec<(usize, Field, Value)> = Vec::new();
         let mut observe = |rule: usize, field: Field, value: &Value| rendered.push((rule, field, value.clone()));
-        let outcome = self.try_map(record, &mut observe).unwrap_or_else(Outcome::Invalid);
+        let roots = [record.value, record.key, record.headers];
+        let outcome = self.try_map(Roots::of(&roots), &mut observe).unwrap_or_else(Outcome::Invalid);
         let rules: BTreeSet<usize> = rendered.iter().map(|&(rule, ..)| rule).collect();
         let mut touchpoints: Vec<Vec<MappedField<'_>>> = Vec::new();
         for (rule, field, value) in rendered {

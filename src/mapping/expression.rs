@@ -10,6 +10,7 @@ use super::error::EvaluationError;
 use super::evaluate::Evaluation;
 use super::kind::Kind;
 use super::node::{Node, Path, Start, paths_of_root};
+use super::slots::Roots;
 use crate::lifecycle::condition::ExpressionProblem;
 
 /// The names that an expression may use.
@@ -58,6 +59,11 @@ impl Expression {
     /// # Panics
     /// If there are fewer roots than at compilation, which is a bug of the caller.
     pub fn evaluate(&self, roots: &[&Value]) -> Result<Value, EvaluationError> {
+        self.value_of(Roots::of(roots))
+    }
+
+    /// As [`evaluate`](Self::evaluate).
+    pub(super) fn value_of(&self, roots: Roots<'_>) -> Result<Value, EvaluationError> {
         self.datum(roots)?.into_value()
     }
 
@@ -66,11 +72,16 @@ impl Expression {
     /// # Errors
     /// If a value has the wrong kind or exceeds a limit, or if the result is neither true, false nor null.
     pub fn is_true(&self, roots: &[&Value]) -> Result<bool, EvaluationError> {
+        self.holds(Roots::of(roots))
+    }
+
+    /// As [`is_true`](Self::is_true).
+    pub(super) fn holds(&self, roots: Roots<'_>) -> Result<bool, EvaluationError> {
         self.datum(roots)?.truth().map_err(|error| error.at(self.source(roots)))
     }
 
     /// Returns the path that the value comes from; empty if it is computed from none.
-    pub(super) fn source<'a>(&'a self, roots: &'a [&'a Value]) -> &'a str {
+    pub(super) fn source<'a>(&'a self, roots: Roots<'a>) -> &'a str {
         Evaluation::new(roots).source(&self.node)
     }
 
@@ -93,14 +104,14 @@ impl Expression {
         }
     }
 
-    /// Calls `visit` with each path that is read from a root: the index of the root, and the members.
-    pub(super) fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n [Box<str>])) {
+    /// Calls `visit` with each path that is read from a root, and the index of the root.
+    pub(super) fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n Path)) {
         self.node.visit_paths(visit);
     }
 
     /// Evaluates without a copy of what the roots contain.
-    pub(super) fn datum<'a>(&'a self, roots: &'a [&'a Value]) -> Result<Datum<'a>, EvaluationError> {
-        assert!(roots.len() >= self.roots, "one value for each root");
+    pub(super) fn datum<'a>(&'a self, roots: Roots<'a>) -> Result<Datum<'a>, EvaluationError> {
+        assert!(roots.values.len() >= self.roots, "one value for each root");
         Evaluation::new(roots).evaluate(&self.node)
     }
 }

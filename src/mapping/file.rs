@@ -153,6 +153,7 @@ impl Compiler<'_> {
             drop,
             touchpoints,
             projection: Projection::default(),
+            reads_key: false,
             reads_headers: false,
         };
         mapping.set_projection();

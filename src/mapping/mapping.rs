@@ -8,8 +8,10 @@ use serde_json::{Map, Value};
 use super::batch::BatchRule;
 use super::error::EvaluationError;
 use super::expression::Expression;
+use super::node::Path;
 use super::projection::Projection;
 use super::record::RecordValues;
+use super::slots::Roots;
 use super::template::Template;
 use super::touchpoint::MappedTouchpoint;
 use crate::lifecycle::money::{Amount, Currency};
@@ -23,6 +25,8 @@ use crate::wire::touchpoint_json::{DeadLetterCause, ID_BYTES_MAX, TYPE_BYTES_MAX
 pub const TOUCHPOINTS_MAX: usize = 1_000;
 /// The index of the root `record`.
 const RECORD: usize = 0;
+/// The index of the root `key`.
+const KEY: usize = 1;
 /// The index of the root `headers`.
 const HEADERS: usize = 2;
 /// The reason of a record that no touchpoint of the mapping applies to.
@@ -64,6 +68,8 @@ pub struct Mapping {
     pub(super) touchpoints: Vec<TouchpointRule>,
     /// The parts of a record that an expression reads.
     pub(super) projection: Projection,
+    /// Whether an expression reads the key.
+    pub(super) reads_key: bool,
     /// Whether an expression reads a header.
     pub(super) reads_headers: bool,
 }
@@ -155,16 +161,24 @@ impl Mapping {
 
     /// Prepares [`read`](Self::read): finds what the expressions of the mapping read.
     pub(super) fn set_projection(&mut self) {
-        let (mut projection, mut reads_headers) = (Projection::default(), false);
-        self.visit_paths_of(0..self.touchpoints.len(), &mut |root, members| match root {
-            RECORD => projection.add(members),
+        let (mut projection, mut reads_key, mut reads_headers) = (Projection::default(), false, false);
+        self.visit_paths_of(0..self.touchpoints.len(), &mut |root, path| match root {
+            RECORD => projection.add(&path.members),
+            KEY => reads_key = true,
             HEADERS => reads_headers = true,
             _ => {}
         });
         if let Some(batch) = &self.batch {
             projection = projection.with_items(&batch.path);
         }
-        (self.projection, self.reads_headers) = (projection, reads_headers);
+        projection.number_slots(0);
+        self.visit_paths_of(0..self.touchpoints.len(), &mut |root, path| {
+            if let Some(slot) = projection.slot(&path.members).filter(|_| root == RECORD) {
+                path.slot.set(slot).expect("the slots of a mapping are set once");
+            }
+        });
+        self.projection = projection;
+        (self.reads_key, self.reads_headers) = (reads_key, reads_headers);
     }
 
     /// Calls `visit` with each path of the record that an expression of the mapping reads, only for some of the
@@ -174,18 +188,14 @@ impl Mapping {
         rules: impl IntoIterator<Item = usize>,
         visit: &mut dyn FnMut(&'n [Box<str>]),
     ) {
-        self.visit_paths_of(rules, &mut |root, members| {
+        self.visit_paths_of(rules, &mut |root, path| {
             if root == RECORD {
-                visit(members);
+                visit(&path.members);
             }
         });
     }
 
-    fn visit_paths_of<'n>(
-        &'n self,
-        rules: impl IntoIterator<Item = usize>,
-        visit: &mut dyn FnMut(usize, &'n [Box<str>]),
-    ) {
+    fn visit_paths_of<'n>(&'n self, rules: impl IntoIterator<Item = usize>, visit: &mut dyn FnMut(usize, &'n Path)) {
         self.values.iter().for_each(|(_, value)| value.visit_paths(visit));
         self.drop.iter().for_each(|rule| rule.when.visit_paths(visit));
         for rule in rules.into_iter().map(|index| &self.touchpoints[index]) {
@@ -217,59 +227,76 @@ impl Mapping {
     /// Maps a record.
     #[must_use]
     pub fn map(&self, record: &SourceRecord<'_>) -> Outcome<'_> {
-        self.try_map(record, &mut |_, _, _| {}).unwrap_or_else(Outcome::Invalid)
+        let roots = [record.value, record.key, record.headers];
+        self.try_map(Roots::of(&roots), &mut |_, _, _| {}).unwrap_or_else(Outcome::Invalid)
+    }
+
+    /// Maps a record of a topic whose value is one JSON object, faster than [`read`](Self::read) and
+    /// [`map`](Self::map). `None` if the value is anything else: a batch, or not valid.
+    #[must_use]
+    pub fn map_object<'h>(
+        &self,
+        key: Option<&[u8]>,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+        value: &[u8],
+    ) -> Option<Outcome<'_>> {
+        let slots = self.projection.slots(std::str::from_utf8(value).ok()?)?;
+        let headers = headers.into_iter().filter(|_| self.reads_headers);
+        let RecordValues { key, headers, value } = RecordValues::without_value(key.filter(|_| self.reads_key), headers);
+        let roots = Roots { values: &[&value, &key, &headers], slots: Some(&slots) };
+        Some(self.try_map(roots, &mut |_, _, _| {}).unwrap_or_else(Outcome::Invalid))
     }
 
     /// Maps a record, and calls `observe` with the rule, the field and the value of every field that is rendered.
     pub(super) fn try_map(
         &self,
-        record: &SourceRecord<'_>,
+        roots: Roots<'_>,
         observe: &mut dyn FnMut(usize, Field, &Value),
     ) -> Result<Outcome<'_>, DeadLetterCause> {
-        let values = self.values(record)?;
-        let mut roots = vec![record.value, record.key, record.headers];
-        roots.extend(&values);
+        let values = self.values(roots)?;
+        let with_values: Vec<&Value> = roots.values.iter().copied().chain(&values).collect();
+        let roots = Roots { values: &with_values, ..roots };
         for rule in &self.drop {
-            if rule.when.is_true(&roots).map_err(|error| self.invalid("drop", error, &roots))? {
+            if rule.when.holds(roots).map_err(|error| self.invalid("drop", error, roots))? {
                 return Ok(Outcome::Dropped(&rule.reason));
             }
         }
         let mut touchpoints = Vec::new();
         for (index, rule) in self.touchpoints.iter().enumerate() {
             let Some(each) = &rule.for_each else {
-                if self.applies(rule, &roots)? {
-                    touchpoints.push(self.render(rule, &roots, &mut |field, value| observe(index, field, value))?);
+                if self.applies(rule, roots)? {
+                    touchpoints.push(self.render(rule, roots, &mut |field, value| observe(index, field, value))?);
                 }
                 continue;
             };
-            let list_path = |roots: &[&Value]| {
+            let list_path = || {
                 let path = self.path_in_record(each.list.source(roots).to_owned(), roots);
                 if path.is_empty() { "for_each".to_owned() } else { path }
             };
-            let list = each.list.evaluate(&roots).map_err(|error| self.invalid("for_each", error, &roots))?;
+            let list = each.list.value_of(roots).map_err(|error| self.invalid("for_each", error, roots))?;
             let items = match &list {
                 Value::Null => &[][..],
                 Value::Array(items) => items,
                 _ => {
-                    let detail = format!("{}: expected a list", list_path(&roots));
+                    let detail = format!("{}: expected a list", list_path());
                     return Err(DeadLetterCause::new(DeadLetterReason::BadField, detail));
                 }
             };
             if touchpoints.len() + items.len() > TOUCHPOINTS_MAX {
-                let detail = format!("{}: more than {TOUCHPOINTS_MAX} items", list_path(&roots));
+                let detail = format!("{}: more than {TOUCHPOINTS_MAX} items", list_path());
                 return Err(DeadLetterCause::new(DeadLetterReason::BadField, detail));
             }
             for (at, item) in items.iter().enumerate() {
-                let mut with_item = roots.clone();
-                with_item.push(item);
+                let with_item: Vec<&Value> = roots.values.iter().copied().chain([item]).collect();
+                let with_item = Roots { values: &with_item, ..roots };
                 let in_item = |mut cause: DeadLetterCause| {
-                    let list = list_path(&roots);
+                    let list = list_path();
                     cause.detail = format!("{} (item {at} of {list})", cause.detail).into();
                     cause
                 };
-                if self.applies(rule, &with_item).map_err(in_item)? {
+                if self.applies(rule, with_item).map_err(in_item)? {
                     let mut observe = |field: Field, value: &Value| observe(index, field, value);
-                    touchpoints.push(self.render(rule, &with_item, &mut observe).map_err(in_item)?);
+                    touchpoints.push(self.render(rule, with_item, &mut observe).map_err(in_item)?);
                 }
             }
         }
@@ -282,39 +309,39 @@ impl Mapping {
 }
 
 impl Mapping {
-    fn values(&self, record: &SourceRecord<'_>) -> Result<Vec<Value>, DeadLetterCause> {
+    fn values(&self, roots: Roots<'_>) -> Result<Vec<Value>, DeadLetterCause> {
         let mut values: Vec<Value> = Vec::with_capacity(self.values.len());
         for (name, expression) in &self.values {
-            let mut roots = vec![record.value, record.key, record.headers];
-            roots.extend(&values);
-            let value = expression.evaluate(&roots).map_err(|error| self.invalid(name, error, &roots))?;
+            let with_values: Vec<&Value> = roots.values.iter().copied().chain(&values).collect();
+            let roots = Roots { values: &with_values, ..roots };
+            let value = expression.value_of(roots).map_err(|error| self.invalid(name, error, roots))?;
             values.push(value);
         }
         Ok(values)
     }
 
-    fn invalid(&self, field: &str, mut error: EvaluationError, roots: &[&Value]) -> DeadLetterCause {
+    fn invalid(&self, field: &str, mut error: EvaluationError, roots: Roots<'_>) -> DeadLetterCause {
         error.path = self.path_in_record(error.path, roots);
         DeadLetterCause::new(DeadLetterReason::BadField, format!("{field}: {error}"))
     }
 
     /// Replaces the name of a value at the start of `path` by the path that the value comes from.
-    fn path_in_record(&self, path: String, roots: &[&Value]) -> String {
+    fn path_in_record(&self, path: String, roots: Roots<'_>) -> String {
         let (start, rest) = path.split_at(path.find('.').unwrap_or(path.len()));
         let Some(index) = self.values.iter().position(|(name, _)| name == start) else { return path };
         let source = self.values[index].1.source(roots);
         if source.is_empty() { path } else { self.path_in_record(format!("{source}{rest}"), roots) }
     }
 
-    fn applies(&self, rule: &TouchpointRule, roots: &[&Value]) -> Result<bool, DeadLetterCause> {
+    fn applies(&self, rule: &TouchpointRule, roots: Roots<'_>) -> Result<bool, DeadLetterCause> {
         let Some(when) = &rule.when else { return Ok(true) };
-        when.is_true(roots).map_err(|error| self.invalid("when", error, roots))
+        when.holds(roots).map_err(|error| self.invalid("when", error, roots))
     }
 
     fn render(
         &self,
         rule: &TouchpointRule,
-        roots: &[&Value],
+        roots: Roots<'_>,
         observe: &mut dyn FnMut(Field, &Value),
     ) -> Result<MappedTouchpoint, DeadLetterCause> {
         rule.render(roots, observe).map_err(|problem| match problem {
@@ -355,14 +382,18 @@ fn reject_repeated_ids(touchpoints: &[MappedTouchpoint]) -> Result<(), DeadLette
 impl TouchpointRule {
     fn render(
         &self,
-        roots: &[&Value],
+        roots: Roots<'_>,
         observe: &mut dyn FnMut(Field, &Value),
     ) -> Result<MappedTouchpoint, FieldProblem> {
         let mut field = |field: Field| -> Result<Rendered, FieldProblem> {
             let Some(template) = &self.fields[field as usize] else {
                 return Ok(Rendered { field, value: Value::Null });
             };
-            let value = template.template.render(roots).map_err(|error| FieldProblem::Evaluation(field, error))?;
+            let value = match field {
+                Field::Properties => template.template.render_present(roots),
+                _ => template.template.render_of(roots),
+            };
+            let value = value.map_err(|error| FieldProblem::Evaluation(field, error))?;
             observe(field, &value);
             Ok(Rendered { field, value })
         };

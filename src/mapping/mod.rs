@@ -23,6 +23,7 @@ mod node;
 mod preset;
 mod projection;
 mod record;
+mod slots;
 mod template;
 mod touchpoint;
 

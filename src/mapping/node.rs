@@ -1,5 +1,7 @@
 //! A compiled expression: names are resolved to roots, variables and constants, functions to their code.
 
+use std::sync::OnceLock;
+
 use serde_json::Value;
 
 use super::function::{Function, TimePattern};
@@ -8,12 +10,12 @@ use crate::lifecycle::condition::{ArithmeticOperator, Relation};
 /// Returns the members of each path that is read from the root with this index, among those that `visit_paths` visits.
 pub(super) fn paths_of_root<'n>(
     root: usize,
-    visit_paths: impl FnOnce(&mut dyn FnMut(usize, &'n [Box<str>])),
+    visit_paths: impl FnOnce(&mut dyn FnMut(usize, &'n Path)),
 ) -> Vec<&'n [Box<str>]> {
     let mut paths = Vec::new();
-    visit_paths(&mut |it, members| {
+    visit_paths(&mut |it, path| {
         if it == root {
-            paths.push(members);
+            paths.push(&*path.members);
         }
     });
     paths
@@ -62,6 +64,8 @@ pub(super) struct Path {
     pub(super) members: Box<[Box<str>]>,
     /// As written, for messages.
     pub(super) text: Box<str>,
+    /// The slot of the record, once the mapping is complete.
+    pub(super) slot: OnceLock<usize>,
 }
 
 /// The start of a path.
@@ -84,12 +88,12 @@ pub(super) enum LoopKind {
 
 impl Node {
     /// Calls `visit` with each path that starts with a root.
-    pub(super) fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n [Box<str>])) {
+    pub(super) fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n Path)) {
         match self {
             Self::Constant(_) => {}
             Self::Path(path) => {
                 if let Start::Root(root) = path.start {
-                    visit(root, &path.members);
+                    visit(root, path);
                 }
             }
             Self::Member(of, _)

@@ -1,6 +1,7 @@
 //! Reads only those parts of a JSON record that a mapping reads; skips the others without allocating.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -9,10 +10,12 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Projection {
     /// Whether the whole value is read.
-    is_whole: bool,
-    members: Vec<(Box<str>, Projection)>,
+    pub(super) is_whole: bool,
+    pub(super) members: Vec<(Box<str>, Projection)>,
     /// The parts of the items of a list; otherwise a list is read as a whole.
-    items: Option<Box<Projection>>,
+    pub(super) items: Option<Box<Projection>>,
+    /// The slots of this part and its members; the first is its own.
+    pub(super) slots: Range<usize>,
 }
 
 impl Projection {
@@ -44,6 +47,21 @@ impl Projection {
         }
         list.items = items;
         whole
+    }
+
+    /// Numbers the slots of this part and its members, from `first`. Returns the number of the next slot.
+    pub(super) fn number_slots(&mut self, first: usize) -> usize {
+        let next = self.members.iter_mut().fold(first + 1, |next, (_, member)| member.number_slots(next));
+        self.slots = first..next;
+        next
+    }
+
+    /// Returns the number of the slot of a path that was added.
+    pub(super) fn slot(&self, path: &[Box<str>]) -> Option<usize> {
+        let part = path.iter().try_fold(self, |part, name| {
+            part.members.iter().find(|(known, _)| known == name).map(|(_, member)| member)
+        })?;
+        Some(part.slots.start)
     }
 
     /// Reads a JSON text.
@@ -128,7 +146,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 }
 
 /// Finds a name among the members that are read.
-struct NameSeed<'p>(&'p Projection);
+pub(super) struct NameSeed<'p>(pub(super) &'p Projection);
 
 impl<'de, 'p> DeserializeSeed<'de> for NameSeed<'p> {
     type Value = Option<(&'p str, &'p Projection)>;

@@ -39,14 +39,18 @@ impl RecordValues {
         value: &[u8],
         projection: Option<&Projection>,
     ) -> Result<Self, DeadLetterCause> {
+        Ok(Self { value: projected_object(value, projection)?, ..Self::without_value(key, headers) })
+    }
+
+    /// Reads key and headers only; the value is null.
+    pub(super) fn without_value<'h>(
+        key: Option<&[u8]>,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+    ) -> Self {
         let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(Value::from);
         let headers: Map<String, Value> =
             headers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), text(value)?))).collect();
-        Ok(Self {
-            key: key.and_then(text).unwrap_or(Value::Null),
-            headers: Value::Object(headers),
-            value: projected_object(value, projection)?,
-        })
+        Self { key: key.and_then(text).unwrap_or(Value::Null), headers: Value::Object(headers), value: Value::Null }
     }
 
     /// Reads a line of a file: the value of a record, or an object `{"headers": {...}, "key": "...", "value": {...}}`.

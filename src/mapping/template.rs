@@ -11,7 +11,8 @@ use super::evaluate::{TEXT_BYTES_MAX, too_long};
 use super::expression::{Environment, Expression};
 use super::function::plain_text;
 use super::kind::Kind;
-use super::node::paths_of_root;
+use super::node::{Path, paths_of_root};
+use super::slots::Roots;
 use crate::lifecycle::condition::{ExpressionProblem, codes};
 
 /// Maximum nesting depth of a template.
@@ -149,7 +150,7 @@ impl Template {
     }
 
     /// Returns the path that the value comes from, or the first one of a text; otherwise an empty text.
-    pub(super) fn source<'a>(&'a self, roots: &'a [&'a Value]) -> &'a str {
+    pub(super) fn source<'a>(&'a self, roots: Roots<'a>) -> &'a str {
         match &self.part {
             Part::Expression(expression) => expression.source(roots),
             Part::Text(parts) => {
@@ -175,8 +176,8 @@ impl Template {
         paths_of_root(root, |visit| self.visit_paths(visit))
     }
 
-    /// Calls `visit` with each path that is read from a root: the index of the root, and the members.
-    pub(super) fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n [Box<str>])) {
+    /// Calls `visit` with each path that is read from a root, and the index of the root.
+    pub(super) fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n Path)) {
         self.part.visit_paths(visit);
     }
 
@@ -185,12 +186,22 @@ impl Template {
     /// # Errors
     /// If an expression has no value, with its path.
     pub fn render(&self, roots: &[&Value]) -> Result<Value, EvaluationError> {
-        Ok(self.part.render(roots)?.unwrap_or(Value::Null))
+        self.render_of(Roots::of(roots))
+    }
+
+    /// As [`render`](Self::render).
+    pub(super) fn render_of(&self, roots: Roots<'_>) -> Result<Value, EvaluationError> {
+        Ok(self.part.render(roots, true)?.unwrap_or(Value::Null))
+    }
+
+    /// As [`render`](Self::render), but leaves out members of the tree itself that are null.
+    pub(super) fn render_present(&self, roots: Roots<'_>) -> Result<Value, EvaluationError> {
+        Ok(self.part.render(roots, false)?.unwrap_or(Value::Null))
     }
 }
 
 impl Part {
-    fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n [Box<str>])) {
+    fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n Path)) {
         match self {
             Self::Literal(_) => {}
             Self::Expression(expression) => expression.visit_paths(visit),
@@ -213,8 +224,8 @@ impl Part {
         }
     }
 
-    /// Renders the part; `None` if it is to be left out.
-    fn render(&self, roots: &[&Value]) -> Result<Option<Value>, EvaluationError> {
+    /// Renders the part; `None` if it is to be left out. Members that are null are left out unless `keeps_null`.
+    fn render(&self, roots: Roots<'_>, keeps_null: bool) -> Result<Option<Value>, EvaluationError> {
         Ok(Some(match self {
             Self::Literal(value) => value.clone(),
             Self::Expression(expression) => match expression.datum(roots)? {
@@ -242,13 +253,15 @@ impl Part {
                 Value::String(text)
             }
             Self::List(parts) => {
-                let items = parts.iter().filter_map(|part| part.render(roots).transpose());
+                let items = parts.iter().filter_map(|part| part.render(roots, true).transpose());
                 Value::Array(items.collect::<Result<_, _>>()?)
             }
             Self::Object(parts) => {
                 let mut members = Map::new();
                 for (name, part) in parts {
-                    let Some(value) = part.render(roots)? else { continue };
+                    let Some(value) = part.render(roots, true)?.filter(|value| keeps_null || !value.is_null()) else {
+                        continue;
+                    };
                     let name = name.render(roots)?;
                     match members.entry(name) {
                         Entry::Vacant(member) => _ = member.insert(value),
@@ -270,10 +283,10 @@ impl Name {
         matches!((self, other), (Self::Literal(one), Self::Literal(other)) if one == other)
     }
 
-    fn render(&self, roots: &[&Value]) -> Result<String, EvaluationError> {
+    fn render(&self, roots: Roots<'_>) -> Result<String, EvaluationError> {
         let problem = match self {
             Self::Literal(name) => return Ok(name.clone()),
-            Self::Computed(part) => match part.render(roots)? {
+            Self::Computed(part) => match part.render(roots, true)? {
                 Some(Value::String(name)) if !name.is_empty() => return Ok(name),
                 Some(Value::String(_)) => "empty",
                 None | Some(Value::Null) => "missing",
