@@ -66,7 +66,7 @@ pub struct Decoder {
 enum Schema {
     None,
     Avro(Arc<AvroSchema>),
-    Protobuf(MessageDescriptor),
+    Protobuf(ProtobufSchema, MessageDescriptor),
     Registry(Arc<Registry>),
 }
 
@@ -105,14 +105,16 @@ impl Decoder {
             }
             (Format::Protobuf, SchemaSource::File(path, bytes)) => {
                 let schema = ProtobufSchema::read(&path, &bytes)?;
-                Schema::Protobuf(named_message(&schema, message, &path)?)
+                let message = named_message(&schema, message, &path)?;
+                Schema::Protobuf(schema, message)
             }
             (Format::Protobuf, SchemaSource::None) => {
                 let name = message.unwrap_or(TOUCHPOINT_MESSAGE);
-                let found = ProtobufSchema::touchpoint()?.message(name);
-                Schema::Protobuf(found.ok_or_else(|| {
+                let schema = ProtobufSchema::touchpoint()?;
+                let found = schema.message(name).ok_or_else(|| {
                     format!("the message {name} needs a schema: set `schema` to a descriptor set or a .proto file")
-                })?)
+                })?;
+                Schema::Protobuf(schema, found)
             }
         };
         Ok(Self { format, framing, schema, compiled: HashMap::new() })
@@ -142,7 +144,7 @@ impl Decoder {
             (Format::Json, _) => decode_json(payload),
             (Format::CloudEvents, _) => cloud_events::decode(payload, headers),
             (_, Schema::Avro(schema)) => avro::decode(schema, payload),
-            (_, Schema::Protobuf(message)) => protobuf::decode(message, payload),
+            (_, Schema::Protobuf(schema, message)) => protobuf::decode(schema, message, payload),
             (format, Schema::Registry(registry)) => {
                 let Some(framed) = framed else {
                     return Err(DecodeError::bad_encoding("the record names no schema: set `framing: confluent`"));
@@ -151,7 +153,7 @@ impl Decoder {
                 match self.compiled(format, &registry, framed.schema)? {
                     Compiled::Avro(schema) => avro::decode(schema, payload),
                     Compiled::Protobuf(schema) => match schema.message_at(&framed.message) {
-                        Some(message) => protobuf::decode(&message, payload),
+                        Some(message) => protobuf::decode(schema, &message, payload),
                         None => Err(DecodeError::bad_encoding(format!(
                             "the schema {} has no message at the indexes {:?}",
                             framed.schema, framed.message

@@ -9,6 +9,7 @@ mod avro_schema;
 mod cloud_events;
 mod format;
 mod framing;
+mod message_reader;
 mod protobuf;
 mod registration;
 mod registry;

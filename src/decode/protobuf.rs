@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +15,7 @@ use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, In
 use serde_json::Value;
 
 use super::DecodeError;
+use super::message_reader::MessageReader;
 
 /// The contract of touchpoints, which needs no file.
 const TOUCHPOINT: (&str, &str) =
@@ -27,6 +29,7 @@ pub(super) struct ProtobufSchema {
     pool: DescriptorPool,
     /// The file whose messages are found by index.
     file: String,
+    reader: Arc<MessageReader>,
 }
 
 impl ProtobufSchema {
@@ -60,7 +63,7 @@ impl ProtobufSchema {
         }
         let pool = DescriptorPool::decode(bytes).map_err(|error| format!("not a descriptor set: {error}"))?;
         let file = pool.files().last().map(|file| file.name().to_owned()).ok_or("the descriptor set is empty")?;
-        Ok(Self { pool, file })
+        Ok(Self::new(pool, file))
     }
 
     fn compile(files: impl FileResolver + 'static, name: &str) -> Result<Self, String> {
@@ -70,7 +73,12 @@ impl ProtobufSchema {
         let mut compiler = Compiler::with_file_resolver(chain);
         compiler.include_imports(true);
         compiler.open_file(name).map_err(|error| format!("not a valid .proto file: {error}"))?;
-        Ok(Self { pool: compiler.descriptor_pool(), file: name.to_owned() })
+        Ok(Self::new(compiler.descriptor_pool(), name.to_owned()))
+    }
+
+    fn new(pool: DescriptorPool, file: String) -> Self {
+        let reader = MessageReader::new(&pool, |message| to_json(message).ok());
+        Self { pool, file, reader: Arc::new(reader) }
     }
 
     /// Returns the message with a full name.
@@ -104,13 +112,26 @@ fn descriptor(text: &str) -> Option<File> {
     File::decode_file_descriptor_proto(&*bytes).ok()
 }
 
-/// Decodes a message.
+/// Converts a message to JSON.
+fn to_json(message: &DynamicMessage) -> Result<Value, serde_json::Error> {
+    const OPTIONS: SerializeOptions =
+        SerializeOptions::new().stringify_64_bit_integers(false).use_proto_field_name(true).skip_default_fields(false);
+    message.serialize_with_options(serde_json::value::Serializer, &OPTIONS)
+}
+
+/// Decodes a message of `schema`.
 ///
 /// # Errors
 /// A dead letter.
-pub(super) fn decode(message: &MessageDescriptor, bytes: &[u8]) -> Result<Value, DecodeError> {
-    const OPTIONS: SerializeOptions =
-        SerializeOptions::new().stringify_64_bit_integers(false).use_proto_field_name(true).skip_default_fields(false);
+pub(super) fn decode(schema: &ProtobufSchema, message: &MessageDescriptor, bytes: &[u8]) -> Result<Value, DecodeError> {
+    match schema.reader.read(message.full_name(), bytes) {
+        Some(value) => Ok(value),
+        None => decode_dynamic(message, bytes),
+    }
+}
+
+/// Decodes a message by way of a dynamic message.
+fn decode_dynamic(message: &MessageDescriptor, bytes: &[u8]) -> Result<Value, DecodeError> {
     let invalid = |what: &str| {
         DecodeError::bad_encoding(format!(
             "the record does not match the Protobuf message {}: {what}",
@@ -118,9 +139,7 @@ pub(super) fn decode(message: &MessageDescriptor, bytes: &[u8]) -> Result<Value,
         ))
     };
     let decoded = DynamicMessage::decode(message.clone(), bytes).map_err(|error| invalid(&error.to_string()))?;
-    decoded
-        .serialize_with_options(serde_json::value::Serializer, &OPTIONS)
-        .map_err(|_| invalid("a well-known type has no valid value"))
+    to_json(&decoded).map_err(|_| invalid("a well-known type has no valid value"))
 }
 
 #[cfg(test)]
@@ -168,7 +187,7 @@ mod tests {
         let schema = ProtobufSchema::parse(text, &[]).expect("a valid schema");
         let message = schema.message_at(&[1]).expect("the second message");
         let bytes = [0x0a, 1, b'a', 0x22, 6, 8, 0x80, 0xf2, 0xd6, 0xca, 6];
-        let decoded = decode(&message, &bytes).expect("a valid message");
+        let decoded = decode(&schema, &message, &bytes).expect("a valid message");
         assert_eq!((&decoded["id"], &decoded["placed_at"]), (&json!("a"), &json!("2026-01-01T00:00:00Z")));
     }
 
@@ -181,7 +200,8 @@ mod tests {
 
     #[test]
     fn a_message_has_the_names_of_its_schema_and_plain_values() {
-        let message = schema().message("shop.Order").expect("a message");
+        let schema = schema();
+        let message = schema.message("shop.Order").expect("a message");
         // order_id = 2^53 + 1, total.units = "4.50", placed_at = {}, state = PAID, lines = [{sku: "a"}], raw = ff
         let bytes = [
             &[0x08, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10][..],
@@ -192,7 +212,7 @@ mod tests {
             &[0x32, 1, 0xff],
         ]
         .concat();
-        let decoded = decode(&message, &bytes).expect("a valid message");
+        let decoded = decode(&schema, &message, &bytes).expect("a valid message");
         assert_eq!(decoded["order_id"], json!(9_007_199_254_740_993_i64));
         assert_eq!(decoded["total"], json!({"units": "4.50"}));
         assert_eq!(decoded["placed_at"], json!("1970-01-01T00:00:00Z"));
@@ -201,7 +221,7 @@ mod tests {
             (&json!("PAID"), &json!([{"sku": "a"}]), &json!("/w=="))
         );
         assert_eq!((&decoded["note"], &decoded["counts"]), (&Value::Null, &json!({})));
-        assert!(decode(&message, &[0x08]).is_err());
+        assert!(decode(&schema, &message, &[0x08]).is_err());
     }
 
     #[test]
@@ -214,16 +234,17 @@ mod tests {
             amount: Some("4.50".to_owned()),
             ..Touchpoint::default()
         };
-        let message =
-            ProtobufSchema::touchpoint().expect("the contract").message(TOUCHPOINT_MESSAGE).expect("a message");
-        let decoded = decode(&message, &touchpoint.encode_to_vec()).expect("a valid message");
+        let schema = ProtobufSchema::touchpoint().expect("the contract");
+        let message = schema.message(TOUCHPOINT_MESSAGE).expect("a message");
+        let decoded = decode(&schema, &message, &touchpoint.encode_to_vec()).expect("a valid message");
         assert_eq!(decoded["occurred_at"], json!("2026-01-31T09:00:00Z"));
         assert_eq!((&decoded["type"], &decoded["amount"]), (&json!("order_completed"), &json!("4.50")));
     }
 
     #[test]
     fn a_deeply_nested_message_is_rejected() {
-        let message = schema().message("shop.Order").expect("a message");
+        let schema = schema();
+        let message = schema.message("shop.Order").expect("a message");
         let mut bytes = Vec::new();
         for _ in 0..200 {
             let mut outer = vec![0x4a];
@@ -231,14 +252,80 @@ mod tests {
             outer.append(&mut bytes);
             bytes = outer;
         }
-        assert!(decode(&message, &bytes).is_err());
+        assert!(decode(&schema, &message, &bytes).is_err());
+    }
+
+    const KINDS: &str = r#"syntax = "proto3";
+        package kinds;
+        import "google/protobuf/timestamp.proto";
+        import "google/protobuf/wrappers.proto";
+        enum Color { RED = 0; BLUE = 3; }
+        message Kinds {
+            double a = 1; float b = 2; int32 c = 3; int64 d = 4; uint32 e = 5; uint64 f = 6; sint32 g = 7; sint64 h = 8;
+            fixed32 i = 9; fixed64 j = 10; sfixed32 k = 11; sfixed64 l = 12; bool m = 13; string n = 14; bytes o = 15;
+            repeated int32 p = 16; repeated string q = 17; repeated Color r = 18; Color s = 19; optional int32 t = 20;
+            oneof choice { string u = 21; Kinds v = 22; } repeated Kinds w = 23; google.protobuf.Timestamp x = 24;
+            google.protobuf.StringValue y = 25; map<string, int32> z = 26;
+        }"#;
+
+    fn kinds() -> (ProtobufSchema, MessageDescriptor) {
+        let schema = ProtobufSchema::parse(KINDS, &[]).expect("a valid schema");
+        let message = schema.message("kinds.Kinds").expect("a message");
+        (schema, message)
+    }
+
+    /// A field of any kind: number, wire type and content.
+    fn field() -> impl Strategy<Value = Vec<u8>> {
+        let payload = prop_oneof![
+            any::<u64>().prop_map(|number| (0, varint(number))),
+            (0..40_u64).prop_map(|number| (0, varint(number))),
+            any::<[u8; 8]>().prop_map(|bytes| (1, bytes.to_vec())),
+            any::<[u8; 4]>().prop_map(|bytes| (5, bytes.to_vec())),
+            prop::collection::vec(0..40_u8, 0..6).prop_map(|bytes| (2, [varint(bytes.len() as u64), bytes].concat())),
+        ];
+        (1..28_u64, payload).prop_map(|(number, (wire, bytes))| [varint(number << 3 | wire), bytes].concat())
+    }
+
+    fn varint(number: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        prost::encoding::encode_varint(number, &mut bytes);
+        bytes
     }
 
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let message = schema().message("shop.Order").expect("a message");
-            drop(decode(&message, &bytes));
+            let schema = schema();
+            let message = schema.message("shop.Order").expect("a message");
+            drop(decode(&schema, &message, &bytes));
         }
+
+        #[test]
+        fn a_message_that_is_read_in_one_step_is_the_dynamic_message(
+            fields in prop::collection::vec(field(), 0..6), inner in prop::collection::vec(field(), 0..3),
+        ) {
+            let (schema, message) = kinds();
+            let inner = inner.concat();
+            let nested = |number: u64| [varint(number << 3 | 2), varint(inner.len() as u64), inner.clone()].concat();
+            for bytes in [fields.concat(), [fields.concat(), nested(22), nested(23)].concat()] {
+                if let Some(read) = schema.reader.read("kinds.Kinds", &bytes) {
+                    prop_assert_eq!(Ok(read), decode_dynamic(&message, &bytes));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_events_consist_of_is_read_in_one_step() {
+        let (schema, _) = kinds();
+        let field =
+            |number: u64, bytes: &[u8]| [varint(number << 3 | 2), varint(bytes.len() as u64), bytes.to_vec()].concat();
+        let instant = [8, 0x90, 0x89, 0xf7, 0xcb, 0x06];
+        let bytes =
+            [field(14, b"a"), field(16, &[1, 2]), field(21, b"b"), field(23, &field(14, b"c")), field(24, &instant)];
+        let read = schema.reader.read("kinds.Kinds", &bytes.concat()).expect("one step");
+        assert_eq!((&read["n"], &read["p"], &read["u"]), (&json!("a"), &json!([1, 2]), &json!("b")));
+        assert_eq!((&read["w"][0]["n"], &read["x"]), (&json!("c"), &json!("2026-01-31T09:00:00Z")));
+        assert_eq!(schema.reader.read("kinds.Kinds", &field(25, b"")), None);
     }
 }
