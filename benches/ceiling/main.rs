@@ -2,8 +2,9 @@
 //!
 //! Both read the same topic of generated touchpoints from the same real broker, with the same number of workers. The
 //! bare loop writes as many records and bytes as the service wrote. The result is touchpoints per CPU second of the
-//! client; wall time is reported as well. `cargo bench --bench ceiling -- --help` lists the options; the results are
-//! in docs/performance.md.
+//! client; wall time is reported as well. With `--mapped`, the service is compared with itself instead: over the same
+//! touchpoints as Segment calls, which it maps and writes to the topic of touchpoints first. `cargo bench --bench
+//! ceiling -- --help` lists the options; the results are in docs/performance.md.
 
 mod bare;
 #[path = "../../tests/it/broker.rs"]
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::workload::{Workload, WorkloadOptions};
+use serde_json::{Map, Value, json};
 
 use broker::NewRecord;
 
@@ -25,6 +27,7 @@ cargo bench --bench ceiling -- [options]
   --workers N       threads of each program (default 2)
   --repeats N       runs of each program (default 3)
   --models NAMES    shipped models, separated by commas (default: all)
+  --mapped          compare a source of Segment calls with native touchpoints
 
 LIFECYCLE_TEST_BROKER=host:port selects a running broker; otherwise scripts/kafka starts one.";
 
@@ -42,13 +45,21 @@ pub(crate) struct Options {
     pub(crate) repeats: usize,
     /// Names of the models that the service runs, separated by commas; empty for all.
     pub(crate) models: String,
+    /// Whether a source of Segment calls is measured instead of the bare loop.
+    pub(crate) is_mapped: bool,
 }
 
 impl Options {
     fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { touchpoints: 1_000_000, partitions: 8, workers: 2, repeats: 3, models: String::new() };
+        let models = String::new();
+        let mut options =
+            Self { touchpoints: 1_000_000, partitions: 8, workers: 2, repeats: 3, models, is_mapped: false };
         let mut arguments = arguments.filter(|argument| argument != "--bench");
         while let Some(name) = arguments.next() {
+            if name == "--mapped" {
+                options.is_mapped = true;
+                continue;
+            }
             let value = arguments.next();
             if let ("--models", Some(models)) = (name.as_str(), &value) {
                 options.models.clone_from(models);
@@ -105,12 +116,15 @@ fn main() -> ExitCode {
 
 fn measure(options: &Options) {
     eprintln!("writing {} touchpoints to {} partitions", options.touchpoints, options.partitions);
-    let topic = generate(options);
+    let topic = generate("ceiling-touchpoints", options, |json| json);
+    if options.is_mapped {
+        return measure_mapped(&topic, options);
+    }
     println!("| run | program | touchpoints | wall s | CPU s | touchpoints per CPU second |");
     println!("|---|---|---|---|---|---|");
     let mut ratios = Vec::new();
     for run in 1..=options.repeats {
-        let (service, service_output) = service::run(&topic, options);
+        let (service, service_output) = service::run(&topic, false, options);
         report(run, "`lifecycle run`", options, service);
         let bare = bare::run(&topic, options, &service_output);
         report(run, "bare loop", options, bare);
@@ -131,6 +145,60 @@ fn measure(options: &Options) {
     );
 }
 
+/// Compares a source of Segment calls with native touchpoints.
+fn measure_mapped(topic: &str, options: &Options) {
+    let calls = generate("ceiling-calls", options, |json| segment_call(&json));
+    println!("| run | source | touchpoints | wall s | CPU s | touchpoints per CPU second |");
+    println!("|---|---|---|---|---|---|");
+    let (mut by_cpu, mut by_wall) = (Vec::new(), Vec::new());
+    for run in 1..=options.repeats {
+        let (native, native_output) = service::run(topic, false, options);
+        report(run, "native touchpoints", options, native);
+        let (mapped, mapped_output) = service::run(&calls, true, options);
+        report(run, "Segment calls", options, mapped);
+        eprintln!("{} and {} transitions", native_output.transitions.len(), mapped_output.transitions.len());
+        by_cpu.push(native.cpu_seconds / mapped.cpu_seconds);
+        by_wall.push(native.wall_seconds / mapped.wall_seconds);
+    }
+    println!();
+    println!(
+        "Ratio of the mapped source to native touchpoints: per CPU second {by_cpu:.2?}, per second {by_wall:.2?}."
+    );
+}
+
+/// Returns a touchpoint as a call of Segment's library for browsers, which the preset maps back.
+fn segment_call(touchpoint: &str) -> String {
+    let touchpoint: Value = serde_json::from_str(touchpoint).expect("a touchpoint is JSON");
+    let words = touchpoint["type"].as_str().expect("a type").split('_');
+    let words: Vec<_> = words.map(|word| word[..1].to_uppercase() + &word[1..]).collect();
+    let mut properties = Map::new();
+    for (name, value) in touchpoint["properties"].as_object().into_iter().flatten() {
+        let name = match name.as_str() {
+            "product" => "name",
+            "campaign" => "campaign_name",
+            "channel" => "share_via",
+            other => other,
+        };
+        properties.insert(name.to_owned(), value.clone());
+    }
+    for (name, field) in [("order_id", "order_id"), ("total", "amount"), ("currency", "currency")] {
+        if let Some(value) = touchpoint.get(field) {
+            properties.insert(name.to_owned(), value.clone());
+        }
+    }
+    json!({
+        "type": "track", "event": words.join(" "), "messageId": touchpoint["event_id"], "userId": touchpoint["customer_id"],
+        "anonymousId": "23adfd82-aa0f-45a7-a756-24f2a7a4c895", "timestamp": touchpoint["occurred_at"],
+        "context": {
+            "ip": "192.0.2.1", "library": {"name": "analytics.js", "version": "next-1.51.2"}, "locale": "en-GB",
+            "page": {"path": "/p1", "title": "Cup", "url": "https://shop.example/p1"},
+            "userAgent": "Mozilla/5.0 (X11; Linux x86_64; rv:121.0) Gecko/20100101 Firefox/121.0",
+        },
+        "properties": properties,
+    })
+    .to_string()
+}
+
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 fn report(run: usize, program: &str, options: &Options, measured: Measured) {
     let Measured { cpu_seconds, wall_seconds } = measured;
@@ -138,9 +206,9 @@ fn report(run: usize, program: &str, options: &Options, measured: Measured) {
     println!("| {run} | {program} | {} | {wall_seconds:.2} | {cpu_seconds:.2} | {rate:.0} |", options.touchpoints);
 }
 
-/// Writes generated touchpoints to a topic, keyed by customer.
-fn generate(options: &Options) -> String {
-    let topic = broker::topic("ceiling-touchpoints", options.partitions);
+/// Writes generated touchpoints to a topic, keyed by customer, each as `form` makes it of its JSON.
+fn generate(name: &str, options: &Options, form: impl Fn(String) -> String) -> String {
+    let topic = broker::topic(name, options.partitions);
     let start = Timestamp::from_millis(START_MS);
     let mut workload = Workload::new(WorkloadOptions { seed: 1, start, customers_per_day: 2_000.0 });
     let until = start + Duration::from_days(1_000);
@@ -149,7 +217,7 @@ fn generate(options: &Options) -> String {
     while left > 0 {
         let records: Vec<NewRecord> = std::iter::from_fn(|| workload.next_until(until))
             .take(left.min(CHUNK))
-            .map(|touchpoint| NewRecord::keyed(&touchpoint.customer_id, &touchpoint.to_json()))
+            .map(|touchpoint| NewRecord::keyed(&touchpoint.customer_id, &form(touchpoint.to_json())))
             .collect();
         assert!(!records.is_empty(), "a thousand days have fewer touchpoints than requested");
         left -= records.len();

@@ -15,8 +15,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Maximum duration of a run.
 const RUN_TIMEOUT: Duration = Duration::from_mins(15);
 
-/// Runs the service over `topic`, with its own topics and group.
-pub(crate) fn run(topic: &str, options: &Options) -> (Measured, ServiceOutput) {
+/// Runs the service over `topic`, with its own topics and group. If `is_mapped`, the topic contains Segment calls,
+/// which the service writes to a topic of touchpoints first.
+pub(crate) fn run(topic: &str, is_mapped: bool, options: &Options) -> (Measured, ServiceOutput) {
+    let touchpoints = if is_mapped { broker::topic("ceiling-rekeyed", options.partitions) } else { topic.to_owned() };
     let group = broker::unique("ceiling");
     let transitions = broker::topic("ceiling-transitions", options.partitions);
     let changelog = broker::changelog_topic(options.partitions);
@@ -27,7 +29,7 @@ pub(crate) fn run(topic: &str, options: &Options) -> (Measured, ServiceOutput) {
     write!(
         text,
         "kafka: {{bootstrap_servers: \"{}\", group_id: {group}}}\n\
-         topics: {{touchpoints: {topic}, transitions: {transitions}, replay: {transitions}, changelog: {changelog}, \
+         topics: {{touchpoints: {touchpoints}, transitions: {transitions}, replay: {transitions}, changelog: {changelog}, \
          dead_letters: {dead_letters}}}\n\
          clock: {{source: touchpoints}}\n\
          workers: {}\n\
@@ -40,14 +42,17 @@ pub(crate) fn run(topic: &str, options: &Options) -> (Measured, ServiceOutput) {
     if !options.models.is_empty() {
         writeln!(text, "models: [{}]", options.models).expect("text can be written");
     }
+    if is_mapped {
+        let source = "name: web, mapping: segment, settings: {currency: USD}";
+        writeln!(text, "sources: [{{{source}, topics: [{topic}]}}]").expect("text can be written");
+    }
     std::fs::write(&config, text).expect("a file can be written");
 
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", broker::bootstrap())
-        .set("group.id", &group)
-        .create()
-        .expect("a consumer");
-    let ends = ends(&consumer, topic, options.partitions);
+    let consumer = |group: &str| -> BaseConsumer {
+        let mut settings = ClientConfig::new();
+        settings.set("bootstrap.servers", broker::bootstrap()).set("group.id", group).create().expect("a consumer")
+    };
+    let (ingest, consumer) = (consumer(&format!("{group}-ingest")), consumer(&group));
     let begin = Instant::now();
     let mut service = ServiceProcess(
         Command::new(env!("CARGO_BIN_EXE_lifecycle"))
@@ -58,11 +63,18 @@ pub(crate) fn run(topic: &str, options: &Options) -> (Measured, ServiceOutput) {
             .expect("the service starts"),
     );
     let id = service.0.id().to_string();
-    while !has_committed(&consumer, topic, &ends) {
-        assert!(service.0.try_wait().expect("a child").is_none(), "the service exited");
-        assert!(begin.elapsed() < RUN_TIMEOUT, "the service has not finished after {RUN_TIMEOUT:?}");
-        std::thread::sleep(POLL_INTERVAL);
+    let mut wait_until_committed = |consumer: &BaseConsumer, topic: &str| {
+        let ends = ends(consumer, topic, options.partitions);
+        while !has_committed(consumer, topic, &ends) {
+            assert!(service.0.try_wait().expect("a child").is_none(), "the service exited");
+            assert!(begin.elapsed() < RUN_TIMEOUT, "the service has not finished after {RUN_TIMEOUT:?}");
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    };
+    if is_mapped {
+        wait_until_committed(&ingest, topic);
     }
+    wait_until_committed(&consumer, &touchpoints);
     let measured = Measured { cpu_seconds: cpu::seconds(&id), wall_seconds: begin.elapsed().as_secs_f64() };
     drop(service);
 
