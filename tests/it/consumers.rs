@@ -1,7 +1,10 @@
 //! Runs the consumers of `examples/consumers` against a topic with aborted and repeated transitions.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -125,70 +128,162 @@ fn kcat_prints_the_committed_transitions_and_no_others() {
     assert_eq!(ids(&read), ids(&expected));
 }
 
+/// A Connect worker with sinks; ends when dropped.
+struct ConnectWorker {
+    process: Child,
+    log: PathBuf,
+}
+
+impl ConnectWorker {
+    /// Starts a worker in `directory` with sinks: their names and properties.
+    fn start(directory: &Path, sinks: &[(&str, &str)]) -> Self {
+        std::fs::create_dir_all(directory).expect("a folder of the test");
+        let mut command = Command::new(format!("{ROOT}/scripts/connect"));
+        command.arg("run").args([broker::bootstrap()]).arg(directory);
+        for (name, properties) in sinks {
+            let file = directory.join(format!("{name}.properties"));
+            let sink = format!("name={name}\nconsumer.override.auto.offset.reset=earliest\n{properties}");
+            std::fs::write(&file, sink).expect("writable");
+            command.arg(file);
+        }
+        let process = command.stdin(Stdio::piped()).spawn().expect("scripts/connect can be run");
+        Self { process, log: directory.join("log") }
+    }
+
+    /// Waits until `is_complete`.
+    fn wait_until(&self, mut is_complete: impl FnMut() -> bool) {
+        // A virtual machine starts slowly on a busy machine.
+        let deadline = Instant::now() + broker::TIMEOUT * 4;
+        while !is_complete() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            assert!(Instant::now() < deadline, "Connect has not written all records: {log}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+impl Drop for ConnectWorker {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        self.process.wait().expect("the worker ends");
+    }
+}
+
 /// Runs a Connect worker with file sinks of `recipes` (name, topic, further properties) until each has written the
 /// expected number of lines, and returns the lines of each.
 fn connect(recipes: &[(&str, &str, &str, usize)]) -> Vec<Vec<String>> {
     let directory = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| directory.path().join(name);
-    let mut command = Command::new(format!("{ROOT}/scripts/connect"));
-    command.arg("run").args([broker::bootstrap()]).arg(directory.path());
-    for (name, topic, properties, _) in recipes {
-        let file = path(&format!("{name}.properties"));
-        let sink = format!(
-            "name={name}\nconnector.class=org.apache.kafka.connect.file.FileStreamSinkConnector\ntopics={topic}\nfile={}\n\
-             consumer.override.auto.offset.reset=earliest\n{properties}",
+    let sink = |name: &str, topic: &str, properties: &str| {
+        format!(
+            "connector.class=org.apache.kafka.connect.file.FileStreamSinkConnector\ntopics={topic}\nfile={}\n{properties}",
             path(name).display()
-        );
-        std::fs::write(&file, sink).expect("writable");
-        command.arg(file);
-    }
-    let mut worker = command.stdin(Stdio::piped()).spawn().expect("scripts/connect can be run");
+        )
+    };
+    let sinks: Vec<_> =
+        recipes.iter().map(|(name, topic, properties, _)| (*name, sink(name, topic, properties))).collect();
+    let sinks: Vec<_> = sinks.iter().map(|(name, properties)| (*name, properties.as_str())).collect();
+    let worker = ConnectWorker::start(directory.path(), &sinks);
     let lines = |name: &str| -> Vec<String> {
         std::fs::read_to_string(path(name)).unwrap_or_default().lines().map(str::to_owned).collect()
     };
-    let is_complete = || recipes.iter().all(|(name, _, _, count)| lines(name).len() >= *count);
-    // A virtual machine starts slowly on a busy machine.
-    let deadline = Instant::now() + broker::TIMEOUT * 4;
-    while !is_complete() {
-        let log = std::fs::read_to_string(path("log")).unwrap_or_default();
-        assert!(Instant::now() < deadline, "Connect has not written all records: {log}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    drop(worker.stdin.take());
-    worker.wait().expect("the worker ends");
+    worker.wait_until(|| recipes.iter().all(|(name, _, _, count)| lines(name).len() >= *count));
+    drop(worker);
     recipes.iter().map(|(name, ..)| lines(name)).collect()
+}
+
+/// Returns a recipe in docs/consumers.md.
+fn whole_recipe(heading: &str) -> &'static str {
+    let rest = include_str!("../../docs/consumers.md").split_once(heading).expect("the recipe").1;
+    rest.split_once("```properties\n").expect("properties").1.split("```").next().expect("an end")
 }
 
 /// Returns the properties of a recipe in docs/consumers.md that do not belong to its sink: converters, overrides and
 /// transformations.
 fn recipe(heading: &str) -> String {
-    let page = include_str!("../../docs/consumers.md");
-    let rest = page.split_once(heading).expect("the recipe").1;
-    let block = rest.split_once("```properties\n").expect("properties").1.split("```").next().expect("an end");
     let is_general = |line: &&str| {
         ["consumer.override.", "key.converter=", "value.converter=", "transforms", "predicates"]
             .iter()
             .any(|prefix| line.starts_with(prefix))
     };
-    block.lines().filter(is_general).collect::<Vec<_>>().join("\n")
+    whole_recipe(heading).lines().filter(is_general).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn kafka_connect_writes_each_committed_transition_with_the_settings_of_the_recipes() {
     let (topic, transitions) = topic();
-    let current_stages = broker::topic("current-stages", 1);
-    let tombstone = NewRecord { value: None, ..NewRecord::keyed("gone", "") };
-    broker::produce(&current_stages, &[NewRecord::keyed("anna", r#"{"customer_id":"anna"}"#), tombstone]);
     let committed = transitions.len() + 3;
-    let written = connect(&[
-        ("http", &topic, &recipe("**HTTP**"), committed),
-        ("jdbc", &current_stages, &recipe("**JDBC**"), 2),
-        ("uncommitted", &topic, "", committed + 5),
-    ]);
+    let written =
+        connect(&[("http", &topic, &recipe("**HTTP**"), committed), ("uncommitted", &topic, "", committed + 5)]);
     let read: Vec<Value> = written[0].iter().map(|line| serde_json::from_str(line).expect("a transition")).collect();
     let mut expected = transitions.clone();
     expected.extend_from_slice(&transitions[..3]);
     assert_eq!(ids(&read), ids(&expected));
-    assert_eq!(written[1], [r#"Struct{record={"customer_id":"anna"}}"#, "null"], "a tombstone stays one");
-    assert_eq!(written[2].len(), committed + 5, "without the override, Connect also writes aborted records");
+    assert_eq!(written[1].len(), committed + 5, "without the override, Connect also writes aborted records");
+}
+
+/// A `PostgreSQL` server; ends when dropped.
+struct Postgres {
+    process: Child,
+    port: u16,
+}
+
+impl Postgres {
+    /// Starts a server with its data in `directory`.
+    fn start(directory: &Path) -> Self {
+        // The server runs as another user if the test runs as root.
+        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).expect("a folder of the test");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+        let mut command = Command::new(format!("{ROOT}/scripts/postgres"));
+        command.arg("run").arg(directory.join("postgres")).arg(port.to_string());
+        let process = command.stdin(Stdio::piped()).spawn().expect("scripts/postgres can be run");
+        let server = Self { process, port };
+        broker::until("PostgreSQL", || server.query("select 1"));
+        server
+    }
+
+    /// Returns the rows of a query; `None` if it fails.
+    fn query(&self, query: &str) -> Option<Vec<String>> {
+        let port = self.port.to_string();
+        let output = Command::new(format!("{ROOT}/scripts/postgres")).args(["psql", &port, query]).output();
+        let output = output.expect("scripts/postgres can be run");
+        let rows = String::from_utf8(output.stdout).expect("text");
+        output.status.success().then(|| rows.lines().map(str::to_owned).collect())
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        self.process.wait().expect("the server ends");
+    }
+}
+
+#[test]
+fn the_jdbc_recipe_keeps_a_row_of_each_customer_in_postgresql() {
+    let is_installed = Command::new("sh").args(["-c", "command -v postgres || ls /usr/lib/postgresql/*/bin"]).output();
+    if !is_installed.expect("a shell").status.success() {
+        assert!(std::env::var_os("CI").is_none(), "PostgreSQL is missing");
+        eprintln!("skipped: PostgreSQL is missing");
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary folder");
+    let server = Postgres::start(directory.path());
+    let topic = broker::topic("current-stages", 1);
+    let stages = |customer: &str, stage: &str| {
+        NewRecord::keyed(customer, &format!(r#"{{"customer_id":"{customer}","stages":{{"retention":"{stage}"}}}}"#))
+    };
+    let removed = NewRecord { value: None, ..NewRecord::keyed("carl", "") };
+    broker::produce_aborted(&topic, &[stages("dora", "active")]);
+    broker::produce_committed(&topic, &[stages("anna", "active"), stages("bert", "active"), stages("carl", "active")]);
+    broker::produce_committed(&topic, &[stages("anna", "dormant"), removed, stages("erik", "active")]);
+    let recipe = whole_recipe("**JDBC**")
+        .replace("topics=lifecycle.current-stages", &format!("topics={topic}"))
+        .replace("db/crm", &format!("127.0.0.1:{}/postgres", server.port))
+        .replace("connection.username=crm", "connection.username=postgres")
+        .replace("${file:/run/secrets/crm.properties:password}", "none");
+    let worker = ConnectWorker::start(&directory.path().join("connect"), &[("jdbc", &recipe)]);
+    let query = "select customer_id, record::json #>> '{stages,retention}' from current_stages order by 1";
+    let expected = ["anna|dormant", "bert|active", "carl|", "erik|active"];
+    worker.wait_until(|| server.query(query).is_some_and(|rows| rows == expected));
 }
