@@ -342,6 +342,11 @@ impl Customers {
         self.committed
     }
 
+    /// Returns the number of committed ids without a customer.
+    pub(crate) fn vacant(&self) -> usize {
+        self.vacant
+    }
+
     /// Returns the size of the committed records, in bytes.
     pub(crate) fn record_bytes(&self) -> usize {
         self.record_bytes

@@ -332,6 +332,13 @@ impl Partition {
     pub fn identity(&self, id: &str) -> Option<Identity> {
         self.customers.committed_identity(self.customers.find(id)?)
     }
+
+    /// Returns the number of committed ids without a customer: those of visitors that became customers, and erased
+    /// ones.
+    #[must_use]
+    pub fn stubs(&self) -> usize {
+        self.customers.vacant()
+    }
 }
 
 /// Returns the message that ends the stub of `alias` because of something that happened at `at`.

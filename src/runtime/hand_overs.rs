@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kafka::{Member, PartitionId, Record};
+use crate::lifecycle::time::Timestamp;
 use crate::partition::Clock;
 use crate::wire::hand_over::HandOverRecord;
 
@@ -48,6 +49,8 @@ pub(super) struct HandOverQueue {
     waiting: VecDeque<(i64, Arc<HandOverRecord>)>,
     /// Size of `waiting`, in bytes.
     waiting_bytes: usize,
+    /// The Kafka timestamp of each of them.
+    written_at: VecDeque<Timestamp>,
     applied: usize,
     /// Every hand-over before this offset was read; `None` before the first read.
     read_to: Option<i64>,
@@ -87,6 +90,7 @@ impl HandOverQueue {
     pub(super) fn on_committed(&mut self, position: Option<i64>) {
         self.committed = position;
         self.waiting_bytes -= self.waiting.drain(..self.applied).map(|(_, record)| record.bytes()).sum::<usize>();
+        self.written_at.drain(..self.applied);
         self.applied = 0;
     }
 
@@ -128,11 +132,17 @@ impl HandOverQueue {
         }
     }
 
-    /// Adds a hand-over, unless it was read before.
-    fn push(&mut self, offset: i64, record: HandOverRecord) {
+    /// Returns when the oldest hand-over that was read and is not committed was written.
+    pub(super) fn oldest_written_at(&self) -> Option<Timestamp> {
+        self.written_at.front().copied()
+    }
+
+    /// Adds a hand-over that was written at `written_at`, unless it was read before.
+    fn push(&mut self, offset: i64, written_at: Timestamp, record: HandOverRecord) {
         if self.is_open && self.read_to.is_some_and(|read_to| offset >= read_to) {
             self.waiting_bytes += record.bytes();
             self.waiting.push_back((offset, Arc::new(record)));
+            self.written_at.push_back(written_at);
             self.read_to = Some(offset + 1);
         }
     }
@@ -233,12 +243,13 @@ fn read<M: Member>(
     elapsed: Duration,
 ) -> Result<bool, Fatal> {
     let records = unless_fatal(member.read_hand_overs(RECORDS_MAX))?.unwrap_or_default();
-    for Record { partition, offset, value, .. } in &records {
+    for Record { partition, offset, value, timestamp_ms, .. } in &records {
         let Some(assigned) = assignment.get_mut(*partition) else { continue };
         let record = HandOverRecord::decode(value.as_deref().unwrap_or_default()).map_err(|error| {
             Fatal::HandOverUnreadable { partition: *partition, offset: *offset, problem: error.to_string() }
         })?;
-        assigned.hand_overs_mut().push(*offset, record);
+        let written_at = timestamp_ms.map_or(record.at, Timestamp::from_millis);
+        assigned.hand_overs_mut().push(*offset, written_at, record);
     }
     for (partition, assigned) in assignment.running_mut() {
         let queue = assigned.hand_overs_mut();
@@ -293,7 +304,6 @@ fn release<M: Member>(member: &mut M, assignment: &mut Assignment, elapsed: Dura
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::time::Timestamp;
     use crate::wire::hand_over::Content;
 
     fn record(at: i64) -> HandOverRecord {
@@ -305,9 +315,9 @@ mod tests {
         let mut queue = HandOverQueue::new(Some(3));
         assert_eq!(queue.start((0, 9), Duration::ZERO), Ok(Some(3)));
         (queue.is_open, queue.read_to) = (true, Some(3));
-        queue.push(3, record(5));
-        queue.push(3, record(5));
-        queue.push(4, record(9));
+        queue.push(3, Timestamp::from_millis(30), record(5));
+        queue.push(3, Timestamp::from_millis(30), record(5));
+        queue.push(4, Timestamp::from_millis(40), record(9));
         queue
     }
 
@@ -331,9 +341,11 @@ mod tests {
         assert_eq!((queue.position(), queue.has_uncommitted(), queue.has_applied()), (Some(4), true, true));
         queue.abort();
         assert_eq!((queue.position(), queue.has_uncommitted(), queue.has_applied()), (Some(3), false, false));
+        assert_eq!(queue.oldest_written_at(), Some(Timestamp::from_millis(30)));
         assert!(queue.next().is_some() && queue.next().is_some() && queue.next().is_none());
         queue.on_committed(queue.position());
         assert_eq!((queue.position(), queue.has_uncommitted()), (Some(5), false));
+        assert_eq!(queue.oldest_written_at(), None);
         assert_eq!(HandOverQueue::default().position(), None);
         assert_eq!(HandOverQueue::new(Some(7)).position(), Some(7));
     }
@@ -345,7 +357,7 @@ mod tests {
             let mut queue = HandOverQueue { is_open: true, read_to: Some(0), ..HandOverQueue::new(Some(0)) };
             for offset in 0..count {
                 assert!(!queue.is_full(), "{offset}");
-                queue.push(i64::try_from(offset).expect("a small number"), record());
+                queue.push(i64::try_from(offset).expect("a small number"), Timestamp::from_millis(0), record());
             }
             assert!(queue.is_full());
             queue.is_open = false;

@@ -42,6 +42,8 @@ impl AssignedPartition {
             last_stable_offset: None,
             high_watermark: None,
             customers: self.machine().len(),
+            stubs: self.machine().stubs(),
+            oldest_hand_over: self.hand_overs().oldest_written_at(),
             bytes: self.machine().bytes(),
             wake_ups: self.machine().wake_ups_pending(),
             stream_time: clock.stream_time(),

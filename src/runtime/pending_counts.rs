@@ -4,7 +4,8 @@
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::{Cause, Transition};
 use crate::partition::Effects;
-use crate::telemetry::report::{Report, TOPIC_KINDS, Volume};
+use crate::telemetry::report::{HAND_OVER_KINDS, Report, TOPIC_KINDS, Volume};
+use crate::wire::hand_over::Content;
 use crate::wire::transition::Mode;
 
 /// Counters of an uncommitted batch.
@@ -14,6 +15,7 @@ pub(super) struct PendingCounts {
     /// Kafka timestamps of the consumed records.
     record_timestamps_ms: Vec<i64>,
     written: [Volume; TOPIC_KINDS.len()],
+    hand_overs: [u64; HAND_OVER_KINDS.len()],
 }
 
 /// The kind of topic a record is written to; indexes [`TOPIC_KINDS`].
@@ -49,6 +51,19 @@ impl PendingCounts {
     /// Resets the counters of written records, because the records of a failed transaction are built again.
     pub(super) fn begin_writing(&mut self) {
         self.written = Default::default();
+        self.hand_overs = Default::default();
+    }
+
+    /// Counts a hand-over that the transaction writes, with the size of its key and value.
+    pub(super) fn count_hand_over(&mut self, content: &Content, bytes: usize) {
+        self.count_written(TopicKind::HandOvers, bytes);
+        let kind = match content {
+            Content::Claim { .. } => 0,
+            Content::Facts { .. } => 1,
+            Content::Erase { .. } => 2,
+            Content::Touchpoint(_) => 3,
+        };
+        self.hand_overs[kind] += 1;
     }
 
     /// Counts a record that the transaction writes, with the size of its key and value.
@@ -62,7 +77,7 @@ impl PendingCounts {
     pub(super) fn clear(&mut self) {
         self.touchpoint_bytes = 0;
         self.record_timestamps_ms.clear();
-        self.written = Default::default();
+        self.begin_writing();
     }
 
     /// Adds the counters of a batch committed at `wall` to `report` and resets them.
@@ -75,6 +90,9 @@ impl PendingCounts {
         for (sum, volume) in report.written.iter_mut().zip(self.written) {
             sum.records += volume.records;
             sum.bytes += volume.bytes;
+        }
+        for (sum, count) in report.hand_overs.iter_mut().zip(self.hand_overs) {
+            *sum += count;
         }
         self.clear();
     }

@@ -175,7 +175,7 @@ impl PendingOutput {
         }
         for hand_over in self.hand_overs.drain(..) {
             let bytes = builder.write_hand_over(&hand_over, wall, records);
-            self.counts.count_written(TopicKind::HandOvers, bytes);
+            self.counts.count_hand_over(&hand_over.content, bytes);
         }
     }
 

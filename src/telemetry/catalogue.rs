@@ -9,6 +9,7 @@ use crate::lifecycle::time::Duration;
 
 use super::log_writer;
 use super::metrics::series::{Series, epoch_seconds, float};
+use super::report::HAND_OVER_KINDS;
 
 /// Type of a metric.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -158,6 +159,34 @@ pub const METRICS: &[Description] = &[
         "",
         "Touchpoints forwarded to another id or partition, with identity resolution. They are applied there.",
         |out| out.sum(&[], |report| report.tally.forwarded),
+    ),
+    counter(
+        "lifecycle_hand_overs_total",
+        "kind (claim, facts, erase, touchpoint)",
+        "Hand-overs written and committed: a customer claims a visitor, the facts of a visitor move, a customer was removed, a touchpoint is forwarded.",
+        |out| {
+            for (index, kind) in HAND_OVER_KINDS.iter().enumerate() {
+                out.sum(&[("kind", kind)], |report| report.hand_overs[index]);
+            }
+        },
+    ),
+    gauge(
+        "lifecycle_hand_over_age_seconds",
+        "partition",
+        "Age of the oldest hand-over that was read and is not committed, by its Kafka timestamp; 0 when there is none.",
+        |out| {
+            out.by_partition(|it, at| {
+                it.is_running.then(|| {
+                    it.oldest_hand_over.map_or(0.0, |written_at| (at - written_at).max(Duration::ZERO).as_seconds())
+                })
+            })
+        },
+    ),
+    gauge(
+        "lifecycle_partition_stubs",
+        "partition",
+        "Ids without a customer in state: those of visitors that became customers, and, for seven days, those of erased customers.",
+        |out| out.by_partition(|it, _| Some(float(it.stubs))),
     ),
     counter("lifecycle_dead_letters_total", "reason", "Records written to the dead-letter topic, by reason.", |out| {
         out.dead_letters()

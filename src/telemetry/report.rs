@@ -13,6 +13,10 @@ use super::histogram::Measurements;
 pub const TOPIC_KINDS: [&str; 7] =
     ["transitions", "replay", "changelog", "dead_letters", "touchpoints", "current_stages", "hand_overs"];
 
+/// Values of the `kind` label of hand-overs: a customer claims a visitor, the facts of a visitor move, a customer was
+/// removed, a touchpoint is forwarded.
+pub const HAND_OVER_KINDS: [&str; 4] = ["claim", "facts", "erase", "touchpoint"];
+
 /// Counters of a worker since its start.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Report {
@@ -28,6 +32,8 @@ pub struct Report {
     pub touchpoint_bytes: u64,
     /// Records and bytes written, in the order of [`TOPIC_KINDS`].
     pub written: [Volume; TOPIC_KINDS.len()],
+    /// Hand-overs written, in the order of [`HAND_OVER_KINDS`].
+    pub hand_overs: [u64; HAND_OVER_KINDS.len()],
     /// Latencies, durations and sizes.
     pub measured: Measurements,
     /// Transactions committed.

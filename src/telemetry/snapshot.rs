@@ -64,6 +64,10 @@ pub struct PartitionStatus {
     pub high_watermark: Option<i64>,
     /// Number of customers, committed ones only.
     pub customers: usize,
+    /// Number of ids without a customer that are remembered, committed ones only.
+    pub stubs: usize,
+    /// When the oldest hand-over that was read and is not committed was written; `None` if there is none.
+    pub oldest_hand_over: Option<Timestamp>,
     /// Memory used by the customers, in bytes.
     pub bytes: usize,
     /// Number of pending wake-ups.

@@ -290,6 +290,8 @@ fn status(partition: i32, stage_counts: Vec<Vec<u64>>) -> PartitionStatus {
         high_watermark: None,
         lag_records: Some(7),
         customers: 37,
+        stubs: 0,
+        oldest_hand_over: None,
         bytes: 10_000,
         wake_ups: 30,
         stream_time: Some(NOW),

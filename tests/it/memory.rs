@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use lifecycle_processor::lifecycle::identity::{BlockedIds, IdentityOptions};
+use lifecycle_processor::lifecycle::time::Timestamp;
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
-use lifecycle_processor::partition::{Effects, Input, Partition};
+use lifecycle_processor::partition::{Effects, HandOver, Input, Link, Message, Partition};
 use lifecycle_processor::wire::model_file;
 use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
 
@@ -61,4 +63,53 @@ fn a_customer_with_three_orders_in_all_models_takes_at_most_500_bytes() {
     let (record, memory) = (partition.live_bytes() / CUSTOMERS, partition.bytes() / CUSTOMERS);
     println!("record: {record} bytes per customer, memory: {memory} bytes per customer");
     assert!(memory <= 500, "{memory} bytes per customer");
+}
+
+#[test]
+fn a_stub_takes_at_most_200_bytes_and_less_than_the_visitor_that_it_replaces() {
+    let sources: Vec<_> = model_file::shipped_names().iter().filter_map(|name| model_file::shipped(name)).collect();
+    let (models, _) = model_file::load(&sources, &model_file::shipped_catalogue(), &[]).expect("shipped models load");
+    let decoder = TouchpointDecoder::new(&models.vocabulary, TouchpointOptions { bytes_max: 1 << 16 })
+        .with_identity(Some(BlockedIds::default()));
+    let options = FactOptions { identity: Some(IdentityOptions::default()), ..FactOptions::default() };
+    let mut partition = Partition::new(Arc::new(models), options);
+    // Ids as trackers make them: UUIDs.
+    let id = |number: usize| format!("{number:08x}-5f2c-4d3a-9b1e-{:012x}", number * 7919);
+    let commit = |partition: &mut Partition| {
+        partition.write_batches(0);
+        partition.commit();
+    };
+    for visitor in 0..CUSTOMERS {
+        for step in 0..5 {
+            let (id, kind) = (id(visitor), TOUCHPOINTS[step % 3].0);
+            let line = format!(
+                r#"{{"event_id":"ev-{visitor}-{step}","anonymous_id":"{id}","type":"{kind}","occurred_at":"2026-01-0{}T08:00:00Z"}}"#,
+                step + 1
+            );
+            let mut scratch = Scratch::default();
+            let touchpoint = decoder.decode(line.as_bytes(), &mut scratch).expect("a touchpoint");
+            partition.apply(Input::Touchpoint(&touchpoint), &mut Effects::default());
+        }
+        if visitor % 1000 == 999 {
+            commit(&mut partition);
+        }
+    }
+    let visitors = (partition.live_bytes() / CUSTOMERS, partition.bytes() / CUSTOMERS);
+    for visitor in 0..CUSTOMERS {
+        let link = Link {
+            event_id: format!("link-{visitor}").into(),
+            type_name: "customer_identified".into(),
+            occurred_at: Timestamp::from_millis(1_767_600_000_000),
+        };
+        let message = Message::Claim { by: format!("customer-{visitor:06}").into(), link };
+        let claim = HandOver { to: id(visitor).into(), message };
+        partition.apply(Input::HandOver(&claim), &mut Effects::default());
+        if visitor % 1000 == 999 {
+            commit(&mut partition);
+        }
+    }
+    assert_eq!((partition.len(), partition.stubs()), (0, CUSTOMERS));
+    let stubs = (partition.live_bytes() / CUSTOMERS, partition.bytes() / CUSTOMERS);
+    println!("record and memory in bytes: {visitors:?} of a visitor, {stubs:?} of its stub");
+    assert!(stubs.1 <= 200 && stubs.1 < visitors.1, "{stubs:?}");
 }

@@ -93,6 +93,24 @@ fn counters_are_summed_over_workers() {
 }
 
 #[test]
+fn hand_overs_are_counted_by_kind_and_the_oldest_has_an_age() {
+    let metrics = metrics(1);
+    let waiting =
+        PartitionStatus { stubs: 3, oldest_hand_over: Some(NOW - time::Duration::from_millis(2_500)), ..running(0) };
+    let restoring = PartitionStatus { is_running: false, ..running(2) };
+    let mut of_worker = snapshot(vec![waiting, running(1), restoring]);
+    of_worker.report.hand_overs = [4, 3, 2, 1];
+    metrics.publish(0, of_worker);
+    let page = metrics.render();
+    assert_eq!(value(&page, "lifecycle_hand_overs_total{kind=\"claim\"} "), Some(4.0));
+    assert_eq!(value(&page, "lifecycle_hand_overs_total{kind=\"touchpoint\"} "), Some(1.0));
+    assert_eq!(value(&page, "lifecycle_hand_over_age_seconds{partition=\"0\"} "), Some(2.5));
+    assert_eq!(value(&page, "lifecycle_hand_over_age_seconds{partition=\"1\"} "), Some(0.0));
+    assert_eq!(value(&page, "lifecycle_hand_over_age_seconds{partition=\"2\"} "), None);
+    assert_eq!(value(&page, "lifecycle_partition_stubs{partition=\"0\"} "), Some(3.0));
+}
+
+#[test]
 fn transitions_and_moves_are_exported_by_name_and_those_of_an_unknown_model_are_not() {
     let mut metrics = metrics(2);
     metrics.models = vec![ModelNames {
