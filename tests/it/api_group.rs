@@ -12,15 +12,15 @@ use super::cli::lifecycle;
 const TOKEN: &str = "a-token-of-this-test-alone";
 const CUSTOMERS: usize = 40;
 
-/// Writes the configuration of the instance `name`; returns the file name and the HTTP address.
-fn configure(directory: &Path, name: &str, group: &str) -> (String, String) {
+/// Writes the configuration of the instance `name`, with `more` at its end; returns the file name and the HTTP address.
+fn configure(directory: &Path, name: &str, group: &str, more: &str) -> (String, String) {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let file = format!("{name}.yaml");
     let text = format!(
         "kafka: {{bootstrap_servers: '{}', group_id: {group}, instance_id: {name}}}\n\
          topics: {{touchpoints: {group}.in, transitions: {group}.out, changelog: {group}.changelog, \
-         dead_letters: {group}.dead}}\nworkers: 1\nlog: {{level: warn}}\nclock: {{source: touchpoints}}\n\
-         http: {{listen: '{free}', advertise: '{free}', token_file: token}}\n",
+         dead_letters: {group}.dead, hand_overs: {group}.hand-overs}}\nworkers: 1\nlog: {{level: warn}}\nclock: {{source: touchpoints}}\n\
+         http: {{listen: '{free}', advertise: '{free}', token_file: token}}\n{more}",
         bootstrap()
     );
     std::fs::write(directory.join(&file), text).unwrap();
@@ -84,7 +84,7 @@ fn every_instance_returns_every_customer_of_the_group() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("token"), TOKEN).unwrap();
     let group = unique("api-group");
-    let configured = ["a", "b"].map(|name| configure(directory.path(), name, &group));
+    let configured = ["a", "b"].map(|name| configure(directory.path(), name, &group, ""));
     let create = ["topics", "--create", "--partitions", "4", "--config", "a.yaml"];
     assert_eq!(lifecycle(directory.path(), &create, b"").code, 0);
     let touchpoint = |customer: usize| {
@@ -169,4 +169,55 @@ fn every_instance_returns_every_customer_of_the_group() {
     assert!(head.starts_with("http/1.1 404") && body.contains("no instance has the customer"), "{head}{body}");
     let (head, _) = instances[0].get("/v1/customers/c1", "another-token-than-that-one").unwrap();
     assert!(head.starts_with("http/1.1 401"), "{head}");
+}
+
+#[test]
+fn every_instance_names_the_customer_that_a_visitor_became() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("token"), TOKEN).unwrap();
+    let group = unique("api-group");
+    let identity = "identity: {enabled: true}\n";
+    let configured = ["a", "b"].map(|name| configure(directory.path(), name, &group, identity));
+    let create = ["topics", "--create", "--partitions", "4", "--config", "a.yaml"];
+    assert_eq!(lifecycle(directory.path(), &create, b"").code, 0);
+    let ids = |number: usize| (format!("c{number}"), format!("visitor-{number}"));
+    let touchpoints = |number: usize| {
+        let (customer, visitor) = ids(number);
+        let seen = format!(
+            r#"{{"event_id":"s{number}","anonymous_id":"{visitor}","type":"page_viewed","occurred_at":"2026-01-01T08:00:00Z"}}"#
+        );
+        let link = format!(
+            r#"{{"event_id":"l{number}","customer_id":"{customer}","anonymous_id":"{visitor}","type":"customer_identified","occurred_at":"2026-01-01T09:00:00Z"}}"#
+        );
+        [NewRecord::keyed(&visitor, &seen), NewRecord::keyed(&customer, &link)]
+    };
+    produce(&format!("{group}.in"), &(0..CUSTOMERS).flat_map(touchpoints).collect::<Vec<_>>());
+
+    let instances = configured.map(|configured| Instance::start(directory.path(), configured));
+    until("the partitions are balanced", || {
+        let [first, second] = [instances[0].partitions(), instances[1].partitions()];
+        (first.len() == 2 && second.len() == 2).then_some(())
+    });
+    let mut forwarded = 0;
+    for number in 0..CUSTOMERS {
+        let (customer, visitor) = ids(number);
+        for index in 0..2 {
+            let (head, body) = until("the visitor is a stub", || {
+                let answer = instances[index].get(&format!("/v1/customers/{visitor}"), TOKEN);
+                answer.filter(|(head, _)| head.starts_with("http/1.1 410"))
+            });
+            let problem: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(problem["merged_into"], customer.as_str(), "{body}");
+            let other = format!("lifecycle-answered-by: {}", instances[1 - index].address);
+            forwarded += usize::from(head.contains(&other));
+            // The customer that it names has what the visitor has seen, on whichever instance it is.
+            until("the facts of the visitor have arrived", || {
+                let found = instances[index].json(&format!("/v1/customers/{customer}"))?;
+                (found["facts"]["first(any)"] == "2026-01-01T08:00:00Z").then_some(())
+            });
+            let forecast = instances[index].get(&format!("/v1/customers/{visitor}/forecast"), TOKEN).unwrap();
+            assert!(forecast.0.starts_with("http/1.1 410") && forecast.1.contains(&customer), "{}", forecast.1);
+        }
+    }
+    assert_eq!(forwarded, CUSTOMERS, "one instance has the visitor, and the other forwards the request");
 }
