@@ -82,4 +82,5 @@ mod simulation;
 mod stage_listing;
 mod sweep;
 mod traces;
+mod web_shop;
 mod wire;
