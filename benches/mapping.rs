@@ -1,8 +1,8 @@
 //! CPU time per record on one core: a native touchpoint, and a Segment event that a preset maps.
 //!
 //! `native` decodes a touchpoint with the properties of all shipped models. `segment/all` reads those parts of the
-//! event that the mapping reads, maps it and writes the touchpoint, as ingest does. `segment/tree` does the same through
-//! a tree of JSON, as ingest does for batches; `segment/parse` and `segment/map` are its first two steps.
+//! event that the mapping reads, maps it and writes the touchpoint, as ingest does. `segment/tree` does the same
+//! through a tree of JSON, as ingest does for batches; `segment/parse` and `segment/map` are its first two steps.
 //! `segment/whole` also reads the other parts, and writes the touchpoint through a tree.
 
 use std::hint::black_box;

@@ -6,8 +6,8 @@
 use serde_json::{Map, Value};
 
 use super::explain::Explanation;
-use super::mapping::{Mapping, Outcome, SourceRecord};
 use super::record::{RecordValues, not_an_object};
+use super::{Mapping, Outcome, SourceRecord};
 use crate::partition::DeadLetterReason;
 use crate::wire::touchpoint_json::DeadLetterCause;
 
