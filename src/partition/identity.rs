@@ -180,22 +180,23 @@ impl Partition {
         }
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let id = Arc::clone(&copy.customer.id);
+        if has_customer {
+            let published_before = effects.transitions.len();
+            let touchpoint = link.touchpoint(&id, &self.rules.models.vocabulary);
+            // While the customer has its identity: the ids of transitions contain how often it was a stub before.
+            copy.customer.leave(&self.rules, &touchpoint, by, &mut effects.transitions);
+            self.stage_counts.record_moves(&effects.transitions[published_before..]);
+            self.stage_counts.remove(&copy.customer);
+            effects.removed.push(Arc::clone(&id));
+            effects.tally.merged += 1;
+        }
         let mut identity = copy.customer.identity.take().unwrap_or_default();
         let drain = drain(&link.event_id, identity.retired);
         identity.retired = identity.retired.saturating_add(1);
         let mut stub = Stub { into: Arc::clone(by), drain, used: now };
         stub.use_at(copy.customer.clock.max(now));
         identity.stub = Some(stub);
-        let visitor = has_customer.then(|| {
-            let published_before = effects.transitions.len();
-            let touchpoint = link.touchpoint(&id, &self.rules.models.vocabulary);
-            copy.customer.leave(&self.rules, &touchpoint, by, &mut effects.transitions);
-            self.stage_counts.record_moves(&effects.transitions[published_before..]);
-            self.stage_counts.remove(&copy.customer);
-            effects.removed.push(Arc::clone(&id));
-            effects.tally.merged += 1;
-            Box::new(copy.customer.clone())
-        });
+        let visitor = has_customer.then(|| Box::new(copy.customer.clone()));
         copy.customer.identity = Some(identity);
         (copy.is_changed, copy.is_removed) = (true, true);
         self.wake_ups.arm(slot, &id, identity_ends_at(&copy.customer, &self.rules.options));
@@ -281,6 +282,9 @@ impl Partition {
         } else if identity.former.as_ref().is_some_and(|former| former.drain == drain) {
             identity.former = None;
             copy.is_changed = true;
+            if copy.is_removed {
+                self.wake_ups.arm(slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));
+            }
         }
     }
 

@@ -601,6 +601,42 @@ fn a_customer_id_is_never_claimed_as_a_visitor() {
     assert_eq!(replay.summary().tally.links_refused, 2);
 }
 
+/// A visitor that is linked, erased with its customer, and linked to another one.
+fn visitor_with_two_lives() -> Vec<String> {
+    vec![
+        line("1", "", "a", "page_viewed", START),
+        line("2", "k", "a", "customer_identified", START + 1),
+        line("3", "k", "", "customer_erased", START + 2),
+        line("4", "", "a", "page_viewed", START),
+        line("5", "l", "a", "customer_identified", START + 1),
+    ]
+}
+
+#[test]
+fn transitions_of_a_visitor_that_leaves_twice_at_one_instant_have_different_ids() {
+    let lines = visitor_with_two_lives();
+    let (_, transitions) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
+    let left = |it: &&Transition| matches!(it.merge, Some(Merge::Into(_)));
+    assert_eq!(transitions.iter().filter(left).map(|it| &*it.customer_id).collect::<Vec<_>>(), ["a", "a"]);
+    let ids: BTreeSet<_> = transitions.iter().map(|it| it.id).collect();
+    assert_eq!(ids.len(), transitions.len());
+}
+
+#[test]
+fn what_is_left_of_an_erased_visitor_ends_though_it_was_nobody_s_meanwhile() {
+    let mut lines = visitor_with_two_lives();
+    // The time at which the first erasure is forgotten passes while the visitor is a stub of the second customer.
+    lines.push(line("6", "z", "", "page_viewed", START + 8 * DAY));
+    // It becomes independent of that customer, whose erasure reaches it nevertheless.
+    lines.push(line("7", "m", "a", "customer_identified", START + 9 * DAY));
+    let (replayed, _) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
+    assert!(replayed.partition().identity("a").is_some_and(|identity| identity.former.is_some()));
+    lines.push(line("8", "l", "", "customer_erased", START + 9 * DAY + 1));
+    lines.push(line("9", "z", "", "page_viewed", START + 18 * DAY));
+    let (replayed, _) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
+    assert_eq!(replayed.partition().identity("a"), None);
+}
+
 #[test]
 fn a_touchpoint_that_names_a_stub_as_its_customer_makes_it_independent() {
     let lines = [
