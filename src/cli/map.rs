@@ -157,7 +157,7 @@ fn open(arguments: &MapArguments) -> Result<Result<Source, SourceError>, Exit> {
             Exit::Usage
         })?;
         let source = Source::topic(&topics::cluster(&config), topic, &config.kafka.group_id, LINE_BYTES_MAX);
-        return Ok(source.and_then(|source| source.with_source_of(&config, topic)));
+        return Ok(source.and_then(|source| source.with_source_of(&config, topic, config.identity.enabled)));
     }
     let Some(servers) = &arguments.bootstrap_servers else {
         print_error("lifecycle map: --from-topic needs --bootstrap-servers or --config");

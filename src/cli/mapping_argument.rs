@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{Exit, print_error};
 use crate::config::read_source;
 use crate::lifecycle::suggest::did_you_mean;
-use crate::mapping::{Mapping, preset, preset_names};
+use crate::mapping::{IDENTITY, Mapping, preset, preset_names};
 use crate::wire::model_file::{ModelSource, render};
 
 /// The source of records that are not touchpoints yet.
@@ -24,9 +24,13 @@ pub(super) struct SourceArguments {
 }
 
 impl SourceArguments {
-    /// Loads the mapping of `--source`, if it is given. Prints all problems if it is invalid.
-    pub(super) fn load(&self) -> Result<Option<Mapping>, Exit> {
-        self.source.as_ref().map(|name| load(name, &self.source_setting)).transpose()
+    /// Loads the mapping of `--source`, if it is given, for touchpoints with visitors if `has_identity`. Prints all
+    /// problems if it is invalid.
+    pub(super) fn load(&self, has_identity: bool) -> Result<Option<Mapping>, Exit> {
+        let Some(name) = &self.source else { return Ok(None) };
+        let identity = has_identity.then(|| (IDENTITY.to_owned(), Value::Bool(true)));
+        let settings: Vec<_> = self.source_setting.iter().cloned().chain(identity).collect();
+        load(name, &settings).map(Some)
     }
 }
 

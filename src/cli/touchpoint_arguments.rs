@@ -96,13 +96,13 @@ impl TouchpointArguments {
 
     /// Opens the files or the topic, with the mapping of `--source`. Prints the problems of the mapping.
     pub(super) fn source(&self, config: Option<&Config>) -> Result<Source, SourceError> {
-        let mapping = self.source.load().map_err(SourceError::Mapping)?;
         let has_identity = self.options(config).facts.identity.is_some();
+        let mapping = self.source.load(has_identity).map_err(SourceError::Mapping)?;
         let blocked_ids = config.map_or_else(BlockedIds::default, |config| config.identity.blocked.clone());
-        Ok(self.open(config)?.with_mapping(mapping).with_identity(has_identity.then_some(blocked_ids)))
+        Ok(self.open(config, has_identity)?.with_mapping(mapping).with_identity(has_identity.then_some(blocked_ids)))
     }
 
-    fn open(&self, config: Option<&Config>) -> Result<Source, SourceError> {
+    fn open(&self, config: Option<&Config>, has_identity: bool) -> Result<Source, SourceError> {
         if !self.files.is_empty() {
             return Ok(Source::files(self.files.clone()));
         }
@@ -111,7 +111,7 @@ impl TouchpointArguments {
             (Some(config), _) => {
                 let topic = topic.unwrap_or(&config.topics.touchpoints);
                 Source::topic(&topics::cluster(config), topic, &config.kafka.group_id, config.touchpoints.bytes_max)?
-                    .with_source_of(config, topic)
+                    .with_source_of(config, topic, has_identity)
             }
             (None, None) => Err(SourceError::TopicWithoutServers),
             (None, Some(servers)) => {

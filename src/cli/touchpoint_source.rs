@@ -139,9 +139,10 @@ impl Source {
         Self { mapping: mapping.map(Arc::new).or(self.mapping), ..self }
     }
 
-    /// Reads the records of `topic` as `config` says, if one of its sources reads the topic.
-    pub(super) fn with_source_of(self, config: &Config, topic: &str) -> Result<Self, SourceError> {
-        let Some((decoder, mapping)) = config.source_of(topic)? else { return Ok(self) };
+    /// Reads the records of `topic` as `config` says, if one of its sources reads the topic. `has_identity` is whether
+    /// their touchpoints have visitors.
+    pub(super) fn with_source_of(self, config: &Config, topic: &str, has_identity: bool) -> Result<Self, SourceError> {
+        let Some((decoder, mapping)) = config.source_of(topic, has_identity)? else { return Ok(self) };
         let decoder = (!decoder.is_plain_json()).then(|| RefCell::new(decoder));
         Ok(Self { decoder, mapping, ..self })
     }

@@ -10,7 +10,7 @@ use crate::decode::{Decoder, Framing, Registry, RegistryOptions, SchemaSource};
 use crate::http_client::TlsFiles;
 use crate::ingest::Translator;
 use crate::lifecycle::suggest::did_you_mean;
-use crate::mapping::{FILE_BYTES_MAX, Mapping, preset, preset_names};
+use crate::mapping::{FILE_BYTES_MAX, IDENTITY, Mapping, preset, preset_names};
 use crate::wire::model_file::{self, ModelSource};
 use crate::wire::touchpoint_json::TouchpointOptions;
 
@@ -59,14 +59,15 @@ impl Config {
         if problems.is_empty() { Ok(translators) } else { Err(SourcesError(problems)) }
     }
 
-    /// Loads the decoder and the mapping of the source that reads `topic`; `None` if no source does.
+    /// Loads the decoder and the mapping of the source that reads `topic`; `None` if no source does. `has_identity` is
+    /// whether its touchpoints have visitors.
     ///
     /// # Errors
     /// What is wrong with the source.
-    pub fn source_of(&self, topic: &str) -> Result<Option<DecoderAndMapping>, SourcesError> {
+    pub fn source_of(&self, topic: &str, has_identity: bool) -> Result<Option<DecoderAndMapping>, SourcesError> {
         let Some(source) = self.sources.iter().find(|source| source.reads(topic)) else { return Ok(None) };
         let problem = |problem| SourcesError(vec![format!("sources: `{}`: {problem}", source.name)]);
-        self.decoder_and_mapping(source, &mut Registries::default()).map(Some).map_err(problem)
+        self.decoder_and_mapping(source, has_identity, &mut Registries::default()).map(Some).map_err(problem)
     }
 
     fn translator<'c>(
@@ -74,13 +75,17 @@ impl Config {
         source: &'c SourceConfig,
         registries: &mut Registries<'c>,
     ) -> Result<Translator, String> {
-        let (decoder, mapping) = self.decoder_and_mapping(source, registries)?;
-        Ok(Translator::new(decoder, mapping, TouchpointOptions { bytes_max: self.touchpoints.bytes_max }))
+        let identity = &self.identity;
+        let (decoder, mapping) = self.decoder_and_mapping(source, identity.enabled, registries)?;
+        let options = TouchpointOptions { bytes_max: self.touchpoints.bytes_max };
+        let blocked_ids = identity.enabled.then(|| identity.blocked.clone());
+        Ok(Translator::new(decoder, mapping, options).with_identity(blocked_ids))
     }
 
     fn decoder_and_mapping<'c>(
         &'c self,
         source: &'c SourceConfig,
+        has_identity: bool,
         registries: &mut Registries<'c>,
     ) -> Result<DecoderAndMapping, String> {
         let schema = match (&source.schema, source.framing) {
@@ -99,7 +104,11 @@ impl Config {
             (None, _) => SchemaSource::None,
         };
         let decoder = Decoder::new(source.format, source.framing, schema, source.message.as_deref())?;
-        let mapping = source.mapping.as_deref().map(|name| self.mapping(name, &source.settings)).transpose()?;
+        let mut settings = source.settings.clone();
+        if has_identity {
+            settings.insert(IDENTITY.to_owned(), true.into());
+        }
+        let mapping = source.mapping.as_deref().map(|name| self.mapping(name, &settings)).transpose()?;
         Ok((decoder, mapping))
     }
 

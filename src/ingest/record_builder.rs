@@ -1,4 +1,4 @@
-//! Builds the records that an ingest worker writes: touchpoints with the customer id as key, and dead letters.
+//! Builds the records that an ingest worker writes: touchpoints keyed by their customer or visitor, and dead letters.
 //!
 //! A touchpoint keeps the headers of its original record, and carries the position, key and timestamp of that record as
 //! further headers. Record timestamps are wall time: by event time, retention would delete old touchpoints at once.
@@ -31,9 +31,9 @@ pub(super) fn write_touchpoint(
     wall: Timestamp,
     records: &mut RecordBatch,
 ) -> usize {
-    let room = BYTES_MAX.saturating_sub(touchpoint.value.len() + touchpoint.customer_id.len());
+    let room = BYTES_MAX.saturating_sub(touchpoint.value.len() + touchpoint.key.len());
     let mut record = records.add(&options.touchpoints, None, wall.as_millis());
-    record.key(touchpoint.customer_id.as_bytes());
+    record.key(touchpoint.key.as_bytes());
     record.value(|out| out.extend_from_slice(&touchpoint.value));
     write_headers(original, options, room, &mut record);
     record.bytes()
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_touchpoint_carries_position_key_and_headers_of_its_original() {
-        let touchpoint = KeyedTouchpoint { customer_id: "c-1".to_owned(), value: b"{}".to_vec() };
+        let touchpoint = KeyedTouchpoint { key: "c-1".to_owned(), value: b"{}".to_vec() };
         let stale = RecordHeader { name: OFFSET.to_owned(), value: Some(b"7".to_vec()) };
         let trace = RecordHeader { name: "trace".to_owned(), value: None };
         let original = record(vec![trace, stale]);
@@ -138,7 +138,7 @@ mod tests {
         let large = record(vec![RecordHeader { name: "large".to_owned(), value: Some(vec![0; COPIED_BYTES_MAX]) }]);
         let written = touchpoint_record(&large, &touchpoint);
         assert!(!names(&written).contains(&"large"));
-        let touchpoint = KeyedTouchpoint { customer_id: "c-1".to_owned(), value: vec![b' '; BYTES_MAX] };
+        let touchpoint = KeyedTouchpoint { key: "c-1".to_owned(), value: vec![b' '; BYTES_MAX] };
         let small = record(vec![RecordHeader { name: "small".to_owned(), value: None }]);
         let written = touchpoint_record(&small, &touchpoint);
         assert!(!names(&written).contains(&"small") && !names(&written).contains(&"lifecycle_source_key"));

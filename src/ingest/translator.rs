@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::decode::{DecodeError, Decoder, Header};
 use crate::kafka::Record;
+use crate::lifecycle::identity::BlockedIds;
 use crate::lifecycle::vocabulary::Vocabulary;
 use crate::mapping::{MappedTouchpoint, Mapping, NO_TOUCHPOINT, Outcome, RecordValues, Records};
 use crate::partition::DeadLetterReason;
@@ -40,11 +41,11 @@ pub enum Translation {
     Unavailable(String),
 }
 
-/// A touchpoint as JSON, and the id of its customer.
+/// A touchpoint as JSON, and whose it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyedTouchpoint {
-    /// The customer, which is the key of the record.
-    pub customer_id: String,
+    /// The key of the record: the customer, or the visitor if only that is known.
+    pub key: String,
     /// The touchpoint as JSON.
     pub value: Vec<u8>,
 }
@@ -56,6 +57,7 @@ pub struct Translator {
     /// `None` if the records are touchpoints already.
     mapping: Option<Arc<Mapping>>,
     touchpoints: TouchpointDecoder,
+    has_identity: bool,
     bytes_max: usize,
 }
 
@@ -65,7 +67,15 @@ impl Translator {
     pub fn new(decoder: Decoder, mapping: Option<Arc<Mapping>>, touchpoints: TouchpointOptions) -> Self {
         // Properties are decoded by the service, which knows its models.
         let bytes_max = touchpoints.bytes_max;
-        Self { decoder, mapping, touchpoints: TouchpointDecoder::new(&Vocabulary::default(), touchpoints), bytes_max }
+        let touchpoints = TouchpointDecoder::new(&Vocabulary::default(), touchpoints);
+        Self { decoder, mapping, touchpoints, has_identity: false, bytes_max }
+    }
+
+    /// Accepts touchpoints of visitors, and treats `blocked_ids` as absent, if they are given.
+    #[must_use]
+    pub fn with_identity(self, blocked_ids: Option<BlockedIds>) -> Self {
+        let has_identity = blocked_ids.is_some();
+        Self { touchpoints: self.touchpoints.with_identity(blocked_ids), has_identity, ..self }
     }
 
     /// Translates `record`.
@@ -158,7 +168,12 @@ impl Translator {
 
     fn outcome(&self, outcome: Outcome<'_>) -> Translation {
         match outcome {
-            Outcome::Touchpoints(touchpoints) => self.sized(touchpoints.iter().map(keyed).collect()),
+            Outcome::Touchpoints(touchpoints) => {
+                match touchpoints.iter().map(|touchpoint| self.keyed_mapped(touchpoint)).collect() {
+                    Ok(touchpoints) => self.sized(touchpoints),
+                    Err(cause) => Translation::DeadLetter(cause),
+                }
+            }
             Outcome::Dropped(rule) => Translation::Dropped(rule.into()),
             Outcome::Invalid(cause) => Translation::DeadLetter(cause),
         }
@@ -187,8 +202,19 @@ impl Translator {
     /// Returns a touchpoint with its key.
     fn keyed(&self, value: Vec<u8>) -> Result<KeyedTouchpoint, DeadLetterCause> {
         let mut scratch = Scratch::default();
-        let customer_id = self.touchpoints.decode(&value, &mut scratch)?.customer_id.to_owned();
-        Ok(KeyedTouchpoint { customer_id, value })
+        let key = self.touchpoints.decode(&value, &mut scratch)?.customer_id.to_owned();
+        Ok(KeyedTouchpoint { key, value })
+    }
+
+    /// Returns a touchpoint of the mapping with its key. With identity resolution, it is decoded: blocked ids and links
+    /// have rules of their own, which the mapping does not check.
+    fn keyed_mapped(&self, touchpoint: &MappedTouchpoint) -> Result<KeyedTouchpoint, DeadLetterCause> {
+        let mut value = Vec::with_capacity(TOUCHPOINT_BYTES);
+        touchpoint.write_json(&mut value);
+        match &touchpoint.customer_id {
+            Some(customer_id) if !self.has_identity => Ok(KeyedTouchpoint { key: customer_id.clone(), value }),
+            _ => self.keyed(value),
+        }
     }
 }
 
@@ -197,12 +223,6 @@ impl Translation {
     fn touchpoints(&self) -> usize {
         if let Self::Touchpoints(touchpoints) = self { touchpoints.len() } else { 0 }
     }
-}
-
-fn keyed(touchpoint: &MappedTouchpoint) -> KeyedTouchpoint {
-    let mut value = Vec::with_capacity(TOUCHPOINT_BYTES);
-    touchpoint.write_json(&mut value);
-    KeyedTouchpoint { customer_id: touchpoint.customer_id.clone(), value }
 }
 
 /// Returns bytes as the mapping reads them: a text, or null.
@@ -221,6 +241,7 @@ mod tests {
 
     use super::*;
     use crate::decode::{Format, Framing, SchemaSource};
+    use crate::mapping::IDENTITY;
     use crate::wire::model_file::ModelSource;
 
     const MAPPING: &str = "mapping: calls\nbatch: {records: record.calls, shared: [user]}\ntouchpoints:\n  - touchpoint: \
@@ -241,10 +262,10 @@ mod tests {
         json!({"user": "c", "calls": [{"id": 1, "unread": [1]}, {"id": 2, "at": 0}, 5, {"id": 3, "at": 0, "user": "d"}]})
     }
 
-    /// Returns the id of the customer, or the detail of the dead letter.
+    /// Returns the key, or the detail of the dead letter.
     fn summary(translation: &Translation) -> String {
         match translation {
-            Translation::Touchpoints(touchpoints) => touchpoints[0].customer_id.clone(),
+            Translation::Touchpoints(touchpoints) => touchpoints[0].key.clone(),
             Translation::DeadLetter(cause) => cause.detail.to_string(),
             Translation::ItemDeadLetter(cause, item) => {
                 format!("{} {}", cause.detail, std::str::from_utf8(item).expect("JSON"))
@@ -276,5 +297,59 @@ mod tests {
         let expected =
             ["item 0 of record.calls: occurred_at: record.at: missing or empty; 1 more records are invalid", "c", "d"];
         assert_eq!(parts.iter().map(summary).collect::<Vec<_>>(), expected);
+    }
+
+    const VISITORS: &str = "mapping: m\ntouchpoints:\n  - touchpoint: ${record.type}\n    event_id: ${record.id}\n    \
+                           customer_id: ${record.user}\n    anonymous_id: ${record.device}\n    \
+                           occurred_at: ${epoch_seconds(record.at)}\n";
+
+    fn translator(blocked_ids: Option<BlockedIds>, mapping: Option<&str>) -> Translator {
+        let settings = Map::from_iter([(IDENTITY.to_owned(), Value::Bool(blocked_ids.is_some()))]);
+        let mapping = mapping.map(|text| {
+            let source = ModelSource { name: "m.yaml".to_owned(), text: text.to_owned() };
+            Arc::new(Mapping::compile(&source, &settings).expect("a mapping").0)
+        });
+        let decoder = Decoder::new(Format::Json, Framing::Plain, SchemaSource::None, None).expect("a decoder");
+        Translator::new(decoder, mapping, TouchpointOptions { bytes_max: 10_000 }).with_identity(blocked_ids)
+    }
+
+    /// Returns the key and the value of the touchpoint, or the reason of the dead letter.
+    fn keyed_by(translator: &mut Translator, value: &str) -> Result<(String, Value), &'static str> {
+        let value = Some(value.as_bytes().to_vec());
+        let record = Record { partition: 0, offset: 0, timestamp_ms: None, key: None, value, headers: Vec::new() };
+        match translator.translate(&record) {
+            Translation::Touchpoints(all) => {
+                let value = serde_json::from_slice(&all[0].value).expect("JSON");
+                Ok((all[0].key.clone(), value))
+            }
+            Translation::DeadLetter(cause) => Err(cause.reason.as_str()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_visitor_has_the_anonymous_id_as_key() {
+        let mut mapped = translator(Some(BlockedIds::default()), Some(VISITORS));
+        let visitor = r#"{"id": 1, "type": "page_viewed", "device": "d", "at": 0}"#;
+        let (key, value) = keyed_by(&mut mapped, visitor).expect("a touchpoint");
+        assert_eq!((&*key, &value["anonymous_id"], value.get("customer_id")), ("d", &Value::from("d"), None));
+        let blocked = r#"{"id": 1, "type": "page_viewed", "user": "guest", "device": "d", "at": 0}"#;
+        assert_eq!(keyed_by(&mut mapped, blocked).expect("a touchpoint").0, "d");
+        let both = r#"{"id": 1, "type": "customer_identified", "user": "u", "device": "d", "at": 0}"#;
+        assert_eq!(keyed_by(&mut mapped, both).expect("a touchpoint").0, "u");
+        let half = r#"{"id": 1, "type": "customer_identified", "user": "u", "at": 0}"#;
+        assert_eq!(keyed_by(&mut mapped, half), Err("bad_field"));
+        let neither = r#"{"id": 1, "type": "page_viewed", "user": "0", "device": "null", "at": 0}"#;
+        assert_eq!(keyed_by(&mut mapped, neither), Err("no_customer"));
+        let native =
+            r#"{"event_id": "1", "type": "page_viewed", "anonymous_id": "d", "occurred_at": "2026-03-01T10:00:00Z"}"#;
+        assert_eq!(keyed_by(&mut translator(Some(BlockedIds::default()), None), native).expect("one").0, "d");
+
+        let mut without = translator(None, Some(VISITORS));
+        assert_eq!(keyed_by(&mut without, visitor), Err("no_customer"));
+        let (key, value) = keyed_by(&mut without, both).expect("a touchpoint");
+        assert_eq!((&*key, value.get("anonymous_id")), ("u", None));
+        assert_eq!(keyed_by(&mut without, blocked).expect("a touchpoint").0, "guest");
+        assert_eq!(keyed_by(&mut translator(None, None), native), Err("no_customer"));
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::mapping::{Field, Mapping, Outcome, SourceRecord};
+use super::field::Field;
+use super::mapping::{Mapping, Outcome, SourceRecord};
 use super::slots::Roots;
 
 /// What becomes of a record, and why.

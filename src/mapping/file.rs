@@ -6,9 +6,11 @@ use serde_json::{Map, Value};
 
 use super::batch::BatchRule;
 use super::expression::{Environment, Expression};
+use super::field::{FIELDS, Field};
 use super::file_text::{first_line, is_plain_name, typed_setting};
+use super::keys::{BATCH, DEFAULTS, DROP, MAPPING, SETTING, TOUCHPOINT};
 use super::kind::Kind;
-use super::mapping::{DropRule, FIELDS, Field, FieldTemplate, ForEach, Mapping, TouchpointRule};
+use super::mapping::{DropRule, FieldTemplate, ForEach, Mapping, TouchpointRule};
 use super::projection::Projection;
 use super::template::Template;
 use crate::lifecycle::condition::{Dialect, ExpressionProblem, Syntax, SyntaxKind, is_reserved};
@@ -16,7 +18,6 @@ use crate::lifecycle::model_draft::ExpressionDraft;
 use crate::lifecycle::problem::{Problem, Severity};
 use crate::lifecycle::suggest::did_you_mean;
 use crate::wire::model_file::fields::{Fields, Reader};
-use crate::wire::model_file::keys::Keys;
 use crate::wire::model_file::yaml::{self, Content, Node};
 use crate::wire::model_file::{ModelSource, catalogue_types};
 use crate::wire::time::parse_timestamp;
@@ -24,48 +25,8 @@ use crate::wire::time::parse_timestamp;
 /// Maximum size of a mapping file, in bytes.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
 
-const MAPPING: Keys = Keys {
-    what: "a mapping",
-    known: &[
-        "mapping",
-        "title",
-        "description",
-        "documentation",
-        "recognise",
-        "batch",
-        "settings",
-        "tables",
-        "values",
-        "drop",
-        "defaults",
-        "touchpoints",
-    ],
-    required: &["mapping", "touchpoints"],
-};
-const BATCH: Keys = Keys { what: "a batch", known: &["records", "shared"], required: &["records"] };
-const SETTING: Keys = Keys { what: "a setting", known: &["default", "description"], required: &[] };
-const DROP: Keys = Keys { what: "a drop rule", known: &["when", "reason"], required: &["when", "reason"] };
-const DEFAULTS: Keys = Keys {
-    what: "the defaults",
-    known: &["touchpoint", "event_id", "customer_id", "occurred_at", "order_id", "amount", "currency", "properties"],
-    required: &[],
-};
-const TOUCHPOINT: Keys = Keys {
-    what: "a touchpoint",
-    known: &[
-        "when",
-        "for_each",
-        "touchpoint",
-        "event_id",
-        "customer_id",
-        "occurred_at",
-        "order_id",
-        "amount",
-        "currency",
-        "properties",
-    ],
-    required: &[],
-};
+/// The setting that every mapping has: whether identity resolution is on. The service sets it.
+pub const IDENTITY: &str = "identity";
 
 /// The names that may start a path, in the order in which a mapping passes their values.
 const ROOTS: [&str; 3] = ["record", "key", "headers"];
@@ -116,7 +77,7 @@ impl Compiler<'_> {
         };
         let fields = self.reader.fields(&root, &MAPPING)?;
         let name = self.reader.required_scalar(&fields, "mapping", MAPPING.what);
-        self.settings(fields.get("settings"), given);
+        let has_identity = self.settings(fields.get("settings"), given);
         self.tables(fields.get("tables"));
         let recognise = self.recognise(&fields);
         let batch = fields.get("batch").map(|node| self.batch(node));
@@ -152,6 +113,7 @@ impl Compiler<'_> {
             values,
             drop,
             touchpoints,
+            has_identity,
             projection: Projection::default(),
             reads_key: false,
             reads_headers: false,
@@ -160,9 +122,9 @@ impl Compiler<'_> {
         Some(mapping)
     }
 
-    /// Reads the settings and their defaults, and adds the given values.
-    fn settings(&mut self, node: Option<&Node>, given: &Map<String, Value>) {
-        let mut settings = Map::new();
+    /// Reads the settings and their defaults, and adds the given values. Returns whether identity resolution is on.
+    fn settings(&mut self, node: Option<&Node>, given: &Map<String, Value>) -> bool {
+        let mut settings = Map::from_iter([(IDENTITY.to_owned(), Value::Bool(false))]);
         for (name, value) in node.and_then(|node| self.reader.entries(node, "`settings`")).unwrap_or_default() {
             let fields = self.reader.fields(value, &SETTING);
             let default = fields.as_ref().and_then(|fields| fields.get("default")).map_or(Value::Null, Node::to_json);
@@ -184,7 +146,9 @@ impl Compiler<'_> {
                 if known.is_empty() { String::new() } else { format!("its settings are {}", known.join(", ")) };
             self.reader.problems.push(problem.did_you_mean(name, known.iter().copied(), &otherwise));
         }
+        let has_identity = settings.get(IDENTITY) == Some(&Value::Bool(true));
         self.constants.insert("settings".to_owned(), Value::Object(settings));
+        has_identity
     }
 
     fn tables(&mut self, node: Option<&Node>) {
@@ -253,8 +217,14 @@ impl Compiler<'_> {
                 (own @ None, Some(default)) if !is_given => *own = Some(default.clone()),
                 _ => {}
             }
-            let is_required =
-                matches!(field, Field::Touchpoint | Field::EventId | Field::CustomerId | Field::OccurredAt);
+            let is_required = match field {
+                Field::Touchpoint | Field::EventId | Field::OccurredAt => true,
+                Field::CustomerId => {
+                    let visitor = Field::AnonymousId as usize;
+                    templates[visitor].is_none() && defaults[visitor].is_none()
+                }
+                _ => false,
+            };
             if is_required && templates[at].is_none() && !is_given {
                 let message = format!("a touchpoint lacks `{name}`");
                 let span = first_line(self.reader.text, &fields.span);
@@ -439,7 +409,7 @@ impl Compiler<'_> {
             return;
         }
         match (field, constant) {
-            (Field::EventId | Field::CustomerId, Some(_)) => {
+            (Field::EventId | Field::CustomerId | Field::AnonymousId, Some(_)) => {
                 let message = format!("`{name}` is the same for every record");
                 self.reader.error("bad-value", &node.span, message, "read it from the record: `${record.id}`");
             }

@@ -3,22 +3,19 @@
 //! Compiled from a mapping file (`file.rs`). A record becomes touchpoints, or is dropped with a reason, or is invalid
 //! with the path of the value that caused it. Pure.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::batch::BatchRule;
 use super::error::EvaluationError;
 use super::expression::Expression;
+use super::field::{FIELDS, Field, FieldProblem, Rendered};
 use super::node::Path;
 use super::projection::Projection;
 use super::record::RecordValues;
 use super::slots::Roots;
 use super::template::Template;
 use super::touchpoint::MappedTouchpoint;
-use crate::lifecycle::money::{Amount, Currency};
-use crate::lifecycle::time::Timestamp;
 use crate::partition::DeadLetterReason;
-use crate::wire::decimal::parse_amount;
-use crate::wire::time::parse_timestamp;
 use crate::wire::touchpoint_json::{DeadLetterCause, ID_BYTES_MAX, TYPE_BYTES_MAX};
 
 /// Maximum number of touchpoints of one record.
@@ -66,6 +63,8 @@ pub struct Mapping {
     pub(super) values: Vec<(String, Expression)>,
     pub(super) drop: Vec<DropRule>,
     pub(super) touchpoints: Vec<TouchpointRule>,
+    /// Whether visitors are linked to customers: touchpoints then have `anonymous_id`, and may lack `customer_id`.
+    pub(super) has_identity: bool,
     /// The parts of a record that an expression reads.
     pub(super) projection: Projection,
     /// Whether an expression reads the key.
@@ -103,38 +102,6 @@ pub(super) struct FieldTemplate {
     pub(super) template: Template,
     /// As written in the file.
     pub(super) text: String,
-}
-
-/// A field of a touchpoint, as an index of [`FIELDS`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Field {
-    Touchpoint,
-    EventId,
-    CustomerId,
-    OccurredAt,
-    OrderId,
-    Amount,
-    Currency,
-    Properties,
-}
-
-/// The keys of a touchpoint in a mapping file.
-pub(super) const FIELDS: [(Field, &str); 8] = [
-    (Field::Touchpoint, "touchpoint"),
-    (Field::EventId, "event_id"),
-    (Field::CustomerId, "customer_id"),
-    (Field::OccurredAt, "occurred_at"),
-    (Field::OrderId, "order_id"),
-    (Field::Amount, "amount"),
-    (Field::Currency, "currency"),
-    (Field::Properties, "properties"),
-];
-
-impl Field {
-    /// Returns the key in a mapping file.
-    pub(super) fn name(self) -> &'static str {
-        FIELDS[self as usize].1
-    }
 }
 
 impl Mapping {
@@ -344,7 +311,7 @@ impl Mapping {
         roots: Roots<'_>,
         observe: &mut dyn FnMut(Field, &Value),
     ) -> Result<MappedTouchpoint, DeadLetterCause> {
-        rule.render(roots, observe).map_err(|problem| match problem {
+        rule.render(self.has_identity, roots, observe).map_err(|problem| match problem {
             FieldProblem::Evaluation(field, error) => self.invalid(field.name(), error, roots),
             FieldProblem::Value(field, reason, what) => {
                 let template = rule.fields[field as usize].as_ref();
@@ -356,21 +323,15 @@ impl Mapping {
     }
 }
 
-/// Why a field of a touchpoint is invalid.
-enum FieldProblem {
-    /// Its expression has no value.
-    Evaluation(Field, EvaluationError),
-    /// Its value is not valid.
-    Value(Field, DeadLetterReason, String),
-}
-
 /// Of two touchpoints of a customer with one id, the second would be dropped as a duplicate.
 fn reject_repeated_ids(touchpoints: &[MappedTouchpoint]) -> Result<(), DeadLetterCause> {
     if touchpoints.len() < 2 {
         return Ok(());
     }
-    let mut ids: Vec<_> =
-        touchpoints.iter().map(|touchpoint| (&touchpoint.event_id, &touchpoint.customer_id)).collect();
+    let mut ids: Vec<_> = touchpoints
+        .iter()
+        .map(|touchpoint| (&touchpoint.event_id, touchpoint.customer_id.as_ref().or(touchpoint.anonymous_id.as_ref())))
+        .collect();
     ids.sort_unstable();
     if ids.windows(2).any(|pair| pair[0] == pair[1]) {
         let detail = "event_id: two touchpoints of the record have the same id; the mapping must make them differ";
@@ -382,6 +343,7 @@ fn reject_repeated_ids(touchpoints: &[MappedTouchpoint]) -> Result<(), DeadLette
 impl TouchpointRule {
     fn render(
         &self,
+        has_identity: bool,
         roots: Roots<'_>,
         observe: &mut dyn FnMut(Field, &Value),
     ) -> Result<MappedTouchpoint, FieldProblem> {
@@ -398,97 +360,32 @@ impl TouchpointRule {
             Ok(Rendered { field, value })
         };
         let type_name = field(Field::Touchpoint)?.required_text(TYPE_BYTES_MAX)?;
-        let customer_id = field(Field::CustomerId)?.required_text(ID_BYTES_MAX)?;
+        let (customer_id, anonymous_id) = if has_identity {
+            let customer_id = field(Field::CustomerId)?.text(ID_BYTES_MAX)?;
+            let anonymous_id = field(Field::AnonymousId)?.text(ID_BYTES_MAX)?;
+            if customer_id.is_none() && anonymous_id.is_none() {
+                return Err(Rendered { field: Field::CustomerId, value: Value::Null }.missing());
+            }
+            (customer_id, anonymous_id)
+        } else {
+            (Some(field(Field::CustomerId)?.required_text(ID_BYTES_MAX)?), None)
+        };
         let event_id = field(Field::EventId)?.required_text(ID_BYTES_MAX)?;
         let occurred_at = field(Field::OccurredAt)?.time()?;
         let order_id = field(Field::OrderId)?.text(ID_BYTES_MAX)?;
         let amount = field(Field::Amount)?.amount()?;
         let currency = field(Field::Currency)?.currency()?;
         let properties = field(Field::Properties)?.properties()?;
-        Ok(MappedTouchpoint { event_id, customer_id, type_name, occurred_at, order_id, amount, currency, properties })
-    }
-}
-
-/// The value of a field before it is checked.
-struct Rendered {
-    field: Field,
-    value: Value,
-}
-
-impl Rendered {
-    fn invalid(&self, reason: DeadLetterReason, what: impl Into<String>) -> FieldProblem {
-        FieldProblem::Value(self.field, reason, what.into())
-    }
-
-    /// Reads an id or a name: a text, or a whole number as its digits.
-    fn text(mut self, bytes_max: usize) -> Result<Option<String>, FieldProblem> {
-        let text = match std::mem::take(&mut self.value) {
-            Value::Null => return Ok(None),
-            Value::String(text) => text,
-            Value::Number(number) if !number.is_f64() && self.field != Field::Touchpoint => number.to_string(),
-            _ => return Err(self.invalid(DeadLetterReason::BadField, "expected a text or a whole number")),
-        };
-        if text.len() > bytes_max {
-            return Err(self.invalid(DeadLetterReason::BadField, format!("longer than {bytes_max} bytes")));
-        }
-        Ok(Some(text).filter(|text| !text.is_empty()))
-    }
-
-    fn missing(&self) -> FieldProblem {
-        let is_customer = self.field == Field::CustomerId;
-        let reason = if is_customer { DeadLetterReason::NoCustomer } else { DeadLetterReason::MissingField };
-        self.invalid(reason, "missing or empty")
-    }
-
-    fn required_text(self, bytes_max: usize) -> Result<String, FieldProblem> {
-        let empty = Self { field: self.field, value: Value::Null };
-        self.text(bytes_max)?.ok_or_else(|| empty.missing())
-    }
-
-    fn time(self) -> Result<Timestamp, FieldProblem> {
-        match &self.value {
-            Value::String(text) if !text.is_empty() => {
-                parse_timestamp(text).map_err(|error| self.invalid(DeadLetterReason::BadField, error.to_string()))
-            }
-            Value::Null | Value::String(_) => Err(self.missing()),
-            _ => Err(self.invalid(
-                DeadLetterReason::BadField,
-                "expected a time in RFC 3339; epoch_seconds(...) or epoch_millis(...) convert a number",
-            )),
-        }
-    }
-
-    fn amount(self) -> Result<Option<Amount>, FieldProblem> {
-        let parsed = match &self.value {
-            Value::Null => return Ok(None),
-            Value::String(text) if text.is_empty() => return Ok(None),
-            Value::String(text) => parse_amount(text),
-            Value::Number(number) => parse_amount(&number.to_string()),
-            _ => None,
-        };
-        let expected = "expected a number or a text such as 39.90, from -10^12 to 10^12";
-        parsed.map(Some).ok_or_else(|| self.invalid(DeadLetterReason::BadField, expected))
-    }
-
-    fn currency(self) -> Result<Option<Currency>, FieldProblem> {
-        let parsed = match &self.value {
-            Value::Null => return Ok(None),
-            Value::String(code) if code.is_empty() => return Ok(None),
-            Value::String(code) => Currency::parse(code).or_else(|| Currency::parse(&code.to_ascii_uppercase())),
-            _ => None,
-        };
-        let expected = "expected three letters, such as EUR";
-        parsed.map(Some).ok_or_else(|| self.invalid(DeadLetterReason::BadField, expected))
-    }
-
-    fn properties(self) -> Result<Map<String, Value>, FieldProblem> {
-        match self.value {
-            Value::Null => Ok(Map::new()),
-            Value::Object(mut members) => {
-                members.retain(|_, value| !value.is_null());
-                Ok(members)
-            }
-            _ => Err(self.invalid(DeadLetterReason::BadField, "expected an object")),
-        }
+        Ok(MappedTouchpoint {
+            event_id,
+            customer_id,
+            anonymous_id,
+            type_name,
+            occurred_at,
+            order_id,
+            amount,
+            currency,
+            properties,
+        })
     }
 }

@@ -12,8 +12,10 @@ use crate::wire::transition_value::{Decimal, Instant};
 pub struct MappedTouchpoint {
     /// As in [`Touchpoint`](crate::lifecycle::touchpoint::Touchpoint).
     pub event_id: String,
-    /// Not empty.
-    pub customer_id: String,
+    /// The customer; `None` if only the visitor is known.
+    pub customer_id: Option<String>,
+    /// The visitor, with identity resolution. At least one of both ids is known.
+    pub anonymous_id: Option<String>,
     /// The name of the type.
     pub type_name: String,
     /// Event time.
@@ -53,8 +55,11 @@ struct TouchpointRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<Decimal>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    anonymous_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<&'a str>,
-    customer_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer_id: Option<&'a str>,
     event_id: &'a str,
     occurred_at: Instant,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,8 +74,9 @@ impl<'a> TouchpointRecord<'a> {
     fn of(touchpoint: &'a MappedTouchpoint) -> Self {
         Self {
             amount: touchpoint.amount.map(Decimal),
+            anonymous_id: touchpoint.anonymous_id.as_deref(),
             currency: touchpoint.currency.as_ref().map(Currency::as_str),
-            customer_id: &touchpoint.customer_id,
+            customer_id: touchpoint.customer_id.as_deref(),
             event_id: &touchpoint.event_id,
             occurred_at: Instant(touchpoint.occurred_at),
             order_id: touchpoint.order_id.as_deref(),

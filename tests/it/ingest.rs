@@ -218,3 +218,42 @@ fn a_call_of_a_batch_that_is_invalid_is_redriven_without_the_others() {
     assert_eq!(header(&seen[3], "trace").as_deref(), Some("t1"));
     ingest.stop();
 }
+
+#[test]
+fn visitors_of_a_source_become_customers() {
+    let source = broker::topic("segment", 1);
+    let settings = format!(
+        "{EVENT_TIME_CLOCK}\nidentity: {{enabled: true}}\n\
+         sources: [{{name: web, topics: [{source}], mapping: segment}}]"
+    );
+    let mut deployment = Deployment::new(2, &settings);
+    let size = [("max.message.bytes", "8388608")];
+    deployment.hand_overs = Some(broker::topic_with("hand-overs", 2, &size));
+    let call = |id: &str, rest: &str| {
+        let value = format!(r#"{{"messageId":"{id}","timestamp":"2026-01-01T08:00:00Z",{rest}}}"#);
+        NewRecord::keyed("any", &value)
+    };
+    let calls = [
+        call("e1", r#""type":"track","event":"Product Viewed","anonymousId":"device-7","properties":{"name":"Cup"}"#),
+        call("e2", r#""type":"identify","anonymousId":"device-7","userId":"anna""#),
+        call(
+            "e3",
+            r#""type":"track","event":"Order Completed","userId":"anna","properties":{"order_id":"o","total":1,"currency":"EUR"}"#,
+        ),
+    ];
+    broker::produce(&source, &calls);
+    let mut instance = deployment.start("a");
+    let written = wait_for_records(&[&deployment.touchpoints], calls.len(), &mut [&mut instance]);
+    let mut keys: Vec<_> =
+        written.iter().map(|it| String::from_utf8_lossy(it.key.as_deref().unwrap_or(b"")).into_owned()).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["anna", "anna", "device-7"]);
+    let merged = broker::until("the visitor is the customer", || {
+        let answer = instance.get("/v1/customers/device-7")?;
+        answer.contains("merged_into").then_some(answer)
+    });
+    assert!(merged.contains("\"merged_into\":\"anna\""), "{merged}");
+    let customer = instance.get("/v1/customers/anna").expect("an answer");
+    assert!(customer.contains("\"partition\""), "{customer}");
+    instance.stop();
+}

@@ -22,7 +22,7 @@ fn a_recognised_record_is_shown_field_by_field() {
     let order = "\
 -:3  segment
   touchpoint   order_completed  <- ${orders[tracked]}
-    customer_id  u-1  <- ${coalesce(not_empty(record.userId), settings.anonymous_customers ? reco...
+    customer_id  u-1  <- ${coalesce(not_empty(record.userId), settings.anonymous_customers && !se...
     event_id     m-3  <- ${record.messageId}
     occurred_at  2026-01-10T09:05:00Z  <- ";
     assert!(run.output.contains(order), "{}", run.output);

@@ -89,6 +89,26 @@ fn settings_of_a_source_replace_those_of_the_file() {
 }
 
 #[test]
+fn a_touchpoint_may_lack_the_customer_if_visitors_are_linked() {
+    let text = SHOP.replace("  occurred_at:", "  anonymous_id: ${record.visitor}\n  occurred_at:");
+    let visitor = json!({"kind": "ordered", "id": 7, "visitor": "v", "at": 0});
+    let compiled = |identity: bool| {
+        let settings = Map::from_iter([(IDENTITY.to_owned(), json!(identity))]);
+        Mapping::compile(&source(&text), &settings).expect("a mapping").0
+    };
+    let with = compiled(true);
+    let mapped = map(&with, &visitor).expect("a touchpoint");
+    assert_eq!((&mapped[0]["anonymous_id"], mapped[0].get("customer_id")), (&json!("v"), None));
+    let neither = json!({"kind": "ordered", "id": 7, "at": 0});
+    let missing = Err("no_customer: customer_id: record.customer: missing or empty".to_owned());
+    assert_eq!(map(&with, &neither), missing);
+    let without = compiled(false);
+    assert_eq!(map(&without, &visitor), missing);
+    let both = json!({"kind": "ordered", "id": 7, "customer": "c", "visitor": "v", "at": 0});
+    assert_eq!(map(&without, &both).expect("a touchpoint")[0].get("anonymous_id"), None);
+}
+
+#[test]
 fn records_that_are_no_touchpoints_are_dropped_with_a_reason() {
     assert_eq!(map(&shop(), &json!({"kind": "ordered", "test": true})), Err("dropped: test_order".to_owned()));
     assert_eq!(map(&shop(), &json!({"kind": "other"})), Err("dropped: no_touchpoint".to_owned()));
@@ -188,7 +208,7 @@ touchpoints:
         "11:20: unknown name `recrd`; did you mean `record`?",
         "12:13: `amount` must be a text or a number, found true or false; ",
         "13:5: unknown key `extra` in a touchpoint; the keys of a touchpoint are `when`, `for_each`, `touchpoint`, \
-         `event_id`, `customer_id`, `occurred_at`, `order_id`, `amount`, `currency` and `properties`",
+         `event_id`, `customer_id`, `anonymous_id`, `occurred_at`, `order_id`, `amount`, `currency` and `properties`",
         "14:15: `for_each` is not `item in list`; write `item in record.items`: a name for each item, and a list",
         "2:10: `record` cannot be the name of a table; choose another name of a-z, 0-9 and _",
         "4:30: `Not A Name` is not a name; a reason is a label of a metric: write a name such as `test_order`",

@@ -1,7 +1,8 @@
 //! Tests of the presets with golden records: `presets/sources/NAME.golden.ndjson`.
 //!
 //! The first line names the source of the format. Each other line has a record, what it shows, and what becomes of it:
-//! `touchpoints`, `dropped`, `invalid`, or `records` of a batch. `BLESS=1` writes the outcomes; review them.
+//! `touchpoints`, `dropped`, `invalid`, or `records` of a batch. `NAME.identity.golden.ndjson` has records with
+//! identity resolution. `BLESS=1` writes the outcomes; review them.
 
 use serde_json::{Map, Value, json};
 
@@ -19,25 +20,47 @@ fn current(name: &str) -> ModelSource {
 fn every_golden_record_has_its_outcome() {
     for name in preset_names() {
         let source = current(name);
-        let path = format!("{}/presets/sources/{name}.golden.ndjson", env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let settings = golden_settings(&text).expect("settings");
-        let (mapping, warnings) = Mapping::compile(&source, &settings).unwrap_or_else(|problems| {
-            panic!("{}", crate::wire::model_file::render(&problems, std::slice::from_ref(&source), false))
-        });
-        assert_eq!(warnings, [], "{name}");
-        let records = golden_records(&mapping, &text).unwrap_or_else(|problem| panic!("{name}: {problem}"));
-        if std::env::var_os("BLESS").is_some() {
-            bless(&path, &text, &records);
-        } else {
-            let wrong: Vec<_> = records.iter().filter(|record| !record.is_as_expected()).collect();
-            assert!(wrong.is_empty(), "{name}: {wrong:#?}");
-            assert_same_after_projection(&mapping, &text);
-        }
+        let (text, records) = checked(&source, &golden_path(name));
         let count = |kind| records.iter().filter(|record| record.found.0 == kind).count();
         assert!(text.lines().next().is_some_and(|first| first.contains("\"source\":\"https://")), "{name}: no source");
         assert!(records.len() >= 12 && count("touchpoints") >= 6 && count("invalid") >= 3, "{name}: {}", records.len());
     }
+}
+
+#[test]
+fn every_golden_record_of_a_visitor_has_its_outcome() {
+    for name in ["segment", "rudderstack", "snowplow", "ga4", "shopify", "cloudevents"] {
+        let (text, records) = checked(&current(name), &golden_path(&format!("{name}.identity")));
+        assert!(golden_settings(&text).expect("settings")[IDENTITY].as_bool().expect("a truth value"));
+        let has = |id: &str| {
+            let is_owner = |touchpoint: &Value| touchpoint.get(id).is_some();
+            records.iter().any(|record| record.found.1.as_array().is_some_and(|all| all.iter().all(is_owner)))
+        };
+        assert!(has("customer_id") && has("anonymous_id"), "{name}");
+    }
+}
+
+fn golden_path(name: &str) -> String {
+    format!("{}/presets/sources/{name}.golden.ndjson", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Maps the golden records in the file at `path`, and asserts their outcomes.
+fn checked(source: &ModelSource, path: &str) -> (String, Vec<GoldenRecord>) {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let settings = golden_settings(&text).expect("settings");
+    let (mapping, warnings) = Mapping::compile(source, &settings).unwrap_or_else(|problems| {
+        panic!("{}", crate::wire::model_file::render(&problems, std::slice::from_ref(source), false))
+    });
+    assert_eq!(warnings, [], "{path}");
+    let records = golden_records(&mapping, &text).unwrap_or_else(|problem| panic!("{path}: {problem}"));
+    if std::env::var_os("BLESS").is_some() {
+        bless(path, &text, &records);
+    } else {
+        let wrong: Vec<_> = records.iter().filter(|record| !record.is_as_expected()).collect();
+        assert!(wrong.is_empty(), "{path}: {wrong:#?}");
+        assert_same_after_projection(&mapping, &text);
+    }
+    (text, records)
 }
 
 /// Asserts that a record without the parts that the mapping does not read has the same outcome.
