@@ -80,6 +80,22 @@ pub(super) fn reader(tokens: Option<&SharedTokens>, headers: &HeaderMap, require
     }
 }
 
+/// Rejects a request that a web page of another site sends through its visitor's browser. Without a token nothing else
+/// prevents it from changing something: a browser sends a simple POST without asking first.
+pub(super) fn reject_foreign_page(headers: &HeaderMap) -> Result<(), Problem> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let is_foreign = text("sec-fetch-site").is_some_and(|site| site == "cross-site");
+    let is_origin_foreign = text("origin").is_some_and(|origin| {
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        !is_loopback(host)
+    });
+    if is_foreign || is_origin_foreign {
+        let detail = "without a token, pages of other sites may not change anything: set http.token_file".to_owned();
+        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
+    }
+    Ok(())
+}
+
 fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -95,6 +111,21 @@ mod tests {
 
     fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(name, value.parse().unwrap())])
+    }
+
+    #[test]
+    fn pages_of_other_sites_may_not_change_anything() {
+        let site = header::HeaderName::from_static("sec-fetch-site");
+        for (name, value, is_allowed) in [
+            (header::ORIGIN, "https://evil.example", false),
+            (header::ORIGIN, "null", false),
+            (header::ORIGIN, "http://localhost:8080", true),
+            (site.clone(), "cross-site", false),
+            (site, "none", true),
+            (header::ACCEPT, "*/*", true),
+        ] {
+            assert_eq!(reject_foreign_page(&headers(name, value)).is_ok(), is_allowed, "{value}");
+        }
     }
 
     #[test]

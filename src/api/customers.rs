@@ -27,6 +27,10 @@ use super::problem::Problem;
 use super::response::{ExpectedJson, Orders, PublishedJson, TimestampText, Titles, TransitionRenderer, Values};
 use super::workers::CustomerLookup;
 
+/// Why an instance without partitions cannot answer for customers.
+pub(super) const NO_PARTITIONS: &str = "no partitions are assigned to this instance: no broker is reachable, the group \
+     is being rebalanced, or other instances have all of them; retry later, or query the other instances";
+
 /// Maximum number of latest transitions in a customer response.
 const TRANSITIONS_MAX: usize = 50;
 /// Maximum number of wake-ups that a forecast simulates.
@@ -194,13 +198,17 @@ async fn find_customer(
                 ),
             )
         }
+        (PeerLookup::NotFound, _) if api.peers.is_none() && api.status_registry.partitions() == 0 => {
+            unavailable("no-partitions", NO_PARTITIONS.to_owned())
+        }
         (PeerLookup::NotFound, _) => {
             let detail = match peers {
                 Some(_) => {
                     "no instance has the customer: no touchpoint has been processed yet, or the partition is being reassigned"
                 }
                 None if api.status_registry.has_every_partition() => {
-                    "no such customer: this instance has every partition, and no touchpoint of the customer was processed"
+                    "no such customer: this instance has every partition. No touchpoint of the customer was processed, or the customer \
+                     was erased or forgotten"
                 }
                 None => {
                     "no partition of this instance has the customer: query the other instances (set http.advertise to forward \

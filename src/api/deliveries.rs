@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::authorization::reader;
+use super::authorization::{reader, reject_foreign_page};
 use super::probes::METRICS_TYPE;
 use super::problem::Problem;
 use super::server::Routers;
@@ -89,7 +89,15 @@ impl Deliveries {
 }
 
 async fn authorize(State(deliveries): State<Arc<Deliveries>>, request: Request, next: Next) -> Response {
-    match reader(deliveries.tokens.as_ref(), request.headers(), Role::Customers) {
+    let tokens = deliveries.tokens.as_ref();
+    let is_change = request.method() != Method::GET && request.method() != Method::HEAD;
+    if is_change
+        && tokens.is_none()
+        && let Err(problem) = reject_foreign_page(request.headers())
+    {
+        return problem.into_response();
+    }
+    match reader(tokens, request.headers(), Role::Customers) {
         Err(problem) => problem.into_response(),
         Ok(_) => next.run(request).await,
     }

@@ -19,6 +19,7 @@ use crate::partition::{Snapshot, StageCursor};
 use crate::runtime::{StageAnswer, StageRequest};
 
 use super::Api;
+use super::customers::NO_PARTITIONS;
 use super::extract::{Path, Query};
 use super::peers::{PeerLookup, Peers};
 use super::problem::Problem;
@@ -197,6 +198,9 @@ impl PageReader<'_> {
                             // proceed.
                             drop(permit);
                             return self.forward(peers, cursor).await;
+                        }
+                        None if self.api.status_registry.partitions() == 0 => {
+                            return Err(unavailable("no-partitions", NO_PARTITIONS.to_owned()));
                         }
                         None => left_out.push(cursor.partition),
                     }

@@ -43,6 +43,9 @@ pub(super) struct CheckArguments {
     /// repeated
     #[arg(long, value_name = "OLD")]
     against: Vec<String>,
+    /// Configuration before the change, whose parameters the models of --against have [default: those of --config]
+    #[arg(long, value_name = "FILE", requires = "against")]
+    against_config: Option<PathBuf>,
     #[command(flatten)]
     model_arguments: ModelArguments,
     /// Output format
@@ -116,7 +119,10 @@ fn check_models(arguments: &CheckArguments, config: Option<&Config>) -> Result<F
     }
     let consequences = match set {
         Some(new) if !arguments.against.is_empty() => {
-            let overrides = arguments.model_arguments.before().choice(&arguments.models, config).overrides;
+            let overrides = match &arguments.against_config {
+                Some(path) => Config::load(Some(path)).map_err(|error| error.to_string())?.parameters,
+                None => arguments.model_arguments.before().choice(&arguments.models, config).overrides,
+            };
             let old = load_baseline(&arguments.against, &models, &catalogue, &overrides)?;
             consequences(&old, &new)
         }

@@ -32,12 +32,20 @@ pub(super) enum Content {
     Map(Vec<(Node, Node)>),
 }
 
+/// Parses a document to values with the types of YAML, in which `1` is a number.
+pub(super) fn typed(text: &str) -> Result<Value, serde_saphyr::Error> {
+    serde_saphyr::from_str_with_options(text, options())
+}
+
+/// Numbers that no f64 can represent are read without an error: as nodes, they are their text.
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! { non_finite_float_policy: NonFiniteFloatPolicy::PassThrough }
+}
+
 impl Node {
     /// Parses a document.
     pub(super) fn parse(text: &str) -> Result<Self, serde_saphyr::Error> {
-        // Numbers that no f64 can represent are text, too.
-        let options = serde_saphyr::options! { non_finite_float_policy: NonFiniteFloatPolicy::PassThrough };
-        let root: Spanned<RawNode> = serde_saphyr::from_str_with_options(text, options)?;
+        let root: Spanned<RawNode> = serde_saphyr::from_str_with_options(text, options())?;
         Ok(Self::from_raw(root, text, 0))
     }
 

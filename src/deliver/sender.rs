@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::destination::Destination;
 use super::gate::Verdict;
 use super::queue::Ticket;
@@ -16,6 +18,7 @@ use super::request::{Content, Item, RenderedRequest, RequestPlan};
 use super::response::{Judgement, Outcome, judge};
 use super::transition::Transition;
 use crate::http_client::{Error, HttpClient, Request, Response};
+use crate::mapping::percent_encoded;
 use crate::runtime::WallClock;
 
 /// Maximum number of bytes of a response that are kept with a dead letter.
@@ -312,10 +315,8 @@ impl Sender {
     /// Why it cannot be delivered.
     pub fn preview(&self, transition: &Transition, secrets: &[String]) -> Result<Vec<Preview>, String> {
         let settings = &self.destination.settings;
-        let redact = |text: &str| {
-            let text = text.to_owned();
-            secrets.iter().filter(|it| !it.is_empty()).fold(text, |text, secret| text.replace(secret.as_str(), "***"))
-        };
+        let secrets: Vec<String> = secrets.iter().filter(|it| !it.is_empty()).flat_map(|it| forms_of(it)).collect();
+        let redact = |text: &str| secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"));
         let mut previews = Vec::new();
         for plan in &self.destination.requests {
             let Some(items) = plan.items_to_send(transition, settings)? else { continue };
@@ -396,6 +397,12 @@ impl Sender {
     }
 }
 
+/// Returns the forms that a secret can have in a request: as it is, in a URL, and in JSON.
+fn forms_of(secret: &str) -> [String; 3] {
+    let json = Value::from(secret).to_string();
+    [secret.to_owned(), percent_encoded(secret), json[1..json.len() - 1].to_owned()]
+}
+
 /// Returns scheme, host and port of a URL.
 fn host_url(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
@@ -432,5 +439,15 @@ impl Problem {
             Error::Connection { .. } => "connection",
         };
         Self { kind: kind.to_owned(), what: error.to_string(), status: None, excerpt: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::forms_of;
+
+    #[test]
+    fn a_secret_is_found_in_a_url_and_in_json() {
+        assert_eq!(forms_of("a\"b/c"), ["a\"b/c", "a%22b%2Fc", "a\\\"b/c"]);
     }
 }

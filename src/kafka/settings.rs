@@ -55,6 +55,8 @@ pub const STUCK_EXIT_CODE: u8 = 5;
 
 /// The minimum transaction timeout: a shorter one would expire during a pause of the machine.
 const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(3);
+/// The longest `socket.timeout.ms` that the client accepts.
+const SOCKET_TIMEOUT_MAX: Duration = Duration::from_mins(5);
 
 /// The client's limit for a response and for a decompressed batch: 1 GiB. It multiplies its buffer by three until a
 /// zstd batch fits or the limit is exceeded, so every batch of up to a third of the limit can be read; with the default
@@ -305,8 +307,9 @@ impl Options {
             // A broker that has just started may return incomplete metadata. The client uses it until the next refresh,
             // by default five minutes, and meanwhile neither fetches nor describes the missing partitions.
             .set("topic.metadata.refresh.interval.ms", "30000")
-            // Half the transaction timeout, so that a request can be retried once before the transaction expires.
-            .set("socket.timeout.ms", (self.transaction_timeout / 2).as_millis().to_string())
+            // Half the transaction timeout, so that a request can be retried once before the transaction expires. The
+            // client accepts up to five minutes.
+            .set("socket.timeout.ms", (self.transaction_timeout / 2).min(SOCKET_TIMEOUT_MAX).as_millis().to_string())
             .set_log_level(RDKafkaLogLevel::Info);
         config
     }

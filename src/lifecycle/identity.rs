@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::time::{Duration, Timestamp};
 use super::touchpoint::Touchpoint;
@@ -208,8 +208,7 @@ impl Stub {
 /// of the link `event_id`. It is not 0.
 #[must_use]
 pub fn drain(event_id: &str, retired: u16) -> u64 {
-    // Not as the seed of the hash: with another seed, a short text may have the hash of another short text.
-    xxh3_64(&[event_id.as_bytes(), &retired.to_le_bytes()].concat()).max(1)
+    xxh3_64_with_seed(event_id.as_bytes(), u64::from(retired)).max(1)
 }
 
 #[cfg(test)]

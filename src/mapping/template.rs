@@ -176,6 +176,32 @@ impl Template {
         paths_of_root(root, |visit| self.visit_paths(visit))
     }
 
+    /// Whether scheme, host or port of the URL that the template renders are read from the root with this index.
+    #[must_use]
+    pub fn has_host_of(&self, root: usize) -> bool {
+        let parts = match &self.part {
+            Part::Text(parts) => parts,
+            Part::Expression(expression) => return !expression.paths(root).is_empty(),
+            Part::Literal(_) | Part::List(_) | Part::Object(_) => return false,
+        };
+        let mut before = String::new();
+        for part in parts {
+            match part {
+                TextPart::Literal(text) => before.push_str(text),
+                TextPart::Expression(expression) => {
+                    // Another root may provide scheme and host: `${settings.endpoint}/customers/`.
+                    let authority = before.split_once("://").map_or(&*before, |(_, rest)| rest);
+                    let is_in_path = authority.contains(['/', '?', '#']);
+                    if !is_in_path && !expression.paths(root).is_empty() {
+                        return true;
+                    }
+                    before.push('x');
+                }
+            }
+        }
+        false
+    }
+
     /// Calls `visit` with each path that is read from a root, and the index of the root.
     pub(super) fn visit_paths<'n>(&'n self, visit: &mut dyn FnMut(usize, &'n Path)) {
         self.part.visit_paths(visit);
@@ -265,10 +291,8 @@ impl Part {
                     let name = name.render(roots)?;
                     match members.entry(name) {
                         Entry::Vacant(member) => _ = member.insert(value),
-                        Entry::Occupied(member) => {
-                            let message = format!("two members have the name \"{}\"", member.key());
-                            return Err(EvaluationError::new(message));
-                        }
+                        // The name may be data of a customer.
+                        Entry::Occupied(_) => return Err(EvaluationError::new("two members have the same name")),
                     }
                 }
                 Value::Object(members)

@@ -164,7 +164,9 @@ impl Partition {
                 effects.tally.applied += 1;
                 effects.tally.late += u64::from(is_late);
                 effects.tally.orders_missing += u64::from(is_order_missing);
-                effects.tally.unknown_types += u64::from(touchpoint.kind == TypeIndex::UNKNOWN);
+                let is_unknown =
+                    touchpoint.kind == TypeIndex::UNKNOWN && touchpoint.type_name != Touchpoint::IDENTIFIED;
+                effects.tally.unknown_types += u64::from(is_unknown);
             }
         }
         self.stage_counts.record_moves(&effects.transitions[published_before..]);

@@ -81,7 +81,7 @@ impl RecordApplier {
         let cause = match self.decoder.decode(record.value.as_deref().unwrap_or_default(), &mut scratch) {
             Ok(touchpoint) if touchpoint.occurred_at - now.wall > self.max_ahead => DeadLetterCause {
                 reason: DeadLetterReason::InFuture,
-                detail: "occurred_at is later than wall time".into(),
+                detail: "occurred_at is later than wall time by more than clock.max_ahead".into(),
             },
             Ok(touchpoint) => {
                 let (partition, offset) = (record.partition, record.offset);

@@ -103,10 +103,9 @@ pub fn redrive(
     stop: &Arc<AtomicBool>,
 ) -> Result<DeliverySnapshot, Error> {
     let group = format!("{}-redrive", config.group_of(&destination.name));
-    // Filter and interval have already admitted these transitions.
+    // The interval has admitted these transitions. The filter may have failed for them and may be corrected by now.
     let destination = Destination {
         start: StartAt::Earliest,
-        filter: None,
         interval_min: None,
         is_paused: false,
         linger: Duration::ZERO,

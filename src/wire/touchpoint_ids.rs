@@ -27,6 +27,11 @@ impl<'a> Ids<'a> {
     pub(super) fn without_identity(self, record: &str) -> Result<ResolvedIds<'a>, DeadLetterCause> {
         match self.customer_id {
             Some(customer_id) => Ok(ResolvedIds { customer_id, anonymous_id: None, is_visitor: false }),
+            None if self.anonymous_id.is_some() => {
+                let detail = "customer_id is missing; the anonymous_id counts only with identity resolution (identity.enabled, \
+                              --identity)";
+                Err(DeadLetterCause::new(DeadLetterReason::NoCustomer, detail))
+            }
             None => Err(missing(DeadLetterReason::NoCustomer, "customer_id", record)),
         }
     }

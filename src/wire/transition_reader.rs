@@ -12,12 +12,15 @@ use crate::lifecycle::time::Timestamp;
 /// Maximum nesting depth of `because.values` and `attributes`, whose values are scalars.
 const DEPTH_MAX: usize = 8;
 
-/// Reads a record with the media type `content_type`; JSON if it is not that of Protobuf.
+/// Reads a record with the media type `content_type`. Without one (`publish.cloudevents: none`), the first byte of the
+/// content decides: a JSON object begins with a brace, and a Protobuf message of a transition never does.
 ///
 /// # Errors
 /// What is wrong with the record; never its content.
 pub fn read_transition(content_type: &str, bytes: &[u8]) -> Result<Value, String> {
-    if content_type.starts_with("application/protobuf") {
+    let is_json =
+        |bytes: &[u8]| bytes.first() == Some(&b'{') || bytes.first() == Some(&0) && bytes.get(5) == Some(&b'{');
+    if content_type.starts_with("application/protobuf") || content_type.is_empty() && !is_json(bytes) {
         // In Confluent's wire format, six bytes precede the message, which itself never begins with a zero byte.
         let message = if bytes.first() == Some(&0) { bytes.get(6..).unwrap_or_default() } else { bytes };
         return match v1::Transition::decode(message) {

@@ -29,7 +29,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_780_272_000_000);
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    status_registry: Arc<StatusRegistry>,
+    pub(crate) status_registry: Arc<StatusRegistry>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     queries: Option<Receiver<Query>>,
@@ -274,12 +274,12 @@ fn the_overview_sums_the_partitions_and_names_the_stages() {
     assert_eq!(commits.last().unwrap(), &serde_json::json!({"seconds": null, "count": 1}));
 }
 
-fn snapshot(partitions: Vec<PartitionStatus>) -> WorkerSnapshot {
+pub(crate) fn snapshot(partitions: Vec<PartitionStatus>) -> WorkerSnapshot {
     let report = Report { assigned: partitions.len() as u64, ..Report::default() };
     WorkerSnapshot { at: NOW, status: Status { partitions, ..Status::default() }, report }
 }
 
-fn status(partition: i32, stage_counts: Vec<Vec<u64>>) -> PartitionStatus {
+pub(crate) fn status(partition: i32, stage_counts: Vec<Vec<u64>>) -> PartitionStatus {
     PartitionStatus {
         partition,
         is_running: true,
@@ -333,6 +333,9 @@ fn a_customer_is_returned_with_facts_standing_and_next_wake_up() {
         let answer = server.get(&format!("/v1/customers/anna%2F1/forecast?days={days}"));
         assert_eq!((answer.status, &answer.json()["type"]), (400, &"urn:lifecycle:problem:bad-query".into()), "{days}");
     }
+    let answer = server.get("/v1/customers/nobody");
+    assert_eq!((answer.status, &answer.json()["type"]), (503, &"urn:lifecycle:problem:no-partitions".into()));
+    server.status_registry.publish(0, snapshot(vec![status(7, Vec::new())]));
     let answer = server.get("/v1/customers/nobody");
     assert_eq!((answer.status, &answer.json()["type"]), (404, &"urn:lifecycle:problem:unknown-customer".into()));
 }
@@ -548,6 +551,9 @@ fn customers_of_a_stage_are_listed_and_mistakes_are_named() {
     let mut server = Server::start(None);
     server.answer_queries();
     let path = "/v1/models/retention/stages/active/customers";
+    let answer = server.get(path);
+    assert_eq!((answer.status, &answer.json()["type"]), (503, &"urn:lifecycle:problem:no-partitions".into()));
+    server.status_registry.publish(0, snapshot(vec![status(7, Vec::new())]));
     let answer = server.get(path).json();
     let customer = &answer["customers"][0];
     assert_eq!((&customer["customer_id"], &customer["partition"]), (&"anna/1".into(), &7.into()), "{answer}");

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
 
-use crate::api::Server;
+use crate::api::{Server, snapshot, status as partition_status};
 use crate::kafka_security::certificates;
 
 const AGGREGATES: &str = "aaaaaaaaaaaaaaaaaaaa";
@@ -65,6 +65,7 @@ fn a_token_reads_what_its_role_allows_and_tokens_can_be_replaced() {
     let tokens = tokens();
     let mut server = Server::start(Some(tokens.clone()));
     server.answer_queries();
+    server.status_registry.publish(0, snapshot(vec![partition_status(7, Vec::new())]));
     let status = |path: &str, token: &str| {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n");
@@ -127,6 +128,7 @@ fn top_and_customers_read_a_server_whose_certificate_is_signed_by_an_own_authori
     let listeners = Listeners { api: listener(), tls: Some(tls(folder.path(), "broker")), probes: None };
     let mut server = Server::with_listeners(listeners, None, Some(tokens()));
     server.answer_queries();
+    server.status_registry.publish(0, snapshot(vec![partition_status(7, Vec::new())]));
     let url = format!("https://{}", server.address);
     let run = |command: &[&str], ca: &[&str]| {
         let token = file("token");

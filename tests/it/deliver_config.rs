@@ -77,6 +77,8 @@ fn a_destination_that_could_deliver_nothing_is_refused_with_its_place() {
         (webhook("filter: transition.name"), "the filter fails for a sample transition: transition.name"),
         (webhook("filter: transition.name > 5"), "`destinations.shop.filter`"),
         (url("'https://${settings.host}/a'"), "`destinations.shop.webhook`"),
+        (url("'https://${transition.customer_id}.a.example/'"), "the host of the URL is read from the transition"),
+        (url("'${transition.attributes.url}'"), "the host of the URL is read from the transition"),
         (url("https:///a"), "`destinations.shop.webhook`: a URL"),
         (url("https://:443/a"), "`destinations.shop.webhook`: a URL"),
         (url("ftp://a.example/"), "`destinations.shop.webhook`: a URL does not start with https://"),

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
 
 use fastrand::Rng;
-use lifecycle_processor::lifecycle::identity::{Alias, BlockedIds, Identity, IdentityOptions, LinkOn, drain};
+use lifecycle_processor::lifecycle::identity::{Alias, BlockedIds, Identity, IdentityOptions, LinkOn};
 use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
@@ -620,14 +620,6 @@ fn transitions_of_a_visitor_that_leaves_twice_at_one_instant_have_different_ids(
     assert_eq!(transitions.iter().filter(left).map(|it| &*it.customer_id).collect::<Vec<_>>(), ["a", "a"]);
     let ids: BTreeSet<_> = transitions.iter().map(|it| it.id).collect();
     assert_eq!(ids.len(), transitions.len());
-}
-
-#[test]
-fn moves_of_facts_because_of_links_with_short_event_ids_have_different_numbers() {
-    let links = (0..5_000).flat_map(|number| [format!("{number}"), format!("e-{number}"), format!("link-{number}")]);
-    let moves: Vec<u64> = links.flat_map(|link| (0..8).map(move |retired| drain(&link, retired))).collect();
-    let different: BTreeSet<&u64> = moves.iter().collect();
-    assert_eq!(different.len(), moves.len());
 }
 
 #[test]

@@ -81,9 +81,9 @@ pub(super) struct GenerateArguments {
     /// Seed of the random generator; the same seed gives the same touchpoints
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = whole_number_in::<u64>(0, usize::MAX))]
     seed: u64,
-    /// Currency of amounts
-    #[arg(long, value_name = "CODE", default_value = "USD", value_parser = parse_currency)]
-    currency: Currency,
+    /// Currency of amounts [default: that of the configuration, otherwise USD]
+    #[arg(long, value_name = "CODE", value_parser = parse_currency)]
+    currency: Option<Currency>,
     /// Also send the touchpoint types of this model that the shop does not know, at random times. Can be repeated
     #[arg(long = "model", value_name = "NAME|FILE")]
     models: Vec<String>,
@@ -194,7 +194,8 @@ fn generate(arguments: &GenerateArguments) -> Result<(), Failure> {
         return Err(Failure::Usage(YEAR_OUT_OF_RANGE.to_owned()));
     }
     let own_types = own_types(arguments)?;
-    let mut output = Output::open(arguments)?;
+    let (mut output, currency) = Output::open(arguments)?;
+    let currency = arguments.currency.or(currency).map_or("USD".to_owned(), |currency| currency.as_str().to_owned());
     let clock = WallClock::start();
     let stop = Arc::new(AtomicBool::new(false));
     // A signal may interrupt writing to a file or a pipe, but the Kafka producer must be flushed first.
@@ -209,7 +210,7 @@ fn generate(arguments: &GenerateArguments) -> Result<(), Failure> {
     let workload =
         Workload::new(options).with_customer_limit(arguments.customers.unwrap_or(u64::MAX)).with_id_prefix(id_prefix);
     let workload = workload.with_own_types(own_types);
-    let faults = FaultInjector::new(arguments.faults(), arguments.currency.as_str());
+    let faults = FaultInjector::new(arguments.faults(), &currency);
     let mut progress = Progress::new(arguments, output.is_terminal());
     let mut load = Load { workload, faults, until, remaining: arguments.touchpoints.unwrap_or(u64::MAX), generated: 0 };
     let pacer = Pacer::new(arguments.pace(), start);

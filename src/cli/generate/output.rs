@@ -8,6 +8,7 @@ use crate::config::{Config, ModelChoice};
 use crate::kafka::cluster::admin::describe_topics;
 use crate::kafka::tools::plain_producer::PlainProducer;
 use crate::kafka::{Cluster, Error};
+use crate::lifecycle::money::Currency;
 use crate::service::topics::cluster;
 use crate::workload::GeneratedRecord;
 
@@ -81,10 +82,11 @@ pub(super) enum Output {
 }
 
 impl Output {
-    pub(super) fn open(arguments: &GenerateArguments) -> Result<Self, Failure> {
-        let (cluster, topic) = match (&arguments.bootstrap_servers, &arguments.config) {
+    /// Opens the output, and returns the currency of the configuration that it is from.
+    pub(super) fn open(arguments: &GenerateArguments) -> Result<(Self, Option<Currency>), Failure> {
+        let (cluster, topic, currency) = match (&arguments.bootstrap_servers, &arguments.config) {
             (Some(servers), _) => {
-                (Cluster { bootstrap_servers: servers.clone(), settings: Vec::new() }, TOPIC.to_owned())
+                (Cluster { bootstrap_servers: servers.clone(), settings: Vec::new() }, TOPIC.to_owned(), None)
             }
             (None, Some(path)) => {
                 let config = Config::load(Some(path)).map_err(|error| {
@@ -92,9 +94,9 @@ impl Output {
                     Failure::AlreadyReported(Exit::Usage)
                 })?;
                 check_client(&config).map_err(Failure::Usage)?;
-                (cluster(&config), config.topics.touchpoints)
+                (cluster(&config), config.topics.touchpoints, Some(config.currency))
             }
-            (None, None) => return Self::lines(arguments),
+            (None, None) => return Self::lines(arguments).map(|lines| (lines, None)),
         };
         let topic = arguments.topic.clone().unwrap_or(topic);
         if describe_topics(&cluster, &[&topic])?.iter().all(Option::is_none) {
@@ -102,7 +104,7 @@ impl Output {
                 "the topic {topic} does not exist: create it with `lifecycle topics --create`"
             )));
         }
-        Ok(Self::Topic { producer: PlainProducer::connect(&cluster)?, topic })
+        Ok((Self::Topic { producer: PlainProducer::connect(&cluster)?, topic }, currency))
     }
 
     fn lines(arguments: &GenerateArguments) -> Result<Self, Failure> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::sample::unknown_fields;
-use crate::config::node::{Content, Node, syntax_problem};
+use crate::config::node::{self, Content, Node, syntax_problem};
 use crate::config::secret::read_token;
 use crate::config::values;
 use crate::lifecycle::suggest::suggestion;
@@ -53,8 +53,14 @@ impl Reader {
     }
 
     /// Returns the value at a path with the types of YAML, in which `1` is a number. Everything else is text.
-    pub(super) fn typed(&self, path: &str) -> Option<Value> {
-        let mut value = serde_saphyr::from_str::<Value>(&self.text).ok()?;
+    pub(super) fn typed(&mut self, path: &str) -> Option<Value> {
+        let mut value = match node::typed(&self.text) {
+            Ok(value) => value,
+            Err(error) => {
+                self.problem(path, &error.to_string());
+                return None;
+            }
+        };
         for step in path.split(['.', '[']) {
             let step = step.trim_end_matches(']');
             value = match value {

@@ -73,6 +73,13 @@ fn check_request(plan: &RequestPlan, settings: &Value) -> Result<(), String> {
             Ok(_) | Err(_) => None,
         }
     };
+    if roots.len() > 1 && plan.url.has_host_of(0) {
+        return Err(
+            "the host of the URL is read from the transition: write it, or use a setting. Data of a customer must not \
+                    choose who receives it"
+                .to_owned(),
+        );
+    }
     if let Some(url) = render(&plan.url) {
         let url = url.map_err(|error| format!("the URL fails for a sample transition: {error}"))?;
         http_client::check_url(&url).map_err(|error| error.to_string())?;

@@ -422,7 +422,8 @@ impl Worker {
 
     /// Pauses reading while memory is full, and resumes at half.
     fn limit_reading(&mut self) -> Result<(), kafka::Error> {
-        let (count, bytes) = (self.queue.len() + self.rejected.len(), self.queue.bytes());
+        let rejected: usize = self.rejected.iter().filter_map(|it| it.record.value.as_ref()).map(Vec::len).sum();
+        let (count, bytes) = (self.queue.len() + self.rejected.len(), self.queue.bytes() + rejected);
         if !self.is_reading_paused && (count >= DELIVERIES_MAX || bytes >= BYTES_MAX) {
             self.subscriber.pause(&self.partitions.names())?;
             self.is_reading_paused = true;

@@ -25,9 +25,9 @@ use crate::kafka::{RecordBatch, RecordRef};
 const METADATA_BYTES_MAX: usize = 4_000;
 
 /// How long one poll for delivery reports takes. `poll` does not return early, so this bounds the precision of the
-/// commit interval; and it polls in a loop without waiting for the last millisecond, so a shorter one costs CPU time:
-/// with a millisecond it was a quarter of that of the process (decision 0069). Sleeping between polls that do not wait
-/// costs more: librdkafka's threads then use several times the CPU time (decision 0026).
+/// commit interval. In its last millisecond it polls in a loop without waiting, so a shorter one costs CPU time: with a
+/// millisecond it was a quarter of that of the process (decision 0069). Sleeping between polls that do not wait costs
+/// more: librdkafka's threads then use several times the CPU time (decision 0026).
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The maximum number of queued client events read while looking for the cause of an error.

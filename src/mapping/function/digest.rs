@@ -70,12 +70,16 @@ pub(super) fn base64_decode<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
     String::from_utf8(bytes).map(Datum::text).map_err(|_| EvaluationError::new("the decoded bytes are not UTF-8"))
 }
 
-/// Percent-encodes every byte but the unreserved characters of RFC 3986.
 pub(super) fn url_encode<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
     let Some(text) = text_argument(values, 0)? else { return Ok(Datum::Null) };
     if text.len() > TEXT_BYTES_MAX / 3 {
         return Err(too_long());
     }
+    Ok(Datum::text(percent_encoded(&text)))
+}
+
+/// Percent-encodes every byte but the unreserved characters of RFC 3986.
+pub(crate) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
@@ -85,7 +89,7 @@ pub(super) fn url_encode<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
             encoded.push_str(&hex(&[byte]).to_ascii_uppercase());
         }
     }
-    Ok(Datum::text(encoded))
+    encoded
 }
 
 /// Decodes `%` and two hexadecimal digits to a byte.

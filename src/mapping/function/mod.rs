@@ -9,6 +9,7 @@ mod number;
 mod text;
 mod time;
 
+pub(crate) use digest::percent_encoded;
 pub(super) use text::{plain_text, snake_case_of};
 pub(super) use time::TimePattern;
 

@@ -78,6 +78,26 @@ fn rejected_deliveries_are_dead_letters_and_can_be_delivered_again() {
 }
 
 #[test]
+fn a_redrive_applies_the_filter_of_now() {
+    let receiver = Receiver::start(|received| Answer::status(if received.path == "/secret-path" { 422 } else { 200 }));
+    let deployment = Deployment::new(1, &destination("shop", &receiver, ""));
+    produce(&deployment.topic, 2, 2);
+    let process = deployment.start();
+    wait_until("all are rejected", || broker::read_committed(&deployment.dead_letters).len() == 4);
+    process.stop();
+    let config = destination("shop", &receiver, "    filter: transition.customer_id == \"c1\"\n");
+    let config = std::fs::read_to_string(deployment.path("deliver.yaml"))
+        .expect("a file")
+        .replace(&destination("shop", &receiver, ""), &config)
+        .replace("secret-path", "corrected");
+    deployment.write("deliver.yaml", &config);
+    let (code, output) = deployment.run(&["redrive", "shop", "--config", "deliver.yaml"]);
+    assert!(code == 0 && output.contains("2 delivered, 0 rejected again"), "{code}: {output}");
+    let delivered: Vec<_> = receiver.received().into_iter().filter(|it| it.path == "/corrected").collect();
+    assert!(delivered.len() == 2 && delivered.iter().all(|it| key(it).0 == "c1"), "{delivered:?}");
+}
+
+#[test]
 fn rejected_credentials_hold_and_lose_nothing() {
     let receiver = Receiver::start(|received| {
         Answer::status(if received.header("authorization") == "Bearer right" { 200 } else { 401 })

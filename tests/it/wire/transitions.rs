@@ -299,6 +299,13 @@ fn both_formats_are_read_to_the_same_json() {
         with_publication(&transition, mode, |publication| write_protobuf(publication, &mut bytes));
         let from_protobuf = read_transition("application/protobuf", &bytes).expect("a transition");
         let from_json = read_transition("application/json", expected.as_bytes()).expect("a transition");
+        let without_type = |bytes: &[u8]| read_transition("", bytes).expect("a transition");
+        assert_eq!(
+            (without_type(&bytes), without_type(expected.as_bytes())),
+            (from_protobuf.clone(), from_json.clone())
+        );
+        let framed = [&[0, 0, 0, 0, 7, 0][..], &bytes].concat();
+        assert_eq!(without_type(&framed), from_protobuf);
         assert_eq!(with_floats(from_protobuf), with_floats(from_json), "{label}");
     }
 }
