@@ -32,6 +32,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("promtool test rules", "tests/it/alerts runs it"),
     ("cargo build --profile dist", "an optimised build takes minutes"),
     ("scripts/release", "an optimised build for two architectures takes minutes"),
+    ("kafka-console-producer.sh", "a tool of Kafka, which reads standard input"),
     ("docker build", "needs a container engine; scripts/test validates the Dockerfile"),
     ("docker compose", "needs a container engine; scripts/test validates the compose file and the Dockerfile"),
 ];

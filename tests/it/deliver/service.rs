@@ -107,7 +107,8 @@ fn touchpoints_become_webhooks_in_one_process_whatever_other_destinations_do() {
     assert_eq!(service.stop(), Some(0));
 
     let service = ServiceProcess::start_with(directory.path(), &["--no-deliver"]);
-    assert!(service.get("/v1/partitions").is_some() && service.get("/v1/deliveries").is_none());
+    until("the service has started", || service.get("/v1/partitions"));
+    assert!(service.get("/v1/deliveries").is_none());
     assert_eq!(service.stop(), Some(0));
     assert_eq!(healthy.count(), published.len(), "each was sent once");
 }
