@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::http_client::Request;
+use crate::wire::percent_encoding::percent_encoded;
 
 use super::registry::Registry;
 
@@ -69,7 +70,7 @@ impl Registry {
             SchemaType::Json => "JSON",
         };
         let body = json!({"schemaType": schema_type, "schema": schema.text, "references": references}).to_string();
-        let subject_path = format!("/subjects/{}", super::registry::escape(subject));
+        let subject_path = format!("/subjects/{}", percent_encoded(subject));
         if let Some(known) = self.find(subject, &subject_path, &body)? {
             return Ok(known);
         }

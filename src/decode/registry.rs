@@ -5,7 +5,6 @@
 //! burst of requests.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use crate::http_client::{self, Error, HttpClient, Request, Response};
+use crate::wire::percent_encoding::percent_encoded;
 
 use super::framing::SchemaId;
 
@@ -208,7 +208,7 @@ impl Registry {
             if all.len() >= REFERENCES_MAX || depth >= REFERENCES_MAX {
                 return Err(LookupError::TooLarge(format!("it has more than {REFERENCES_MAX} references")));
             }
-            let answer = self.get(&format!("/subjects/{}/versions/{version}", escape(&subject)))?;
+            let answer = self.get(&format!("/subjects/{}/versions/{version}", percent_encoded(&subject)))?;
             self.add_references(answer.references, all, depth + 1)?;
             all.push((name, answer.schema));
         }
@@ -263,19 +263,6 @@ impl Registry {
 /// Whether the body of an answer with status 404 says that a subject, a version or a schema is not found.
 fn is_unknown_schema(body: &[u8]) -> bool {
     serde_json::from_slice::<ErrorAnswer>(body).is_ok_and(|answer| (40_401..=40_403).contains(&answer.error_code))
-}
-
-/// Escapes a part of a path.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            escaped.push(char::from(byte));
-        } else {
-            _ = write!(escaped, "%{byte:02X}");
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ use super::request::{Content, Item, RenderedRequest, RequestPlan};
 use super::response::{Judgement, Outcome, judge};
 use super::transition::Transition;
 use crate::http_client::{Error, HttpClient, Request, Response};
-use crate::mapping::percent_encoded;
 use crate::runtime::WallClock;
+use crate::wire::percent_encoding::percent_encoded;
 
 /// Maximum number of bytes of a response that are kept with a dead letter.
 const EXCERPT_BYTES_MAX: usize = 2_000;

@@ -3,7 +3,6 @@
 //! Blocks, so it needs its own thread. Errors are reported as updates and retried: the service may be restarting.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -13,6 +12,7 @@ use serde_json::Value;
 use ureq::Agent;
 
 use crate::http_client::{Error, TlsFiles};
+use crate::wire::percent_encoding::percent_encoded;
 
 use super::overview::Overview;
 use super::update::{CustomerPage, FORECAST_DAYS, ModelStages, TransitionRow, Update, sanitized};
@@ -161,7 +161,7 @@ impl Client {
     /// # Errors
     /// The service did not respond, or not as expected; the message says why.
     pub fn stage_customers(&self, model: &str, stage: &str, limit: u64, cursor: Option<&str>) -> Result<Value, String> {
-        let (model, stage, limit) = (percent_encoded(model), percent_encoded(stage), limit.min(STAGE_CUSTOMERS_MAX));
+        let (model, stage, limit) = (segment(model), segment(stage), limit.min(STAGE_CUSTOMERS_MAX));
         let cursor = cursor.map_or_else(String::new, |cursor| format!("&cursor={cursor}"));
         self.get_unchanged_json(&format!("/v1/models/{model}/stages/{stage}/customers?limit={limit}{cursor}"))
     }
@@ -179,7 +179,7 @@ impl Client {
     }
 
     fn customer(&self, id: &str) -> Result<Update, String> {
-        let path = format!("/v1/customers/{}", percent_encoded(id));
+        let path = format!("/v1/customers/{}", segment(id));
         let response = self.get(&path)?;
         if response.status != 200 {
             return Ok(Update::CustomerUnavailable(id.to_owned(), response.detail()));
@@ -299,15 +299,9 @@ fn check_address(address: &str) -> Result<(), String> {
     }
 }
 
-/// Percent-encodes an id as one path segment.
-fn percent_encoded(id: &str) -> String {
-    id.bytes().fold(String::new(), |mut path, byte| {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => path.push(char::from(byte)),
-            _ => _ = write!(path, "%{byte:02X}"),
-        }
-        path
-    })
+/// Returns an id as one segment of a path; dots are encoded, because `.` and `..` are not segments of their own.
+fn segment(id: &str) -> String {
+    percent_encoded(id).replace('.', "%2E")
 }
 
 #[cfg(test)]
@@ -316,8 +310,8 @@ mod tests {
 
     #[test]
     fn ids_are_encoded_as_one_path_segment() {
-        assert_eq!(percent_encoded("customer-7_~"), "customer-7_~");
-        assert_eq!(percent_encoded("../a b/ё?"), "%2E%2E%2Fa%20b%2F%D1%91%3F");
+        assert_eq!(segment("customer-7_~"), "customer-7_~");
+        assert_eq!(segment("../a b/ё?"), "%2E%2E%2Fa%20b%2F%D1%91%3F");
     }
 
     /// Starts a server that answers one request with `status`. Returns its URL and the thread, which returns the

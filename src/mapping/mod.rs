@@ -37,7 +37,6 @@ pub use expression::{Environment, Expression};
 pub use file::{FILE_BYTES_MAX, IDENTITY};
 pub use file_text::{is_mapping_file, typed_setting};
 pub use function::FUNCTION_NAMES;
-pub(crate) use function::percent_encoded;
 pub use golden::{GoldenRecord, golden_records, golden_settings};
 pub use mapping::{Mapping, NO_TOUCHPOINT, Outcome, SourceRecord, TOUCHPOINTS_MAX};
 pub use preset::{Presets, preset, preset_names};

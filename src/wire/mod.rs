@@ -20,6 +20,7 @@ pub mod model_file;
 pub mod offset_metadata;
 #[cfg(feature = "otlp")]
 pub mod otlp;
+pub mod percent_encoding;
 mod property_json;
 pub mod proto;
 pub mod record_schema;

@@ -10,6 +10,7 @@ use super::super::error::EvaluationError;
 use super::super::evaluate::{TEXT_BYTES_MAX, too_long};
 use super::take;
 use super::text::{plain_text, text_argument};
+use crate::wire::percent_encoding::percent_encoded;
 
 type Evaluated<'a> = Result<Datum<'a>, EvaluationError>;
 
@@ -76,20 +77,6 @@ pub(super) fn url_encode<'a>(values: &mut [Datum<'a>]) -> Evaluated<'a> {
         return Err(too_long());
     }
     Ok(Datum::text(percent_encoded(&text)))
-}
-
-/// Percent-encodes every byte but the unreserved characters of RFC 3986.
-pub(crate) fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            encoded.push_str(&hex(&[byte]).to_ascii_uppercase());
-        }
-    }
-    encoded
 }
 
 /// Decodes `%` and two hexadecimal digits to a byte.

@@ -9,7 +9,6 @@ mod number;
 mod text;
 mod time;
 
-pub(crate) use digest::percent_encoded;
 pub(super) use text::{plain_text, snake_case_of};
 pub(super) use time::TimePattern;
 
