@@ -23,35 +23,19 @@ pub(super) const MAPPING: Keys = Keys {
 pub(super) const BATCH: Keys = Keys { what: "a batch", known: &["records", "shared"], required: &["records"] };
 pub(super) const SETTING: Keys = Keys { what: "a setting", known: &["default", "description"], required: &[] };
 pub(super) const DROP: Keys = Keys { what: "a drop rule", known: &["when", "reason"], required: &["when", "reason"] };
-pub(super) const DEFAULTS: Keys = Keys {
-    what: "the defaults",
-    known: &[
-        "touchpoint",
-        "event_id",
-        "customer_id",
-        "anonymous_id",
-        "occurred_at",
-        "order_id",
-        "amount",
-        "currency",
-        "properties",
-    ],
-    required: &[],
-};
-pub(super) const TOUCHPOINT: Keys = Keys {
-    what: "a touchpoint",
-    known: &[
-        "when",
-        "for_each",
-        "touchpoint",
-        "event_id",
-        "customer_id",
-        "anonymous_id",
-        "occurred_at",
-        "order_id",
-        "amount",
-        "currency",
-        "properties",
-    ],
-    required: &[],
-};
+/// The keys of a touchpoint. The defaults have those after the first two.
+const TOUCHPOINT_KEYS: &[&str] = &[
+    "when",
+    "for_each",
+    "touchpoint",
+    "event_id",
+    "customer_id",
+    "anonymous_id",
+    "occurred_at",
+    "order_id",
+    "amount",
+    "currency",
+    "properties",
+];
+pub(super) const DEFAULTS: Keys = Keys { what: "the defaults", known: TOUCHPOINT_KEYS.split_at(2).1, required: &[] };
+pub(super) const TOUCHPOINT: Keys = Keys { what: "a touchpoint", known: TOUCHPOINT_KEYS, required: &[] };

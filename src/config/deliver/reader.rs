@@ -17,7 +17,8 @@ use crate::mapping::{Expression, Template};
 pub(super) struct Reader {
     file: String,
     directory: PathBuf,
-    text: String,
+    /// The document with the types of YAML.
+    typed: Value,
     positions: Option<Node>,
     pub(super) problems: Vec<String>,
 }
@@ -35,7 +36,7 @@ impl Reader {
         let mut reader = Self {
             file: file.to_owned(),
             directory: directory.to_owned(),
-            text: text.to_owned(),
+            typed: Value::Null,
             positions: None,
             problems: Vec::new(),
         };
@@ -43,6 +44,10 @@ impl Reader {
             Ok(root) => {
                 let value = root.to_value();
                 reader.positions = Some(root);
+                match node::typed(text) {
+                    Ok(typed) => reader.typed = typed,
+                    Err(error) => reader.problems.push(syntax_problem(&error, file)),
+                }
                 (reader, value)
             }
             Err(error) => {
@@ -53,23 +58,17 @@ impl Reader {
     }
 
     /// Returns the value at a path with the types of YAML, in which `1` is a number. Everything else is text.
-    pub(super) fn typed(&mut self, path: &str) -> Option<Value> {
-        let mut value = match node::typed(&self.text) {
-            Ok(value) => value,
-            Err(error) => {
-                self.problem(path, &error.to_string());
-                return None;
-            }
-        };
+    pub(super) fn typed(&self, path: &str) -> Option<Value> {
+        let mut value = &self.typed;
         for step in path.split(['.', '[']) {
             let step = step.trim_end_matches(']');
             value = match value {
-                Value::Array(mut items) => items.swap_remove(step.parse().ok().filter(|index| *index < items.len())?),
-                Value::Object(mut members) => members.remove(step)?,
+                Value::Array(items) => items.get(step.parse::<usize>().ok()?)?,
+                Value::Object(members) => members.get(step)?,
                 _ => return None,
             };
         }
-        Some(value)
+        Some(value.clone())
     }
 
     /// Records a problem at a path such as `destinations.shop.retry`.
