@@ -27,10 +27,6 @@ use super::problem::Problem;
 use super::response::{ExpectedJson, Orders, PublishedJson, TimestampText, Titles, TransitionRenderer, Values};
 use super::workers::CustomerLookup;
 
-/// Why an instance without partitions cannot answer for customers.
-pub(super) const NO_PARTITIONS: &str = "no partitions are assigned to this instance: no broker is reachable, the group \
-     is being rebalanced, or other instances have all of them; retry later, or query the other instances";
-
 /// Maximum number of latest transitions in a customer response.
 const TRANSITIONS_MAX: usize = 50;
 /// Maximum number of wake-ups that a forecast simulates.
@@ -199,7 +195,7 @@ async fn find_customer(
             )
         }
         (PeerLookup::NotFound, _) if api.peers.is_none() && api.status_registry.partitions() == 0 => {
-            unavailable("no-partitions", NO_PARTITIONS.to_owned())
+            no_partitions().into_response()
         }
         (PeerLookup::NotFound, _) => {
             let detail = match peers {
@@ -218,6 +214,13 @@ async fn find_customer(
             Problem::new(StatusCode::NOT_FOUND, "unknown-customer", detail.to_owned()).into_response()
         }
     })
+}
+
+/// The problem of an instance that has no partition to look into.
+pub(super) fn no_partitions() -> Problem {
+    let detail = "no partitions are assigned to this instance: no broker is reachable, the group is being rebalanced, or \
+                  other instances have all of them; retry later, or query the other instances";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no-partitions", detail.to_owned())
 }
 
 fn customer_response(api: &Api, partition: i32, snapshot: &Snapshot) -> Customer {

@@ -19,7 +19,7 @@ use crate::partition::{Snapshot, StageCursor};
 use crate::runtime::{StageAnswer, StageRequest};
 
 use super::Api;
-use super::customers::NO_PARTITIONS;
+use super::customers::no_partitions;
 use super::extract::{Path, Query};
 use super::peers::{PeerLookup, Peers};
 use super::problem::Problem;
@@ -200,7 +200,7 @@ impl PageReader<'_> {
                             return self.forward(peers, cursor).await;
                         }
                         None if self.api.status_registry.partitions() == 0 => {
-                            return Err(unavailable("no-partitions", NO_PARTITIONS.to_owned()));
+                            return Err(no_partitions().into_response());
                         }
                         None => left_out.push(cursor.partition),
                     }

@@ -17,8 +17,6 @@ use crate::wire::time::format_timestamp;
 
 /// Maximum depth of a message; the dynamic message has its own limit.
 const DEPTH_MAX: usize = 50;
-/// The seconds that RFC 3339 can express, since the Unix epoch.
-const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 /// The messages of a schema.
 #[derive(Debug)]
@@ -241,9 +239,10 @@ fn timestamp(mut bytes: &[u8]) -> Option<Value> {
             _ => return None,
         }
     }
-    if !SECONDS.contains(&seconds) || nanos >= 1_000_000_000 || nanos % 1_000_000 != 0 {
+    if nanos >= 1_000_000_000 || nanos % 1_000_000 != 0 {
         return None;
     }
-    let millis = seconds * 1_000 + i64::try_from(nanos / 1_000_000).ok()?;
-    Some(format_timestamp(Timestamp::from_millis(millis)).into())
+    let millis = seconds.checked_mul(1_000)?.checked_add(i64::try_from(nanos / 1_000_000).ok()?)?;
+    let instant = Timestamp::from_millis(millis);
+    (Timestamp::MIN..=Timestamp::MAX).contains(&instant).then(|| format_timestamp(instant).into())
 }

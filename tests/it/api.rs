@@ -333,10 +333,10 @@ fn a_customer_is_returned_with_facts_standing_and_next_wake_up() {
         let answer = server.get(&format!("/v1/customers/anna%2F1/forecast?days={days}"));
         assert_eq!((answer.status, &answer.json()["type"]), (400, &"urn:lifecycle:problem:bad-query".into()), "{days}");
     }
-    let answer = server.get("/v1/customers/nobody");
+    let answer = server.get("/v1/customers/unknown");
     assert_eq!((answer.status, &answer.json()["type"]), (503, &"urn:lifecycle:problem:no-partitions".into()));
     server.status_registry.publish(0, snapshot(vec![status(7, Vec::new())]));
-    let answer = server.get("/v1/customers/nobody");
+    let answer = server.get("/v1/customers/unknown");
     assert_eq!((answer.status, &answer.json()["type"]), (404, &"urn:lifecycle:problem:unknown-customer".into()));
 }
 
@@ -537,7 +537,7 @@ fn a_request_for_a_customer_of_another_instance_is_forwarded() {
     let answer = first.get("/v1/customers/anna%2F1/forecast?days=10").json();
     assert_eq!(answer["customer_id"], "anna/1", "{answer}");
     for server in [&first, &second] {
-        let answer = server.get("/v1/customers/nobody");
+        let answer = server.get("/v1/customers/unknown");
         assert_eq!((answer.status, &answer.json()["type"]), (404, &"urn:lifecycle:problem:unknown-customer".into()));
     }
     // A forwarded request is not forwarded again.
