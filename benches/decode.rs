@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use lifecycle_processor::decode::{Decoder, Format, Framing, SchemaSource};
-use lifecycle_processor::ingest::Translator;
 use lifecycle_processor::kafka::Record;
 use lifecycle_processor::lifecycle::vocabulary::Vocabulary;
 use lifecycle_processor::mapping::{Mapping, preset};
+use lifecycle_processor::runtime::Translator;
 use lifecycle_processor::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
 use serde_json::Map;
 

@@ -19,6 +19,7 @@ use lifecycle_processor::workload::{Workload, WorkloadOptions};
 use serde_json::{Map, Value, json};
 
 use broker::NewRecord;
+use service::Input;
 
 const HELP: &str = "\
 cargo bench --bench ceiling -- [options]
@@ -27,7 +28,7 @@ cargo bench --bench ceiling -- [options]
   --workers N       threads of each program (default 2)
   --repeats N       runs of each program (default 3)
   --models NAMES    shipped models, separated by commas (default: all)
-  --mapped          compare a source of Segment calls with native touchpoints
+  --mapped          compare Segment calls, re-keyed and read directly, with native touchpoints
 
 LIFECYCLE_TEST_BROKER=host:port selects a running broker; otherwise scripts/kafka starts one.";
 
@@ -124,7 +125,7 @@ fn measure(options: &Options) {
     println!("|---|---|---|---|---|---|");
     let mut ratios = Vec::new();
     for run in 1..=options.repeats {
-        let (service, service_output) = service::run(&topic, false, options);
+        let (service, service_output) = service::run(&topic, Input::Native, options);
         report(run, "`lifecycle run`", options, service);
         let bare = bare::run(&topic, options, &service_output);
         report(run, "bare loop", options, bare);
@@ -145,25 +146,30 @@ fn measure(options: &Options) {
     );
 }
 
-/// Compares a source of Segment calls with native touchpoints.
+/// Compares a source of Segment calls, re-keyed and read directly, with native touchpoints.
 fn measure_mapped(topic: &str, options: &Options) {
     let calls = generate("ceiling-calls", options, |json| segment_call(&json));
     println!("| run | source | touchpoints | wall s | CPU s | touchpoints per CPU second |");
     println!("|---|---|---|---|---|---|");
-    let (mut by_cpu, mut by_wall) = (Vec::new(), Vec::new());
+    let inputs = [("re-keyed", Input::Rekeyed), ("read directly", Input::Direct)];
+    let mut ratios = inputs.map(|_| (Vec::new(), Vec::new()));
     for run in 1..=options.repeats {
-        let (native, native_output) = service::run(topic, false, options);
+        let (native, native_output) = service::run(topic, Input::Native, options);
         report(run, "native touchpoints", options, native);
-        let (mapped, mapped_output) = service::run(&calls, true, options);
-        report(run, "Segment calls", options, mapped);
-        eprintln!("{} and {} transitions", native_output.transitions.len(), mapped_output.transitions.len());
-        by_cpu.push(native.cpu_seconds / mapped.cpu_seconds);
-        by_wall.push(native.wall_seconds / mapped.wall_seconds);
+        for ((name, input), (by_cpu, by_wall)) in inputs.into_iter().zip(&mut ratios) {
+            let (mapped, mapped_output) = service::run(&calls, input, options);
+            report(run, &format!("Segment calls, {name}"), options, mapped);
+            eprintln!("{} and {} transitions", native_output.transitions.len(), mapped_output.transitions.len());
+            by_cpu.push(native.cpu_seconds / mapped.cpu_seconds);
+            by_wall.push(native.wall_seconds / mapped.wall_seconds);
+        }
     }
-    println!();
-    println!(
-        "Ratio of the mapped source to native touchpoints: per CPU second {by_cpu:.2?}, per second {by_wall:.2?}."
-    );
+    for ((name, _), (by_cpu, by_wall)) in inputs.into_iter().zip(ratios) {
+        println!();
+        println!(
+            "Ratio of Segment calls, {name}, to native touchpoints: per CPU second {by_cpu:.2?}, per second {by_wall:.2?}."
+        );
+    }
 }
 
 /// Returns a touchpoint as a call of Segment's library for browsers, which the preset maps back.

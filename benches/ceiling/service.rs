@@ -15,10 +15,21 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Maximum duration of a run.
 const RUN_TIMEOUT: Duration = Duration::from_mins(15);
 
-/// Runs the service over `topic`, with its own topics and group. If `is_mapped`, the topic contains Segment calls,
-/// which the service writes to a topic of touchpoints first.
-pub(crate) fn run(topic: &str, is_mapped: bool, options: &Options) -> (Measured, ServiceOutput) {
-    let touchpoints = if is_mapped { broker::topic("ceiling-rekeyed", options.partitions) } else { topic.to_owned() };
+/// What a topic contains, and how the service reads it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Input {
+    /// Touchpoints in JSON.
+    Native,
+    /// Segment calls, which ingest workers of the service write to a topic of touchpoints first.
+    Rekeyed,
+    /// Segment calls, which the workers read.
+    Direct,
+}
+
+/// Runs the service over `topic`, with its own topics and group.
+pub(crate) fn run(topic: &str, input: Input, options: &Options) -> (Measured, ServiceOutput) {
+    let is_rekeyed = input == Input::Rekeyed;
+    let touchpoints = if is_rekeyed { broker::topic("ceiling-rekeyed", options.partitions) } else { topic.to_owned() };
     let group = broker::unique("ceiling");
     let transitions = broker::topic("ceiling-transitions", options.partitions);
     let changelog = broker::changelog_topic(options.partitions);
@@ -42,8 +53,13 @@ pub(crate) fn run(topic: &str, is_mapped: bool, options: &Options) -> (Measured,
     if !options.models.is_empty() {
         writeln!(text, "models: [{}]", options.models).expect("text can be written");
     }
-    if is_mapped {
-        let source = "name: web, mapping: segment, settings: {currency: USD}";
+    if input != Input::Native {
+        // A mapping without batches can be read directly.
+        let preset = include_str!("../../presets/sources/segment.yaml").lines();
+        let mapping =
+            preset.filter(|line| !line.starts_with("batch:")).fold(String::new(), |all, line| all + line + "\n");
+        std::fs::write(folder.path().join("calls.yaml"), mapping).expect("a file can be written");
+        let source = "name: web, mapping: ./calls.yaml, settings: {currency: USD}";
         writeln!(text, "sources: [{{{source}, topics: [{topic}]}}]").expect("text can be written");
     }
     std::fs::write(&config, text).expect("a file can be written");
@@ -71,7 +87,7 @@ pub(crate) fn run(topic: &str, is_mapped: bool, options: &Options) -> (Measured,
             std::thread::sleep(POLL_INTERVAL);
         }
     };
-    if is_mapped {
+    if is_rekeyed {
         wait_until_committed(&ingest, topic);
     }
     wait_until_committed(&consumer, &touchpoints);

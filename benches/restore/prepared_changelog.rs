@@ -49,6 +49,7 @@ impl PreparedChangelog {
             topics: self.topics.clone(),
             partitions: None,
             identity: None,
+            direct: None,
             clock_source: ClockSource::Touchpoints,
             max_ahead: time::Duration::from_millis(900_000),
             facts: FactOptions::default(),

@@ -119,6 +119,7 @@ fn check(config: &Config) -> Exit {
     }
     problems.extend(check_client(config).err());
     problems.extend(config.translators().err().map(|problem| problem.to_string()));
+    problems.extend(config.load_direct_source().err().map(|problem| problem.to_string()));
     problems.extend(config.deliveries().err().map(|problem| problem.to_string()));
     problems.extend(config.http.token_file.as_deref().and_then(|file| http_tokens(file).err()));
     if let Some(Err(problem)) = config.tls_files().map(SharedTls::load) {

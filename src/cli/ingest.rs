@@ -33,10 +33,15 @@ pub(super) fn run(arguments: &IngestArguments) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };
-    if config.sources.is_empty() {
-        print_error(
-            "lifecycle ingest: `sources` is empty, so there is nothing to read: add a source, see docs/sources.md",
-        );
+    if config.rekeyed_sources().next().is_none() {
+        let found = if config.sources.is_empty() {
+            "`sources` is empty"
+        } else {
+            "the workers of `lifecycle run` read the only source directly"
+        };
+        print_error(format_args!(
+            "lifecycle ingest: {found}, so there is nothing to read: add a source, see docs/sources.md"
+        ));
         return Exit::Usage.into();
     }
     run::run_parts("lifecycle ingest", &config, arguments.config.path(), &[Part::Ingest])

@@ -124,6 +124,7 @@ fn serve(config: &Config, config_file: Option<&Path>, parts: &[Part]) -> Result<
     } else {
         None
     };
+    let direct = config.load_direct_source().map_err(|problems| usage(problems.to_string()))?;
     let updates = SettingsUpdates::default();
     for client in &mut clients {
         client.updates = updates.clone();
@@ -146,7 +147,8 @@ fn serve(config: &Config, config_file: Option<&Path>, parts: &[Part]) -> Result<
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         workers = clients.len(),
-        sources = ingest.as_ref().map_or(0, |_| config.sources.len()),
+        sources = ingest.as_ref().map_or(0, |_| config.rekeyed_sources().count()),
+        direct_source = direct.as_ref().map(|source| &**source.name()),
         destinations = deliver.as_ref().map_or(0, |deliver| deliver.destinations.len()),
         touchpoints = config.topics.touchpoints,
         group = config.kafka.group_id,
@@ -166,6 +168,7 @@ fn serve(config: &Config, config_file: Option<&Path>, parts: &[Part]) -> Result<
         worker: Arc::new(runtime::Options {
             partitions,
             publish: runtime::PublishOptions { routes, schemas, ..worker.publish },
+            direct,
             ..worker
         }),
         clients,

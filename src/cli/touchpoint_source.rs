@@ -21,7 +21,7 @@ use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::vocabulary::Vocabulary;
 use crate::mapping::{Mapping, Outcome, RecordValues};
 use crate::replay::Lines;
-use crate::runtime::is_forwarded;
+use crate::runtime::{is_forwarded, is_native};
 use crate::wire::touchpoint_json::{DeadLetterCause, Scratch, TouchpointDecoder, TouchpointOptions};
 use crate::wire::transition_text::escape_control_characters;
 
@@ -36,6 +36,8 @@ pub(super) struct Source {
     /// What decodes the records of a topic that are not JSON.
     decoder: Option<RefCell<Decoder>>,
     mapping: Option<Arc<Mapping>>,
+    /// Whether the workers of the configuration read the topic directly, so that it is keyed by customer.
+    is_direct: bool,
     /// The ids that count as absent, if visitors are linked to customers.
     blocked_ids: Option<BlockedIds>,
     /// Number of records that the mapping dropped, by reason.
@@ -64,6 +66,8 @@ pub(super) struct InputRecord<'s, 'a> {
     pub(super) problem: Option<&'a DeadLetterCause>,
     /// Whether the service has written the record, to forward an erasure.
     pub(super) is_forwarded: bool,
+    /// Whether the service has written the record to the topic of another format.
+    is_native: bool,
 }
 
 /// Where a record is.
@@ -126,7 +130,7 @@ impl SourceError {
 
 impl Source {
     fn of(input: Input) -> Self {
-        Self { input, decoder: None, mapping: None, blocked_ids: None, dropped: RefCell::default() }
+        Self { input, decoder: None, mapping: None, is_direct: false, blocked_ids: None, dropped: RefCell::default() }
     }
 
     /// Reads files.
@@ -144,7 +148,7 @@ impl Source {
     pub(super) fn with_source_of(self, config: &Config, topic: &str, has_identity: bool) -> Result<Self, SourceError> {
         let Some((decoder, mapping)) = config.source_of(topic, has_identity)? else { return Ok(self) };
         let decoder = (!decoder.is_plain_json()).then(|| RefCell::new(decoder));
-        Ok(Self { decoder, mapping, ..self })
+        Ok(Self { decoder, mapping, is_direct: topic == config.topics.touchpoints, ..self })
     }
 
     /// The mapping of every record.
@@ -154,7 +158,8 @@ impl Source {
 
     /// Whether the records of a topic need not be keyed by customer: its partitions are then one stream.
     fn is_one_stream(&self) -> bool {
-        self.mapping.is_some() || self.decoder.is_some() || self.blocked_ids.is_some()
+        let is_foreign = self.mapping.is_some() || self.decoder.is_some();
+        (is_foreign && !self.is_direct) || self.blocked_ids.is_some()
     }
 
     /// Links visitors to customers, unless `blocked_ids` is `None`. All partitions of a topic are then one stream, in
@@ -195,40 +200,34 @@ impl Source {
 
     /// Calls `apply` with each touchpoint of `stream` in order, and `progress` with the size of each chunk of a file.
     ///
-    /// With a mapping, the touchpoints of files are in the order of their records. Those of a topic are sorted by time,
-    /// because the order of its partitions says nothing; all of them are in memory.
+    /// With a mapping, the touchpoints of files are in the order of their records. Those of a topic that is not keyed
+    /// by customer are sorted by time, because the order of its partitions says nothing; all of them are in memory.
     pub(super) fn for_each<'s, E: From<SourceError>>(
         &'s self,
         stream: Stream,
         progress: impl Fn(usize) + Clone + 'static,
         mut apply: impl FnMut(InputRecord<'s, '_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let is_sorted = matches!(self.input, Input::Topic(..));
+        let is_sorted = matches!(self.input, Input::Topic(..)) && self.is_one_stream();
         let mut sorted: Vec<(Timestamp, PartitionId, i64, Vec<u8>)> = Vec::new();
-        let Some(mapping) = &self.mapping else {
-            if !is_sorted || !self.is_one_stream() {
-                return self.for_each_raw(stream, progress, |record, _, _| apply(record));
-            }
-            let decoder = self.decoder(&Vocabulary::default());
-            self.for_each_raw(stream, progress, |record, _, _| {
-                // The erasure itself is part of the stream, so its copies are not needed.
-                if record.is_forwarded {
-                    return Ok(());
-                }
-                match (decoder.decode(record.bytes, &mut Scratch::default()), record.place) {
-                    (Ok(touchpoint), Place::Offset { partition, offset, .. }) => {
-                        sorted.push((touchpoint.occurred_at, partition, offset, record.bytes.to_vec()));
-                        Ok(())
-                    }
-                    _ => apply(record),
-                }
-            })?;
-            return self.apply_sorted(sorted, apply);
-        };
+        let decoder = self.decoder(&Vocabulary::default());
         self.for_each_raw(stream, progress, |record, key, headers| {
             if record.problem.is_some() || record.is_blank_line() || !record.is_complete() {
                 return apply(record);
             }
+            let Some(mapping) = self.mapping.as_ref().filter(|_| !record.is_native) else {
+                let (true, Place::Offset { partition, offset, .. }) = (is_sorted, record.place) else {
+                    return apply(record);
+                };
+                // The erasure itself is part of the stream, so its copies are not needed.
+                if record.is_forwarded {
+                    return Ok(());
+                }
+                let occurred_at = decoder.decode(record.bytes, &mut Scratch::default()).map(|it| it.occurred_at);
+                let Ok(occurred_at) = occurred_at else { return apply(record) };
+                sorted.push((occurred_at, partition, offset, record.bytes.to_vec()));
+                return Ok(());
+            };
             let values = match values(Some(mapping), record, key, headers).and_then(|it| mapping.records(it)) {
                 Ok(values) => values,
                 Err(cause) => return apply(InputRecord { problem: Some(&cause), ..record }),
@@ -266,7 +265,9 @@ impl Source {
         sorted.sort_by_key(|&(occurred_at, partition, offset, _)| (occurred_at, partition, offset));
         for (_, partition, offset, json) in &sorted {
             let place = Place::Offset { topic, partition: *partition, offset: *offset };
-            apply(InputRecord { place, bytes: json, length: json.len() as u64, problem: None, is_forwarded: false })?;
+            let length = json.len() as u64;
+            let (is_forwarded, is_native) = (false, false);
+            apply(InputRecord { place, bytes: json, length, problem: None, is_forwarded, is_native })?;
         }
         Ok(())
     }
@@ -334,6 +335,7 @@ impl Source {
                             length: line.length,
                             problem: None,
                             is_forwarded: false,
+                            is_native: false,
                         };
                         is_empty &= record.is_blank_line();
                         apply(record, None, &[])?;
@@ -350,7 +352,8 @@ impl Source {
                     while let Some(record) = scan.next_record().map_err(SourceError::from)? {
                         let place = Place::Offset { topic, partition, offset: record.offset };
                         let value = record.value.as_deref().unwrap_or_default();
-                        let decoded = self.decode(&record)?;
+                        let is_native = self.is_direct && is_native(&record);
+                        let decoded = if is_native { None } else { self.decode(&record)? };
                         let (bytes, problem) = match &decoded {
                             None => (value, None),
                             Some(Ok(json)) => (&**json, None),
@@ -358,7 +361,7 @@ impl Source {
                         };
                         let length = bytes.len() as u64;
                         let is_forwarded = is_forwarded(&record);
-                        let input = InputRecord { place, bytes, length, problem, is_forwarded };
+                        let input = InputRecord { place, bytes, length, problem, is_forwarded, is_native };
                         apply(input, record.key.as_deref(), &record.headers)?;
                     }
                 }

@@ -123,6 +123,18 @@ impl Config {
             .map(String::as_str)
     }
 
+    /// Returns the source that the workers read directly, because its topic is the touchpoint topic; `None` if that
+    /// topic has touchpoints in JSON only.
+    #[must_use]
+    pub fn direct_source(&self) -> Option<&SourceConfig> {
+        self.sources.iter().find(|source| source.topics == [self.topics.touchpoints.as_str()])
+    }
+
+    /// Returns the sources whose touchpoints are written to the touchpoint topic.
+    pub fn rekeyed_sources(&self) -> impl Iterator<Item = &SourceConfig> {
+        self.sources.iter().filter(|source| source.topics != [self.topics.touchpoints.as_str()])
+    }
+
     /// Returns the models to run.
     #[must_use]
     pub fn model_choice(&self) -> ModelChoice {
@@ -136,9 +148,11 @@ impl Config {
     }
 }
 
+/// The key of the topic that the workers read.
+const TOUCHPOINTS: &str = "topics.touchpoints";
 /// The keys of the topics that the service itself reads and writes.
 const OWN_TOPICS: [&str; 7] = [
-    "topics.touchpoints",
+    TOUCHPOINTS,
     "topics.transitions",
     "topics.changelog",
     "topics.dead_letters",

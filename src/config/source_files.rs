@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::decode::{Decoder, Framing, Registry, RegistryOptions, SchemaSource};
 use crate::http_client::TlsFiles;
-use crate::ingest::Translator;
 use crate::lifecycle::suggest::did_you_mean;
 use crate::mapping::{FILE_BYTES_MAX, IDENTITY, Mapping, preset, preset_names};
+use crate::runtime::{DirectSource, Translator};
 use crate::wire::model_file::{self, ModelSource};
 use crate::wire::touchpoint_json::TouchpointOptions;
 
@@ -39,7 +39,7 @@ impl fmt::Display for SourcesError {
 impl std::error::Error for SourcesError {}
 
 impl Config {
-    /// Loads the translators of the sources, in their order.
+    /// Loads the translators of the re-keyed sources, in their order.
     ///
     /// # Errors
     /// All problems found.
@@ -50,13 +50,24 @@ impl Config {
             problems.push(format!("registry: {problem}"));
         }
         let mut translators = Vec::new();
-        for source in &self.sources {
+        for source in self.rekeyed_sources() {
             match self.translator(source, &mut registries) {
                 Ok(translator) => translators.push(translator),
-                Err(problem) => problems.push(format!("sources: `{}`: {problem}", source.name)),
+                Err(problem) => problems.push(problem_of(source, &problem)),
             }
         }
         if problems.is_empty() { Ok(translators) } else { Err(SourcesError(problems)) }
+    }
+
+    /// Loads the source that the workers read directly; `None` if there is none.
+    ///
+    /// # Errors
+    /// What is wrong with the source.
+    pub fn load_direct_source(&self) -> Result<Option<DirectSource>, SourcesError> {
+        let Some(source) = self.direct_source() else { return Ok(None) };
+        let translator = self.translator(source, &mut Registries::default());
+        let direct = translator.and_then(|it| DirectSource::new(&source.name, &self.topics.touchpoints, it));
+        direct.map(Some).map_err(|problem| SourcesError(vec![problem_of(source, &problem)]))
     }
 
     /// Loads the decoder and the mapping of the source that reads `topic`; `None` if no source does. `has_identity` is
@@ -65,9 +76,14 @@ impl Config {
     /// # Errors
     /// What is wrong with the source.
     pub fn source_of(&self, topic: &str, has_identity: bool) -> Result<Option<DecoderAndMapping>, SourcesError> {
-        let Some(source) = self.sources.iter().find(|source| source.reads(topic)) else { return Ok(None) };
-        let problem = |problem| SourcesError(vec![format!("sources: `{}`: {problem}", source.name)]);
-        self.decoder_and_mapping(source, has_identity, &mut Registries::default()).map(Some).map_err(problem)
+        let source = if topic == self.topics.touchpoints {
+            self.direct_source()
+        } else {
+            self.rekeyed_sources().find(|source| source.reads(topic))
+        };
+        let Some(source) = source else { return Ok(None) };
+        let loaded = self.decoder_and_mapping(source, has_identity, &mut Registries::default());
+        loaded.map(Some).map_err(|problem| SourcesError(vec![problem_of(source, &problem)]))
     }
 
     fn translator<'c>(
@@ -148,6 +164,10 @@ impl Config {
             )),
         }
     }
+}
+
+fn problem_of(source: &SourceConfig, problem: &str) -> String {
+    format!("sources: `{}`: {problem}", source.name)
 }
 
 /// The clients of the registries, one for each, so that sources share the schemas that it caches.

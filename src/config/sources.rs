@@ -7,12 +7,12 @@ use serde_json::{Map, Value};
 use crate::decode::{Format, Framing};
 use crate::lifecycle::suggest::suggestion;
 
-use super::OWN_TOPICS;
 use super::key::Key;
 use super::keys::RegistryConfig;
 use super::node::{Content, Node};
 use super::settings::Settings;
 use super::values::{kafka_name, one_of, text, topic_name, url};
+use super::{OWN_TOPICS, TOUCHPOINTS};
 
 /// Maximum number of sources.
 const SOURCES_MAX: usize = 100;
@@ -62,6 +62,25 @@ impl SourceConfig {
         patterns.map(|pattern| (pattern, matched(pattern))).collect()
     }
 
+    /// Returns why the source cannot read `topic`, the topic of the key `own`. A source that reads the touchpoint topic
+    /// is read directly by the workers, which read nothing else.
+    fn problem_of_own_topic(&self, topic: &str, own: &str) -> Option<String> {
+        let name = &self.name;
+        if own != TOUCHPOINTS {
+            return Some(format!("`{name}` reads `{topic}`, which is {own}: remove it from the source"));
+        }
+        if self.topics.len() > 1 {
+            return Some(format!(
+                "`{name}` reads `{topic}`, which is {own}, beside other topics: give it a source of its own, which the \
+                 workers read directly"
+            ));
+        }
+        let is_native = (self.format, self.framing, &self.mapping) == (Format::Json, Framing::Plain, &None);
+        is_native.then(|| {
+            format!("`{name}` reads `{topic}`, which is {own}, as touchpoints in JSON: that needs no source, remove it")
+        })
+    }
+
     /// Whether the source reads `topic`.
     #[must_use]
     pub fn reads(&self, topic: &str) -> bool {
@@ -105,8 +124,9 @@ pub(super) fn sources(settings: &mut Settings, key: &'static Key) -> Option<Vec<
                     format!("`{}` and `{}` both read `{topic}`: read it in one of them", other.name, source.name);
                 settings.problem(key.path, &problem);
             }
-            if let Some(own) = OWN_TOPICS.into_iter().find(|own| settings.text(own) == Some(topic)) {
-                let problem = format!("`{}` reads `{topic}`, which is {own}: remove it from the source", source.name);
+            if let Some(own) = OWN_TOPICS.into_iter().find(|own| settings.text(own) == Some(topic))
+                && let Some(problem) = source.problem_of_own_topic(topic, own)
+            {
                 settings.problem(key.path, &problem);
             }
         }

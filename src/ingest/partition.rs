@@ -5,14 +5,10 @@
 use std::time::Duration;
 
 use crate::kafka::{PartitionId, PartitionOffset};
-use crate::runtime::FetchControl;
+use crate::runtime::{FetchControl, RegistryWait};
 
 /// Delay before the committed offset is fetched again, for example while a previous owner's transaction is open.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
-/// Delay before a record is translated again after the schema registry did not answer; doubled with each failure.
-const WAIT_MIN: Duration = Duration::from_millis(500);
-/// Maximum of this delay.
-const WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// A partition of a source.
 #[derive(Debug)]
@@ -22,10 +18,7 @@ pub(super) struct SourcePartition {
     offsets: Option<Offsets>,
     /// When the committed offset is fetched next.
     fetch_at: Duration,
-    /// The partition is paused until then, because the schema registry did not answer.
-    waits_until: Option<Duration>,
-    /// Consecutive attempts to translate the record at the position that the registry did not answer.
-    waits: u32,
+    registry_wait: RegistryWait,
     fetch: FetchControl,
 }
 
@@ -43,8 +36,7 @@ impl SourcePartition {
             id,
             offsets: None,
             fetch_at: elapsed,
-            waits_until: None,
-            waits: 0,
+            registry_wait: RegistryWait::default(),
             fetch: FetchControl::newly_assigned(),
         }
     }
@@ -77,12 +69,12 @@ impl SourcePartition {
     }
 
     pub(super) fn is_waiting(&self) -> bool {
-        self.waits > 0
+        self.registry_wait.is_waiting()
     }
 
     /// Whether the client should return records of the partition.
     pub(super) fn may_fetch(&self, elapsed: Duration) -> bool {
-        self.is_running() && self.waits_until.is_none_or(|until| elapsed >= until)
+        self.is_running() && self.registry_wait.is_over(elapsed)
     }
 
     /// Whether the record at `offset` must be translated. Until a seek takes effect, the client still returns records
@@ -95,15 +87,13 @@ impl SourcePartition {
     pub(super) fn advance(&mut self, offset: i64) -> bool {
         let Some(offsets) = self.offsets.as_mut().filter(|offsets| offset > offsets.position) else { return false };
         offsets.position = offset;
-        (self.waits, self.waits_until) = (0, None);
+        self.registry_wait = RegistryWait::default();
         true
     }
 
     /// Pauses the partition before the record at its position.
     pub(super) fn wait(&mut self, elapsed: Duration) {
-        let delay = WAIT_MIN.saturating_mul(1 << self.waits.min(10)).min(WAIT_MAX);
-        self.waits += 1;
-        self.waits_until = Some(elapsed + delay);
+        self.registry_wait.extend(elapsed);
         self.fetch.request_seek();
     }
 
@@ -154,17 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn a_waiting_partition_backs_off_until_a_record_is_translated() {
+    fn a_partition_waits_until_a_record_is_translated() {
         let mut partition = SourcePartition::new(0, Duration::ZERO);
         partition.continue_at(0);
         partition.wait(Duration::ZERO);
-        assert!(partition.is_waiting() && !partition.may_fetch(Duration::ZERO) && partition.may_fetch(WAIT_MIN));
-        partition.wait(WAIT_MIN);
-        assert!(!partition.may_fetch(WAIT_MIN * 2) && partition.may_fetch(WAIT_MIN * 3));
-        for _ in 0..100 {
-            partition.wait(Duration::ZERO);
-        }
-        assert!(partition.may_fetch(WAIT_MAX));
+        assert!(partition.is_waiting() && !partition.may_fetch(Duration::ZERO));
+        assert!(partition.may_fetch(Duration::from_secs(15)));
         partition.fetch_mut().sought();
         partition.advance(1);
         assert!(!partition.is_waiting() && partition.may_fetch(Duration::ZERO));

@@ -5,12 +5,11 @@
 
 use crate::kafka::{ProducerRecord, Record, RecordBatch, RecordHeader, RecordWriter};
 use crate::lifecycle::time::Timestamp;
-use crate::runtime::dead_letter_record;
+use crate::runtime::{KeyedTouchpoint, dead_letter_record};
 use crate::wire::dead_letter::{BYTES_MAX, SOURCE_PREFIX};
 use crate::wire::touchpoint_json::DeadLetterCause;
 
 use super::options::Options;
-use super::translator::KeyedTouchpoint;
 
 /// Maximum size of the original headers and of the original key in a touchpoint record, in bytes. Larger ones are left
 /// out, and so are those with which the record would exceed [`BYTES_MAX`]: it must stay within the limit of the topic.

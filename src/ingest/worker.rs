@@ -9,14 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kafka::{Error, Event, Member, PartitionId, PartitionOffset, Record, RecordBatch};
-use crate::runtime::{Fatal, FetchControl, LogInterval, Moment, OpenBatch, Outcome, Recovery, transact, unless_fatal};
+use crate::runtime::{
+    Fatal, FetchControl, LogInterval, Moment, OpenBatch, Outcome, Recovery, Translation, Translator, transact,
+    unless_fatal,
+};
 use crate::telemetry::ingest::{IngestPartition, IngestReport, IngestSnapshot};
 use crate::wire::touchpoint_json::DeadLetterCause;
 
 use super::options::Options;
 use super::partition::SourcePartition;
 use super::record_builder::{dead_letter, write_touchpoint};
-use super::translator::{Translation, Translator};
 
 /// Maximum number of records per poll.
 const POLL_RECORDS_MAX: usize = 1000;

@@ -117,6 +117,12 @@ impl Mapping {
         if self.title.is_empty() { &self.name } else { &self.title }
     }
 
+    /// Whether a value may contain several records.
+    #[must_use]
+    pub const fn reads_batches(&self) -> bool {
+        self.batch.is_some()
+    }
+
     /// Whether the record, or the first one of a batch, has the shape that the mapping is made for. False if the
     /// mapping does not say so.
     #[must_use]

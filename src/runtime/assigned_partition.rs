@@ -28,6 +28,7 @@ use super::options::Options;
 use super::partition_commit::{ChangelogWrite, MetadataFields, PartitionCommit};
 use super::pending_output::{Applied, PendingOutput};
 use super::record_builder::RecordBuilder;
+use super::registry_wait::RegistryWait;
 use super::wall_clock::Moment;
 use super::watermark::Watermark;
 
@@ -88,6 +89,8 @@ pub(super) struct AssignedPartition {
     queried_end: Option<(i64, Duration)>,
     /// Stays empty without identity resolution.
     hand_overs: HandOverQueue,
+    /// Of a source that is read directly.
+    pub(super) registry_wait: RegistryWait,
 }
 
 impl AssignedPartition {
@@ -111,6 +114,7 @@ impl AssignedPartition {
             fetch: FetchControl::newly_assigned(),
             queried_end: None,
             hand_overs: HandOverQueue::default(),
+            registry_wait: RegistryWait::default(),
         }
     }
 
@@ -212,6 +216,7 @@ impl AssignedPartition {
     /// Counts a record of `bytes` bytes as consumed. It must be applied next.
     pub(super) fn consume(&mut self, offset: i64, bytes: usize, timestamp_ms: Option<i64>) {
         self.position = offset + 1;
+        self.registry_wait = RegistryWait::default();
         self.pending.count_consumed(bytes, timestamp_ms);
         self.watermark.observe_record(timestamp_ms);
     }

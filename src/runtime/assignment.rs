@@ -233,7 +233,7 @@ impl Assignment {
         let end = cached.max(assigned.queried_end().map(|(end, _)| end))?;
         // Transaction markers have offsets but are never returned, so the position can be below the end of a partition
         // that has been read completely.
-        let is_read = member.has_read_to(partition, end);
+        let is_read = member.has_read_to(partition, end) && !assigned.registry_wait.is_waiting();
         Some(if is_read { 0 } else { u64::try_from(end - assigned.position().offset).unwrap_or_default() })
     }
 
@@ -299,13 +299,18 @@ impl Assignment {
     }
 
     /// Makes the calls that bring the client's fetch state in line with the partitions' phases.
-    pub(super) fn apply_fetch_state<M: Member>(&mut self, member: &mut M, may_fetch: bool) -> Result<(), Fatal> {
-        let to_pause = self.select(may_fetch, FetchControl::must_pause);
+    pub(super) fn apply_fetch_state<M: Member>(
+        &mut self,
+        member: &mut M,
+        may_fetch: bool,
+        elapsed: Duration,
+    ) -> Result<(), Fatal> {
+        let to_pause = self.select(may_fetch, elapsed, FetchControl::must_pause);
         if !to_pause.is_empty() {
             let has_succeeded = unless_fatal(member.pause(&to_pause))?.is_some();
             self.update(to_pause, |assigned| assigned.fetch_mut().paused(has_succeeded));
         }
-        let to_seek = self.select(may_fetch, FetchControl::must_seek);
+        let to_seek = self.select(may_fetch, elapsed, FetchControl::must_seek);
         if !to_seek.is_empty() {
             let positions: Vec<_> = to_seek.iter().map(|partition| self.partitions[partition].position()).collect();
             if unless_fatal(member.seek(&positions))?.is_none() {
@@ -313,7 +318,7 @@ impl Assignment {
             }
             self.update(to_seek, |assigned| assigned.fetch_mut().sought());
         }
-        let to_resume = self.select(may_fetch, FetchControl::must_resume);
+        let to_resume = self.select(may_fetch, elapsed, FetchControl::must_resume);
         if !to_resume.is_empty() {
             let has_succeeded = unless_fatal(member.resume(&to_resume))?.is_some();
             self.update(to_resume, |assigned| assigned.fetch_mut().resumed(has_succeeded));
@@ -321,10 +326,11 @@ impl Assignment {
         Ok(())
     }
 
-    /// Returns the partitions that need `action`. The records of a partition are wanted if `may_fetch` is true and the
-    /// partition is running.
-    fn select(&self, may_fetch: bool, action: fn(FetchControl, bool) -> bool) -> Vec<PartitionId> {
-        let needs_action = |assigned: &AssignedPartition| action(assigned.fetch(), may_fetch && assigned.is_running());
+    /// Returns the partitions that need `action`. The records of a partition are wanted if `may_fetch` is true, and the
+    /// partition is running and does not wait for the schema registry.
+    fn select(&self, may_fetch: bool, elapsed: Duration, action: fn(FetchControl, bool) -> bool) -> Vec<PartitionId> {
+        let is_wanted = |it: &AssignedPartition| may_fetch && it.is_running() && it.registry_wait.is_over(elapsed);
+        let needs_action = |it: &AssignedPartition| action(it.fetch(), is_wanted(it));
         self.all().filter(|(_, assigned)| needs_action(assigned)).map(|(partition, _)| partition).collect()
     }
 

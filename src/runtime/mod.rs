@@ -4,13 +4,14 @@
 //! each of which owns its state: `assignment` and `assigned_partition` the partitions, `watermark` the time up to which
 //! wake-ups may fire, `open_batch` the size of the pending changes, `transactions` and `commit` their transaction,
 //! `restore` the newly assigned partitions, `hand_overs` the messages of other partitions, `memory_budget` the limit of
-//! the state, `tracer` the spans of touchpoints.
+//! the state, `tracer` the spans of touchpoints, `direct_source` the touchpoints in another format.
 //! The customers of a partition are kept by `partition`; models are evaluated by `lifecycle`.
 
 mod assigned_partition;
 mod assignment;
 mod changelog_range;
 mod commit;
+mod direct_source;
 mod fatal;
 mod fetch_control;
 mod hand_overs;
@@ -31,18 +32,21 @@ mod recent_transitions;
 mod record_applier;
 mod record_builder;
 mod recovery;
+mod registry_wait;
 mod restore;
 mod restore_progress;
 mod routes;
 mod stopwatch;
 mod tracer;
 mod transactions;
+mod translator;
 mod unless_fatal;
 mod wall_clock;
 mod watermark;
 mod worker;
 
 pub use commit::{Outcome, transact};
+pub use direct_source::{DirectSource, is_native};
 pub use fatal::Fatal;
 pub use fetch_control::FetchControl;
 pub use log_interval::LogInterval;
@@ -55,9 +59,11 @@ pub use query::{CustomerAnswer, Query, StageAnswer, StageRequest};
 pub use recent_transitions::{CommittedTransition, RecentTransitions, TransitionPage};
 pub use record_builder::{dead_letter_record, is_forwarded};
 pub use recovery::{Recovery, Unresolved};
+pub use registry_wait::RegistryWait;
 pub use routes::{RouteDraft, Routes};
 pub use stopwatch::Activity;
 pub use tracer::Tracer;
+pub use translator::{KeyedTouchpoint, Translation, Translator};
 pub use unless_fatal::unless_fatal;
 pub use wall_clock::{Moment, WallClock};
 pub use worker::Worker;

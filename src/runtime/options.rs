@@ -10,6 +10,7 @@ use crate::lifecycle::touchpoint::FactOptions;
 use crate::wire::cloud_events::CloudEvents;
 use crate::wire::transition::{BecauseDetail, RecordFormat};
 
+use super::direct_source::DirectSource;
 use super::routes::Routes;
 
 /// Options of a worker that an operator chooses.
@@ -41,6 +42,8 @@ pub struct Options {
     pub publish: PublishOptions,
     /// What identity resolution needs besides `facts.identity`; `None` if it is off.
     pub identity: Option<IdentitySetup>,
+    /// The source whose records the touchpoint topic has; `None` if they are touchpoints in JSON.
+    pub direct: Option<DirectSource>,
 }
 
 /// What identity resolution needs.

@@ -4,6 +4,7 @@
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::{Cause, Transition};
 use crate::partition::Effects;
+use crate::telemetry::ingest::IngestReport;
 use crate::telemetry::report::{HAND_OVER_KINDS, Report, TOPIC_KINDS, Volume};
 use crate::wire::hand_over::Content;
 use crate::wire::transition::Mode;
@@ -16,6 +17,8 @@ pub(super) struct PendingCounts {
     record_timestamps_ms: Vec<i64>,
     written: [Volume; TOPIC_KINDS.len()],
     hand_overs: [u64; HAND_OVER_KINDS.len()],
+    /// Records of the source that is read directly.
+    pub(super) direct: IngestReport,
 }
 
 /// The kind of topic a record is written to; indexes [`TOPIC_KINDS`].
@@ -77,6 +80,7 @@ impl PendingCounts {
     pub(super) fn clear(&mut self) {
         self.touchpoint_bytes = 0;
         self.record_timestamps_ms.clear();
+        self.direct = IngestReport::default();
         self.begin_writing();
     }
 
@@ -94,6 +98,7 @@ impl PendingCounts {
         for (sum, count) in report.hand_overs.iter_mut().zip(self.hand_overs) {
             *sum += count;
         }
+        report.direct.add_records(&self.direct);
         self.clear();
     }
 }

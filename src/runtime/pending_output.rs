@@ -5,6 +5,7 @@ use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::Touchpoint;
 use crate::lifecycle::transition::Cause;
 use crate::partition::{DeadLetter, Effects, HandOver, Input, Message, Partition, Position, Tally};
+use crate::telemetry::ingest::IngestReport;
 use crate::telemetry::report::Report;
 use crate::wire::hand_over::{Content, HandOverRecord};
 use crate::wire::touchpoint_json::DeadLetterCause;
@@ -72,6 +73,11 @@ impl PendingOutput {
     /// Counts a consumed record.
     pub(super) fn count_consumed(&mut self, bytes: usize, record_timestamp_ms: Option<i64>) {
         self.counts.count_consumed(bytes, record_timestamp_ms);
+    }
+
+    /// Returns the counters of the source that is read directly.
+    pub(super) fn direct_mut(&mut self) -> &mut IngestReport {
+        &mut self.counts.direct
     }
 
     /// Applies `input` to `machine` and keeps the output.

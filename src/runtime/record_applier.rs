@@ -15,11 +15,13 @@ use crate::wire::touchpoint_json::{DeadLetterCause, Scratch, TouchpointDecoder, 
 
 use super::assigned_partition::AssignedPartition;
 use super::assignment::Assignment;
+use super::direct_source::DirectSource;
 use super::log_interval::LogInterval;
 use super::open_batch::OpenBatch;
 use super::options::Options;
 use super::record_builder::{ForwardedErasure, is_forwarded};
 use super::tracer::Tracer;
+use super::translator::{KeyedTouchpoint, Translation};
 use super::wall_clock::Moment;
 
 /// Decodes and applies records.
@@ -34,8 +36,11 @@ pub(super) struct RecordApplier {
     max_ahead: time::Duration,
     /// Partition count of the touchpoint topic.
     partitions: Option<PartitionId>,
+    /// The source that the touchpoint topic contains; `None` if it contains touchpoints in JSON only.
+    direct: Option<DirectSource>,
     wrong_keys: LogInterval,
     erasures_not_found: LogInterval,
+    waiting: LogInterval,
     /// `None` when touchpoints are not traced.
     tracer: Option<Arc<Tracer>>,
 }
@@ -53,8 +58,10 @@ impl RecordApplier {
             has_identity: options.identity.is_some(),
             max_ahead: options.max_ahead,
             partitions: options.partitions,
+            direct: options.direct.clone(),
             wrong_keys: LogInterval::default(),
             erasures_not_found: LogInterval::default(),
+            waiting: LogInterval::default(),
             tracer: None,
         }
     }
@@ -64,53 +71,133 @@ impl RecordApplier {
         self.tracer = Some(tracer);
     }
 
+    /// Returns the source that is read directly.
+    pub(super) fn direct(&self) -> Option<&DirectSource> {
+        self.direct.as_ref()
+    }
+
     /// Applies a record to its partition, unless the partition does not expect it.
     pub(super) fn apply(&mut self, record: Record, assignment: &mut Assignment, batch: &mut OpenBatch, now: Moment) {
         let Some(assigned) = assignment.get_mut(record.partition).filter(|assigned| assigned.expects(record.offset))
         else {
             return;
         };
+        let is_duplicate = assigned.contains(record.offset);
+        let direct = self.direct.as_mut().filter(|_| !is_duplicate);
+        let translation = direct.and_then(|source| source.translate(&record));
+        if let Some(Translation::Unavailable(problem)) = translation {
+            return self.wait_for_registry(&record, &problem, assigned, now);
+        }
         let bytes = record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
         batch.add(1, bytes, now.elapsed);
         assigned.consume(record.offset, bytes, record.timestamp_ms);
-        if assigned.contains(record.offset) {
+        if is_duplicate {
             assigned.count_duplicate();
             return;
         }
-        let mut scratch = Scratch::default();
-        let cause = match self.decoder.decode(record.value.as_deref().unwrap_or_default(), &mut scratch) {
-            Ok(touchpoint) if touchpoint.occurred_at - now.wall > self.max_ahead => DeadLetterCause {
-                reason: DeadLetterReason::InFuture,
-                detail: "occurred_at is later than wall time by more than clock.max_ahead".into(),
-            },
-            Ok(touchpoint) => {
-                let (partition, offset) = (record.partition, record.offset);
-                if record.key.as_deref() != Some(touchpoint.customer_id.as_bytes()) {
-                    assigned.pending_mut().count_wrong_key();
-                    if let Some(records) = self.wrong_keys.count(now.elapsed) {
-                        tracing::warn!(partition, offset, records, "the record key is not the customer id");
-                    }
-                }
-                if touchpoint.is_erasure() && !self.has_identity {
-                    self.erase(&touchpoint, &record, assigned, batch, now);
-                } else {
-                    let traced = self.tracer.as_ref().and_then(|tracer| tracer.begin(&record, now.wall));
-                    let transitions_before = assigned.pending_mut().transitions();
-                    let value = record.value.as_deref().unwrap_or_default();
-                    batch.add(
-                        0,
-                        assigned.apply_touchpoint(self.input(&touchpoint, &record), &touchpoint, value),
-                        now.elapsed,
-                    );
-                    if let Some(traced) = traced {
-                        assigned.pending_mut().trace(traced, transitions_before);
-                    }
-                }
-                return;
+        let Some(translation) = translation else {
+            let value = record.value.as_deref().unwrap_or_default();
+            if let Err(cause) = self.apply_value(value, &record, assigned, batch, now) {
+                assigned.apply_dead_letter(record, cause);
             }
-            Err(cause) => cause,
+            return;
         };
-        assigned.apply_dead_letter(record, cause);
+        assigned.pending_mut().direct_mut().consumed += 1;
+        let outcome = match translation {
+            Translation::Touchpoints(touchpoints) => {
+                self.apply_touchpoints(&touchpoints, &record, assigned, batch, now).map(|()| touchpoints.len() as u64)
+            }
+            Translation::DeadLetter(cause) => Err(cause),
+            Translation::Dropped(rule) => {
+                *assigned.pending_mut().direct_mut().dropped.entry(rule).or_default() += 1;
+                Ok(0)
+            }
+            Translation::Batch(_) | Translation::ItemDeadLetter(..) | Translation::Unavailable(_) => {
+                unreachable!("a source that is read directly has no batches, and the record is available")
+            }
+        };
+        match outcome {
+            Ok(touchpoints) => assigned.pending_mut().direct_mut().touchpoints += touchpoints,
+            Err(cause) => {
+                *assigned.pending_mut().direct_mut().dead_letters.entry(cause.reason).or_default() += 1;
+                assigned.apply_dead_letter(record, cause);
+            }
+        }
+    }
+
+    fn wait_for_registry(&mut self, record: &Record, problem: &str, assigned: &mut AssignedPartition, now: Moment) {
+        assigned.wait_for_registry(now.elapsed);
+        if let Some(attempts) = self.waiting.count(now.elapsed) {
+            let partition = record.partition;
+            tracing::warn!(partition, problem, attempts, "schema registry is unavailable, source partition paused");
+        }
+    }
+
+    /// Applies the touchpoints of a record: all of them, or none if one is not valid. A transaction contains all
+    /// effects of a record, so the offset of the record says whether they were applied.
+    fn apply_touchpoints(
+        &mut self,
+        touchpoints: &[KeyedTouchpoint],
+        record: &Record,
+        assigned: &mut AssignedPartition,
+        batch: &mut OpenBatch,
+        now: Moment,
+    ) -> Result<(), DeadLetterCause> {
+        if touchpoints.len() > 1 {
+            for touchpoint in touchpoints {
+                self.decode(&touchpoint.value, &mut Scratch::default(), now)?;
+            }
+        }
+        for touchpoint in touchpoints {
+            self.apply_value(&touchpoint.value, record, assigned, batch, now)?;
+        }
+        Ok(())
+    }
+
+    fn decode<'a>(
+        &self,
+        value: &'a [u8],
+        scratch: &'a mut Scratch<'a>,
+        now: Moment,
+    ) -> Result<Touchpoint<'a>, DeadLetterCause> {
+        let touchpoint = self.decoder.decode(value, scratch)?;
+        if touchpoint.occurred_at - now.wall > self.max_ahead {
+            let detail = "occurred_at is later than wall time by more than clock.max_ahead";
+            return Err(DeadLetterCause { reason: DeadLetterReason::InFuture, detail: detail.into() });
+        }
+        Ok(touchpoint)
+    }
+
+    /// Decodes and applies `value`, a touchpoint of `record`.
+    fn apply_value(
+        &mut self,
+        value: &[u8],
+        record: &Record,
+        assigned: &mut AssignedPartition,
+        batch: &mut OpenBatch,
+        now: Moment,
+    ) -> Result<(), DeadLetterCause> {
+        let mut scratch = Scratch::default();
+        let touchpoint = self.decode(value, &mut scratch, now)?;
+        let (partition, offset) = (record.partition, record.offset);
+        if record.key.as_deref() != Some(touchpoint.customer_id.as_bytes()) {
+            assigned.pending_mut().count_wrong_key();
+            if let Some(records) = self.wrong_keys.count(now.elapsed) {
+                tracing::warn!(partition, offset, records, "the record key is not the customer id");
+            }
+        }
+        if touchpoint.is_erasure() && !self.has_identity {
+            self.erase(&touchpoint, value, record, assigned, batch, now);
+            return Ok(());
+        }
+        let traced = self.tracer.as_ref().and_then(|tracer| tracer.begin(record, now.wall));
+        let transitions_before = assigned.pending_mut().transitions();
+        let bytes = assigned.apply_touchpoint(self.input(&touchpoint, record), &touchpoint, value);
+        batch.add(0, bytes, now.elapsed);
+        if let Some(traced) = traced {
+            assigned.pending_mut().trace(traced, transitions_before);
+        }
+        Ok(())
     }
 
     /// Returns the input for a touchpoint. With identity resolution, every id has one partition, because others send
@@ -178,10 +265,11 @@ impl RecordApplier {
     }
 
     /// Removes the customer from this partition, and forwards the erasure to all others: records with a wrong key may
-    /// have created parts of the customer there.
+    /// have created parts of the customer there. `value` is the touchpoint in JSON.
     fn erase(
         &mut self,
         touchpoint: &Touchpoint<'_>,
+        value: &[u8],
         record: &Record,
         assigned: &mut AssignedPartition,
         batch: &mut OpenBatch,
@@ -203,8 +291,9 @@ impl RecordApplier {
         let copies = usize::try_from(self.partitions.unwrap_or(1) - 1).unwrap_or_default();
         if copies > 0 && !is_copy {
             let customer_id = touchpoint.customer_id.into();
-            assigned.pending_mut().forward(ForwardedErasure { record: record.clone(), customer_id });
-            let bytes = record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
+            let record = Record { value: Some(value.to_vec()), ..record.clone() };
+            let bytes = record.key.as_ref().map_or(0, Vec::len) + value.len();
+            assigned.pending_mut().forward(ForwardedErasure { record, customer_id });
             batch.add(0, copies.saturating_mul(bytes), now.elapsed);
         }
     }

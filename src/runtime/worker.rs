@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::kafka::{Event, Member, PartitionId};
 use crate::lifecycle::model_set::ModelSet;
+use crate::telemetry::ingest::{IngestPartition, IngestSnapshot};
 use crate::telemetry::report::Report;
 use crate::telemetry::snapshot::{PartitionStatus, Status, WorkerSnapshot};
 
@@ -143,7 +144,7 @@ impl<M: Member> Worker<M> {
         }
         self.assignment.check_identity(&mut self.member, now.elapsed)?;
         let may_fetch = !self.memory.is_over_limit() && !self.transactions.is_recovering();
-        self.assignment.apply_fetch_state(&mut self.member, may_fetch)?;
+        self.assignment.apply_fetch_state(&mut self.member, may_fetch, now.elapsed)?;
         for query in query::take_waiting(&self.queries) {
             match query {
                 Query::Customer { customer_id, answer } => answer(self.assignment.customer(&customer_id)),
@@ -183,7 +184,21 @@ impl<M: Member> Worker<M> {
     /// Returns the status and the totals of the worker at `now`.
     #[must_use]
     pub fn snapshot(&mut self, now: Moment) -> WorkerSnapshot {
-        WorkerSnapshot { at: now.wall, status: self.status(), report: self.report().clone() }
+        let status = self.status();
+        let direct = self.record_applier.direct().map(|source| {
+            let partitions = self.assignment.all().zip(&status.partitions).map(|((partition, assigned), status)| {
+                let is_waiting = assigned.registry_wait.is_waiting();
+                let PartitionStatus { is_running, lag_records, .. } = *status;
+                IngestPartition { partition, is_running, is_waiting, lag_records }
+            });
+            Arc::new(IngestSnapshot {
+                source: Arc::clone(source.name()),
+                topic: Arc::clone(source.topic()),
+                partitions: partitions.collect(),
+                report: self.report().direct.clone(),
+            })
+        });
+        WorkerSnapshot { at: now.wall, status, report: self.report().clone(), direct }
     }
 
     /// Returns the status of the worker and its partitions.

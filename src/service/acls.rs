@@ -208,7 +208,7 @@ fn all_topics(config: &Config) -> Vec<String> {
 fn of_sources(config: &Config) -> Vec<Grant> {
     let grant = |kind, name: &str, purpose| Grant { kind, name: name.to_owned(), operation: "Read", purpose };
     let mut grants: Vec<Grant> = Vec::new();
-    for topic in config.sources.iter().flat_map(|source| &source.topics) {
+    for topic in config.rekeyed_sources().flat_map(|source| &source.topics) {
         grants.push(match topic.split_once('*') {
             None => grant(ResourceKind::Topic, topic, "to read a source"),
             Some((prefix, _)) => grant(ResourceKind::TopicPrefix, prefix, "to read the topics of a source"),

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use crate::config::{Config, SourceConfig, SourcesError};
 use crate::finding::{Finding, Severity};
-use crate::ingest::{self, IngestWorker, Translator};
+use crate::ingest::{self, IngestWorker};
 use crate::kafka::cluster::admin;
 use crate::kafka::{self, Cluster, SettingsUpdates};
-use crate::runtime::{Fatal, WallClock};
+use crate::runtime::{Fatal, Translator, WallClock};
 use crate::telemetry::ingest::IngestSlot;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::status_registry::StatusRegistry;
@@ -46,21 +46,21 @@ pub struct IngestOptions {
 }
 
 impl IngestOptions {
-    /// Returns the options of the configured sources; `None` if there are none. The client calls `on_stuck` if a call
+    /// Returns the options of the sources to re-key; `None` if there are none. The client calls `on_stuck` if a call
     /// into librdkafka does not return.
     ///
     /// # Errors
     /// A schema, a mapping or a credential of a source cannot be loaded.
     pub fn load(config: &Config, on_stuck: fn(&'static str)) -> Result<Option<Self>, SourcesError> {
-        if config.sources.is_empty() {
+        let translators = config.translators()?;
+        if translators.is_empty() {
             return Ok(None);
         }
-        let translators = config.translators()?;
         let topics = &config.topics;
         Ok(Some(Self {
             cluster: cluster(config),
             client: source_client(config, on_stuck),
-            sources: config.sources.clone(),
+            sources: config.rekeyed_sources().cloned().collect(),
             own_topics: config.published_topics().chain([&*topics.touchpoints]).map(str::to_owned).collect(),
             worker: ingest::Options {
                 source: "".into(),

@@ -128,7 +128,7 @@ pub fn peers(config: &Config, updates: SettingsUpdates, tls: Option<SharedTls>) 
 }
 
 /// Returns the options shared by all workers. The caller sets `partitions` after querying the cluster, the routes
-/// after loading the models, and the schemas after registering them.
+/// after loading the models, the schemas after registering them, and the source that is read directly.
 #[must_use]
 pub fn worker_options(config: &Config) -> runtime::Options {
     let topics = &config.topics;
@@ -183,6 +183,7 @@ pub fn worker_options(config: &Config) -> runtime::Options {
             hand_overs: topic(&topics.hand_overs),
             blocked_ids: config.identity.blocked.clone(),
         }),
+        direct: None,
     }
 }
 

@@ -37,7 +37,7 @@ pub fn topics(config: &Config) -> Topics {
             .cloned()
             .collect(),
         compacted: topics.current_stages.iter().cloned().collect(),
-        sources: config.sources.iter().flat_map(SourceConfig::named_topics).map(str::to_owned).collect(),
+        sources: config.rekeyed_sources().flat_map(SourceConfig::named_topics).map(str::to_owned).collect(),
     }
 }
 

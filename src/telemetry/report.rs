@@ -8,6 +8,7 @@ use crate::lifecycle::transition::{Cause, Change, Transition};
 use crate::partition::{DeadLetterReason, Tally};
 
 use super::histogram::Measurements;
+use super::ingest::IngestReport;
 
 /// Values of the `topic_kind` label.
 pub const TOPIC_KINDS: [&str; 7] =
@@ -58,6 +59,8 @@ pub struct Report {
     pub truncations: u64,
     /// Failed truncations.
     pub truncations_failed: u64,
+    /// Records of the source that is read directly.
+    pub direct: IngestReport,
 }
 
 /// A model, and the previous and new stage of a move; `None` means no stage.

@@ -3,10 +3,12 @@
 //! It is the only form in which these numbers leave the worker: `/metrics`, `/v1/partitions`, `/v1/overview` and the
 //! readiness probe read it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::lifecycle::time::{self, Timestamp};
 
+use super::ingest::IngestSnapshot;
 use super::report::Report;
 
 /// Values of the `activity` label.
@@ -21,6 +23,16 @@ pub struct WorkerSnapshot {
     pub status: Status,
     /// Counters of the worker.
     pub report: Report,
+    /// The source that the worker reads directly; `None` if there is none.
+    pub direct: Option<Arc<IngestSnapshot>>,
+}
+
+impl WorkerSnapshot {
+    /// Whether the worker processes every partition assigned to it.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.status.is_ready() && self.direct.as_ref().is_none_or(|direct| direct.is_ready())
+    }
 }
 
 /// Status of a worker.

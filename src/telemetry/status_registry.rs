@@ -96,7 +96,7 @@ impl StatusRegistry {
     pub fn is_ready_in(&self, snapshots: &[Option<Arc<WorkerSnapshot>>]) -> bool {
         let has_had_partitions = snapshots.iter().flatten().any(|snapshot| snapshot.report.assigned > 0);
         (self.workers.is_empty() || has_had_partitions || self.started.elapsed() >= Self::IDLE_READY_AFTER)
-            && snapshots.iter().all(|snapshot| snapshot.as_ref().is_some_and(|snapshot| snapshot.status.is_ready()))
+            && snapshots.iter().all(|snapshot| snapshot.as_ref().is_some_and(|snapshot| snapshot.is_ready()))
             && self.ingest.is_ready()
     }
 }
@@ -114,6 +114,7 @@ mod tests {
             at: Timestamp::MIN,
             status: Status { partitions: partitions.collect(), ..Status::default() },
             report: Report { assigned, ..Report::default() },
+            direct: None,
         }
     }
 

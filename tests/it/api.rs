@@ -276,7 +276,7 @@ fn the_overview_sums_the_partitions_and_names_the_stages() {
 
 pub(crate) fn snapshot(partitions: Vec<PartitionStatus>) -> WorkerSnapshot {
     let report = Report { assigned: partitions.len() as u64, ..Report::default() };
-    WorkerSnapshot { at: NOW, status: Status { partitions, ..Status::default() }, report }
+    WorkerSnapshot { at: NOW, status: Status { partitions, ..Status::default() }, report, direct: None }
 }
 
 pub(crate) fn status(partition: i32, stage_counts: Vec<Vec<u64>>) -> PartitionStatus {

@@ -24,6 +24,7 @@ mod deliver_config;
 mod deliver_presets;
 mod deliver_vendors;
 mod demo;
+mod direct_source;
 mod dlq;
 mod docs;
 mod docs_language;

@@ -231,5 +231,6 @@ fn worker_options() -> runtime::Options {
         },
         publish: PublishOptions::default(),
         identity: None,
+        direct: None,
     }
 }

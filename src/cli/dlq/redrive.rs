@@ -226,7 +226,10 @@ impl<'a> Sources<'a> {
         let Some(partitions) = self.partitions[&stored.topic] else {
             return Ok(Err(Obstacle::NoTopic(stored.topic)));
         };
-        let headers = kafka_headers(original_headers(letter.headers));
+        // A touchpoint of a source keeps the headers with its origin: they also say that it is JSON, if the workers
+        // read another source directly from the same topic.
+        let keeps_origin = stored.topic == self.config.topics.touchpoints;
+        let headers = kafka_headers(original_headers(letter.headers, keeps_origin));
         batch.bytes += letter.value.as_ref().map_or(0, Vec::len) + letter.key.as_ref().map_or(0, Vec::len);
         batch.offsets.insert(letter.offset);
         batch.records.push(ProducerRecord {

@@ -71,7 +71,7 @@ fn describe(letter: DeadLetter) -> String {
     } else {
         line("reason", "none: another program wrote the record");
     }
-    for header in original_headers(letter.headers) {
+    for header in original_headers(letter.headers, false) {
         line("header", &format!("{} = {}", header.name, escape(header.value.as_deref())));
     }
     line("key", &escape(letter.key.as_deref()));

@@ -94,6 +94,12 @@ impl Output {
                     Failure::AlreadyReported(Exit::Usage)
                 })?;
                 check_client(&config).map_err(Failure::Usage)?;
+                if let Some(source) = config.direct_source().filter(|_| arguments.topic.is_none()) {
+                    let (name, topic) = (&source.name, &config.topics.touchpoints);
+                    return Err(Failure::Usage(format!(
+                        "{topic} has the records of the source `{name}`, not touchpoints in JSON: select another topic with --topic"
+                    )));
+                }
                 (cluster(&config), config.topics.touchpoints, Some(config.currency))
             }
             (None, None) => return Self::lines(arguments).map(|lines| (lines, None)),

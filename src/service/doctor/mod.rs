@@ -80,7 +80,9 @@ pub fn run_checks(config: &Config, with_probe: bool) -> Result<DoctorReport, Err
         doctor.permissions(with_probe, &snapshots, &mut checks);
         doctor.unread_records(&snapshots, &mut checks);
         let latest = doctor.latest_records(partitions);
-        checks.extend(records::keys(&config.topics.touchpoints, partitions, &latest));
+        // Files of the source that are missing are a problem of `lifecycle config check`.
+        let direct = config.load_direct_source().ok().flatten();
+        checks.extend(records::keys(&config.topics.touchpoints, partitions, &latest, direct));
         checks.push(doctor.clock(&latest));
     }
     checks.extend(sources::checks(config, &cluster)?);

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use crate::finding::{Finding, Severity};
-use crate::kafka::Error;
 use crate::kafka::cluster::inspector::InspectedRecord;
 use crate::kafka::partitioner::partition_of;
+use crate::kafka::{Error, Record};
+use crate::runtime::{DirectSource, Translation};
 use crate::wire::customer_id::customer_id;
 
 const ABOUT: &str = "touchpoints";
@@ -25,11 +26,20 @@ pub(super) fn unreadable(topic: &str, partition: i32, offset: i64, error: &Error
     )
 }
 
-/// Checks the keys of the latest records, by partition, in a topic with `partitions` partitions. Records that are not
-/// touchpoints have no customer id.
-pub(super) fn keys(topic: &str, partitions: i32, latest: &BTreeMap<i32, InspectedRecord>) -> Option<Finding> {
+/// Checks the keys of the latest records, by partition, in a topic with `partitions` partitions, from which the workers
+/// read the source `direct`. Records that are not touchpoints have no customer id.
+pub(super) fn keys(
+    topic: &str,
+    partitions: i32,
+    latest: &BTreeMap<i32, InspectedRecord>,
+    mut direct: Option<DirectSource>,
+) -> Option<Finding> {
+    let mut customer_of = |value: &[u8]| match direct.as_mut() {
+        Some(source) => customer_of_source(source, value),
+        None => customer_id(value),
+    };
     let touchpoints: Vec<_> =
-        latest.iter().filter_map(|(&partition, it)| Some((partition, it, customer_id(&it.value)?))).collect();
+        latest.iter().filter_map(|(&partition, it)| Some((partition, it, customer_of(&it.value)?))).collect();
     let wrong: Vec<i32> = (touchpoints.iter())
         .filter(|(_, record, id)| record.key.as_deref() != Some(id.as_bytes()))
         .map(|&(partition, ..)| partition)
@@ -71,6 +81,17 @@ pub(super) fn keys(topic: &str, partitions: i32, latest: &BTreeMap<i32, Inspecte
     })
 }
 
+/// Returns the customer of a record of `source`, whose headers are not known: it may be a touchpoint of the service.
+fn customer_of_source(source: &mut DirectSource, value: &[u8]) -> Option<String> {
+    let value = Some(value.to_vec());
+    let record = Record { partition: 0, offset: 0, timestamp_ms: None, key: None, value, headers: Vec::new() };
+    match source.translate(&record) {
+        Some(Translation::Touchpoints(touchpoints)) => customer_id(&touchpoints.first()?.value),
+        Some(Translation::Dropped(_) | Translation::Unavailable(_)) => None,
+        _ => customer_id(record.value.as_deref()?),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,10 +104,10 @@ mod tests {
     #[test]
     fn a_key_that_is_not_the_customer_id_is_a_warning() {
         const PARTITIONS: i32 = 1_000;
-        assert_eq!(keys("in", PARTITIONS, &BTreeMap::new()), None);
+        assert_eq!(keys("in", PARTITIONS, &BTreeMap::new(), None), None);
         let check = |records: &[(i32, &InspectedRecord)]| {
             let latest = records.iter().map(|&(partition, record)| (partition, record.clone())).collect();
-            let check = keys("in", PARTITIONS, &latest).expect("a check");
+            let check = keys("in", PARTITIONS, &latest, None).expect("a check");
             assert!(!check.what.contains("anna"), "{}", check.what);
             (check.severity, check.what)
         };

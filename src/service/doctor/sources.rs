@@ -23,20 +23,24 @@ pub(super) struct SourceOffsets {
 /// Checks the topics of the sources. A query that fails is reported as unknown.
 pub(super) fn checks(config: &Config, cluster: &Cluster) -> Result<Vec<Finding>, Error> {
     let mut checks = Vec::new();
-    if config.sources.is_empty() {
+    checks.extend(config.direct_source().map(|source| {
+        let what = "the workers read it directly, so its records must have the customer id as key";
+        Finding::passed("sources", format!("source {}", source.name), what)
+    }));
+    if config.rekeyed_sources().next().is_none() {
         return Ok(checks);
     }
     let group = ingest_group(config);
     let inspector = Inspector::new(cluster, &group)?;
     let mut topics: BTreeSet<String> =
-        config.sources.iter().flat_map(SourceConfig::named_topics).map(str::to_owned).collect();
-    if config.sources.iter().any(SourceConfig::has_patterns) {
+        config.rekeyed_sources().flat_map(SourceConfig::named_topics).map(str::to_owned).collect();
+    if config.rekeyed_sources().any(SourceConfig::has_patterns) {
         match admin::topic_names(cluster) {
             Ok(mut names) => {
                 names.retain(|name| {
                     *name != config.topics.touchpoints && config.published_topics().all(|it| it != name)
                 });
-                for source in &config.sources {
+                for source in config.rekeyed_sources() {
                     for (pattern, matched) in source.matched(&names) {
                         checks.push(of_pattern(&source.name, pattern, &matched));
                         topics.extend(matched.into_iter().map(str::to_owned));

@@ -22,7 +22,7 @@ pub(in crate::telemetry) struct Scrape<'a> {
     pub(super) process: Option<ProcessStats>,
     /// The number of each worker, as a label value, and its snapshot.
     pub(super) workers: Vec<(String, Arc<WorkerSnapshot>)>,
-    /// The ingest workers.
+    /// The ingest workers, and the workers that read a source directly.
     pub(in crate::telemetry) ingest: Vec<Arc<IngestSnapshot>>,
 }
 
@@ -31,12 +31,13 @@ impl<'a> Scrape<'a> {
         let registry = &metrics.status_registry;
         let snapshots = registry.snapshots();
         let is_ready = registry.is_ready_in(&snapshots);
+        let direct = snapshots.iter().flatten().filter_map(|snapshot| snapshot.direct.clone());
+        let ingest = registry.ingest().snapshots().into_iter().flatten().chain(direct).collect();
         let workers = snapshots
             .into_iter()
             .enumerate()
             .filter_map(|(worker, snapshot)| Some((worker.to_string(), snapshot?)))
             .collect();
-        let ingest = registry.ingest().snapshots().into_iter().flatten().collect();
         Self { metrics, is_ready, process: process::read_stats(), workers, ingest }
     }
 

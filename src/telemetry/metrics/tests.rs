@@ -24,7 +24,7 @@ fn value(page: &str, series: &str) -> Option<f64> {
 /// Returns a snapshot of a worker that was assigned `partitions`.
 fn snapshot(partitions: Vec<PartitionStatus>) -> WorkerSnapshot {
     let report = Report { assigned: partitions.len() as u64, ..Report::default() };
-    WorkerSnapshot { at: NOW, status: Status { partitions, ..Status::default() }, report }
+    WorkerSnapshot { at: NOW, status: Status { partitions, ..Status::default() }, report, direct: None }
 }
 
 fn running(partition: i32) -> PartitionStatus {

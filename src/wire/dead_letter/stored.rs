@@ -1,6 +1,6 @@
 //! Reads a dead letter back: why and where it was rejected, and the headers that the original record had.
 
-use super::PREFIX;
+use super::{PREFIX, SOURCE_PREFIX};
 use crate::wire::header::Header;
 
 /// What the headers of a dead letter say.
@@ -43,10 +43,12 @@ impl StoredDeadLetter {
     }
 }
 
-/// Removes our headers from those of a dead letter, which leaves the headers of the original record.
+/// Removes our headers from those of a dead letter, which leaves the headers of the original record. If `keeps_origin`,
+/// the original record was a touchpoint, and keeps the headers that say from which record of a source it was made.
 #[must_use]
-pub fn original_headers(mut headers: Vec<Header>) -> Vec<Header> {
-    headers.retain(|header| !header.name.starts_with(PREFIX));
+pub fn original_headers(mut headers: Vec<Header>, keeps_origin: bool) -> Vec<Header> {
+    let is_kept = |name: &str| !name.starts_with(PREFIX) || (keeps_origin && name.starts_with(SOURCE_PREFIX));
+    headers.retain(|header| is_kept(&header.name));
     headers
 }
 
@@ -74,7 +76,10 @@ mod tests {
         written.push(Header::text("lifecycle_cut", "key 1, value 2, headers 3"));
         expected.cut = Some("key 1, value 2, headers 3".to_owned());
         assert_eq!(StoredDeadLetter::read(&written), Some(expected));
-        assert_eq!(original_headers(written), [trace]);
+        let source = Header::text("lifecycle_source", "web");
+        written.insert(0, source.clone());
+        assert_eq!(original_headers(written.clone(), true), [source, trace.clone()]);
+        assert_eq!(original_headers(written, false), [trace]);
     }
 
     #[test]

@@ -153,6 +153,7 @@ impl RunConfig {
             identity: self
                 .has_links
                 .then(|| IdentitySetup { hand_overs: HAND_OVERS.into(), blocked_ids: BlockedIds::default() }),
+            direct: None,
         }
     }
 

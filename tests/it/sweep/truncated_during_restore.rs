@@ -262,6 +262,7 @@ fn options() -> Options {
         cloud_events: CloudEvents { source: "test".into(), with_subject: false, detail: HeaderDetail::Full },
         publish: PublishOptions::default(),
         identity: None,
+        direct: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Translates a record of a source into touchpoints.
+//! Translates a record of a source into touchpoints, for ingest workers and for workers that read a source directly.
 //!
 //! A touchpoint of a mapping is valid because the mapping checks its fields; any other is decoded as the service does.
 //! A record without a valid touchpoint thus becomes a dead letter with its position in the source.
@@ -44,7 +44,8 @@ pub enum Translation {
 /// A touchpoint as JSON, and whose it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyedTouchpoint {
-    /// The key of the record: the customer, or the visitor if only that is known.
+    /// The key of the record: the customer, or the visitor if only that is known. Empty for a source that is read
+    /// directly.
     pub key: String,
     /// The touchpoint as JSON.
     pub value: Vec<u8>,
@@ -59,6 +60,8 @@ pub struct Translator {
     touchpoints: TouchpointDecoder,
     has_identity: bool,
     bytes_max: usize,
+    /// Whether the touchpoints get their keys.
+    has_keys: bool,
 }
 
 impl Translator {
@@ -68,7 +71,7 @@ impl Translator {
         // Properties are decoded by the service, which knows its models.
         let bytes_max = touchpoints.bytes_max;
         let touchpoints = TouchpointDecoder::new(&Vocabulary::default(), touchpoints);
-        Self { decoder, mapping, touchpoints, has_identity: false, bytes_max }
+        Self { decoder, mapping, touchpoints, has_identity: false, bytes_max, has_keys: true }
     }
 
     /// Accepts touchpoints of visitors, and treats `blocked_ids` as absent, if they are given.
@@ -76,6 +79,17 @@ impl Translator {
     pub fn with_identity(self, blocked_ids: Option<BlockedIds>) -> Self {
         let has_identity = blocked_ids.is_some();
         Self { touchpoints: self.touchpoints.with_identity(blocked_ids), has_identity, ..self }
+    }
+
+    /// Leaves out the keys, for a caller that decodes the touchpoints: those without a mapping are not validated here.
+    #[must_use]
+    pub(super) fn without_keys(self) -> Self {
+        Self { has_keys: false, ..self }
+    }
+
+    /// Whether a record may be a batch of records.
+    pub(super) fn reads_batches(&self) -> bool {
+        self.mapping.as_ref().is_some_and(|mapping| mapping.reads_batches())
     }
 
     /// Translates `record`.
@@ -201,6 +215,9 @@ impl Translator {
 
     /// Returns a touchpoint with its key.
     fn keyed(&self, value: Vec<u8>) -> Result<KeyedTouchpoint, DeadLetterCause> {
+        if !self.has_keys {
+            return Ok(KeyedTouchpoint { key: String::new(), value });
+        }
         let mut scratch = Scratch::default();
         let key = self.touchpoints.decode(&value, &mut scratch)?.customer_id.to_owned();
         Ok(KeyedTouchpoint { key, value })
@@ -212,7 +229,9 @@ impl Translator {
         let mut value = Vec::with_capacity(TOUCHPOINT_BYTES);
         touchpoint.write_json(&mut value);
         match &touchpoint.customer_id {
-            Some(customer_id) if !self.has_identity => Ok(KeyedTouchpoint { key: customer_id.clone(), value }),
+            Some(customer_id) if self.has_keys && !self.has_identity => {
+                Ok(KeyedTouchpoint { key: customer_id.clone(), value })
+            }
             _ => self.keyed(value),
         }
     }
