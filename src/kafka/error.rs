@@ -112,11 +112,12 @@ impl Error {
 
     /// Classifies an error of a read-only request.
     pub(super) fn of_query(call: &'static str, error: &KafkaError) -> Self {
-        let reaction = match code_of(error) {
-            Some(code) if needs_operator(code) => Reaction::Fatal,
-            _ => Reaction::Retry,
-        };
-        Self::of(reaction, call, error)
+        let code = code_of(error).unwrap_or(Code::Unspecified);
+        let reaction = if needs_operator(code) { Reaction::Fatal } else { Reaction::Retry };
+        match message_of_leader_change(code) {
+            Some(what) => Self::new(reaction, call, code, what),
+            None => Self::of(reaction, call, error),
+        }
     }
 
     /// Classifies an error of an operation on the consumer's local assignment. It fails only when the client is
@@ -204,6 +205,11 @@ impl Error {
     #[must_use]
     pub fn is_missing_topic(&self) -> bool {
         matches!(self.code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
+    }
+
+    /// Returns whether the brokers answer that a partition or a group has no leader now, or another one than before.
+    pub(super) fn is_leader_change(&self) -> bool {
+        message_of_leader_change(self.code).is_some()
     }
 
     /// Returns whether a permission is missing.
@@ -436,6 +442,20 @@ fn message_for(code: Code) -> Option<&'static str> {
         Code::TopicAuthorizationFailed => "not allowed to write to a topic of the transaction",
         Code::InvalidTransactionTimeout => {
             "the transaction timeout is longer than the broker's transaction.max.timeout.ms"
+        }
+        _ => return None,
+    })
+}
+
+/// Returns what an answer means that brokers give while leaders change. The client's own words are the protocol's.
+fn message_of_leader_change(code: Code) -> Option<&'static str> {
+    Some(match code {
+        Code::LeaderNotAvailable => "a partition has no leader at the moment",
+        Code::NotLeaderForPartition | Code::FencedLeaderEpoch | Code::UnknownLeaderEpoch => {
+            "the leader of a partition has just changed"
+        }
+        Code::CoordinatorLoadInProgress | Code::CoordinatorNotAvailable | Code::NotCoordinator => {
+            "the coordinator of the group has just changed"
         }
         _ => return None,
     })

@@ -4,6 +4,7 @@
 //! a `read_committed` one, which sees open transactions as the service does, and a `read_uncommitted` one, which
 //! ignores them.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,11 @@ use crate::kafka::settings::Cluster;
 
 /// Timeout of one request to the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long queries are repeated that fail because leaders have just changed, counted from the first such failure.
+/// Right after a topic is created, or a broker has started, this is normal.
+const SETTLING_MAX: Duration = Duration::from_secs(8);
+const SETTLING_PAUSE: Duration = Duration::from_millis(200);
 
 /// A broker from the cluster metadata.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -99,6 +105,8 @@ pub struct Inspector {
     read_committed: BaseConsumer<Context>,
     read_uncommitted: BaseConsumer<Context>,
     admin: AdminClient<DefaultClientContext>,
+    /// Until when queries are repeated. One period for all, because a partition may stay without a leader.
+    settled_by: OnceCell<Instant>,
 }
 
 impl Inspector {
@@ -127,6 +135,7 @@ impl Inspector {
             read_committed: consumer("read_committed")?,
             read_uncommitted: consumer("read_uncommitted")?,
             admin: admin::admin_client(cluster)?,
+            settled_by: OnceCell::new(),
         })
     }
 
@@ -193,7 +202,7 @@ impl Inspector {
     /// `Retry` when the partition's leader does not answer; `Fatal` when permissions are missing.
     pub fn range(&self, topic: &str, partition: PartitionId) -> Result<LogOffsets, Error> {
         let range = |client: &BaseConsumer<Context>| {
-            client.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).map_err(|error| Error::of_query("range", &error))
+            self.settled("range", || client.fetch_watermarks(topic, partition, REQUEST_TIMEOUT))
         };
         // The last stable offset is read first, so that a commit between the two requests does not look like an open
         // transaction.
@@ -227,8 +236,10 @@ impl Inspector {
         }
         let stable = self.read_committed.committed_offsets(list.clone(), stable_within);
         let is_stable = stable.is_ok();
-        let response = stable.or_else(|_| self.read_uncommitted.committed_offsets(list, REQUEST_TIMEOUT));
-        let response = response.map_err(|error| Error::of_query("committed", &error))?;
+        let response = stable.or_else(|_| {
+            let query = || self.read_uncommitted.committed_offsets(list.clone(), REQUEST_TIMEOUT);
+            self.settled("committed", query)
+        })?;
         let offsets = response.elements().into_iter().map(|it| {
             it.error().map_err(|error| Error::of_query("committed", &error))?;
             let offset = match it.offset() {
@@ -238,6 +249,21 @@ impl Inspector {
             Ok(CommittedOffset { partition: it.partition(), offset, metadata: it.metadata().to_owned() })
         });
         Ok(CommittedOffsets { offsets: offsets.collect::<Result<_, Error>>()?, is_stable })
+    }
+
+    /// Repeats a query while the brokers answer that a leader has just changed.
+    fn settled<T>(&self, call: &'static str, mut query: impl FnMut() -> Result<T, KafkaError>) -> Result<T, Error> {
+        loop {
+            let error = match query() {
+                Ok(answer) => return Ok(answer),
+                Err(error) => Error::of_query(call, &error),
+            };
+            let now = Instant::now();
+            if !error.is_leader_change() || now >= *self.settled_by.get_or_init(|| now + SETTLING_MAX) {
+                return Err(error);
+            }
+            std::thread::sleep(SETTLING_PAUSE);
+        }
     }
 
     /// Returns the group's state and members, with their partitions of `topic`.

@@ -207,6 +207,17 @@ fn every_code_of_a_query_is_retried_or_fatal() {
 }
 
 #[test]
+fn leader_changes_are_repeated_and_described_in_words() {
+    let leader = Error::of_query("range", &KafkaError::MetadataFetch(RDKafkaErrorCode::NotLeaderForPartition));
+    assert!(leader.is_leader_change());
+    assert_eq!(leader.what, "the leader of a partition has just changed");
+    let coordinator = Error::of_query("committed", &KafkaError::OffsetFetch(RDKafkaErrorCode::NotCoordinator));
+    assert!(coordinator.is_leader_change());
+    let denied = Error::of_query("range", &KafkaError::MetadataFetch(RDKafkaErrorCode::TopicAuthorizationFailed));
+    assert!(!denied.is_leader_change());
+}
+
+#[test]
 fn consuming_stops_only_at_errors_that_the_client_cannot_recover_from() {
     for code in every_code() {
         let stops = Error::of_consuming("poll", &KafkaError::MessageConsumption(code), "in", None);
