@@ -10,7 +10,7 @@ use crate::lifecycle::model::{Direction, Model};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::suggest::did_you_mean;
 use crate::lifecycle::transition::{Change, Transition};
-use crate::lifecycle::transition_builder::UNNAMED_MOVE;
+use crate::lifecycle::transition_builder::{MERGED_MOVE, UNNAMED_MOVE};
 
 /// A route as configured. An empty list matches everything.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -145,7 +145,7 @@ impl Route {
 
 /// Returns the names of everything that `model` publishes.
 fn names(model: &Model) -> impl Iterator<Item = &str> {
-    let moves = model.moves.iter().map(|it| &*it.name).chain([UNNAMED_MOVE]);
+    let moves = model.moves.iter().map(|it| &*it.name).chain([UNNAMED_MOVE, MERGED_MOVE]);
     let signals = model.signals.iter().map(|it| &*it.name);
     let milestones = model.milestones.iter().map(|it| &*it.name);
     let counters = model.counters.iter().map(|it| &*it.name);
@@ -224,6 +224,7 @@ mod tests {
             },
             RouteDraft { kinds: strings(&["milestone"]), ..draft("milestones") },
             RouteDraft { names: strings(&["at_risk_of_churn"]), ..draft("named") },
+            RouteDraft { names: strings(&["merged"]), ..draft("merges") },
             RouteDraft { models: strings(&["loyalty_ladder"]), ..draft("loyalty") },
         ];
         let routes = Routes::check(&drafts, &models).expect("valid routes");
@@ -231,6 +232,15 @@ mod tests {
         let risk = |direction| transition(0, "at_risk_of_churn", stage(0, "at_risk", direction));
         assert_eq!(topic(&risk(Direction::Forward)).as_deref(), Some("risk"));
         assert_eq!(topic(&risk(Direction::Backward)).as_deref(), Some("named"));
+        let left = Change::Stage {
+            from: Some(stage_of(&models, 0, "at_risk")),
+            to: None,
+            skipped: Vec::new(),
+            direction: Direction::Exit,
+            previous_since: None,
+        };
+        let merged = transition(1, "merged", left);
+        assert_eq!(topic(&merged).as_deref(), Some("merges"));
         assert_eq!(topic(&transition(0, "x", Change::Milestone)).as_deref(), Some("milestones"));
         assert_eq!(topic(&transition(1, "x", Change::Signal { on: true })).as_deref(), Some("loyalty"));
         assert_eq!(topic(&transition(0, "x", stage(0, "active", Direction::Forward))), None);
