@@ -1,4 +1,4 @@
-//! `lifecycle check`: validates model files and mapping files, and describes the effects of a change to them.
+//! `lifecycle check`: validates models, catalogues and mapping files, and describes the effects of a change to them.
 //!
 //! Reports all problems of all files at once. The checks themselves are in `lifecycle::model_check` and
 //! `wire::model_file`.
@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::model_arguments::ModelArguments;
+use super::number::counted;
 use super::{Exit, print_colored, print_error, print_json};
 use crate::config::{Config, read_source};
 use crate::lifecycle::model_edit::{Consequence, consequences};
@@ -17,7 +18,8 @@ use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::problem::{Problem, Severity};
 use crate::mapping::{Mapping, is_mapping_file, preset};
 use crate::wire::model_file::{
-    ModelSource, Override, line_and_column, load, parse_drafts, render, shipped, shipped_catalogue, shipped_names,
+    ModelSource, Override, is_catalogue_file, line_and_column, load, parse_drafts, render, shipped, shipped_catalogue,
+    shipped_names,
 };
 
 const EXAMPLES: &str = "\
@@ -36,7 +38,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckArguments {
     /// Model files and mapping files, or names of shipped models and presets. List all models that run in one service
-    /// together [default: the models of --config]
+    /// together. A catalogue among them is checked, and is that of the models [default: the models of --config]
     #[arg(required_unless_present = "config", value_name = "MODEL")]
     models: Vec<String>,
     /// Previous version of one of the models; show the effects of replacing it. --set does not apply to it. Can be
@@ -69,6 +71,8 @@ struct Findings {
     sources: Vec<ModelSource>,
     /// Number of mappings among the sources.
     mappings: usize,
+    /// Whether the catalogue is one of the files to check.
+    has_catalogue: bool,
     consequences: Vec<Consequence>,
 }
 
@@ -101,16 +105,25 @@ fn check_models(arguments: &CheckArguments, config: Option<&Config>) -> Result<F
     } else {
         read_models(&arguments.models)?
     };
-    let (mappings, models): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_mapping_file(&file.text));
-    let catalogue = match &choice.catalogue {
-        Some(path) => read_source(path).map_err(|error| error.0)?,
-        None => shipped_catalogue(),
+    let (mappings, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_mapping_file(&file.text));
+    let (mut catalogues, models): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_catalogue_file(&file.text));
+    let given = catalogues.pop();
+    if let (Some(one), Some(other)) = (&given, catalogues.pop()) {
+        return Err(format!("{} and {} are both catalogues: check them one by one", other.name, one.name));
+    }
+    let has_catalogue = given.is_some();
+    let catalogue = match (given, &choice.catalogue) {
+        (Some(given), _) => given,
+        (None, Some(path)) => read_source(path).map_err(|error| error.0)?,
+        (None, None) => shipped_catalogue(),
     };
-    let loaded = (!models.is_empty()).then(|| load(&models, &catalogue, &choice.overrides));
-    let (set, mut problems) = match loaded {
-        Some(Ok((set, warnings))) => (Some(set), warnings),
-        Some(Err(problems)) => (None, problems),
-        None => (None, Vec::new()),
+    let (set, mut problems) = if models.is_empty() {
+        (None, parse_drafts(&[], &catalogue).2)
+    } else {
+        match load(&models, &catalogue, &choice.overrides) {
+            Ok((set, warnings)) => (Some(set), warnings),
+            Err(problems) => (None, problems),
+        }
     };
     // After the models and the catalogue.
     for (index, mapping) in (models.len() + 1..).zip(&mappings) {
@@ -130,7 +143,7 @@ fn check_models(arguments: &CheckArguments, config: Option<&Config>) -> Result<F
     };
     let count = mappings.len();
     let sources = models.into_iter().chain([catalogue]).chain(mappings).collect();
-    Ok(Findings { problems, sources, mappings: count, consequences })
+    Ok(Findings { problems, sources, mappings: count, has_catalogue, consequences })
 }
 
 /// Loads the models before the change: the files of `--against`, plus the models that none of these files replaces.
@@ -202,22 +215,20 @@ fn text(findings: &Findings) -> String {
     let count = |severity| findings.problems.iter().filter(|problem| problem.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let models = findings.sources.len() - 1 - findings.mappings;
-    let files: Vec<String> = ([(models, "model"), (findings.mappings, "mapping")].into_iter())
+    let catalogues = usize::from(findings.has_catalogue);
+    let files: Vec<String> = [(models, "model"), (catalogues, "catalogue"), (findings.mappings, "mapping")]
+        .into_iter()
         .filter(|&(number, _)| number > 0)
-        .map(|(number, what)| pluralize(number, what))
+        .map(|(number, what)| counted(number, what))
         .collect();
     let files = files.join(" and ");
     let summary = match (errors, warnings) {
         (0, 0) => format!("{files} without problems\n"),
-        (0, _) => format!("{files} usable, {}\n", pluralize(warnings, "warning")),
-        _ => format!("invalid: {}, {}\n", pluralize(errors, "error"), pluralize(warnings, "warning")),
+        (0, _) => format!("{files} usable, {}\n", counted(warnings, "warning")),
+        _ => format!("invalid: {}, {}\n", counted(errors, "error"), counted(warnings, "warning")),
     };
     text.push_str(&summary);
     text
-}
-
-fn pluralize(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn json(findings: &Findings) -> serde_json::Value {

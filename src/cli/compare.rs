@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::model_arguments::{ModelArguments, load};
+use super::number::counted;
 use super::touchpoint_arguments::TouchpointArguments;
 use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream};
 use super::{Exit, Format, print, print_error, print_json};
@@ -207,8 +208,13 @@ fn text(comparison: &Comparison, (old, new): (&Model, &Model)) -> String {
     let until = comparison.until.map_or_else(String::new, |until| format!(", up to {}", describe_timestamp(until)));
     _ = writeln!(
         out,
-        "{} version {} -> {} version {}: {} touchpoints of {} customers{until}\n",
-        old.name, old.version, new.name, new.version, comparison.touchpoints, comparison.customers
+        "{} version {} -> {} version {}: {} of {}{until}\n",
+        old.name,
+        old.version,
+        new.name,
+        new.version,
+        counted(comparison.touchpoints, "touchpoint"),
+        counted(comparison.customers, "customer")
     );
     write_matrix(&mut out, comparison, old, new);
     let moved = count_moved(comparison);
@@ -218,7 +224,7 @@ fn text(comparison: &Comparison, (old, new): (&Model, &Model)) -> String {
         out.push_str("no milestone is newly reached\n");
     }
     for (name, count) in &comparison.milestones {
-        _ = writeln!(out, "milestone {name}: newly reached by {count} customers");
+        _ = writeln!(out, "milestone {name}: newly reached by {}", counted(*count, "customer"));
     }
     out.push_str("\nif the new model replaced the old one now and started from its state:\n");
     if comparison.transitions_at_deployment.is_empty() {
@@ -232,7 +238,8 @@ fn text(comparison: &Comparison, (old, new): (&Model, &Model)) -> String {
     let stages_differ = comparison.stages_differ;
     _ = writeln!(
         out,
-        "  {stages_differ} customers are in a different stage than if the new model had run from the beginning"
+        "  {} in a different stage than if the new model had run from the beginning",
+        if stages_differ == 1 { "1 customer is".to_owned() } else { format!("{stages_differ} customers are") }
     );
     if !comparison.consequences.is_empty() {
         out.push_str("\neffects of the change:\n");

@@ -12,6 +12,7 @@ use crate::kafka;
 use crate::service::{http_tokens, kafka_options, routes};
 use crate::telemetry::logging;
 
+use super::number::counted;
 use super::{Exit, print, print_error};
 
 const EXAMPLES: &str = "\
@@ -133,7 +134,8 @@ fn check(config: &Config) -> Exit {
     match models {
         Ok(models) if problems.is_empty() => {
             let (models, workers) = (models.models.len(), config.workers);
-            print(&format!("the configuration is valid: {models} models, {workers} workers\n"))
+            let (models, workers) = (counted(models, "model"), counted(workers, "worker"));
+            print(&format!("the configuration is valid: {models}, {workers}\n"))
         }
         _ => {
             print_error(format_args!("{}", problems.join("\n")));

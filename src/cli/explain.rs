@@ -10,6 +10,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::number::counted;
 use super::touchpoint_arguments::TouchpointArguments;
 use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream};
 use super::{Exit, Format, print, print_error, print_json};
@@ -355,7 +356,8 @@ fn text(explanation: &Explanation, models: &ModelSet, currency: Currency) -> Str
         out.push('\n');
     }
     let orders = &explanation.view.orders;
-    _ = write!(out, "  {} valid orders, revenue {} {}", orders.count, orders.revenue, currency.as_str());
+    let count = counted(orders.count, "valid order");
+    _ = write!(out, "  {count}, revenue {} {}", orders.revenue, currency.as_str());
     if let Some(last) = orders.last {
         _ = write!(out, ", last order at {}", describe_timestamp(last));
     }

@@ -10,14 +10,18 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use super::mapping_argument::{self, parse_setting};
+use super::number::counted;
 use super::touchpoint_source::{LINE_BYTES_MAX, Source, SourceError};
 use super::{Exit, print, print_error};
 use crate::config::Config;
 use crate::kafka::Cluster;
+use crate::lifecycle::identity::BlockedIds;
+use crate::lifecycle::vocabulary::Vocabulary;
 use crate::mapping::{
     Explanation, MappedTouchpoint, Mapping, Outcome, Presets, RecordValues, draft, preset, preset_names,
 };
 use crate::service::topics;
+use crate::wire::touchpoint_json::{Scratch, TouchpointDecoder, TouchpointOptions};
 use crate::wire::transition_text::escape_control_characters;
 
 /// Group id of the client that samples a topic. The client joins no group.
@@ -127,6 +131,8 @@ fn map(arguments: &MapArguments) -> Result<Exit, Exit> {
         mapping: source.mapping().map(Arc::clone),
         presets: Presets::load(),
         recognised: BTreeMap::new(),
+        decoder: TouchpointDecoder::new(&Vocabulary::default(), TouchpointOptions { bytes_max: LINE_BYTES_MAX })
+            .with_identity(Some(BlockedIds::default())),
         counts: Counts::default(),
         values: Vec::new(),
     };
@@ -195,8 +201,12 @@ struct Counts {
     records: u64,
     touchpoints: BTreeMap<String, u64>,
     dropped: BTreeMap<String, u64>,
+    /// Records that are touchpoints without a mapping.
+    already: u64,
     invalid: u64,
     unrecognised: u64,
+    /// With `--suggest`, the records that each preset recognises.
+    of_presets: BTreeMap<&'static str, u64>,
 }
 
 impl Counts {
@@ -221,6 +231,8 @@ struct Samples<'a> {
     presets: Presets,
     /// The presets of recognised records, with the settings of the command line.
     recognised: BTreeMap<&'static str, Mapping>,
+    /// Reads records that are touchpoints already.
+    decoder: TouchpointDecoder,
     counts: Counts,
     /// The values, for `--suggest`.
     values: Vec<Value>,
@@ -233,6 +245,11 @@ impl Samples<'_> {
             Err(detail) => return self.invalid(place, &detail),
         };
         if self.arguments.suggest {
+            if let Some(name) = self.presets.recognise(&values.as_record()) {
+                *self.counts.of_presets.entry(name).or_default() += 1;
+            } else if self.is_touchpoint(&values.value) {
+                self.counts.already += 1;
+            }
             match values.value {
                 Value::Array(records) => self.values.extend(records),
                 value => self.values.push(value),
@@ -245,11 +262,7 @@ impl Samples<'_> {
             mapping
         } else {
             let Some(name) = self.presets.recognise(&record) else {
-                self.counts.records += 1;
-                self.counts.unrecognised += 1;
-                let detail =
-                    "no preset recognises this record; name one with --preset, or draft a mapping with --suggest";
-                return self.print_invalid(place, detail);
+                return self.without_mapping(place, &values.value);
             };
             if !self.recognised.contains_key(name) {
                 let mapping = mapping_argument::load(name, &self.arguments.settings).map_err(Stop::Output)?;
@@ -275,21 +288,44 @@ impl Samples<'_> {
         Ok(())
     }
 
+    /// Shows a record that no preset recognises.
+    fn without_mapping(&mut self, place: &str, value: &Value) -> Result<(), Stop> {
+        self.counts.records += 1;
+        if !self.is_touchpoint(value) {
+            self.counts.unrecognised += 1;
+            let detail = "no preset recognises this record; name one with --preset, or draft a mapping with --suggest";
+            return self.print_problem(place, "not recognised", detail);
+        }
+        self.counts.already += 1;
+        let text = match self.arguments.output {
+            Output::Fields => format!("{place}  a touchpoint already: it needs no mapping\n\n"),
+            Output::Touchpoints => format!("{value}\n"),
+            Output::Json => format!("{}\n", json!({"place": place, "mapping": null, "touchpoints": [value]})),
+        };
+        written(print(&text))
+    }
+
+    /// Whether the record is a touchpoint as the service reads it.
+    fn is_touchpoint(&self, value: &Value) -> bool {
+        self.decoder.decode(value.to_string().as_bytes(), &mut Scratch::default()).is_ok()
+    }
+
     fn invalid(&mut self, place: &str, detail: &str) -> Result<(), Stop> {
         self.counts.records += 1;
         self.counts.invalid += 1;
-        self.print_invalid(place, detail)
+        self.print_problem(place, "invalid", detail)
     }
 
-    fn print_invalid(&self, place: &str, detail: &str) -> Result<(), Stop> {
+    /// Prints what is wrong with a record. `kind` is `invalid` or `not recognised`.
+    fn print_problem(&self, place: &str, kind: &str, detail: &str) -> Result<(), Stop> {
         let text = match self.arguments.output {
             // Standard output is the draft.
             _ if self.arguments.suggest => {
-                print_error(format_args!("{place}: invalid: {}", escape_control_characters(detail)));
+                print_error(format_args!("{place}: {kind}: {}", escape_control_characters(detail)));
                 return Ok(());
             }
-            Output::Fields => format!("{place}  invalid: {}\n\n", escape_control_characters(detail)),
-            Output::Json => format!("{}\n", json!({"place": place, "invalid": detail})),
+            Output::Fields => format!("{place}  {kind}: {}\n\n", escape_control_characters(detail)),
+            Output::Json => format!("{}\n", json!({"place": place, (kind.replace(' ', "_")): detail})),
             Output::Touchpoints => {
                 print_error(format_args!("{place}: {}", escape_control_characters(detail)));
                 return Ok(());
@@ -302,19 +338,31 @@ impl Samples<'_> {
     fn finish(self) -> Exit {
         if self.arguments.suggest {
             let printed = print(&draft(&self.values));
+            for (name, count) in &self.counts.of_presets {
+                let records = counted(*count, "record");
+                print_error(format_args!(
+                    "the preset {name} recognises {records}: see `lifecycle map --preset {name}`"
+                ));
+            }
+            if self.counts.already > 0 {
+                let records = counted(self.counts.already, "record");
+                print_error(format_args!("{records} need no mapping: they are touchpoints already"));
+            }
             return if printed == Exit::Success && self.counts.invalid > 0 { Exit::Problems } else { printed };
         }
-        let Counts { records, touchpoints, dropped, invalid, unrecognised } = &self.counts;
+        let Counts { records, touchpoints, dropped, already, invalid, unrecognised, .. } = &self.counts;
         let named = |counts: &BTreeMap<String, u64>| {
             let parts: Vec<String> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
             if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
         };
         let sum = |counts: &BTreeMap<String, u64>| counts.values().sum::<u64>();
+        let already = if *already > 0 { format!(", {already} touchpoints already") } else { String::new() };
         print_error(escape_control_characters(&format!(
-            "{records} records: {} touchpoints{}, {} records dropped{}, {invalid} invalid, {unrecognised} not recognised",
-            sum(touchpoints),
+            "{}: {}{}, {} dropped{}{already}, {invalid} invalid, {unrecognised} not recognised",
+            counted(*records, "record"),
+            counted(sum(touchpoints), "touchpoint"),
             named(touchpoints),
-            sum(dropped),
+            counted(sum(dropped), "record"),
             named(dropped),
         )));
         if invalid + unrecognised > 0 { Exit::Problems } else { Exit::Success }

@@ -37,6 +37,7 @@ mod output_file;
 mod repartition;
 mod replay;
 mod run;
+mod running_process;
 mod schema;
 #[cfg(feature = "tools")]
 mod service_arguments;

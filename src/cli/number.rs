@@ -1,4 +1,6 @@
-//! Parses whole numbers on the command line. An error message names the allowed range.
+//! Parses whole numbers on the command line, and writes them with a noun.
+
+use std::fmt::Display;
 
 use crate::config::whole_number;
 
@@ -8,4 +10,10 @@ pub(super) fn whole_number_in<T: TryFrom<usize>>(min: usize, max: usize) -> impl
         let number = whole_number(text, min, max)?;
         T::try_from(number).map_err(|_| format!("{number} is too large"))
     }
+}
+
+/// Returns `number` with its noun, which ends in `s` unless the number is 1: `2 models`.
+pub(super) fn counted<T: Copy + Display + PartialEq + From<u8>>(number: T, noun: &str) -> String {
+    let ending = if number == T::from(1) { "" } else { "s" };
+    format!("{number} {noun}{ending}")
 }

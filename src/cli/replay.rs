@@ -13,8 +13,10 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::Config;
+use crate::lifecycle::id::TypeIndex;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
+use crate::lifecycle::suggest::did_you_mean;
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::touchpoint::Touchpoint;
 use crate::lifecycle::transition::Transition;
@@ -26,6 +28,7 @@ use crate::wire::touchpoint_json::Scratch;
 use crate::wire::transition::{BecauseDetail, Mode, Publication};
 use crate::wire::transition_json::write_json;
 
+use super::number::counted;
 use super::output_file::OutputFile;
 use super::touchpoint_arguments::{TouchpointArguments, parse_max_ahead};
 use super::touchpoint_source::{InputRecord, InvalidRecords, LINE_BYTES_MAX, Place, SourceError};
@@ -34,6 +37,10 @@ use super::{Exit, Format, compare, print_error};
 /// How many bytes of an oversized line the dead letter contains.
 const EXCERPT_BYTES: usize = 1024;
 const WRITE_BYTES: usize = 256 * 1024;
+/// More unknown types are only counted.
+const UNKNOWN_TYPES_MAX: usize = 1_000;
+/// More unknown types are not named.
+const UNKNOWN_TYPES_NAMED_MAX: usize = 10;
 const DAY_MS: i64 = 86_400_000;
 
 const EXAMPLES: &str = "\
@@ -178,6 +185,7 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
                     }
                     Ok(touchpoint) => {
                         totals.count_currency(&touchpoint, currency);
+                        totals.count_type(&touchpoint);
                         if options.until.is_none_or(|until| touchpoint.occurred_at <= until) {
                             totals.count_event_time(touchpoint.occurred_at, record.place);
                         }
@@ -218,6 +226,7 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
     if arguments.summary || io::stderr().is_terminal() {
         totals.print(invalid, currency);
     }
+    totals.print_unknown_types(models);
     Ok(invalid)
 }
 
@@ -234,6 +243,10 @@ struct Totals<'s> {
     latest: Option<(Timestamp, Place<'s>)>,
     /// Number of amounts in each currency that does not count as revenue.
     other_currencies: BTreeMap<String, u64>,
+    /// Number of touchpoints of each type that the catalogue lacks.
+    unknown_types: BTreeMap<String, u64>,
+    /// Number of touchpoints of further types.
+    other_unknown_types: u64,
 }
 
 impl<'s> Totals<'s> {
@@ -273,15 +286,48 @@ impl<'s> Totals<'s> {
         }
     }
 
+    fn count_type(&mut self, touchpoint: &Touchpoint<'_>) {
+        let is_reserved = [Touchpoint::IDENTIFIED, Touchpoint::ERASED].contains(&touchpoint.type_name);
+        if touchpoint.kind != TypeIndex::UNKNOWN || is_reserved {
+            return;
+        }
+        if let Some(count) = self.unknown_types.get_mut(touchpoint.type_name) {
+            *count += 1;
+        } else if self.unknown_types.len() < UNKNOWN_TYPES_MAX {
+            self.unknown_types.insert(touchpoint.type_name.to_owned(), 1);
+        } else {
+            self.other_unknown_types += 1;
+        }
+    }
+
+    /// Prints the types that the catalogue lacks, with the names that were probably meant.
+    fn print_unknown_types(&self, models: &ModelSet) {
+        if self.unknown_types.is_empty() {
+            return;
+        }
+        let known = || models.vocabulary.types.iter().map(|name| &**name).filter(|name| !name.is_empty());
+        let mut types: Vec<_> = self.unknown_types.iter().collect();
+        types.sort_by_key(|&(_, count)| std::cmp::Reverse(*count));
+        let named = types.iter().take(UNKNOWN_TYPES_NAMED_MAX).map(|(name, count)| {
+            let question = did_you_mean(name, known()).map_or(String::new(), |question| format!(" ({question})"));
+            format!("{count} {name}{question}")
+        });
+        let named: Vec<String> = named.collect();
+        let others: u64 = types.iter().skip(UNKNOWN_TYPES_NAMED_MAX).map(|(_, count)| **count).sum();
+        let others = others + self.other_unknown_types;
+        let others = if others > 0 { format!(", {others} of other types") } else { String::new() };
+        print_error(format_args!("touchpoints of types that the catalogue lacks: {}{others}", named.join(", ")));
+    }
+
     fn print(&self, invalid: u64, currency: Currency) {
         let tally = self.tally;
         let mut text = format!(
-            "{} touchpoints: {} applied ({} late, {} of unknown type), {} duplicates",
-            tally.consumed + self.skipped,
+            "{}: {} applied ({} late, {} of unknown type), {}",
+            counted(tally.consumed + self.skipped, "touchpoint"),
             tally.applied,
             tally.late,
             tally.unknown_types,
-            tally.duplicates
+            counted(tally.duplicates, "duplicate")
         );
         for (number, words) in [
             (self.skipped, "later than --until"),
@@ -300,8 +346,10 @@ impl<'s> Totals<'s> {
             }
         }
         print_error(format_args!(
-            "{text}\n{} customers, {} wake-ups, {} transitions",
-            self.customers, tally.wake_ups, self.transitions
+            "{text}\n{}, {} of silent customers, {}",
+            counted(self.customers as u64, "customer"),
+            counted(tally.wake_ups, "wake-up"),
+            counted(self.transitions, "transition")
         ));
         self.print_clock_jump();
         if !self.other_currencies.is_empty() {

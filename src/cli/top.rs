@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::live::terminal;
 use crate::service::stop_on_signals;
 
 use super::number::whole_number_in;
@@ -72,7 +71,8 @@ fn watch(arguments: &TopArguments) -> Result<Exit, (Exit, String)> {
         }
     };
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, terminal::restore).map_err(usage)?;
+    let is_full_screen = Watch::is_full_screen(arguments.lines);
+    stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, Watch::restore(is_full_screen)).map_err(usage)?;
     if let Some(seconds) = arguments.seconds {
         let stop = Arc::clone(&stop);
         thread::spawn(move || {
@@ -81,7 +81,6 @@ fn watch(arguments: &TopArguments) -> Result<Exit, (Exit, String)> {
         });
     }
     let title = client.url().trim_start_matches("http://").trim_start_matches("https://").to_owned();
-    let is_full_screen = Watch::is_full_screen(arguments.lines);
     let watch = Watch { client, title: &title, models, is_full_screen };
     match watch.run(&stop, || None, |_| ()) {
         WatchEnd::Stopped(lines) if !is_full_screen => drop(lines.print_totals(&mut io::stdout().lock())),

@@ -44,6 +44,12 @@ impl Watch<'_> {
         !lines_requested && terminal::is_available()
     }
 
+    /// Returns what the second signal does before it ends the process: it restores the terminal that the full-screen
+    /// view has changed. Plain lines have changed nothing, and may go to a file.
+    pub(super) fn restore(is_full_screen: bool) -> fn() {
+        if is_full_screen { terminal::restore } else { || () }
+    }
+
     /// Shows the service until `stop` is set or the user quits.
     ///
     /// In the demo, `clock_status` returns the state of the simulated clock, and `control` receives the actions that

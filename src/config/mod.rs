@@ -30,7 +30,7 @@ pub use key::Key;
 pub use keys::{Config, KEYS, KafkaConfig};
 pub use models::{ModelChoice, ModelsError, read_source};
 pub use render::reference;
-pub use secret::{read_secret, read_token};
+pub use secret::read_secret;
 pub use source_files::{DecoderAndMapping, SourcesError};
 pub use sources::SourceConfig;
 pub use values::whole_number;

@@ -30,7 +30,7 @@ pub fn read_secret(path: &Path) -> Result<String, String> {
 ///
 /// # Errors
 /// As [`read_secret`].
-pub fn read_token(path: &Path) -> Result<String, String> {
+pub(super) fn read_token(path: &Path) -> Result<String, String> {
     read_secret(path).map(|token| token.trim().to_owned())
 }
 

@@ -58,6 +58,8 @@ const PROPERTIES: &[&str] = &[
 ];
 /// Words that YAML does not read as text.
 const RETYPED: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+/// Marks what a draft leaves open.
+pub(super) const CHANGE_ME: &str = "CHANGE_ME";
 /// More distinct values than this are not a type.
 const TYPES_MAX: usize = 60;
 

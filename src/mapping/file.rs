@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::batch::BatchRule;
+use super::draft::CHANGE_ME;
 use super::expression::{Environment, Expression};
 use super::field::{FIELDS, Field};
 use super::file_text::{first_line, is_plain_name, typed_setting};
@@ -28,6 +29,8 @@ pub const FILE_BYTES_MAX: usize = 1 << 20;
 /// The setting that every mapping has: whether identity resolution is on. The service sets it.
 pub const IDENTITY: &str = "identity";
 
+/// The code of a place that a draft left open.
+const OPEN_PLACE: &str = "open-place";
 /// The names that may start a path, in the order in which a mapping passes their values.
 const ROOTS: [&str; 3] = ["record", "key", "headers"];
 
@@ -75,6 +78,7 @@ impl Compiler<'_> {
                 return None;
             }
         };
+        self.open_places();
         let fields = self.reader.fields(&root, &MAPPING)?;
         let name = self.reader.required_scalar(&fields, "mapping", MAPPING.what);
         let has_identity = self.settings(fields.get("settings"), given);
@@ -120,6 +124,25 @@ impl Compiler<'_> {
         };
         mapping.set_projection();
         Some(mapping)
+    }
+
+    /// Reports what a draft of `lifecycle map --suggest` leaves open. A value is an error; a comment is a warning,
+    /// because its line works as it is.
+    fn open_places(&mut self) {
+        let text = self.reader.text;
+        for (at, mark) in text.match_indices(CHANGE_ME) {
+            let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+            let span = at..at + mark.len();
+            let problem = if text[line..at].trim_start().starts_with('#') || text[line..at].contains(" #") {
+                let what = "the draft is not sure about this line";
+                Problem::warning(OPEN_PLACE, 0, span, what).help("check it, and remove the comment")
+            } else {
+                let what = format!("`{CHANGE_ME}` is a place that the draft left open");
+                Problem::error(OPEN_PLACE, 0, span, what)
+                    .help("write the path of the field or the type that belongs here")
+            };
+            self.reader.problems.push(problem);
+        }
     }
 
     /// Reads the settings and their defaults, and adds the given values. Returns whether identity resolution is on.

@@ -64,6 +64,23 @@ fn shipped_models_and_examples_have_no_problems() {
 }
 
 #[test]
+fn a_catalogue_among_the_files_is_that_of_the_models() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let run = |arguments: &[&str]| super::cli::lifecycle(root, arguments, b"");
+    let both = run(&["check", "models/retention.yaml", "models/catalogue.yaml"]);
+    assert_eq!((both.code, &*both.output), (0, "1 model and 1 catalogue without problems\n"), "{}", both.errors);
+    let alone = run(&["check", "models/catalogue.yaml"]);
+    assert_eq!((alone.code, &*alone.output), (0, "1 catalogue without problems\n"), "{}", alone.errors);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("catalogue.yaml");
+    std::fs::write(&path, "catalogue: 1\ntypes: {page_viewed: {propertys: {}}}\n").expect("a file");
+    let wrong = run(&["check", path.to_str().expect("UTF-8")]);
+    assert!(wrong.code == 1 && wrong.output.contains("unknown key `propertys`"), "{}", wrong.output);
+    let twice = run(&["check", "models/catalogue.yaml", "models/catalogue.yaml"]);
+    assert!(twice.code == 2 && twice.errors.contains("are both catalogues"), "{}", twice.errors);
+}
+
+#[test]
 fn shipped_models_have_titles_in_two_languages() {
     let models: Vec<ModelSource> = shipped_names().iter().filter_map(|name| shipped(name)).collect();
     let (set, _) = load(&models, &shipped_catalogue(), &[]).expect("no problems");

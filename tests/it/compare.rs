@@ -109,13 +109,13 @@ buyer                           -         1
 regular                         -         1
 2 of 3 customers are in a different stage
 
-milestone second: newly reached by 1 customers
+milestone second: newly reached by 1 customer
 
 if the new model replaced the old one now and started from its state:
   transitions at deployment, published to the replay topic with mode `reconcile`:
     milestone second: 1
     stage became_buyer: 1
-  1 customers are in a different stage than if the new model had run from the beginning
+  1 customer is in a different stage than if the new model had run from the beginning
 ";
     assert!(run.output.starts_with(expected), "{}", run.output);
 }

@@ -30,7 +30,7 @@ fn a_recognised_record_is_shown_field_by_field() {
     assert!(run.output.contains("  not read by any rule: "), "{}", run.output);
     assert!(run.output.contains("-:8  segment  dropped: anonymous\n"), "{}", run.output);
     let counts = "9 records: 9 touchpoints (1 customer_identified, 1 feedback_given, 3 order_completed, 1 order_refunded, 1 \
-                  page_viewed, 1 positive_review_published, 1 product_viewed), 1 records dropped (1 anonymous), 0 invalid, \
+                  page_viewed, 1 positive_review_published, 1 product_viewed), 1 record dropped (1 anonymous), 0 invalid, \
                   0 not recognised\n";
     assert_eq!(run.errors, counts);
 }
@@ -39,8 +39,42 @@ fn a_recognised_record_is_shown_field_by_field() {
 fn records_that_no_preset_recognises_are_problems() {
     let run = run(&["map", "-"], "{\"a\": 1}\nnot json\n");
     assert_eq!(run.code, 1);
-    assert!(run.output.contains("-:1  invalid: no preset recognises this record"), "{}", run.output);
+    assert!(run.output.contains("-:1  not recognised: no preset recognises this record"), "{}", run.output);
     assert!(run.output.contains("-:2  invalid: not_json: the record is not valid JSON at line 1"), "{}", run.output);
+}
+
+#[test]
+fn records_that_are_touchpoints_already_need_no_mapping() {
+    let touchpoints = include_str!("../../examples/touchpoints.ndjson");
+    let count = touchpoints.lines().count();
+    let shown = run(&["map", "-"], touchpoints);
+    assert_eq!(shown.code, 0, "{}", shown.errors);
+    assert!(shown.output.starts_with("-:1  a touchpoint already: it needs no mapping\n"), "{}", shown.output);
+    let counts = format!("{count} records: 0 touchpoints, 0 records dropped, {count} touchpoints already, 0 invalid, ");
+    assert!(shown.errors.starts_with(&counts), "{}", shown.errors);
+    let passed = run(&["map", "--output", "touchpoints", "-"], touchpoints);
+    assert_eq!(run(&["replay", "-"], &passed.output).output, run(&["replay", "-"], touchpoints).output);
+    let drafted = run(&["map", "--suggest", "-"], touchpoints);
+    assert!(drafted.errors.contains("need no mapping: they are touchpoints already"), "{}", drafted.errors);
+    let drafted = run(&["map", "--suggest", "-"], SEGMENT);
+    assert!(drafted.errors.contains("the preset segment recognises "), "{}", drafted.errors);
+}
+
+#[test]
+fn check_refuses_what_a_draft_left_open() {
+    let draft = run(&["map", "--suggest", "-"], r#"{"a": {"b": 1}, "total": 5, "event": "Wibble"}"#);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("draft.yaml");
+    fs::write(&path, &draft.output).expect("a file");
+    let path = path.to_str().expect("UTF-8");
+    let checked = run(&["check", path], "");
+    assert_eq!(checked.code, 1, "{}", draft.output);
+    let line = 1 + draft.output.lines().position(|line| line.contains("record.CHANGE_ME")).expect("an open place");
+    let place = format!("draft.yaml:{line}:");
+    for expected in [&*place, "error[open-place]", "warning[open-place]", "check it, and remove the comment"] {
+        assert!(checked.output.contains(expected), "{expected}: {}", checked.output);
+    }
+    assert_eq!(run(&["replay", "--source", path, "-"], "{}").code, 2, "the service refuses it, too");
 }
 
 #[test]

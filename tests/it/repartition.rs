@@ -250,7 +250,7 @@ fn a_service_that_runs_or_is_behind_is_not_moved() {
     });
     assert_eq!(behind.code, 3);
     assert!(
-        behind.errors.contains("1 records are unread; let every producer write to the new topic"),
+        behind.errors.contains("1 record is unread; let every producer write to the new topic"),
         "{}",
         behind.errors
     );

@@ -52,6 +52,20 @@ fn transitions_are_written_in_the_order_of_publication() {
 }
 
 #[test]
+fn types_that_the_catalogue_lacks_are_named() {
+    let line = |id: u32, name: &str| {
+        format!(r#"{{"event_id":"{id}","customer_id":"a","type":"{name}","occurred_at":"2026-01-01T00:00:00Z"}}"#)
+            + "\n"
+    };
+    let input = line(1, "OrderCompleted") + &line(2, "OrderCompleted") + &line(3, "wibble") + &line(4, "page_viewed");
+    let run = replay(&["--model", "retention", "-"], &input);
+    let expected = "touchpoints of types that the catalogue lacks: 2 OrderCompleted (did you mean `order_completed`?), 1 \
+                    wibble\n";
+    assert_eq!((run.code, &*run.errors), (0, expected));
+    assert_eq!(replay(&["--model", "retention", "-"], &line(1, "customer_identified")).errors, "");
+}
+
+#[test]
 fn files_gzip_and_standard_input_produce_the_same_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let (first, second) = TOUCHPOINTS.split_at(TOUCHPOINTS.match_indices('\n').nth(1).unwrap().0 + 1);

@@ -23,7 +23,6 @@ use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::FactOptions;
 use crate::live::client::Client;
-use crate::live::terminal;
 use crate::runtime::{self, PublishOptions, WallClock};
 use crate::service::{ExitReason, Service, ServiceOptions, stop_on_signals};
 use crate::telemetry::logging::{self, LogFormat};
@@ -112,7 +111,7 @@ fn run_demo(arguments: &DemoArguments, models: &Arc<ModelSet>) -> Result<Exit, S
     let address = listener.local_addr().map_err(|error| format!("http: {error}"))?;
 
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, terminal::restore)?;
+    stop_on_signals(Arc::clone(&stop), Exit::Stuck as u8, Watch::restore(is_full_screen))?;
     let service = Service::start(service_options(models, &cluster, listener), Arc::clone(&stop))?;
     let has_files = ModelChoice::of(&arguments.models).has_files();
     let own_types = if has_files { OwnTypes::of(models) } else { OwnTypes::default() };

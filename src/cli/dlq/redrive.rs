@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::selection::Selection;
 use super::{Completeness, DeadLetter, DeadLetterTopic, Failure};
 use crate::cli::config::ConfigFile;
-use crate::cli::number::whole_number_in;
+use crate::cli::number::{counted, whole_number_in};
 use crate::cli::{Exit, print_error};
 use crate::config::Config;
 use crate::kafka::cluster::admin::describe_topics;
@@ -257,7 +257,9 @@ impl Summary {
         let mut lines: Vec<String> = self
             .written
             .iter()
-            .map(|((topic, reason), count)| format!("{count} dead letters {done} {topic} (reason {reason})"))
+            .map(|((topic, reason), count)| {
+                format!("{} {done} {topic} (reason {reason})", counted(*count, "dead letter"))
+            })
             .collect();
         if self.written.is_empty() {
             lines.push("no dead letters to redrive".to_owned());

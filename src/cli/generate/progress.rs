@@ -9,6 +9,7 @@ use crate::lifecycle::time::Timestamp;
 use crate::wire::time::format_timestamp;
 
 use super::GenerateArguments;
+use crate::cli::number::counted;
 use crate::cli::print_error;
 
 /// Interval of progress lines.
@@ -63,7 +64,10 @@ impl Progress {
     pub(super) fn finish(&self, touchpoints: u64, customers: u64, written: u64, elapsed: Duration) {
         self.bar.finish_and_clear();
         print_error(format_args!(
-            "{touchpoints} touchpoints of {customers} customers, {written} records, {} per second",
+            "{} of {}, {}, {} per second",
+            counted(touchpoints, "touchpoint"),
+            counted(customers, "customer"),
+            counted(written, "record"),
             rate(touchpoints, elapsed)
         ));
     }

@@ -72,6 +72,8 @@ pub struct DeliverConfig {
     pub token_file: Option<PathBuf>,
     /// The files of the HTTP server's TLS settings; `None` without TLS.
     pub tls: Option<TlsFiles>,
+    /// The authorities of the HTTP server, for commands that ask it.
+    pub authorities: Option<PathBuf>,
     /// Logging.
     pub log: LogConfig,
     /// The destinations, sorted by name.
@@ -187,6 +189,7 @@ impl DeliverConfig {
             probes_listen: None,
             token_file,
             tls: None,
+            authorities: None,
             log: LogConfig { format, level },
             destinations,
         })

@@ -83,6 +83,7 @@ impl Config {
             probes_listen: http.probes_listen,
             token_file: http.token_file.clone(),
             // Deliveries ask no other instance.
+            authorities: http.tls_ca_file.clone(),
             tls: self.tls_files().map(|files| TlsFiles { ca: None, ..files }),
             log: self.log.clone(),
             destinations,

@@ -220,7 +220,8 @@ impl Observed {
         let unread = |from: i64| {
             let count = touchpoints.high_watermark - from;
             (count > 0).then(|| {
-                let what = format!("{count} records are unread");
+                let what =
+                    if count == 1 { "1 record is unread".to_owned() } else { format!("{count} records are unread") };
                 let to_do =
                     "let every producer write to the new topic, run the service until its lag is 0, then stop it";
                 problem("offsets", &place, &what, to_do)

@@ -79,6 +79,13 @@ pub fn catalogue_types() -> Vec<String> {
     catalogue.map(|catalogue| catalogue.types.into_iter().map(|of| of.name.value).collect()).unwrap_or_default()
 }
 
+/// Whether the text is probably a catalogue: it has the key `catalogue` at the start of a line, and no model.
+#[must_use]
+pub fn is_catalogue_file(text: &str) -> bool {
+    let has = |key: &str| text.lines().any(|line| line.starts_with(key));
+    has("catalogue:") && !has("model:")
+}
+
 /// Parses the files. Returns the drafts of the files that are readable, and all problems found.
 #[must_use]
 pub fn parse_drafts(

@@ -104,6 +104,17 @@ fn touchpoints_become_webhooks_in_one_process_whatever_other_destinations_do() {
     let pause = lifecycle(directory.path(), &["deliver", "pause", "shop", "--url", &url], b"");
     assert_eq!(pause.code, 0, "{}", pause.errors);
     until("it is paused", || state(&service, "shop").filter(|it| it["state"] == "paused"));
+    // The port of `http.listen` is 0, so the address comes from --url, everything else from the configuration.
+    let with_config = |name: &str, rest: &[&str]| {
+        lifecycle(directory.path(), &[&["deliver", "resume", name, "--config", "lifecycle.yaml"], rest].concat(), b"")
+    };
+    let unknown = with_config("shp", &["--url", &url]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.errors.contains("no destination `shp`: did you mean `shop`?"), "{}", unknown.errors);
+    let configured = with_config("shop", &[]);
+    assert!(configured.errors.contains("http.listen has the port 0"), "{}", configured.errors);
+    assert_eq!(with_config("shop", &["--url", &url]).code, 0);
+    until("it is resumed", || state(&service, "shop").filter(|it| it["state"] == "active"));
     assert_eq!(service.stop(), Some(0));
 
     let service = ServiceProcess::start_with(directory.path(), &["--no-deliver"]);
