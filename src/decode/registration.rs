@@ -126,7 +126,10 @@ fn incompatible(subject: &str) -> String {
 }
 
 fn unexpected(subject: &str, status: u16, body: &[u8]) -> String {
-    let what = serde_json::from_slice::<Problem>(body).map(|problem| problem.message).unwrap_or_default();
+    let what = serde_json::from_slice::<Problem>(body).map_or_else(
+        |_| "and without what a registry answers, as a login page or a proxy does".to_owned(),
+        |problem| problem.message,
+    );
     let to_do = match status {
         401 | 403 => "grant the service read and write access to the subject, or register the schema by other means",
         _ => "check registry.url and the log of the registry",
@@ -171,6 +174,8 @@ mod tests {
         assert!(problem.contains("status 403 no write; grant the service"), "{problem}");
         let (url, _) = registry(&[("/subjects/out-value", 200, "<html>")]);
         let problem = client(&url, None).register("out-value", &SCHEMA).expect_err("not a registry");
-        assert!(problem.contains("check registry.url"), "{problem}");
+        let expected =
+            "status 200 and without what a registry answers, as a login page or a proxy does; check registry.url";
+        assert!(problem.contains(expected), "{problem}");
     }
 }
