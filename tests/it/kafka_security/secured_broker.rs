@@ -125,14 +125,21 @@ impl SecuredBroker {
         self.directory.join("keys")
     }
 
-    /// Returns `text` with the addresses and folders of this run replaced by names.
+    /// Returns `text` with the addresses, folders and milliseconds of this run replaced by names.
     pub(super) fn without_addresses(&self, text: &str) -> String {
         let named = LISTENERS.iter().zip(&self.ports).fold(text.to_owned(), |text, ((name, _), port)| {
             text.replace(&format!("127.0.0.1:{port}"), &format!("{}:9092", name.to_lowercase()))
                 .replace(&format!("localhost:{port}"), &format!("localhost-{}:9092", name.to_lowercase()))
         });
         let folder: &Path = &self.keys();
-        named.replace(&folder.display().to_string(), "/keys").replace(&self.tokens.url, "http://tokens")
+        let named = named.replace(&folder.display().to_string(), "/keys").replace(&self.tokens.url, "http://tokens");
+        // The client says how long it tried to connect.
+        let words: Vec<&str> = named.split(' ').collect();
+        let is_milliseconds =
+            |index: usize| index > 0 && words[index - 1] == "after" && words.get(index + 1) == Some(&"ms:");
+        let words: Vec<&str> =
+            words.iter().enumerate().map(|(index, word)| if is_milliseconds(index) { "N" } else { word }).collect();
+        words.join(" ")
     }
 }
 
