@@ -47,7 +47,7 @@ pub(super) struct Step {
 }
 
 impl Customer {
-    pub(super) fn new(index: u64, rng: &mut Rng) -> Self {
+    pub(super) fn new(id: String, rng: &mut Rng) -> Self {
         let behavior = match rng.u32(0..100) {
             0..25 => Behavior::Visitor,
             25..45 => Behavior::Occasional,
@@ -56,7 +56,6 @@ impl Customer {
             72..92 => Behavior::Lapsing,
             _ => Behavior::Disappointed,
         };
-        let id = format!("customer-{index:05}");
         let mut customer = Self { id, behavior, orders: 0, is_partner: false, plan: VecDeque::new() };
         customer.plan_first_visits(rng);
         customer

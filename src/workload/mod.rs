@@ -56,6 +56,7 @@ pub struct Workload {
     touchpoints: u64,
     /// Prefix of event ids and order ids.
     id_prefix: String,
+    customer_prefix: String,
     own_types: OwnTypes,
 }
 
@@ -74,6 +75,7 @@ impl Workload {
             schedule: BinaryHeap::new(),
             touchpoints: 0,
             id_prefix: String::new(),
+            customer_prefix: "customer-".to_owned(),
             own_types: OwnTypes::default(),
         }
     }
@@ -88,6 +90,12 @@ impl Workload {
     #[must_use]
     pub fn with_id_prefix(self, id_prefix: String) -> Self {
         Self { id_prefix, ..self }
+    }
+
+    /// Starts customer ids with `customer_prefix`, so that the customers of different runs differ.
+    #[must_use]
+    pub fn with_customer_prefix(self, customer_prefix: String) -> Self {
+        Self { customer_prefix, ..self }
     }
 
     /// Adds touchpoints of `own_types` between the activities of the shop.
@@ -146,7 +154,8 @@ impl Workload {
     }
 
     fn arrive(&mut self) {
-        let customer = Customer::new(self.arrived, &mut self.rng);
+        let id = format!("{}{:05}", self.customer_prefix, self.arrived);
+        let customer = Customer::new(id, &mut self.rng);
         let slot = self.free_slots.pop().unwrap_or(self.customers.len());
         if slot == self.customers.len() {
             self.customers.push(Some(customer));

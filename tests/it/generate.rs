@@ -49,6 +49,23 @@ fn the_same_options_give_the_same_bytes_to_a_file_and_to_standard_output() {
     assert!(read("one") == read("two") && read("one").len() > 10_000);
 }
 
+#[test]
+fn loads_with_prefixes_of_their_own_share_no_customer_order_or_touchpoint() {
+    let ids = |prefix: &str| -> BTreeSet<String> {
+        let text = generate_ok(&["--customers", "20", "--days", "200", "--id-prefix", prefix]);
+        let ids = text.lines().flat_map(|line| {
+            let value: Value = serde_json::from_str(line).expect("JSON");
+            ["event_id", "customer_id", "order_id"].map(|field| value[field].as_str().map(str::to_owned))
+        });
+        ids.flatten().collect()
+    };
+    let (north, south) = (ids("north-"), ids("south-"));
+    assert!(north.len() > 60 && north.is_disjoint(&south), "{north:?}");
+    assert!(north.iter().all(|id| id.starts_with("north-")), "{north:?}");
+    let refused = generate(&["--customers", "1", "--id-prefix", "a\"b"]);
+    assert!(refused.code == 2 && refused.errors.contains("letters, digits"), "{}", refused.errors);
+}
+
 /// Users may depend on the bytes of a seed; a failure shows that they changed.
 #[test]
 fn the_first_touchpoint_of_seed_1_is_stable() {

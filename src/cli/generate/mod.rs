@@ -69,6 +69,10 @@ pub(super) struct GenerateArguments {
     /// New customers per simulated day [default: 10; with --customers, derived from --days]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_rate)]
     customers_per_day: Option<f64>,
+    /// Start of the ids of customers, orders and touchpoints, so that several loads of one topic have customers of
+    /// their own [default: customer- for customers]
+    #[arg(long, value_name = "TEXT", value_parser = parse_prefix)]
+    id_prefix: Option<String>,
     /// Number of simulated days [default: 365, unless another option sets an end]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number_in::<u32>(1, 100_000))]
     days: Option<u32>,
@@ -206,9 +210,15 @@ fn generate(arguments: &GenerateArguments) -> Result<(), Failure> {
     // A load that depends on the current time differs on every run. The prefix makes its ids unique, because the
     // service would discard ids of an earlier run as duplicates.
     let depends_on_now = arguments.live || matches!(arguments.start, Start::Ago(_));
-    let id_prefix = if depends_on_now { format!("{:x}-", clock.now().wall.as_millis() / 1_000) } else { String::new() };
-    let workload =
+    let mut id_prefix = arguments.id_prefix.clone().unwrap_or_default();
+    if depends_on_now {
+        id_prefix = format!("{id_prefix}{:x}-", clock.now().wall.as_millis() / 1_000);
+    }
+    let mut workload =
         Workload::new(options).with_customer_limit(arguments.customers.unwrap_or(u64::MAX)).with_id_prefix(id_prefix);
+    if let Some(prefix) = &arguments.id_prefix {
+        workload = workload.with_customer_prefix(prefix.clone());
+    }
     let workload = workload.with_own_types(own_types);
     let faults = FaultInjector::new(arguments.faults(), &currency);
     let mut progress = Progress::new(arguments, output.is_terminal());
@@ -325,6 +335,15 @@ fn parse_start(text: &str) -> Result<Start, String> {
 fn parse_fraction(text: &str) -> Result<f64, String> {
     let fraction = text.parse().ok().filter(|fraction| (0.0..=1.0).contains(fraction));
     fraction.ok_or_else(|| "write a fraction from 0 to 1, such as 0.05".to_owned())
+}
+
+fn parse_prefix(text: &str) -> Result<String, String> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    if (1..=64).contains(&text.len()) && text.bytes().all(is_allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err("write 1 to 64 letters, digits, `-`, `_`, `.` or `:`, such as north-".to_owned())
+    }
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
