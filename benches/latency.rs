@@ -4,8 +4,9 @@
 //!
 //! Runs the service as shipped, on a real broker, with two shipped models and a small model in which a customer who has
 //! clicked in an email is idle again after two seconds. The highest load is the throughput of a run over a topic that
-//! was written before. `cargo bench --bench latency -- --help` lists the options; the results are in
-//! docs/performance.md.
+//! was written before. Prints memory and latency of each tenth of the time as well, which shows whether they grow;
+//! `--rate 2000 --interval 100 --seconds 3600` does so for an hour. `cargo bench --bench latency -- --help` lists the
+//! options; the results are in docs/performance.md.
 
 #[path = "../tests/it/broker.rs"]
 mod broker;
@@ -33,6 +34,7 @@ cargo bench --bench latency -- [options]
   --rate N         touchpoints per second (default: half of the measured throughput)
   --seconds N      duration of the measurement of each commit interval (default 60)
   --backlog N      touchpoints of the run that measures the throughput (default 500000)
+  --interval MS    only this commit interval (default: 100 and 20)
   --partitions N   partitions of each topic (default 8)
   --workers N      workers of the service (default 2)
 
@@ -44,6 +46,8 @@ const INTERVALS_MS: [u32; 2] = [100, 20];
 const CUSTOMERS: usize = 100_000;
 /// How long the load runs before it is measured.
 const WARM_UP: Duration = Duration::from_secs(10);
+/// Parts of the measured time, of which memory and latency are printed.
+const PARTS: u32 = 10;
 /// A model with wake-ups: every customer who clicks in an email is idle two seconds later.
 const MODEL: &str = "\
 model: attention
@@ -87,6 +91,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let (mut rate, mut seconds, mut backlog, mut partitions, mut workers) = (None, 60, 500_000, 8, 2);
+    let mut intervals_ms = INTERVALS_MS.to_vec();
     let mut rest = arguments.iter().filter(|argument| *argument != "--bench");
     while let Some(name) = rest.next() {
         let value = rest.next().and_then(|value| value.parse().ok()).filter(|&value: &u32| value > 0);
@@ -94,6 +99,7 @@ fn main() -> ExitCode {
             ("--rate", Some(value)) => rate = Some(value as usize),
             ("--seconds", Some(value)) => seconds = value,
             ("--backlog", Some(value)) => backlog = value as usize,
+            ("--interval", Some(value)) => intervals_ms = vec![value],
             ("--partitions", Some(value)) => partitions = value.cast_signed(),
             ("--workers", Some(value)) => workers = value,
             _ => {
@@ -118,7 +124,7 @@ fn main() -> ExitCode {
     let rate = rate.unwrap_or_else(|| highest_rate(&options(INTERVALS_MS[0]), backlog) / 2).max(1);
     println!("| commit interval | touchpoints/s | from | transitions | median | 99 % | 99.9 % | maximum |");
     println!("|---|---|---|---|---|---|---|---|");
-    for interval_ms in INTERVALS_MS {
+    for interval_ms in intervals_ms {
         measure(&options(interval_ms), interval_ms, rate, Duration::from_secs(seconds.into()));
     }
     ExitCode::SUCCESS
@@ -144,35 +150,54 @@ fn measure(options: &Options, interval_ms: u32, rate: usize, duration: Duration)
     let topic = broker::topic("latency-touchpoints", options.partitions);
     let service = Service::start(&topic, options);
     let (began, is_over) = (Instant::now(), AtomicBool::new(false));
-    let (mut received, mut resident_kb) = (Received::default(), [0, 0]);
+    let (mut received, mut resident_kb) = (Received::default(), Vec::new());
     thread::scope(|scope| {
         scope.spawn(|| write_load(&topic, rate, began, &is_over));
         let reader = scope.spawn(|| read(service.transitions(), began, &is_over));
         thread::sleep(WARM_UP);
-        resident_kb[0] = self::resident_kb(service.id());
-        thread::sleep(duration);
-        resident_kb[1] = self::resident_kb(service.id());
+        for _ in 0..PARTS {
+            thread::sleep(duration / PARTS);
+            resident_kb.push(self::resident_kb(service.id()));
+        }
         is_over.store(true, Ordering::Relaxed);
         received = reader.join().expect("the transitions are read");
     });
     for (from, latencies) in
-        [("the touchpoint was written", received.touchpoints), ("a wake-up was due", received.wake_ups)]
+        [("the touchpoint was written", &received.touchpoints), ("a wake-up was due", &received.wake_ups)]
     {
-        let mut latencies: Vec<Duration> =
-            latencies.into_iter().filter(|(at, _)| *at >= WARM_UP).map(|(_, latency)| latency).collect();
-        latencies.sort_unstable();
-        let count = latencies.len();
-        assert!(count > 1_000, "enough transitions for a quantile of 99.9 %");
-        let at = |share: usize| latencies[(count - 1) * share / 1_000].as_millis();
+        let sorted = between(latencies, WARM_UP, Duration::MAX);
+        assert!(sorted.len() > 1_000, "enough transitions for a quantile of 99.9 %");
         println!(
-            "| {interval_ms} ms | {rate} | {from} | {count} | {} ms | {} ms | {} ms | {} ms |",
-            at(500),
-            at(990),
-            at(999),
-            at(1_000)
+            "| {interval_ms} ms | {rate} | {from} | {} | {} ms | {} ms | {} ms | {} ms |",
+            sorted.len(),
+            quantile(&sorted, 500),
+            quantile(&sorted, 990),
+            quantile(&sorted, 999),
+            quantile(&sorted, 1_000)
         );
     }
-    eprintln!("memory of the service: {} kB after {WARM_UP:?}, {} kB at the end", resident_kb[0], resident_kb[1]);
+    eprintln!("part of the time, memory of the service at its end, median and 99 % of touchpoints:");
+    for (part, resident_kb) in (0..PARTS).zip(resident_kb) {
+        let start = WARM_UP + duration / PARTS * part;
+        let sorted = between(&received.touchpoints, start, start + duration / PARTS);
+        if !sorted.is_empty() {
+            let (median, high) = (quantile(&sorted, 500), quantile(&sorted, 990));
+            eprintln!("{:>3}/{PARTS} {resident_kb} kB, {median} ms, {high} ms", part + 1);
+        }
+    }
+}
+
+/// Returns the latencies of what was received in a part of the time, sorted.
+fn between(latencies: &[(Duration, Duration)], start: Duration, end: Duration) -> Vec<Duration> {
+    let mut sorted: Vec<Duration> =
+        latencies.iter().filter(|(at, _)| (start..end).contains(at)).map(|(_, latency)| *latency).collect();
+    sorted.sort_unstable();
+    sorted
+}
+
+/// Returns the latency, in milliseconds, that `share` of a thousand do not exceed.
+fn quantile(sorted: &[Duration], share: usize) -> u128 {
+    sorted[(sorted.len() - 1) * share / 1_000].as_millis()
 }
 
 /// Writes `rate` touchpoints per second.
