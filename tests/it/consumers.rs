@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use crate::broker::{self, NewRecord};
 use crate::cli::lifecycle;
 use crate::contract_documents::tools;
+use crate::deliver::receiver::{Answer, Received, Receiver};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -220,6 +222,43 @@ fn kafka_connect_writes_each_committed_transition_with_the_settings_of_the_recip
     expected.extend_from_slice(&transitions[..3]);
     assert_eq!(ids(&read), ids(&expected));
     assert_eq!(written[1].len(), committed + 5, "without the override, Connect also writes aborted records");
+}
+
+#[test]
+fn the_http_recipe_posts_each_committed_transition_in_order() {
+    let (topic, transitions) = topic();
+    let requests = AtomicUsize::new(0);
+    let receiver = Receiver::start(move |_| {
+        let fails = matches!(requests.fetch_add(1, Ordering::SeqCst), 1 | 4 | 5);
+        Answer::status(if fails { 503 } else { 200 })
+    });
+    let directory = tempfile::tempdir().expect("a temporary folder");
+    let recipe = whole_recipe("**HTTP**")
+        .replace("topics=lifecycle.transitions", &format!("topics={topic}"))
+        .replace("https://crm.example.com", &format!("http://{}", receiver.address))
+        .replace("${file:/run/secrets/crm.properties:authorization}", "Bearer secret")
+        .replace("delay=3000", "delay=100");
+    let worker = ConnectWorker::start(&directory.path().join("connect"), &[("http", &recipe)]);
+    worker.wait_until(|| receiver.accepted().len() >= transitions.len() + 3);
+    drop(worker);
+    let accepted = receiver.accepted();
+    let mut expected = transitions.clone();
+    expected.extend_from_slice(&transitions[..3]);
+    let posted: Vec<_> = accepted.iter().map(Received::json).collect();
+    assert_eq!(ids(&posted), ids(&expected));
+    for request in &accepted {
+        assert_eq!(request.path, "/transitions");
+        assert_eq!(request.header("authorization"), "Bearer secret");
+        assert_eq!(request.header("content-type"), "application/json");
+    }
+    // The order of each customer, whose transitions are in one partition.
+    let of = |customer: &Value, all: &[Value]| -> Vec<Value> {
+        all.iter().filter(|it| it["customer_id"] == *customer).map(|it| it["transition_id"].clone()).collect()
+    };
+    for transition in &transitions {
+        let customer = &transition["customer_id"];
+        assert_eq!(of(customer, &posted), of(customer, &expected));
+    }
 }
 
 /// A `PostgreSQL` server; ends when dropped.
