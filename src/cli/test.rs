@@ -11,6 +11,7 @@ use clap::Args;
 
 use super::mapping_argument::SourceArguments;
 use super::model_arguments::{ModelArguments, overrides_of};
+use super::number::counted;
 use super::{Exit, print, print_error, test_mapping};
 use crate::config::{Config, ModelChoice};
 use crate::lifecycle::model_set::ModelSet;
@@ -101,8 +102,7 @@ pub(super) fn run(arguments: &TestArguments) -> ExitCode {
             }
         }
     }
-    let plural = if total.scenarios == 1 { "" } else { "s" };
-    let printed = print(&format!("{} scenario{plural}, {} failed\n", total.scenarios, total.failed));
+    let printed = print(&format!("{}, {} failed\n", counted(total.scenarios, "scenario"), total.failed));
     if exit == Exit::Success {
         exit = printed;
     }

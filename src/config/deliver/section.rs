@@ -82,8 +82,8 @@ impl Config {
             listen: http.listen,
             probes_listen: http.probes_listen,
             token_file: http.token_file.clone(),
-            // Deliveries ask no other instance.
             authorities: http.tls_ca_file.clone(),
+            // Deliveries ask no other instance.
             tls: self.tls_files().map(|files| TlsFiles { ca: None, ..files }),
             log: self.log.clone(),
             destinations,
