@@ -117,9 +117,15 @@ pub(crate) fn topic_with(name: &str, partitions: i32, configs: &[(&str, &str)]) 
     for (key, value) in configs {
         topic = topic.set(key, value);
     }
-    for result in block_on(admin().create_topics([&topic], &admin_options())).expect("the broker answers") {
+    let admin = admin();
+    for result in block_on(admin.create_topics([&topic], &admin_options())).expect("the broker answers") {
         result.expect("the topic is created");
     }
+    // The controller confirms a topic before the broker knows it.
+    until("the broker describes the topic", || {
+        let metadata = admin.inner().fetch_metadata(Some(&name), TIMEOUT).ok()?;
+        metadata.topics().iter().all(|it| it.error().is_none()).then_some(())
+    });
     name
 }
 

@@ -4,7 +4,8 @@
 //! `topic_check`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -25,6 +26,8 @@ use crate::kafka::settings::Cluster;
 
 /// Timeout of one request to the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause between two questions whether the cluster describes a new topic.
+const DESCRIBE_PAUSE: Duration = Duration::from_millis(50);
 
 /// A topic to create.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,7 +64,7 @@ pub struct TopicDescription {
     pub configs: Option<BTreeMap<String, String>>,
 }
 
-/// Creates the topics that do not exist. Existing topics are not changed.
+/// Creates the topics that do not exist, and waits until the cluster describes them. Existing topics are not changed.
 ///
 /// # Errors
 /// `Retry` when the cluster does not answer; `Fatal` when it rejects a topic.
@@ -77,7 +80,7 @@ pub fn create_topics(cluster: &Cluster, topics: &[TopicSpec]) -> Result<Vec<(Str
         .collect();
     let results = block_on(admin_client(cluster)?.create_topics(&specs, &admin_options(REQUEST_TIMEOUT)))
         .map_err(|error| request_error(cluster, call, &error))?;
-    results
+    let created = results
         .into_iter()
         .map(|result| match result {
             Ok(name) => Ok((name, Creation::Created)),
@@ -97,7 +100,25 @@ pub fn create_topics(cluster: &Cluster, topics: &[TopicSpec]) -> Result<Vec<(Str
                 Err(Error::new(Reaction::Fatal, call, code, what).with_to_do(to_do))
             }
         })
-        .collect()
+        .collect::<Result<Vec<_>, _>>()?;
+    wait_until_described(cluster, &created)?;
+    Ok(created)
+}
+
+/// Waits until the cluster describes the created topics, for `REQUEST_TIMEOUT` at most.
+///
+/// The controller confirms a topic before the brokers know it, so the check of a service that starts at once would
+/// report the topic as missing.
+fn wait_until_described(cluster: &Cluster, created: &[(String, Creation)]) -> Result<(), Error> {
+    let client = query_client(cluster)?;
+    let deadline = Instant::now() + REQUEST_TIMEOUT;
+    for (name, _) in created.iter().filter(|(_, creation)| *creation == Creation::Created) {
+        // A client that may create a topic need not be allowed to see it: the error is then the answer.
+        while matches!(describe_topic(cluster, &client, name), Ok(None)) && Instant::now() < deadline {
+            thread::sleep(DESCRIBE_PAUSE);
+        }
+    }
+    Ok(())
 }
 
 /// Describes topics in the order of `names`; the entry of a topic that does not exist is `None`.
