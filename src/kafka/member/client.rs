@@ -345,7 +345,7 @@ impl Member for Client {
         let topic = self.options.input_topic.clone();
         let connected = self.connected();
         // Read for each transaction: the broker rejects the metadata of an earlier generation.
-        let group_metadata = connected.consumer.group_metadata();
+        let group_metadata = connected.consumer.group_metadata(offsets.iter().map(|(it, _)| it.partition));
         let result = group_metadata.and_then(|it| connected.producer.send_offsets(&topic, offsets, &it));
         self.report(result)
     }

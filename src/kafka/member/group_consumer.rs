@@ -328,14 +328,21 @@ impl GroupConsumer {
         errors
     }
 
-    /// Returns the group metadata with the member's current generation, for the transaction.
-    pub(super) fn group_metadata(&self) -> Result<ConsumerGroupMetadata, Error> {
+    /// Returns the group metadata with the member's current generation, for a transaction with offsets of `partitions`.
+    pub(super) fn group_metadata(
+        &self,
+        partitions: impl IntoIterator<Item = PartitionId>,
+    ) -> Result<ConsumerGroupMetadata, Error> {
         let call = "send_offsets_to_transaction";
         let client = self.reader.client();
         let group_metadata = client.group_metadata();
         // This check must follow the read of the group metadata. A removed member may have no generation, and the
         // broker does not check offsets without one: they would overwrite the new owner's offsets.
-        if client.assignment_lost() || self.may_have_lost_membership() {
+        //
+        // After it has rejoined with a new client, the member has a valid generation before the worker has dropped the
+        // partitions of the old one.
+        let is_owner = partitions.into_iter().all(|it| self.fetching.contains_key(&it));
+        if !is_owner || client.assignment_lost() || self.may_have_lost_membership() {
             let message = "the group has, or may have, assigned the partitions to other members";
             return Err(Error::new(Reaction::Abort, call, ErrorCode::AssignmentLost, message));
         }
