@@ -394,8 +394,9 @@ impl Options {
             .set("linger.ms", "5")
             // Makes a send to a deleted topic fail with the topic's error instead of a timeout.
             .set("topic.metadata.propagation.max.ms", (self.transaction_timeout / 4).as_millis().to_string())
-            // The broker applies the topic's own limit, to the compressed batch.
-            .set("message.max.bytes", "16777216")
+            // Above the maximum of touchpoints.bytes_max. The broker applies the topic's own limit, to the compressed
+            // batch.
+            .set("message.max.bytes", "68157440")
             // Without an idle disconnect the client may wait indefinitely for a group coordinator that is gone.
             .set("connections.max.idle.ms", "4000");
         self.pass_through(config)

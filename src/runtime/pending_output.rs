@@ -8,7 +8,7 @@ use crate::partition::{DeadLetter, Effects, HandOver, Input, Message, Partition,
 use crate::telemetry::ingest::IngestReport;
 use crate::telemetry::report::Report;
 use crate::wire::hand_over::{Content, HandOverRecord};
-use crate::wire::touchpoint_json::DeadLetterCause;
+use crate::wire::touchpoint_json::{DeadLetterCause, erasure_copy};
 
 use super::partition_commit::ChangelogWrite;
 use super::pending_counts::{PendingCounts, TopicKind};
@@ -131,9 +131,11 @@ impl PendingOutput {
     /// record.
     pub(super) fn forward_touchpoint(&mut self, touchpoint: &Touchpoint<'_>, value: &[u8]) -> usize {
         let Some(to) = self.effects.forwarded_to.take() else { return 0 };
-        let content = Content::Touchpoint(value.to_vec());
+        let value = if touchpoint.is_erasure() { erasure_copy(touchpoint) } else { value.to_vec() };
+        let bytes = HAND_OVER_BYTES + value.len();
+        let content = Content::Touchpoint(value);
         self.hand_overs.push(HandOverRecord { to: to.to_string(), at: touchpoint.occurred_at, content });
-        HAND_OVER_BYTES + value.len()
+        bytes
     }
 
     /// Forwards an erasure to the other partitions, in addition to applying it here.

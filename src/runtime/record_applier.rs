@@ -11,7 +11,7 @@ use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::Touchpoint;
 use crate::partition::{DeadLetterReason, HandOver, Input, Message, StoredLayout};
 use crate::wire::hand_over::{Content, HandOverRecord};
-use crate::wire::touchpoint_json::{DeadLetterCause, Scratch, TouchpointDecoder, TouchpointOptions};
+use crate::wire::touchpoint_json::{DeadLetterCause, Scratch, TouchpointDecoder, TouchpointOptions, erasure_copy};
 
 use super::assigned_partition::AssignedPartition;
 use super::assignment::Assignment;
@@ -187,7 +187,7 @@ impl RecordApplier {
             }
         }
         if touchpoint.is_erasure() && !self.has_identity {
-            self.erase(&touchpoint, value, record, assigned, batch, now);
+            self.erase(&touchpoint, record, assigned, batch, now);
             return Ok(());
         }
         let traced = self.tracer.as_ref().and_then(|tracer| tracer.begin(record, now.wall));
@@ -265,11 +265,10 @@ impl RecordApplier {
     }
 
     /// Removes the customer from this partition, and forwards the erasure to all others: records with a wrong key may
-    /// have created parts of the customer there. `value` is the touchpoint in JSON.
+    /// have created parts of the customer there.
     fn erase(
         &mut self,
         touchpoint: &Touchpoint<'_>,
-        value: &[u8],
         record: &Record,
         assigned: &mut AssignedPartition,
         batch: &mut OpenBatch,
@@ -290,10 +289,9 @@ impl RecordApplier {
         }
         let copies = usize::try_from(self.partitions.unwrap_or(1) - 1).unwrap_or_default();
         if copies > 0 && !is_copy {
-            let customer_id = touchpoint.customer_id.into();
-            let record = Record { value: Some(value.to_vec()), ..record.clone() };
-            let bytes = record.key.as_ref().map_or(0, Vec::len) + value.len();
-            assigned.pending_mut().forward(ForwardedErasure { record, customer_id });
+            let (customer_id, value) = (touchpoint.customer_id.into(), erasure_copy(touchpoint));
+            let bytes = touchpoint.customer_id.len() + value.len();
+            assigned.pending_mut().forward(ForwardedErasure { partition, offset, customer_id, value });
             batch.add(0, copies.saturating_mul(bytes), now.elapsed);
         }
     }

@@ -51,8 +51,12 @@ pub(super) struct DeadLetterRecord {
 /// customer in any of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ForwardedErasure {
-    pub(super) record: Record,
+    /// Partition and offset of the record that was read.
+    pub(super) partition: PartitionId,
+    pub(super) offset: i64,
     pub(super) customer_id: Box<str>,
+    /// The erasure in JSON.
+    pub(super) value: Vec<u8>,
 }
 
 /// Header of a forwarded erasure: the partition and offset of the original record.
@@ -156,17 +160,16 @@ impl RecordBuilder {
         erasure: ForwardedErasure,
         wall: Timestamp,
     ) -> impl Iterator<Item = ProducerRecord> {
-        let ForwardedErasure { mut record, customer_id } = erasure;
-        let origin = record.partition;
-        let from = format!("{origin}/{}", record.offset);
-        record.headers.push(RecordHeader { name: FORWARDED_FROM.to_owned(), value: Some(from.into_bytes()) });
+        let ForwardedErasure { partition: origin, offset, customer_id, value } = erasure;
+        let from =
+            RecordHeader { name: FORWARDED_FROM.to_owned(), value: Some(format!("{origin}/{offset}").into_bytes()) };
         let partitions = self.options.partitions.unwrap_or_default();
         (0..partitions).filter(move |&to| to != origin).map(move |to| ProducerRecord {
             topic: Arc::clone(&self.options.topics.touchpoints),
             partition: Some(to),
             key: Some(customer_id.as_bytes().to_vec()),
-            value: record.value.clone(),
-            headers: record.headers.clone(),
+            value: Some(value.clone()),
+            headers: vec![from.clone()],
             timestamp_ms: wall.as_millis(),
         })
     }

@@ -59,7 +59,7 @@ pub struct Translator {
     mapping: Option<Arc<Mapping>>,
     touchpoints: TouchpointDecoder,
     has_identity: bool,
-    bytes_max: usize,
+    limits: TouchpointOptions,
     /// Whether the touchpoints get their keys.
     has_keys: bool,
 }
@@ -69,9 +69,8 @@ impl Translator {
     #[must_use]
     pub fn new(decoder: Decoder, mapping: Option<Arc<Mapping>>, touchpoints: TouchpointOptions) -> Self {
         // Properties are decoded by the service, which knows its models.
-        let bytes_max = touchpoints.bytes_max;
-        let touchpoints = TouchpointDecoder::new(&Vocabulary::default(), touchpoints);
-        Self { decoder, mapping, touchpoints, has_identity: false, bytes_max, has_keys: true }
+        let decode = TouchpointDecoder::new(&Vocabulary::default(), touchpoints);
+        Self { decoder, mapping, touchpoints: decode, has_identity: false, limits: touchpoints, has_keys: true }
     }
 
     /// Accepts touchpoints of visitors, and treats `blocked_ids` as absent, if they are given.
@@ -98,8 +97,9 @@ impl Translator {
         if self.mapping.is_none() && self.decoder.is_plain_json() {
             return self.touchpoint(value.to_vec());
         }
-        if value.len() > self.bytes_max {
-            let detail = format!("the record has {} bytes, at most {} are allowed", value.len(), self.bytes_max).into();
+        let bytes_max = self.limits.bytes_max;
+        if value.len() > bytes_max {
+            let detail = format!("the record has {} bytes, at most {bytes_max} are allowed", value.len()).into();
             return Translation::DeadLetter(DeadLetterCause { reason: DeadLetterReason::TooLarge, detail });
         }
         let headers: Vec<_> =
@@ -200,10 +200,9 @@ impl Translator {
         }
     }
 
-    /// Refuses a touchpoint that would not fit into its topic, where it would stop the service. A 64th of the maximum
-    /// is left for the key and for headers.
+    /// Refuses a touchpoint that would not fit into its topic, where it would stop the service.
     fn sized(&self, touchpoints: Vec<KeyedTouchpoint>) -> Translation {
-        let bytes_max = self.bytes_max - self.bytes_max / 64;
+        let bytes_max = self.limits.copy_bytes_max();
         match touchpoints.iter().map(|it| it.value.len()).find(|bytes| *bytes > bytes_max) {
             Some(bytes) => {
                 let detail = format!("a touchpoint has {bytes} bytes, at most {bytes_max} are allowed").into();

@@ -38,12 +38,17 @@ pub fn topics(config: &Config) -> Topics {
             .collect(),
         compacted: topics.current_stages.iter().cloned().collect(),
         sources: config.rekeyed_sources().flat_map(SourceConfig::named_topics).map(str::to_owned).collect(),
+        touchpoint_bytes_max: bytes_max(config),
     }
 }
 
-/// Returns a touchpoint topic and its changelog, for their specs.
+fn bytes_max(config: &Config) -> i64 {
+    i64::try_from(config.touchpoints.bytes_max).unwrap_or(i64::MAX)
+}
+
+/// Returns another touchpoint topic and its changelog for the same service, for their specs.
 #[must_use]
-pub fn input_and_changelog(touchpoints: &str, changelog: &str) -> Topics {
+pub fn input_and_changelog(config: &Config, touchpoints: &str, changelog: &str) -> Topics {
     Topics {
         input: touchpoints.to_owned(),
         changelog: changelog.to_owned(),
@@ -53,6 +58,7 @@ pub fn input_and_changelog(touchpoints: &str, changelog: &str) -> Topics {
         outputs: Vec::new(),
         compacted: Vec::new(),
         sources: Vec::new(),
+        touchpoint_bytes_max: bytes_max(config),
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::decimal::parse_amount;
 use super::property_json::{PropertyValue, property_value, unescaped};
 use super::text_json::{Numbers, TextSeed, require_empty};
-use super::time::parse_timestamp;
+use super::time::{format_timestamp, parse_timestamp};
 use super::touchpoint_hint;
 use super::touchpoint_ids::Ids;
 use crate::lifecycle::id::{PropertyIndex, TypeIndex};
@@ -38,6 +38,15 @@ pub const TYPE_BYTES_MAX: usize = 128;
 pub struct TouchpointOptions {
     /// Maximum size of a record's value, in bytes.
     pub bytes_max: usize,
+}
+
+impl TouchpointOptions {
+    /// Returns the maximum size of a touchpoint that the service writes to Kafka again, in bytes. The rest is for the
+    /// key and the headers: the copy, which may be compressed less, must fit where records of `bytes_max` fit.
+    #[must_use]
+    pub fn copy_bytes_max(self) -> usize {
+        self.bytes_max - self.bytes_max / 64
+    }
 }
 
 /// The reason why a record is not a valid touchpoint, with details for its dead letter.
@@ -155,7 +164,7 @@ impl TouchpointDecoder {
             .ok_or_else(|| missing(DeadLetterReason::MissingField, "type", text))?;
         let occurred_at =
             fields.occurred_at.ok_or_else(|| missing(DeadLetterReason::MissingField, "occurred_at", text))?;
-        Ok(Touchpoint {
+        let touchpoint = Touchpoint {
             event_id,
             customer_id: ids.customer_id,
             anonymous_id: ids.anonymous_id,
@@ -167,7 +176,16 @@ impl TouchpointDecoder {
             amount: fields.amount,
             currency: fields.currency,
             properties: values,
-        })
+        };
+        let copy_bytes_max = self.options.copy_bytes_max();
+        if self.blocked_ids.is_some() && bytes.len() > copy_bytes_max && !touchpoint.is_erasure() {
+            let detail = format!(
+                "the record has {} bytes, at most {copy_bytes_max} are allowed with identity resolution, which may forward it",
+                bytes.len()
+            );
+            return Err(DeadLetterCause::new(DeadLetterReason::TooLarge, detail));
+        }
+        Ok(touchpoint)
     }
 
     fn read<'a>(&self, text: &'a str, fields: &mut Fields<'a>) -> Result<(), DeadLetterCause> {
@@ -189,6 +207,24 @@ impl TouchpointDecoder {
             }
         })
     }
+}
+
+/// Returns the part of an erasure that other partitions need, as JSON. The record that was read may be so large that a
+/// copy of it does not fit into the topic.
+#[must_use]
+pub fn erasure_copy(erasure: &Touchpoint<'_>) -> Vec<u8> {
+    let mut copy = serde_json::json!({
+        "event_id": erasure.event_id,
+        "type": erasure.type_name,
+        "occurred_at": format_timestamp(erasure.occurred_at),
+    });
+    if !erasure.is_visitor {
+        copy["customer_id"] = erasure.customer_id.into();
+    }
+    if let Some(visitor) = erasure.anonymous_id.or(erasure.is_visitor.then_some(erasure.customer_id)) {
+        copy["anonymous_id"] = visitor.into();
+    }
+    copy.to_string().into_bytes()
 }
 
 pub(super) fn missing(reason: DeadLetterReason, field: &'static str, record: &str) -> DeadLetterCause {

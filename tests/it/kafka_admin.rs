@@ -19,6 +19,7 @@ fn topics() -> Topics {
         dead_letters: broker::unique("dead-letters"),
         outputs: vec![broker::unique("transitions"), broker::unique("replayed")],
         sources: Vec::new(),
+        touchpoint_bytes_max: 1 << 20,
         compacted: vec![broker::unique("current-stages")],
     }
 }

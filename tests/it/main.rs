@@ -53,6 +53,7 @@ mod kafka_doctor;
 mod kafka_faults;
 mod kafka_member;
 mod kafka_security;
+mod large_records;
 mod links;
 mod live;
 mod logs;

@@ -171,7 +171,7 @@ pub fn repartition(
     if action == Action::Check {
         return Ok(Outcome::Possible);
     }
-    create_missing(&cluster, target, on_progress)?;
+    create_missing(config, &cluster, target, on_progress)?;
     let layout = copy::copy(config, target, &original, on_progress)?;
     let contents = compare(config, target, &original, on_progress)?;
     copy::write_layout(config, target, layout.as_ref())?;
@@ -185,9 +185,14 @@ pub fn repartition(
     Ok(Outcome::Moved(contents))
 }
 
-fn create_missing(cluster: &Cluster, target: &Target, on_progress: &mut dyn FnMut(Progress)) -> Result<(), Failure> {
+fn create_missing(
+    config: &Config,
+    cluster: &Cluster,
+    target: &Target,
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<(), Failure> {
     let described = describe_topics(cluster, &[&target.touchpoints, &target.changelog])?;
-    let specs: Vec<_> = super::topics::input_and_changelog(&target.touchpoints, &target.changelog)
+    let specs: Vec<_> = super::topics::input_and_changelog(config, &target.touchpoints, &target.changelog)
         .specs(target.partitions, None)
         .into_iter()
         .filter(|spec| described.iter().flatten().all(|topic| topic.name != spec.name))
