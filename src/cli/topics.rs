@@ -28,8 +28,8 @@ Exit codes: 1 if the service would refuse to start with these topics, 3 if Kafka
 
 /// Create or verify the topics that the service needs, or print the ACLs
 ///
-/// The topic names come from the configuration. Existing topics are never changed. The number of partitions cannot be
-/// changed later: see docs/before-the-first-start.md.
+/// The topic names come from the configuration. Existing topics are never changed. Only `lifecycle
+/// repartition` changes the number of partitions later: see docs/before-the-first-start.md.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TopicsArguments {

@@ -159,6 +159,15 @@ pub enum Mismatch {
     #[error("its state was written with identity resolution, but identity.enabled is false")]
     IdentityOff,
 
+    /// A customer is outside the partition of its id, which identity resolution requires.
+    #[error("it has a customer that belongs to partition {home} of {count}, and identity resolution is on")]
+    CustomerMisplaced {
+        /// The partition that murmur2 of the id determines.
+        home: i32,
+        /// Partition count of the touchpoint topic.
+        count: i32,
+    },
+
     /// Hand-overs were deleted before they were read.
     #[error(
         "the position {committed} is below the first offset {start}: hand-overs were deleted before they were \
@@ -196,7 +205,8 @@ impl Mismatch {
             | Self::ChangelogTruncated { .. }
             | Self::ChangelogShrunk { .. }
             | Self::ChangelogRecreated { .. }
-            | Self::IdentityOff => PartitionLog::Changelog,
+            | Self::IdentityOff
+            | Self::CustomerMisplaced { .. } => PartitionLog::Changelog,
             Self::HandOversTruncated { .. } | Self::HandOversShrunk { .. } => PartitionLog::HandOvers,
         }
     }
@@ -223,7 +233,8 @@ impl Mismatch {
             }
             Self::PartitionsChanged { .. } => {
                 "give the service new topics and a new kafka.group_id, and reprocess all touchpoints: with another \
-                 partition count, customers hash to partitions without their state"
+                 partition count, customers hash to partitions without their state. Use `lifecycle repartition` before \
+                 partitions are added, not afterwards"
             }
             Self::MetadataUnreadable { .. } => {
                 "run the release that wrote it or a newer one; if another program wrote it, find out which program \
@@ -239,6 +250,10 @@ impl Mismatch {
             Self::IdentityOff => {
                 "set identity.enabled: true; to go on without it, start from the beginning with a new kafka.group_id and a \
                  new changelog topic: visitors that became customers have no state of their own"
+            }
+            Self::CustomerMisplaced { .. } => {
+                "set identity.enabled: false again; to use identity resolution, start from the beginning with new topics \
+                 and a new kafka.group_id, and with producers that partition by murmur2 of the key, as Java clients do"
             }
             Self::HandOversTruncated { .. } | Self::HandOversShrunk { .. } => {
                 "restore the topic from a backup, or start from the beginning with new topics for changelog and \

@@ -381,10 +381,7 @@ impl Restorer {
             return Err(Fatal::Mismatch { partition, mismatch: Mismatch::IdentityOff });
         }
         if let Some((home, count)) = misplaced(&self.options, partition, &batch.customers) {
-            return Err(unreadable(format!(
-                "it has a customer that belongs to partition {home} of {count}; with identity resolution, every record \
-                 must be in the partition that murmur2 of its key determines, as with the Java client"
-            )));
+            return Err(Fatal::Mismatch { partition, mismatch: Mismatch::CustomerMisplaced { home, count } });
         }
         let customers = assigned.restore(&batch, value.len()).map_err(|error| unreadable(error.to_string()))?;
         restore.progress.advance(batch.progress);

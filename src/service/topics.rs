@@ -12,9 +12,6 @@ use crate::kafka::{Cluster, Error, Reaction};
 /// How long `verify` retries while the cluster is unreachable.
 const RETRY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long `create` waits for the metadata of a new topic to reach all brokers.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// Returns the connection settings of the configured cluster.
 #[must_use]
 pub fn cluster(config: &Config) -> Cluster {
@@ -112,18 +109,5 @@ pub fn create(config: &Config, partitions: i32, replication: Option<i32>) -> Res
     let cluster = cluster(config);
     let described = admin::describe_topics(&cluster, &[&config.topics.touchpoints])?;
     let partitions = described.into_iter().flatten().next().map_or(partitions, |input| input.partitions);
-    let created = admin::create_topics(&cluster, &topics(config).specs(partitions, replication))?;
-    wait_until_known(&cluster, &created)?;
-    Ok(created)
-}
-
-/// Waits until the cluster reports the `created` topics, for a limited time. Metadata propagates asynchronously: until
-/// it arrives, a broker reports a new topic as unknown.
-pub(super) fn wait_until_known(cluster: &Cluster, created: &[(String, Creation)]) -> Result<(), Error> {
-    let names: Vec<&str> = created.iter().map(|(name, _)| name.as_str()).collect();
-    let deadline = Instant::now() + METADATA_TIMEOUT;
-    while admin::describe_topics(cluster, &names)?.iter().any(Option::is_none) && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
+    admin::create_topics(&cluster, &topics(config).specs(partitions, replication))
 }

@@ -26,7 +26,7 @@ use crate::kafka::settings::Cluster;
 
 /// Timeout of one request to the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// The pause between two questions whether the cluster describes a new topic.
+/// Poll interval while waiting for a new topic.
 const DESCRIBE_PAUSE: Duration = Duration::from_millis(50);
 
 /// A topic to create.
@@ -113,7 +113,7 @@ fn wait_until_described(cluster: &Cluster, created: &[(String, Creation)]) -> Re
     let client = query_client(cluster)?;
     let deadline = Instant::now() + REQUEST_TIMEOUT;
     for (name, _) in created.iter().filter(|(_, creation)| *creation == Creation::Created) {
-        // A client that may create a topic need not be allowed to see it: the error is then the answer.
+        // Describe may be denied although Create is allowed: an error ends the waiting.
         while matches!(describe_topic(cluster, &client, name), Ok(None)) && Instant::now() < deadline {
             thread::sleep(DESCRIBE_PAUSE);
         }

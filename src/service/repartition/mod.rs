@@ -198,9 +198,7 @@ fn create_missing(
         .filter(|spec| described.iter().flatten().all(|topic| topic.name != spec.name))
         .collect();
     if !specs.is_empty() {
-        let created = create_topics(cluster, &specs)?;
-        super::topics::wait_until_known(cluster, &created)?;
-        for (name, _) in created {
+        for (name, _) in create_topics(cluster, &specs)? {
             on_progress(Progress::Created(name));
         }
     }

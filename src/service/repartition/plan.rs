@@ -241,7 +241,7 @@ impl Observed {
                 Err(problem("offsets", &place, what, "start the service, wait until its lag is 0, then stop it"))
             }
             Ok(StartingPoint::Committed { metadata: Some(OffsetMetadata { hand_overs: Some(_), .. }), .. }) => {
-                let what = "its state has visitors that are handed over to customers, which cannot be copied";
+                let what = "its state was written with identity resolution, which cannot be moved";
                 let to_do = "give the service new topics, also for hand-overs, and a new kafka.group_id, and reprocess all \
                              touchpoints";
                 Err(problem("offsets", &place, what, to_do))
