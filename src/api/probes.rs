@@ -28,7 +28,8 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
     if api.status_registry.is_ready() {
         return "ready\n".into_response();
     }
-    let detail = "partitions are not yet assigned or restored, or the customers exceed state.max_bytes";
+    let detail = "partitions are not yet assigned or restored, the customers exceed state.max_bytes, or the schema \
+                  registry of a source does not answer";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail.to_owned()).into_response()
 }
 

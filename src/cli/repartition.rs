@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::config::SourceConfig;
 use crate::service::repartition::{Action, Failure, Outcome, Progress, Target, repartition};
 
 use super::config::ConfigFile;
@@ -55,7 +56,7 @@ pub(super) fn run(arguments: &RepartitionArguments) -> ExitCode {
     };
     let action = if arguments.check { Action::Check } else { Action::Move };
     match repartition(&config, &target, action, &mut |progress| print_error(describe(&progress))) {
-        Ok(outcome) => print(&summary(&outcome, &target)).into(),
+        Ok(outcome) => print(&summary(&outcome, &target, config.direct_source())).into(),
         Err(failure) => {
             print_error(format_args!("lifecycle repartition: {failure}"));
             if let Failure::Refused(problems) = failure {
@@ -76,10 +77,13 @@ fn describe(progress: &Progress) -> String {
     }
 }
 
-fn summary(outcome: &Outcome, target: &Target) -> String {
+fn summary(outcome: &Outcome, target: &Target, direct: Option<&SourceConfig>) -> String {
     let Target { touchpoints, changelog, partitions } = target;
+    // With its old topic, ingest would read the source from the first record and apply it all again.
+    let source = direct.map_or_else(String::new, |it| format!(" and the topic of the source `{}`", it.name));
     let next = format!(
-        "set topics.touchpoints to {touchpoints} and topics.changelog to {changelog} in the configuration, then start the service\n"
+        "set topics.touchpoints{source} to {touchpoints} and topics.changelog to {changelog} in the configuration, then start the \
+         service\n"
     );
     match outcome {
         Outcome::Possible => "all checks passed; nothing was changed\n".to_owned(),

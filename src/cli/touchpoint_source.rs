@@ -272,7 +272,8 @@ impl Source {
         Ok(())
     }
 
-    /// Calls `apply` with the place and the values of each record of `stream`, before any mapping.
+    /// Calls `apply` with the place and the values of each record of `stream`, before any mapping. Leaves out what the
+    /// service has written to the topic of another format.
     pub(super) fn for_each_value<E: From<SourceError>>(
         &self,
         stream: Stream,
@@ -282,7 +283,7 @@ impl Source {
             stream,
             |_| {},
             |record, key, headers| {
-                if record.is_blank_line() {
+                if record.is_blank_line() || record.is_native {
                     return Ok(());
                 }
                 let values = if let Some(cause) = record.problem {

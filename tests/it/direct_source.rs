@@ -130,7 +130,9 @@ fn records_of_the_service_itself_are_touchpoints_in_json() {
     let (deployment, _directory) = deployment(2, &keys, "workers: 1");
     let mut instance = deployment.start("a");
     // Two touchpoints of one record, then an erasure, which is forwarded to the other partition.
-    let records = [order("e1", "feedback_given", "anna"), order("e2", "customer_erased", "anna")];
+    let headers = vec![("__value_schema_id".to_owned(), b"7".to_vec())];
+    let erasure = NewRecord { headers, ..order("e2", "customer_erased", "anna") };
+    let records = [order("e1", "feedback_given", "anna"), erasure];
     broker::produce(&deployment.touchpoints, &records);
     let native =
         r#"{"event_id":"e3","customer_id":"bert","type":"order_completed","occurred_at":"2026-01-01T08:00:00Z"}"#;
@@ -139,6 +141,7 @@ fn records_of_the_service_itself_are_touchpoints_in_json() {
     let home = partition_of(b"anna", 2);
     let forwarded = written.iter().find(|it| header(it, "lifecycle_forwarded_from").is_some()).expect("one");
     assert_eq!((forwarded.partition, of_customer(forwarded).as_deref()), (1 - home, Some("anna")));
+    assert_eq!(forwarded.headers.len(), 1, "none that describes the value of the original: {:?}", forwarded.headers);
     let rekeyed = written.iter().find(|it| header(it, "lifecycle_source").as_deref() == Some("other")).expect("one");
     assert_eq!((of_customer(rekeyed).as_deref(), rekeyed.text().as_str()), (Some("bert"), native));
     let metrics =
@@ -156,6 +159,73 @@ fn records_of_the_service_itself_are_touchpoints_in_json() {
     assert!(!instance.get("/v1/customers/anna").expect("an answer").contains("\"partition\""));
     assert!(instance.get("/v1/customers/bert").expect("an answer").contains("\"partition\""));
     assert!(broker::read_committed(&deployment.dead_letters).is_empty());
+    instance.stop();
+    let report = deployment.doctor("a");
+    assert!(report.contains("the keys of the latest records are their customer ids"), "{report}");
+    let mapped = deployment.run("a", &["map", "--from-topic", &deployment.touchpoints]);
+    assert!(mapped.code == 0 && !mapped.output.contains("bert"), "{}{}", mapped.output, mapped.errors);
+}
+
+#[test]
+fn a_source_that_is_read_directly_from_now_on_redrives_its_dead_letters() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let mapping = directory.path().join("shop.yaml");
+    std::fs::write(&mapping, MAPPING).expect("the mapping is written");
+    let shop = broker::topic("shop", 2);
+    let sources = format!("sources: [{{name: shop, topics: [{shop}], mapping: {}}}]", mapping.display());
+    let rekeyed = Deployment::new(2, &sources);
+    let late = r#"{"id":"late","buyer":"anna","kind":"order_completed","seconds":1767254400}"#;
+    broker::produce(&shop, &[order("e1", "order_completed", "anna"), NewRecord::keyed("anna", late)]);
+    let mut instance = rekeyed.start("a");
+    wait_for_records(&[&rekeyed.dead_letters], 1, &mut [&mut instance]);
+    wait_for_records(&[&rekeyed.replay], 1, &mut [&mut instance]);
+    instance.stop();
+    let shown = rekeyed.run("a", &["dlq", "show", "0:0"]);
+    assert!(shown.output.contains("header       lifecycle_source = shop"), "{}", shown.output);
+
+    let at = "'${record.at == null ? epoch_seconds(record.seconds) : record.at}'";
+    std::fs::write(&mapping, MAPPING.replace("${record.at}", at)).expect("the mapping is written");
+    let group = broker::unique("lifecycle");
+    let direct = rekeyed.with_touchpoints(shop).with_group(group).with_changelog(broker::changelog_topic(2));
+    let redriven = direct.run("a", &["dlq", "redrive", "--execute"]);
+    assert_eq!(redriven.code, 0, "{}{}", redriven.output, redriven.errors);
+    let mut instance = direct.start("a");
+    // The topic is read again from its first record: both orders, and the one that was redriven.
+    broker::until("three touchpoints", || {
+        instance.metric(r#"lifecycle_ingest_touchpoints_total{source="shop"}"#).filter(|&it| it >= 3)
+    });
+    wait_for_records(&[&direct.replay], 1 + 2, &mut [&mut instance]);
+    instance.stop();
+    assert_eq!(broker::read_committed(&direct.dead_letters).len(), 1 + 1, "the dead letter and its marker");
+}
+
+#[test]
+fn the_customers_of_a_direct_source_move_to_other_partitions() {
+    let (deployment, directory) = deployment(2, "mapping: MAPPING", EVENT_TIME_CLOCK);
+    let orders = |id: &str| -> Vec<_> {
+        (0..9).map(|at| order(&format!("{id}{at}"), "order_completed", &format!("c-{at}"))).collect()
+    };
+    broker::produce(&deployment.touchpoints, &orders("first-"));
+    let mut instance = deployment.start("a");
+    wait_for_records(&[&deployment.replay], 9, &mut [&mut instance]);
+    instance.stop();
+    let (touchpoints, changelog) = (broker::topic("moved", 3), broker::changelog_topic(3));
+    let to = ["--to", "3", "--touchpoints", &touchpoints, "--changelog", &changelog];
+    let moved = deployment.run("a", &[&["repartition"], &to[..]].concat());
+    assert!(moved.output.contains("9 customers are now in 3 partitions"), "{}{}", moved.output, moved.errors);
+    assert!(moved.output.contains("topics.touchpoints and the topic of the source `shop` to"), "{}", moved.output);
+
+    let mapping = directory.path().join("shop.yaml");
+    let source = format!(
+        "{EVENT_TIME_CLOCK}\nsources: [{{name: shop, topics: [{touchpoints}], mapping: {}}}]",
+        mapping.display()
+    );
+    let deployment = deployment.with_touchpoints(touchpoints).with_changelog(changelog).with_settings(&source);
+    broker::produce(&deployment.touchpoints, &orders("second-"));
+    let mut instance = deployment.start("a");
+    let seen = wait_for_records(&[&deployment.replay], 2 * 9, &mut [&mut instance]);
+    let repeats = seen.iter().filter(|record| record.text().contains(r#""name":"repeat""#)).count();
+    assert_eq!((seen.len(), repeats), (2 * 9, 9), "the second order of each");
     instance.stop();
 }
 

@@ -226,10 +226,9 @@ impl<'a> Sources<'a> {
         let Some(partitions) = self.partitions[&stored.topic] else {
             return Ok(Err(Obstacle::NoTopic(stored.topic)));
         };
-        // A touchpoint of a source keeps the headers with its origin: they also say that it is JSON, if the workers
-        // read another source directly from the same topic.
-        let keeps_origin = stored.topic == self.config.topics.touchpoints;
-        let headers = kafka_headers(original_headers(letter.headers, keeps_origin));
+        // The headers of a touchpoint with its origin also say that it is JSON, if the workers read another source
+        // directly from the same topic.
+        let headers = kafka_headers(original_headers(letter.headers));
         batch.bytes += letter.value.as_ref().map_or(0, Vec::len) + letter.key.as_ref().map_or(0, Vec::len);
         batch.offsets.insert(letter.offset);
         batch.records.push(ProducerRecord {

@@ -10,7 +10,7 @@ use crate::cli::config::ConfigFile;
 use crate::cli::{Exit, print_error};
 use crate::kafka::PartitionId;
 use crate::lifecycle::time::Timestamp;
-use crate::wire::dead_letter::stored::original_headers;
+use crate::wire::dead_letter::is_about_rejection;
 use crate::wire::time::format_timestamp;
 use crate::wire::transition_text::escape_control_characters;
 
@@ -46,13 +46,13 @@ pub(super) fn run(arguments: &ShowArguments) -> Result<Exit, Failure> {
     if arguments.raw {
         output.write_all(letter.value.as_deref().unwrap_or_default())?;
     } else {
-        output.write_all(describe(letter).as_bytes())?;
+        output.write_all(describe(&letter).as_bytes())?;
     }
     output.flush()?;
     Ok(Exit::Success)
 }
 
-fn describe(letter: DeadLetter) -> String {
+fn describe(letter: &DeadLetter) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| _ = writeln!(text, "{name:<12} {}", escape_control_characters(value));
     line("rejected at", &letter.rejected_at_text());
@@ -71,7 +71,7 @@ fn describe(letter: DeadLetter) -> String {
     } else {
         line("reason", "none: another program wrote the record");
     }
-    for header in original_headers(letter.headers, false) {
+    for header in letter.headers.iter().filter(|header| !is_about_rejection(&header.name)) {
         line("header", &format!("{} = {}", header.name, escape(header.value.as_deref())));
     }
     line("key", &escape(letter.key.as_deref()));
@@ -103,6 +103,7 @@ fn parse_place(text: &str) -> Result<(PartitionId, i64), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::header::Header;
 
     #[test]
     fn nothing_in_a_record_reaches_the_terminal_unescaped() {
@@ -113,14 +114,19 @@ mod tests {
             stored: None,
             key: Some(b"\x1b[2Jc-1".to_vec()),
             value: Some(b"a\xff\nb\x07".to_vec()),
-            headers: vec![crate::wire::header::Header { name: "t\u{202e}".to_owned(), value: None }],
+            headers: vec![
+                Header { name: "t\u{202e}".to_owned(), value: None },
+                Header::text("lifecycle_detail", "hidden"),
+                Header::text("lifecycle_source", "web"),
+            ],
         };
         let expected = "rejected at  1970-01-01T00:00:00Z\n\
                         reason       none: another program wrote the record\n\
                         header       t\\u{202e} = (none)\n\
+                        header       lifecycle_source = web\n\
                         key          \\u{1b}[2Jc-1\n\
                         value        a\\xff\\nb\\u{7}\n";
-        assert_eq!(describe(letter), expected);
+        assert_eq!(describe(&letter), expected);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::Message;
+use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::admin;
@@ -21,7 +21,7 @@ use super::group::{Group, describe_group_with};
 use crate::kafka::connection_error::connection_error;
 use crate::kafka::context::{Context, last_report};
 use crate::kafka::error::Error;
-use crate::kafka::member::{CommittedOffset, PartitionId};
+use crate::kafka::member::{CommittedOffset, PartitionId, Record, to_record};
 use crate::kafka::settings::Cluster;
 
 /// Timeout of one request to the cluster.
@@ -83,19 +83,13 @@ pub struct CommittedOffsets {
     pub is_stable: bool,
 }
 
-/// The parts of a record that the inspection needs.
+/// A record, and who has set its timestamp.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InspectedRecord {
-    /// Its offset in the partition.
-    pub offset: i64,
-    /// Milliseconds since the Unix epoch; `None` when the record has no timestamp.
-    pub timestamp_ms: Option<i64>,
+    /// The record.
+    pub record: Record,
     /// Whether the broker set the timestamp (`LogAppendTime`) rather than the producer.
     pub is_append_time: bool,
-    /// Arbitrary bytes, or null.
-    pub key: Option<Vec<u8>>,
-    /// Empty for a tombstone.
-    pub value: Vec<u8>,
 }
 
 /// Clients for read-only queries to one cluster.
@@ -294,14 +288,8 @@ impl Inspector {
             let wait = deadline.saturating_duration_since(Instant::now());
             match self.read_uncommitted.poll(wait) {
                 Some(Ok(message)) => {
-                    let timestamp = message.timestamp();
-                    break Ok(Some(InspectedRecord {
-                        offset: message.offset(),
-                        timestamp_ms: timestamp.to_millis(),
-                        is_append_time: matches!(timestamp, rdkafka::Timestamp::LogAppendTime(_)),
-                        key: message.key().map(<[u8]>::to_vec),
-                        value: message.payload().unwrap_or_default().to_vec(),
-                    }));
+                    let is_append_time = matches!(message.timestamp(), rdkafka::Timestamp::LogAppendTime(_));
+                    break Ok(Some(InspectedRecord { record: to_record(&message), is_append_time }));
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => break Ok(None),
                 Some(Err(error)) => {

@@ -275,23 +275,25 @@ impl Doctor<'_> {
             }
             let place = format!("partition {} of {changelog}", committed.partition);
             match self.inspector.record_at(changelog, committed.partition, last) {
-                Ok(Some(record)) => match ChangelogDecoder::default().decode(&record.value) {
-                    Ok(_) => read += 1,
-                    Err(error @ ChangelogError::Newer(_)) => checks.push(Finding::new(
-                        Severity::Problem,
-                        "changelog",
-                        place,
-                        format!("{error}: the record at offset {}", record.offset),
-                        "run the release that wrote it or a newer one",
-                    )),
-                    Err(error) => checks.push(Finding::new(
-                        Severity::Problem,
-                        "changelog",
-                        place,
-                        format!("the record at offset {} cannot be read: {error}", record.offset),
-                        "find out which other program writes to the topic, and restore the topic from a backup",
-                    )),
-                },
+                Ok(Some(InspectedRecord { record, .. })) => {
+                    match ChangelogDecoder::default().decode(record.value.as_deref().unwrap_or_default()) {
+                        Ok(_) => read += 1,
+                        Err(error @ ChangelogError::Newer(_)) => checks.push(Finding::new(
+                            Severity::Problem,
+                            "changelog",
+                            place,
+                            format!("{error}: the record at offset {}", record.offset),
+                            "run the release that wrote it or a newer one",
+                        )),
+                        Err(error) => checks.push(Finding::new(
+                            Severity::Problem,
+                            "changelog",
+                            place,
+                            format!("the record at offset {} cannot be read: {error}", record.offset),
+                            "find out which other program writes to the topic, and restore the topic from a backup",
+                        )),
+                    }
+                }
                 Ok(None) => {}
                 Err(error) => checks.push(query_failed("changelog", &place, &error)),
             }
@@ -324,7 +326,7 @@ impl Doctor<'_> {
                 if range.last_stable < range.high_watermark {
                     let first = self.inspector.record_at(name, partition, range.last_stable).ok().flatten();
                     let age = first
-                        .and_then(|it| u64::try_from(now.as_millis() - it.timestamp_ms?).ok())
+                        .and_then(|it| u64::try_from(now.as_millis() - it.record.timestamp_ms?).ok())
                         .map(Duration::from_millis);
                     let blocked_offsets = range.high_watermark - range.last_stable;
                     open.push(transactions::OpenTransaction {
@@ -421,7 +423,7 @@ impl Doctor<'_> {
     /// but not one that is behind.
     fn clock(&self, latest: &BTreeMap<i32, InspectedRecord>) -> Finding {
         let topic = &self.config.topics.touchpoints;
-        let newest = latest.values().filter_map(|it| Some((it.timestamp_ms?, it.is_append_time))).max();
+        let newest = latest.values().filter_map(|it| Some((it.record.timestamp_ms?, it.is_append_time))).max();
         let now = WallClock::start().now().wall;
         let place = topic.as_str();
         let to_do = "synchronize the clocks of the brokers, the producers and this machine with NTP: wake-ups of silent \

@@ -9,7 +9,7 @@ use crate::finding::{Finding, Severity};
 use crate::kafka::cluster::inspector::InspectedRecord;
 use crate::kafka::partitioner::partition_of;
 use crate::kafka::{Error, Record};
-use crate::runtime::{DirectSource, Translation};
+use crate::runtime::{DirectSource, Translation, is_forwarded};
 use crate::wire::customer_id::customer_id;
 
 const ABOUT: &str = "touchpoints";
@@ -27,19 +27,19 @@ pub(super) fn unreadable(topic: &str, partition: i32, offset: i64, error: &Error
 }
 
 /// Checks the keys of the latest records, by partition, in a topic with `partitions` partitions, from which the workers
-/// read the source `direct`. Records that are not touchpoints have no customer id.
+/// read the source `direct`. Records that are not touchpoints have no customer id, and the copies of erasures that the
+/// service forwards are in all partitions.
 pub(super) fn keys(
     topic: &str,
     partitions: i32,
     latest: &BTreeMap<i32, InspectedRecord>,
     mut direct: Option<DirectSource>,
 ) -> Option<Finding> {
-    let mut customer_of = |value: &[u8]| match direct.as_mut() {
-        Some(source) => customer_of_source(source, value),
-        None => customer_id(value),
-    };
-    let touchpoints: Vec<_> =
-        latest.iter().filter_map(|(&partition, it)| Some((partition, it, customer_of(&it.value)?))).collect();
+    let touchpoints: Vec<_> = (latest.iter())
+        .map(|(&partition, it)| (partition, &it.record))
+        .filter(|(_, record)| !is_forwarded(record))
+        .filter_map(|(partition, record)| Some((partition, record, customer_of(record, direct.as_mut())?)))
+        .collect();
     let wrong: Vec<i32> = (touchpoints.iter())
         .filter(|(_, record, id)| record.key.as_deref() != Some(id.as_bytes()))
         .map(|&(partition, ..)| partition)
@@ -81,24 +81,24 @@ pub(super) fn keys(
     })
 }
 
-/// Returns the customer of a record of `source`, whose headers are not known: it may be a touchpoint of the service.
-fn customer_of_source(source: &mut DirectSource, value: &[u8]) -> Option<String> {
-    let value = Some(value.to_vec());
-    let record = Record { partition: 0, offset: 0, timestamp_ms: None, key: None, value, headers: Vec::new() };
-    match source.translate(&record) {
+/// Returns the customer of a record, which the source `direct` translates unless it is a touchpoint in JSON.
+fn customer_of(record: &Record, direct: Option<&mut DirectSource>) -> Option<String> {
+    match direct.and_then(|source| source.translate(record)) {
+        None => customer_id(record.value.as_deref()?),
         Some(Translation::Touchpoints(touchpoints)) => customer_id(&touchpoints.first()?.value),
-        Some(Translation::Dropped(_) | Translation::Unavailable(_)) => None,
-        _ => customer_id(record.value.as_deref()?),
+        Some(_) => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::RecordHeader;
 
     fn record(key: Option<&str>, value: &str) -> InspectedRecord {
-        let key = key.map(|key| key.as_bytes().to_vec());
-        InspectedRecord { offset: 0, timestamp_ms: None, is_append_time: false, key, value: value.as_bytes().to_vec() }
+        let (key, value) = (key.map(|key| key.as_bytes().to_vec()), Some(value.as_bytes().to_vec()));
+        let record = Record { partition: 0, offset: 0, timestamp_ms: None, key, value, headers: Vec::new() };
+        InspectedRecord { record, is_append_time: false }
     }
 
     #[test]
@@ -125,5 +125,8 @@ mod tests {
         let (severity, what) = check(&[(home + 2, &anna), (home_of_number, &number)]);
         assert_eq!(severity, Severity::Warning, "{what}");
         assert!(what.ends_with(&format!("gives its key, in partitions [{}]", home + 2)), "{what}");
+        let mut copy = anna.clone();
+        copy.record.headers.push(RecordHeader { name: "lifecycle_forwarded_from".to_owned(), value: None });
+        assert_eq!(check(&[(home + 2, &copy)]).0, Severity::Passed);
     }
 }

@@ -25,6 +25,7 @@ pub struct Origin<'a> {
 }
 
 const PREFIX: &str = "lifecycle_";
+const REASON: &str = "lifecycle_reason";
 /// Prefix of the headers that say from which record of a source a touchpoint was made. A dead letter keeps them.
 pub const SOURCE_PREFIX: &str = "lifecycle_source";
 
@@ -33,8 +34,8 @@ pub const SOURCE_PREFIX: &str = "lifecycle_source";
 #[must_use]
 pub fn headers(original: Vec<Header>, origin: Origin<'_>, reason: DeadLetterReason, detail: &str) -> Vec<Header> {
     let mut headers = original;
-    headers.retain(|header| !header.name.starts_with(PREFIX) || header.name.starts_with(SOURCE_PREFIX));
-    headers.push(Header::text("lifecycle_reason", reason.as_str()));
+    headers.retain(|header| !is_about_rejection(&header.name));
+    headers.push(Header::text(REASON, reason.as_str()));
     if !detail.is_empty() {
         headers.push(Header::text("lifecycle_detail", detail));
     }
@@ -45,6 +46,12 @@ pub fn headers(original: Vec<Header>, origin: Origin<'_>, reason: DeadLetterReas
         headers.push(Header::text("lifecycle_timestamp", timestamp_ms.to_string()));
     }
     headers
+}
+
+/// Whether a header of this name says why or where a record was rejected.
+#[must_use]
+pub fn is_about_rejection(name: &str) -> bool {
+    name.starts_with(PREFIX) && !name.starts_with(SOURCE_PREFIX)
 }
 
 /// Maximum size of a dead letter's key, value and original headers together, in bytes. With our headers the record

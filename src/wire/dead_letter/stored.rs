@@ -1,6 +1,6 @@
 //! Reads a dead letter back: why and where it was rejected, and the headers that the original record had.
 
-use super::{PREFIX, SOURCE_PREFIX};
+use super::{REASON, SOURCE_PREFIX, is_about_rejection};
 use crate::wire::header::Header;
 
 /// What the headers of a dead letter say.
@@ -32,7 +32,7 @@ impl StoredDeadLetter {
             std::str::from_utf8(header.value.as_deref()?).ok()
         };
         Some(Self {
-            reason: text("lifecycle_reason")?.to_owned(),
+            reason: text(REASON)?.to_owned(),
             detail: text("lifecycle_detail").unwrap_or_default().to_owned(),
             topic: text("lifecycle_topic").filter(|topic| !topic.is_empty())?.to_owned(),
             partition: text("lifecycle_partition")?.parse().ok().filter(|partition| *partition >= 0)?,
@@ -43,13 +43,16 @@ impl StoredDeadLetter {
     }
 }
 
-/// Removes our headers from those of a dead letter, which leaves the headers of the original record. If `keeps_origin`,
-/// the original record was a touchpoint, and keeps the headers that say from which record of a source it was made.
+/// Removes our headers from those of a dead letter, which leaves those of the original record. The headers that say
+/// from which record of a source a touchpoint was made are kept: they precede the reason, while the one with which an
+/// ingest worker names its source follows it.
 #[must_use]
-pub fn original_headers(mut headers: Vec<Header>, keeps_origin: bool) -> Vec<Header> {
-    let is_kept = |name: &str| !name.starts_with(PREFIX) || (keeps_origin && name.starts_with(SOURCE_PREFIX));
-    headers.retain(|header| is_kept(&header.name));
-    headers
+pub fn original_headers(headers: Vec<Header>) -> Vec<Header> {
+    let reason = headers.iter().rposition(|header| header.name == REASON).unwrap_or(headers.len());
+    let is_original = |(at, header): &(usize, Header)| {
+        !is_about_rejection(&header.name) && (*at < reason || !header.name.starts_with(SOURCE_PREFIX))
+    };
+    headers.into_iter().enumerate().filter(is_original).map(|(_, header)| header).collect()
 }
 
 #[cfg(test)]
@@ -78,8 +81,9 @@ mod tests {
         assert_eq!(StoredDeadLetter::read(&written), Some(expected));
         let source = Header::text("lifecycle_source", "web");
         written.insert(0, source.clone());
-        assert_eq!(original_headers(written.clone(), true), [source, trace.clone()]);
-        assert_eq!(original_headers(written, false), [trace]);
+        // An ingest worker names its source after the reason.
+        written.push(Header::text("lifecycle_source", "shop"));
+        assert_eq!(original_headers(written), [source, trace]);
     }
 
     #[test]
