@@ -4,16 +4,19 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
 
 use super::config::ConfigFile;
 use super::{Exit, print, print_error, print_json};
-use crate::config::Config;
-use crate::decode::Framing;
+use crate::config::{Config, SourceConfig, SourcesError};
+use crate::decode::{Format, Framing};
 use crate::lifecycle::value::Type;
 use crate::runtime::RouteDraft;
-use crate::wire::asyncapi::{Deployment, TransitionTopic};
+use crate::wire::asyncapi::{Deployment, SourceTopics, TransitionTopic};
 use crate::wire::model_file::{catalogue_schema, model_schema};
-use crate::wire::record_schema::{PROTO_FILES, current_stages_schema, touchpoint_schema, transition_schema};
+use crate::wire::record_schema::{
+    PROTO_FILES, TOUCHPOINT_FILE, current_stages_schema, proto_file, touchpoint_schema, transition_schema,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,7 +75,13 @@ pub(super) fn run(arguments: &SchemaArguments) -> ExitCode {
         }
         Kind::Asyncapi | Kind::Transitions => match load(&arguments.config) {
             Ok((_, attributes)) if arguments.kind == Kind::Transitions => transition_schema(&attributes),
-            Ok((config, attributes)) => deployment(&config, attributes).document(),
+            Ok((config, attributes)) => match config.sources.iter().map(|it| source_topics(&config, it)).collect() {
+                Ok(sources) => deployment(&config, sources, attributes).document(),
+                Err(problem) => {
+                    print_error(problem);
+                    return Exit::Usage.into();
+                }
+            },
             Err(exit) => return exit.into(),
         },
     };
@@ -95,7 +104,7 @@ fn load(file: &ConfigFile) -> Result<(Config, Vec<(String, Type)>), Exit> {
 }
 
 /// Returns the topics and formats of `config`. A topic that several routes share is described once.
-fn deployment(config: &Config, attributes: Vec<(String, Type)>) -> Deployment {
+fn deployment(config: &Config, sources: Vec<SourceTopics>, attributes: Vec<(String, Type)>) -> Deployment {
     let (topics, publish) = (&config.topics, &config.publish);
     let topic = |topic: &str, description: &str| TransitionTopic {
         topic: topic.to_owned(),
@@ -116,6 +125,7 @@ fn deployment(config: &Config, attributes: Vec<(String, Type)>) -> Deployment {
     Deployment {
         bootstrap_servers: config.kafka.bootstrap_servers.clone(),
         touchpoints: topics.touchpoints.clone(),
+        sources,
         transitions,
         current_stages: topics.current_stages.clone(),
         dead_letters: topics.dead_letters.clone(),
@@ -124,6 +134,52 @@ fn deployment(config: &Config, attributes: Vec<(String, Type)>) -> Deployment {
         headers: publish.cloudevents,
         attributes,
     }
+}
+
+/// Returns the topics of `source` and what they contain. A pattern names no topic.
+fn source_topics(config: &Config, source: &SourceConfig) -> Result<SourceTopics, SourcesError> {
+    let SourceConfig { name, format, framing, schema, mapping, message, .. } = source;
+    let protobuf = "application/vnd.google.protobuf;version=3";
+    let payload = match (format, config.schema_text(source)?) {
+        (Format::Avro, Some(text)) => {
+            let schema = serde_json::from_str::<Value>(&text).unwrap_or(Value::String(text));
+            json!({"schemaFormat": "application/vnd.apache.avro;version=1.9.0", "schema": schema})
+        }
+        (Format::Protobuf, Some(text))
+            if schema.as_ref().and_then(|it| it.extension()).is_some_and(|it| it == "proto") =>
+        {
+            json!({"schemaFormat": protobuf, "schema": text})
+        }
+        (Format::Protobuf, None) if *framing == Framing::Plain && message.is_none() => {
+            json!({"schemaFormat": protobuf, "schema": proto_file(TOUCHPOINT_FILE)})
+        }
+        (Format::Avro | Format::Protobuf, _) => {
+            let message = message.as_ref().map_or_else(String::new, |message| format!(": the message {message}"));
+            let place = match schema {
+                Some(file) => format!("that {} contains{message}", file.display()),
+                None => "that its id names in the schema registry".to_owned(),
+            };
+            json!({"description": format!("A value of the schema {place}.")})
+        }
+        (Format::Json, _) if mapping.is_none() => touchpoint_schema(),
+        (Format::Json | Format::CloudEvents, _) => {
+            let mapping =
+                mapping.as_ref().map_or_else(String::new, |mapping| format!(" that the mapping {mapping} reads"));
+            json!({"type": "object", "description": format!("A record{mapping}.")})
+        }
+    };
+    Ok(SourceTopics {
+        name: name.clone(),
+        topics: source.named_topics().map(str::to_owned).collect(),
+        content_type: match format {
+            Format::Json => "application/json",
+            Format::CloudEvents => "application/cloudevents+json",
+            Format::Avro => "application/avro",
+            Format::Protobuf => "application/protobuf",
+        },
+        payload,
+        has_schema_ids: *framing == Framing::Confluent,
+    })
 }
 
 fn criteria(route: &RouteDraft) -> String {

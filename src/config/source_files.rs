@@ -1,7 +1,7 @@
 //! Loads what the sources refer to: schemas, mappings and the credentials of the schema registry.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -106,9 +106,7 @@ impl Config {
     ) -> Result<DecoderAndMapping, String> {
         let schema = match (&source.schema, source.framing) {
             (Some(path), _) => {
-                let path = self.directory.join(path);
-                let bytes = read_limited_bytes(&path, SCHEMA_BYTES_MAX)
-                    .map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+                let (path, bytes) = self.schema_file(path)?;
                 SchemaSource::File(path, bytes)
             }
             (None, Framing::Confluent) if source.format.has_schema() => {
@@ -126,6 +124,25 @@ impl Config {
         }
         let mapping = source.mapping.as_deref().map(|name| self.mapping(name, &settings)).transpose()?;
         Ok((decoder, mapping))
+    }
+
+    /// Reads the file of a schema.
+    fn schema_file(&self, path: &Path) -> Result<(PathBuf, Vec<u8>), String> {
+        let path = self.directory.join(path);
+        match read_limited_bytes(&path, SCHEMA_BYTES_MAX) {
+            Ok(bytes) => Ok((path, bytes)),
+            Err(error) => Err(format!("{}: cannot be read: {error}", path.display())),
+        }
+    }
+
+    /// Returns the text of the schema of `source`; `None` if it has no file, or one that is not text.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn schema_text(&self, source: &SourceConfig) -> Result<Option<String>, SourcesError> {
+        let Some(path) = &source.schema else { return Ok(None) };
+        let file = self.schema_file(path).map_err(|problem| SourcesError(vec![problem_of(source, &problem)]));
+        file.map(|(_, bytes)| String::from_utf8(bytes).ok())
     }
 
     /// Returns how to reach the registry of `registry`; `None` if it has no URL.

@@ -22,6 +22,21 @@ pub struct TransitionTopic {
     pub description: String,
 }
 
+/// The topics of a source, whose records become touchpoints.
+#[derive(Clone, Debug)]
+pub struct SourceTopics {
+    /// Name of the source.
+    pub name: String,
+    /// Its topics: only that of touchpoints, or none of the service.
+    pub topics: Vec<String>,
+    /// Media type of its records.
+    pub content_type: &'static str,
+    /// Schema of its records, in the form of a payload.
+    pub payload: Value,
+    /// Whether the id of a schema precedes the values, in Confluent's wire format.
+    pub has_schema_ids: bool,
+}
+
 /// The topics and formats of a deployment.
 #[derive(Clone, Debug)]
 pub struct Deployment {
@@ -29,6 +44,8 @@ pub struct Deployment {
     pub bootstrap_servers: String,
     /// The topic of touchpoints.
     pub touchpoints: String,
+    /// The sources. One of them may read the topic of touchpoints.
+    pub sources: Vec<SourceTopics>,
     /// The topics of transitions.
     pub transitions: Vec<TransitionTopic>,
     /// The topic of current stages, if it is written.
@@ -47,49 +64,69 @@ pub struct Deployment {
 
 const DESCRIPTION: &str = "Consumes touchpoints of customers and publishes every change of their lifecycle stages exactly \
     once. Read with isolation.level=read_committed, and deduplicate by transition_id. The key of every record is the \
-    customer id, except that dead letters have the key that they were received with.";
+    customer id, except that dead letters have the key that they were received with, and the topics of sources may have any \
+    keys.";
+
+/// The topics in the document.
+#[derive(Default)]
+struct Topics {
+    channels: Map<String, Value>,
+    operations: Map<String, Value>,
+}
+
+impl Topics {
+    /// Adds a topic that contains `messages`, which the service receives or sends.
+    fn add(
+        &mut self,
+        name: &str,
+        topic: &str,
+        messages: &[&str],
+        action: &str,
+        description: &str,
+        policy: Option<&str>,
+    ) {
+        let mut binding = json!({"topic": topic, "bindingVersion": "0.5.0"});
+        if let Some(policy) = policy {
+            binding["topicConfiguration"] = json!({"cleanup.policy": [policy]});
+        }
+        let reference =
+            |message: &&str| ((*message).to_owned(), json!({"$ref": format!("#/components/messages/{message}")}));
+        self.channels.insert(
+            name.to_owned(),
+            json!({
+                "address": topic,
+                "description": description,
+                "messages": messages.iter().map(reference).collect::<Map<_, _>>(),
+                "bindings": {"kafka": binding},
+            }),
+        );
+        let operation =
+            json!({"action": action, "channel": {"$ref": format!("#/channels/{name}")}, "summary": description});
+        self.operations.insert(format!("{action}_{name}"), operation);
+    }
+}
+
+impl SourceTopics {
+    fn message(&self) -> Value {
+        let mut message = json!({
+            "title": format!("Record of the source {}", self.name),
+            "contentType": self.content_type,
+            "payload": self.payload,
+        });
+        if self.has_schema_ids {
+            message["bindings"]["kafka"] = json!({
+                "schemaIdLocation": "payload", "schemaIdPayloadEncoding": "confluent", "bindingVersion": "0.5.0",
+            });
+        }
+        message
+    }
+}
 
 impl Deployment {
     /// Returns the document.
     #[must_use]
     pub fn document(&self) -> Value {
-        let mut channels = Map::new();
-        let mut operations = Map::new();
-        let mut add = |name: &str,
-                       topic: &str,
-                       message: &str,
-                       action: &str,
-                       description: &str,
-                       policy: Option<&str>| {
-            let mut binding = json!({"topic": topic, "bindingVersion": "0.5.0"});
-            if let Some(policy) = policy {
-                binding["topicConfiguration"] = json!({"cleanup.policy": [policy]});
-            }
-            channels.insert(
-                name.to_owned(),
-                json!({
-                    "address": topic,
-                    "description": description,
-                    "messages": {message: {"$ref": format!("#/components/messages/{message}")}},
-                    "bindings": {"kafka": binding},
-                }),
-            );
-            let operation =
-                json!({"action": action, "channel": {"$ref": format!("#/channels/{name}")}, "summary": description});
-            operations.insert(format!("{action}_{name}"), operation);
-        };
-        add("touchpoints", &self.touchpoints, "touchpoint", "receive", "Touchpoints of customers.", None);
-        for (index, TransitionTopic { topic, description }) in self.transitions.iter().enumerate() {
-            add(&format!("transitions_{index}"), topic, "transition", "send", description, Some("delete"));
-        }
-        if let Some(topic) = &self.current_stages {
-            let description =
-                "The current stages of each customer. A record without value means that the customer was removed.";
-            add("current_stages", topic, "current_stages", "send", description, Some("compact"));
-        }
-        let description = "Records that are not valid touchpoints, as received, with the reason in their headers.";
-        add("dead_letters", &self.dead_letters, "dead_letter", "send", description, Some("delete"));
-
+        let mut topics = Topics::default();
         let mut messages = json!({
             "touchpoint": message("Touchpoint", "application/json", &touchpoint_schema(), None),
             "transition": self.message("Transition", TRANSITION_FILE, &transition_schema(&self.attributes), self.headers()),
@@ -100,6 +137,33 @@ impl Deployment {
                 "payload": {"description": "The value as received."},
             },
         });
+        let mut touchpoints = (vec!["touchpoint".to_owned()], "Touchpoints of customers.".to_owned());
+        for (index, source) in self.sources.iter().enumerate() {
+            let (name, message) = (&source.name, format!("source_{index}"));
+            messages[&message] = source.message();
+            if source.topics == [self.touchpoints.as_str()] {
+                messages["touchpoint"]["headers"] = headers_of_native();
+                touchpoints.0.push(message);
+                touchpoints.1 = format!("Records of the source {name}, and touchpoints in JSON.");
+                continue;
+            }
+            for (at, topic) in source.topics.iter().enumerate() {
+                let description = format!("Records of the source {name}.");
+                topics.add(&format!("{message}_{at}"), topic, &[&message], "receive", &description, None);
+            }
+        }
+        let names: Vec<&str> = touchpoints.0.iter().map(String::as_str).collect();
+        topics.add("touchpoints", &self.touchpoints, &names, "receive", &touchpoints.1, None);
+        for (index, TransitionTopic { topic, description }) in self.transitions.iter().enumerate() {
+            topics.add(&format!("transitions_{index}"), topic, &["transition"], "send", description, Some("delete"));
+        }
+        if let Some(topic) = &self.current_stages {
+            let description =
+                "The current stages of each customer. A record without value means that the customer was removed.";
+            topics.add("current_stages", topic, &["current_stages"], "send", description, Some("compact"));
+        }
+        let description = "Records that are not valid touchpoints, as received, with the reason in their headers.";
+        topics.add("dead_letters", &self.dead_letters, &["dead_letter"], "send", description, Some("delete"));
         if self.current_stages.is_some() {
             messages["current_stages"] =
                 self.message("Current stages", CURRENT_STAGES_FILE, &current_stages_schema(), None);
@@ -117,8 +181,8 @@ impl Deployment {
             },
             "defaultContentType": "application/json",
             "servers": servers,
-            "channels": channels,
-            "operations": operations,
+            "channels": topics.channels,
+            "operations": topics.operations,
             "components": {"messages": messages},
         })
     }
@@ -175,6 +239,19 @@ fn message(title: &str, content_type: &str, payload: &Value, headers: Option<Val
         message["headers"] = headers;
     }
     message
+}
+
+/// Returns the schema of the headers that touchpoints in JSON have in the topic of a source: one of them.
+fn headers_of_native() -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    json!({
+        "type": "object",
+        "properties": {
+            "lifecycle_source": text("The name of the source, or any text if another program writes the touchpoint."),
+            "lifecycle_forwarded_from": text("The position of an erasure that the service has forwarded."),
+        },
+        "anyOf": [{"required": ["lifecycle_source"]}, {"required": ["lifecycle_forwarded_from"]}],
+    })
 }
 
 fn dead_letter_headers() -> Value {

@@ -8,6 +8,8 @@ use super::current_stages::CurrentStagesRecord;
 use super::transition_json::TransitionRecord;
 use crate::lifecycle::value::Type;
 
+/// The path of the Protobuf file of touchpoints.
+pub const TOUCHPOINT_FILE: &str = "lifecycle/v1/touchpoint.proto";
 /// The path of the Protobuf file of transitions, by which others import it.
 pub const TRANSITION_FILE: &str = "lifecycle/v1/transition.proto";
 /// The path of the Protobuf file of current stages.
@@ -15,7 +17,7 @@ pub const CURRENT_STAGES_FILE: &str = "lifecycle/v1/current_stages.proto";
 
 /// The schemas of `proto/` that other programs use, by path.
 pub const PROTO_FILES: [(&str, &str); 3] = [
-    ("lifecycle/v1/touchpoint.proto", include_str!("../../proto/lifecycle/v1/touchpoint.proto")),
+    (TOUCHPOINT_FILE, include_str!("../../proto/lifecycle/v1/touchpoint.proto")),
     (TRANSITION_FILE, include_str!("../../proto/lifecycle/v1/transition.proto")),
     (CURRENT_STAGES_FILE, include_str!("../../proto/lifecycle/v1/current_stages.proto")),
 ];

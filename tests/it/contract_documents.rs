@@ -109,6 +109,38 @@ fn with_protobuf_the_asyncapi_document_contains_the_protobuf_schema() {
     assert_eq!(transition["payload"]["schema"], include_str!("../../proto/lifecycle/v1/transition.proto"));
 }
 
+#[test]
+fn the_asyncapi_document_describes_the_records_of_sources() {
+    let configuration = "kafka: {bootstrap_servers: 'kafka:9092'}\ntopics: {touchpoints: orders}\n\
+         registry: {url: 'http://registry:8081'}\nsources:\n\
+         - {name: web, topics: [web.events, 'app.*'], mapping: segment, settings: {currency: EUR}}\n\
+         - {name: shop, topics: [orders], format: avro, framing: confluent, mapping: ./orders.yaml}\n\
+         - {name: app, topics: [app], format: protobuf}\n\
+         - {name: crm, topics: [crm], format: cloudevents, mapping: cloudevents}\n\
+         - {name: till, topics: [till], format: avro, schema: lifecycle.yaml, mapping: ./till.yaml}\n";
+    let document = print_schema(&["asyncapi", "--config", "lifecycle.yaml"], configuration);
+    let (channels, messages) = (&document["channels"], &document["components"]["messages"]);
+    let direct = channels["touchpoints"]["messages"].as_object().expect("messages");
+    assert_eq!(direct.keys().collect::<Vec<_>>(), ["source_1", "touchpoint"]);
+    assert_eq!(messages["source_1"]["contentType"], "application/avro");
+    assert_eq!(messages["source_1"]["bindings"]["kafka"]["schemaIdPayloadEncoding"], "confluent");
+    assert!(messages["touchpoint"]["headers"]["properties"]["lifecycle_source"].is_object(), "a header says so");
+    let topics = |index: usize| {
+        let prefix = format!("source_{index}_");
+        let of_source = channels.as_object().expect("channels").iter().filter(|(name, _)| name.starts_with(&prefix));
+        of_source.map(|(_, channel)| channel["address"].as_str().expect("a topic")).collect::<Vec<_>>()
+    };
+    assert_eq!((topics(0), topics(1), topics(2)), (vec!["web.events"], vec![], vec!["app"]));
+    assert_eq!(messages["source_2"]["payload"]["schema"], include_str!("../../proto/lifecycle/v1/touchpoint.proto"));
+    assert_eq!(messages["source_4"]["payload"]["schema"], configuration, "the file of the schema");
+    // The parser needs plugins for these schemas.
+    let mut document = document;
+    for index in [2, 4] {
+        document["components"]["messages"][format!("source_{index}")]["payload"] = json!({});
+    }
+    assert_eq!(asyncapi_problems(&document), [""; 0]);
+}
+
 /// Returns what the validator says about each record.
 fn schema_problems(schema: &Value, records: &[Value]) -> String {
     let script = "const Ajv = require('ajv'); const ajv = new Ajv({strict: false, validateFormats: false}); \
