@@ -163,7 +163,7 @@ async fn find_customer(
         return Ok((partition, snapshot));
     }
     if let CustomerLookup::MergedInto(merged_into) = lookup {
-        let detail = "the visitor is now the customer `merged_into`: query this id".to_owned();
+        let detail = "the id now belongs to the customer `merged_into`: query that one".to_owned();
         let problem = Problem::new(StatusCode::GONE, "merged-visitor", detail);
         return Err(problem.with_merged_into(&merged_into).into_response());
     }

@@ -14,7 +14,6 @@ use super::number::counted;
 use super::touchpoint_arguments::TouchpointArguments;
 use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream};
 use super::{Exit, Format, print, print_error, print_json};
-use crate::lifecycle::identity::Alias;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::Timestamp;
@@ -70,10 +69,10 @@ struct TimelineEntry {
 struct TouchpointSummary {
     event_id: String,
     type_name: String,
-    /// The id of the visitor, if it is not one of the customer.
+    /// Its own id, if that is not the one of the customer.
     visitor: Option<String>,
-    /// The visitor that it links to the customer.
-    links: Option<String>,
+    /// The field that names an id which becomes one of the customer, and the id.
+    links: Option<(&'static str, String)>,
     order_id: Option<String>,
     amount: Option<String>,
     is_late: bool,
@@ -86,7 +85,7 @@ struct Explanation {
     /// Instant that `view` describes.
     now: Timestamp,
     view: CustomerView,
-    /// The visitors whose facts moved to the customer.
+    /// The ids whose facts moved to the customer.
     aliases: Vec<Arc<str>>,
     forecast: Vec<TimelineEntry>,
     /// Whether the forecast ended at the limit of wake-ups.
@@ -247,9 +246,8 @@ fn linked_ids(
     source.reset_dropped();
     let Ok(()) = replay.finish(&mut discard);
     let identity = |id: &str| replay.partition().identity(id).unwrap_or_default();
-    let canonical = identity(customer).stub.map_or_else(|| Arc::from(customer), |stub| stub.into);
-    let aliases = identity(&canonical).aliases.into_iter().filter(Alias::has_moved).map(|alias| alias.id);
-    Ok([Arc::clone(&canonical)].into_iter().chain(aliases).collect())
+    let canonical: Arc<str> = identity(customer).stub.map_or_else(|| customer.into(), |stub| stub.into);
+    Ok([Arc::clone(&canonical)].into_iter().chain(identity(&canonical).moved_ids(&canonical)).collect())
 }
 
 /// Fires all future wake-ups of the customer. Returns the transitions, and whether the limit of wake-ups was reached.
@@ -322,7 +320,9 @@ impl TouchpointSummary {
             event_id: touchpoint.event_id.to_owned(),
             type_name: touchpoint.type_name.to_owned(),
             visitor: (touchpoint.customer_id != canonical).then(|| touchpoint.customer_id.to_owned()),
-            links: touchpoint.anonymous_id.map(str::to_owned),
+            links: [("anonymous_id", touchpoint.anonymous_id), ("merged_id", touchpoint.merged_id)]
+                .into_iter()
+                .find_map(|(field, id)| Some((field, id?.to_owned()))),
             order_id: touchpoint.order_id.map(str::to_owned),
             amount: touchpoint
                 .amount
@@ -402,8 +402,8 @@ fn write_entry(out: &mut String, entry: &TimelineEntry, models: &ModelSet) {
             if let Some(visitor) = &touchpoint.visitor {
                 _ = write!(out, " (as {})", escape_control_characters(visitor));
             }
-            if let Some(visitor) = &touchpoint.links {
-                _ = write!(out, " (anonymous_id={})", escape_control_characters(visitor));
+            if let Some((field, id)) = &touchpoint.links {
+                _ = write!(out, " ({field}={})", escape_control_characters(id));
             }
             if touchpoint.is_duplicate {
                 out.push_str(" (duplicate, not counted again)");
@@ -479,11 +479,13 @@ fn entry_to_json(entry: &TimelineEntry, models: &ModelSet, currency: Currency, n
         serde_json::from_slice::<Value>(&record).expect("a publication is valid JSON")
     });
     let touchpoint = entry.touchpoint.as_ref().map(|touchpoint| {
+        let link = |field| touchpoint.links.as_ref().filter(|link| link.0 == field).map(|link| &link.1);
         json!({
             "event_id": touchpoint.event_id,
             "type": touchpoint.type_name,
             "visitor": touchpoint.visitor,
-            "anonymous_id": touchpoint.links,
+            "anonymous_id": link("anonymous_id"),
+            "merged_id": link("merged_id"),
             "order_id": touchpoint.order_id,
             "amount": touchpoint.amount,
             "late": touchpoint.is_late,

@@ -287,8 +287,7 @@ impl<'s> Totals<'s> {
     }
 
     fn count_type(&mut self, touchpoint: &Touchpoint<'_>) {
-        let is_reserved = [Touchpoint::IDENTIFIED, Touchpoint::ERASED].contains(&touchpoint.type_name);
-        if touchpoint.kind != TypeIndex::UNKNOWN || is_reserved {
+        if touchpoint.kind != TypeIndex::UNKNOWN || touchpoint.is_reserved() {
             return;
         }
         if let Some(count) = self.unknown_types.get_mut(touchpoint.type_name) {
@@ -335,8 +334,8 @@ impl<'s> Totals<'s> {
                 tally.orders_missing,
                 "cancellations or refunds without effect, because their order is no longer kept or never arrived",
             ),
-            (tally.merged, "visitors merged into customers"),
-            (tally.forwarded, "forwarded from visitors to customers"),
+            (tally.merged, "visitors and customers merged"),
+            (tally.forwarded, "forwarded to customers"),
             (tally.links_refused, "links refused"),
             (invalid, "invalid lines"),
             (self.blank, "blank lines skipped"),

@@ -2,12 +2,13 @@
 //!
 //! A *visitor* is known by an anonymous id only. A touchpoint that names a customer and a visitor is a *link*: the
 //! facts of the visitor move to the customer, and the id of the visitor becomes a *stub*, which forwards later
-//! touchpoints. Here are the data and the options; `partition/identity.rs` has the rules.
+//! touchpoints. The command `customer_merged` does the same for two customers. Here are the data and the options;
+//! `partition/identity.rs` has the rules.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::time::{Duration, Timestamp};
 use super::touchpoint::Touchpoint;
@@ -42,7 +43,7 @@ impl LinkOn {
     #[must_use]
     pub fn visitor<'a>(self, touchpoint: &Touchpoint<'a>) -> Option<&'a str> {
         let is_link = self == Self::Any || touchpoint.type_name == Touchpoint::IDENTIFIED;
-        touchpoint.anonymous_id.filter(|_| is_link && !touchpoint.is_erasure())
+        touchpoint.anonymous_id.filter(|_| is_link && !touchpoint.is_erasure() && !touchpoint.is_merge())
     }
 }
 
@@ -85,19 +86,22 @@ impl BlockedIds {
 /// What an id refers to, and what refers to it. An id without links has none.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Identity {
-    /// The customer that the facts of this visitor moved to. There is no customer under this id then.
+    /// The customer that the facts of this id moved to. There is no customer under this id then.
     pub stub: Option<Stub>,
     /// The customer that touchpoints before an instant belong to.
     pub former: Option<Former>,
-    /// The visitors whose facts moved to this customer, and those that it has claimed.
+    /// The ids whose facts moved to this customer, and the visitors that it has claimed. A customer may have several
+    /// aliases with one id: one for each move of its facts.
     pub aliases: Vec<Alias>,
     /// The latest erasure.
     pub erasure: Option<Erasure>,
+    /// The moves to this id whose facts were erased; see [`drain`]. A touchpoint that waits for them need not wait.
+    pub erased_moves: Vec<u64>,
     /// The number of times that this id became a stub.
     pub retired: u16,
 }
 
-/// Forwards the touchpoints of a visitor to a customer.
+/// Forwards the touchpoints of an id to a customer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stub {
     /// The customer.
@@ -106,9 +110,13 @@ pub struct Stub {
     pub drain: u64,
     /// The latest time of a forwarded touchpoint or of a link, rounded up to a day.
     pub used: Timestamp,
+    /// Whether a command merged the id. Otherwise the id is a visitor, and a link moved its facts.
+    pub is_merged: bool,
+    /// Whether the facts have arrived.
+    pub is_settled: bool,
 }
 
-/// Forwards the touchpoints of a visitor before an instant to the customer that the id was a stub of.
+/// Forwards the touchpoints of an id before an instant to the customer that the id was a stub of.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Former {
     /// The customer.
@@ -117,17 +125,31 @@ pub struct Former {
     pub drain: u64,
     /// The end: later touchpoints belong to the id itself.
     pub until: Timestamp,
+    /// Whether the facts have arrived.
+    pub is_settled: bool,
 }
 
-/// A visitor whose facts moved to a customer, or that the customer has claimed.
+/// An id whose facts moved to this customer, or a visitor that the customer has claimed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Alias {
-    /// The id of the visitor.
+    /// The id.
     pub id: Arc<str>,
     /// Identifies the move of the facts; see [`drain`]. 0 until they have arrived.
     pub drain: u64,
     /// The time of the latest link.
     pub claimed_at: Timestamp,
+    /// Why the facts moved.
+    pub kind: AliasKind,
+}
+
+/// Why the facts of an alias moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AliasKind {
+    /// A link named the visitor.
+    #[default]
+    Visitor,
+    /// A command merged the id.
+    Customer,
 }
 
 /// Remembers an erasure, so that facts and touchpoints that are still under way are dropped.
@@ -140,27 +162,9 @@ pub struct Erasure {
 }
 
 impl Identity {
-    /// The limit of aliases whose facts have moved, and of those that are only claimed. A further one replaces the one
-    /// claimed longest ago.
+    /// The limit of aliases whose facts have moved, and of those that are only claimed. A further one replaces the
+    /// visitor claimed longest ago.
     pub const ALIASES_MAX: usize = 64;
-
-    /// Adds an alias, or replaces that of the same id. Returns the one that it replaces because there are too many.
-    pub fn add_alias(&mut self, mut alias: Alias) -> Option<Alias> {
-        if let Some(index) = self.aliases.iter().position(|other| other.id == alias.id) {
-            alias.claimed_at = alias.claimed_at.max(self.aliases.remove(index).claimed_at);
-        }
-        let of_same_kind = |other: &&Alias| other.has_moved() == alias.has_moved();
-        let evicted = if self.aliases.iter().filter(of_same_kind).count() < Self::ALIASES_MAX {
-            None
-        } else {
-            let oldest = self.aliases.iter().filter(of_same_kind).min_by_key(|other| other.claimed_at);
-            let oldest = oldest.map(|oldest| Arc::clone(&oldest.id));
-            let index = self.aliases.iter().position(|other| Some(&other.id) == oldest.as_ref());
-            index.map(|index| self.aliases.remove(index))
-        };
-        self.aliases.push(alias);
-        evicted
-    }
 
     /// Whether it says nothing.
     #[must_use]
@@ -168,26 +172,100 @@ impl Identity {
         *self == Self::default()
     }
 
-    /// Returns when it ends if there is no customer under the id.
+    /// Whether it does not end while there is no customer under the id: it was merged by a command, or it is the target
+    /// of such ids.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        self.aliases.iter().any(Alias::has_moved) || self.stub.as_ref().is_some_and(|stub| stub.is_merged)
+    }
+
+    /// Returns when it ends if there is no customer under the id and it is not permanent.
     #[must_use]
     pub fn ends_at(&self, stub_lifetime: Duration) -> Option<Timestamp> {
+        if self.is_permanent() {
+            return None;
+        }
         let stub = self.stub.as_ref().map(|stub| stub.used + stub_lifetime);
         let former = self.former.as_ref().map(|former| former.until + stub_lifetime);
         let erasure = self.erasure.map(|erasure| erasure.kept_until);
-        stub.into_iter().chain(former).chain(erasure).max()
+        let claims = self.aliases.iter().map(|alias| alias.claimed_at + stub_lifetime);
+        claims.chain(stub).chain(former).chain(erasure).max()
     }
 
     /// Makes the id independent of the customer that it is a stub of: touchpoints from `from` on are its own. All that
     /// was forwarded so far is older than the end, so that repetitions of it still reach that customer.
     pub fn part(&mut self, from: Timestamp) {
-        if let Some(Stub { into, drain, used }) = self.stub.take() {
-            self.former = Some(Former { into, drain, until: from.max(used.next()) });
+        if let Some(Stub { into, drain, used, is_settled, .. }) = self.stub.take() {
+            self.former = Some(Former { into, drain, until: from.max(used.next()), is_settled });
         }
+    }
+
+    /// Adds an alias to those of the customer `own_id`, or replaces the one that it repeats. Returns the visitor that
+    /// it displaces because there are too many.
+    pub fn add_alias(&mut self, mut alias: Alias, own_id: &str) -> Option<Alias> {
+        let is_visitor = |alias: &Alias| alias.kind == AliasKind::Visitor;
+        // Facts of an earlier move may arrive later, with those of a merged customer, so they replace no other move.
+        let is_replaced = |known: &Alias| known.id == alias.id && (known.drain == alias.drain || !known.has_moved());
+        let replaced = self.aliases.iter().filter(|known| is_replaced(known)).map(|known| known.claimed_at).max();
+        self.aliases.retain(|known| !is_replaced(known));
+        alias.claimed_at = replaced.map_or(alias.claimed_at, |claimed_at| claimed_at.max(alias.claimed_at));
+        let of_same_kind = |other: &Alias| other.has_moved() == alias.has_moved();
+        let mut displaced = None;
+        if self.aliases.iter().filter(|other| of_same_kind(other)).count() >= Self::ALIASES_MAX {
+            let is_superseded = |(index, other): (usize, &Alias)| {
+                let is_repeated = self.aliases[index + 1..].iter().any(|later| later.id == other.id);
+                *other.id == *own_id || other.kind == AliasKind::Customer && is_repeated
+            };
+            let superseded = self.aliases.iter().enumerate().position(is_superseded);
+            let visitors =
+                self.aliases.iter().enumerate().filter(|(_, other)| of_same_kind(other) && is_visitor(other));
+            let oldest = visitors.min_by_key(|(_, other)| other.claimed_at).map(|(index, _)| index);
+            if let Some(index) = superseded.filter(|_| alias.has_moved()) {
+                self.aliases.remove(index);
+            } else if let Some(index) = oldest {
+                displaced = Some(self.aliases.remove(index));
+            }
+        }
+        self.aliases.push(alias);
+        displaced
+    }
+
+    /// Records that the facts of a move to this id were erased.
+    pub fn add_erased_move(&mut self, drain: u64) {
+        if self.erased_moves.len() == Self::ALIASES_MAX {
+            self.erased_moves.remove(0);
+        }
+        self.erased_moves.push(drain);
+    }
+
+    /// Returns the ids whose facts moved to the customer `own_id`, each once.
+    #[must_use]
+    pub fn moved_ids(&self, own_id: &str) -> Vec<Arc<str>> {
+        let mut ids: Vec<Arc<str>> = Vec::new();
+        for alias in self.aliases.iter().filter(|alias| alias.has_moved() && *alias.id != *own_id) {
+            if !ids.contains(&alias.id) {
+                ids.push(Arc::clone(&alias.id));
+            }
+        }
+        ids
+    }
+
+    /// Whether the facts of these moves have arrived. A customer at the limit of aliases may have dropped some of them,
+    /// so it counts all as arrived.
+    #[must_use]
+    pub fn has_received(&self, moves: &[(Arc<str>, u64)]) -> bool {
+        let is_alias =
+            |(id, drain): &(Arc<str>, u64)| self.aliases.iter().any(|alias| alias.drain == *drain && alias.id == *id);
+        self.is_full() || moves.iter().all(is_alias)
+    }
+
+    fn is_full(&self) -> bool {
+        self.aliases.iter().filter(|alias| alias.has_moved()).count() >= Self::ALIASES_MAX
     }
 }
 
 impl Alias {
-    /// Whether the facts of the visitor have moved, so that it is a stub. Otherwise it is only claimed.
+    /// Whether the facts of the id have moved, so that it is a stub. Otherwise it is only claimed.
     #[must_use]
     pub fn has_moved(&self) -> bool {
         self.drain != 0
@@ -208,7 +286,8 @@ impl Stub {
 /// of the link `event_id`. It is not 0.
 #[must_use]
 pub fn drain(event_id: &str, retired: u16) -> u64 {
-    xxh3_64_with_seed(event_id.as_bytes(), u64::from(retired)).max(1)
+    // Not as the seed of the hash: with another seed, a short text may have the hash of another short text.
+    xxh3_64(&[event_id.as_bytes(), &retired.to_le_bytes()].concat()).max(1)
 }
 
 #[cfg(test)]
@@ -230,7 +309,7 @@ mod tests {
     #[test]
     fn a_stub_that_parts_still_receives_what_it_may_have_forwarded() {
         let at = Timestamp::from_millis;
-        let mut stub = Stub { into: "k".into(), drain: 1, used: at(0) };
+        let mut stub = Stub { into: "k".into(), drain: 1, used: at(0), is_merged: false, is_settled: false };
         assert!(stub.use_at(at(5)));
         assert!(!stub.use_at(at(6)), "it changes at most once a day");
         let mut identity = Identity { stub: Some(stub), ..Identity::default() };

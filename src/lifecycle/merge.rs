@@ -1,4 +1,4 @@
-//! Merges: a visitor leaves all stages, and a customer takes in the facts of the visitor.
+//! Merges: a visitor or customer leaves all stages, and another customer takes in its facts.
 //!
 //! A link triggers the transitions of both, like a touchpoint.
 
@@ -11,7 +11,7 @@ use super::transition::{Merge, Transition};
 use super::transition_builder::Trigger;
 
 impl Customer {
-    /// Moves the visitor to no stage in every model and stops its signals, because its facts move to the customer
+    /// Moves the customer to no stage in every model and stops its signals, because its facts move to the customer
     /// `into`. `link` is the link, without properties. The caller fires due wake-ups first.
     pub fn leave(&mut self, rules: &Rules, link: &Touchpoint<'_>, into: &Arc<str>, transitions: &mut Vec<Transition>) {
         let is_late = link.occurred_at < self.clock;
@@ -20,7 +20,7 @@ impl Customer {
         self.publish_merge(rules, link, is_late, &merge, transitions);
     }
 
-    /// Adds the facts of the visitor `theirs`, and publishes the changes. Its milestones and counters are not published
+    /// Adds the facts of the merged `theirs`, and publishes the changes. Its milestones and counters are not published
     /// again. `link` is the link, without properties. The caller fires due wake-ups first.
     pub fn take_in(&mut self, rules: &Rules, link: &Touchpoint<'_>, theirs: &Self, transitions: &mut Vec<Transition>) {
         let at = link.occurred_at.max(theirs.clock);

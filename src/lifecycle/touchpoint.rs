@@ -15,6 +15,9 @@ pub struct Touchpoint<'a> {
     pub customer_id: &'a str,
     /// The visitor named beside the customer; never equal to `customer_id`. `None` without identity resolution.
     pub anonymous_id: Option<&'a str>,
+    /// The id that a [`MERGED`](Self::MERGED) merges into the customer. `None` if it is blocked, for other types, and
+    /// without identity resolution.
+    pub merged_id: Option<&'a str>,
     /// Whether `customer_id` is that of a visitor.
     pub is_visitor: bool,
     /// The type, resolved by the [`Vocabulary`](super::vocabulary::Vocabulary).
@@ -40,10 +43,25 @@ impl<'a> Touchpoint<'a> {
     /// The type of a touchpoint that links a visitor to its customer.
     pub const IDENTIFIED: &'static str = "customer_identified";
 
+    /// The type of the command that merges another id into its customer, with identity resolution. It has no facts.
+    pub const MERGED: &'static str = "customer_merged";
+
     /// Whether the touchpoint requests the erasure of its customer: the removal of all its state.
     #[must_use]
     pub fn is_erasure(&self) -> bool {
         self.kind == TypeIndex::UNKNOWN && self.type_name == Self::ERASED
+    }
+
+    /// Whether it is the command [`MERGED`](Self::MERGED), given identity resolution.
+    #[must_use]
+    pub fn is_merge(&self) -> bool {
+        self.type_name == Self::MERGED
+    }
+
+    /// Whether the service gives the type a meaning, so that a catalogue need not have it.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        [Self::ERASED, Self::IDENTIFIED, Self::MERGED].contains(&self.type_name)
     }
 
     /// Returns the value of `property`; absent if the touchpoint does not have it.

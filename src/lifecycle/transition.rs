@@ -47,23 +47,23 @@ pub struct Transition {
     pub merge: Option<Merge>,
 }
 
-/// The other id of a merge of a visitor and a customer.
+/// The other id of a merge of a visitor or customer into a customer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Merge {
-    /// The visitor's facts moved to this customer.
+    /// The facts of the id moved to this customer.
     Into(Arc<str>),
-    /// The customer received the facts of this visitor.
+    /// The customer received the facts of this id.
     From(Arc<str>),
 }
 
 impl Merge {
-    /// Returns the customer that the facts moved to, if this is a transition of the visitor.
+    /// Returns the customer that the facts moved to, if this is a transition of the merged id.
     #[must_use]
     pub fn merged_into(&self) -> Option<&str> {
         if let Self::Into(id) = self { Some(id) } else { None }
     }
 
-    /// Returns the visitor that the facts came from, if this is a transition of the customer.
+    /// Returns the id that the facts came from, if this is a transition of the customer.
     #[must_use]
     pub fn merged_from(&self) -> Option<&str> {
         if let Self::From(id) = self { Some(id) } else { None }

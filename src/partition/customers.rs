@@ -206,7 +206,10 @@ impl Customers {
                 record::write(&copy.customer, &rules.models.layout.number_is_time, rules.options.currency, &mut buffer);
                 write(&buffer);
                 copy.encoded = buffer.as_slice().into();
-            } else if let Some(ends_at) = identity_ends_at(&copy.customer, &rules.options) {
+                continue;
+            }
+            let ends_at = identity_ends_at(&copy.customer, &rules.options);
+            if ends_at.is_some() || copy.customer.identity.as_ref().is_some_and(|identity| identity.is_permanent()) {
                 record::write_identity(&copy.customer, ends_at, &mut buffer);
                 write(&buffer);
                 copy.encoded = buffer.as_slice().into();
@@ -426,7 +429,7 @@ impl WorkingCopy {
     }
 }
 
-/// Returns when the identity of an id without a customer ends.
+/// Returns when the identity of an id without a customer ends; `None` if it has none, or if it is permanent.
 pub(crate) fn identity_ends_at(customer: &Customer, options: &FactOptions) -> Option<Timestamp> {
     let lifetime = options.identity.unwrap_or_default().stub_lifetime;
     customer.identity.as_ref().and_then(|identity| identity.ends_at(lifetime))

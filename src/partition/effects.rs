@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::Transition;
 
-use super::hand_over::HandOver;
+use super::hand_over::{Forwarding, HandOver};
 use super::input::DeadLetter;
 
 /// The output of a batch of inputs. The runtime publishes it in the transaction of the batch, or drops it on an abort.
@@ -20,9 +20,10 @@ pub struct Effects {
     pub removed: Vec<Arc<str>>,
     /// Messages to other ids because of links and erasures, in order. Each is an input of the partition of its id.
     pub hand_overs: Vec<HandOver>,
-    /// The id to which the touchpoint must be forwarded: the customer that it belongs to, if its id is a stub, or its
-    /// own id, if that belongs to another partition. The caller takes it after each touchpoint.
-    pub forwarded_to: Option<Arc<str>>,
+    /// The id to which the touchpoint must be forwarded: the customer that it belongs to, if its id is a stub; its own
+    /// id, if that belongs to another partition; the same id, if it waits for facts. The caller takes it after each
+    /// touchpoint. It follows the hand-overs of the same input.
+    pub forwarding: Option<Forwarding>,
     /// The scheduled instants of the wake-ups that fired.
     pub wake_ups_fired: Vec<Timestamp>,
     /// Counts to add to the metrics when the batch is committed.
@@ -57,12 +58,12 @@ pub struct Tally {
     pub erasures_forwarded: u64,
     /// Customers removed because they never ordered and were inactive for too long.
     pub forgotten: u64,
-    /// Visitors whose facts moved to a customer.
+    /// Visitors and customers whose facts moved to a customer.
     pub merged: u64,
-    /// Touchpoints of visitors forwarded to a customer. They are counted as applied or duplicates there.
+    /// Touchpoints forwarded to another id. They are counted as applied or duplicates there.
     pub forwarded: u64,
-    /// Links without effect: the id is that of a customer, several customers claim the visitor, or the customer has too
-    /// many new aliases.
+    /// Links and merges without effect: the id is that of a customer, several customers claim the visitor, the customer
+    /// has too many new aliases, or the merged id is blocked.
     pub links_refused: u64,
 }
 

@@ -1,20 +1,30 @@
-//! Hand-overs: messages from one id to another because of a link or an erasure.
+//! Hand-overs: messages from one id to another because of a link, a merge or an erasure.
 //!
 //! The ids may be in different partitions, so a hand-over is an effect of one partition and an input of another. To the
-//! same id, hand-overs are applied in the order of the effects. None of them advances stream time.
+//! same id, hand-overs are applied in the order of the effects. None of them advances stream time. A stub passes most
+//! of them on to the customer that it refers to.
 
 use std::sync::Arc;
 
 use crate::lifecycle::customer::Customer;
+use crate::lifecycle::identity::Alias;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::Touchpoint;
 use crate::lifecycle::vocabulary::Vocabulary;
+
+/// The number of times that a hand-over or a forwarded touchpoint is passed on, or waits, until the id that it is for
+/// applies it nevertheless. The protocol needs few rounds; the limit bounds the damage of lost state.
+pub(super) const ROUNDS_MAX: u32 = 10_000;
 
 /// A message to an id.
 #[derive(Clone, PartialEq, Debug)]
 pub struct HandOver {
     /// The id.
     pub to: Arc<str>,
+    /// The stubs that have passed it on, each once, the latest last. Facts start with the id that they are of.
+    pub path: Vec<Arc<str>>,
+    /// The number of times that it was passed on.
+    pub rounds: u32,
     /// The message.
     pub message: Message,
 }
@@ -22,31 +32,56 @@ pub struct HandOver {
 /// The messages of the protocol.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Message {
-    /// To a visitor: a customer claims it.
+    /// To a visitor: a customer claims it. To the id that a command merges: the customer to merge it into.
     Claim {
         /// The customer.
         by: Arc<str>,
         /// The touchpoint that names both.
         link: Link,
+        /// Other ids of the customer, under which the visitor may know it.
+        names: Vec<Arc<str>>,
     },
-    /// To a customer: the facts of a visitor move to it.
+    /// To a customer: the facts of another id move to it.
     Facts {
-        /// The id of the visitor.
+        /// The id.
         of: Arc<str>,
         /// Identifies the move; see [`drain`](crate::lifecycle::identity::drain).
         drain: u64,
         /// The touchpoint that names both.
         link: Link,
-        /// The visitor; `None` if nothing was known of it.
-        visitor: Option<Box<Customer>>,
+        /// The visitor or customer; `None` if nothing was known of it.
+        customer: Option<Box<Customer>>,
+        /// The ids whose facts had moved to it before.
+        aliases: Vec<Alias>,
     },
-    /// To a visitor: the customer that its facts moved to is removed.
+    /// To an alias: the customer that its facts moved to is removed.
     Erase {
         /// Identifies the move. The message has no effect on a later one.
         drain: u64,
         /// The time of the removal.
         at: Timestamp,
     },
+    /// To an alias: its facts have arrived.
+    Redirect {
+        /// Identifies the move. The message has no effect on a later one.
+        drain: u64,
+        /// The customer that has the facts.
+        into: Arc<str>,
+    },
+}
+
+/// A touchpoint on its way to another id.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Forwarding {
+    /// The customer that it belongs to; the id of the touchpoint itself, if another partition has read it.
+    pub to: Arc<str>,
+    /// The stubs that have passed it on, each once, the latest last.
+    pub path: Vec<Arc<str>>,
+    /// The moves of facts that must arrive before the touchpoint is applied: id and
+    /// [`drain`](crate::lifecycle::identity::drain).
+    pub needs: Vec<(Arc<str>, u64)>,
+    /// The number of times that it was passed on, or waited for `needs`.
+    pub rounds: u32,
 }
 
 /// The part of a link that transitions contain.
@@ -60,6 +95,64 @@ pub struct Link {
     pub occurred_at: Timestamp,
 }
 
+impl HandOver {
+    /// Creates a message that no stub has passed on.
+    pub(super) fn new(to: Arc<str>, message: Message) -> Self {
+        Self { to, path: Vec::new(), rounds: 0, message }
+    }
+
+    /// Returns the event time up to which the receiving partition first reads its own touchpoints.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        match &self.message {
+            Message::Claim { link, .. } => link.occurred_at,
+            Message::Facts { link, customer, .. } => {
+                customer.as_ref().map_or(link.occurred_at, |customer| customer.clock.max(link.occurred_at))
+            }
+            Message::Erase { at, .. } => *at,
+            // It does not concern facts.
+            Message::Redirect { .. } => Timestamp::MIN,
+        }
+    }
+
+    /// Returns the message, passed on by the stub `by` of `into`.
+    pub(super) fn passed_on(&self, by: &Arc<str>, into: &Arc<str>) -> Self {
+        let (path, rounds) = (extended(&self.path, by), self.rounds.saturating_add(1));
+        Self { to: Arc::clone(into), path, rounds, message: self.message.clone() }
+    }
+}
+
+impl Message {
+    /// Whether it contains the facts of this move of the facts of `id`.
+    pub(super) fn has_facts(&self, id: &str, drain: u64) -> bool {
+        let Self::Facts { of, drain: own, aliases, .. } = self else { return false };
+        **of == *id && *own == drain || aliases.iter().any(|alias| *alias.id == *id && alias.drain == drain)
+    }
+}
+
+impl Forwarding {
+    /// Creates a forwarding of a touchpoint to its own id.
+    pub(super) fn home(id: &str) -> Self {
+        Self { to: id.into(), path: Vec::new(), needs: Vec::new(), rounds: 0 }
+    }
+
+    /// Returns the forwarding, passed on by `by` to `into`. `drain` is the move of the facts of `by`, unless they have
+    /// arrived.
+    pub(super) fn passed_on(&self, by: &Arc<str>, into: &Arc<str>, drain: Option<u64>) -> Self {
+        let mut needs = self.needs.clone();
+        if let Some(need) = drain.map(|drain| (Arc::clone(by), drain)).filter(|need| !needs.contains(need)) {
+            needs.push(need);
+        }
+        let (path, rounds) = (extended(&self.path, by), self.rounds.saturating_add(1));
+        Self { to: Arc::clone(into), path, needs, rounds }
+    }
+}
+
+/// Returns `path` with `id` at its end only.
+fn extended(path: &[Arc<str>], id: &Arc<str>) -> Vec<Arc<str>> {
+    path.iter().filter(|known| *known != id).chain([id]).cloned().collect()
+}
+
 impl Link {
     pub(super) fn of(touchpoint: &Touchpoint<'_>) -> Self {
         Self {
@@ -69,12 +162,18 @@ impl Link {
         }
     }
 
+    /// Whether it is the command `customer_merged`.
+    pub(super) fn is_merge(&self) -> bool {
+        *self.type_name == *Touchpoint::MERGED
+    }
+
     /// Returns the touchpoint without properties, as a touchpoint of `customer_id`.
     pub(super) fn touchpoint<'a>(&'a self, customer_id: &'a str, vocabulary: &Vocabulary) -> Touchpoint<'a> {
         Touchpoint {
             event_id: &self.event_id,
             customer_id,
             anonymous_id: None,
+            merged_id: None,
             is_visitor: false,
             kind: vocabulary.type_index(&self.type_name),
             type_name: &self.type_name,

@@ -1,35 +1,33 @@
-//! The rules of identity resolution: how a partition applies touchpoints of visitors, links and hand-overs.
+//! The rules of identity resolution: how a partition applies touchpoints of visitors, links, merges and hand-overs.
 //!
-//! The partition of a visitor decides who owns it: the first customer that claims it. From then on the id is a stub. A
-//! claim by a second customer, or a touchpoint that names the id as a customer id, ends the stub, and later touchpoints
-//! belong to the id itself. The facts move once, whole, with the stub that replaces them; so each touchpoint counts
+//! An id whose facts moved is a stub: it passes on what arrives for it. The facts move once, whole, with the stub that
+//! replaces them, and a touchpoint that a stub passes on waits until they have arrived; so each touchpoint counts
 //! once, in any order of touchpoints and hand-overs.
 //!
-//! A customer id is never claimed, also for a while after its removal. Therefore the target of a stub is a customer. If
-//! it is a stub nevertheless, because it came back as a visitor later, a hand-over ends that stub: nothing is forwarded
-//! in a circle.
+//! The partition of a visitor decides which customer owns it: the first one that claims it. A claim by a second
+//! customer, or a touchpoint that names the id as a customer id, ends the stub, and later touchpoints belong to the id
+//! itself. Only the command `customer_merged` merges customers. If two partitions merge their customers into each other
+//! at once, their facts are passed on in a circle; the least id of it becomes a customer again when its facts are back.
 
 use std::sync::Arc;
 
-use crate::lifecycle::identity::{Alias, Erasure, Identity, Stub, drain};
+use crate::lifecycle::identity::{Alias, AliasKind, Identity, Stub, drain};
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::touchpoint::Touchpoint;
 
-use super::customers::identity_ends_at;
+use super::customers::{WorkingCopy, identity_ends_at};
 use super::effects::Effects;
-use super::hand_over::{HandOver, Link, Message};
+use super::hand_over::{Forwarding, HandOver, Link, Message, ROUNDS_MAX};
+use super::identity_end::erasure_of;
 use super::machine::Partition;
 use super::wake_ups::CustomerSlot;
-
-/// How long an erasure is remembered: longer than a hand-over is under way.
-const ERASURE_KEPT_FOR: Duration = Duration::from_days(7);
 
 /// A customer repeats the claim of an alias at most once in this time, and accepts
 /// [`ALIASES_MAX`](Identity::ALIASES_MAX) aliases in it.
 const CLAIM_INTERVAL: Duration = Duration::from_days(1);
 
 impl Partition {
-    /// Applies a touchpoint: forwards it, or adds it to the facts and claims the visitor that it names.
+    /// Applies a touchpoint: forwards it, or adds it to the facts and claims the id that it names.
     pub(super) fn apply_with_identity(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
         if self.apply_or_forward(touchpoint, effects) {
             self.clock.advance(touchpoint.occurred_at);
@@ -40,124 +38,213 @@ impl Partition {
     /// the touchpoint is a duplicate.
     fn apply_or_forward(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) -> bool {
         self.end_if_expired(touchpoint.customer_id, self.due_until(touchpoint.occurred_at));
-        if let Some(to) = self.forwards_to(touchpoint) {
-            effects.forwarded_to = Some(to);
+        effects.forwarding = self.forwards_to(touchpoint);
+        if effects.forwarding.is_some() {
             effects.tally.forwarded += 1;
-        } else if touchpoint.is_erasure() {
-            self.apply_erasure(touchpoint, effects);
-        } else if self.apply_touchpoint(touchpoint, effects) {
-            self.claim_visitor(touchpoint, effects);
-        } else {
-            return false;
+            return true;
         }
-        true
+        self.apply_here(touchpoint, &[], effects)
     }
 
     /// Forwards a touchpoint to the partition of its id.
     pub(super) fn forward_home(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
-        effects.forwarded_to = Some(touchpoint.customer_id.into());
+        effects.forwarding = Some(Forwarding::home(touchpoint.customer_id));
         effects.tally.forwarded += 1;
         self.clock.advance(touchpoint.occurred_at);
     }
 
-    /// Applies a touchpoint of a visitor to the customer `to`, or one of the id `to` itself that was read by another
-    /// partition.
-    pub(super) fn apply_forwarded(&mut self, to: &str, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
-        if to == touchpoint.customer_id {
+    /// Applies a forwarded touchpoint, passes it on, or returns it as a forwarding to the same id if it must wait for
+    /// facts.
+    pub(super) fn apply_forwarded(
+        &mut self,
+        forwarding: &Forwarding,
+        touchpoint: &Touchpoint<'_>,
+        effects: &mut Effects,
+    ) {
+        let to = &forwarding.to;
+        // An earlier release wrote no path.
+        if forwarding.path.is_empty() && **to == *touchpoint.customer_id {
             self.apply_or_forward(touchpoint, effects);
             return;
         }
         let touchpoint = Touchpoint { customer_id: to, is_visitor: false, ..*touchpoint };
         let at = touchpoint.occurred_at;
         self.end_if_expired(to, self.due_until(at));
+        let now = self.clock.at_least(at);
+        let mut is_ready = forwarding.needs.is_empty();
         if let Some(slot) = self.customers.find(to) {
             let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
             if let Some(identity) = copy.customer.identity.as_deref_mut() {
                 if identity.erasure.is_some_and(|erasure| at <= erasure.at) && !touchpoint.is_erasure() {
                     effects.tally.applied += 1;
+                    self.claim(&touchpoint, &forwarding.path, effects);
                     return;
                 }
-                if identity.stub.is_some() {
+                if forwarding.rounds >= ROUNDS_MAX && identity.stub.is_some() {
                     identity.part(at);
                     copy.is_changed = true;
                 }
+                if let Some(stub) = &mut identity.stub {
+                    copy.is_changed |= stub.use_at(now);
+                    let drain = (!stub.is_settled).then_some(stub.drain);
+                    let mut passed_on = forwarding.passed_on(to, &stub.into, drain);
+                    // The facts of these moves were erased here, so they arrive nowhere.
+                    passed_on.needs.retain(|(_, drain)| !identity.erased_moves.contains(drain));
+                    effects.forwarding = Some(passed_on);
+                    return;
+                }
+                is_ready |= identity.erasure.is_some() || identity.has_received(&forwarding.needs);
             }
         }
-        if touchpoint.is_erasure() {
-            self.apply_erasure(&touchpoint, effects);
+        if is_ready || forwarding.rounds >= ROUNDS_MAX {
+            self.apply_here(&touchpoint, &forwarding.path, effects);
         } else {
-            self.apply_touchpoint(&touchpoint, effects);
+            effects.forwarding = Some(Forwarding { rounds: forwarding.rounds + 1, ..forwarding.clone() });
         }
+    }
+
+    /// Applies a touchpoint to its customer. `path` are the ids that have forwarded it. Returns `false` if it is a
+    /// duplicate.
+    fn apply_here(&mut self, touchpoint: &Touchpoint<'_>, path: &[Arc<str>], effects: &mut Effects) -> bool {
+        if touchpoint.is_erasure() {
+            self.apply_erasure(touchpoint, effects);
+        } else if touchpoint.is_merge() {
+            effects.tally.applied += 1;
+            self.declare(touchpoint.customer_id);
+            self.claim(touchpoint, path, effects);
+        } else if self.apply_touchpoint(touchpoint, effects) {
+            self.claim(touchpoint, path, effects);
+        } else {
+            return false;
+        }
+        true
     }
 
     /// Applies a hand-over.
     pub(super) fn apply_hand_over(&mut self, hand_over: &HandOver, effects: &mut Effects) {
         let to = &hand_over.to;
         match &hand_over.message {
-            Message::Claim { by, link } => self.apply_claim(to, by, link, effects),
-            Message::Facts { .. } => self.apply_facts(to, &hand_over.message, effects),
+            Message::Claim { .. } => self.apply_claim(hand_over, effects),
+            Message::Facts { .. } => self.apply_facts(hand_over, effects),
             Message::Erase { drain, at } => self.apply_alias_erasure(to, *drain, *at),
+            Message::Redirect { drain, into } => self.apply_redirect(to, *drain, into),
         }
     }
 
-    /// Returns the customer that the touchpoint belongs to, if its id forwards it. A touchpoint that names a stub as a
-    /// customer id ends the stub.
-    fn forwards_to(&mut self, touchpoint: &Touchpoint<'_>) -> Option<Arc<str>> {
+    /// Returns where the touchpoint is forwarded to, if it belongs to another customer. A touchpoint that names the
+    /// stub of a visitor as a customer id ends the stub.
+    fn forwards_to(&mut self, touchpoint: &Touchpoint<'_>) -> Option<Forwarding> {
         let at = touchpoint.occurred_at;
         let is_erasure = touchpoint.is_erasure();
         let now = self.clock.at_least(at);
         let slot = self.customers.find(touchpoint.customer_id)?;
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let identity = copy.customer.identity.as_deref_mut()?;
-        if let Some(stub) = &mut identity.stub {
-            if touchpoint.is_visitor || is_erasure {
-                copy.is_changed |= stub.use_at(now);
-                return Some(Arc::clone(&stub.into));
-            }
-            identity.part(at);
-            copy.is_changed = true;
-            return None;
+        let forwarding = Forwarding::home(touchpoint.customer_id);
+        // What the former stub may have forwarded already, also if the id is a stub again.
+        let is_of_former = touchpoint.is_visitor && !is_erasure;
+        if let Some(former) = identity.former.as_ref().filter(|former| is_of_former && at < former.until) {
+            let drain = (!former.is_settled).then_some(former.drain);
+            return Some(forwarding.passed_on(&copy.customer.id, &former.into, drain));
         }
-        let former = identity.former.as_ref()?;
-        (touchpoint.is_visitor && !is_erasure && at < former.until).then(|| Arc::clone(&former.into))
+        let stub = identity.stub.as_mut()?;
+        if touchpoint.is_visitor || is_erasure || stub.is_merged {
+            copy.is_changed |= stub.use_at(now);
+            let drain = (!stub.is_settled).then_some(stub.drain);
+            return Some(forwarding.passed_on(&copy.customer.id, &stub.into, drain));
+        }
+        identity.part(at);
+        copy.is_changed = true;
+        None
     }
 
-    /// Sends a claim to the visitor that `touchpoint` names beside its customer.
-    fn claim_visitor(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
+    /// Records that `id` is that of a customer, if something is known of it.
+    fn declare(&mut self, id: &str) {
+        let Some(slot) = self.customers.find(id) else { return };
+        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
+        if copy.customer.is_visitor && (!copy.is_removed || copy.customer.identity.is_some()) {
+            (copy.customer.is_visitor, copy.is_changed) = (false, true);
+        }
+    }
+
+    /// Sends a claim to the visitor that `touchpoint` names beside its customer, or to the id that it merges into it.
+    /// `path` are the ids that have forwarded the touchpoint.
+    fn claim(&mut self, touchpoint: &Touchpoint<'_>, path: &[Arc<str>], effects: &mut Effects) {
+        let is_merge = touchpoint.is_merge();
         let link_on = self.rules.options.identity.unwrap_or_default().link_on;
-        let Some(visitor) = link_on.visitor(touchpoint) else { return };
+        let other = if is_merge { touchpoint.merged_id } else { link_on.visitor(touchpoint) };
+        effects.tally.links_refused += u64::from(is_merge && other.is_none());
+        let Some(other) = other.filter(|other| *other != touchpoint.customer_id) else { return };
         let copy = self.customers.get_or_vacant(touchpoint.customer_id, &self.rules, &self.shape);
-        let clock = copy.customer.clock;
-        let is_recent = |alias: &&Alias| clock < alias.claimed_at + CLAIM_INTERVAL;
+        let clock = copy.customer.clock.max(touchpoint.occurred_at);
+        let is_recent = |alias: &Alias| clock < alias.claimed_at + CLAIM_INTERVAL;
+        copy.customer.is_visitor &= !is_merge;
         let identity = copy.customer.identity.get_or_insert_default();
-        let drain = match identity.aliases.iter().find(|alias| &*alias.id == visitor) {
+        let is_erased = identity.erasure.is_some_and(|erasure| touchpoint.occurred_at <= erasure.at);
+        let aliases = &mut identity.aliases;
+        let is_full = |aliases: &[Alias]| {
+            aliases.iter().filter(|alias| is_recent(alias)).count() >= Identity::ALIASES_MAX
+                || is_merge
+                    && aliases.iter().filter(|it| it.kind != AliasKind::Visitor).count() >= Identity::ALIASES_MAX
+        };
+        let known = aliases.iter().rposition(|alias| *alias.id == *other);
+        match known {
             // Programs repeat a link with each session.
-            Some(alias) if is_recent(&alias) => return,
-            Some(alias) => alias.drain,
-            None if identity.aliases.iter().filter(is_recent).count() >= Identity::ALIASES_MAX => {
+            Some(index) if !is_merge && is_recent(&aliases[index]) => return,
+            Some(index) => (aliases[index].claimed_at, copy.is_changed) = (aliases[index].claimed_at.max(clock), true),
+            None if is_full(aliases) => {
                 effects.tally.links_refused += 1;
                 return;
             }
-            None => 0,
-        };
-        // Before the facts arrive, so that links count which arrive in between, or which the visitor refuses. Of the
-        // visitors that are only claimed, the one that it may replace refers to nothing.
-        identity.add_alias(Alias { id: visitor.into(), drain, claimed_at: clock });
-        let message = Message::Claim { by: Arc::clone(&copy.customer.id), link: Link::of(touchpoint) };
-        effects.hand_overs.push(HandOver { to: visitor.into(), message });
+            // Before the facts arrive, so that links count which arrive in between, or which the visitor refuses. Of
+            // the visitors that are only claimed, the one that it may displace refers to nothing.
+            // An id that is known by a merge alone remembers the claim as well: otherwise a link could claim it as a
+            // visitor while facts are under way to it.
+            None if !copy.is_removed || is_merge && !is_erased => {
+                let kind = AliasKind::Visitor;
+                identity
+                    .add_alias(Alias { id: other.into(), drain: 0, claimed_at: clock, kind }, touchpoint.customer_id);
+                copy.is_changed = true;
+            }
+            None => {}
+        }
+        let aliases = &identity.aliases;
+        let merged = aliases.iter().filter(|alias| alias.kind == AliasKind::Customer).map(|alias| &alias.id);
+        let names = if is_merge { Vec::new() } else { path.iter().chain(merged).cloned().collect() };
+        let message = Message::Claim { by: Arc::clone(&copy.customer.id), link: Link::of(touchpoint), names };
+        effects.hand_overs.push(HandOver::new(other.into(), message));
+        if copy.is_removed {
+            self.wake_ups.arm(copy.slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));
+        }
     }
 
-    /// The customer `by` claims the visitor `id`.
-    fn apply_claim(&mut self, id: &Arc<str>, by: &Arc<str>, link: &Link, effects: &mut Effects) {
+    /// A customer claims an id.
+    fn apply_claim(&mut self, hand_over: &HandOver, effects: &mut Effects) {
+        let HandOver { to: id, message: Message::Claim { by, link, names }, .. } = hand_over else { return };
+        if by == id {
+            return;
+        }
         let due_until = self.due_until(link.occurred_at);
         self.end_if_expired(id, due_until);
         self.forget_if_expired(id, due_until, effects);
         let now = self.clock.at_least(link.occurred_at);
+        if link.is_merge() && self.passes_on(hand_over, effects) {
+            return;
+        }
         let copy = self.customers.get_or_vacant(id, &self.rules, &self.shape);
         let is_visitor = copy.customer.is_visitor;
         let identity = copy.customer.identity.get_or_insert_default();
+        if link.is_merge() {
+            let is_merged = |alias: &Alias| alias.id == *by && alias.kind == AliasKind::Customer;
+            if !identity.aliases.iter().any(is_merged) {
+                let slot = copy.slot;
+                self.retire(slot, by, link, now, effects);
+            }
+            return;
+        }
         match &mut identity.stub {
-            Some(stub) if stub.into == *by => copy.is_changed |= stub.use_at(now),
+            Some(stub) if stub.into == *by || names.contains(&stub.into) => copy.is_changed |= stub.use_at(now),
+            Some(stub) if stub.is_merged => effects.tally.links_refused += 1,
             Some(_) => {
                 identity.part(link.occurred_at);
                 copy.is_changed = true;
@@ -171,7 +258,7 @@ impl Partition {
         }
     }
 
-    /// Makes the visitor at `slot` a stub of the customer `by`, and sends its facts there.
+    /// Makes the id at `slot` a stub of the customer `by`, and sends its facts there.
     fn retire(&mut self, slot: CustomerSlot, by: &Arc<str>, link: &Link, now: Timestamp, effects: &mut Effects) {
         let due_until = self.due_until(link.occurred_at);
         let has_customer = !self.customers.is_removed(slot);
@@ -193,142 +280,118 @@ impl Partition {
         let mut identity = copy.customer.identity.take().unwrap_or_default();
         let drain = drain(&link.event_id, identity.retired);
         identity.retired = identity.retired.saturating_add(1);
-        let mut stub = Stub { into: Arc::clone(by), drain, used: now };
+        let is_merged = link.is_merge();
+        let mut stub = Stub { into: Arc::clone(by), drain, used: now, is_merged, is_settled: false };
         stub.use_at(copy.customer.clock.max(now));
         identity.stub = Some(stub);
-        let visitor = has_customer.then(|| Box::new(copy.customer.clone()));
+        let mut aliases = std::mem::take(&mut identity.aliases);
+        aliases.retain(Alias::has_moved);
+        let customer = has_customer.then(|| Box::new(copy.customer.clone()));
         copy.customer.identity = Some(identity);
         (copy.is_changed, copy.is_removed) = (true, true);
         self.wake_ups.arm(slot, &id, identity_ends_at(&copy.customer, &self.rules.options));
-        let message = Message::Facts { of: id, drain, link: link.clone(), visitor };
-        effects.hand_overs.push(HandOver { to: Arc::clone(by), message });
+        let message = Message::Facts { of: Arc::clone(&id), drain, link: link.clone(), customer, aliases };
+        let path = vec![id];
+        effects.hand_overs.push(HandOver { to: Arc::clone(by), path, rounds: 0, message });
     }
 
-    /// The facts of a visitor move to the customer `id`.
-    fn apply_facts(&mut self, id: &Arc<str>, facts: &Message, effects: &mut Effects) {
-        let Message::Facts { of, drain, link, visitor } = facts else { return };
-        let at = visitor.as_ref().map_or(link.occurred_at, |visitor| visitor.clock.max(link.occurred_at));
+    /// The facts of an id move to the customer that the hand-over is for.
+    fn apply_facts(&mut self, hand_over: &HandOver, effects: &mut Effects) {
+        let HandOver { to: id, path, message: Message::Facts { of, drain, link, customer, aliases }, .. } = hand_over
+        else {
+            return;
+        };
+        let at = hand_over.at();
         let due_until = self.due_until(at);
         self.end_if_expired(id, due_until);
         self.forget_if_expired(id, due_until, effects);
         let copy = self.customers.get_or_vacant(id, &self.rules, &self.shape);
-        let slot = copy.slot;
-        let is_new = copy.is_removed;
-        let identity = copy.customer.identity.get_or_insert_default();
-        let erased_at = match identity.erasure {
+        let (slot, is_new) = (copy.slot, copy.is_removed);
+        let identity = copy.customer.identity.as_deref();
+        let is_unknown = is_new && identity.is_none_or(|identity| identity.stub.is_none() && !identity.is_permanent());
+        let erased_at = match identity.and_then(|identity| identity.erasure) {
             Some(erasure) if erasure.at >= link.occurred_at => Some(erasure.at),
-            // Nothing is known of either.
-            _ if is_new && visitor.is_none() => Some(link.occurred_at),
+            // Nothing is known of the visitor, and the customer was removed.
+            _ if is_unknown && customer.is_none() && !link.is_merge() && path.len() <= 1 => Some(link.occurred_at),
             _ => None,
         };
+        let moves = || [(of, *drain)].into_iter().chain(aliases.iter().map(|alias| (&alias.id, alias.drain)));
         if let Some(at) = erased_at {
-            effects.hand_overs.push(HandOver { to: Arc::clone(of), message: Message::Erase { drain: *drain, at } });
+            let erase = |(id, drain): (&Arc<str>, u64)| HandOver::new(Arc::clone(id), Message::Erase { drain, at });
+            effects.hand_overs.extend(moves().map(erase));
+            let identity = copy.customer.identity.as_deref_mut();
+            if let Some(identity) = identity.filter(|identity| identity.erasure.is_some()) {
+                moves().for_each(|(_, drain)| identity.add_erased_move(drain));
+                copy.is_changed = true;
+            }
             return;
         }
-        identity.part(at);
-        let alias = Alias { id: Arc::clone(of), drain: *drain, claimed_at: link.occurred_at };
-        // An erasure of this customer would not reach the alias that it replaces, so that must not be a stub any more.
-        effects.hand_overs.extend(identity.add_alias(alias).map(|evicted| erasure_of(evicted, at)));
-        copy.customer.is_visitor = false;
-        copy.is_changed = true;
+        if self.passes_on(hand_over, effects) {
+            return;
+        }
+        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
+        let identity = copy.customer.identity.get_or_insert_default();
+        let kind = if link.is_merge() { AliasKind::Customer } else { AliasKind::Visitor };
+        let own = Alias { id: Arc::clone(of), drain: *drain, claimed_at: link.occurred_at, kind };
+        for alias in aliases.iter().cloned().chain([own]) {
+            // An erasure of this customer would not reach the visitor that it displaces: that must not be a stub.
+            effects.hand_overs.extend(identity.add_alias(alias, id).map(|displaced| erasure_of(displaced, at)));
+        }
+        (copy.customer.is_visitor, copy.is_changed) = (false, true);
+        let redirect = |(id, drain): (&Arc<str>, u64)| {
+            HandOver::new(Arc::clone(id), Message::Redirect { drain, into: Arc::clone(&hand_over.to) })
+        };
+        effects.hand_overs.extend(moves().filter(|(alias, _)| *alias != id).map(redirect));
+        let Some(theirs) = customer else { return };
         if is_new {
             copy.create_customer(at, &self.rules);
             self.stage_counts.add();
         }
         let until = at.max(copy.customer.clock);
-        if let Some(visitor) = visitor {
-            self.fire_wake_ups(slot, until, effects);
-            let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
-            let published_before = effects.transitions.len();
-            let touchpoint = link.touchpoint(id, &self.rules.models.vocabulary);
-            copy.customer.take_in(&self.rules, &touchpoint, visitor, &mut effects.transitions);
-            self.stage_counts.record_moves(&effects.transitions[published_before..]);
-            self.wake_ups.arm(slot, id, copy.customer.due_at(&self.rules.options));
-        }
-    }
-
-    /// Erases the customer of `touchpoint` and all its aliases, and remembers it.
-    fn apply_erasure(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
-        self.erase(touchpoint, effects);
-        let copy = self.customers.get_or_vacant(touchpoint.customer_id, &self.rules, &self.shape);
-        copy.customer.is_visitor &= touchpoint.is_visitor;
-        let identity = copy.customer.identity.get_or_insert_default();
-        identity.former = None;
-        let slot = copy.slot;
-        self.remember_erasure(slot, touchpoint.occurred_at);
-    }
-
-    /// Sends the removal of a customer to its aliases.
-    pub(super) fn erase_aliases(&mut self, slot: CustomerSlot, at: Timestamp, effects: &mut Effects) {
+        self.fire_wake_ups(slot, until, effects);
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
-        let Some(identity) = copy.customer.identity.as_deref_mut() else { return };
-        if identity.aliases.is_empty() {
-            self.wake_ups.arm(slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));
-            return;
-        }
-        let moved = identity.aliases.drain(..).filter(Alias::has_moved);
-        effects.hand_overs.extend(moved.map(|alias| erasure_of(alias, at)));
-        self.remember_erasure(slot, at);
+        let published_before = effects.transitions.len();
+        let touchpoint = link.touchpoint(id, &self.rules.models.vocabulary);
+        copy.customer.take_in(&self.rules, &touchpoint, theirs, &mut effects.transitions);
+        self.stage_counts.record_moves(&effects.transitions[published_before..]);
+        self.wake_ups.arm(slot, id, copy.customer.due_at(&self.rules.options));
     }
 
-    /// The customer that the facts of the visitor `id` moved to is removed.
-    fn apply_alias_erasure(&mut self, id: &str, drain: u64, at: Timestamp) {
-        let Some(slot) = self.customers.find(id) else { return };
+    /// Passes a hand-over on, if its id is a stub. In a circle of stubs, the least id becomes a customer again when its
+    /// own facts come back.
+    fn passes_on(&mut self, hand_over: &HandOver, effects: &mut Effects) -> bool {
+        let HandOver { to: id, path, rounds, message } = hand_over;
+        let Some(slot) = self.customers.find(id) else { return false };
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
-        let Some(identity) = copy.customer.identity.as_deref_mut() else { return };
-        if identity.stub.as_ref().is_some_and(|stub| stub.drain == drain) {
+        let Some(identity) = copy.customer.identity.as_deref_mut() else { return false };
+        let Some(stub) = &identity.stub else { return false };
+        let circle = path.iter().position(|known| known == id).map_or(&[][..], |start| &path[start..]);
+        if circle.iter().min() == Some(id) && message.has_facts(id, stub.drain) || *rounds >= ROUNDS_MAX {
             identity.stub = None;
-            self.remember_erasure(slot, at);
-        } else if identity.former.as_ref().is_some_and(|former| former.drain == drain) {
-            identity.former = None;
-            copy.is_changed = true;
-            if copy.is_removed {
-                self.wake_ups.arm(slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));
-            }
+            (copy.customer.is_visitor, copy.is_changed) = (false, true);
+            return false;
+        }
+        effects.hand_overs.push(hand_over.passed_on(id, &stub.into));
+        true
+    }
+
+    /// The facts of the alias `id` have arrived at the customer `into`.
+    fn apply_redirect(&mut self, id: &str, drain: u64, into: &Arc<str>) {
+        let Some(copy) = self.with_identity(id).filter(|_| **into != *id) else { return };
+        let Some(identity) = copy.customer.identity.as_deref_mut() else { return };
+        if let Some(stub) = identity.stub.as_mut().filter(|stub| stub.drain == drain) {
+            (stub.into, stub.is_settled, copy.is_changed) = (Arc::clone(into), true, true);
+        }
+        if let Some(former) = identity.former.as_mut().filter(|former| former.drain == drain) {
+            (former.into, former.is_settled, copy.is_changed) = (Arc::clone(into), true, true);
         }
     }
 
-    fn remember_erasure(&mut self, slot: CustomerSlot, at: Timestamp) {
-        let now = self.clock.at_least(at);
+    /// Returns the working copy of `id`, if it has an identity.
+    fn with_identity(&mut self, id: &str) -> Option<&mut WorkingCopy> {
+        let slot = self.customers.find(id)?;
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
-        let identity = copy.customer.identity.get_or_insert_default();
-        let at = identity.erasure.map_or(at, |erasure| erasure.at.max(at));
-        identity.erasure = Some(Erasure { at, kept_until: now + ERASURE_KEPT_FOR });
-        copy.is_changed = true;
-        if copy.is_removed {
-            self.wake_ups.arm(slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));
-        }
-    }
-
-    /// Ends the identity of `id` if there is no customer and it ends by `until`, so that the output does not depend on
-    /// whether `Input::TimePassed` has ended it.
-    fn end_if_expired(&mut self, id: &str, until: Timestamp) {
-        let Some(slot) = self.customers.find(id).filter(|&slot| self.customers.is_removed(slot)) else { return };
-        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
-        if identity_ends_at(&copy.customer, &self.rules.options).is_some_and(|end| end <= until) {
-            self.end_identity(slot);
-        }
-    }
-
-    /// Ends the identity of an id without a customer, which was due by `until` according to its record. After
-    /// `identity.stub_lifetime` was raised, it ends later.
-    pub(super) fn wake_identity(&mut self, slot: CustomerSlot, until: Timestamp, effects: &mut Effects) {
-        effects.tally.wake_ups += 1;
-        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
-        let later = identity_ends_at(&copy.customer, &self.rules.options).filter(|&end| end > until);
-        if later.is_some() {
-            copy.is_changed = true;
-            self.wake_ups.arm(slot, &copy.customer.id, later);
-        } else {
-            self.end_identity(slot);
-        }
-    }
-
-    /// Ends the identity of an id without a customer.
-    fn end_identity(&mut self, slot: CustomerSlot) {
-        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
-        (copy.customer.identity, copy.customer.is_visitor, copy.is_changed) = (None, true, true);
-        self.wake_ups.disarm(slot);
+        copy.customer.identity.is_some().then_some(copy)
     }
 
     /// Returns the committed identity of `id`: what it refers to, and what refers to it.
@@ -343,9 +406,4 @@ impl Partition {
     pub fn stubs(&self) -> usize {
         self.customers.vacant()
     }
-}
-
-/// Returns the message that ends the stub of `alias` because of something that happened at `at`.
-fn erasure_of(alias: Alias, at: Timestamp) -> HandOver {
-    HandOver { to: alias.id, message: Message::Erase { drain: alias.drain, at } }
 }

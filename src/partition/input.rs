@@ -5,7 +5,7 @@ use crate::lifecycle::touchpoint::Touchpoint;
 
 #[cfg(doc)]
 use super::effects::Effects;
-use super::hand_over::HandOver;
+use super::hand_over::{Forwarding, HandOver};
 
 /// An input of a partition.
 #[derive(Clone, Copy, Debug)]
@@ -17,11 +17,11 @@ pub enum Input<'a> {
     ForwardedErasure(&'a Touchpoint<'a>),
     /// A touchpoint of an id that belongs to another partition, with identity resolution. It is forwarded there.
     Misplaced(&'a Touchpoint<'a>),
-    /// A touchpoint that another partition has forwarded; see [`Effects::forwarded_to`]. It does not advance stream
+    /// A touchpoint that another partition has forwarded; see [`Effects::forwarding`]. It does not advance stream
     /// time, because the partition that has read it does.
     Forwarded {
-        /// The customer that the facts of the visitor moved to, or the id of the touchpoint itself.
-        to: &'a str,
+        /// The id that it is forwarded to.
+        forwarding: &'a Forwarding,
         /// The touchpoint, as it was read.
         touchpoint: &'a Touchpoint<'a>,
     },

@@ -108,8 +108,8 @@ impl Partition {
                 self.forward_home(touchpoint, effects);
                 false
             }
-            Input::Forwarded { to, touchpoint } => {
-                self.apply_forwarded(to, touchpoint, effects);
+            Input::Forwarded { forwarding, touchpoint } => {
+                self.apply_forwarded(forwarding, touchpoint, effects);
                 false
             }
             Input::HandOver(hand_over) => {
@@ -164,8 +164,7 @@ impl Partition {
                 effects.tally.applied += 1;
                 effects.tally.late += u64::from(is_late);
                 effects.tally.orders_missing += u64::from(is_order_missing);
-                let is_unknown =
-                    touchpoint.kind == TypeIndex::UNKNOWN && touchpoint.type_name != Touchpoint::IDENTIFIED;
+                let is_unknown = touchpoint.kind == TypeIndex::UNKNOWN && !touchpoint.is_reserved();
                 effects.tally.unknown_types += u64::from(is_unknown);
             }
         }
@@ -363,21 +362,21 @@ impl Partition {
         Ok(restored)
     }
 
-    /// Returns the record of a visitor whose facts move to a customer of another partition, with the
+    /// Returns the record of a visitor or customer whose facts move to a customer of another partition, with the
     /// [`layout`](Self::layout) of this one.
     #[must_use]
-    pub fn encode_visitor(&self, visitor: &Customer) -> Vec<u8> {
+    pub fn encode_customer(&self, customer: &Customer) -> Vec<u8> {
         let mut record = Vec::new();
         let options = &self.rules.options;
-        record::write(visitor, &self.rules.models.layout.number_is_time, options.currency, &mut record);
+        record::write(customer, &self.rules.models.layout.number_is_time, options.currency, &mut record);
         record
     }
 
-    /// Returns the visitor of a record that another partition has encoded with `layout`.
+    /// Returns the visitor or customer of a record that another partition has encoded with `layout`.
     ///
     /// # Errors
     /// When the record does not match its layout.
-    pub fn decode_visitor(&self, layout: &StoredLayout, record: &[u8]) -> Result<Customer, RestoreError> {
+    pub fn decode_customer(&self, layout: &StoredLayout, record: &[u8]) -> Result<Customer, RestoreError> {
         let mut migrated = Vec::new();
         let record = if layout.has_same_shape(&self.layout) {
             record
@@ -385,9 +384,9 @@ impl Partition {
             LayoutMigration::new(layout.clone(), &self.rules.models)?.migrate(record, &self.rules, &mut migrated)?;
             &migrated
         };
-        let mut visitor = Customer::new(Arc::from(""), Timestamp::MIN, &self.rules.models);
-        let is_read = record::read(record, &self.shape, self.rules.options.currency, &mut visitor);
-        is_read.map(|_| visitor).ok_or(RestoreError::CustomerUnreadable)
+        let mut customer = Customer::new(Arc::from(""), Timestamp::MIN, &self.rules.models);
+        let is_read = record::read(record, &self.shape, self.rules.options.currency, &mut customer);
+        is_read.map(|_| customer).ok_or(RestoreError::CustomerUnreadable)
     }
 
     /// Finishes the restore. `clock` is the clock in the committed offset metadata. If the models have changed, the

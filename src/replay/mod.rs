@@ -85,8 +85,10 @@ impl Replay {
             return Ok(());
         }
         self.partition.apply(Input::Touchpoint(touchpoint), &mut self.effects);
-        if let Some(to) = self.effects.forwarded_to.take() {
-            self.partition.apply(Input::Forwarded { to: &to, touchpoint }, &mut self.effects);
+        while let Some(forwarding) = self.effects.forwarding.take() {
+            // It may wait for a hand-over.
+            self.apply_hand_overs();
+            self.partition.apply(Input::Forwarded { forwarding: &forwarding, touchpoint }, &mut self.effects);
         }
         self.observe_input(publish)
     }

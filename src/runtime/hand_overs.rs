@@ -1,5 +1,5 @@
 //! Reads the hand-overs for the assigned partitions and applies them: messages between partitions because a visitor
-//! turned out to be a customer.
+//! turned out to be a customer, or customers were merged.
 //!
 //! A hand-over of a time waits until the partition has read its own touchpoints up to that time: until its stream time
 //! has reached it, or everything is read that was in the partition when the worker queried its end offset after the
@@ -307,7 +307,8 @@ mod tests {
     use crate::wire::hand_over::Content;
 
     fn record(at: i64) -> HandOverRecord {
-        HandOverRecord { to: "k".to_owned(), at: Timestamp::from_millis(at), content: Content::Erase { drain: 1 } }
+        let (at, content) = (Timestamp::from_millis(at), Content::Erase { drain: 1 });
+        HandOverRecord { to: "k".to_owned(), at, path: Vec::new(), rounds: 0, content }
     }
 
     /// A queue that has read hand-overs of the times 5 and 9 at the offsets 3 and 4.
@@ -352,7 +353,8 @@ mod tests {
 
     #[test]
     fn a_partition_is_not_read_while_many_hand_overs_or_large_ones_wait() {
-        let large = || HandOverRecord { content: Content::Touchpoint(vec![0; WAITING_BYTES_MAX / 4]), ..record(5) };
+        let content = Content::Touchpoint { value: vec![0; WAITING_BYTES_MAX / 4], needs: Vec::new() };
+        let large = || HandOverRecord { content: content.clone(), ..record(5) };
         for (count, record) in [(WAITING_MAX, &(|| record(5)) as &dyn Fn() -> _), (4, &large)] {
             let mut queue = HandOverQueue { is_open: true, read_to: Some(0), ..HandOverQueue::new(Some(0)) };
             for offset in 0..count {

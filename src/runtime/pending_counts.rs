@@ -64,7 +64,8 @@ impl PendingCounts {
             Content::Claim { .. } => 0,
             Content::Facts { .. } => 1,
             Content::Erase { .. } => 2,
-            Content::Touchpoint(_) => 3,
+            Content::Touchpoint { .. } => 3,
+            Content::Redirect { .. } => 4,
         };
         self.hand_overs[kind] += 1;
     }

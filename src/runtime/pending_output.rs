@@ -1,10 +1,12 @@
 //! The output of a partition's uncommitted inputs. It is published and counted when the batch is committed, or dropped.
 
+use std::sync::Arc;
+
 use crate::kafka::{PartitionId, Record, RecordBatch};
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::Touchpoint;
 use crate::lifecycle::transition::Cause;
-use crate::partition::{DeadLetter, Effects, HandOver, Input, Message, Partition, Position, Tally};
+use crate::partition::{DeadLetter, Effects, Forwarding, HandOver, Input, Message, Partition, Position, Tally};
 use crate::telemetry::ingest::IngestReport;
 use crate::telemetry::report::Report;
 use crate::wire::hand_over::{Content, HandOverRecord};
@@ -87,7 +89,7 @@ impl PendingOutput {
         let mut bytes = estimated_record_bytes(&self.effects.transitions[transitions_before..]);
         for hand_over in self.effects.hand_overs.drain(..) {
             let record = hand_over_record(hand_over, machine);
-            bytes += HAND_OVER_BYTES + record.visitor_bytes();
+            bytes += HAND_OVER_BYTES + record.customer_bytes();
             self.hand_overs.push(record);
         }
         let wake_ups = usize::try_from(self.effects.tally.wake_ups - wake_ups_before).unwrap_or(usize::MAX);
@@ -130,11 +132,12 @@ impl PendingOutput {
     /// Forwards the touchpoint that was just applied, if it belongs to another id. Returns the estimated size of the
     /// record.
     pub(super) fn forward_touchpoint(&mut self, touchpoint: &Touchpoint<'_>, value: &[u8]) -> usize {
-        let Some(to) = self.effects.forwarded_to.take() else { return 0 };
+        let Some(Forwarding { to, path, needs, rounds }) = self.effects.forwarding.take() else { return 0 };
         let value = if touchpoint.is_erasure() { erasure_copy(touchpoint) } else { value.to_vec() };
         let bytes = HAND_OVER_BYTES + value.len();
-        let content = Content::Touchpoint(value);
-        self.hand_overs.push(HandOverRecord { to: to.to_string(), at: touchpoint.occurred_at, content });
+        let needs = needs.iter().map(|(id, drain)| (id.to_string(), *drain)).collect();
+        let (to, path, content) = (to.to_string(), texts(&path), Content::Touchpoint { value, needs });
+        self.hand_overs.push(HandOverRecord { to, at: touchpoint.occurred_at, path, rounds, content });
         bytes
     }
 
@@ -244,15 +247,20 @@ impl PendingOutput {
 
 /// Encodes a hand-over for its topic.
 fn hand_over_record(hand_over: HandOver, machine: &Partition) -> HandOverRecord {
-    let HandOver { to, message } = hand_over;
-    let (at, content) = match message {
-        Message::Claim { by, link } => (link.occurred_at, Content::Claim { by: by.to_string(), link }),
-        Message::Facts { of, drain, link, visitor } => {
-            let at = visitor.as_ref().map_or(link.occurred_at, |visitor| visitor.clock.max(link.occurred_at));
-            let visitor = visitor.map(|visitor| Box::new((machine.layout().clone(), machine.encode_visitor(&visitor))));
-            (at, Content::Facts { of: of.to_string(), drain, link, visitor })
+    let at = hand_over.at();
+    let HandOver { to, path, rounds, message } = hand_over;
+    let content = match message {
+        Message::Claim { by, link, names } => Content::Claim { by: by.to_string(), link, names: texts(&names) },
+        Message::Facts { of, drain, link, customer, aliases } => {
+            let encoded = |customer| Box::new((machine.layout().clone(), machine.encode_customer(customer)));
+            Content::Facts { of: of.to_string(), drain, link, customer: customer.as_deref().map(encoded), aliases }
         }
-        Message::Erase { drain, at } => (at, Content::Erase { drain }),
+        Message::Erase { drain, .. } => Content::Erase { drain },
+        Message::Redirect { drain, into } => Content::Redirect { drain, into: into.to_string() },
     };
-    HandOverRecord { to: to.to_string(), at, content }
+    HandOverRecord { to: to.to_string(), at, path: texts(&path), rounds, content }
+}
+
+fn texts(ids: &[Arc<str>]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
 }

@@ -9,7 +9,7 @@ use crate::lifecycle::identity::BlockedIds;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time;
 use crate::lifecycle::touchpoint::Touchpoint;
-use crate::partition::{DeadLetterReason, HandOver, Input, Message, StoredLayout};
+use crate::partition::{DeadLetterReason, Forwarding, HandOver, Input, Message, StoredLayout};
 use crate::wire::hand_over::{Content, HandOverRecord};
 use crate::wire::touchpoint_json::{DeadLetterCause, Scratch, TouchpointDecoder, TouchpointOptions, erasure_copy};
 
@@ -225,24 +225,32 @@ impl RecordApplier {
         record: &HandOverRecord,
         assigned: &mut AssignedPartition,
     ) -> Result<usize, String> {
+        let to: Arc<str> = record.to.as_str().into();
+        let path = ids(&record.path);
         let message = match &record.content {
-            Content::Touchpoint(value) => {
+            Content::Touchpoint { value, needs } => {
                 let mut scratches = [Scratch::default(), Scratch::default()];
                 let touchpoint = self.decode_forwarded(&record.to, value, &mut scratches)?;
-                let input = Input::Forwarded { to: &record.to, touchpoint: &touchpoint };
+                let needs = needs.iter().map(|(id, drain)| (id.as_str().into(), *drain)).collect();
+                let forwarding = Forwarding { to, path, needs, rounds: record.rounds };
+                let input = Input::Forwarded { forwarding: &forwarding, touchpoint: &touchpoint };
                 return Ok(assigned.apply_touchpoint(input, &touchpoint, value));
             }
-            Content::Claim { by, link } => Message::Claim { by: by.as_str().into(), link: link.clone() },
-            Content::Facts { of, drain, link, visitor } => {
+            Content::Claim { by, link, names } => {
+                Message::Claim { by: by.as_str().into(), link: link.clone(), names: ids(names) }
+            }
+            Content::Facts { of, drain, link, customer, aliases } => {
                 let decode = |(layout, record): &(StoredLayout, Vec<u8>)| {
-                    assigned.machine().decode_visitor(layout, record).map(Box::new).map_err(|error| error.to_string())
+                    assigned.machine().decode_customer(layout, record).map(Box::new).map_err(|error| error.to_string())
                 };
-                let visitor = visitor.as_deref().map(decode).transpose()?;
-                Message::Facts { of: of.as_str().into(), drain: *drain, link: link.clone(), visitor }
+                let customer = customer.as_deref().map(decode).transpose()?;
+                let (of, aliases) = (of.as_str().into(), aliases.clone());
+                Message::Facts { of, drain: *drain, link: link.clone(), customer, aliases }
             }
             Content::Erase { drain } => Message::Erase { drain: *drain, at: record.at },
+            Content::Redirect { drain, into } => Message::Redirect { drain: *drain, into: into.as_str().into() },
         };
-        Ok(assigned.apply(Input::HandOver(&HandOver { to: record.to.as_str().into(), message })))
+        Ok(assigned.apply(Input::HandOver(&HandOver { to, path, rounds: record.rounds, message })))
     }
 
     /// Decodes a touchpoint that was forwarded to the id `to`. The limit of its size and the blocked ids may have
@@ -295,4 +303,8 @@ impl RecordApplier {
             batch.add(0, copies.saturating_mul(bytes), now.elapsed);
         }
     }
+}
+
+fn ids(texts: &[String]) -> Vec<Arc<str>> {
+    texts.iter().map(|id| id.as_str().into()).collect()
 }

@@ -148,7 +148,7 @@ pub const METRICS: &[Description] = &[
     counter(
         "lifecycle_links_total",
         "result (merged, refused)",
-        "Visitors whose facts moved to a customer, and links without effect, with identity resolution.",
+        "Visitors and customers whose facts moved to a customer, and links without effect, with identity resolution.",
         |out| {
             out.sum(&[("result", "merged")], |report| report.tally.merged);
             out.sum(&[("result", "refused")], |report| report.tally.links_refused);
@@ -162,8 +162,8 @@ pub const METRICS: &[Description] = &[
     ),
     counter(
         "lifecycle_hand_overs_total",
-        "kind (claim, facts, erase, touchpoint)",
-        "Hand-overs written and committed: a customer claims a visitor, the facts of a visitor move, a customer was removed, a touchpoint is forwarded.",
+        "kind (claim, facts, erase, touchpoint, redirect)",
+        "Hand-overs written and committed: a customer claims a visitor, the facts of a visitor move, a customer was removed, a touchpoint is forwarded, facts have arrived.",
         |out| {
             for (index, kind) in HAND_OVER_KINDS.iter().enumerate() {
                 out.sum(&[("kind", kind)], |report| report.hand_overs[index]);

@@ -15,8 +15,8 @@ pub const TOPIC_KINDS: [&str; 7] =
     ["transitions", "replay", "changelog", "dead_letters", "touchpoints", "current_stages", "hand_overs"];
 
 /// Values of the `kind` label of hand-overs: a customer claims a visitor, the facts of a visitor move, a customer was
-/// removed, a touchpoint is forwarded.
-pub const HAND_OVER_KINDS: [&str; 4] = ["claim", "facts", "erase", "touchpoint"];
+/// removed, a touchpoint is forwarded, facts have arrived.
+pub const HAND_OVER_KINDS: [&str; 5] = ["claim", "facts", "erase", "touchpoint", "redirect"];
 
 /// Counters of a worker since its start.
 #[derive(Clone, PartialEq, Debug, Default)]

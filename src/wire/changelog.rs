@@ -17,7 +17,7 @@ use crate::lifecycle::time::Timestamp;
 use crate::partition::{ChangelogBatch, Clock, StoredLayout, StoredModel};
 
 /// The newest format version that this release can read. It is written with identity resolution only.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 /// Format version of a record without identity resolution, which earlier releases can read.
 const FORMAT_WITHOUT_HAND_OVERS: u32 = 2;
 
@@ -293,7 +293,7 @@ mod tests {
         let customers: [&[u8]; 3] = [b"one", b"", &[7; 300]];
         for progress in [InputProgress::default(), progress(), InputProgress { hand_overs_to: Some(7), ..progress() }] {
             // A release without identity resolution can read what a service without it writes.
-            let format = if progress.hand_overs_to.is_some() { 3 } else { 2 };
+            let format = if progress.hand_overs_to.is_some() { 4 } else { 2 };
             let bytes = encode(&layout(), &batch(&customers), &progress);
             let mut decoder = ChangelogDecoder::default();
             let record = decoder.decode(&bytes).expect("just encoded");
@@ -328,12 +328,12 @@ mod tests {
 
     #[test]
     fn a_newer_format_version_is_rejected() {
-        // Format 4, followed by bytes that format 3 cannot decode.
-        let error = ChangelogDecoder::default().decode(&[8, 4, 0xff]).expect_err("a newer format");
-        assert_eq!(error, ChangelogError::Newer(4));
+        // Format 5, followed by bytes that format 4 cannot decode.
+        let error = ChangelogDecoder::default().decode(&[8, 5, 0xff]).expect_err("a newer format");
+        assert_eq!(error, ChangelogError::Newer(5));
         assert_eq!(
             error.to_string(),
-            "changelog format 4 was written by a newer release; this release reads formats up to 3"
+            "changelog format 5 was written by a newer release; this release reads formats up to 4"
         );
     }
 

@@ -1,17 +1,18 @@
 //! Records of the hand-over topic: `lifecycle.v1.HandOver`.
 //!
-//! A record holds a message of `partition`, or a touchpoint to forward. The encoding of a visitor belongs to the
+//! A record holds a message of `partition`, or a touchpoint to forward. The encoding of a customer belongs to the
 //! partition; here it is bytes. Decoding never panics, even on arbitrary bytes.
 
 use prost::Message as _;
 
 use super::changelog::{stored_from_proto, stored_to_proto};
 use super::proto::lifecycle::v1 as proto;
+use crate::lifecycle::identity::{Alias, AliasKind};
 use crate::lifecycle::time::Timestamp;
 use crate::partition::{Link, StoredLayout};
 
-/// Format version that this release writes, and the newest one that it can read.
-pub const FORMAT: u32 = 1;
+/// Format version that this release writes, and the newest one that it can read. Format 1 has no merges of customers.
+pub const FORMAT: u32 = 2;
 
 /// A record of the hand-over topic.
 #[derive(Clone, PartialEq, Debug)]
@@ -20,6 +21,10 @@ pub struct HandOverRecord {
     pub to: String,
     /// Event time: the receiving partition first reads its own touchpoints up to it.
     pub at: Timestamp,
+    /// The ids that have passed it on, each once, the latest last.
+    pub path: Vec<String>,
+    /// The number of times that it was passed on, or waited.
+    pub rounds: u32,
     /// The content.
     pub content: Content,
 }
@@ -27,31 +32,47 @@ pub struct HandOverRecord {
 /// The content of a record of the hand-over topic.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Content {
-    /// To a visitor: a customer claims it.
+    /// To a visitor: a customer claims it. To the id that a command merges: its customer.
     Claim {
         /// The customer.
         by: String,
         /// The touchpoint that names both.
         link: Link,
+        /// Other ids of the customer.
+        names: Vec<String>,
     },
-    /// To a customer: the facts of a visitor move to it.
+    /// To a customer: the facts of another id move to it.
     Facts {
-        /// The id of the visitor.
+        /// The other id.
         of: String,
         /// Identifies the move.
         drain: u64,
         /// The touchpoint that names both.
         link: Link,
-        /// The encoded visitor and its layout; `None` if nothing was known of it.
-        visitor: Option<Box<(StoredLayout, Vec<u8>)>>,
+        /// The encoded customer and its layout; `None` if nothing was known of the id.
+        customer: Option<Box<(StoredLayout, Vec<u8>)>>,
+        /// The ids whose facts had moved to it before.
+        aliases: Vec<Alias>,
     },
-    /// To a visitor: the customer that its facts moved to was removed.
+    /// To an alias: the customer that its facts moved to was removed.
     Erase {
         /// Identifies the move.
         drain: u64,
     },
-    /// A touchpoint, as it was read.
-    Touchpoint(Vec<u8>),
+    /// To an alias: its facts have arrived.
+    Redirect {
+        /// Identifies the move.
+        drain: u64,
+        /// The customer that has the facts.
+        into: String,
+    },
+    /// A touchpoint.
+    Touchpoint {
+        /// The record, as it was read.
+        value: Vec<u8>,
+        /// The moves of facts that must arrive first.
+        needs: Vec<(String, u64)>,
+    },
 }
 
 /// Why a record of the hand-over topic cannot be decoded.
@@ -66,11 +87,11 @@ pub enum HandOverError {
 }
 
 impl HandOverRecord {
-    /// Returns the size of the encoded visitor, in bytes.
+    /// Returns the size of the encoded customer, in bytes.
     #[must_use]
-    pub fn visitor_bytes(&self) -> usize {
+    pub fn customer_bytes(&self) -> usize {
         match &self.content {
-            Content::Facts { visitor: Some(visitor), .. } => visitor.1.len(),
+            Content::Facts { customer: Some(customer), .. } => customer.1.len(),
             _ => 0,
         }
     }
@@ -79,33 +100,52 @@ impl HandOverRecord {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let content = match &self.content {
-            Content::Claim { by, link } => by.len() + link_bytes(link),
-            Content::Facts { of, link, .. } => of.len() + link_bytes(link) + self.visitor_bytes(),
+            Content::Claim { by, link, names } => by.len() + link_bytes(link) + texts(names.iter()),
+            Content::Facts { of, link, aliases, .. } => {
+                let aliases: usize = aliases.iter().map(|alias| size_of::<Alias>() + alias.id.len()).sum();
+                of.len() + link_bytes(link) + self.customer_bytes() + aliases
+            }
             Content::Erase { .. } => 0,
-            Content::Touchpoint(value) => value.len(),
+            Content::Redirect { into, .. } => into.len(),
+            Content::Touchpoint { value, needs } => value.len() + texts(needs.iter().map(|(id, _)| id)),
         };
-        size_of::<Self>() + self.to.len() + content
+        size_of::<Self>() + self.to.len() + texts(self.path.iter()) + content
     }
 
     /// Encodes the value of a record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        use proto::hand_over::{Claim, Erase, Facts, Message, Move, Redirect};
+
+        let mut moves = Vec::new();
         let message = match &self.content {
-            Content::Claim { by, link } => {
-                proto::hand_over::Message::Claim(proto::hand_over::Claim { by: by.clone(), link: Some(cause(link)) })
+            Content::Claim { by, link, names } => {
+                Message::Claim(Claim { by: by.clone(), link: Some(cause(link)), names: names.clone() })
             }
-            Content::Facts { of, drain, link, visitor } => proto::hand_over::Message::Facts(proto::hand_over::Facts {
+            Content::Facts { of, drain, link, customer, aliases } => Message::Facts(Facts {
                 of: of.clone(),
                 drain: *drain,
                 link: Some(cause(link)),
-                layout: visitor.as_ref().map(|visitor| stored_to_proto(&visitor.0)),
-                visitor: visitor.as_ref().map(|visitor| visitor.1.clone()),
+                layout: customer.as_ref().map(|customer| stored_to_proto(&customer.0)),
+                customer: customer.as_ref().map(|customer| customer.1.clone()),
+                aliases: aliases.iter().map(alias_to_proto).collect(),
             }),
-            Content::Erase { drain } => proto::hand_over::Message::Erase(proto::hand_over::Erase { drain: *drain }),
-            Content::Touchpoint(value) => proto::hand_over::Message::Touchpoint(value.clone()),
+            Content::Erase { drain } => Message::Erase(Erase { drain: *drain }),
+            Content::Redirect { drain, into } => Message::Redirect(Redirect { drain: *drain, into: into.clone() }),
+            Content::Touchpoint { value, needs } => {
+                moves = needs.iter().map(|(id, drain)| Move { id: id.clone(), drain: *drain }).collect();
+                Message::Touchpoint(value.clone())
+            }
         };
-        let record =
-            proto::HandOver { format: FORMAT, to: self.to.clone(), at: self.at.as_millis(), message: Some(message) };
+        let record = proto::HandOver {
+            format: FORMAT,
+            to: self.to.clone(),
+            at: self.at.as_millis(),
+            path: self.path.clone(),
+            rounds: self.rounds,
+            needs: moves,
+            message: Some(message),
+        };
         record.encode_to_vec()
     }
 
@@ -115,39 +155,65 @@ impl HandOverRecord {
     /// When a newer release wrote the record, or it is corrupt.
     pub fn decode(bytes: &[u8]) -> Result<Self, HandOverError> {
         use HandOverError::{Corrupt, Newer};
+        use proto::hand_over::Message;
 
         let record = proto::HandOver::decode(bytes).map_err(|_| Corrupt("it is not a HandOver message"))?;
         match record.format {
             0 => return Err(Corrupt("it has no format version")),
-            FORMAT => {}
+            1..=FORMAT => {}
             format => return Err(Newer(format)),
         }
-        if record.to.is_empty() {
+        if record.to.is_empty() || record.path.iter().any(String::is_empty) {
             return Err(Corrupt("it has no id"));
         }
         let content = match record.message.ok_or(Corrupt("it has no message"))? {
-            proto::hand_over::Message::Claim(claim) => Content::Claim { by: claim.by, link: link(claim.link)? },
-            proto::hand_over::Message::Facts(facts) => Content::Facts {
+            Message::Claim(claim) => Content::Claim { by: claim.by, link: link(claim.link)?, names: claim.names },
+            Message::Facts(facts) => Content::Facts {
                 of: facts.of,
                 drain: facts.drain,
                 link: link(facts.link)?,
-                visitor: facts
-                    .visitor
-                    .map(|visitor| {
+                customer: facts
+                    .customer
+                    .map(|customer| {
                         let layout = facts.layout.ok_or(Corrupt("it has facts without their layout"))?;
-                        Ok(Box::new((stored_from_proto(layout), visitor)))
+                        Ok(Box::new((stored_from_proto(layout), customer)))
                     })
                     .transpose()?,
+                aliases: facts.aliases.into_iter().map(alias_from_proto).collect(),
             },
-            proto::hand_over::Message::Erase(erase) => Content::Erase { drain: erase.drain },
-            proto::hand_over::Message::Touchpoint(value) => Content::Touchpoint(value),
+            Message::Erase(erase) => Content::Erase { drain: erase.drain },
+            Message::Redirect(redirect) => Content::Redirect { drain: redirect.drain, into: redirect.into },
+            Message::Touchpoint(value) => {
+                let needs = record.needs.into_iter().map(|needed| (needed.id, needed.drain)).collect();
+                Content::Touchpoint { value, needs }
+            }
         };
-        Ok(Self { to: record.to, at: Timestamp::from_millis(record.at), content })
+        let at = Timestamp::from_millis(record.at);
+        Ok(Self { to: record.to, at, path: record.path, rounds: record.rounds, content })
     }
+}
+
+fn texts<'a>(ids: impl Iterator<Item = &'a String>) -> usize {
+    ids.map(|id| size_of::<String>() + id.len()).sum()
 }
 
 fn link_bytes(link: &Link) -> usize {
     link.event_id.len() + link.type_name.len()
+}
+
+fn alias_to_proto(alias: &Alias) -> proto::Link {
+    proto::Link {
+        id: alias.id.to_string(),
+        drain: alias.drain,
+        time: alias.claimed_at.as_millis(),
+        merged: alias.kind == AliasKind::Customer,
+        unsettled: false,
+    }
+}
+
+fn alias_from_proto(link: proto::Link) -> Alias {
+    let kind = if link.merged { AliasKind::Customer } else { AliasKind::Visitor };
+    Alias { id: link.id.into(), drain: link.drain, claimed_at: Timestamp::from_millis(link.time), kind }
 }
 
 fn cause(link: &Link) -> proto::hand_over::Cause {
@@ -177,16 +243,28 @@ mod tests {
     fn records() -> Vec<HandOverRecord> {
         let at = Timestamp::from_millis(-5);
         let link = Link { event_id: "e-1".into(), type_name: "customer_identified".into(), occurred_at: at };
-        let facts = |visitor| Content::Facts { of: "visitor".to_owned(), drain: u64::MAX, link: link.clone(), visitor };
+        let alias = Alias { id: "other".into(), drain: 7, claimed_at: at, kind: AliasKind::Visitor };
+        let facts = |customer| Content::Facts {
+            of: "visitor".to_owned(),
+            drain: u64::MAX,
+            link: link.clone(),
+            customer,
+            aliases: vec![alias.clone(), Alias { kind: AliasKind::Customer, ..alias.clone() }],
+        };
         let layout = StoredLayout { numbers: vec![StableId(u64::MAX)], orders: true, ..StoredLayout::default() };
+        let names = vec!["anne".to_owned()];
         let contents = [
-            Content::Claim { by: "anna".to_owned(), link: link.clone() },
+            Content::Claim { by: "anna".to_owned(), link: link.clone(), names },
             facts(None),
             facts(Some(Box::new((layout, b"\x0a\x07visitor".to_vec())))),
             Content::Erase { drain: 3 },
-            Content::Touchpoint(b"{}".to_vec()),
+            Content::Redirect { drain: 3, into: "anna".to_owned() },
+            Content::Touchpoint { value: b"{}".to_vec(), needs: vec![("visitor".to_owned(), 5)] },
         ];
-        contents.map(|content| HandOverRecord { to: "id".to_owned(), at, content }).into()
+        let path = vec!["visitor".to_owned()];
+        contents
+            .map(|content| HandOverRecord { to: "id".to_owned(), at, path: path.clone(), rounds: 2, content })
+            .into()
     }
 
     #[test]
@@ -198,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_newer_format_and_incomplete_messages_are_rejected() {
-        assert_eq!(HandOverRecord::decode(&[8, 2]), Err(HandOverError::Newer(2)));
+        assert_eq!(HandOverRecord::decode(&[8, 3]), Err(HandOverError::Newer(3)));
         for bytes in [&b""[..], &[8, 1], &[8, 1, 18, 1, b'k'], &[8, 1, 18, 1, b'k', 34, 0], &[0xff]] {
             assert!(matches!(HandOverRecord::decode(bytes), Err(HandOverError::Corrupt(_))), "{bytes:?}");
         }

@@ -1,6 +1,7 @@
 //! Determines whose touchpoint a record is: that of a customer or, with identity resolution, of a visitor.
 
 use crate::lifecycle::identity::BlockedIds;
+use crate::lifecycle::touchpoint::Touchpoint;
 use crate::partition::DeadLetterReason;
 
 use super::touchpoint_json::{DeadLetterCause, missing};
@@ -9,8 +10,29 @@ use super::touchpoint_json::{DeadLetterCause, missing};
 pub(super) struct Ids<'a> {
     pub(super) customer_id: Option<&'a str>,
     pub(super) anonymous_id: Option<&'a str>,
-    /// Whether the type of the record requires both.
-    pub(super) is_link: bool,
+    pub(super) merged_id: Option<&'a str>,
+    pub(super) kind: RecordKind,
+}
+
+/// Which ids the type of a record requires.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum RecordKind {
+    /// `customer_id` and `anonymous_id`.
+    Link,
+    /// `customer_id` and `merged_id`.
+    Merge,
+    /// One of `customer_id` and `anonymous_id`.
+    Other,
+}
+
+impl RecordKind {
+    pub(super) fn of(type_name: Option<&str>) -> Self {
+        match type_name {
+            Some(Touchpoint::IDENTIFIED) => Self::Link,
+            Some(Touchpoint::MERGED) => Self::Merge,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Whose touchpoint it is.
@@ -18,6 +40,8 @@ pub(super) struct ResolvedIds<'a> {
     pub(super) customer_id: &'a str,
     /// The visitor named beside the customer.
     pub(super) anonymous_id: Option<&'a str>,
+    /// The id to merge into the customer.
+    pub(super) merged_id: Option<&'a str>,
     /// Whether `customer_id` is that of a visitor.
     pub(super) is_visitor: bool,
 }
@@ -26,7 +50,9 @@ impl<'a> Ids<'a> {
     /// Returns the customer, without identity resolution. `record` is the text of the record.
     pub(super) fn without_identity(self, record: &str) -> Result<ResolvedIds<'a>, DeadLetterCause> {
         match self.customer_id {
-            Some(customer_id) => Ok(ResolvedIds { customer_id, anonymous_id: None, is_visitor: false }),
+            Some(customer_id) => {
+                Ok(ResolvedIds { customer_id, anonymous_id: None, merged_id: None, is_visitor: false })
+            }
             None if self.anonymous_id.is_some() => {
                 let detail = "customer_id is missing; the anonymous_id counts only with identity resolution (identity.enabled, \
                               --identity)";
@@ -38,17 +64,26 @@ impl<'a> Ids<'a> {
 
     /// Returns the customer or the visitor. Ids in `blocked` count as absent.
     pub(super) fn resolve(self, blocked: &BlockedIds, record: &str) -> Result<ResolvedIds<'a>, DeadLetterCause> {
-        if self.is_link && (self.customer_id.is_none() || self.anonymous_id.is_none()) {
+        let (is_link, is_merge) = (self.kind == RecordKind::Link, self.kind == RecordKind::Merge);
+        if is_link && (self.customer_id.is_none() || self.anonymous_id.is_none()) {
             let detail = "customer_identified: expected customer_id and anonymous_id, found at most one of them";
             return Err(DeadLetterCause::new(DeadLetterReason::BadField, detail));
         }
+        if is_merge && (self.customer_id.is_none() || self.merged_id.is_none()) {
+            let detail = "customer_merged: expected customer_id and merged_id, found at most one of them";
+            return Err(DeadLetterCause::new(DeadLetterReason::BadField, detail));
+        }
         let allowed = |id: &&str| !blocked.contains(id);
-        match (self.customer_id.filter(allowed), self.anonymous_id.filter(allowed)) {
+        let anonymous_id = self.anonymous_id.filter(|id| !is_merge && allowed(id));
+        match (self.customer_id.filter(allowed), anonymous_id) {
             (Some(customer_id), anonymous_id) => {
                 let anonymous_id = anonymous_id.filter(|id| *id != customer_id);
-                Ok(ResolvedIds { customer_id, anonymous_id, is_visitor: false })
+                let merged_id = self.merged_id.filter(|id| is_merge && allowed(id));
+                Ok(ResolvedIds { customer_id, anonymous_id, merged_id, is_visitor: false })
             }
-            (None, Some(visitor)) => Ok(ResolvedIds { customer_id: visitor, anonymous_id: None, is_visitor: true }),
+            (None, Some(visitor)) => {
+                Ok(ResolvedIds { customer_id: visitor, anonymous_id: None, merged_id: None, is_visitor: true })
+            }
             (None, None) if self.customer_id.or(self.anonymous_id).is_some() => {
                 let detail = "customer_id and anonymous_id are missing or blocked ids, such as 0 or null";
                 Err(DeadLetterCause::new(DeadLetterReason::NoCustomer, detail))

@@ -16,7 +16,7 @@ use super::property_json::{PropertyValue, property_value, unescaped};
 use super::text_json::{Numbers, TextSeed, require_empty};
 use super::time::{format_timestamp, parse_timestamp};
 use super::touchpoint_hint;
-use super::touchpoint_ids::Ids;
+use super::touchpoint_ids::{Ids, RecordKind};
 use crate::lifecycle::id::{PropertyIndex, TypeIndex};
 use crate::lifecycle::identity::BlockedIds;
 use crate::lifecycle::money::{Amount, Currency};
@@ -79,6 +79,7 @@ struct Fields<'a> {
     event_id: Option<Cow<'a, str>>,
     customer_id: Option<Cow<'a, str>>,
     anonymous_id: Option<Cow<'a, str>>,
+    merged_id: Option<Cow<'a, str>>,
     type_name: Option<Cow<'a, str>>,
     occurred_at: Option<Timestamp>,
     order_id: Option<Cow<'a, str>>,
@@ -111,7 +112,7 @@ impl TouchpointDecoder {
         Self { types: types.collect(), properties: properties.collect(), options, blocked_ids: None }
     }
 
-    /// Reads the field `anonymous_id`, and treats `blocked_ids` as absent, if they are given.
+    /// Reads the fields `anonymous_id` and `merged_id`, and treats `blocked_ids` as absent, if they are given.
     #[must_use]
     pub fn with_identity(self, blocked_ids: Option<BlockedIds>) -> Self {
         Self { blocked_ids, ..self }
@@ -152,7 +153,8 @@ impl TouchpointDecoder {
         let ids = Ids {
             customer_id: non_empty(fields.customer_id.as_ref()),
             anonymous_id: non_empty(fields.anonymous_id.as_ref()),
-            is_link: fields.type_name.as_deref() == Some(Touchpoint::IDENTIFIED),
+            merged_id: non_empty(fields.merged_id.as_ref()),
+            kind: RecordKind::of(fields.type_name.as_deref()),
         };
         let ids = match &self.blocked_ids {
             Some(blocked) => ids.resolve(blocked, text)?,
@@ -168,6 +170,7 @@ impl TouchpointDecoder {
             event_id,
             customer_id: ids.customer_id,
             anonymous_id: ids.anonymous_id,
+            merged_id: ids.merged_id,
             is_visitor: ids.is_visitor,
             kind: self.types.get(type_name).copied().unwrap_or(TypeIndex::UNKNOWN),
             type_name,
@@ -259,6 +262,7 @@ enum Name {
     EventId,
     CustomerId,
     AnonymousId,
+    MergedId,
     Type,
     OccurredAt,
     OrderId,
@@ -298,6 +302,7 @@ impl Visitor<'_> for NameSeed<'_> {
                 "event_id" => return Ok(Name::EventId),
                 "customer_id" => return Ok(Name::CustomerId),
                 "anonymous_id" if self.decoder.blocked_ids.is_some() => return Ok(Name::AnonymousId),
+                "merged_id" if self.decoder.blocked_ids.is_some() => return Ok(Name::MergedId),
                 "type" => return Ok(Name::Type),
                 "occurred_at" => return Ok(Name::OccurredAt),
                 "order_id" => return Ok(Name::OrderId),
@@ -341,6 +346,9 @@ impl<'de> Visitor<'de> for RecordVisitor<'_, 'de> {
                 }
                 Name::AnonymousId => {
                     fields.anonymous_id = text(&mut map, context, "anonymous_id", Numbers::AsText, ID_BYTES_MAX)?;
+                }
+                Name::MergedId => {
+                    fields.merged_id = text(&mut map, context, "merged_id", Numbers::AsText, ID_BYTES_MAX)?;
                 }
                 Name::OrderId => {
                     fields.order_id = text(&mut map, context, "order_id", Numbers::AsText, ID_BYTES_MAX)?;

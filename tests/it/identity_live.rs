@@ -43,17 +43,28 @@ fn text(record: &NewRecord) -> String {
     String::from_utf8(record.value.clone().expect("a value")).expect("text")
 }
 
-/// Returns touchpoints of persons with two visitors each in order of time, and links in between.
+/// The command that merges a person with an odd number into the one before.
+fn merge(event_id: &str, number: usize, minute: i64) -> NewRecord {
+    let into = format!("person-{}", number / 2 * 2);
+    let record = touchpoint(event_id, &into, "", "customer_merged", minute);
+    let mut merge: Value = serde_json::from_str(&text(&record)).expect("JSON");
+    merge["merged_id"] = json!(format!("person-{}", number / 2 * 2 + 1));
+    NewRecord::keyed(&into, &merge.to_string())
+}
+
+/// Returns touchpoints of persons with two visitors each in order of time, and links and merges in between.
 fn history() -> Vec<NewRecord> {
     let mut random = fastrand::Rng::with_seed(18);
     (0..1_200)
         .map(|number: i64| {
-            let person = format!("person-{}", random.usize(..PERSONS));
+            let person_number = random.usize(..PERSONS);
+            let person = format!("person-{person_number}");
             let visitor = format!("{person}-{}", random.u8(..2));
             let minute = number * 60;
             let kind = if random.u8(..3) == 0 { "order_completed" } else { "product_viewed" };
             let event_id = format!("e-{number}");
-            match random.u8(..8) {
+            match random.u8(..9) {
+                8 => merge(&event_id, person_number, minute),
                 0 => touchpoint(&event_id, &person, &visitor, "customer_identified", minute),
                 1..4 => touchpoint(&event_id, &person, "", kind, minute),
                 _ => touchpoint(&event_id, "", &visitor, kind, minute),
@@ -124,7 +135,7 @@ fn links_across_partitions_and_kills_end_as_a_replay_does() {
         all.iter().filter_map(|(id, stage)| Some((id.clone(), stage.clone()?))).collect()
     };
     let expected = customers(&stages(replay.output.lines().map(str::to_owned)));
-    assert!(expected.len() > PERSONS / 2, "{expected:?}");
+    assert!(expected.len() > PERSONS / 3, "{expected:?}");
 
     let instance = deployment.start("a");
     let deadline = Instant::now() + Duration::from_mins(3);
@@ -138,20 +149,25 @@ fn links_across_partitions_and_kills_end_as_a_replay_does() {
         assert!(Instant::now() < deadline, "{found:?}\nexpected {expected:?}\n{}", instance.log());
     };
 
-    // An erasure by the id of a visitor removes the customer and its other visitor.
-    let is_merged = |person: &String, visitor| found.get(&format!("{person}-{visitor}")) == Some(&None);
-    let person = expected.keys().find(|person| is_merged(person, 0) && is_merged(person, 1));
-    let person = person.expect("a person with two visitors").clone();
-    let visitors = [0, 1].map(|visitor| format!("{person}-{visitor}"));
+    // An erasure by the id of a visitor removes the customer. The visitor is one of a customer that was merged.
+    let number = |id: &str| id.split('-').nth(1).and_then(|number| number.parse::<usize>().ok()).expect("a number");
+    let is_merged = |id: &str, parts: usize| {
+        found.get(id).is_some_and(Option::is_none) && id.split('-').count() == parts && number(id) % 2 == 1
+    };
+    let visitor = found.keys().find(|id| is_merged(id, 3) && is_merged(id.rsplit_once('-').expect("a number").0, 2));
+    let visitor = visitor.expect("a visitor of a merged customer").clone();
+    let merged = visitor.rsplit_once('-').expect("a number").0.to_owned();
+    let person = format!("person-{}", number(&visitor) - 1);
     let answer = |id: &str| instance.get(&format!("/v1/customers/{id}"));
-    for visitor in &visitors {
-        let alias = answer(visitor).expect("an answer");
+    // The ids of the visitor and of the merged customer name the customer.
+    for id in [&visitor, &merged] {
+        let alias = answer(id).expect("an answer");
         assert!(alias.contains(&format!("\"merged_into\":\"{person}\"")), "{alias}");
     }
     assert!(answer(&person).is_some_and(|answer| answer.contains("\"partition\"")), "{person}");
-    let erasure = touchpoint("erasure", "", &visitors[0], "customer_erased", 1_001 * 24 * 60);
+    let erasure = touchpoint("erasure", "", &visitor, "customer_erased", 1_001 * 24 * 60);
     broker::produce(&deployment.touchpoints, &[erasure]);
-    for id in [&person, &visitors[0], &visitors[1]] {
+    for id in [&person, &merged, &visitor] {
         until("the id is erased", || answer(id).filter(|answer| answer.contains("\"status\":404")));
     }
     let log = instance.stop();

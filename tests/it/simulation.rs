@@ -40,7 +40,7 @@ use history::{BEGIN, History, InputRecord, MODELS, history};
 use log::{Log, TOUCHPOINTS};
 use member::SimulatedMember;
 use occurrences::Occurrences;
-use run_config::RunConfig;
+use run_config::{Merges, RunConfig};
 use simulated_run::SimulatedRun;
 
 /// Number of seeds of a normal test run.
@@ -102,7 +102,8 @@ fn run_seeds(
 
 #[test]
 fn a_fault_at_any_call_of_a_run_with_links_changes_nothing() {
-    let config = RunConfig { has_links: true, ..RunConfig::undisturbed(2, ClockSource::Touchpoints) };
+    let merges = Merges::Any;
+    let config = RunConfig { has_links: true, merges, ..RunConfig::undisturbed(2, ClockSource::Touchpoints) };
     let calls = simulate_links(&config, Plan::Never, 1).1;
     run_in_parallel(call_range(calls), |call| {
         let mut occurrences = Occurrences::default();
@@ -210,7 +211,7 @@ fn env_number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
 }
 
-/// Executes one run in which visitors become customers.
+/// Executes one run in which visitors become customers, and customers are merged.
 fn simulate_links(config: &RunConfig, plan: Plan, seed: u64) -> (Occurrences, u64) {
     let history = persons::history(&mut fastrand::Rng::with_seed(seed), config);
     let run = SimulatedRun::new(config, &history, plan, seed);

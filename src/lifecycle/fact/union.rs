@@ -223,6 +223,7 @@ mod tests {
                 event_id: &sample.event_id,
                 customer_id: "c",
                 anonymous_id: None,
+                merged_id: None,
                 is_visitor: false,
                 kind: TypeIndex::UNKNOWN,
                 type_name: sample.type_name,

@@ -26,6 +26,7 @@ pub(crate) mod identity {
     pub(crate) const ERASED_AT: u32 = 4;
     pub(crate) const ERASURE_KEPT_UNTIL: u32 = 5;
     pub(crate) const RETIRED: u32 = 6;
+    pub(crate) const ERASED_MOVES: u32 = 7;
 }
 
 /// A stub, a former stub or an alias.
@@ -33,6 +34,8 @@ pub(crate) mod link {
     pub(crate) const ID: u32 = 1;
     pub(crate) const DRAIN: u32 = 2;
     pub(crate) const TIME: u32 = 3;
+    pub(crate) const MERGED: u32 = 4;
+    pub(crate) const UNSETTLED: u32 = 5;
 }
 
 pub(crate) mod order {

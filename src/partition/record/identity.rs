@@ -5,18 +5,21 @@
 use std::sync::Arc;
 
 use crate::lifecycle::customer::Customer;
-use crate::lifecycle::identity::{Alias, Erasure, Former, Identity, Stub};
+use crate::lifecycle::identity::{Alias, AliasKind, Erasure, Former, Identity, Stub};
 use crate::lifecycle::time::Timestamp;
 
 use super::field::{self, FIXED64};
 use super::reader::{FieldValue, Reader, unzigzag};
 use super::write::{put_bytes, put_message, put_number, put_signed, tag};
 
-/// Appends the record of an id without a customer to `out`. `ends_at` is when the record ends.
-pub(crate) fn write_identity(customer: &Customer, ends_at: Timestamp, out: &mut Vec<u8>) {
+/// Appends the record of an id without a customer to `out`. `ends_at` is when the record ends;
+/// `None` if it is permanent.
+pub(crate) fn write_identity(customer: &Customer, ends_at: Option<Timestamp>, out: &mut Vec<u8>) {
     put_bytes(out, field::CUSTOMER_ID, customer.id.as_bytes());
     put_signed(out, field::CLOCK, 0);
-    put_number(out, field::WAKE_UP_IN, ends_at.as_millis().cast_unsigned());
+    if let Some(ends_at) = ends_at {
+        put_number(out, field::WAKE_UP_IN, ends_at.as_millis().cast_unsigned());
+    }
     put_identity(customer, out);
 }
 
@@ -27,18 +30,29 @@ pub(super) fn put_identity(customer: &Customer, out: &mut Vec<u8>) {
     }
     let Some(identity) = customer.identity.as_deref().filter(|identity| !identity.is_empty()) else { return };
     put_message(out, field::IDENTITY, |out| {
-        if let Some(Stub { into, drain, used }) = &identity.stub {
-            put_link(out, field::identity::STUB, into, *drain, *used);
+        if let Some(Stub { into, drain, used, is_merged, is_settled }) = &identity.stub {
+            put_link(out, field::identity::STUB, into, *drain, *used, |out| {
+                put_flag(out, field::link::MERGED, *is_merged);
+                put_flag(out, field::link::UNSETTLED, !is_settled);
+            });
         }
-        if let Some(Former { into, drain, until }) = &identity.former {
-            put_link(out, field::identity::FORMER, into, *drain, *until);
+        if let Some(Former { into, drain, until, is_settled }) = &identity.former {
+            put_link(out, field::identity::FORMER, into, *drain, *until, |out| {
+                put_flag(out, field::link::UNSETTLED, !is_settled);
+            });
         }
-        for Alias { id, drain, claimed_at } in &identity.aliases {
-            put_link(out, field::identity::ALIASES, id, *drain, *claimed_at);
+        for Alias { id, drain, claimed_at, kind } in &identity.aliases {
+            put_link(out, field::identity::ALIASES, id, *drain, *claimed_at, |out| {
+                put_flag(out, field::link::MERGED, *kind == AliasKind::Customer);
+            });
         }
         if let Some(Erasure { at, kept_until }) = identity.erasure {
             put_signed(out, field::identity::ERASED_AT, at.as_millis());
             put_signed(out, field::identity::ERASURE_KEPT_UNTIL, kept_until.as_millis());
+        }
+        if !identity.erased_moves.is_empty() {
+            let packed: Vec<u8> = identity.erased_moves.iter().flat_map(|drain| drain.to_le_bytes()).collect();
+            put_bytes(out, field::identity::ERASED_MOVES, &packed);
         }
         if identity.retired > 0 {
             put_number(out, field::identity::RETIRED, identity.retired.into());
@@ -46,12 +60,19 @@ pub(super) fn put_identity(customer: &Customer, out: &mut Vec<u8>) {
     });
 }
 
-fn put_link(out: &mut Vec<u8>, number: u32, id: &str, drain: u64, time: Timestamp) {
+fn put_flag(out: &mut Vec<u8>, number: u32, is_set: bool) {
+    if is_set {
+        put_number(out, number, 1);
+    }
+}
+
+fn put_link(out: &mut Vec<u8>, number: u32, id: &str, drain: u64, time: Timestamp, more: impl FnOnce(&mut Vec<u8>)) {
     put_message(out, number, |out| {
         put_bytes(out, field::link::ID, id.as_bytes());
         tag(out, field::link::DRAIN, FIXED64);
         out.extend_from_slice(&drain.to_le_bytes());
         put_signed(out, field::link::TIME, time.as_millis());
+        more(out);
     });
 }
 
@@ -74,16 +95,17 @@ pub(super) fn read_identity(bytes: &[u8]) -> Option<Identity> {
     while let Some(found) = reader.field()? {
         match found {
             (field::identity::STUB, FieldValue::Bytes(bytes)) => {
-                let (into, drain, used) = read_link(bytes)?;
-                identity.stub = Some(Stub { into, drain, used });
+                let StoredLink { id: into, drain, time: used, is_merged, is_settled } = read_link(bytes)?;
+                identity.stub = Some(Stub { into, drain, used, is_merged, is_settled });
             }
             (field::identity::FORMER, FieldValue::Bytes(bytes)) => {
-                let (into, drain, until) = read_link(bytes)?;
-                identity.former = Some(Former { into, drain, until });
+                let StoredLink { id: into, drain, time: until, is_settled, .. } = read_link(bytes)?;
+                identity.former = Some(Former { into, drain, until, is_settled });
             }
             (field::identity::ALIASES, FieldValue::Bytes(bytes)) => {
-                let (id, drain, claimed_at) = read_link(bytes)?;
-                identity.aliases.push(Alias { id, drain, claimed_at });
+                let StoredLink { id, drain, time: claimed_at, is_merged, .. } = read_link(bytes)?;
+                let kind = if is_merged { AliasKind::Customer } else { AliasKind::Visitor };
+                identity.aliases.push(Alias { id, drain, claimed_at, kind });
             }
             (field::identity::ERASED_AT, FieldValue::Number(at)) => {
                 erasure.at = Timestamp::from_millis(unzigzag(at));
@@ -92,6 +114,10 @@ pub(super) fn read_identity(bytes: &[u8]) -> Option<Identity> {
             (field::identity::ERASURE_KEPT_UNTIL, FieldValue::Number(until)) => {
                 erasure.kept_until = Timestamp::from_millis(unzigzag(until));
                 identity.erasure = Some(erasure);
+            }
+            (field::identity::ERASED_MOVES, FieldValue::Bytes(packed)) => {
+                let (drains, []) = packed.as_chunks::<8>() else { return None };
+                identity.erased_moves = drains.iter().map(|drain| u64::from_le_bytes(*drain)).collect();
             }
             (field::identity::RETIRED, FieldValue::Number(retired)) => {
                 identity.retired = u16::try_from(retired).ok()?;
@@ -102,16 +128,29 @@ pub(super) fn read_identity(bytes: &[u8]) -> Option<Identity> {
     Some(identity)
 }
 
-fn read_link(bytes: &[u8]) -> Option<(Arc<str>, u64, Timestamp)> {
+/// The fields of a stub, a former stub or an alias.
+struct StoredLink {
+    id: Arc<str>,
+    drain: u64,
+    time: Timestamp,
+    is_merged: bool,
+    is_settled: bool,
+}
+
+fn read_link(bytes: &[u8]) -> Option<StoredLink> {
     let (mut id, mut drain, mut time) = ("", 0, 0);
+    let (mut is_merged, mut is_settled) = (false, true);
     let mut reader = Reader(bytes);
     while let Some(found) = reader.field()? {
         match found {
             (field::link::ID, FieldValue::Bytes(bytes)) => id = std::str::from_utf8(bytes).ok()?,
             (field::link::DRAIN, FieldValue::Number(number)) => drain = number,
             (field::link::TIME, FieldValue::Number(number)) => time = unzigzag(number),
+            (field::link::MERGED, FieldValue::Number(merged)) => is_merged = merged != 0,
+            (field::link::UNSETTLED, FieldValue::Number(unsettled)) => is_settled = unsettled == 0,
             _ => {}
         }
     }
-    (!id.is_empty()).then(|| (Arc::from(id), drain, Timestamp::from_millis(time)))
+    let time = Timestamp::from_millis(time);
+    (!id.is_empty()).then(|| StoredLink { id: Arc::from(id), drain, time, is_merged, is_settled })
 }

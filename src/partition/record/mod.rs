@@ -50,7 +50,7 @@ mod tests {
         ABSENT, ABSENT_NUMBER, Facts, FoldedOrders, LatestValue, OrderAmount, OrderEntry, RecentTimes, Refund,
     };
     use crate::lifecycle::id::StageIndex;
-    use crate::lifecycle::identity::{Alias, Erasure, Former, Identity, Stub};
+    use crate::lifecycle::identity::{Alias, AliasKind, Erasure, Former, Identity, Stub};
     use crate::lifecycle::money::{Amount, Currency};
     use crate::lifecycle::value::OwnedValue;
 
@@ -144,13 +144,14 @@ mod tests {
     fn identity() -> Identity {
         let at = Timestamp::from_millis;
         Identity {
-            stub: Some(Stub { into: "k".into(), drain: u64::MAX, used: at(NOW) }),
-            former: Some(Former { into: "l".into(), drain: 2, until: at(-1) }),
+            stub: Some(Stub { into: "k".into(), drain: u64::MAX, used: at(NOW), is_merged: true, is_settled: false }),
+            former: Some(Former { into: "l".into(), drain: 2, until: at(-1), is_settled: true }),
             aliases: vec![
-                Alias { id: "visitor".into(), drain: 3, claimed_at: at(4) },
-                Alias { id: "b".into(), drain: 5, claimed_at: at(6) },
+                Alias { id: "visitor".into(), drain: 3, claimed_at: at(4), kind: AliasKind::Visitor },
+                Alias { id: "b".into(), drain: 5, claimed_at: at(6), kind: AliasKind::Customer },
             ],
             erasure: Some(Erasure { at: at(7), kept_until: at(8) }),
+            erased_moves: vec![u64::MAX, 1],
             retired: 9,
         }
     }
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn a_record_of_an_identity_has_no_customer() {
         let mut record = Vec::new();
-        write_identity(&customer(), Timestamp::from_millis(NOW), &mut record);
+        write_identity(&customer(), Some(Timestamp::from_millis(NOW)), &mut record);
         let mut read_back = customer();
         assert_eq!(read(&record, &shape(), euro(), &mut read_back), Some(false));
         assert_eq!((read_back.is_visitor, read_back.identity.as_deref()), (true, Some(&identity())));

@@ -99,7 +99,7 @@ fn hand_overs_are_counted_by_kind_and_the_oldest_has_an_age() {
         PartitionStatus { stubs: 3, oldest_hand_over: Some(NOW - time::Duration::from_millis(2_500)), ..running(0) };
     let restoring = PartitionStatus { is_running: false, ..running(2) };
     let mut of_worker = snapshot(vec![waiting, running(1), restoring]);
-    of_worker.report.hand_overs = [4, 3, 2, 1];
+    of_worker.report.hand_overs = [4, 3, 2, 1, 0];
     metrics.publish(0, of_worker);
     let page = metrics.render();
     assert_eq!(value(&page, "lifecycle_hand_overs_total{kind=\"claim\"} "), Some(4.0));

@@ -1,8 +1,10 @@
-//! Runs with links: each person has a customer and visitors, whose touchpoints are in several partitions.
+//! Runs with links and merges: each person has customers and visitors, whose touchpoints are in several partitions.
 //!
-//! If no links contradict each other, at the end there must be one customer for each person, with the facts of all its
-//! touchpoints, whatever the order in which the partitions were read and the hand-overs applied. Otherwise, each
-//! touchpoint must count once, and an erasure of all ids leaves nothing.
+//! Each visitor has one customer. So at the end there must be one customer for each set of ids that links and merges
+//! connect, with the facts of all its touchpoints, whatever the order in which the partitions were read and the
+//! hand-overs applied. Which of the customers of a set it is, is determined unless they are merged in a circle, or one
+//! of them into several others. If links contradict each other, each touchpoint must count once, and an erasure of all
+//! ids leaves nothing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -26,7 +28,7 @@ use super::history::{
 };
 use super::log::{HAND_OVERS, TRANSITIONS};
 use super::result_check::{restore, text};
-use super::run_config::RunConfig;
+use super::run_config::{Merges, RunConfig};
 use super::simulated_run::SimulatedRun;
 use crate::oracle::models::MODELS as ORACLE_MODELS;
 use crate::oracle::process::Customer;
@@ -48,18 +50,40 @@ pub(crate) static MODELS: LazyLock<Arc<ModelSet>> = LazyLock::new(|| {
 /// Approximate number of persons per partition.
 const PERSONS: usize = 4;
 
-/// Generates the touchpoints of persons, links between their ids, repetitions, records in the partition of another id,
-/// and invalid records.
+/// The number of persons whose customers [`Merges::Any`] merges with each other. Their orders stay within the number
+/// that a customer keeps individually.
+const GROUP: usize = 3;
+
+/// Generates the touchpoints of persons, links and merges of their ids, repetitions, records in the partition of
+/// another id, and invalid records.
 pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History {
     let partitions = usize::try_from(config.partitions).expect("no negative partitions");
     let mut history: History = vec![VecDeque::new(); partitions];
     let mut clocks = vec![BEGIN; partitions];
     let gap_max = [DAY / 24, DAY, 4 * DAY][random.usize(..3)];
     for number in 0..config.records {
-        let person = format!("person-{}", random.usize(..PERSONS * partitions));
-        let visitor = format!("{person}-visitor-{}", random.u32(..3));
-        let is_link = random.u32(..6) == 0;
-        let key = if is_link || random.bool() { &person } else { &visitor };
+        let index = random.usize(..PERSONS * partitions);
+        let person = format!("person-{index}");
+        let own = [person.clone(), format!("{person}-b"), format!("{person}-c")];
+        let visitor_number = random.usize(..3);
+        let visitor = format!("{person}-visitor-{visitor_number}");
+        let with_merges = config.merges != Merges::None;
+        let customer = &own[if with_merges { random.usize(..own.len()) } else { 0 }];
+        // Each visitor has one customer.
+        let claimant = &own[if with_merges { visitor_number } else { 0 }];
+        let other = format!("person-{}", index / GROUP * GROUP + random.usize(..GROUP));
+        let (from, into) = match config.merges {
+            Merges::Any if random.bool() => (&person, &other),
+            _ => [(&own[1], &own[0]), (&own[2], &own[1])][random.usize(..2)],
+        };
+        let is_merge = with_merges && random.u32(..8) == 0;
+        let is_link = !is_merge && random.u32(..6) == 0;
+        let key = match () {
+            () if is_merge => into,
+            () if is_link => claimant,
+            () if random.bool() => customer,
+            () => &visitor,
+        };
         let home = partition_of(key.as_bytes(), config.partitions);
         let home = usize::try_from(home).expect("no negative partitions");
         // With conflicts, a repetition could reach its partition long after the original, when the stub has ended.
@@ -69,20 +93,20 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
         let arrives_at = clocks[partition];
         let occurred_at = arrives_at - random.i64(0..DELAY_MAX);
         let value = touchpoint(random, &format!("e{number}"), &person, occurred_at);
-        let value = String::from_utf8(value).expect("text");
-        let of_person = format!(r#""customer_id":"{person}""#);
-        let value = if is_link {
-            let mut link: Value = serde_json::from_str(&value).expect("JSON");
+        let mut value: Value = serde_json::from_slice(&value).expect("JSON");
+        value["customer_id"] = key.as_str().into();
+        if is_merge {
+            value["type"] = "customer_merged".into();
+            value["merged_id"] = from.as_str().into();
+        } else if is_link {
+            value["type"] = "customer_identified".into();
             let is_contradictory = config.has_conflicts && random.u32(..4) == 0;
             let other = format!("person-{}-visitor-{}", random.usize(..PERSONS * partitions), random.u32(..3));
-            link["anonymous_id"] = if is_contradictory { other } else { visitor.clone() }.into();
-            link["type"] = "customer_identified".into();
-            link.to_string()
-        } else if *key == person {
-            value
-        } else {
-            value.replace(&of_person, &format!(r#""anonymous_id":"{visitor}""#))
-        };
+            value["anonymous_id"] = if is_contradictory { other } else { visitor.clone() }.into();
+        } else if *key == visitor {
+            value["anonymous_id"] = value["customer_id"].take();
+        }
+        let value = value.to_string();
         let record = InputRecord { key: key.clone(), value: Some(value.into_bytes()), arrives_at, is_valid: true };
         let records = &mut history[partition];
         let record = match random.u32(..30) {
@@ -105,9 +129,11 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
 
 /// Returns all ids, each with the name of its field.
 fn all_ids(partitions: usize) -> impl Iterator<Item = (&'static str, String)> {
-    (0..PERSONS * partitions).flat_map(|person| {
+    // Those of the last group as well.
+    (0..(PERSONS * partitions).next_multiple_of(GROUP)).flat_map(|person| {
         let visitors = (0..3).map(move |visitor| ("anonymous_id", format!("person-{person}-visitor-{visitor}")));
-        visitors.chain([("customer_id", format!("person-{person}"))])
+        let customers = ["", "-b", "-c"].map(|suffix| ("customer_id", format!("person-{person}{suffix}")));
+        visitors.chain(customers)
     })
 }
 
@@ -126,42 +152,67 @@ fn add_erasures(history: &mut History) {
     }
 }
 
-/// Returns the person of each line: its customer, or the visitor if no link names it.
-fn owners(history: &History) -> Vec<(String, Touchpoint)> {
-    let lines = history.iter().flatten().filter(|record| record.is_valid);
-    let lines: Vec<Value> =
-        lines.map(|record| serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON")).collect();
-    let ids = |line: &Value| (text(line, "customer_id"), text(line, "anonymous_id"));
-    let linked: BTreeMap<String, String> = lines
-        .iter()
-        .filter_map(|line| match ids(line) {
-            (Some(customer), Some(visitor)) => Some((visitor, customer)),
-            _ => None,
-        })
-        .collect();
-    let owner = |line: &Value| match ids(line) {
-        (Some(customer), _) => customer,
-        (None, visitor) => {
-            let visitor = visitor.expect("one of the ids");
-            linked.get(&visitor).cloned().unwrap_or(visitor)
-        }
-    };
-    let with_owner = |mut line: Value| {
-        let owner = owner(&line);
-        line["customer_id"] = owner.as_str().into();
-        (owner, Touchpoint::parse(&line.to_string()))
-    };
-    lines.into_iter().map(with_owner).collect()
+/// The sets of ids that links and merges connect.
+struct Connected {
+    /// The name of the set of each id.
+    set_of: BTreeMap<String, String>,
+    /// The customers into which each customer is merged.
+    merges: BTreeMap<String, BTreeSet<String>>,
+    /// The touchpoints with facts, by set.
+    touchpoints: BTreeMap<String, Vec<Touchpoint>>,
 }
 
-/// Panics unless there is one customer for each person, with the union of the facts of its ids.
-pub(crate) fn check(run: &Rc<SimulatedRun>, config: &RunConfig, history: &History, until: Option<i64>) {
-    let mut customers: BTreeMap<String, Customer> = BTreeMap::new();
-    let mut events: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (owner, touchpoint) in owners(history) {
-        events.entry(owner.clone()).or_default().insert(touchpoint.event_id.clone());
-        customers.entry(owner).or_insert_with(Customer::new).receive(&touchpoint, &[]);
+impl Connected {
+    fn of(history: &History) -> Self {
+        let lines = history.iter().flatten().filter(|record| record.is_valid);
+        let lines: Vec<Value> = lines
+            .map(|record| serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON"))
+            .collect();
+        let ids = |line: &Value| ["customer_id", "anonymous_id", "merged_id"].map(|name| text(line, name));
+        let (mut set_of, mut merges) = (BTreeMap::new(), BTreeMap::<String, BTreeSet<String>>::new());
+        for line in &lines {
+            let named: Vec<String> = ids(line).into_iter().flatten().collect();
+            for id in &named {
+                set_of.entry(id.clone()).or_insert_with(|| id.clone());
+            }
+            if let [one, other] = &named[..] {
+                let (one, other) = (set_of[one].clone(), set_of[other].clone());
+                set_of.values_mut().filter(|set| **set == other).for_each(|set| set.clone_from(&one));
+            }
+            if let [Some(into), _, Some(from)] = ids(line)
+                && into != from
+            {
+                merges.entry(from).or_default().insert(into);
+            }
+        }
+        let mut touchpoints: BTreeMap<String, Vec<Touchpoint>> = BTreeMap::new();
+        for mut line in lines.into_iter().filter(|line| line["type"] != "customer_merged") {
+            let id = ids(&line).into_iter().flatten().next().expect("an id");
+            let set = &set_of[&id];
+            line["customer_id"] = set.as_str().into();
+            touchpoints.entry(set.clone()).or_default().push(Touchpoint::parse(&line.to_string()));
+        }
+        Self { set_of, merges, touchpoints }
     }
+
+    /// Returns the customers that a set may end as: the one that is not merged into another, if each is merged at most
+    /// once and not in a circle.
+    fn may_end_as(&self, set: &str) -> Vec<&String> {
+        let ids = self.set_of.iter().filter(|(_, of)| *of == set).map(|(id, _)| id);
+        let customers: Vec<&String> = ids.filter(|id| !id.contains("visitor")).collect();
+        let sinks: Vec<&String> = customers.iter().copied().filter(|id| !self.merges.contains_key(*id)).collect();
+        let is_forest = customers.iter().all(|id| self.merges.get(*id).is_none_or(|into| into.len() == 1));
+        match customers.len() {
+            0 => self.set_of.keys().filter(|id| self.set_of[*id] == set).collect(),
+            _ if is_forest && sinks.len() == 1 => sinks,
+            _ => customers,
+        }
+    }
+}
+
+/// Panics unless there is one customer for each set of connected ids, with the union of the facts of its ids.
+pub(crate) fn check(run: &Rc<SimulatedRun>, config: &RunConfig, history: &History, until: Option<i64>) {
+    let connected = Connected::of(history);
     let mut found: BTreeMap<String, (CustomerView, i64)> = BTreeMap::new();
     for partition in 0..config.partitions {
         let machine = restore(&run.log.borrow(), partition, &config.options(), &MODELS);
@@ -174,9 +225,17 @@ pub(crate) fn check(run: &Rc<SimulatedRun>, config: &RunConfig, history: &Histor
             assert!(found.insert(id.clone(), (view, now)).is_none(), "{id} is in one partition");
         }
     }
-    assert_eq!(found.keys().collect::<Vec<_>>(), customers.keys().collect::<Vec<_>>());
-    for (id, customer) in &customers {
+    assert_eq!(found.len(), connected.touchpoints.len(), "{:?}", found.keys());
+    for (set, touchpoints) in &connected.touchpoints {
+        let may_end_as = connected.may_end_as(set);
+        let id = may_end_as.iter().find(|id| found.contains_key(**id));
+        let id = *id.unwrap_or_else(|| panic!("none of {may_end_as:?} is known: {:?}", found.keys()));
         let (view, now) = &found[id];
+        let mut customer = Customer::new();
+        for touchpoint in touchpoints {
+            customer.receive(touchpoint, &[]);
+        }
+        let events: BTreeSet<&String> = touchpoints.iter().map(|touchpoint| &touchpoint.event_id).collect();
         let expected = customer.stages_at(*now);
         for (model, view) in MODELS.models.iter().zip(&view.models) {
             let stage = view.stage.map(|stage| &*model.stage(stage).name);
@@ -186,9 +245,9 @@ pub(crate) fn check(run: &Rc<SimulatedRun>, config: &RunConfig, history: &Histor
         }
         let orders = (view.orders.count, view.orders.revenue.as_micros(), view.orders.last.map(Timestamp::as_millis));
         assert_eq!(orders, customer.orders(), "orders of {id}");
-        assert_eq!(usize::try_from(seen(view)), Ok(events[id].len()), "touchpoints of {id}");
+        assert_eq!(usize::try_from(seen(view)), Ok(events.len()), "touchpoints of {id}");
     }
-    check_publications(run, &found);
+    check_publications(run, &found, config.merges == Merges::Any);
 }
 
 /// Panics unless each touchpoint counts once, or all customers and all that refers to them are erased.
@@ -213,7 +272,8 @@ pub(crate) fn check_conflicts(run: &Rc<SimulatedRun>, config: &RunConfig, histor
             assert!(stub.is_none() && former.is_none() && aliases.is_empty(), "{id}: {stub:?} {former:?} {aliases:?}");
         }
     } else {
-        let events: BTreeSet<String> = owners(history).into_iter().map(|(_, touchpoint)| touchpoint.event_id).collect();
+        let touchpoints = Connected::of(history).touchpoints.into_values().flatten();
+        let events: BTreeSet<String> = touchpoints.map(|touchpoint| touchpoint.event_id).collect();
         let total: i64 = customers.iter().map(seen).sum();
         assert_eq!(usize::try_from(total), Ok(events.len()), "{customers:#?}");
         for id in ids {
@@ -246,30 +306,49 @@ fn check_owner(run: &Rc<SimulatedRun>, partition: PartitionId, stage_counts: &[V
 }
 
 /// Checks that every transition was published once, that sequence numbers follow one another, that no milestone is
-/// repeated, and that the last published stage is that of the customer.
-fn check_publications(run: &Rc<SimulatedRun>, customers: &BTreeMap<String, (CustomerView, i64)>) {
+/// repeated, also not by the customer that another one was merged into, and that the last published stage is that of
+/// the customer.
+fn check_publications(
+    run: &Rc<SimulatedRun>,
+    customers: &BTreeMap<String, (CustomerView, i64)>,
+    is_circle_possible: bool,
+) {
     let mut ids = BTreeSet::new();
     let mut milestones = BTreeSet::new();
+    // The milestones that a customer published with a merge, by the id that was merged.
+    let mut taken_in = Vec::new();
     let mut latest: BTreeMap<(String, String), (u64, Option<String>)> = BTreeMap::new();
     for record in run.log.borrow().read_all(TRANSITIONS) {
         let json: Value = serde_json::from_slice(&record.value.expect("a transition has a value")).expect("it is JSON");
         assert!(ids.insert(text(&json, "transition_id")), "{json}");
         let key = (text(&json, "customer_id").expect("an id"), text(&json, "model").expect("a model"));
         let (sequence, stage) = latest.entry(key.clone()).or_default();
+        // A customer that comes back out of a circle of merges starts again.
+        if json["sequence"] == 1 && is_circle_possible {
+            *sequence = 0;
+        }
         assert_eq!(json["sequence"].as_u64(), Some(*sequence + 1), "{json}");
         *sequence += 1;
         match json["kind"].as_str() {
             Some("stage") => *stage = text(&json, "to"),
-            Some("milestone") => assert!(milestones.insert((key, text(&json, "name"))), "{json}"),
+            Some("milestone") => {
+                if let Some(from) = text(&json, "merged_from") {
+                    taken_in.push(((from, key.1.clone()), text(&json, "name")));
+                }
+                assert!(milestones.insert((key, text(&json, "name"))), "{json}");
+            }
             _ => {}
         }
+    }
+    for milestone in taken_in {
+        assert!(!milestones.contains(&milestone), "published by both: {milestone:?}");
     }
     for ((id, model), (_, stage)) in latest {
         let view = customers.get(&id).map(|(view, _)| {
             let index = MODELS.models.iter().position(|it| *it.name == *model).expect("a known model");
             view.models[index].stage.map(|stage| MODELS.models[index].stage(stage).name.to_string())
         });
-        // A visitor that became a customer is in no stage.
+        // An id whose facts moved is in no stage.
         assert_eq!(stage, view.flatten(), "{id} in {model}");
     }
 }

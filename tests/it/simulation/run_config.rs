@@ -18,6 +18,16 @@ use super::persons;
 /// Longer than any run, so that no stub ends, unless the run has conflicts.
 const STUB_LIFETIME: time::Duration = time::Duration::from_days(36_500);
 
+/// Which customers are merged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Merges {
+    None,
+    /// The customers of each person, in chains and trees.
+    Trees,
+    /// Customers of several persons, also in circles and to several others.
+    Any,
+}
+
 /// Configuration of a simulated run.
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each enables an independent feature of a run")]
@@ -42,6 +52,8 @@ pub(crate) struct RunConfig {
     pub(crate) has_conflicts: bool,
     /// Whether the run ends with the erasure of all ids.
     pub(crate) erases_all: bool,
+    /// Which customers are merged, in a run with links.
+    pub(crate) merges: Merges,
     pub(crate) transaction_timeout: Duration,
 }
 
@@ -61,6 +73,7 @@ impl RunConfig {
             has_links: false,
             has_conflicts: false,
             erases_all: false,
+            merges: Merges::None,
             transaction_timeout: Duration::from_secs(10),
         }
     }
@@ -77,6 +90,7 @@ impl RunConfig {
             has_links: false,
             has_conflicts: false,
             erases_all: false,
+            merges: Merges::None,
             has_disruptions: true,
             has_static_members: random.u32(..4) == 0,
             forbids_truncation: random.u32(..16) == 0,
@@ -89,10 +103,12 @@ impl RunConfig {
         let config = Self::random(random);
         // Wall time passes by months while hand-overs wait, which would end stubs in between.
         let has_conflicts = !config.uses_wall_clock() && random.bool();
+        let merges = [Merges::None, Merges::Trees, Merges::Trees, Merges::Any][random.usize(..4)];
         Self {
             has_links: true,
             has_conflicts,
             erases_all: has_conflicts && random.bool(),
+            merges,
             uses_oracle_generator: false,
             forgets_customers: false,
             ..config
