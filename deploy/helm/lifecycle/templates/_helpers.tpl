@@ -46,7 +46,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* The configuration file: what the chart sets, replaced by what the user sets. */}}
 {{- define "lifecycle.config" -}}
 {{- $chart := dict
-  "http" (dict "listen" (printf "0.0.0.0:%d" (int .Values.http.port)) "token_file" (printf "/run/secrets/http-token/%s" .Values.http.token.key))
+  "http" (dict
+    "listen" (printf "0.0.0.0:%d" (int .Values.http.port))
+    "probes_listen" (printf "0.0.0.0:%d" (int .Values.http.probesPort))
+    "token_file" (printf "/run/secrets/http-token/%s" .Values.http.token.key))
   "kafka" (dict "static_membership" true)
   "log" (dict "format" "json") }}
 {{- toYaml (mergeOverwrite $chart (deepCopy .Values.config)) }}
