@@ -1,7 +1,8 @@
 //! Runs the consumers of `examples/consumers` against a topic with aborted and repeated transitions.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -259,6 +260,92 @@ fn the_http_recipe_posts_each_committed_transition_in_order() {
         let customer = &transition["customer_id"];
         assert_eq!(of(customer, &posted), of(customer, &expected));
     }
+}
+
+/// An S3 server; killed when dropped.
+struct S3 {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl S3 {
+    /// Starts a server without buckets.
+    fn start() -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+        let mut command = Command::new(tools().join("python/bin/moto_server"));
+        command
+            .args(["-H", "127.0.0.1", "-p", &address.port().to_string()])
+            .stderr(Stdio::null())
+            .stdout(Stdio::null());
+        Self { process: command.spawn().expect("moto_server can be run"), address }
+    }
+
+    /// Returns the number of objects in the bucket; none before it exists.
+    fn count(&self, bucket: &str) -> usize {
+        let Ok(mut stream) = TcpStream::connect(self.address) else { return 0 };
+        let mut listing = String::new();
+        let request = write!(stream, "GET /{bucket} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+            .and_then(|()| stream.read_to_string(&mut listing));
+        request.map_or(0, |_| listing.matches("<Key>").count())
+    }
+
+    /// Returns the name and the content of each object of the bucket.
+    fn objects(&self, bucket: &str) -> Vec<(String, Value)> {
+        let script = "import boto3, json, sys\n\
+             client = boto3.client('s3', endpoint_url=sys.argv[1], region_name='eu-central-1', \
+                 aws_access_key_id='key', aws_secret_access_key='secret')\n\
+             found = client.list_objects_v2(Bucket=sys.argv[2]).get('Contents', [])\n\
+             read = lambda name: json.load(client.get_object(Bucket=sys.argv[2], Key=name)['Body'])\n\
+             print(json.dumps([[it['Key'], read(it['Key'])] for it in found]))";
+        let url = format!("http://{}", self.address);
+        let printed = output(Command::new(tools().join("python/bin/python")).args(["-c", script, &url, bucket]));
+        serde_json::from_str(&printed).expect("JSON")
+    }
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        self.process.kill().expect("a child");
+        self.process.wait().expect("a child");
+    }
+}
+
+#[test]
+fn the_s3_recipe_keeps_each_committed_transition_over_restarts() {
+    let (topic, transitions) = topic();
+    let server = S3::start();
+    let directory = tempfile::tempdir().expect("a temporary folder");
+    let recipe = whole_recipe("**S3**")
+        .replace("topics=lifecycle.transitions,lifecycle.transitions.replay", &format!("topics={topic}"))
+        .replace("${file:/run/secrets/s3.properties:", "${file:")
+        .replace("${file:key}", "key")
+        .replace("${file:secret}", "secret")
+        .replace("delay=3000", "delay=100")
+        .replace(
+            "&accessKey",
+            &format!(
+                "&autoCreateBucket=true&overrideEndpoint=true&uriEndpointOverride=http://{}&accessKey",
+                server.address
+            ),
+        );
+    let mut expected = transitions.clone();
+    expected.extend_from_slice(&transitions[..3]);
+    for restart in 0..3 {
+        let worker = ConnectWorker::start(&directory.path().join("connect"), &[("s3", &recipe)]);
+        worker.wait_until(|| server.count("lifecycle") >= expected.len());
+        drop(worker);
+        if restart < 2 {
+            let more = &transitions[restart * 4..restart * 4 + 4];
+            let records =
+                more.iter().map(|it| NewRecord::keyed(it["customer_id"].as_str().expect("an id"), &it.to_string()));
+            broker::produce_aborted(&topic, &records.clone().collect::<Vec<_>>());
+            broker::produce_committed(&topic, &records.collect::<Vec<_>>());
+            expected.extend_from_slice(more);
+        }
+    }
+    let objects = server.objects("lifecycle");
+    assert!(objects.iter().all(|(name, _)| name.starts_with(&format!("{topic}/"))), "{objects:?}");
+    assert_eq!(ids(&objects.into_iter().map(|(_, record)| record).collect::<Vec<_>>()), ids(&expected));
 }
 
 /// A `PostgreSQL` server; ends when dropped.
