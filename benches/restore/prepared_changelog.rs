@@ -132,6 +132,7 @@ pub(crate) fn write(customers: usize) -> PreparedChangelog {
             models: models.hash,
             partitions: None,
             hand_overs: None,
+            last_hand_over: None,
             member: None,
         };
         let position = PartitionOffset { partition: 0, offset: 0 };

@@ -177,7 +177,7 @@ impl AssignedPartition {
     /// restored state contains touchpoints, and the clock at the last commit.
     pub(super) fn start_running(&mut self, progress: InputProgress, now: Moment, report: &mut Report) {
         let InputProgress { applied_to, skipped, clock, hand_overs_to } = progress;
-        self.hand_overs = HandOverQueue::new(hand_overs_to);
+        self.hand_overs = HandOverQueue::new(hand_overs_to, &self.committed.metadata);
         if applied_to > self.position {
             let never_applied: i64 =
                 skipped.iter().map(|range| (range.end - range.start.max(self.position)).max(0)).sum();
@@ -456,7 +456,7 @@ impl AssignedPartition {
         }
         let end = written.last_record.map_or(self.changelog.end(), |record| offsets[record] + 1);
         let changelog = (self.changelog.start(), end);
-        let hand_overs = self.hand_overs.position();
+        let hand_overs = (self.hand_overs.position(), self.hand_overs.last_applied());
         Ok(PartitionCommit::new(self.position(), changelog, written.bytes, self.machine.clock(), hand_overs, fields))
     }
 

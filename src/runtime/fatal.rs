@@ -144,6 +144,7 @@ mod tests {
             Mismatch::IdentityOff,
             Mismatch::HandOversTruncated { committed: 1, start: 2 },
             Mismatch::HandOversShrunk { committed: 2, end: 1 },
+            Mismatch::HandOversReplaced { offset: 2 },
         ];
         for fatal in &all {
             match fatal {

@@ -7,16 +7,19 @@
 //! its customers before their own touchpoints are read. Touchpoints never wait for hand-overs, so every wait ends.
 //!
 //! The position in the topic is part of the metadata of the committed touchpoint offset, so hand-overs and touchpoints
-//! are committed in one transaction.
+//! are committed in one transaction. So is the digest of the hand-over that was applied last. Reading starts with the
+//! last one that was read, and is repeated there from time to time: another record at its offset, or none, proves that
+//! the topic was deleted and created again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kafka::{Member, PartitionId, Record};
+use crate::kafka::{ErrorCode, Member, PartitionId, Record};
 use crate::lifecycle::time::Timestamp;
 use crate::partition::Clock;
 use crate::wire::hand_over::HandOverRecord;
+use crate::wire::offset_metadata::{OffsetMetadata, RecordDigest};
 
 use super::assigned_partition::AssignedPartition;
 use super::assignment::Assignment;
@@ -40,6 +43,9 @@ const CALLS_MAX: usize = 16;
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long the committed position may be past the end of the topic: a newly elected leader may not know the end yet.
 const PAST_END_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a worker reads the last hand-over of one of its partitions again. One is enough, because all partitions of
+/// a topic are created together.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The hand-overs for one partition that were read and are not committed.
 #[derive(Debug, Default)]
@@ -51,6 +57,14 @@ pub(super) struct HandOverQueue {
     waiting_bytes: usize,
     /// The Kafka timestamp of each of them.
     written_at: VecDeque<Timestamp>,
+    /// The digest of each of them.
+    digests: VecDeque<RecordDigest>,
+    /// The last hand-over that was committed.
+    last_committed: Option<RecordDigest>,
+    /// The hand-over that must be read first, because it was read before.
+    expected: Option<RecordDigest>,
+    /// When it was read last.
+    checked_at: Duration,
     applied: usize,
     /// Every hand-over before this offset was read; `None` before the first read.
     read_to: Option<i64>,
@@ -67,9 +81,21 @@ pub(super) struct HandOverQueue {
 }
 
 impl HandOverQueue {
-    /// Returns a queue from which nothing was read after `committed`.
-    pub(super) fn new(committed: Option<i64>) -> Self {
-        Self { committed, ..Self::default() }
+    /// Returns a queue from which nothing was read after `committed`. `metadata` is that of the committed offset.
+    pub(super) fn new(committed: Option<i64>, metadata: &str) -> Self {
+        let metadata = OffsetMetadata::decode(metadata).ok().flatten();
+        Self { committed, last_committed: metadata.and_then(|it| it.last_hand_over), ..Self::default() }
+    }
+
+    /// Returns the hand-over that was applied last, also if it is not committed.
+    pub(super) fn last_applied(&self) -> Option<RecordDigest> {
+        let last = self.applied.checked_sub(1).and_then(|index| self.digests.get(index));
+        last.copied().or(self.last_committed)
+    }
+
+    /// Returns the hand-over that was read last.
+    fn last_read(&self) -> Option<RecordDigest> {
+        self.digests.back().copied().or(self.last_committed)
     }
 
     /// Returns the offset of the next hand-over to apply; `None` without identity resolution.
@@ -89,8 +115,10 @@ impl HandOverQueue {
     /// Records that the open batch was committed, with `position`.
     pub(super) fn on_committed(&mut self, position: Option<i64>) {
         self.committed = position;
+        self.last_committed = self.last_applied();
         self.waiting_bytes -= self.waiting.drain(..self.applied).map(|(_, record)| record.bytes()).sum::<usize>();
         self.written_at.drain(..self.applied);
+        self.digests.drain(..self.applied);
         self.applied = 0;
     }
 
@@ -137,12 +165,53 @@ impl HandOverQueue {
         self.written_at.front().copied()
     }
 
+    /// Begins to read at `position` at the time `elapsed`. Returns the offset of the first record to read, in a topic
+    /// that begins at `start`.
+    fn begin(&mut self, position: i64, start: i64, elapsed: Duration) -> i64 {
+        self.expected = self.last_read().filter(|last| last.offset >= start);
+        (self.is_open, self.read_to) = (true, Some(position));
+        (self.next_call, self.checked_at) = (elapsed, elapsed);
+        self.expected.map_or(position, |last| last.offset)
+    }
+
+    /// Compares the record that was read first with the one that was read before.
+    ///
+    /// # Errors
+    /// When it is another one.
+    fn check_first(&mut self, found: RecordDigest) -> Result<(), Mismatch> {
+        if !self.is_open {
+            return Ok(());
+        }
+        match self.expected.take() {
+            Some(expected) if expected != found => Err(Mismatch::HandOversReplaced { offset: expected.offset }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves the position to `read_to`, past control records, so that it does not stay behind the start of a log
+    /// without records. Returns whether it has moved.
+    ///
+    /// # Errors
+    /// When the log has no record where one was read before.
+    fn advance_to(&mut self, read_to: Option<i64>) -> Result<bool, Mismatch> {
+        if let (Some(expected), Some(read_to)) = (self.expected, read_to)
+            && read_to > expected.offset
+        {
+            return Err(Mismatch::HandOversReplaced { offset: expected.offset });
+        }
+        let has_moved = read_to > self.read_to;
+        self.read_to = read_to.max(self.read_to);
+        Ok(has_moved)
+    }
+
     /// Adds a hand-over that was written at `written_at`, unless it was read before.
-    fn push(&mut self, offset: i64, written_at: Timestamp, record: HandOverRecord) {
+    fn push(&mut self, digest: RecordDigest, written_at: Timestamp, record: HandOverRecord) {
+        let offset = digest.offset;
         if self.is_open && self.read_to.is_some_and(|read_to| offset >= read_to) {
             self.waiting_bytes += record.bytes();
             self.waiting.push_back((offset, Arc::new(record)));
             self.written_at.push_back(written_at);
+            self.digests.push_back(digest);
             self.read_to = Some(offset + 1);
         }
     }
@@ -171,6 +240,7 @@ pub(super) fn advance<M: Member>(
     batch: &mut OpenBatch,
     now: Moment,
 ) -> Result<bool, Fatal> {
+    close_for_check(member, assignment, now.elapsed)?;
     open(member, assignment, batch, now.elapsed)?;
     let has_read = read(member, assignment, batch, now.elapsed)?;
     release(member, assignment, now.elapsed)?;
@@ -201,6 +271,35 @@ fn apply_next(
     Ok(true)
 }
 
+/// Closes the partition whose last hand-over was read longest ago, so that it is opened, and compared, again.
+fn close_for_check<M: Member>(member: &mut M, assignment: &mut Assignment, elapsed: Duration) -> Result<(), Fatal> {
+    let is_recent =
+        |it: &AssignedPartition| it.hand_overs().is_open && elapsed < it.hand_overs().checked_at + CHECK_INTERVAL;
+    let can_check = |it: &AssignedPartition| it.hand_overs().is_open && it.hand_overs().last_read().is_some();
+    if assignment.running().any(|(_, assigned)| is_recent(assigned) && can_check(assigned)) {
+        return Ok(());
+    }
+    let candidates = assignment.running().filter(|(_, assigned)| can_check(assigned));
+    let oldest = candidates.min_by_key(|(_, assigned)| assigned.hand_overs().checked_at);
+    let Some(partition) = oldest.map(|(partition, _)| partition) else { return Ok(()) };
+    close(member, assignment, partition, elapsed)
+}
+
+/// Closes a partition. It may be opened again from `next_call` on.
+fn close<M: Member>(
+    member: &mut M,
+    assignment: &mut Assignment,
+    partition: PartitionId,
+    next_call: Duration,
+) -> Result<(), Fatal> {
+    unless_fatal(member.close_hand_overs(partition))?;
+    if let Some(assigned) = assignment.get_mut(partition) {
+        let queue = assigned.hand_overs_mut();
+        (queue.is_open, queue.next_call) = (false, next_call);
+    }
+    Ok(())
+}
+
 /// Opens the partitions that should be read.
 fn open<M: Member>(
     member: &mut M,
@@ -213,12 +312,13 @@ fn open<M: Member>(
         let queue = assigned.hand_overs_mut();
         queue.next_call = elapsed + RETRY_DELAY;
         let Some(range) = unless_fatal(member.hand_over_range(partition))? else { return Ok(()) };
-        let start = queue.start(range, elapsed).map_err(|mismatch| Fatal::Mismatch { partition, mismatch })?;
-        let Some(start) = start else { continue };
-        if unless_fatal(member.open_hand_overs(partition, start))?.is_none() {
+        let position = queue.start(range, elapsed).map_err(|mismatch| Fatal::Mismatch { partition, mismatch })?;
+        let Some(position) = position else { continue };
+        let first = queue.begin(position, range.0, elapsed);
+        if unless_fatal(member.open_hand_overs(partition, first))?.is_none() {
+            (queue.is_open, queue.next_call) = (false, elapsed + RETRY_DELAY);
             return Ok(());
         }
-        (queue.is_open, queue.read_to, queue.next_call) = (true, Some(start), elapsed);
         if queue.has_uncommitted() {
             batch.add(0, 0, elapsed);
         }
@@ -242,27 +342,39 @@ fn read<M: Member>(
     batch: &mut OpenBatch,
     elapsed: Duration,
 ) -> Result<bool, Fatal> {
-    let records = unless_fatal(member.read_hand_overs(RECORDS_MAX))?.unwrap_or_default();
+    let records = match member.read_hand_overs(RECORDS_MAX) {
+        Err(error) if matches!(error.code, ErrorCode::OffsetOutOfRange | ErrorCode::AutoOffsetReset) => {
+            // The topic was truncated or created again. Opening it finds out which.
+            let open: Vec<_> = assignment.running().map(|(partition, _)| partition).collect();
+            for partition in open {
+                close(member, assignment, partition, elapsed + RETRY_DELAY)?;
+            }
+            Vec::new()
+        }
+        result => unless_fatal(result)?.unwrap_or_default(),
+    };
     for Record { partition, offset, value, timestamp_ms, .. } in &records {
         let Some(assigned) = assignment.get_mut(*partition) else { continue };
-        let record = HandOverRecord::decode(value.as_deref().unwrap_or_default()).map_err(|error| {
-            Fatal::HandOverUnreadable { partition: *partition, offset: *offset, problem: error.to_string() }
+        let value = value.as_deref().unwrap_or_default();
+        let digest = RecordDigest::of(*offset, *timestamp_ms, value);
+        let is_same = assigned.hand_overs_mut().check_first(digest);
+        is_same.map_err(|mismatch| Fatal::Mismatch { partition: *partition, mismatch })?;
+        let record = HandOverRecord::decode(value).map_err(|error| Fatal::HandOverUnreadable {
+            partition: *partition,
+            offset: *offset,
+            problem: error.to_string(),
         })?;
         let written_at = timestamp_ms.map_or(record.at, Timestamp::from_millis);
-        assigned.hand_overs_mut().push(*offset, written_at, record);
+        assigned.hand_overs_mut().push(digest, written_at, record);
     }
     for (partition, assigned) in assignment.running_mut() {
         let queue = assigned.hand_overs_mut();
         if !queue.is_open {
             continue;
         }
-        let read_to = member.hand_over_position(partition).max(queue.read_to);
-        if read_to > queue.read_to {
-            // Past control records, so that the position does not stay behind the start of a log without records.
-            queue.read_to = read_to;
-            if queue.has_uncommitted() {
-                batch.add(0, 0, elapsed);
-            }
+        let has_moved = queue.advance_to(member.hand_over_position(partition));
+        if has_moved.map_err(|mismatch| Fatal::Mismatch { partition, mismatch })? && queue.has_uncommitted() {
+            batch.add(0, 0, elapsed);
         }
         if queue.is_full() {
             unless_fatal(member.close_hand_overs(partition))?;
@@ -302,81 +414,4 @@ fn release<M: Member>(member: &mut M, assignment: &mut Assignment, elapsed: Dura
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::hand_over::Content;
-
-    fn record(at: i64) -> HandOverRecord {
-        let (at, content) = (Timestamp::from_millis(at), Content::Erase { drain: 1 });
-        HandOverRecord { to: "k".to_owned(), at, path: Vec::new(), rounds: 0, content }
-    }
-
-    /// A queue that has read hand-overs of the times 5 and 9 at the offsets 3 and 4.
-    fn queue() -> HandOverQueue {
-        let mut queue = HandOverQueue::new(Some(3));
-        assert_eq!(queue.start((0, 9), Duration::ZERO), Ok(Some(3)));
-        (queue.is_open, queue.read_to) = (true, Some(3));
-        queue.push(3, Timestamp::from_millis(30), record(5));
-        queue.push(3, Timestamp::from_millis(30), record(5));
-        queue.push(4, Timestamp::from_millis(40), record(9));
-        queue
-    }
-
-    #[test]
-    fn a_hand_over_waits_for_stream_time_or_for_the_end_of_the_touchpoints() {
-        let mut queue = queue();
-        let clock = |millis| Clock::at(Some(Timestamp::from_millis(millis)));
-        assert!(queue.is_held_back(Clock::default()) && queue.is_held_back(clock(4)) && !queue.is_held_back(clock(5)));
-        assert!(queue.next().is_some() && queue.is_held_back(clock(8)));
-        queue.released_to = 5;
-        assert!(!queue.is_held_back(clock(8)));
-        queue.abort();
-        assert!(queue.is_held_back(clock(4)), "the touchpoints are read again");
-    }
-
-    #[test]
-    fn the_position_is_that_of_the_next_hand_over_to_apply() {
-        let mut queue = queue();
-        assert_eq!((queue.position(), queue.has_uncommitted()), (Some(3), false));
-        assert!(queue.next().is_some());
-        assert_eq!((queue.position(), queue.has_uncommitted(), queue.has_applied()), (Some(4), true, true));
-        queue.abort();
-        assert_eq!((queue.position(), queue.has_uncommitted(), queue.has_applied()), (Some(3), false, false));
-        assert_eq!(queue.oldest_written_at(), Some(Timestamp::from_millis(30)));
-        assert!(queue.next().is_some() && queue.next().is_some() && queue.next().is_none());
-        queue.on_committed(queue.position());
-        assert_eq!((queue.position(), queue.has_uncommitted()), (Some(5), false));
-        assert_eq!(queue.oldest_written_at(), None);
-        assert_eq!(HandOverQueue::default().position(), None);
-        assert_eq!(HandOverQueue::new(Some(7)).position(), Some(7));
-    }
-
-    #[test]
-    fn a_partition_is_not_read_while_many_hand_overs_or_large_ones_wait() {
-        let content = Content::Touchpoint { value: vec![0; WAITING_BYTES_MAX / 4], needs: Vec::new() };
-        let large = || HandOverRecord { content: content.clone(), ..record(5) };
-        for (count, record) in [(WAITING_MAX, &(|| record(5)) as &dyn Fn() -> _), (4, &large)] {
-            let mut queue = HandOverQueue { is_open: true, read_to: Some(0), ..HandOverQueue::new(Some(0)) };
-            for offset in 0..count {
-                assert!(!queue.is_full(), "{offset}");
-                queue.push(i64::try_from(offset).expect("a small number"), Timestamp::from_millis(0), record());
-            }
-            assert!(queue.is_full());
-            queue.is_open = false;
-            while queue.next().is_some() {}
-            assert!(!queue.must_open(Duration::ZERO), "they wait until they are committed");
-            queue.on_committed(queue.position());
-            assert!(queue.must_open(Duration::ZERO));
-            assert_eq!(queue.waiting_bytes, 0);
-        }
-    }
-
-    #[test]
-    fn a_position_that_the_topic_does_not_contain_is_refused() {
-        let mut queue = HandOverQueue::new(Some(3));
-        assert_eq!(queue.start((4, 9), Duration::ZERO), Err(Mismatch::HandOversTruncated { committed: 3, start: 4 }));
-        assert_eq!(queue.start((0, 2), Duration::ZERO), Ok(None));
-        assert_eq!(queue.start((0, 2), PAST_END_TIMEOUT), Err(Mismatch::HandOversShrunk { committed: 3, end: 2 }));
-        assert_eq!(HandOverQueue::default().start((4, 9), Duration::ZERO), Ok(Some(4)));
-    }
-}
+mod tests;

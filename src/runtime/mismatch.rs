@@ -180,6 +180,15 @@ pub enum Mismatch {
         start: i64,
     },
 
+    /// Another record is at the offset of the hand-over that was read last.
+    #[error(
+        "the record at offset {offset} is not the hand-over that was read before: the topic was deleted and created again"
+    )]
+    HandOversReplaced {
+        /// Offset of the record.
+        offset: i64,
+    },
+
     /// The topic of hand-overs ends before the position.
     #[error("the position {committed} is past the end {end}: the topic was recreated or lost records")]
     HandOversShrunk {
@@ -207,7 +216,9 @@ impl Mismatch {
             | Self::ChangelogRecreated { .. }
             | Self::IdentityOff
             | Self::CustomerMisplaced { .. } => PartitionLog::Changelog,
-            Self::HandOversTruncated { .. } | Self::HandOversShrunk { .. } => PartitionLog::HandOvers,
+            Self::HandOversTruncated { .. } | Self::HandOversShrunk { .. } | Self::HandOversReplaced { .. } => {
+                PartitionLog::HandOvers
+            }
         }
     }
 
@@ -255,7 +266,7 @@ impl Mismatch {
                 "set identity.enabled: false again; to use identity resolution, start from the beginning with new topics \
                  and a new kafka.group_id, and with producers that partition by murmur2 of the key, as Java clients do"
             }
-            Self::HandOversTruncated { .. } | Self::HandOversShrunk { .. } => {
+            Self::HandOversTruncated { .. } | Self::HandOversShrunk { .. } | Self::HandOversReplaced { .. } => {
                 "restore the topic from a backup, or start from the beginning with new topics for changelog and \
                  hand-overs and another kafka.group_id: the facts of visitors that were under way are lost; increase \
                  the topic's retention"

@@ -3,7 +3,7 @@
 use crate::kafka::PartitionOffset;
 use crate::lifecycle::id::StableId;
 use crate::partition::Clock;
-use crate::wire::offset_metadata::OffsetMetadata;
+use crate::wire::offset_metadata::{OffsetMetadata, RecordDigest};
 
 /// What a transaction commits for one partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,24 +46,33 @@ pub(super) struct ChangelogWrite {
 
 impl PartitionCommit {
     /// Returns the commit of `position` with a changelog from `changelog_start` to `changelog_end`, of which the
-    /// transaction writes `changelog_bytes`.
+    /// transaction writes `changelog_bytes`, and the position in the hand-overs with the one applied last.
     pub(super) fn new(
         position: PartitionOffset,
         (changelog_start, changelog_end): (i64, i64),
         changelog_bytes: u64,
         clock: Clock,
-        hand_overs: Option<i64>,
+        (hand_overs, last_hand_over): (Option<i64>, Option<RecordDigest>),
         fields: &MetadataFields<'_>,
     ) -> Self {
         let MetadataFields { models, partitions, member_name } = *fields;
         let member = Some(member_name.to_owned()).filter(|name| !name.is_empty());
-        let metadata = OffsetMetadata { changelog_start, changelog_end, clock, models, partitions, hand_overs, member };
+        let metadata = OffsetMetadata {
+            changelog_start,
+            changelog_end,
+            clock,
+            models,
+            partitions,
+            hand_overs,
+            last_hand_over,
+            member,
+        };
         Self { position, metadata: metadata.encode(), changelog_start, changelog_end, changelog_bytes, hand_overs }
     }
 
     /// Returns the initial commit of a partition whose changelog is empty and ends at `changelog_end`.
     pub(super) fn initial(position: PartitionOffset, changelog_end: i64, fields: &MetadataFields<'_>) -> Self {
-        Self::new(position, (changelog_end, changelog_end), 0, Clock::default(), None, fields)
+        Self::new(position, (changelog_end, changelog_end), 0, Clock::default(), (None, None), fields)
     }
 
     /// Returns the offset and metadata to send within the transaction.

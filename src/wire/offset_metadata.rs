@@ -4,6 +4,10 @@
 //! Text rather than bytes, because Kafka's tools show it to operators. Unknown fields are ignored, so that a later
 //! release can add fields without a new format version.
 
+use std::fmt::Write as _;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use super::time::{format_timestamp, parse_timestamp};
 use crate::lifecycle::id::StableId;
 use crate::partition::Clock;
@@ -30,8 +34,28 @@ pub struct OffsetMetadata {
     pub partitions: Option<i32>,
     /// The offset of the next hand-over to apply; `None` without identity resolution.
     pub hand_overs: Option<i64>,
+    /// The hand-over that was applied last; `None` before the first.
+    pub last_hand_over: Option<RecordDigest>,
     /// The name of the group member that committed; `None` if it has no usable name.
     pub member: Option<String>,
+}
+
+/// Identifies a record, so that a log is recognized that was deleted and created again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecordDigest {
+    /// The offset of the record.
+    pub offset: i64,
+    /// The hash of its value and timestamp.
+    pub hash: u64,
+}
+
+impl RecordDigest {
+    /// Returns the digest of a record.
+    #[must_use]
+    pub fn of(offset: i64, timestamp_ms: Option<i64>, value: &[u8]) -> Self {
+        let seed = timestamp_ms.unwrap_or_default().cast_unsigned();
+        Self { offset, hash: xxh3_64_with_seed(value, seed) }
+    }
 }
 
 /// Why offset metadata cannot be used.
@@ -59,6 +83,9 @@ impl OffsetMetadata {
         if let Some(hand_overs) = self.hand_overs {
             text.push_str(" hand_overs=");
             text.push_str(&hand_overs.to_string());
+        }
+        if let Some(RecordDigest { offset, hash }) = self.last_hand_over {
+            _ = write!(text, " last_hand_over={offset}:{hash:016x}");
         }
         if let Some(member) = self.member.as_deref().filter(|member| is_valid_field(member)) {
             text.push_str(" by=");
@@ -93,6 +120,11 @@ impl OffsetMetadata {
             let offset: Option<i64> = text.parse().ok();
             offset.filter(|&offset| offset >= 0).ok_or(Foreign("one of its offsets is not an offset"))
         };
+        let digest = |text: &str| {
+            let (at, hash) = text.split_once(':').ok_or(Foreign("its last hand-over has no hash"))?;
+            let hash = u64::from_str_radix(hash, 16).map_err(|_| Foreign("its hash of a hand-over is not a hash"))?;
+            Ok(RecordDigest { offset: offset(at)?, hash })
+        };
         let models = field("models").ok_or(Foreign("it has no model hash"))?;
         let stream_time = match field("clock") {
             Some(clock) => Some(parse_timestamp(clock).map_err(|_| Foreign("its clock is not a timestamp"))?),
@@ -110,6 +142,7 @@ impl OffsetMetadata {
                 None => None,
             },
             hand_overs: field("hand_overs").map(offset).transpose()?,
+            last_hand_over: field("last_hand_over").map(digest).transpose()?,
             member: owner_of(text),
         }))
     }
@@ -146,6 +179,7 @@ mod tests {
             models: StableId(255),
             partitions: Some(12),
             hand_overs: None,
+            last_hand_over: None,
             member: Some("a-0".to_owned()),
         };
         let text =
@@ -155,7 +189,12 @@ mod tests {
         let with_hand_overs = OffsetMetadata { hand_overs: Some(3), ..metadata };
         let text = text.replace("by=", "hand_overs=3 by=");
         assert_eq!(with_hand_overs.encode(), text);
-        assert_eq!(OffsetMetadata::decode(&text), Ok(Some(with_hand_overs)));
+        assert_eq!(OffsetMetadata::decode(&text), Ok(Some(with_hand_overs.clone())));
+        let last_hand_over = Some(RecordDigest { offset: 2, hash: 254 });
+        let with_last = OffsetMetadata { last_hand_over, ..with_hand_overs };
+        let text = text.replace("by=", "last_hand_over=2:00000000000000fe by=");
+        assert_eq!(with_last.encode(), text);
+        assert_eq!(OffsetMetadata::decode(&text), Ok(Some(with_last)));
     }
 
     #[test]
@@ -185,6 +224,8 @@ mod tests {
             "lifecycle=1 changelog=0..1 models=0 clock=noon",
             "lifecycle=1 changelog=0..1 models=0 partitions=many",
             "lifecycle=1 changelog=0..1 models=0 hand_overs=some",
+            "lifecycle=1 changelog=0..1 models=0 last_hand_over=1",
+            "lifecycle=1 changelog=0..1 models=0 last_hand_over=1:x",
         ] {
             assert!(matches!(OffsetMetadata::decode(text), Err(OffsetMetadataError::Foreign(_))), "{text}");
         }
@@ -204,6 +245,7 @@ mod tests {
             models in any::<u64>(),
             partitions in proptest::option::of(any::<i32>()),
             hand_overs in proptest::option::of(0..=i64::MAX),
+            last_hand_over in proptest::option::of((0..=i64::MAX, any::<u64>())),
             member in proptest::option::of("[a-z0-9._-]{1,100}"),
         ) {
             let metadata = OffsetMetadata {
@@ -213,6 +255,7 @@ mod tests {
                 models: StableId(models),
                 partitions,
                 hand_overs,
+                last_hand_over: last_hand_over.map(|(offset, hash)| RecordDigest { offset, hash }),
                 member,
             };
             prop_assert!(metadata.encode().len() < 400);

@@ -109,6 +109,7 @@ fn offset_metadata() {
         models: StableId(u64::MAX),
         partitions: Some(12),
         hand_overs: Some(3),
+        last_hand_over: None,
         member: Some("a-0".into()),
     };
     let corpus = [metadata.encode().into_bytes(), Vec::new()];

@@ -43,6 +43,7 @@ mod generate_load;
 mod golden_state;
 mod graph;
 mod guide;
+mod hand_overs_recreated;
 mod identity;
 mod identity_live;
 mod ingest;

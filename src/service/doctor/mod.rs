@@ -5,6 +5,7 @@
 
 mod brokers;
 mod group;
+mod last_hand_overs;
 mod offsets;
 mod permissions;
 mod records;
@@ -76,6 +77,7 @@ pub fn run_checks(config: &Config, with_probe: bool) -> Result<DoctorReport, Err
         doctor.group(partitions, &mut checks);
         let snapshots = doctor.offsets(partitions, &mut checks);
         doctor.changelog_formats(&snapshots, &mut checks);
+        doctor.last_hand_overs(&snapshots, &mut checks);
         doctor.transactions(partitions, &transaction_timeout_max(&brokers), &mut checks);
         doctor.permissions(with_probe, &snapshots, &mut checks);
         doctor.unread_records(&snapshots, &mut checks);
@@ -105,6 +107,7 @@ pub fn startup_problems(config: &Config, partitions: i32) -> Result<Vec<Finding>
     let mut checks = offsets::mismatches(&snapshots, doctor.expected(partitions));
     checks.extend(doctor.shrunk_logs(&mut snapshots));
     doctor.changelog_formats(&snapshots, &mut checks);
+    doctor.last_hand_overs(&snapshots, &mut checks);
     checks.retain(|it| it.severity == Severity::Problem);
     Ok(checks)
 }

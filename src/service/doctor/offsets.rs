@@ -223,6 +223,7 @@ mod tests {
             models: StableId(1),
             partitions: Some(4),
             hand_overs: Some(35),
+            last_hand_over: None,
             member: None,
         }
     }

@@ -237,6 +237,7 @@ fn first_offsets(
             models: original.models,
             partitions: Some(target.partitions),
             hand_overs: None,
+            last_hand_over: None,
             member: None,
         };
         Ok((PartitionOffset { partition, offset: touchpoints.start }, metadata.encode()))

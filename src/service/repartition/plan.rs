@@ -282,6 +282,7 @@ mod tests {
             models: StableId(1),
             partitions: Some(2),
             hand_overs: None,
+            last_hand_over: None,
             member: None,
         };
         CommittedOffset { partition, offset: Some(7), metadata: metadata.encode() }

@@ -116,8 +116,17 @@ impl ChangelogFixture {
         let models = self.machine.models().hash;
         let clock = Clock::default();
         let (partitions, hand_overs, member) = (None, None, None);
-        OffsetMetadata { changelog_start, changelog_end: self.end, clock, models, partitions, hand_overs, member }
-            .encode()
+        OffsetMetadata {
+            changelog_start,
+            changelog_end: self.end,
+            clock,
+            models,
+            partitions,
+            hand_overs,
+            last_hand_over: None,
+            member,
+        }
+        .encode()
     }
 
     /// Sweeps the changelog as another owner: rewrites every customer, commits the restore start, and deletes the
