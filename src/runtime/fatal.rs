@@ -133,6 +133,7 @@ mod tests {
         let mismatches = [
             Mismatch::OffsetsMissing { start: 1, end: 2 },
             Mismatch::PartitionsChanged { previous: 8, current: 12 },
+            Mismatch::Moved { to: "touchpoints-48".to_owned() },
             Mismatch::InputTruncated { committed: 1, start: 2 },
             Mismatch::InputShrunk { committed: 2, end: 1 },
             Mismatch::InputRecreated { applied_to: 2, end: 1 },

@@ -7,7 +7,7 @@
 
 use crate::finding::{Finding, Severity};
 use crate::kafka::CommittedOffset;
-use crate::wire::offset_metadata::OffsetMetadata;
+use crate::wire::offset_metadata::{OffsetMetadata, moved_to};
 
 /// First offset and end offset of the logs of a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,6 +130,13 @@ pub enum Mismatch {
         current: i32,
     },
 
+    /// The customers of the group were moved to another touchpoint topic.
+    #[error("`lifecycle repartition` has moved the customers of this group to {to}: their state here is out of date")]
+    Moved {
+        /// The new touchpoint topic.
+        to: String,
+    },
+
     /// The metadata committed with the offset cannot be decoded.
     #[error("the metadata committed with the offset cannot be read: {problem}")]
     MetadataUnreadable {
@@ -209,6 +216,7 @@ impl Mismatch {
             | Self::InputRecreated { .. }
             | Self::InputReplaced { .. }
             | Self::PartitionsChanged { .. }
+            | Self::Moved { .. }
             | Self::MetadataUnreadable { .. } => PartitionLog::Input,
             Self::OffsetsMissing { .. }
             | Self::ChangelogTruncated { .. }
@@ -246,6 +254,10 @@ impl Mismatch {
                 "give the service new topics and a new kafka.group_id, and reprocess all touchpoints: with another \
                  partition count, customers hash to partitions without their state. Use `lifecycle repartition` before \
                  partitions are added, not afterwards"
+            }
+            Self::Moved { .. } => {
+                "use the configuration of the move, with its topics for touchpoints and changelog; to go back, follow \
+                 docs/partitions.md"
             }
             Self::MetadataUnreadable { .. } => {
                 "run the release that wrote it or a newer one; if another program wrote it, find out which program \
@@ -294,6 +306,9 @@ pub fn find_starting_point(
     let (start, end) = logs.input;
     if offset < start {
         return Err(Mismatch::InputTruncated { committed: offset, start });
+    }
+    if let Some(to) = moved_to(&committed.metadata) {
+        return Err(Mismatch::Moved { to: to.to_owned() });
     }
     let metadata = OffsetMetadata::decode(&committed.metadata)
         .map_err(|error| Mismatch::MetadataUnreadable { problem: error.to_string() })?;

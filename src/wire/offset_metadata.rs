@@ -148,6 +148,20 @@ impl OffsetMetadata {
     }
 }
 
+/// Returns `text` with the mark that the customers of the group were moved to the touchpoint topic `topic`.
+#[must_use]
+pub fn mark_moved(text: &str, topic: &str) -> String {
+    let unmarked = text.split(' ').filter(|word| !word.starts_with("moved_to="));
+    let words: Vec<_> = unmarked.map(str::to_owned).chain([format!("moved_to={topic}")]).collect();
+    words.join(" ")
+}
+
+/// Returns the touchpoint topic that the customers of the group were moved to, if the metadata has the mark.
+#[must_use]
+pub fn moved_to(text: &str) -> Option<&str> {
+    field(text, "moved_to")
+}
+
 /// Returns the group member that committed `text`, if the metadata names one.
 #[must_use]
 pub fn owner_of(text: &str) -> Option<String> {
@@ -195,6 +209,15 @@ mod tests {
         let text = text.replace("by=", "last_hand_over=2:00000000000000fe by=");
         assert_eq!(with_last.encode(), text);
         assert_eq!(OffsetMetadata::decode(&text), Ok(Some(with_last)));
+    }
+
+    #[test]
+    fn the_mark_of_a_move_is_replaced_by_that_of_a_later_one() {
+        let text = "lifecycle=1 changelog=7..42 models=00000000000000ff";
+        assert_eq!(moved_to(text), None);
+        let marked = mark_moved(&mark_moved(text, "in-48"), "in-96");
+        assert_eq!((marked.matches("moved_to=").count(), moved_to(&marked)), (1, Some("in-96")));
+        assert_eq!(OffsetMetadata::decode(&marked), OffsetMetadata::decode(text));
     }
 
     #[test]

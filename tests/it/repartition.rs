@@ -156,6 +156,14 @@ fn repartition(deployment: Deployment, partitions: i32) -> Deployment {
     assert!(last.output.contains(&format!("in {partitions} partitions")), "{}", last.output);
     let again = deployment.run("a", &arguments);
     assert!(again.output.starts_with("the customers are already in"), "{}{}", again.output, again.errors);
+
+    // The configuration from before the move.
+    let moved = format!("has moved the customers of this group to {touchpoints}");
+    let report = deployment.doctor("a");
+    assert!(report.contains(&moved), "{report}");
+    let (code, log) = deployment.start("old").wait_for_exit();
+    assert_eq!(code, Some(3), "{log}");
+    assert!(log.contains(&moved) && log.contains("use the configuration of the move"), "{log}");
     deployment.with_touchpoints(touchpoints).with_changelog(changelog)
 }
 

@@ -79,7 +79,7 @@ pub fn describe_group(cluster: &Cluster, group_id: &str, topic: &str) -> Result<
     describe_group_with(&query_client(cluster)?, group_id, topic)
 }
 
-/// Commits offsets of `topic` with their metadata, all in one request. The group must have no members.
+/// Commits offsets of `topics` with their metadata, all in one request. The group must have no members.
 ///
 /// # Errors
 /// `Retry` when the group coordinator does not answer; `Fatal` when it rejects the offsets, for example because the
@@ -87,8 +87,7 @@ pub fn describe_group(cluster: &Cluster, group_id: &str, topic: &str) -> Result<
 pub fn commit_offsets(
     cluster: &Cluster,
     group_id: &str,
-    topic: &str,
-    offsets: &[(PartitionOffset, String)],
+    topics: &[(&str, &[(PartitionOffset, String)])],
 ) -> Result<(), Error> {
     let client: BaseConsumer<Context> = cluster
         .for_queries()
@@ -99,7 +98,8 @@ pub fn commit_offsets(
         .map_err(|error| Error::of_creation("commit_offsets", &error))?;
     let failed = |error: &KafkaError| Error::of_query("commit_offsets", error);
     let mut list = TopicPartitionList::new();
-    for (position, metadata) in offsets {
+    let offsets = topics.iter().flat_map(|(topic, offsets)| offsets.iter().map(move |offset| (*topic, offset)));
+    for (topic, (position, metadata)) in offsets {
         let mut element = list.add_partition(topic, position.partition);
         element.set_offset(Offset::Offset(position.offset)).map_err(|error| failed(&error))?;
         element.set_metadata(metadata);

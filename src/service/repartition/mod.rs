@@ -18,7 +18,7 @@ use crate::kafka::cluster::inspector::Inspector;
 use crate::kafka::{Cluster, CommittedOffset, Error, PartitionId, PartitionOffset};
 use crate::lifecycle::id::StableId;
 use crate::partition::{Clock, StoredLayout};
-use crate::wire::offset_metadata::OffsetMetadata;
+use crate::wire::offset_metadata::{OffsetMetadata, mark_moved};
 
 use super::topics::cluster;
 use plan::Observed;
@@ -141,6 +141,17 @@ struct Original {
     models: StableId,
 }
 
+impl Original {
+    /// Returns the committed offsets with the mark that the customers were moved to the topic `to`.
+    fn marked(&self, to: &str) -> Vec<(PartitionOffset, String)> {
+        let marked = |it: &CommittedOffset| {
+            let position = PartitionOffset { partition: it.partition, offset: it.offset? };
+            Some((position, mark_moved(&it.metadata, to)))
+        };
+        self.committed.iter().filter_map(marked).collect()
+    }
+}
+
 /// The part of one changelog partition that a restore would read.
 #[derive(Clone, Copy)]
 struct OriginalPartition {
@@ -181,7 +192,12 @@ pub fn repartition(
     // rejects the commit.
     let observed = Observed::query(config, target, &inspector, &cluster)?;
     observed.check_unchanged(&original).map_err(Failure::Refused)?;
-    commit_offsets(&cluster, &config.kafka.group_id, &target.touchpoints, &offsets)?;
+    // The old offsets are marked, so that the old configuration is refused from now on.
+    let topics = [
+        (target.touchpoints.as_str(), offsets.as_slice()),
+        (&config.topics.touchpoints, &original.marked(&target.touchpoints)),
+    ];
+    commit_offsets(&cluster, &config.kafka.group_id, &topics)?;
     Ok(Outcome::Moved(contents))
 }
 
