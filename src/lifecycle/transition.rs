@@ -41,7 +41,7 @@ pub struct Transition {
     /// Aggregates over the customer's valid orders after the change.
     pub orders: OrdersSummary,
     /// The values of the attributes after the change, in the order of the [`ModelSet`](super::model_set::ModelSet);
-    /// `None` without attributes, and if the customer is being erased.
+    /// `None` without attributes.
     pub attributes: Option<Arc<[Option<OwnedValue>]>>,
     /// The other id, if a merge caused the transition.
     pub merge: Option<Merge>,

@@ -26,10 +26,7 @@ impl Partition {
             effects.tally.erasures_not_found += 1;
             return;
         };
-        let published_before = effects.transitions.len();
         self.fire_wake_ups(slot, due_until, effects);
-        // What was known about the customer must not be published with the erasure.
-        effects.transitions[published_before..].iter_mut().for_each(|transition| transition.attributes = None);
         self.remove(slot, touchpoint.occurred_at, effects);
         effects.tally.erased += 1;
     }
