@@ -1,8 +1,10 @@
 //! Defaults that are not fixed values.
 #![expect(clippy::unnecessary_wraps, reason = "all derived defaults have the same signature")]
 
+use crate::wire::percent_encoding::percent_encoded;
+
 use super::settings::Settings;
-use super::values::kafka_name;
+use super::values::{kafka_name, uri_reference};
 
 /// Maximum number of workers.
 pub(super) const WORKERS_MAX: usize = 256;
@@ -20,7 +22,10 @@ pub(super) fn replay_topic(settings: &Settings) -> Result<String, String> {
 }
 
 pub(super) fn event_source(settings: &Settings) -> Result<String, String> {
-    Ok(format!("/lifecycle/{}", settings.text("kafka.group_id").unwrap_or_default()))
+    let group = settings.text("kafka.group_id").unwrap_or_default();
+    // Kafka accepts names that cannot be part of a URI as they are.
+    Ok(uri_reference(&format!("/lifecycle/{group}"))
+        .unwrap_or_else(|_| format!("/lifecycle/{}", percent_encoded(group))))
 }
 
 pub(super) fn one_per_cpu(_: &Settings) -> Result<String, String> {

@@ -26,7 +26,7 @@ use super::settings::{Origins, Settings};
 use super::sources::{SourceConfig, sources};
 use super::values::{
     address, boolean, currency, duration_within, kafka_name, one_of, servers, size_within, socket_address, text,
-    topic_name, url, whole_number,
+    topic_name, uri_reference, url, whole_number,
 };
 
 // Each declaration reads: meaning; field, which is also the last part of the path; type; syntax of the value; default;
@@ -128,7 +128,7 @@ declare_keys! {
         /// published to `topics.replay`.
         fresh_for: Duration = "duration", Is("24h"), value(duration_within("1s", "36500d"));
         /// Identifies this deployment in the header `ce_source` of transitions.
-        source: String = "URI reference", Derived("`/lifecycle/` followed by the group", event_source), value(text);
+        source: String = "URI reference", Derived("`/lifecycle/` followed by the group", event_source), value(uri_reference);
         /// Whether to put the customer id into the header `ce_subject` of transitions. Headers end up in logs.
         subject: bool = "true or false", Is("false"), value(boolean);
         /// Format of transitions and current stages: JSON, or the Protobuf messages of `proto/lifecycle/v1`.

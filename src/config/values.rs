@@ -1,6 +1,6 @@
 //! Parses configuration values. Each parser says what it expects if a value is invalid.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::api::is_address;
@@ -143,6 +143,36 @@ pub(super) fn url(text: &str) -> Result<String, String> {
     }
 }
 
+/// Parses a URI reference, RFC 3986, such as `/lifecycle/shop` or `https://shop.example/lifecycle`.
+pub(super) fn uri_reference(value: &str) -> Result<String, String> {
+    let value = text(value)?;
+    let is_scheme = |scheme: &str| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
+    };
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || "-._~:/?#@!$&'()*+,;=%".contains(letter);
+    let is_encoded =
+        |(at, _)| value.get(at + 1..at + 3).is_some_and(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    let first_segment = value.split(['/', '?', '#']).next().unwrap_or_default();
+    // Brackets enclose an address of IPv6, only where a host begins.
+    let after_scheme = value.find("//").map_or("", |slashes| &value[slashes + 2..]);
+    let literal = after_scheme.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let literal = literal.map(|(address, _)| address).filter(|address| address.parse::<Ipv6Addr>().is_ok());
+    let without_literal = match literal {
+        Some(address) => value.replacen(&format!("[{address}]"), "", 1),
+        None => value.clone(),
+    };
+    let is_valid = without_literal.chars().all(is_allowed)
+        && value.match_indices('%').all(is_encoded)
+        && value.matches('#').count() <= 1
+        && first_segment.split_once(':').is_none_or(|(scheme, _)| is_scheme(scheme));
+    if is_valid {
+        Ok(value)
+    } else {
+        Err("write a URI reference, such as /lifecycle/shop or https://shop.example/lifecycle".to_owned())
+    }
+}
+
 /// Parses a name that Kafka accepts for a topic.
 pub(super) fn topic_name(text: &str) -> Result<String, String> {
     let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
@@ -189,6 +219,20 @@ mod tests {
         assert_eq!(bytes("2 GB"), Ok(2_000_000_000));
         for text in ["", "MiB", "1M1", "1 XB", "99999999999999GiB"] {
             assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_uri_reference_has_no_other_characters() {
+        for valid in
+            ["/lifecycle/shop", "https://shop.example/a?b=c#d", "urn:shop:1", "shop", "a%20b", "http://[::1]:80/x"]
+        {
+            assert_eq!(uri_reference(valid).as_deref(), Ok(valid));
+        }
+        for invalid in
+            ["", "a b", "\u{fc}", "http://[bad", "http://[bad]", "a[1]", "50%", "%zz", "1a:b", "#a#b", "a\\b"]
+        {
+            assert!(uri_reference(invalid).is_err(), "{invalid}");
         }
     }
 

@@ -297,13 +297,23 @@ impl Service {
         }
         drop(self.stop_http.take());
         if let Some(thread) = self.span_exporter.take() {
-            // A panic has already been reported; it must not change why the service ends.
-            drop(thread.join());
+            wait_until(deadline.unwrap_or_else(|| Instant::now() + self.shutdown_deadline), thread);
         }
         match failed {
             Some(failure) => ExitReason::Failed(failure),
             None => ExitReason::Stopped(reports),
         }
+    }
+}
+
+/// Waits until the exporter of spans has ended, at most until `deadline`: its receiver may not answer.
+fn wait_until(deadline: Instant, exporter: JoinHandle<()>) {
+    while !exporter.is_finished() && Instant::now() < deadline {
+        std::thread::sleep(STOP_POLL_INTERVAL);
+    }
+    if exporter.is_finished() {
+        // A panic has already been reported; it must not change why the service ends.
+        drop(exporter.join());
     }
 }
 
@@ -434,6 +444,14 @@ mod tests {
         let reason = service.wait();
         drop(sender);
         reason
+    }
+
+    #[test]
+    fn an_exporter_that_hangs_is_left_at_the_deadline() {
+        let (release, released) = mpsc::channel::<()>();
+        wait_until(Instant::now(), thread::spawn(move || _ = released.recv()));
+        // The exporter still waits here.
+        release.send(()).expect("the exporter still runs");
     }
 
     #[test]
