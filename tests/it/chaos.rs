@@ -4,12 +4,13 @@
 //! `LIFECYCLE_CHAOS_SECONDS=90 cargo test --test it chaos:: -- --ignored --nocapture` injects faults for that long;
 //! without the variable for 45 s. With `LIFECYCLE_CHAOS_CLOCK=wall` the service runs by wall time on live touchpoints;
 //! otherwise it runs by event time on touchpoints of several years. `LIFECYCLE_CHAOS_SEED` repeats the load exactly and
-//! the faults as far as real time allows. `LIFECYCLE_CHAOS_PROGRAM` is the path of another build of the program to
-//! test.
+//! the faults as far as real time allows. With `LIFECYCLE_CHAOS_LINKS=1`, a part of the touchpoints are of visitors
+//! who become customers. `LIFECYCLE_CHAOS_PROGRAM` is the path of another build of the program to test.
 
 pub(crate) mod cluster;
 pub(crate) mod fleet;
 mod historical_load;
+mod links;
 mod live_load;
 mod load;
 mod nemesis;
@@ -33,6 +34,7 @@ use tempfile::TempDir;
 use crate::broker::{self, ConsumedRecord};
 use cluster::{Cluster, Deliveries};
 use fleet::{DesiredState, Fleet, Settings};
+use links::LinkedLoad;
 use load::{CLOCK_AHEAD_PREFIX, Load};
 use nemesis::Nemesis;
 use proxy::Proxy;
@@ -72,13 +74,17 @@ fn every_transition_is_published_exactly_once_under_faults() {
     let seconds = number("LIFECYCLE_CHAOS_SECONDS").unwrap_or(45);
     let seed = number("LIFECYCLE_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
     let clock_source = std::env::var("LIFECYCLE_CHAOS_CLOCK").unwrap_or_else(|_| "touchpoints".to_owned());
-    eprintln!("chaos: seed {seed}, {seconds} s, time by {clock_source}");
+    let has_links = std::env::var_os("LIFECYCLE_CHAOS_LINKS").is_some();
+    eprintln!("chaos: seed {seed}, {seconds} s, time by {clock_source}{}", if has_links { ", with links" } else { "" });
     let cluster = Cluster::start();
     let mut load = load::load(&clock_source, seed, seconds);
+    if has_links {
+        load = Box::new(LinkedLoad(load));
+    }
     let mut run = Run {
         seed,
         duration: Duration::from_secs(seconds),
-        settings: settings(&cluster, load.as_ref(), seed),
+        settings: settings(&cluster, load.as_ref(), seed, has_links),
         logs: tempfile::Builder::new().prefix("lifecycle-chaos-logs-").tempdir().expect("a temporary folder"),
         proxy: Proxy::start(&cluster.proxied),
         cluster,
@@ -108,8 +114,12 @@ impl Run {
         thread::sleep(load.time_until_last_wake_up() + WAKE_UP_COMMIT_WAIT);
         let mut report = Report::new(self.seed, self.duration, load.clock_source(), recovered, &faults);
         self.verify_faults(&faults);
-        let expected = self.verify_topics(load, &deliveries, healed_at, &mut report);
-        self.verify_states(fleet, &expected, &mut report);
+        if self.settings.hand_overs.is_some() {
+            self.verify_links(load, fleet, &mut report);
+        } else {
+            let expected = self.verify_topics(load, &deliveries, healed_at, &mut report);
+            self.verify_states(fleet, &expected, &mut report);
+        }
         stop(fleet);
         let open = self.cluster.open_transactions();
         assert!(open.is_empty(), "transactions are left open: {open:#?}");
@@ -430,12 +440,14 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a whole number"))
 }
 
-fn settings(cluster: &Cluster, load: &dyn Load, seed: u64) -> Settings {
+fn settings(cluster: &Cluster, load: &dyn Load, seed: u64, has_links: bool) -> Settings {
     let topic = |name: &str| {
         assert!(cluster::TOPICS.contains(&name), "{name} is known to the nemesis");
         cluster.create_topic(name, PARTITIONS);
         name.to_owned()
     };
+    // Also moved with the leaders if it is not used.
+    let hand_overs = topic("hand-overs");
     Settings {
         group: "chaos".to_owned(),
         input: topic("touchpoints"),
@@ -443,6 +455,7 @@ fn settings(cluster: &Cluster, load: &dyn Load, seed: u64) -> Settings {
         replay: topic("transitions-replay"),
         dead_letters: topic("dead-letters"),
         changelog: topic("changelog"),
+        hand_overs: has_links.then_some(hand_overs),
         clock_source: load.clock_source(),
         lateness: format_duration(load.lateness()),
         models: load.models(),

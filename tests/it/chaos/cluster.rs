@@ -24,7 +24,8 @@ use serde_json::json;
 use crate::broker::TIMEOUT;
 
 /// The topics of the run.
-pub(crate) const TOPICS: [&str; 5] = ["touchpoints", "transitions", "transitions-replay", "dead-letters", "changelog"];
+pub(crate) const TOPICS: [&str; 6] =
+    ["touchpoints", "transitions", "transitions-replay", "dead-letters", "changelog", "hand-overs"];
 /// The number of nodes.
 pub(crate) const NODES: usize = 3;
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::links::IDENTITY;
+
 /// How long the supervisor waits before it restarts an instance.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
@@ -27,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) replay: String,
     pub(crate) dead_letters: String,
     pub(crate) changelog: String,
+    /// The topic of hand-overs, with identity resolution.
+    pub(crate) hand_overs: Option<String>,
     pub(crate) clock_source: &'static str,
     pub(crate) lateness: String,
     pub(crate) models: Vec<String>,
@@ -114,9 +118,11 @@ impl Fleet {
         let name = self.instances[index].name;
         let log = File::options().create(true).append(true).open(self.log(name)).expect("the log is opened");
         let (settings, instance) = (&self.settings, &mut self.instances[index]);
+        let identity = settings.hand_overs.as_ref().map_or("", |_| IDENTITY);
+        let hand_overs = settings.hand_overs.as_ref().map_or(String::new(), |topic| format!(", hand_overs: {topic}"));
         let text = format!(
             "kafka: {{bootstrap_servers: \"{}\", group_id: {}, instance_id: {name}, {} static_membership: {}}}\n\
-             topics: {{touchpoints: {}, transitions: {}, replay: {}, changelog: {}, dead_letters: {}}}\n\
+             topics: {{touchpoints: {}, transitions: {}, replay: {}, changelog: {}, dead_letters: {}{hand_overs}}}\n{identity}\
              models: [{}]\nclock: {{source: {}, lateness: {}}}\nworkers: {}\nstate: {{sweep_min_bytes: 64KiB}}\nhttp: {{listen: \"{http}\"}}\n",
             instance.bootstrap,
             settings.group,

@@ -101,6 +101,7 @@ impl Rig {
             cluster.create_topic(name, PARTITIONS);
             name.to_owned()
         };
+        topic("hand-overs");
         let settings = Settings {
             group: "failover".to_owned(),
             input: topic("touchpoints"),
@@ -108,6 +109,7 @@ impl Rig {
             replay: topic("transitions-replay"),
             dead_letters: topic("dead-letters"),
             changelog: topic("changelog"),
+            hand_overs: None,
             clock_source: "wall",
             lateness: "1m".to_owned(),
             models: vec![concat!(env!("CARGO_MANIFEST_DIR"), "/examples/orders_45d.yaml").to_owned()],
