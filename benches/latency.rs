@@ -15,6 +15,8 @@ mod cpu;
 #[path = "readers/service.rs"]
 mod service;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +37,7 @@ cargo bench --bench latency -- [options]
   --seconds N      duration of the measurement of each commit interval (default 60)
   --backlog N      touchpoints of the run that measures the throughput (default 500000)
   --interval MS    only this commit interval (default: 100 and 20)
+  --customers N    customers of the load (default 100000)
   --partitions N   partitions of each topic (default 8)
   --workers N      workers of the service (default 2)
 
@@ -42,8 +45,6 @@ LIFECYCLE_TEST_BROKER=host:port selects a running broker; otherwise scripts/kafk
 
 /// Commit intervals that are measured, in milliseconds.
 const INTERVALS_MS: [u32; 2] = [100, 20];
-/// Customers of the load.
-const CUSTOMERS: usize = 100_000;
 /// How long the load runs before it is measured.
 const WARM_UP: Duration = Duration::from_secs(10);
 /// Parts of the measured time, of which memory and latency are printed.
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let (mut rate, mut seconds, mut backlog, mut partitions, mut workers) = (None, 60, 500_000, 8, 2);
+    let mut customers = 100_000;
     let mut intervals_ms = INTERVALS_MS.to_vec();
     let mut rest = arguments.iter().filter(|argument| *argument != "--bench");
     while let Some(name) = rest.next() {
@@ -100,6 +102,7 @@ fn main() -> ExitCode {
             ("--seconds", Some(value)) => seconds = value,
             ("--backlog", Some(value)) => backlog = value as usize,
             ("--interval", Some(value)) => intervals_ms = vec![value],
+            ("--customers", Some(value)) => customers = value as usize,
             ("--partitions", Some(value)) => partitions = value.cast_signed(),
             ("--workers", Some(value)) => workers = value,
             _ => {
@@ -121,23 +124,24 @@ fn main() -> ExitCode {
             model.display()
         ),
     };
-    let rate = rate.unwrap_or_else(|| highest_rate(&options(INTERVALS_MS[0]), backlog) / 2).max(1);
+    let rate = rate.unwrap_or_else(|| highest_rate(&options(INTERVALS_MS[0]), backlog, customers) / 2).max(1);
     println!("| commit interval | touchpoints/s | from | transitions | median | 99 % | 99.9 % | maximum |");
     println!("|---|---|---|---|---|---|---|---|");
     for interval_ms in intervals_ms {
-        measure(&options(interval_ms), interval_ms, rate, Duration::from_secs(seconds.into()));
+        measure(&options(interval_ms), interval_ms, Load { rate, customers }, Duration::from_secs(seconds.into()));
     }
     ExitCode::SUCCESS
 }
 
 /// Returns the touchpoints per second that the service processes if all of them are already written.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands per second")]
-fn highest_rate(options: &Options, backlog: usize) -> usize {
+fn highest_rate(options: &Options, backlog: usize, customers: usize) -> usize {
     let topic = broker::topic("latency-backlog", options.partitions);
     let producer = broker::producer(None);
     let began = Instant::now();
     for first in (0..backlog).step_by(50_000) {
-        let records: Vec<_> = (first..backlog.min(first + 50_000)).map(|number| touchpoint(number, began)).collect();
+        let records: Vec<_> =
+            (first..backlog.min(first + 50_000)).map(|number| touchpoint(number, customers, began)).collect();
         broker::write(&producer, &topic, &records);
     }
     let rate = Service::start(&topic, options).measure().per_second();
@@ -145,19 +149,29 @@ fn highest_rate(options: &Options, backlog: usize) -> usize {
     rate as usize
 }
 
+/// A constant load.
+#[derive(Clone, Copy)]
+struct Load {
+    /// Touchpoints per second.
+    rate: usize,
+    /// The customers that send them in turns.
+    customers: usize,
+}
+
 /// Runs the service under a constant load, and prints the latencies.
-fn measure(options: &Options, interval_ms: u32, rate: usize, duration: Duration) {
+fn measure(options: &Options, interval_ms: u32, load: Load, duration: Duration) {
+    let rate = load.rate;
     let topic = broker::topic("latency-touchpoints", options.partitions);
     let service = Service::start(&topic, options);
     let (began, is_over) = (Instant::now(), AtomicBool::new(false));
-    let (mut received, mut resident_kb) = (Received::default(), Vec::new());
+    let (mut received, mut memory) = (Received::default(), Vec::new());
     thread::scope(|scope| {
-        scope.spawn(|| write_load(&topic, rate, began, &is_over));
+        scope.spawn(|| write_load(&topic, load, began, &is_over));
         let reader = scope.spawn(|| read(service.transitions(), began, &is_over));
         thread::sleep(WARM_UP);
         for _ in 0..PARTS {
             thread::sleep(duration / PARTS);
-            resident_kb.push(self::resident_kb(service.id()));
+            memory.push((resident_kb(service.id()), state_kb(service.address())));
         }
         is_over.store(true, Ordering::Relaxed);
         received = reader.join().expect("the transitions are read");
@@ -176,13 +190,15 @@ fn measure(options: &Options, interval_ms: u32, rate: usize, duration: Duration)
             quantile(&sorted, 1_000)
         );
     }
-    eprintln!("part of the time, memory of the service at its end, median and 99 % of touchpoints:");
-    for (part, resident_kb) in (0..PARTS).zip(resident_kb) {
+    eprintln!(
+        "part of the time, memory of the service at its end, its customers in it, median and 99 % of touchpoints:"
+    );
+    for (part, (resident_kb, state_kb)) in (0..PARTS).zip(memory) {
         let start = WARM_UP + duration / PARTS * part;
         let sorted = between(&received.touchpoints, start, start + duration / PARTS);
         if !sorted.is_empty() {
             let (median, high) = (quantile(&sorted, 500), quantile(&sorted, 990));
-            eprintln!("{:>3}/{PARTS} {resident_kb} kB, {median} ms, {high} ms", part + 1);
+            eprintln!("{:>3}/{PARTS} {resident_kb} kB, {state_kb} kB, {median} ms, {high} ms", part + 1);
         }
     }
 }
@@ -200,13 +216,13 @@ fn quantile(sorted: &[Duration], share: usize) -> u128 {
     sorted[(sorted.len() - 1) * share / 1_000].as_millis()
 }
 
-/// Writes `rate` touchpoints per second.
-fn write_load(topic: &str, rate: usize, began: Instant, is_over: &AtomicBool) {
+/// Writes the load until it is over.
+fn write_load(topic: &str, Load { rate, customers }: Load, began: Instant, is_over: &AtomicBool) {
     let producer = broker::producer(None);
     let mut written = 0;
     while !is_over.load(Ordering::Relaxed) {
         let due = usize::try_from(began.elapsed().as_millis()).expect("a short run") * rate / 1000;
-        let records: Vec<_> = (written..due).map(|number| touchpoint(number, began)).collect();
+        let records: Vec<_> = (written..due).map(|number| touchpoint(number, customers, began)).collect();
         broker::enqueue(&producer, topic, &records);
         written = due;
         thread::sleep(Duration::from_millis(5));
@@ -215,9 +231,9 @@ fn write_load(topic: &str, rate: usize, began: Instant, is_over: &AtomicBool) {
 }
 
 /// Returns a touchpoint whose event id contains the time of writing. One in ten is an order, one in ten a click.
-fn touchpoint(number: usize, began: Instant) -> NewRecord {
-    let (customer, at) = (number % CUSTOMERS, format_timestamp(WallClock::start().now().wall));
-    let (kind, more) = match (number / CUSTOMERS + number) % 10 {
+fn touchpoint(number: usize, customers: usize, began: Instant) -> NewRecord {
+    let (customer, at) = (number % customers, format_timestamp(WallClock::start().now().wall));
+    let (kind, more) = match (number / customers + number) % 10 {
         0 => ("order_completed", format!(r#","order_id":"o-{number}","amount":9.95"#)),
         1 => ("email_clicked", String::new()),
         _ => ("product_viewed", String::new()),
@@ -248,6 +264,17 @@ fn read(topic: &str, began: Instant, is_over: &AtomicBool) -> Received {
         }
     }
     received
+}
+
+/// Returns the memory of all customers, in kB, as the service reports it.
+fn state_kb(address: &str) -> u64 {
+    let mut stream = TcpStream::connect(address).expect("the service listens");
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a request");
+    let mut metrics = String::new();
+    stream.read_to_string(&mut metrics).expect("an answer");
+    let lines = metrics.lines().filter(|line| line.starts_with("lifecycle_partition_state_bytes{"));
+    let bytes = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    bytes.sum::<u64>() / 1024
 }
 
 /// Returns the resident memory of a process, in kB.

@@ -74,6 +74,8 @@ enum RoleArgument {
     Consumer,
     /// `lifecycle deliver`, with its configuration or that of the service
     Deliver,
+    /// `lifecycle dlq`
+    Dlq,
 }
 
 impl From<RoleArgument> for Role {
@@ -84,6 +86,7 @@ impl From<RoleArgument> for Role {
             RoleArgument::Doctor => Self::Doctor,
             RoleArgument::Consumer => Self::Consumer,
             RoleArgument::Deliver => Self::Deliver,
+            RoleArgument::Dlq => Self::Dlq,
         }
     }
 }

@@ -21,6 +21,8 @@ pub enum Role {
     Consumer,
     /// `lifecycle deliver`, with the section `deliver` of the service's configuration.
     Deliver,
+    /// `lifecycle dlq`.
+    Dlq,
 }
 
 impl Role {
@@ -33,6 +35,7 @@ impl Role {
             Self::Doctor => "doctor",
             Self::Consumer => "consumer",
             Self::Deliver => "deliver",
+            Self::Dlq => "dlq",
         }
     }
 }
@@ -108,18 +111,8 @@ pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
                 ]);
             }
             grants.extend([
-                Grant {
-                    kind: ResourceKind::Group,
-                    name: config.kafka.group_id.clone(),
-                    operation: "Read",
-                    purpose: "to join the group and to commit offsets",
-                },
-                Grant {
-                    kind: ResourceKind::TransactionalIdPrefix,
-                    name: format!("{}-", config.kafka.group_id),
-                    operation: "Write",
-                    purpose: "transactions, and aborting those of failed instances",
-                },
+                group(config, "to join the group and to commit offsets"),
+                transactions(config, "transactions, and aborting those of failed instances"),
             ]);
             grants.extend(of_sources(config));
             grants.extend(of_section(config));
@@ -157,6 +150,24 @@ pub fn grants(config: &Config, role: Role) -> Vec<Grant> {
             grants
         }
         Role::Deliver => of_section(config),
+        Role::Dlq => {
+            let mut grants = vec![
+                topic(&topics.dead_letters, "Read", "to list and show dead letters"),
+                topic(&topics.dead_letters, "Write", "to mark those that are redriven"),
+                topic(&topics.touchpoints, "Write", "to redrive touchpoints"),
+            ];
+            grants.extend(topics_of_sources(config).map(|(kind, name)| Grant {
+                kind,
+                name: name.to_owned(),
+                operation: "Write",
+                purpose: "to redrive records of a source",
+            }));
+            grants.extend([
+                group(config, "to read; it does not join the group"),
+                transactions(config, "to redrive in transactions"),
+            ]);
+            grants
+        }
     }
 }
 
@@ -208,17 +219,38 @@ fn all_topics(config: &Config) -> Vec<String> {
 fn of_sources(config: &Config) -> Vec<Grant> {
     let grant = |kind, name: &str, purpose| Grant { kind, name: name.to_owned(), operation: "Read", purpose };
     let mut grants: Vec<Grant> = Vec::new();
-    for topic in config.rekeyed_sources().flat_map(|source| &source.topics) {
-        grants.push(match topic.split_once('*') {
-            None => grant(ResourceKind::Topic, topic, "to read a source"),
-            Some((prefix, _)) => grant(ResourceKind::TopicPrefix, prefix, "to read the topics of a source"),
-        });
+    for (kind, name) in topics_of_sources(config) {
+        let is_prefix = kind == ResourceKind::TopicPrefix;
+        grants.push(grant(kind, name, if is_prefix { "to read the topics of a source" } else { "to read a source" }));
     }
     if !grants.is_empty() {
         let group = format!("{}-ingest", config.kafka.group_id);
         grants.push(grant(ResourceKind::Group, &group, "to join the group that reads the sources"));
     }
     grants
+}
+
+/// Returns the topics of the sources, or the prefixes of those that patterns match.
+fn topics_of_sources(config: &Config) -> impl Iterator<Item = (ResourceKind, &str)> {
+    config.rekeyed_sources().flat_map(|source| &source.topics).map(|topic| match topic.split_once('*') {
+        None => (ResourceKind::Topic, topic.as_str()),
+        Some((prefix, _)) => (ResourceKind::TopicPrefix, prefix),
+    })
+}
+
+/// Returns the right to use the consumer group of the service.
+fn group(config: &Config, purpose: &'static str) -> Grant {
+    Grant { kind: ResourceKind::Group, name: config.kafka.group_id.clone(), operation: "Read", purpose }
+}
+
+/// Returns the right to use the transactional ids of the service.
+fn transactions(config: &Config, purpose: &'static str) -> Grant {
+    Grant {
+        kind: ResourceKind::TransactionalIdPrefix,
+        name: format!("{}-", config.kafka.group_id),
+        operation: "Write",
+        purpose,
+    }
 }
 
 /// Returns the commands of Kafka's `kafka-acls.sh` that grant `grants` to `principal`, one per resource.

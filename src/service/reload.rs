@@ -72,9 +72,9 @@ impl Content {
 }
 
 impl Reload {
-    /// Reads the files periodically until `stop` is set. The service was started with `config`.
-    pub fn run(&self, config: &Config, stop: &Arc<AtomicBool>) {
-        let mut current = Content::read(config);
+    /// Reads the files periodically until `stop` is set. The service was started with `running`.
+    pub fn run(&self, running: &Config, stop: &Arc<AtomicBool>) {
+        let mut current = Content::read(running);
         // A change is applied when two reads in a row return it, because a file may be read while it is written.
         let mut candidate = None;
         let mut next_at = Instant::now() + INTERVAL;
@@ -98,7 +98,7 @@ impl Reload {
             if found == current {
                 candidate = None;
             } else if candidate.as_ref() == Some(&found) {
-                self.apply(&config, &mut current, found);
+                self.apply(running, &config, &mut current, found);
                 candidate = None;
             } else {
                 candidate = Some(found);
@@ -108,9 +108,9 @@ impl Reload {
     }
 
     /// Applies the differences between `current` and `found`, and updates `current` by what is in effect.
-    fn apply(&self, config: &Config, current: &mut Content, found: Content) {
+    fn apply(&self, running: &Config, config: &Config, current: &mut Content, found: Content) {
         if (&found.settings, &found.client_files) != (&current.settings, &current.client_files) {
-            match test(config, &found.settings) {
+            match test(running, config, &found.settings) {
                 Ok(()) => {
                     tracing::info!("kafka credentials have changed, workers connect again");
                     self.updates.publish(found.settings.clone());
@@ -157,9 +157,14 @@ impl Reload {
     }
 }
 
-/// Connects with the new settings, which shows that the brokers accept them.
-fn test(config: &Config, settings: &[(String, String)]) -> Result<(), String> {
-    let cluster = Cluster { settings: settings.to_vec(), ..cluster(config) };
-    cluster.check().map_err(|error| error.to_string())?;
-    admin::describe_topics(&cluster, &[&config.topics.touchpoints]).map(drop).map_err(|error| error.to_string())
+/// Connects with the new settings to the brokers in use, which shows that they accept them.
+fn test(running: &Config, config: &Config, settings: &[(String, String)]) -> Result<(), String> {
+    let cluster = Cluster { settings: settings.to_vec(), ..cluster(running) };
+    let tested =
+        cluster.check().and_then(|()| admin::describe_topics(&cluster, &[&running.topics.touchpoints]).map(drop));
+    tested.map_err(|error| {
+        let has_moved = running.kafka.bootstrap_servers != config.kafka.bootstrap_servers;
+        let restart = if has_moved { "; kafka.bootstrap_servers has changed too: restart the service" } else { "" };
+        format!("{error}{restart}")
+    })
 }

@@ -33,6 +33,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("cargo build --profile dist", "an optimised build takes minutes"),
     ("scripts/release", "an optimised build for two architectures takes minutes"),
     ("kafka-console-producer.sh", "a tool of Kafka, which reads standard input"),
+    ("kafka-consumer-groups.sh", "a tool of Kafka, and the group must have been moved to other topics"),
     ("docker build", "needs a container engine; scripts/test validates the Dockerfile"),
     ("docker compose", "needs a container engine; scripts/test validates the compose file and the Dockerfile"),
 ];

@@ -61,7 +61,7 @@ fn client(user: &str) -> String {
 fn the_printed_permissions_suffice_and_the_doctor_names_each_missing_one() {
     // One user for each permission of the service, who lacks this one, and at least as many as there are.
     let lacking: Vec<String> = (0..12).map(|index| format!("lacking{index}")).collect();
-    let users: Vec<&str> = lacking.iter().map(String::as_str).chain(["setup"]).collect();
+    let users: Vec<&str> = lacking.iter().map(String::as_str).chain(["setup", "dlq"]).collect();
     let broker = SecuredBroker::start(
         &users,
         &[
@@ -91,6 +91,10 @@ fn the_printed_permissions_suffice_and_the_doctor_names_each_missing_one() {
             let broker = &broker;
             scope.spawn(move || grant(broker, granted, &users));
         }
+        for granted in printed("dlq") {
+            let broker = &broker;
+            scope.spawn(move || grant(broker, &granted, &["dlq".to_owned()]));
+        }
         for granted in printed("doctor") {
             let mut users = lacking[..of_service.len()].to_vec();
             users.push("svc".to_owned());
@@ -111,7 +115,21 @@ fn the_printed_permissions_suffice_and_the_doctor_names_each_missing_one() {
     let (_, report, errors) = setup.run(&["doctor", "--probe"]);
     assert!(errors.is_empty(), "{errors}");
     assert!(!report.contains("not granted") && !report.contains("not allowed"), "{report}");
+
+    let address = broker.address("PLAINTEXT");
+    broker::produce_at(&address, &format!("{}.in", setup.name), &[NewRecord::keyed("c", "no touchpoint")]);
+    until("there is a dead letter", || {
+        (broker::read_committed_at(&address, &format!("{}.dead", setup.name)).len() == 1).then_some(())
+    });
     service.stop();
+    let operator = Setup { directory: tempfile::tempdir().unwrap(), name: setup.name.clone() };
+    operator.configure(&broker, &broker.address("PLAIN"), &client("dlq"));
+    for (arguments, expected) in
+        [(&["dlq", "list"][..], "1 dead letter"), (&["dlq", "redrive", "--execute"][..], "1 dead letter redriven")]
+    {
+        let (code, output, errors) = operator.run(arguments);
+        assert!(code == 0 && format!("{output}{errors}").contains(expected), "{arguments:?}: {code}\n{output}{errors}");
+    }
 
     thread::scope(|scope| {
         for (index, (operation, resource)) in of_service.iter().enumerate() {
@@ -211,6 +229,7 @@ fn the_document_has_the_permissions_of_each_role_for_the_default_names() {
         ("doctor", "lifecycle.yaml"),
         ("consumer", "lifecycle.yaml"),
         ("deliver", "deliver.yaml"),
+        ("dlq", "lifecycle.yaml"),
     ] {
         let arguments = ["topics", "--acls", "--role", role, "--format", "table", "--config", file];
         let table = crate::cli::lifecycle(directory.path(), &arguments, b"").output;

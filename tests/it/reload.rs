@@ -42,6 +42,14 @@ fn a_changed_password_takes_effect_without_a_restart_and_a_wrong_one_changes_not
     wait_for(&service, "changed kafka credentials do not work", 0);
     setup.publish(&broker, &mut service);
     assert!(!service.log().contains("workers connect again"), "{}", service.log());
+    write("password", "first-password\n");
+
+    // Another listener with other settings: the address needs a restart, and the settings alone do not fit the old one.
+    setup.configure(&broker, &broker.address("TLS"), "security.protocol: ssl, ssl.ca.location: KEYS/ca.pem");
+    wait_for(&service, "kafka.bootstrap_servers has changed too: restart the service", 0);
+    setup.publish(&broker, &mut service);
+    assert!(!service.log().contains("workers connect again"), "{}", service.log());
+    setup.configure(&broker, &broker.address("SCRAM"), client);
 
     broker.set_scram_password("SCRAM-SHA-512", "second-password");
     write("password", "second-password\n");
