@@ -247,10 +247,7 @@ impl Run {
         let divergences = verification::divergences(&published, &expected.transitions, &expected.late_customers);
         let first = &divergences[..divergences.len().min(5)];
         assert!(divergences.is_empty(), "{} customers diverge: {first:#?}", divergences.len());
-        let broken = verification::broken_sequences(&published);
-        assert!(broken.is_empty(), "sequence numbers have gaps or duplicates: {broken:#?}");
-        let duplicated = verification::duplicate_ids(&published);
-        assert!(duplicated.is_empty(), "published more than once: {duplicated:#?}");
+        verification::assert_exactly_once(&published);
         let bad: Vec<_> = touchpoints
             .iter()
             .filter_map(|it| Some((it.partition, it.offset, verification::dead_letter_reason(it)?.to_owned())))

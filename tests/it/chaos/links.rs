@@ -130,10 +130,7 @@ impl Run {
             assert!(began.elapsed() < TIMEOUT, "stages differ, found and expected: {first:#?}");
         };
         save(&self.logs.path().join("transitions.ndjson"), published.values().flatten().map(Value::to_string));
-        let broken = verification::broken_sequences(&published);
-        assert!(broken.is_empty(), "sequence numbers have gaps or duplicates: {broken:#?}");
-        let duplicated = verification::duplicate_ids(&published);
-        assert!(duplicated.is_empty(), "published more than once: {duplicated:#?}");
+        verification::assert_exactly_once(&published);
         let merged: BTreeSet<_> = published
             .values()
             .flatten()

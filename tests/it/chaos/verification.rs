@@ -108,8 +108,16 @@ pub(super) fn stages(transitions: &[Value]) -> BTreeMap<String, Value> {
     moves.map(|it| (it["model"].as_str().expect("a model").to_owned(), it["to"].clone())).collect()
 }
 
+/// Asserts that no transition was published twice, and that the sequence numbers have no gap.
+pub(super) fn assert_exactly_once(published: &TransitionsByCustomer) {
+    let broken = broken_sequences(published);
+    assert!(broken.is_empty(), "sequence numbers have gaps or duplicates: {broken:#?}");
+    let duplicated = duplicate_ids(published);
+    assert!(duplicated.is_empty(), "published more than once: {duplicated:#?}");
+}
+
 /// Returns the transition ids that occur more than once.
-pub(super) fn duplicate_ids(published: &TransitionsByCustomer) -> Vec<String> {
+fn duplicate_ids(published: &TransitionsByCustomer) -> Vec<String> {
     let mut seen = BTreeMap::<String, u32>::new();
     for transition in published.values().flatten() {
         *seen.entry(transition["transition_id"].to_string()).or_default() += 1;
@@ -118,7 +126,7 @@ pub(super) fn duplicate_ids(published: &TransitionsByCustomer) -> Vec<String> {
 }
 
 /// Returns the customers and models whose sequence numbers have a gap or a duplicate.
-pub(super) fn broken_sequences(published: &TransitionsByCustomer) -> Vec<String> {
+fn broken_sequences(published: &TransitionsByCustomer) -> Vec<String> {
     let mut numbers: BTreeMap<(&str, &str), Vec<u64>> = BTreeMap::new();
     for transition in published.values().flatten() {
         let text = |field: &str| transition[field].as_str().expect("a text");
