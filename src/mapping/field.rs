@@ -16,6 +16,7 @@ pub(super) enum Field {
     EventId,
     CustomerId,
     AnonymousId,
+    MergedId,
     OccurredAt,
     OrderId,
     Amount,
@@ -24,11 +25,12 @@ pub(super) enum Field {
 }
 
 /// The keys of a touchpoint in a mapping file.
-pub(super) const FIELDS: [(Field, &str); 9] = [
+pub(super) const FIELDS: [(Field, &str); 10] = [
     (Field::Touchpoint, "touchpoint"),
     (Field::EventId, "event_id"),
     (Field::CustomerId, "customer_id"),
     (Field::AnonymousId, "anonymous_id"),
+    (Field::MergedId, "merged_id"),
     (Field::OccurredAt, "occurred_at"),
     (Field::OrderId, "order_id"),
     (Field::Amount, "amount"),

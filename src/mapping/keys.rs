@@ -31,6 +31,7 @@ const TOUCHPOINT_KEYS: &[&str] = &[
     "event_id",
     "customer_id",
     "anonymous_id",
+    "merged_id",
     "occurred_at",
     "order_id",
     "amount",

@@ -63,7 +63,8 @@ pub struct Mapping {
     pub(super) values: Vec<(String, Expression)>,
     pub(super) drop: Vec<DropRule>,
     pub(super) touchpoints: Vec<TouchpointRule>,
-    /// Whether visitors are linked to customers: touchpoints then have `anonymous_id`, and may lack `customer_id`.
+    /// Whether visitors are linked to customers: touchpoints then have `anonymous_id` and `merged_id`, and may
+    /// lack `customer_id`.
     pub(super) has_identity: bool,
     /// The parts of a record that an expression reads.
     pub(super) projection: Projection,
@@ -366,15 +367,15 @@ impl TouchpointRule {
             Ok(Rendered { field, value })
         };
         let type_name = field(Field::Touchpoint)?.required_text(TYPE_BYTES_MAX)?;
-        let (customer_id, anonymous_id) = if has_identity {
+        let (customer_id, anonymous_id, merged_id) = if has_identity {
             let customer_id = field(Field::CustomerId)?.text(ID_BYTES_MAX)?;
             let anonymous_id = field(Field::AnonymousId)?.text(ID_BYTES_MAX)?;
             if customer_id.is_none() && anonymous_id.is_none() {
                 return Err(Rendered { field: Field::CustomerId, value: Value::Null }.missing());
             }
-            (customer_id, anonymous_id)
+            (customer_id, anonymous_id, field(Field::MergedId)?.text(ID_BYTES_MAX)?)
         } else {
-            (Some(field(Field::CustomerId)?.required_text(ID_BYTES_MAX)?), None)
+            (Some(field(Field::CustomerId)?.required_text(ID_BYTES_MAX)?), None, None)
         };
         let event_id = field(Field::EventId)?.required_text(ID_BYTES_MAX)?;
         let occurred_at = field(Field::OccurredAt)?.time()?;
@@ -386,6 +387,7 @@ impl TouchpointRule {
             event_id,
             customer_id,
             anonymous_id,
+            merged_id,
             type_name,
             occurred_at,
             order_id,

@@ -16,6 +16,8 @@ pub struct MappedTouchpoint {
     pub customer_id: Option<String>,
     /// The visitor, with identity resolution. At least one of both ids is known.
     pub anonymous_id: Option<String>,
+    /// The id that a `customer_merged` merges into the customer, with identity resolution.
+    pub merged_id: Option<String>,
     /// The name of the type.
     pub type_name: String,
     /// Event time.
@@ -61,6 +63,8 @@ struct TouchpointRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     customer_id: Option<&'a str>,
     event_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merged_id: Option<&'a str>,
     occurred_at: Instant,
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<&'a str>,
@@ -78,6 +82,7 @@ impl<'a> TouchpointRecord<'a> {
             currency: touchpoint.currency.as_ref().map(Currency::as_str),
             customer_id: touchpoint.customer_id.as_deref(),
             event_id: &touchpoint.event_id,
+            merged_id: touchpoint.merged_id.as_deref(),
             occurred_at: Instant(touchpoint.occurred_at),
             order_id: touchpoint.order_id.as_deref(),
             properties: &touchpoint.properties,

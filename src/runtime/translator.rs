@@ -333,14 +333,18 @@ mod tests {
 
     /// Returns the key and the value of the touchpoint, or the reason of the dead letter.
     fn keyed_by(translator: &mut Translator, value: &str) -> Result<(String, Value), &'static str> {
-        let value = Some(value.as_bytes().to_vec());
+        keyed_by_bytes(translator, value.as_bytes().to_vec()).map_err(|cause| cause.reason.as_str())
+    }
+
+    fn keyed_by_bytes(translator: &mut Translator, value: Vec<u8>) -> Result<(String, Value), DeadLetterCause> {
+        let value = Some(value);
         let record = Record { partition: 0, offset: 0, timestamp_ms: None, key: None, value, headers: Vec::new() };
         match translator.translate(&record) {
             Translation::Touchpoints(all) => {
                 let value = serde_json::from_slice(&all[0].value).expect("JSON");
                 Ok((all[0].key.clone(), value))
             }
-            Translation::DeadLetter(cause) => Err(cause.reason.as_str()),
+            Translation::DeadLetter(cause) => Err(cause),
             other => panic!("{other:?}"),
         }
     }
@@ -369,5 +373,78 @@ mod tests {
         assert_eq!((&*key, value.get("anonymous_id")), ("u", None));
         assert_eq!(keyed_by(&mut without, blocked).expect("a touchpoint").0, "guest");
         assert_eq!(keyed_by(&mut translator(None, None), native), Err("no_customer"));
+    }
+
+    const MERGES: &str = "mapping: m\ntouchpoints:\n  - touchpoint: customer_merged\n    event_id: ${record.id}\n    \
+                         customer_id: ${record.user}\n    merged_id: ${record.former}\n    \
+                         occurred_at: ${rfc3339(record.at)}\n";
+    const AT: &str = "2026-03-01T10:00:00Z";
+    const RECORD_AVRO: &str = r#"{"type": "record", "name": "M", "fields": [{"name": "id", "type": "string"},
+        {"name": "user", "type": "string"}, {"name": "former", "type": "string"}, {"name": "at", "type": "string"}]}"#;
+    const RECORD_PROTO: &str =
+        "syntax = \"proto3\"; message M { string id = 1; string user = 2; string former = 3; string at = 4; }";
+
+    /// Appends a short text: in Avro with its length in zigzag encoding, in Protobuf behind the tag of its field.
+    fn push_text(out: &mut Vec<u8>, format: Format, field: u8, text: &str) {
+        let length = u8::try_from(text.len()).expect("a short text");
+        match format {
+            Format::Avro => out.push(length << 1),
+            _ => out.extend([field << 3 | 2, length]),
+        }
+        out.extend(text.as_bytes());
+    }
+
+    #[test]
+    fn records_of_each_format_merge_customers() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).expect("a file");
+            SchemaSource::File(path, text.as_bytes().to_vec())
+        };
+        let formats = [
+            (Format::Json, SchemaSource::None, None),
+            (Format::Avro, file("m.avsc", RECORD_AVRO), None),
+            (Format::Protobuf, file("m.proto", RECORD_PROTO), Some("M")),
+        ];
+        for (format, schema, message) in formats {
+            let decoder = Decoder::new(format, Framing::Plain, schema, message).expect("a decoder");
+            let mut translator = Translator { decoder, ..translator(Some(BlockedIds::default()), Some(MERGES)) };
+            let mut translated = |former: &str| {
+                let value = if format == Format::Json {
+                    json!({"id": "1", "user": "u", "former": former, "at": AT}).to_string().into_bytes()
+                } else {
+                    let mut value = Vec::new();
+                    let fields = (1..).zip(["1", "u", former, AT]);
+                    fields.for_each(|(field, text)| push_text(&mut value, format, field, text));
+                    value
+                };
+                keyed_by_bytes(&mut translator, value)
+            };
+            let (key, value) = translated("guest-7").expect("a touchpoint");
+            assert_eq!((&*key, &value["merged_id"]), ("u", &Value::from("guest-7")), "{format:?}");
+            let cause = translated("").expect_err("it merges no id");
+            assert_eq!(cause.reason.as_str(), "bad_field", "{format:?}");
+            assert_eq!(cause.detail, "customer_merged: expected customer_id and merged_id, found at most one of them");
+        }
+    }
+
+    #[test]
+    fn protobuf_records_of_the_contract_merge_customers() {
+        let encoded = |fields: &[(u8, &str)]| {
+            let mut value = Vec::new();
+            for &(field, text) in fields {
+                push_text(&mut value, Format::Protobuf, field, text);
+            }
+            value
+        };
+        // Field 4 is a `Timestamp` of one second: its field 1 is the number 1.
+        let fields = [(1, "1"), (2, "u"), (3, "customer_merged"), (4, "\u{8}\u{1}"), (10, "guest-7")];
+        let decoder = Decoder::new(Format::Protobuf, Framing::Plain, SchemaSource::None, None).expect("a decoder");
+        let mut translator = Translator { decoder, ..translator(Some(BlockedIds::default()), None) };
+        let (key, value) = keyed_by_bytes(&mut translator, encoded(&fields)).expect("a touchpoint");
+        assert_eq!((&*key, &value["merged_id"]), ("u", &Value::from("guest-7")));
+        let cause = keyed_by_bytes(&mut translator, encoded(&fields[..4])).expect_err("it merges no id");
+        assert_eq!(cause.reason.as_str(), "bad_field");
     }
 }

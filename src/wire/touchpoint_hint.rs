@@ -28,7 +28,7 @@ pub(super) fn wrong_type(field: &str, record: &str) -> String {
     let value = members(record).and_then(|members| members.get(field).map(|value| value.get()));
     let expected = match field {
         "occurred_at" => "a time in RFC 3339, such as \"2026-01-31T09:00:00Z\"",
-        "event_id" | "customer_id" | "anonymous_id" | "order_id" => "a text or a whole number",
+        "event_id" | "customer_id" | "anonymous_id" | "merged_id" | "order_id" => "a text or a whole number",
         "properties" => "an object",
         "currency" => "three letters, such as \"EUR\"",
         _ => "a text",
@@ -36,10 +36,10 @@ pub(super) fn wrong_type(field: &str, record: &str) -> String {
     let Some(value) = value else { return format!("{field}: expected {expected}") };
     let hint = match field {
         "occurred_at" => epoch_hint(value),
-        "event_id" | "customer_id" | "anonymous_id" | "order_id" if is_whole_number(value) => {
+        "event_id" | "customer_id" | "anonymous_id" | "merged_id" | "order_id" if is_whole_number(value) => {
             Some("it is below 0 or above 18446744073709551615: write it as a text")
         }
-        "event_id" | "customer_id" | "anonymous_id" | "order_id" if is_number(value) => Some(
+        "event_id" | "customer_id" | "anonymous_id" | "merged_id" | "order_id" if is_number(value) => Some(
             "it looks like an id that a spreadsheet or a data frame has turned into a decimal number, with .0 at its \
              end: write it as a text or a whole number",
         ),

@@ -219,12 +219,25 @@ fn a_call_of_a_batch_that_is_invalid_is_redriven_without_the_others() {
     ingest.stop();
 }
 
+/// Returns the preset of Segment whose alias calls merge customers, as `docs/presets.md` describes.
+fn segment_with_merges() -> String {
+    let (_, lines) = include_str!("../../docs/presets.md").split_once("```yaml alias\n").expect("a block");
+    let (lines, _) = lines.split_once("```").expect("a block ends");
+    let preset = include_str!("../../presets/sources/segment.yaml");
+    let (others, _) = preset.split_once("  - when: record.type == \"alias\"\n").expect("a last rule");
+    format!("{others}{lines}")
+}
+
 #[test]
-fn visitors_of_a_source_become_customers() {
+fn visitors_and_customers_of_a_source_become_one_customer() {
     let source = broker::topic("segment", 1);
+    let directory = tempfile::tempdir().expect("a folder");
+    let mapping = directory.path().join("segment.yaml");
+    std::fs::write(&mapping, segment_with_merges()).expect("the mapping is written");
     let settings = format!(
         "{EVENT_TIME_CLOCK}\nidentity: {{enabled: true}}\n\
-         sources: [{{name: web, topics: [{source}], mapping: segment}}]"
+         sources: [{{name: web, topics: [{source}], mapping: \"{}\"}}]",
+        mapping.display()
     );
     let mut deployment = Deployment::new(2, &settings);
     let size = [("max.message.bytes", "8388608")];
@@ -240,19 +253,28 @@ fn visitors_of_a_source_become_customers() {
             "e3",
             r#""type":"track","event":"Order Completed","userId":"anna","properties":{"order_id":"o","total":1,"currency":"EUR"}"#,
         ),
+        call("e4", r#""type":"page","userId":"anna-at-work""#),
+        call("e5", r#""type":"alias","userId":"anna","previousId":"anna-at-work""#),
+        call("e6", r#""type":"alias","userId":"anna""#),
     ];
     broker::produce(&source, &calls);
     let mut instance = deployment.start("a");
-    let written = wait_for_records(&[&deployment.touchpoints], calls.len(), &mut [&mut instance]);
+    let written = wait_for_records(&[&deployment.touchpoints], calls.len() - 1, &mut [&mut instance]);
     let mut keys: Vec<_> =
         written.iter().map(|it| String::from_utf8_lossy(it.key.as_deref().unwrap_or(b"")).into_owned()).collect();
     keys.sort_unstable();
-    assert_eq!(keys, ["anna", "anna", "device-7"]);
+    assert_eq!(keys, ["anna", "anna", "anna", "anna-at-work", "device-7"]);
     let merged = broker::until("the visitor is the customer", || {
         let answer = instance.get("/v1/customers/device-7")?;
         answer.contains("merged_into").then_some(answer)
     });
     assert!(merged.contains("\"merged_into\":\"anna\""), "{merged}");
+    broker::until("the other customer is the customer", || {
+        instance.get("/v1/customers/anna-at-work")?.contains("\"merged_into\":\"anna\"").then_some(())
+    });
+    let dead = wait_for_records(&[&deployment.dead_letters], 1, &mut [&mut instance]);
+    let detail = header(&dead[0], "lifecycle_detail").expect("a detail");
+    assert_eq!(detail, "customer_merged: expected customer_id and merged_id, found at most one of them");
     let customer = instance.get("/v1/customers/anna").expect("an answer");
     assert!(customer.contains("\"partition\""), "{customer}");
     instance.stop();

@@ -109,6 +109,29 @@ fn a_touchpoint_may_lack_the_customer_if_visitors_are_linked() {
 }
 
 #[test]
+fn a_record_names_the_id_that_it_merges() {
+    let text = format!(
+        "{SHOP}  - when: record.kind == 'merged'\n    touchpoint: customer_merged\n    merged_id: ${{record.former}}\n"
+    );
+    let merged = json!({"kind": "merged", "id": 7, "customer": "c", "former": 42, "at": 0});
+    let compiled = |identity: bool| {
+        let settings = Map::from_iter([(IDENTITY.to_owned(), json!(identity))]);
+        Mapping::compile(&source(&text), &settings).expect("a mapping").0
+    };
+    let with = compiled(true);
+    assert_eq!(map(&with, &merged).expect("a touchpoint")[0]["merged_id"], json!("42"));
+    let fractional = json!({"kind": "merged", "id": 7, "customer": "c", "former": 1.5, "at": 0});
+    let refused = "bad_field: merged_id: record.former: expected a text or a whole number".to_owned();
+    assert_eq!(map(&with, &fractional), Err(refused));
+    assert_eq!(map(&compiled(false), &merged).expect("a touchpoint")[0].get("merged_id"), None);
+    let record = RecordValues { key: Value::Null, headers: json!({}), value: merged };
+    let explanation = with.explain(&record.as_record());
+    let field = explanation.touchpoints[0].iter().find(|field| field.name == "merged_id").expect("an explained field");
+    assert_eq!((field.text, &field.value), ("${record.former}", &json!(42)));
+    assert!(explanation.unread.is_empty(), "{:?}", explanation.unread);
+}
+
+#[test]
 fn records_that_are_no_touchpoints_are_dropped_with_a_reason() {
     assert_eq!(map(&shop(), &json!({"kind": "ordered", "test": true})), Err("dropped: test_order".to_owned()));
     assert_eq!(map(&shop(), &json!({"kind": "other"})), Err("dropped: no_touchpoint".to_owned()));
@@ -208,7 +231,8 @@ touchpoints:
         "11:20: unknown name `recrd`; did you mean `record`?",
         "12:13: `amount` must be a text or a number, found true or false; ",
         "13:5: unknown key `extra` in a touchpoint; the keys of a touchpoint are `when`, `for_each`, `touchpoint`, \
-         `event_id`, `customer_id`, `anonymous_id`, `occurred_at`, `order_id`, `amount`, `currency` and `properties`",
+         `event_id`, `customer_id`, `anonymous_id`, `merged_id`, `occurred_at`, `order_id`, `amount`, `currency` and \
+         `properties`",
         "14:15: `for_each` is not `item in list`; write `item in record.items`: a name for each item, and a list",
         "2:10: `record` cannot be the name of a table; choose another name of a-z, 0-9 and _",
         "4:30: `Not A Name` is not a name; a reason is a label of a metric: write a name such as `test_order`",

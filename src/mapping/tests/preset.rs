@@ -103,6 +103,33 @@ fn bless(path: &str, text: &str, records: &[GoldenRecord]) {
 }
 
 #[test]
+fn the_documented_lines_turn_alias_calls_into_merges() {
+    let page = include_str!("../../../docs/presets.md");
+    let (_, lines) = page.split_once("```yaml alias\n").expect("the page has the lines");
+    let (lines, _) = lines.split_once("```").expect("a block ends");
+    for name in ["segment", "rudderstack"] {
+        let preset = current(name);
+        let (others, _) = preset.text.split_once("  - when: record.type == \"alias\"\n").expect("a last rule");
+        let source = ModelSource { text: format!("{others}{lines}"), ..preset };
+        let settings = Map::from_iter([(IDENTITY.to_owned(), json!(true))]);
+        let (mapping, warnings) = Mapping::compile(&source, &settings).expect("a mapping");
+        assert_eq!(warnings, [], "{name}");
+        let mapped = |value: &Value| match mapping.map(&SourceRecord { key: &Value::Null, headers: &json!({}), value })
+        {
+            Outcome::Touchpoints(touchpoints) => touchpoints[0].to_json(),
+            outcome => panic!("{name}: {outcome:?}"),
+        };
+        let mut alias = json!({
+            "type": "alias", "messageId": "m", "userId": "u-1", "previousId": "u-0", "timestamp": "2026-03-08T12:00:00Z",
+        });
+        let merge = mapped(&alias);
+        assert_eq!((&merge["type"], &merge["merged_id"]), (&json!("customer_merged"), &json!("u-0")), "{name}");
+        alias["previousId"] = json!("");
+        assert_eq!(mapped(&alias).get("merged_id"), None, "{name}: a dead letter of the decoder");
+    }
+}
+
+#[test]
 fn a_record_is_recognised_by_the_first_preset_that_fits() {
     let presets = Presets::load();
     assert_eq!(presets.titles().count(), preset_names().len());
