@@ -17,6 +17,7 @@ mod partitions;
 mod peers;
 mod probes;
 mod problem;
+mod refused_links;
 mod response;
 mod route;
 mod routes;
@@ -34,7 +35,7 @@ use std::sync::Arc;
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::{self, Timestamp};
-use crate::runtime::RecentTransitions;
+use crate::runtime::{RecentTransitions, RefusedLinks};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::status_registry::StatusRegistry;
 
@@ -62,6 +63,8 @@ pub struct Api {
     pub started_at: Timestamp,
     /// The latest committed transitions.
     pub recent: Arc<RecentTransitions>,
+    /// The latest links that identity resolution refused.
+    pub refused_links: Arc<RefusedLinks>,
     /// The latest snapshot and heartbeat of each worker.
     pub status_registry: Arc<StatusRegistry>,
     /// The metrics to export, including those of the API.

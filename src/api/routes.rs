@@ -19,8 +19,8 @@ use super::route::{Access, Content, Route, query};
 use super::server::Routers;
 use super::tokens::Role;
 use super::{
-    Api, authorization, customers, deliveries, limits, models, overview, partitions, probes, stage_customers,
-    transitions,
+    Api, authorization, customers, deliveries, limits, models, overview, partitions, probes, refused_links,
+    stage_customers, transitions,
 };
 
 const NOT_FOUND: StatusCode = StatusCode::NOT_FOUND;
@@ -86,6 +86,17 @@ pub const ROUTES: &[Route] = &[
         contents: &[Content::json::<customers::Forecast>()],
         problems: &[NOT_FOUND, StatusCode::GONE],
         get: || get(customers::forecast),
+    },
+    Route {
+        path: "/v1/links/refused",
+        description: "The latest links that identity resolution refused on this instance, with the reason: at most `limit` (default \
+                100) of the 1,000 in memory.",
+        id: "refused_links",
+        access: Access::Token(Role::Customers),
+        query: Some(query::<refused_links::RefusedLinksQuery>),
+        contents: &[Content::json::<refused_links::RefusedLinksPage<'_>>()],
+        problems: &[],
+        get: || get(refused_links::refused_links),
     },
     Route {
         path: "/v1/models",

@@ -1,4 +1,4 @@
-//! `lifecycle customers`: lists the customers in a stage of a running service, over its HTTP API.
+//! `lifecycle customers`: lists the customers in a stage of a running service, or its refused links, over its HTTP API.
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -16,30 +16,38 @@ Examples:
   lifecycle customers --model retention --stage at_risk --format csv > at-risk.csv
   lifecycle customers --model retention --stage at_risk --config lifecycle.yaml
   lifecycle customers --model retention --stage at_risk --url http://127.0.0.1:8080 --token-file token --limit 100
+  lifecycle customers --refused-links
 
-Lists the customers of all instances if they set http.advertise, otherwise of the one instance.";
+Lists the customers of all instances if they set http.advertise, otherwise of the one instance. Each instance
+lists its own refused links since its start, the latest 1,000.";
 
+/// The columns of refused links in CSV.
+const REFUSED_LINK_FIELDS: [&str; 6] = ["reason", "customer_id", "other_id", "event_id", "type", "occurred_at"];
 const CSV_HEADER: &str = "customer_id,partition,since,signals,orders,revenue,currency,last_order,next_wake_up\n";
 
-/// List the customers in a stage, from a running service
+/// List the customers in a stage, or the refused links, from a running service
 ///
 /// Prints one JSON object or CSV row per customer: id, since when in the stage, signals, orders, next wake-up. The list
-/// is not a snapshot: a customer who moves while it is read may be missing.
+/// is not a snapshot: a customer who moves while it is read may be missing. With --refused-links, prints the links and
+/// merges that identity resolution refused, the latest first, with the reason.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CustomersArguments {
     /// Model of the stage
-    #[arg(long, value_name = "NAME")]
-    model: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "refused_links")]
+    model: Option<String>,
     /// Stage whose customers to list
-    #[arg(long, value_name = "NAME")]
-    stage: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "refused_links")]
+    stage: Option<String>,
+    /// List the links that identity resolution refused instead
+    #[arg(long, conflicts_with_all = ["model", "stage"])]
+    refused_links: bool,
     #[command(flatten)]
     service: ServiceArguments,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Ndjson)]
     format: Format,
-    /// Stop after this many customers [default: list all]
+    /// Stop after this many lines [default: list all]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number_in::<u64>(1, 1_000_000_000))]
     limit: Option<u64>,
 }
@@ -87,16 +95,20 @@ fn list(arguments: &CustomersArguments) -> Result<(), Failure> {
     let usage = |problem: String| Failure::Problem(Exit::Usage, problem);
     let refused = |problem: String| Failure::Problem(Exit::Refused, problem);
     let client = arguments.service.client().map_err(|(exit, problem)| Failure::Problem(exit, problem))?;
+    let (Some(model_name), Some(stage)) = (&arguments.model, &arguments.stage) else {
+        let links = client.refused_links(arguments.limit.unwrap_or(u64::MAX)).map_err(refused)?;
+        return Ok(write_refused_links(&links, arguments.format, &mut io::stdout().lock())?);
+    };
     let models = client.models().map_err(refused)?;
-    let Some(model) = models.iter().find(|model| model.name == arguments.model) else {
+    let Some(model) = models.iter().find(|model| model.name == *model_name) else {
         let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
         let names = names.join(", ");
-        return Err(usage(format!("the service does not run the model {}; it runs {names}", arguments.model)));
+        return Err(usage(format!("the service does not run the model {model_name}; it runs {names}")));
     };
-    if !model.stages.iter().any(|stage| stage.name == arguments.stage) {
+    if !model.stages.iter().any(|it| it.name == *stage) {
         let names: Vec<&str> = model.stages.iter().map(|stage| stage.name.as_str()).collect();
         let names = names.join(", ");
-        return Err(usage(format!("the model {} has no stage {}; it has {names}", model.name, arguments.stage)));
+        return Err(usage(format!("the model {model_name} has no stage {stage}; it has {names}")));
     }
     let mut output = BufWriter::new(io::stdout().lock());
     if arguments.format == Format::Csv {
@@ -106,7 +118,7 @@ fn list(arguments: &CustomersArguments) -> Result<(), Failure> {
     let mut cursor: Option<String> = None;
     let mut left_out = Vec::new();
     while remaining > 0 {
-        let page = client.stage_customers(&arguments.model, &arguments.stage, remaining, cursor.as_deref());
+        let page = client.stage_customers(model_name, stage, remaining, cursor.as_deref());
         let page = page.map_err(refused)?;
         let customers = page["customers"].as_array().into_iter().flatten();
         for customer in customers.take(usize::try_from(remaining).unwrap_or(usize::MAX)) {
@@ -129,6 +141,21 @@ fn list(arguments: &CustomersArguments) -> Result<(), Failure> {
              other instances",
             left_out.join(", ")
         ));
+    }
+    Ok(())
+}
+
+fn write_refused_links(page: &Value, format: Format, output: &mut impl Write) -> io::Result<()> {
+    if format == Format::Csv {
+        writeln!(output, "{}", REFUSED_LINK_FIELDS.join(","))?;
+    }
+    for link in page["links"].as_array().into_iter().flatten() {
+        match format {
+            Format::Ndjson => writeln!(output, "{link}")?,
+            Format::Csv => {
+                writeln!(output, "{}", REFUSED_LINK_FIELDS.map(|field| quoted(&text(&link[field]))).join(","))?;
+            }
+        }
     }
     Ok(())
 }

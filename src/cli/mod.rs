@@ -36,6 +36,7 @@ mod number;
 mod output_file;
 mod repartition;
 mod replay;
+mod replay_totals;
 mod run;
 mod running_process;
 mod schema;

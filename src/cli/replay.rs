@@ -2,7 +2,7 @@
 //!
 //! The processing is in `replay`; this file reads lines, handles invalid ones and writes the output.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -13,23 +13,20 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::Config;
-use crate::lifecycle::id::TypeIndex;
 use crate::lifecycle::model_set::ModelSet;
-use crate::lifecycle::money::Currency;
-use crate::lifecycle::suggest::did_you_mean;
 use crate::lifecycle::time::{Duration, Timestamp};
-use crate::lifecycle::touchpoint::Touchpoint;
 use crate::lifecycle::transition::Transition;
-use crate::partition::{DeadLetterReason, Partition, Tally};
-use crate::replay::{EventTimes, Replay};
+use crate::partition::{DeadLetterReason, Partition, RefusedLink};
+use crate::replay::Replay;
 use crate::runtime::WallClock;
+use crate::wire::refused_link::RefusedLinkRecord;
 use crate::wire::time::format_timestamp;
 use crate::wire::touchpoint_json::Scratch;
 use crate::wire::transition::{BecauseDetail, Mode, Publication};
 use crate::wire::transition_json::write_json;
 
-use super::number::counted;
 use super::output_file::OutputFile;
+use super::replay_totals::Totals;
 use super::touchpoint_arguments::{TouchpointArguments, parse_max_ahead};
 use super::touchpoint_source::{InputRecord, InvalidRecords, LINE_BYTES_MAX, Place, SourceError};
 use super::{Exit, Format, compare, print_error};
@@ -37,11 +34,6 @@ use super::{Exit, Format, compare, print_error};
 /// How many bytes of an oversized line the dead letter contains.
 const EXCERPT_BYTES: usize = 1024;
 const WRITE_BYTES: usize = 256 * 1024;
-/// More unknown types are only counted.
-const UNKNOWN_TYPES_MAX: usize = 1_000;
-/// More unknown types are not named.
-const UNKNOWN_TYPES_NAMED_MAX: usize = 10;
-const DAY_MS: i64 = 86_400_000;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -96,6 +88,8 @@ enum Output {
     Transitions,
     /// Final stage of each customer in each model, in order of customer and model
     Standings,
+    /// Links that identity resolution refuses, with the reason
+    RefusedLinks,
 }
 
 /// Replays the touchpoints, or compares two models over them.
@@ -135,6 +129,10 @@ enum ReplayError {
         "--dead-letters -: standard output is used for transitions: name a file, such as bad.ndjson or /dev/stderr"
     )]
     DeadLettersToOutput,
+    #[error(
+        "--output refused-links: without identity resolution, there are no links: add --identity, or set identity.enabled"
+    )]
+    NoIdentity,
     #[error("standard output cannot be written: {0}")]
     Output(io::Error),
 }
@@ -142,9 +140,12 @@ enum ReplayError {
 /// Returns the number of invalid records.
 fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<ModelSet>) -> Result<u64, ReplayError> {
     let options = arguments.touchpoints.options(config);
+    if arguments.output == Output::RefusedLinks && options.facts.identity.is_none() {
+        return Err(ReplayError::NoIdentity);
+    }
     let currency = options.facts.currency;
     let because = config.map_or_else(BecauseDetail::default, |config| config.publish.because);
-    let mut output = BufWriter::with_capacity(WRITE_BYTES, io::stdout().lock());
+    let output = RefCell::new(BufWriter::with_capacity(WRITE_BYTES, io::stdout().lock()));
     let mut json = Vec::new();
     let mut publish = |transition: &Transition, detected_at: Timestamp| -> Result<(), ReplayError> {
         if arguments.output == Output::Transitions {
@@ -154,7 +155,7 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
                 &mut json,
             );
             json.push(b'\n');
-            output.write_all(&json).map_err(ReplayError::Output)?;
+            output.borrow_mut().write_all(&json).map_err(ReplayError::Output)?;
         }
         Ok(())
     };
@@ -176,7 +177,7 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
             if let Some(cause) = record.problem {
                 dead_letters.record(&record, cause.reason, &cause.detail)?;
             } else if record.is_blank_line() {
-                totals.blank += 1;
+                totals.count_blank();
             } else if record.is_complete() {
                 match decoder.decode(record.bytes, &mut Scratch::default()) {
                     Ok(touchpoint) if accepted_until.is_some_and(|until| touchpoint.occurred_at > until) => {
@@ -193,6 +194,10 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
                             replay.apply_forwarded_erasure(&touchpoint, &mut publish)?;
                         } else {
                             replay.apply(&touchpoint, &mut publish)?;
+                        }
+                        if arguments.output == Output::RefusedLinks {
+                            write_refused_links(replay.refused_links(), &mut *output.borrow_mut())
+                                .map_err(ReplayError::Output)?;
                         }
                     }
                     Err(error) => dead_letters.record(&record, error.reason, &error.detail)?,
@@ -215,6 +220,7 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
     }
     progress.finish_and_clear();
 
+    let mut output = output.into_inner();
     if arguments.output == Output::Standings {
         for replay in &replays {
             write_standings(replay.partition(), models, &mut output).map_err(ReplayError::Output)?;
@@ -230,137 +236,12 @@ fn replay(arguments: &ReplayArguments, config: Option<&Config>, models: &Arc<Mod
     Ok(invalid)
 }
 
-/// What the summary reports.
-#[derive(Default)]
-struct Totals<'s> {
-    tally: Tally,
-    skipped: u64,
-    transitions: u64,
-    customers: usize,
-    blank: u64,
-    event_times: EventTimes,
-    /// The latest event time, and where it is.
-    latest: Option<(Timestamp, Place<'s>)>,
-    /// Number of amounts in each currency that does not count as revenue.
-    other_currencies: BTreeMap<String, u64>,
-    /// Number of touchpoints of each type that the catalogue lacks.
-    unknown_types: BTreeMap<String, u64>,
-    /// Number of touchpoints of further types.
-    other_unknown_types: u64,
-}
-
-impl<'s> Totals<'s> {
-    fn add(&mut self, replay: &Replay) {
-        let summary = replay.summary();
-        self.tally += summary.tally;
-        self.skipped += summary.skipped;
-        self.transitions += summary.transitions;
-        self.customers += replay.partition().len();
+fn write_refused_links(links: &[RefusedLink], output: &mut impl Write) -> io::Result<()> {
+    for refused in links {
+        serde_json::to_writer(&mut *output, &RefusedLinkRecord::of(refused))?;
+        output.write_all(b"\n")?;
     }
-
-    fn count_event_time(&mut self, occurred_at: Timestamp, place: Place<'s>) {
-        self.event_times.count(occurred_at);
-        if self.latest.as_ref().is_none_or(|(latest, _)| occurred_at > *latest) {
-            self.latest = Some((occurred_at, place));
-        }
-    }
-
-    /// Prints which touchpoints advanced the clock far beyond all others.
-    fn print_clock_jump(&self) {
-        let (Some(future), Some((latest, place))) = (self.event_times.future(), &self.latest) else { return };
-        print_error(format_args!(
-            "the clock jumped by {} days, which count as inactivity of all customers; touchpoints far after the others: \
-             {}, the latest at {place} ({}); leave them out with --max-ahead, or with --until {}",
-            future.distance().as_millis() / DAY_MS,
-            future.count,
-            format_timestamp(*latest),
-            format_timestamp(future.others_end),
-        ));
-    }
-
-    fn count_currency(&mut self, touchpoint: &Touchpoint<'_>, counted: Currency) {
-        if let (Some(_), Some(currency)) = (touchpoint.amount, touchpoint.currency)
-            && currency != counted
-        {
-            *self.other_currencies.entry(currency.as_str().to_owned()).or_default() += 1;
-        }
-    }
-
-    fn count_type(&mut self, touchpoint: &Touchpoint<'_>) {
-        if touchpoint.kind != TypeIndex::UNKNOWN || touchpoint.is_reserved() {
-            return;
-        }
-        if let Some(count) = self.unknown_types.get_mut(touchpoint.type_name) {
-            *count += 1;
-        } else if self.unknown_types.len() < UNKNOWN_TYPES_MAX {
-            self.unknown_types.insert(touchpoint.type_name.to_owned(), 1);
-        } else {
-            self.other_unknown_types += 1;
-        }
-    }
-
-    /// Prints the types that the catalogue lacks, with the names that were probably meant.
-    fn print_unknown_types(&self, models: &ModelSet) {
-        if self.unknown_types.is_empty() {
-            return;
-        }
-        let known = || models.vocabulary.types.iter().map(|name| &**name).filter(|name| !name.is_empty());
-        let mut types: Vec<_> = self.unknown_types.iter().collect();
-        types.sort_by_key(|&(_, count)| std::cmp::Reverse(*count));
-        let named = types.iter().take(UNKNOWN_TYPES_NAMED_MAX).map(|(name, count)| {
-            let question = did_you_mean(name, known()).map_or(String::new(), |question| format!(" ({question})"));
-            format!("{count} {name}{question}")
-        });
-        let named: Vec<String> = named.collect();
-        let others: u64 = types.iter().skip(UNKNOWN_TYPES_NAMED_MAX).map(|(_, count)| **count).sum();
-        let others = others + self.other_unknown_types;
-        let others = if others > 0 { format!(", {others} of other types") } else { String::new() };
-        print_error(format_args!("touchpoints of types that the catalogue lacks: {}{others}", named.join(", ")));
-    }
-
-    fn print(&self, invalid: u64, currency: Currency) {
-        let tally = self.tally;
-        let mut text = format!(
-            "{}: {} applied ({} late, {} of unknown type), {}",
-            counted(tally.consumed + self.skipped, "touchpoint"),
-            tally.applied,
-            tally.late,
-            tally.unknown_types,
-            counted(tally.duplicates, "duplicate")
-        );
-        for (number, words) in [
-            (self.skipped, "later than --until"),
-            (
-                tally.orders_missing,
-                "cancellations or refunds without effect, because their order is no longer kept or never arrived",
-            ),
-            (tally.merged, "visitors and customers merged"),
-            (tally.forwarded, "forwarded to customers"),
-            (tally.links_refused, "links refused"),
-            (invalid, "invalid lines"),
-            (self.blank, "blank lines skipped"),
-        ] {
-            if number > 0 {
-                _ = write!(text, ", {number} {words}");
-            }
-        }
-        print_error(format_args!(
-            "{text}\n{}, {} of silent customers, {}",
-            counted(self.customers as u64, "customer"),
-            counted(tally.wake_ups, "wake-up"),
-            counted(self.transitions, "transition")
-        ));
-        self.print_clock_jump();
-        if !self.other_currencies.is_empty() {
-            let counts: Vec<String> =
-                self.other_currencies.iter().map(|(currency, count)| format!("{count} in {currency}")).collect();
-            print_error(format_args!(
-                "amounts that do not count as revenue, which is in {}: {}; --currency sets it",
-                currency.as_str(),
-                counts.join(", ")
-            ));
-        }
-    }
+    Ok(())
 }
 
 fn write_standings(partition: &Partition, models: &ModelSet, output: &mut impl Write) -> io::Result<()> {

@@ -18,6 +18,9 @@ pub struct Touchpoint<'a> {
     /// The id that a [`MERGED`](Self::MERGED) merges into the customer. `None` if it is blocked, for other types, and
     /// without identity resolution.
     pub merged_id: Option<&'a str>,
+    /// The blocked id that an [`IDENTIFIED`](Self::IDENTIFIED) or a [`MERGED`](Self::MERGED) names. `None` for other
+    /// types, and without identity resolution.
+    pub blocked_id: Option<&'a str>,
     /// Whether `customer_id` is that of a visitor.
     pub is_visitor: bool,
     /// The type, resolved by the [`Vocabulary`](super::vocabulary::Vocabulary).

@@ -31,6 +31,8 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const TRANSITIONS_MAX: usize = 1_000;
 /// Limit of customers of a stage per request.
 const STAGE_CUSTOMERS_MAX: u64 = 1_000;
+/// Limit of refused links per request.
+const REFUSED_LINKS_MAX: u64 = 1_000;
 
 /// An HTTP client for one instance of the service.
 #[derive(Debug)]
@@ -164,6 +166,14 @@ impl Client {
         let (model, stage, limit) = (segment(model), segment(stage), limit.min(STAGE_CUSTOMERS_MAX));
         let cursor = cursor.map_or_else(String::new, |cursor| format!("&cursor={cursor}"));
         self.get_unchanged_json(&format!("/v1/models/{model}/stages/{stage}/customers?limit={limit}{cursor}"))
+    }
+
+    /// Returns at most `limit` of the latest refused links, exactly as the API returns them.
+    ///
+    /// # Errors
+    /// The service did not respond, or not as expected; the message says why.
+    pub fn refused_links(&self, limit: u64) -> Result<Value, String> {
+        self.get_unchanged_json(&format!("/v1/links/refused?limit={}", limit.min(REFUSED_LINKS_MAX)))
     }
 
     fn overview(&self) -> Result<Overview, String> {

@@ -8,6 +8,7 @@ use crate::lifecycle::transition::Transition;
 
 use super::hand_over::{Forwarding, HandOver};
 use super::input::DeadLetter;
+use super::refused_link::RefusedLink;
 
 /// The output of a batch of inputs. The runtime publishes it in the transaction of the batch, or drops it on an abort.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Effects {
     pub removed: Vec<Arc<str>>,
     /// Messages to other ids because of links and erasures, in order. Each is an input of the partition of its id.
     pub hand_overs: Vec<HandOver>,
+    /// The links and merges that had no effect, in order.
+    pub links_refused: Vec<RefusedLink>,
     /// The id to which the touchpoint must be forwarded: the customer that it belongs to, if its id is a stub; its own
     /// id, if that belongs to another partition; the same id, if it waits for facts. The caller takes it after each
     /// touchpoint. It follows the hand-overs of the same input.
@@ -28,6 +31,14 @@ pub struct Effects {
     pub wake_ups_fired: Vec<Timestamp>,
     /// Counts to add to the metrics when the batch is committed.
     pub tally: Tally,
+}
+
+impl Effects {
+    /// Adds a refused link, and counts it.
+    pub(super) fn refuse(&mut self, refused: RefusedLink) {
+        self.tally.links_refused += 1;
+        self.links_refused.push(refused);
+    }
 }
 
 /// Counts of a batch. Invariant: `consumed = applied + duplicates + dead letters`, once the forwarded touchpoints are
@@ -62,8 +73,7 @@ pub struct Tally {
     pub merged: u64,
     /// Touchpoints forwarded to another id. They are counted as applied or duplicates there.
     pub forwarded: u64,
-    /// Links and merges without effect: the id is that of a customer, several customers claim the visitor, the customer
-    /// has too many new aliases, or the merged id is blocked.
+    /// Links and merges without effect; [`RefusalReason`](super::refused_link::RefusalReason) has the reasons.
     pub links_refused: u64,
 }
 

@@ -174,6 +174,7 @@ impl Link {
             customer_id,
             anonymous_id: None,
             merged_id: None,
+            blocked_id: None,
             is_visitor: false,
             kind: vocabulary.type_index(&self.type_name),
             type_name: &self.type_name,

@@ -20,6 +20,7 @@ use super::effects::Effects;
 use super::hand_over::{Forwarding, HandOver, Link, Message, ROUNDS_MAX};
 use super::identity_end::erasure_of;
 use super::machine::Partition;
+use super::refused_link::{RefusalReason, RefusedLink};
 use super::wake_ups::CustomerSlot;
 
 /// A customer repeats the claim of an alias at most once in this time, and accepts
@@ -173,7 +174,13 @@ impl Partition {
         let is_merge = touchpoint.is_merge();
         let link_on = self.rules.options.identity.unwrap_or_default().link_on;
         let other = if is_merge { touchpoint.merged_id } else { link_on.visitor(touchpoint) };
-        effects.tally.links_refused += u64::from(is_merge && other.is_none());
+        let refused = |other: &str, reason| {
+            let (customer_id, other_id) = (touchpoint.customer_id.into(), other.into());
+            RefusedLink { customer_id, other_id, link: Link::of(touchpoint), reason }
+        };
+        if let Some(blocked) = touchpoint.blocked_id {
+            effects.refuse(refused(blocked, RefusalReason::BlockedId));
+        }
         let Some(other) = other.filter(|other| *other != touchpoint.customer_id) else { return };
         let copy = self.customers.get_or_vacant(touchpoint.customer_id, &self.rules, &self.shape);
         let clock = copy.customer.clock.max(touchpoint.occurred_at);
@@ -182,20 +189,23 @@ impl Partition {
         let identity = copy.customer.identity.get_or_insert_default();
         let is_erased = identity.erasure.is_some_and(|erasure| touchpoint.occurred_at <= erasure.at);
         let aliases = &mut identity.aliases;
-        let is_full = |aliases: &[Alias]| {
-            aliases.iter().filter(|alias| is_recent(alias)).count() >= Identity::ALIASES_MAX
-                || is_merge
-                    && aliases.iter().filter(|it| it.kind != AliasKind::Visitor).count() >= Identity::ALIASES_MAX
-        };
+        let is_full =
+            |counts: &dyn Fn(&Alias) -> bool| aliases.iter().filter(|it| counts(it)).count() >= Identity::ALIASES_MAX;
         let known = aliases.iter().rposition(|alias| *alias.id == *other);
+        let full = if is_full(&is_recent) {
+            Some(RefusalReason::NewIdsMax)
+        } else {
+            let has_most_merged = is_merge && is_full(&|alias| alias.kind != AliasKind::Visitor);
+            has_most_merged.then_some(RefusalReason::MergedIdsMax)
+        };
+        if let Some(reason) = full.filter(|_| known.is_none()) {
+            effects.refuse(refused(other, reason));
+            return;
+        }
         match known {
             // Programs repeat a link with each session.
             Some(index) if !is_merge && is_recent(&aliases[index]) => return,
             Some(index) => (aliases[index].claimed_at, copy.is_changed) = (aliases[index].claimed_at.max(clock), true),
-            None if is_full(aliases) => {
-                effects.tally.links_refused += 1;
-                return;
-            }
             // Before the facts arrive, so that links count which arrive in between, or which the visitor refuses. Of
             // the visitors that are only claimed, the one that it may displace refers to nothing.
             // An id that is known by a merge alone remembers the claim as well: otherwise a link could claim it as a
@@ -242,15 +252,20 @@ impl Partition {
             }
             return;
         }
+        let refused = |reason| {
+            let (customer_id, other_id) = (Arc::clone(by), Arc::clone(id));
+            RefusedLink { customer_id, other_id, link: link.clone(), reason }
+        };
         match &mut identity.stub {
             Some(stub) if stub.into == *by || names.contains(&stub.into) => copy.is_changed |= stub.use_at(now),
-            Some(stub) if stub.is_merged => effects.tally.links_refused += 1,
+            Some(stub) if stub.is_merged => effects.refuse(refused(RefusalReason::MergedId)),
             Some(_) => {
                 identity.part(link.occurred_at);
                 copy.is_changed = true;
-                effects.tally.links_refused += 1;
+                effects.refuse(refused(RefusalReason::SharedId));
             }
-            None if !is_visitor || identity.former.is_some() => effects.tally.links_refused += 1,
+            None if !is_visitor => effects.refuse(refused(RefusalReason::CustomerId)),
+            None if identity.former.is_some() => effects.refuse(refused(RefusalReason::SharedId)),
             None => {
                 let slot = copy.slot;
                 self.retire(slot, by, link, now, effects);

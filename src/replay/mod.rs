@@ -13,7 +13,7 @@ use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::{FactOptions, Touchpoint};
 use crate::lifecycle::transition::Transition;
-use crate::partition::{Effects, Input, Partition, Tally};
+use crate::partition::{Effects, Input, Partition, RefusedLink, Tally};
 
 pub use event_times::EventTimes;
 pub use lines::{Line, Lines};
@@ -84,6 +84,7 @@ impl Replay {
             self.summary.skipped += 1;
             return Ok(());
         }
+        self.effects.links_refused.clear();
         self.partition.apply(Input::Touchpoint(touchpoint), &mut self.effects);
         while let Some(forwarding) = self.effects.forwarding.take() {
             // It may wait for a hand-over.
@@ -159,6 +160,12 @@ impl Replay {
         }
         self.commit();
         Ok(())
+    }
+
+    /// Returns the links that the latest touchpoint refused: itself, or one that it has caused.
+    #[must_use]
+    pub fn refused_links(&self) -> &[RefusedLink] {
+        &self.effects.links_refused
     }
 
     /// Returns the partition, as of the last committed batch. Call [`finish`](Self::finish) first to include all

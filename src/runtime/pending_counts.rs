@@ -111,6 +111,9 @@ impl Report {
         for dead_letter in &effects.dead_letters {
             *self.dead_letters.entry(dead_letter.reason).or_default() += 1;
         }
+        for refused in &effects.links_refused {
+            self.links_refused[refused.reason as usize] += 1;
+        }
         for transition in &effects.transitions {
             let mode = mode(transition);
             self.count_transition(transition, mode.as_str());

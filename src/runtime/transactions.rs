@@ -20,6 +20,7 @@ use super::partition_commit::{MetadataFields, PartitionCommit};
 use super::recent_transitions::RecentTransitions;
 use super::record_builder::RecordBuilder;
 use super::recovery::Recovery;
+use super::refused_links::RefusedLinks;
 use super::tracer::{TracedTouchpoint, Tracer};
 use super::unless_fatal::unless_fatal;
 use super::wall_clock::Moment;
@@ -35,6 +36,8 @@ pub(super) struct Transactions {
     recovery: Recovery<PartitionCommit>,
     /// Receives the committed transitions, if the API serves them.
     recent: Option<Arc<RecentTransitions>>,
+    /// Receives the refused links, if the API serves them.
+    refused_links: Option<Arc<RefusedLinks>>,
     /// `None` when touchpoints are not traced.
     tracer: Option<Arc<Tracer>>,
     /// The touchpoints with a trace context that the latest commit contains.
@@ -53,15 +56,16 @@ impl Transactions {
             records: RecordBatch::default(),
             recovery: Recovery::default(),
             recent: None,
+            refused_links: None,
             tracer: None,
             traced: Vec::new(),
             began_at: Timestamp::MIN,
         }
     }
 
-    /// Publishes committed transitions to `recent`.
-    pub(super) fn publish_to(&mut self, recent: Arc<RecentTransitions>) {
-        self.recent = Some(recent);
+    /// Publishes committed transitions to `recent`, and refused links to `refused_links`.
+    pub(super) fn publish_to(&mut self, recent: Arc<RecentTransitions>, refused_links: Arc<RefusedLinks>) {
+        (self.recent, self.refused_links) = (Some(recent), Some(refused_links));
     }
 
     /// Traces touchpoints with `tracer`.
@@ -279,6 +283,9 @@ impl Transactions {
         }
         if let Some(recent) = &self.recent {
             recent.append(effects.transitions, published_at);
+        }
+        if let Some(refused_links) = &self.refused_links {
+            refused_links.append(effects.links_refused);
         }
         consumed
     }

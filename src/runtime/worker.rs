@@ -23,6 +23,7 @@ use super::options::Options;
 use super::query::{self, Query};
 use super::recent_transitions::RecentTransitions;
 use super::record_applier::RecordApplier;
+use super::refused_links::RefusedLinks;
 use super::restore::Restorer;
 use super::stopwatch::Activity;
 use super::tracer::Tracer;
@@ -80,10 +81,10 @@ impl<M: Member> Worker<M> {
         self
     }
 
-    /// Publishes committed transitions to `recent`.
+    /// Publishes committed transitions to `recent`, and refused links to `refused_links`.
     #[must_use]
-    pub fn with_recent(mut self, recent: Arc<RecentTransitions>) -> Self {
-        self.transactions.publish_to(recent);
+    pub fn with_recent(mut self, recent: Arc<RecentTransitions>, refused_links: Arc<RefusedLinks>) -> Self {
+        self.transactions.publish_to(recent, refused_links);
         self
     }
 

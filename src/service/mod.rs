@@ -29,7 +29,9 @@ use crate::api::{self, Api, Deliveries, Listeners, Peers, SharedTokens, WorkerCh
 use crate::finding::{Finding, Severity};
 use crate::kafka::{self, Reaction};
 use crate::lifecycle::model_set::ModelSet;
-use crate::runtime::{self, ClockSource, Fatal, MemoryBudget, Query, RecentTransitions, Tracer, WallClock, Worker};
+use crate::runtime::{
+    self, ClockSource, Fatal, MemoryBudget, Query, RecentTransitions, RefusedLinks, Tracer, WallClock, Worker,
+};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::report::Report;
 use crate::telemetry::status_registry::StatusRegistry;
@@ -165,6 +167,7 @@ impl Service {
         let started_at = WallClock::start().now().wall;
         let recent = RecentTransitions::new(RECENT_BYTES_MAX, options.worker.fresh_for, started_at);
         let (recent, memory_budget) = (Arc::new(recent), Arc::<MemoryBudget>::default());
+        let refused_links = Arc::<RefusedLinks>::default();
         let (workers, queries) = WorkerChannels::new(count, QUERY_TIMEOUT);
         let (result_sender, results) = mpsc::channel();
         let (tracer, span_exporter) = options.tracing.map(start_tracer).transpose()?.unzip();
@@ -188,6 +191,7 @@ impl Service {
             let observer = Observer::new(index, Arc::clone(&status_registry), Arc::clone(&metrics));
             let shared = Shared {
                 recent: Arc::clone(&recent),
+                refused_links: Arc::clone(&refused_links),
                 memory_budget: Arc::clone(&memory_budget),
                 tracer: tracer.clone(),
             };
@@ -225,6 +229,7 @@ impl Service {
                 fresh_for: options.worker.fresh_for,
                 started_at,
                 recent,
+                refused_links,
                 status_registry,
                 metrics,
                 workers,
@@ -361,6 +366,7 @@ impl Drop for ReportOnDrop {
 /// What a worker shares with the other workers of the process.
 struct Shared {
     recent: Arc<RecentTransitions>,
+    refused_links: Arc<RefusedLinks>,
     memory_budget: Arc<MemoryBudget>,
     tracer: Option<Arc<Tracer>>,
 }
@@ -379,7 +385,8 @@ fn run_worker(
     let clock = WallClock::start();
     let Some(member) = connect(client, stop, || observer.heartbeat())? else { return Ok(Report::default()) };
     let worker = Worker::new(member, models, options, queries);
-    let mut worker = worker.with_clock(clock).with_recent(shared.recent).with_memory_budget(shared.memory_budget);
+    let worker = worker.with_clock(clock).with_recent(shared.recent, shared.refused_links);
+    let mut worker = worker.with_memory_budget(shared.memory_budget);
     if let Some(tracer) = shared.tracer {
         worker = worker.with_tracer(tracer);
     }

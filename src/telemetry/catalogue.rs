@@ -6,6 +6,7 @@
 #![expect(clippy::redundant_closure_for_method_calls, reason = "the methods of `Series` have a fixed lifetime")]
 
 use crate::lifecycle::time::Duration;
+use crate::partition::RefusalReason;
 
 use super::log_writer;
 use super::metrics::series::{Series, epoch_seconds, float};
@@ -152,6 +153,16 @@ pub const METRICS: &[Description] = &[
         |out| {
             out.sum(&[("result", "merged")], |report| report.tally.merged);
             out.sum(&[("result", "refused")], |report| report.tally.links_refused);
+        },
+    ),
+    counter(
+        "lifecycle_links_refused_total",
+        "reason (blocked_id, customer_id, merged_id, shared_id, new_ids_max, merged_ids_max)",
+        "Links without effect, with identity resolution, by reason.",
+        |out| {
+            for reason in RefusalReason::ALL {
+                out.sum(&[("reason", reason.as_str())], |report| report.links_refused[reason as usize]);
+            }
         },
     ),
     counter(

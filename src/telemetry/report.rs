@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::lifecycle::id::StageIndex;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::transition::{Cause, Change, Transition};
-use crate::partition::{DeadLetterReason, Tally};
+use crate::partition::{DeadLetterReason, RefusalReason, Tally};
 
 use super::histogram::Measurements;
 use super::ingest::IngestReport;
@@ -35,6 +35,8 @@ pub struct Report {
     pub written: [Volume; TOPIC_KINDS.len()],
     /// Hand-overs written, in the order of [`HAND_OVER_KINDS`].
     pub hand_overs: [u64; HAND_OVER_KINDS.len()],
+    /// Refused links, in the order of [`RefusalReason::ALL`].
+    pub links_refused: [u64; RefusalReason::ALL.len()],
     /// Latencies, durations and sizes.
     pub measured: Measurements,
     /// Transactions committed.

@@ -24,6 +24,7 @@ pub mod percent_encoding;
 mod property_json;
 pub mod proto;
 pub mod record_schema;
+pub mod refused_link;
 pub mod span;
 mod text_json;
 pub mod time;

@@ -42,6 +42,8 @@ pub(super) struct ResolvedIds<'a> {
     pub(super) anonymous_id: Option<&'a str>,
     /// The id to merge into the customer.
     pub(super) merged_id: Option<&'a str>,
+    /// The blocked id that a link or a merge names.
+    pub(super) blocked_id: Option<&'a str>,
     /// Whether `customer_id` is that of a visitor.
     pub(super) is_visitor: bool,
 }
@@ -51,7 +53,8 @@ impl<'a> Ids<'a> {
     pub(super) fn without_identity(self, record: &str) -> Result<ResolvedIds<'a>, DeadLetterCause> {
         match self.customer_id {
             Some(customer_id) => {
-                Ok(ResolvedIds { customer_id, anonymous_id: None, merged_id: None, is_visitor: false })
+                let (anonymous_id, merged_id, blocked_id) = (None, None, None);
+                Ok(ResolvedIds { customer_id, anonymous_id, merged_id, blocked_id, is_visitor: false })
             }
             None if self.anonymous_id.is_some() => {
                 let detail = "customer_id is missing; the anonymous_id counts only with identity resolution (identity.enabled, \
@@ -74,15 +77,22 @@ impl<'a> Ids<'a> {
             return Err(DeadLetterCause::new(DeadLetterReason::BadField, detail));
         }
         let allowed = |id: &&str| !blocked.contains(id);
+        let named = match self.kind {
+            RecordKind::Link => self.anonymous_id,
+            RecordKind::Merge => self.merged_id,
+            RecordKind::Other => None,
+        };
         let anonymous_id = self.anonymous_id.filter(|id| !is_merge && allowed(id));
         match (self.customer_id.filter(allowed), anonymous_id) {
             (Some(customer_id), anonymous_id) => {
                 let anonymous_id = anonymous_id.filter(|id| *id != customer_id);
                 let merged_id = self.merged_id.filter(|id| is_merge && allowed(id));
-                Ok(ResolvedIds { customer_id, anonymous_id, merged_id, is_visitor: false })
+                let blocked_id = named.filter(|id| !allowed(id));
+                Ok(ResolvedIds { customer_id, anonymous_id, merged_id, blocked_id, is_visitor: false })
             }
             (None, Some(visitor)) => {
-                Ok(ResolvedIds { customer_id: visitor, anonymous_id: None, merged_id: None, is_visitor: true })
+                let (anonymous_id, merged_id, blocked_id) = (None, None, self.customer_id.filter(|_| is_link));
+                Ok(ResolvedIds { customer_id: visitor, anonymous_id, merged_id, blocked_id, is_visitor: true })
             }
             (None, None) if self.customer_id.or(self.anonymous_id).is_some() => {
                 let detail = "customer_id and anonymous_id are missing or blocked ids, such as 0 or null";

@@ -171,6 +171,7 @@ impl TouchpointDecoder {
             customer_id: ids.customer_id,
             anonymous_id: ids.anonymous_id,
             merged_id: ids.merged_id,
+            blocked_id: ids.blocked_id,
             is_visitor: ids.is_visitor,
             kind: self.types.get(type_name).copied().unwrap_or(TypeIndex::UNKNOWN),
             type_name,

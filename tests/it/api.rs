@@ -14,7 +14,7 @@ use lifecycle_processor::lifecycle::money::Currency;
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::partition::{Effects, Input, Partition};
-use lifecycle_processor::runtime::{CustomerAnswer, Query, RecentTransitions, StageAnswer, StageRequest};
+use lifecycle_processor::runtime::{CustomerAnswer, Query, RecentTransitions, RefusedLinks, StageAnswer, StageRequest};
 use lifecycle_processor::service::http_tokens;
 use lifecycle_processor::telemetry::metrics::Metrics;
 use lifecycle_processor::telemetry::report::{Report, TransitionGroup};
@@ -58,6 +58,7 @@ impl Server {
             fresh_for: Duration::from_days(1),
             started_at: NOW,
             recent: Arc::new(RecentTransitions::new(1 << 20, Duration::from_days(1), NOW)),
+            refused_links: Arc::<RefusedLinks>::default(),
             status_registry: Arc::clone(&status_registry),
             workers,
             peers,

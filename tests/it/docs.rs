@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use lifecycle_processor::api::{self, ROUTES, Route};
+use lifecycle_processor::partition::RefusalReason;
 use lifecycle_processor::telemetry::catalogue;
 use lifecycle_processor::telemetry::deliveries::DELIVERY_METRICS;
 
@@ -60,6 +61,18 @@ fn docs_performance_has_the_budget_of_instructions() {
         assert!(document.contains(&cells), "docs/performance.md should contain {cells:?} for {stage}");
     }
     assert!(document.contains(&format!("write {} transitions", grouped(count("transitions")))));
+}
+
+#[test]
+fn docs_identity_has_the_reasons_of_refused_links() {
+    let document = include_str!("../../docs/identity.md");
+    let (_, table) = document.split_once("| reason | the link |\n|---|---|\n").expect("the page has the table");
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let mut documented: Vec<_> = rows.map(|row| row.split('`').nth(1).expect("a name")).collect();
+    let mut reasons = RefusalReason::ALL.map(RefusalReason::as_str);
+    documented.sort_unstable();
+    reasons.sort_unstable();
+    assert_eq!(documented, reasons);
 }
 
 #[test]

@@ -184,6 +184,7 @@ impl Cluster {
             self.members[home].log.push_back(Entry::Forwarded(forwarding, line.to_owned()));
         }
         self.transitions.extend(effects.transitions);
+        assert_eq!(effects.links_refused.len() as u64, effects.tally.links_refused, "seed {}", self.seed);
         self.tally += effects.tally;
     }
 
@@ -833,6 +834,61 @@ fn a_customer_id_is_never_claimed_as_a_visitor() {
     assert_eq!(replay.summary().tally.links_refused, 2);
 }
 
+/// Returns the links that a replay of `lines` refuses: reason, customer, other id, event.
+fn refused(lines: &[String]) -> Vec<String> {
+    let options = ReplayOptions { facts: facts(LinkOn::Identified), until: None };
+    let mut replay = Replay::new(Arc::clone(&COUNTING), options);
+    let decoder = decoder(&COUNTING);
+    let mut found = Vec::new();
+    for line in lines {
+        let mut scratch = Scratch::default();
+        let touchpoint = decoder.decode(line.as_bytes(), &mut scratch).expect("a touchpoint");
+        let Ok(()) = replay.apply(&touchpoint, &mut |_, _| Ok::<(), Infallible>(()));
+        found.extend(
+            replay
+                .refused_links()
+                .iter()
+                .map(|it| format!("{} {} {} {}", it.reason.as_str(), it.customer_id, it.other_id, it.link.event_id)),
+        );
+    }
+    found
+}
+
+#[test]
+fn a_refused_link_has_its_reason() {
+    let blocked = [
+        merge("1", "k", "guest", START),
+        line("2", "k", "null", "customer_identified", START),
+        line("3", "0", "a", "customer_identified", START),
+        // Not refused: the id itself, and an absent id without a link.
+        merge("4", "k", "k", START),
+        line("5", "k", "k", "customer_identified", START),
+        line("6", "k", "null", "page_viewed", START),
+    ];
+    assert_eq!(refused(&blocked), ["blocked_id k guest 1", "blocked_id k null 2", "blocked_id a 0 3"]);
+    let customer = [line("1", "l", "", "page_viewed", START), line("2", "k", "l", "customer_identified", START)];
+    assert_eq!(refused(&customer), ["customer_id k l 2"]);
+    let merged = [merge("1", "k", "a", START), line("2", "l", "a", "customer_identified", START)];
+    assert_eq!(refused(&merged), ["merged_id l a 2"]);
+    let shared = [
+        line("1", "k", "tablet", "customer_identified", START),
+        line("2", "k", "tablet", "customer_identified", START + 2 * DAY),
+        line("3", "l", "tablet", "customer_identified", START + 2 * DAY),
+        line("4", "m", "tablet", "customer_identified", START + 3 * DAY),
+    ];
+    assert_eq!(refused(&shared), ["shared_id l tablet 3", "shared_id m tablet 4"]);
+    let links = |count: usize| {
+        (0..count).map(|at| line(&format!("{at}"), "k", &format!("v-{at}"), "customer_identified", START))
+    };
+    let with_last =
+        |at: Millis| links(64).chain([line("64", "k", "v-64", "customer_identified", at)]).collect::<Vec<_>>();
+    assert_eq!(refused(&with_last(START + DAY - 1)), ["new_ids_max k v-64 64"]);
+    assert_eq!(refused(&with_last(START + DAY)), [""; 0]);
+    let many: Vec<_> =
+        (0..65).map(|at: i64| merge(&format!("{at}"), "k", &format!("c-{at}"), START + at * DAY)).collect();
+    assert_eq!(refused(&many), ["merged_ids_max k c-64 64"]);
+}
+
 /// A visitor that is linked, erased with its customer, and linked to another one.
 fn visitor_with_two_lives() -> Vec<String> {
     vec![
@@ -1138,6 +1194,25 @@ fn run_with(lines: &[String], arguments: &[&str]) -> Run {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("touchpoints.ndjson"), lines.join("\n")).expect("the file is written");
     lifecycle(directory.path(), arguments, b"")
+}
+
+#[test]
+fn a_replay_lists_refused_links() {
+    let lines = [
+        line("1", "k", "tablet", "customer_identified", START),
+        line("2", "l", "tablet", "customer_identified", START + DAY),
+        merge("3", "l", "guest", START + DAY),
+    ];
+    let list = ["replay", "--identity", "--output", "refused-links", "touchpoints.ndjson"];
+    let run = run_with(&lines, &list);
+    assert_eq!(run.code, 0, "{}", run.errors);
+    let expected = r#"{"reason":"shared_id","customer_id":"l","other_id":"tablet","event_id":"2","type":"customer_identified","occurred_at":"2025-01-02T00:00:00Z"}
+{"reason":"blocked_id","customer_id":"l","other_id":"guest","event_id":"3","type":"customer_merged","occurred_at":"2025-01-02T00:00:00Z"}
+"#;
+    assert_eq!(run.output, expected);
+    let without = run_with(&lines, &["replay", "--output", "refused-links", "touchpoints.ndjson"]);
+    assert_eq!(without.code, 2);
+    assert!(without.errors.contains("add --identity"), "{}", without.errors);
 }
 
 fn order_of_a_visitor() -> Vec<String> {

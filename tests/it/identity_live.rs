@@ -179,3 +179,56 @@ fn links_across_partitions_and_kills_end_as_a_replay_does() {
     assert_eq!(code, Some(3), "{log}");
     assert!(log.contains("name another topic in topics.hand_overs"), "{log}");
 }
+
+#[test]
+fn refused_links_are_counted_by_reason_and_listed() {
+    let mut deployment = Deployment::new(2, "clock: {source: touchpoints}\nworkers: 2\nidentity: {enabled: true}");
+    deployment.hand_overs = Some(broker::topic_with("hand-overs", 2, &[("max.message.bytes", "8388608")]));
+    let mut instance = deployment.start("a");
+    let list = || {
+        let page: Value = serde_json::from_str(&instance.get("/v1/links/refused")?).expect("JSON");
+        Some(page["links"].as_array().expect("a list").clone())
+    };
+    assert_eq!(until("the service answers", list), [Value::Null; 0]);
+    broker::produce(&deployment.touchpoints, &[touchpoint("e-1", "anna", "tablet", "customer_identified", 0)]);
+    until("the visitor is the customer", || {
+        instance.get("/v1/customers/tablet")?.contains("merged_into").then_some(())
+    });
+    let mut blocked = touchpoint("e-3", "ben", "", "customer_merged", 2);
+    blocked.value = Some(text(&blocked).replace('}', r#","merged_id":"guest"}"#).into_bytes());
+    broker::produce(&deployment.touchpoints, &[touchpoint("e-2", "ben", "tablet", "customer_identified", 1), blocked]);
+    let mut links = until("both links are refused", || list().filter(|links| links.len() == 2));
+    links.sort_by_key(|link| link["event_id"].to_string());
+    let link = |reason: &str, other: &str, event: &str, kind: &str, minute: i64| {
+        let at = jiff::Timestamp::from_second(1_600_000_000 + minute * 60).expect("a time").to_string();
+        json!({
+            "reason": reason, "customer_id": "ben", "other_id": other, "event_id": event, "type": kind, "occurred_at": at,
+        })
+    };
+    let expected = [
+        link("shared_id", "tablet", "e-2", "customer_identified", 1),
+        link("blocked_id", "guest", "e-3", "customer_merged", 2),
+    ];
+    assert_eq!(links, expected);
+    for (reason, count) in [("shared_id", 1), ("blocked_id", 1), ("customer_id", 0)] {
+        let series = format!("lifecycle_links_refused_total{{reason=\"{reason}\"}}");
+        until(&series, || instance.metric(&series).filter(|found| *found == count));
+    }
+    assert_eq!(instance.metric("lifecycle_links_total{result=\"refused\"}"), Some(2));
+
+    let url = instance.url();
+    let listed = |more: &[&str]| {
+        let arguments = [&["customers", "--refused-links", "--url", &url], more].concat();
+        let run = crate::cli::lifecycle(std::path::Path::new("."), &arguments, b"");
+        assert_eq!(run.code, 0, "{}", run.errors);
+        run.output
+    };
+    let mut printed: Vec<Value> = listed(&[]).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    printed.sort_by_key(|link| link["event_id"].to_string());
+    assert_eq!(printed, expected);
+    let csv = listed(&["--format", "csv", "--limit", "1"]);
+    assert!(csv.starts_with("reason,customer_id,other_id,event_id,type,occurred_at\n"), "{csv}");
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+    instance.assert_runs();
+    instance.stop();
+}

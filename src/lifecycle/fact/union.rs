@@ -224,6 +224,7 @@ mod tests {
                 customer_id: "c",
                 anonymous_id: None,
                 merged_id: None,
+                blocked_id: None,
                 is_visitor: false,
                 kind: TypeIndex::UNKNOWN,
                 type_name: sample.type_name,

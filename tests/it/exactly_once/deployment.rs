@@ -204,6 +204,11 @@ impl Instance {
         self.get("/metrics")
     }
 
+    /// Returns the address of its HTTP server.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
     /// Returns the body of the response for `path`; `None` while the service starts.
     pub(crate) fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.http).ok()?;

@@ -386,6 +386,7 @@ impl SimulatedRun {
 
     fn count(&self, report: &Report) {
         let mut occurrences = self.occurrences.borrow_mut();
+        assert_eq!(report.links_refused.iter().sum::<u64>(), report.tally.links_refused);
         self.consumed.set(self.consumed.get() + report.tally.consumed);
         for (event, count) in [
             ("worker: touchpoints applied", report.tally.applied),

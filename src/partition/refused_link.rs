@@ -1,0 +1,54 @@
+//! Links that identity resolution refuses, and why.
+
+use std::sync::Arc;
+
+use super::hand_over::Link;
+
+/// A link or a merge without effect. Its touchpoint counts as usual.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefusedLink {
+    /// The customer of the touchpoint; the visitor, if its customer id is blocked.
+    pub customer_id: Arc<str>,
+    /// The id that the touchpoint links or merges.
+    pub other_id: Arc<str>,
+    /// The touchpoint that names both.
+    pub link: Link,
+    /// Why it is refused.
+    pub reason: RefusalReason,
+}
+
+/// Why a link is refused. The names are a contract: metric labels and lists of refused links have them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RefusalReason {
+    /// The id is blocked.
+    BlockedId,
+    /// The visitor to link is a customer.
+    CustomerId,
+    /// The visitor to link was merged into another customer by a command.
+    MergedId,
+    /// Another customer has claimed the visitor.
+    SharedId,
+    /// The customer has too many new ids within a day.
+    NewIdsMax,
+    /// The customer has too many merged ids.
+    MergedIdsMax,
+}
+
+impl RefusalReason {
+    /// All reasons, in the order of the enum.
+    pub const ALL: [Self; 6] =
+        [Self::BlockedId, Self::CustomerId, Self::MergedId, Self::SharedId, Self::NewIdsMax, Self::MergedIdsMax];
+
+    /// Returns the name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BlockedId => "blocked_id",
+            Self::CustomerId => "customer_id",
+            Self::MergedId => "merged_id",
+            Self::SharedId => "shared_id",
+            Self::NewIdsMax => "new_ids_max",
+            Self::MergedIdsMax => "merged_ids_max",
+        }
+    }
+}
