@@ -21,9 +21,10 @@ Exit codes: 3 if the customers cannot be moved now, or Kafka is unreachable.";
 /// Move the customers to topics with another number of partitions
 ///
 /// Copies every customer (state, wake-ups, what was published) from the changelog to the partition that their id hashes
-/// to in the new one, and compares both. Missing topics are created. The service must be stopped, and must have read
-/// everything: let producers write to the new touchpoint topic before. Old topics are not changed, and an interrupted
-/// run continues where it stopped. See docs/partitions.md.
+/// to in the new one, and compares both. With identity resolution, hand-overs that are under way are copied as well.
+/// Missing topics are created. The service must be stopped, and must have read everything: let producers write to the
+/// new touchpoint topic before. Old topics are not changed, and an interrupted run continues where it stopped. See
+/// docs/partitions.md.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RepartitionArguments {
@@ -38,6 +39,9 @@ pub(super) struct RepartitionArguments {
     /// New changelog topic
     #[arg(long, value_name = "TOPIC")]
     changelog: String,
+    /// New topic of hand-overs, with `identity.enabled`
+    #[arg(long, value_name = "TOPIC")]
+    hand_overs: Option<String>,
     /// Only check whether the customers can be moved; changes nothing
     #[arg(long)]
     check: bool,
@@ -52,6 +56,7 @@ pub(super) fn run(arguments: &RepartitionArguments) -> ExitCode {
     let target = Target {
         touchpoints: arguments.touchpoints.clone(),
         changelog: arguments.changelog.clone(),
+        hand_overs: arguments.hand_overs.clone(),
         partitions: arguments.to,
     };
     let action = if arguments.check { Action::Check } else { Action::Move };
@@ -73,17 +78,19 @@ fn describe(progress: &Progress) -> String {
     match progress {
         Progress::Created(topic) => format!("{topic}: created"),
         Progress::Copied { partition, entries } => format!("partition {partition}: {entries} entries copied"),
+        Progress::HandOversCopied(count) => format!("hand-overs under way: {count} copied"),
         Progress::Compared { topic, partition } => format!("partition {partition} of {topic}: compared"),
     }
 }
 
 fn summary(outcome: &Outcome, target: &Target, direct: Option<&SourceConfig>) -> String {
-    let Target { touchpoints, changelog, partitions } = target;
+    let Target { touchpoints, changelog, hand_overs, partitions } = target;
     // With its old topic, ingest would read the source from the first record and apply it all again.
     let source = direct.map_or_else(String::new, |it| format!(" and the topic of the source `{}`", it.name));
+    let hand_overs = hand_overs.as_ref().map_or_else(String::new, |it| format!(" and topics.hand_overs to {it}"));
     let next = format!(
-        "set topics.touchpoints{source} to {touchpoints} and topics.changelog to {changelog} in the configuration, then start the \
-         service\n"
+        "set topics.touchpoints{source} to {touchpoints} and topics.changelog to {changelog}{hand_overs} in the configuration, \
+         then start the service\n"
     );
     match outcome {
         Outcome::Possible => "all checks passed; nothing was changed\n".to_owned(),

@@ -8,6 +8,7 @@ pub mod acls;
 pub mod delivery;
 pub mod doctor;
 mod ingest;
+mod last_hand_over;
 mod observer;
 mod options;
 mod published_schemas;

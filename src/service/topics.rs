@@ -43,13 +43,13 @@ fn bytes_max(config: &Config) -> i64 {
     i64::try_from(config.touchpoints.bytes_max).unwrap_or(i64::MAX)
 }
 
-/// Returns another touchpoint topic and its changelog for the same service, for their specs.
+/// Returns another touchpoint topic, its changelog and its topic of hand-overs for the same service, for their specs.
 #[must_use]
-pub fn input_and_changelog(config: &Config, touchpoints: &str, changelog: &str) -> Topics {
+pub fn topics_to_move_to(config: &Config, touchpoints: &str, changelog: &str, hand_overs: Option<&str>) -> Topics {
     Topics {
         input: touchpoints.to_owned(),
         changelog: changelog.to_owned(),
-        hand_overs: None,
+        hand_overs: hand_overs.map(str::to_owned),
         // Names without duplicates are created once.
         dead_letters: touchpoints.to_owned(),
         outputs: Vec::new(),

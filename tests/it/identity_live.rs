@@ -8,15 +8,16 @@ use lifecycle_processor::kafka::partitioner::partition_of;
 use serde_json::{Value, json};
 
 use crate::broker::{self, NewRecord, until};
-use crate::exactly_once::deployment::Deployment;
+use crate::exactly_once::deployment::{Deployment, Instance};
 
-const PARTITIONS: i32 = 4;
-const PERSONS: usize = 60;
+pub(crate) const PARTITIONS: i32 = 4;
+pub(crate) const PERSONS: usize = 60;
 /// The lifetime of stubs exceeds the time until the fillers.
-const SETTINGS: &str = "clock: {source: touchpoints}\nworkers: 2\nidentity: {enabled: true, stub_lifetime: 36500d}";
+pub(crate) const SETTINGS: &str =
+    "clock: {source: touchpoints}\nworkers: 2\nidentity: {enabled: true, stub_lifetime: 36500d}";
 const FILLER: &str = "filler";
 
-fn deployment() -> Deployment {
+pub(crate) fn deployment() -> Deployment {
     let mut deployment = Deployment::new(PARTITIONS, SETTINGS);
     concat!(env!("CARGO_MANIFEST_DIR"), "/models/retention.yaml").clone_into(&mut deployment.model);
     // At least that of the touchpoint topic.
@@ -39,7 +40,7 @@ fn touchpoint(event_id: &str, customer: &str, visitor: &str, kind: &str, minute:
     NewRecord::keyed(if customer.is_empty() { visitor } else { customer }, &record.to_string())
 }
 
-fn text(record: &NewRecord) -> String {
+pub(crate) fn text(record: &NewRecord) -> String {
     String::from_utf8(record.value.clone().expect("a value")).expect("text")
 }
 
@@ -53,7 +54,7 @@ fn merge(event_id: &str, number: usize, minute: i64) -> NewRecord {
 }
 
 /// Returns touchpoints of persons with two visitors each in order of time, and links and merges in between.
-fn history() -> Vec<NewRecord> {
+pub(crate) fn history() -> Vec<NewRecord> {
     let mut random = fastrand::Rng::with_seed(18);
     (0..1_200)
         .map(|number: i64| {
@@ -73,15 +74,15 @@ fn history() -> Vec<NewRecord> {
         .collect()
 }
 
-/// Returns a touchpoint for each partition, so late that all wake-ups of the others are due.
-fn fillers() -> Vec<NewRecord> {
+/// Returns a touchpoint for each of the partitions, so late that all wake-ups of the others are due.
+pub(crate) fn fillers(partitions: i32) -> Vec<NewRecord> {
     let filler = |partition| {
         let names = (0..).map(|number| format!("{FILLER}-{partition}-{number}"));
-        let name = names.into_iter().find(|name| partition_of(name.as_bytes(), PARTITIONS) == partition);
+        let name = names.into_iter().find(|name| partition_of(name.as_bytes(), partitions) == partition);
         let name = name.expect("one of the names");
         touchpoint(&name, &name, "", "product_viewed", 1_000 * 24 * 60)
     };
-    (0..PARTITIONS).map(filler).collect()
+    (0..partitions).map(filler).collect()
 }
 
 /// Returns the last stage of each id, and checks that no transition is missing or repeated.
@@ -106,28 +107,27 @@ fn stages(transitions: impl Iterator<Item = String>) -> BTreeMap<String, Option<
     customers.into_iter().map(last).collect()
 }
 
-#[test]
-fn links_across_partitions_and_kills_end_as_a_replay_does() {
-    let deployment = deployment();
-    let history = history();
-    for (number, part) in history.chunks(300).enumerate() {
-        broker::produce(&deployment.touchpoints, part);
-        let mut instance = deployment.start("a");
-        let read = if number < 3 { 100 } else { 300 };
-        let deadline = Instant::now() + Duration::from_mins(3);
-        while instance.metric("lifecycle_touchpoints_consumed_total").is_none_or(|count| count < read) {
-            instance.assert_runs();
-            assert!(Instant::now() < deadline, "the touchpoints are not read: {}", instance.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        instance.kill();
+/// Waits until the instance has committed `count` touchpoints.
+pub(crate) fn wait_until_read(instance: &mut Instance, count: u64) {
+    let deadline = Instant::now() + Duration::from_mins(3);
+    while instance.metric("lifecycle_touchpoints_consumed_total").is_none_or(|read| read < count) {
+        instance.assert_runs();
+        assert!(Instant::now() < deadline, "the touchpoints are not read: {}", instance.log());
+        std::thread::sleep(Duration::from_millis(20));
     }
-    broker::produce(&deployment.touchpoints, &fillers());
+}
 
-    let lines: Vec<String> = history.iter().chain(&fillers()).map(text).collect();
+/// Waits until the customers are in the stages in which a replay of `records` leaves them. Returns the last stage of
+/// each id, of which a visitor or merged customer has none.
+pub(crate) fn wait_until_as_replayed(
+    deployment: &Deployment,
+    instance: &Instance,
+    records: &[NewRecord],
+) -> BTreeMap<String, Option<String>> {
+    let lines: Vec<String> = records.iter().map(text).collect();
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("touchpoints.ndjson"), lines.join("\n")).expect("the file is written");
-    let replay = ["replay", "--identity", "--model", "retention", "touchpoints.ndjson"];
+    let replay = ["replay", "--identity", "--model", &deployment.model, "touchpoints.ndjson"];
     let replay = crate::cli::lifecycle(directory.path(), &replay, b"");
     assert_eq!(replay.code, 0, "{}", replay.errors);
     // What a visitor publishes before it becomes a customer depends on the order of reading.
@@ -136,25 +136,26 @@ fn links_across_partitions_and_kills_end_as_a_replay_does() {
     };
     let expected = customers(&stages(replay.output.lines().map(str::to_owned)));
     assert!(expected.len() > PERSONS / 3, "{expected:?}");
-
-    let instance = deployment.start("a");
     let deadline = Instant::now() + Duration::from_mins(3);
-    let found = loop {
+    loop {
         let topics = [&deployment.replay, &deployment.transitions];
         let published = topics.into_iter().flat_map(|topic| broker::read_committed(topic));
         let found = stages(published.map(|record| record.text()));
         if customers(&found) == expected {
-            break found;
+            return found;
         }
         assert!(Instant::now() < deadline, "{found:?}\nexpected {expected:?}\n{}", instance.log());
-    };
+    }
+}
 
-    // An erasure by the id of a visitor removes the customer. The visitor is one of a customer that was merged.
+/// Erases a customer by the id of a visitor, one of a customer that was merged into it, and waits until all these ids
+/// are erased. `stages` are the last ones of each id.
+pub(crate) fn erase_by_alias(deployment: &Deployment, instance: &Instance, stages: &BTreeMap<String, Option<String>>) {
     let number = |id: &str| id.split('-').nth(1).and_then(|number| number.parse::<usize>().ok()).expect("a number");
     let is_merged = |id: &str, parts: usize| {
-        found.get(id).is_some_and(Option::is_none) && id.split('-').count() == parts && number(id) % 2 == 1
+        stages.get(id).is_some_and(Option::is_none) && id.split('-').count() == parts && number(id) % 2 == 1
     };
-    let visitor = found.keys().find(|id| is_merged(id, 3) && is_merged(id.rsplit_once('-').expect("a number").0, 2));
+    let visitor = stages.keys().find(|id| is_merged(id, 3) && is_merged(id.rsplit_once('-').expect("a number").0, 2));
     let visitor = visitor.expect("a visitor of a merged customer").clone();
     let merged = visitor.rsplit_once('-').expect("a number").0.to_owned();
     let person = format!("person-{}", number(&visitor) - 1);
@@ -170,6 +171,22 @@ fn links_across_partitions_and_kills_end_as_a_replay_does() {
     for id in [&person, &merged, &visitor] {
         until("the id is erased", || answer(id).filter(|answer| answer.contains("\"status\":404")));
     }
+}
+
+#[test]
+fn links_across_partitions_and_kills_end_as_a_replay_does() {
+    let deployment = deployment();
+    let history = history();
+    for (number, part) in history.chunks(300).enumerate() {
+        broker::produce(&deployment.touchpoints, part);
+        let mut instance = deployment.start("a");
+        wait_until_read(&mut instance, if number < 3 { 100 } else { 300 });
+        instance.kill();
+    }
+    broker::produce(&deployment.touchpoints, &fillers(PARTITIONS));
+    let instance = deployment.start("a");
+    let stages = wait_until_as_replayed(&deployment, &instance, &[history, fillers(PARTITIONS)].concat());
+    erase_by_alias(&deployment, &instance, &stages);
     let log = instance.stop();
     assert!(!log.contains("ERROR"), "{log}");
 

@@ -46,6 +46,7 @@ mod guide;
 mod hand_overs_recreated;
 mod identity;
 mod identity_live;
+mod identity_moved;
 mod ingest;
 mod ingest_formats;
 mod kafka_acls;

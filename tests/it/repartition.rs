@@ -193,8 +193,12 @@ fn what_is_published_after_two_moves_equals_that_of_an_undisturbed_twin() {
 fn a_commit_that_arrives_while_the_customers_move_is_refused_and_moved_by_the_next_run() {
     let deployment = deployment(2);
     run(&deployment, &part(0));
-    let target =
-        Target { touchpoints: broker::unique("touchpoints"), changelog: broker::unique("changelog"), partitions: 3 };
+    let target = Target {
+        touchpoints: broker::unique("touchpoints"),
+        changelog: broker::unique("changelog"),
+        hand_overs: None,
+        partitions: 3,
+    };
     let path = deployment.configuration("a", "127.0.0.1:0");
     let text = std::fs::read_to_string(&path).expect("the configuration is read");
     let config = Config::parse(&text, &path, []).expect("a valid configuration");
@@ -266,12 +270,12 @@ fn a_service_that_runs_or_is_behind_is_not_moved() {
     let same = deployment
         .run("b", &["repartition", "--to", "3", "--touchpoints", &deployment.touchpoints, "--changelog", "new-log"]);
     assert!(
-        same.errors.contains("it is one of the service's topics; choose new names for both topics"),
+        same.errors.contains("it is one of the service's topics; choose new names for all topics"),
         "{}",
         same.errors
     );
     for (changelog, problem) in
-        [("new-in", "both topics have this name"), (&deployment.transitions, "it is one of the service's topics")]
+        [("new-in", "two topics have this name"), (&deployment.transitions, "it is one of the service's topics")]
     {
         let arguments = ["repartition", "--to", "3", "--touchpoints", "new-in", "--changelog", changelog];
         let refused = deployment.run("b", &arguments);

@@ -14,16 +14,16 @@ use crate::partition::{ChangelogBatch, StoredLayout, entry_of_changelog};
 use crate::runtime::WallClock;
 use crate::service::options::command_writer;
 use crate::service::topics::cluster;
-use crate::wire::changelog::{self, ChangelogDecoder, ChangelogRecord, InputProgress};
+use crate::wire::changelog::{self, ChangelogDecoder, ChangelogRecord};
 
 use super::{Failure, Original, OriginalPartition, Progress, Target, merged};
 
 /// Name of the writer; with the group id it is its transactional id.
-const WRITER: &str = "repartition";
+pub(super) const WRITER: &str = "repartition";
 /// Key of the records without customers.
 const LAYOUT_KEY: &[u8] = b"layout";
-/// Bytes of entries after which a transaction is committed.
-const TRANSACTION_BYTES: usize = 16 << 20;
+/// Bytes of entries or hand-overs after which a transaction is committed.
+pub(super) const TRANSACTION_BYTES: usize = 16 << 20;
 
 /// Copies the entries of all old partitions, and returns the layout that the new partitions have at the end.
 pub(super) fn copy(
@@ -35,7 +35,6 @@ pub(super) fn copy(
     // The writer comes first: it fences a concurrent run, and aborts what an interrupted one left open.
     let mut writer = command_writer(config, WRITER)?;
     let copied = copied_before(config, target)?;
-    let topic: Arc<str> = target.changelog.as_str().into();
     let scan = open(config, &config.topics.changelog)?;
     let mut layouts = Vec::new();
     for part in &original.partitions {
@@ -50,12 +49,12 @@ pub(super) fn copy(
                 splitter.add(decoded).ok_or_else(|| unreadable(&scan, record, "a customer has no id"))?;
                 entries += decoded.customers.len() as u64;
                 if splitter.bytes >= TRANSACTION_BYTES {
-                    write(&mut writer, &topic, splitter.take(), part.partition, record.offset + 1)?;
+                    write(&mut writer, target, splitter.take(), part.partition, record.offset + 1)?;
                 }
             }
             Ok(())
         })?;
-        write(&mut writer, &topic, splitter.take(), part.partition, part.end)?;
+        write(&mut writer, target, splitter.take(), part.partition, part.end)?;
         layouts.extend(last);
         on_progress(Progress::Copied { partition: part.partition, entries });
     }
@@ -68,7 +67,7 @@ pub(super) fn write_layout(config: &Config, target: &Target, layout: Option<&Sto
     let Some(layout) = layout else { return Ok(()) };
     let topic: Arc<str> = target.changelog.as_str().into();
     let empty = ChangelogBatch { customers: Vec::new(), count: 0 };
-    let value = changelog::encode(layout, &empty, &InputProgress::default());
+    let value = changelog::encode(layout, &empty, &target.progress());
     let records = (0..target.partitions).map(|partition| record(&topic, partition, LAYOUT_KEY.to_vec(), value.clone()));
     command_writer(config, WRITER)?.write(&records.collect::<Vec<_>>())?;
     Ok(())
@@ -127,7 +126,7 @@ fn copied_before(config: &Config, target: &Target) -> Result<BTreeMap<PartitionI
 /// Writes the batches of a range that ends at `end`, in one transaction.
 fn write(
     writer: &mut TransactionalWriter,
-    topic: &Arc<str>,
+    target: &Target,
     batches: Vec<(PartitionId, Arc<StoredLayout>, ChangelogBatch)>,
     old: PartitionId,
     end: i64,
@@ -135,19 +134,21 @@ fn write(
     if batches.is_empty() {
         return Ok(());
     }
+    let topic: Arc<str> = target.changelog.as_str().into();
     let records: Vec<_> = batches
         .into_iter()
         .map(|(partition, layout, batch)| {
             // The offsets of the old touchpoint topic mean nothing in the new one.
-            let value = changelog::encode(&layout, &batch, &InputProgress::default());
-            record(topic, partition, key(old, end), value)
+            let value = changelog::encode(&layout, &batch, &target.progress());
+            record(&topic, partition, key(old, end), value)
         })
         .collect();
     writer.write(&records)?;
     Ok(())
 }
 
-fn record(topic: &Arc<str>, partition: PartitionId, key: Vec<u8>, value: Vec<u8>) -> ProducerRecord {
+/// Returns a record of the new changelog or of the new topic of hand-overs.
+pub(super) fn record(topic: &Arc<str>, partition: PartitionId, key: Vec<u8>, value: Vec<u8>) -> ProducerRecord {
     ProducerRecord {
         topic: Arc::clone(topic),
         partition: Some(partition),
@@ -158,11 +159,13 @@ fn record(topic: &Arc<str>, partition: PartitionId, key: Vec<u8>, value: Vec<u8>
     }
 }
 
-fn key(old: PartitionId, end: i64) -> Vec<u8> {
+/// Returns the key of a record that contains something of the old partition `old` before the offset `end`.
+pub(super) fn key(old: PartitionId, end: i64) -> Vec<u8> {
     format!("copied partition {old} to {end}").into_bytes()
 }
 
-fn parse_key(key: &[u8]) -> Option<(PartitionId, i64)> {
+/// Returns the old partition and the offset of a [`key`].
+pub(super) fn parse_key(key: &[u8]) -> Option<(PartitionId, i64)> {
     let rest = std::str::from_utf8(key).ok()?.strip_prefix("copied partition ")?;
     let (old, end) = rest.split_once(" to ")?;
     Some((old.parse().ok()?, end.parse().ok()?))
@@ -219,6 +222,7 @@ impl Splitter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::changelog::InputProgress;
 
     #[test]
     fn a_key_says_what_its_transaction_has_copied() {

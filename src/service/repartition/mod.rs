@@ -5,9 +5,12 @@
 //! new ones: facts, wake-ups and what was published are part of the entry. The committed offsets of the new touchpoint
 //! topic are written last, after the copy has been compared with the original. Until then the service cannot use the
 //! copy, and the old topics are never changed.
+//!
+//! With identity resolution, the hand-overs that are under way are copied in the same way.
 
 mod copy;
 mod digest;
+mod hand_overs;
 mod plan;
 
 use crate::config::Config;
@@ -18,7 +21,8 @@ use crate::kafka::cluster::inspector::Inspector;
 use crate::kafka::{Cluster, CommittedOffset, Error, PartitionId, PartitionOffset};
 use crate::lifecycle::id::StableId;
 use crate::partition::{Clock, StoredLayout};
-use crate::wire::offset_metadata::{OffsetMetadata, mark_moved};
+use crate::wire::changelog::InputProgress;
+use crate::wire::offset_metadata::{OffsetMetadata, RecordDigest, mark_moved};
 
 use super::topics::cluster;
 use plan::Observed;
@@ -30,8 +34,19 @@ pub struct Target {
     pub touchpoints: String,
     /// The new changelog topic.
     pub changelog: String,
-    /// The number of partitions of both.
+    /// The new topic of hand-overs; `None` without identity resolution.
+    pub hand_overs: Option<String>,
+    /// The number of partitions of each.
     pub partitions: i32,
+}
+
+impl Target {
+    /// Returns how far the new input is applied, for the records of the new changelog. With identity resolution, this
+    /// also gives them the format that earlier releases refuse. The new topic of hand-overs contains those under way
+    /// and nothing else, so its start is right also if an operator removes the metadata of the offsets.
+    fn progress(&self) -> InputProgress {
+        InputProgress { hand_overs_to: self.hand_overs.as_ref().map(|_| 0), ..InputProgress::default() }
+    }
 }
 
 /// What to do after the checks.
@@ -64,6 +79,8 @@ pub enum Progress {
         /// Entries of customers; a customer may have several.
         entries: u64,
     },
+    /// The hand-overs that are under way, as many as this, are in the new topic.
+    HandOversCopied(u64),
     /// A partition of the old or new changelog was read for the comparison.
     Compared {
         /// The topic.
@@ -93,16 +110,16 @@ pub enum Failure {
     /// The cluster does not answer, or denies a request.
     #[error(transparent)]
     Client(#[from] Error),
-    /// A changelog does not exist.
+    /// A topic of changelogs or hand-overs does not exist.
     #[error("the topic {topic} does not exist: it was deleted, or not all brokers know it yet; run the command again")]
     Missing {
-        /// The old or new changelog topic.
+        /// The old or new topic.
         topic: String,
     },
-    /// A changelog record cannot be decoded.
+    /// A record of a changelog or of hand-overs cannot be decoded.
     #[error("record {offset} of partition {partition} of {topic} cannot be read: {problem}")]
     Unreadable {
-        /// The old or new changelog topic.
+        /// The old or new topic.
         topic: String,
         /// The partition.
         partition: PartitionId,
@@ -111,11 +128,33 @@ pub enum Failure {
         /// The reason.
         problem: String,
     },
-    /// The new changelog is in use for something else.
-    #[error("{topic} has records that are not of this command: choose another name for the new changelog topic")]
+    /// A new topic is in use for something else.
+    #[error("{topic} has records that are not of this command: choose another name for this topic")]
     Occupied {
-        /// The new changelog topic.
+        /// The new topic.
         topic: String,
+    },
+    /// The new topic of hand-overs has copies that would be applied a second time.
+    #[error(
+        "{topic} has hand-overs that the service has applied since an interrupted run copied them: choose another name for \
+         this topic, or delete it; then run the command again"
+    )]
+    Outdated {
+        /// The new topic of hand-overs.
+        topic: String,
+    },
+    /// The new topic of hand-overs does not contain those that are under way.
+    #[error(
+        "{topic} has {copied} hand-overs and {original} are under way, or they differ; choose another name for this topic, or \
+         delete it; then run the command again"
+    )]
+    HandOversDiffer {
+        /// The new topic of hand-overs.
+        topic: String,
+        /// Hand-overs in it.
+        copied: u64,
+        /// Hand-overs that are under way in the old topic.
+        original: u64,
     },
     /// The copy differs from the original.
     #[error(
@@ -185,8 +224,9 @@ pub fn repartition(
     create_missing(config, &cluster, target, on_progress)?;
     let layout = copy::copy(config, target, &original, on_progress)?;
     let contents = compare(config, target, &original, on_progress)?;
+    let first_hand_overs = hand_overs::copy(config, target, &original, on_progress)?;
     copy::write_layout(config, target, layout.as_ref())?;
-    let offsets = first_offsets(target, &original, &inspector)?;
+    let offsets = first_offsets(target, &original, &first_hand_overs, &inspector)?;
     // The copy takes a while: an instance may have committed, a producer may have written, and the changelog may have
     // lost records. Nothing is done between this check and the commit, and while the group has members, the broker
     // rejects the commit.
@@ -207,8 +247,10 @@ fn create_missing(
     target: &Target,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<(), Failure> {
-    let described = describe_topics(cluster, &[&target.touchpoints, &target.changelog])?;
-    let specs: Vec<_> = super::topics::input_and_changelog(config, &target.touchpoints, &target.changelog)
+    let hand_overs = target.hand_overs.as_deref();
+    let topics = super::topics::topics_to_move_to(config, &target.touchpoints, &target.changelog, hand_overs);
+    let described = describe_topics(cluster, &topics.names())?;
+    let specs: Vec<_> = topics
         .specs(target.partitions, None)
         .into_iter()
         .filter(|spec| described.iter().flatten().all(|topic| topic.name != spec.name))
@@ -237,23 +279,26 @@ fn compare(
     }
 }
 
-/// Returns the start of each new touchpoint partition, with the range of its changelog as metadata.
+/// Returns the start of each new touchpoint partition, with the range of its changelog and the position after its first
+/// hand-over as metadata.
 fn first_offsets(
     target: &Target,
     original: &Original,
+    first_hand_overs: &[RecordDigest],
     inspector: &Inspector,
 ) -> Result<Vec<(PartitionOffset, String)>, Error> {
     let first_offset = |partition| {
         let touchpoints = inspector.range(&target.touchpoints, partition)?;
         let changelog = inspector.range(&target.changelog, partition)?;
+        let first_hand_over = usize::try_from(partition).ok().and_then(|index| first_hand_overs.get(index)).copied();
         let metadata = OffsetMetadata {
             changelog_start: changelog.start,
             changelog_end: changelog.last_stable,
             clock: original.clock,
             models: original.models,
             partitions: Some(target.partitions),
-            hand_overs: None,
-            last_hand_over: None,
+            hand_overs: first_hand_over.map(|first| first.offset + 1),
+            last_hand_over: first_hand_over,
             member: None,
         };
         Ok((PartitionOffset { partition, offset: touchpoints.start }, metadata.encode()))

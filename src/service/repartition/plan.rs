@@ -9,6 +9,7 @@ use crate::kafka::cluster::inspector::{Inspector, LogOffsets};
 use crate::kafka::{Cluster, CommittedOffset, Error, PartitionId};
 use crate::partition::Clock;
 use crate::runtime::{LogRanges, Mismatch, PartitionLog, Setup, StartingPoint, find_starting_point};
+use crate::service::last_hand_over::find_replaced;
 use crate::wire::offset_metadata::OffsetMetadata;
 
 use super::{Original, OriginalPartition, Target};
@@ -20,13 +21,26 @@ pub(super) struct Observed {
     published: Vec<String>,
     members: usize,
     is_stable: bool,
-    old: [(String, Option<TopicDescription>); 2],
-    new: [(String, Option<TopicDescription>); 2],
-    /// For each old partition: the committed offset, the touchpoints and the changelog.
-    partitions: Vec<(CommittedOffset, LogOffsets, LogOffsets)>,
+    /// The topics of touchpoints, changelog and, with identity resolution, hand-overs.
+    old: Vec<(String, Option<TopicDescription>)>,
+    /// The same of the target.
+    new: Vec<(String, Option<TopicDescription>)>,
+    /// The old partitions.
+    partitions: Vec<ObservedPartition>,
     /// The committed offsets of the new touchpoint topic.
     committed_new: Vec<CommittedOffset>,
     target: Target,
+}
+
+/// One partition number of the old topics.
+struct ObservedPartition {
+    committed: CommittedOffset,
+    touchpoints: LogOffsets,
+    changelog: LogOffsets,
+    /// `None` without identity resolution.
+    hand_overs: Option<LogOffsets>,
+    /// Set if the hand-over that was applied last is not in the topic any more.
+    replaced: Option<Mismatch>,
 }
 
 impl Observed {
@@ -36,35 +50,47 @@ impl Observed {
         inspector: &Inspector,
         cluster: &Cluster,
     ) -> Result<Self, Error> {
-        let names = [&config.topics.touchpoints, &config.topics.changelog, &target.touchpoints, &target.changelog];
-        let distinct: BTreeSet<&str> = names.iter().map(|name| name.as_str()).collect();
+        let topics = &config.topics;
+        let own = config.identity.enabled.then_some(&topics.hand_overs);
+        let old: Vec<&String> = [&topics.touchpoints, &topics.changelog].into_iter().chain(own).collect();
+        let new: Vec<&String> =
+            [&target.touchpoints, &target.changelog].into_iter().chain(&target.hand_overs).collect();
+        let distinct: BTreeSet<&str> = old.iter().chain(&new).map(|name| name.as_str()).collect();
         let described = describe_topics(cluster, &distinct.into_iter().collect::<Vec<_>>())?;
-        let [old, old_changelog, new, new_changelog] =
-            names.map(|name| (name.clone(), described.iter().flatten().find(|topic| topic.name == *name).cloned()));
+        let describe = |name: &&String| {
+            let found = described.iter().flatten().find(|topic| topic.name == **name).cloned();
+            ((*name).clone(), found)
+        };
+        let (old, new): (Vec<_>, Vec<_>) = (old.iter().map(describe).collect(), new.iter().map(describe).collect());
         let mut partitions = Vec::new();
         let mut is_stable = true;
-        if let (Some(topic), Some(changelog)) = (&old.1, &old_changelog.1)
-            && topic.partitions == changelog.partitions
-        {
-            let committed = inspector.committed(&topic.name, topic.partitions)?;
+        let counts: BTreeSet<_> = old.iter().map(|(_, topic)| topic.as_ref().map(|topic| topic.partitions)).collect();
+        // Otherwise the checks of the topics find a problem.
+        if let (1, Some(Some(count))) = (counts.len(), counts.first()) {
+            let committed = inspector.committed(&old[0].0, *count)?;
             is_stable = committed.is_stable;
-            for offset in committed.offsets {
-                let touchpoints = inspector.range(&topic.name, offset.partition)?;
-                let log = inspector.range(&changelog.name, offset.partition)?;
-                partitions.push((offset, touchpoints, log));
+            for committed in committed.offsets {
+                let range = |(topic, _): &(String, _)| inspector.range(topic, committed.partition);
+                let (touchpoints, changelog) = (range(&old[0])?, range(&old[1])?);
+                let hand_overs = old.get(2).map(range).transpose()?;
+                let replaced = match hand_overs {
+                    Some(range) => find_replaced(inspector, &old[2].0, &committed, range)?,
+                    None => None,
+                };
+                partitions.push(ObservedPartition { committed, touchpoints, changelog, hand_overs, replaced });
             }
         }
-        let committed_new = match &new.1 {
+        let committed_new = match &new[0].1 {
             Some(topic) => inspector.committed(&topic.name, topic.partitions)?.offsets,
             None => Vec::new(),
         };
         Ok(Self {
             group: config.kafka.group_id.clone(),
             published: config.published_topics().map(str::to_owned).collect(),
-            members: inspector.group(&old.0)?.members.len(),
+            members: inspector.group(&topics.touchpoints)?.members.len(),
             is_stable,
-            old: [old, old_changelog],
-            new: [new, new_changelog],
+            old,
+            new,
             partitions,
             committed_new,
             target: target.clone(),
@@ -102,11 +128,11 @@ impl Observed {
         }
         let mut ranges = Vec::new();
         let mut metadata: Vec<OffsetMetadata> = Vec::new();
-        for (committed, touchpoints, changelog) in &self.partitions {
-            match self.check_partition(committed, *touchpoints, *changelog) {
+        for observed in &self.partitions {
+            match self.check_partition(observed) {
                 Ok(Some(found)) => {
                     let (start, end) = (found.changelog_start, found.changelog_end);
-                    ranges.push(OriginalPartition { partition: committed.partition, start, end });
+                    ranges.push(OriginalPartition { partition: observed.committed.partition, start, end });
                     metadata.push(found);
                 }
                 Ok(None) => {}
@@ -129,7 +155,7 @@ impl Observed {
             return Err(problems);
         };
         let earliest = metadata.iter().filter_map(|found| found.clock.stream_time()).min();
-        let committed = self.partitions.iter().map(|(committed, ..)| committed.clone()).collect();
+        let committed = self.partitions.iter().map(|observed| observed.committed.clone()).collect();
         Ok(Original { committed, partitions: ranges, clock: Clock::at(earliest), models: first.models })
     }
 
@@ -162,27 +188,36 @@ impl Observed {
                 ));
             }
         }
-        let is_same = self.new[0].0 == self.new[1].0;
-        for (name, _) in &self.new[usize::from(is_same)..] {
+        match (self.old.get(2), self.new.get(2)) {
+            (Some((name, _)), None) => {
+                let what =
+                    "identity resolution is on, and hand-overs that are under way in this topic are moved as well";
+                problems.push(problem("topics", name, what, "name a new topic with --hand-overs"));
+            }
+            (None, Some((name, _))) => {
+                let what = "identity.enabled is false, so there are no hand-overs";
+                let to_do = "run the command with the configuration of the service, or without --hand-overs";
+                problems.push(problem("topics", name, what, to_do));
+            }
+            _ => {}
+        }
+        for (index, (name, _)) in self.new.iter().enumerate() {
             let is_taken = self.old.iter().any(|(old, _)| old == name) || self.published.contains(name);
+            let is_same = self.new[..index].iter().any(|(other, _)| other == name);
             if is_taken || is_same {
-                let what = if is_taken { "it is one of the service's topics" } else { "both topics have this name" };
-                problems.push(problem("topics", name, what, "choose new names for both topics"));
+                let what = if is_taken { "it is one of the service's topics" } else { "two topics have this name" };
+                problems.push(problem("topics", name, what, "choose new names for all topics"));
             }
         }
-        if let [(_, Some(touchpoints)), (_, Some(changelog))] = &self.old
-            && touchpoints.partitions != changelog.partitions
-        {
-            let what = format!(
-                "it has {} partitions, but {} has {}",
-                touchpoints.partitions, changelog.name, changelog.partitions
-            );
-            problems.push(problem(
-                "topics",
-                &touchpoints.name,
-                &what,
-                "run `lifecycle doctor`, which explains the state",
-            ));
+        if let [(_, Some(touchpoints)), others @ ..] = &self.old[..] {
+            for other in others.iter().filter_map(|(_, other)| other.as_ref()) {
+                if other.partitions != touchpoints.partitions {
+                    let (count, name) = (touchpoints.partitions, &other.name);
+                    let what = format!("it has {count} partitions, but {name} has {}", other.partitions);
+                    let to_do = "run `lifecycle doctor`, which explains the state";
+                    problems.push(problem("topics", &touchpoints.name, &what, to_do));
+                }
+            }
         }
         for (name, topic) in &self.new {
             if let Some(topic) = topic.as_ref().filter(|topic| topic.partitions != self.target.partitions) {
@@ -203,20 +238,19 @@ impl Observed {
     }
 
     /// Returns the metadata from which the partition would be restored; `None` if it has no state.
-    fn check_partition(
-        &self,
-        committed: &CommittedOffset,
-        touchpoints: LogOffsets,
-        changelog: LogOffsets,
-    ) -> Result<Option<OffsetMetadata>, Finding> {
+    fn check_partition(&self, observed: &ObservedPartition) -> Result<Option<OffsetMetadata>, Finding> {
+        let ObservedPartition { committed, touchpoints, changelog, hand_overs, replaced } = observed;
         let place = format!("partition {} of {}", committed.partition, self.old[0].0);
         let logs = LogRanges {
             input: (touchpoints.start, touchpoints.high_watermark),
             changelog: (changelog.start, changelog.last_stable),
-            hand_overs: None,
+            hand_overs: hand_overs.map(|log| (log.start, log.high_watermark)),
         };
-        // A state with identity resolution is refused below.
-        let setup = Setup { partitions: self.old[0].1.as_ref().map(|topic| topic.partitions), has_identity: true };
+        let setup = Setup {
+            partitions: self.old[0].1.as_ref().map(|topic| topic.partitions),
+            has_identity: hand_overs.is_some(),
+        };
+        let refused = |mismatch: Mismatch| mismatch.finding(self.place_of(&mismatch, committed.partition));
         let unread = |from: i64| {
             let count = touchpoints.high_watermark - from;
             (count > 0).then(|| {
@@ -229,22 +263,24 @@ impl Observed {
         };
         // An open transaction at the end of the changelog hides nothing that was committed with the offset.
         let changelog_end = changelog.high_watermark;
+        if let Some(mismatch) = replaced {
+            return Err(refused(mismatch.clone()));
+        }
         match find_starting_point(committed, logs, setup) {
-            Err(mismatch) => Err(mismatch.finding(self.place_of(&mismatch, committed.partition))),
+            Err(mismatch) => Err(refused(mismatch)),
             Ok(StartingPoint::Committed { metadata: Some(metadata), .. }) if metadata.changelog_end > changelog_end => {
-                let mismatch = Mismatch::ChangelogShrunk { expected: metadata.changelog_end, end: changelog_end };
-                Err(mismatch.finding(self.place_of(&mismatch, committed.partition)))
+                Err(refused(Mismatch::ChangelogShrunk { expected: metadata.changelog_end, end: changelog_end }))
+            }
+            Ok(StartingPoint::Committed {
+                metadata: Some(OffsetMetadata { hand_overs: Some(position), .. }), ..
+            }) if hand_overs.is_some_and(|log| position > log.high_watermark) => {
+                let end = hand_overs.map_or(0, |log| log.high_watermark);
+                Err(refused(Mismatch::HandOversShrunk { committed: position, end }))
             }
             Ok(StartingPoint::Beginning) => unread(touchpoints.start).map_or(Ok(None), Err),
             Ok(StartingPoint::Committed { metadata: None, .. }) => {
                 let what = "its committed offset was set by hand";
                 Err(problem("offsets", &place, what, "start the service, wait until its lag is 0, then stop it"))
-            }
-            Ok(StartingPoint::Committed { metadata: Some(OffsetMetadata { hand_overs: Some(_), .. }), .. }) => {
-                let what = "its state was written with identity resolution, which cannot be moved";
-                let to_do = "give the service new topics, also for hand-overs, and a new kafka.group_id, and reprocess all \
-                             touchpoints";
-                Err(problem("offsets", &place, what, to_do))
             }
             Ok(StartingPoint::Committed { offset, metadata }) => unread(offset).map_or(Ok(metadata), Err),
         }
@@ -254,7 +290,8 @@ impl Observed {
     fn place_of(&self, mismatch: &Mismatch, partition: PartitionId) -> String {
         let (topic, _) = match mismatch.log() {
             PartitionLog::Input => &self.old[0],
-            PartitionLog::Changelog | PartitionLog::HandOvers => &self.old[1],
+            PartitionLog::Changelog => &self.old[1],
+            PartitionLog::HandOvers => &self.old[2],
         };
         format!("partition {partition} of {topic}")
     }
@@ -300,12 +337,33 @@ mod tests {
             published: Vec::new(),
             members: 0,
             is_stable: true,
-            old: [topic("in"), topic("log")],
-            new: [("in-2".into(), None), ("log-2".into(), None)],
-            partitions: vec![(committed(0), range(0, 7), range(10, 20)), (new, range(0, 0), range(0, 0))],
+            old: vec![topic("in"), topic("log")],
+            new: vec![("in-2".into(), None), ("log-2".into(), None)],
+            partitions: vec![
+                partition(committed(0), range(0, 7), range(10, 20)),
+                partition(new, range(0, 0), range(0, 0)),
+            ],
             committed_new: Vec::new(),
-            target: Target { touchpoints: "in-2".into(), changelog: "log-2".into(), partitions: 3 },
+            target: Target { touchpoints: "in-2".into(), changelog: "log-2".into(), hand_overs: None, partitions: 3 },
         }
+    }
+
+    fn partition(committed: CommittedOffset, touchpoints: LogOffsets, changelog: LogOffsets) -> ObservedPartition {
+        ObservedPartition { committed, touchpoints, changelog, hand_overs: None, replaced: None }
+    }
+
+    /// The same with identity resolution: the first partition has applied hand-overs up to offset 5 of 9.
+    fn observed_with_identity() -> Observed {
+        let mut observed = observed();
+        let old = observed.old[0].1.clone().map(|topic| TopicDescription { name: "moves".into(), ..topic });
+        observed.old.push(("moves".into(), old));
+        observed.new.push(("moves-2".into(), None));
+        observed.target.hand_overs = Some("moves-2".into());
+        for partition in &mut observed.partitions {
+            partition.hand_overs = Some(range(0, 9));
+        }
+        observed.partitions[0].committed.metadata += " hand_overs=5";
+        observed
     }
 
     fn texts(found: Result<impl Sized, Vec<Finding>>) -> Vec<String> {
@@ -319,12 +377,51 @@ mod tests {
         let ranges: Vec<_> = original.partitions.iter().map(|it| (it.partition, it.start, it.end)).collect();
         assert_eq!(ranges, [(0, 10, 20)]);
 
-        observed.partitions[0].2 = range(10, 19);
+        observed.partitions[0].changelog = range(10, 19);
         let found = texts(observed.original());
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("partition 0 of log"), "{found:?}");
         assert!(found[0].contains("it ends at offset 19, but was committed up to 20"), "{found:?}");
         assert_eq!(texts(observed.check_unchanged(&original)), found, "it may also lose its end during the move");
+    }
+
+    #[test]
+    fn hand_overs_are_moved_to_a_new_topic_with_the_state_that_they_belong_to() {
+        let mut observed = observed_with_identity();
+        let original = observed.original().unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert_eq!(original.committed.len(), 2, "a partition without a commit may have hand-overs");
+
+        // Applied during the move: they would be applied again.
+        observed.partitions[0].committed.metadata = original.committed[0].metadata.replace("overs=5", "overs=6");
+        let found = texts(observed.check_unchanged(&original));
+        assert!(found.len() == 1 && found[0].contains("the service committed during the move"), "{found:?}");
+
+        let only = |observed: &Observed, text: &str| {
+            let found = texts(observed.original());
+            assert!(found.len() == 1 && found[0].contains(text), "{text}: {found:?}");
+        };
+        observed.partitions[0].hand_overs = Some(range(7, 9));
+        only(&observed, "partition 0 of moves: the position 6 is below the first offset 7");
+        observed.partitions[0].hand_overs = Some(range(0, 5));
+        only(&observed, "partition 0 of moves: the position 6 is past the end 5");
+        observed.partitions[0].hand_overs = Some(range(0, 9));
+        observed.partitions[0].replaced = Some(Mismatch::HandOversReplaced { offset: 5 });
+        only(&observed, "partition 0 of moves: the record at offset 5 is not the hand-over that was read before");
+        observed.partitions[0].replaced = None;
+
+        observed.new[2].0 = "log-2".into();
+        only(&observed, "two topics have this name");
+        let new = observed.new.remove(2);
+        observed.target.hand_overs = None;
+        only(&observed, "name a new topic with --hand-overs");
+
+        // With a configuration without identity resolution.
+        observed.old.truncate(2);
+        observed.partitions[0].hand_overs = None;
+        only(&observed, "identity.enabled is false");
+        observed.new.push(("moves-2".into(), new.1));
+        let found = texts(observed.original());
+        assert!(found.len() == 2 && found[0].contains("or without --hand-overs"), "{found:?}");
     }
 
     #[test]
@@ -334,12 +431,11 @@ mod tests {
         assert_eq!(texts(observed.check_unchanged(&original)), [""; 0]);
 
         // The first commit of a partition.
-        observed.partitions[1].0 = committed(1);
-        observed.partitions[1].1 = range(0, 7);
-        observed.partitions[1].2 = range(10, 20);
+        observed.partitions[1] = partition(committed(1), range(0, 7), range(10, 20));
         // A commit without touchpoints, of wake-ups that have fired.
-        observed.partitions[0].2 = range(10, 25);
-        observed.partitions[0].0.metadata = observed.partitions[0].0.metadata.replace("10..20", "10..25");
+        observed.partitions[0].changelog = range(10, 25);
+        let metadata = &mut observed.partitions[0].committed.metadata;
+        *metadata = metadata.replace("10..20", "10..25");
         let found = texts(observed.check_unchanged(&original));
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("partition 0 of in") && found[1].contains("partition 1 of in"), "{found:?}");
