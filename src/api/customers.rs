@@ -39,6 +39,8 @@ const NO_OP_WAKE_UPS_MAX: usize = 64;
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Customer {
     customer_id: String,
+    /// Other ids of the customer, with identity resolution: visitors and customers whose facts moved to it.
+    aliases: Vec<String>,
     /// The partition that holds the customer.
     partition: i32,
     /// The customer's time: the latest event time or wake-up applied. Facts and conditions are evaluated at this time.
@@ -163,7 +165,7 @@ async fn find_customer(
         return Ok((partition, snapshot));
     }
     if let CustomerLookup::MergedInto(merged_into) = lookup {
-        let detail = "the id now belongs to the customer `merged_into`: query that one".to_owned();
+        let detail = format!("the id belongs to the customer {merged_into} now: query that one");
         let problem = Problem::new(StatusCode::GONE, "merged-visitor", detail);
         return Err(problem.with_merged_into(&merged_into).into_response());
     }
@@ -238,6 +240,7 @@ fn customer_response(api: &Api, partition: i32, snapshot: &Snapshot) -> Customer
     });
     Customer {
         customer_id: view.customer_id.to_string(),
+        aliases: snapshot.aliases().iter().map(ToString::to_string).collect(),
         partition,
         clock: view.clock.into(),
         next_wake_up: view.next_wake_up.map(TimestampText::from),

@@ -11,23 +11,21 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::number::counted;
+use super::person::Person;
+use super::timeline::{Applied, TimelineEntry, TouchpointSummary, add_to_timeline, entry_to_json, write_entry};
 use super::touchpoint_arguments::TouchpointArguments;
 use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream};
 use super::{Exit, Format, print, print_error, print_json};
 use crate::lifecycle::model_set::ModelSet;
 use crate::lifecycle::money::Currency;
 use crate::lifecycle::time::Timestamp;
-use crate::lifecycle::touchpoint::Touchpoint;
-use crate::lifecycle::transition::{Cause, Merge, Transition};
+use crate::lifecycle::transition::{Cause, Transition};
 use crate::partition::CustomerView;
 use crate::replay::{Replay, ReplayOptions};
 use crate::wire::time::format_timestamp;
 use crate::wire::touchpoint_json::Scratch;
-use crate::wire::transition::{BecauseDetail, Mode, Publication};
-use crate::wire::transition_json::write_json;
 use crate::wire::transition_text::{
-    describe_change, describe_duration_roughly, describe_reason, describe_timestamp, escape_control_characters,
-    stage_name,
+    describe_duration_roughly, describe_timestamp, escape_control_characters, stage_name,
 };
 
 /// Limit of wake-ups in the forecast. Almost every customer has far fewer wake-ups left.
@@ -56,27 +54,6 @@ pub(super) struct ExplainArguments {
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-/// One point of the timeline: a touchpoint or the passage of time, with the transitions that it caused.
-struct TimelineEntry {
-    at: Timestamp,
-    touchpoint: Option<TouchpointSummary>,
-    transitions: Vec<Transition>,
-}
-
-/// The parts of a touchpoint that the timeline shows.
-struct TouchpointSummary {
-    event_id: String,
-    type_name: String,
-    /// Its own id, if that is not the one of the customer.
-    visitor: Option<String>,
-    /// The field that names an id which becomes one of the customer, and the id.
-    links: Option<(&'static str, String)>,
-    order_id: Option<String>,
-    amount: Option<String>,
-    is_late: bool,
-    is_duplicate: bool,
 }
 
 /// Everything that the command prints about a customer.
@@ -171,11 +148,10 @@ fn read(
 ) -> Result<Outcome, SourceError> {
     let mut replay = Replay::new(Arc::clone(models), options.clone());
     let decoder = source.decoder(&models.vocabulary);
-    let ids = match options.facts.identity {
-        Some(_) => linked_ids(customer, source, stream, models, options)?,
-        None => vec![customer.into()],
+    let person = match options.facts.identity {
+        Some(_) => find_person(customer, source, stream, models, options)?,
+        None => Person::with_one_id(customer),
     };
-    let is_known = |id: &str| ids.iter().any(|known| **known == *id);
     let mut timeline = Vec::new();
     let mut clock = Timestamp::MIN;
     invalid.for_each(source, stream, |record| {
@@ -184,50 +160,58 @@ fn read(
         let mut published = Vec::new();
         let entries_before = timeline.len();
         // Touchpoints of other customers only advance the clock, which may fire wake-ups of this customer.
-        if is_known(touchpoint.customer_id) || touchpoint.anonymous_id.is_some_and(is_known) {
+        if person.is_known(touchpoint.customer_id) || touchpoint.anonymous_id.is_some_and(|id| person.is_known(id)) {
             let before = replay.summary();
             let Ok(()) = replay.apply(&touchpoint, &mut |transition, _| collect(transition, &mut published));
-            if replay.summary().skipped > before.skipped {
+            let after = replay.summary();
+            if after.skipped > before.skipped {
                 return Ok(());
             }
-            let is_duplicate = replay.summary().tally.duplicates > before.tally.duplicates;
-            let summary = TouchpointSummary::of(&touchpoint, clock, is_duplicate, &ids[0]);
-            // A touchpoint of another customer is not part of the timeline, even if it claims a visitor of this one.
-            let summary = is_known(touchpoint.customer_id).then_some(summary);
-            add_to_timeline(touchpoint.occurred_at, summary, published, &ids, &mut timeline);
+            let applied = Applied {
+                is_duplicate: after.tally.duplicates > before.tally.duplicates,
+                is_forwarded: after.tally.forwarded > before.tally.forwarded,
+            };
+            let at = touchpoint.occurred_at;
+            // A touchpoint of another customer is part of the timeline only if it makes this one leave, even if it
+            // claims a visitor of this one.
+            let is_cause = |it: &Transition| it.cause != Cause::Time && person.has(&it.customer_id, it.occurred_at);
+            let is_shown = person.has(touchpoint.customer_id, at) || published.iter().any(is_cause);
+            let summary = is_shown.then(|| TouchpointSummary::of(&touchpoint, clock, applied, &person));
+            add_to_timeline(at, summary, published, &person, &mut timeline);
             clock = clock.max(touchpoint.occurred_at);
         } else {
             let Ok(()) =
                 replay.advance_to(touchpoint.occurred_at, &mut |transition, _| collect(transition, &mut published));
-            add_to_timeline(touchpoint.occurred_at, None, published, &ids, &mut timeline);
+            add_to_timeline(touchpoint.occurred_at, None, published, &person, &mut timeline);
         }
         clock = timeline[entries_before..].iter().map(|entry: &TimelineEntry| entry.at).fold(clock, Timestamp::max);
         Ok(())
     })?;
     let mut published = Vec::new();
     let Ok(()) = replay.finish(&mut |transition, _| collect(transition, &mut published));
-    add_to_timeline(Timestamp::MAX, None, published, &ids, &mut timeline);
-    let customer = &*ids[0];
+    add_to_timeline(Timestamp::MAX, None, published, &person, &mut timeline);
+    let customer = &*person.ids[0];
     let Some(view) = replay.partition().customer(customer) else {
         let existed = timeline.iter().any(|entry| entry.touchpoint.is_some());
         return Ok(if existed { Outcome::Removed } else { Outcome::Unknown });
     };
     let now = replay.end().unwrap_or(view.clock);
     let (forecast, is_truncated) = forecast_without_touchpoints(&mut replay, customer);
-    let aliases = ids[1..].to_vec();
+    let aliases = person.ids[1..].to_vec();
     Ok(Outcome::Explained(Box::new(Explanation { timeline, now, view, aliases, forecast, is_truncated })))
 }
 
-/// Returns the id that `customer` belongs to in the end, then its other ids, by reading the whole stream.
-fn linked_ids(
-    customer: &str,
+/// Finds the customer that `id` belongs to in the end, by reading the whole stream.
+fn find_person(
+    id: &str,
     source: &Source,
     stream: Stream,
     models: &Arc<ModelSet>,
     options: &ReplayOptions,
-) -> Result<Vec<Arc<str>>, SourceError> {
+) -> Result<Person, SourceError> {
     let mut replay = Replay::new(Arc::clone(models), options.clone());
     let decoder = source.decoder(&models.vocabulary);
+    let mut refused = Vec::new();
     let mut discard = |_: &Transition, _| Ok::<(), Infallible>(());
     source.for_each(
         stream,
@@ -239,15 +223,14 @@ fn linked_ids(
                 && let Ok(touchpoint) = decoder.decode(record.bytes, &mut Scratch::default())
             {
                 let Ok(()) = replay.apply(&touchpoint, &mut discard);
+                refused.extend_from_slice(replay.refused_links());
             }
             Ok(())
         },
     )?;
     source.reset_dropped();
     let Ok(()) = replay.finish(&mut discard);
-    let identity = |id: &str| replay.partition().identity(id).unwrap_or_default();
-    let canonical: Arc<str> = identity(customer).stub.map_or_else(|| customer.into(), |stub| stub.into);
-    Ok([Arc::clone(&canonical)].into_iter().chain(identity(&canonical).moved_ids(&canonical)).collect())
+    Ok(Person::find(id, replay.partition(), refused))
 }
 
 /// Fires all future wake-ups of the customer. Returns the transitions, and whether the limit of wake-ups was reached.
@@ -258,7 +241,7 @@ fn forecast_without_touchpoints(replay: &mut Replay, customer: &str) -> (Vec<Tim
         let Some(next) = next else { return (forecast, false) };
         let mut published = Vec::new();
         let Ok(()) = replay.run_until(next, &mut |transition, _| collect(transition, &mut published));
-        add_to_timeline(next, None, published, &[customer.into()], &mut forecast);
+        add_to_timeline(next, None, published, &Person::with_one_id(customer), &mut forecast);
     }
     (forecast, true)
 }
@@ -270,69 +253,6 @@ fn collect(transition: &Transition, published: &mut Vec<Transition>) -> Result<(
     Ok(())
 }
 
-/// Adds transitions to the timeline in order: first those that time caused up to the touchpoint, then the touchpoint
-/// with its own transitions, then those that time caused after it. Only transitions of `ids` are added.
-fn add_to_timeline(
-    at: Timestamp,
-    mut touchpoint: Option<TouchpointSummary>,
-    published: Vec<Transition>,
-    ids: &[Arc<str>],
-    timeline: &mut Vec<TimelineEntry>,
-) {
-    let mut own = Vec::new();
-    let mut after = Vec::new();
-    for transition in published.into_iter().filter(|transition| ids.contains(&transition.customer_id)) {
-        if transition.cause != Cause::Time {
-            own.push(transition);
-        } else if touchpoint.is_some() && transition.occurred_at <= at {
-            add_timed_transition(transition, timeline);
-        } else {
-            after.push(transition);
-        }
-    }
-    if let Some(touchpoint) = touchpoint.take() {
-        timeline.push(TimelineEntry { at, touchpoint: Some(touchpoint), transitions: own });
-    }
-    for transition in after {
-        add_timed_transition(transition, timeline);
-    }
-}
-
-fn add_timed_transition(transition: Transition, timeline: &mut Vec<TimelineEntry>) {
-    match timeline.last_mut() {
-        Some(last) if last.touchpoint.is_none() && last.at == transition.occurred_at => {
-            last.transitions.push(transition);
-        }
-        _ => {
-            timeline.push(TimelineEntry {
-                at: transition.occurred_at,
-                touchpoint: None,
-                transitions: vec![transition],
-            });
-        }
-    }
-}
-
-impl TouchpointSummary {
-    fn of(touchpoint: &Touchpoint<'_>, clock: Timestamp, is_duplicate: bool, canonical: &str) -> Self {
-        let currency = |currency: Currency| format!(" {}", currency.as_str());
-        Self {
-            event_id: touchpoint.event_id.to_owned(),
-            type_name: touchpoint.type_name.to_owned(),
-            visitor: (touchpoint.customer_id != canonical).then(|| touchpoint.customer_id.to_owned()),
-            links: [("anonymous_id", touchpoint.anonymous_id), ("merged_id", touchpoint.merged_id)]
-                .into_iter()
-                .find_map(|(field, id)| Some((field, id?.to_owned()))),
-            order_id: touchpoint.order_id.map(str::to_owned),
-            amount: touchpoint
-                .amount
-                .map(|amount| format!("{amount}{}", touchpoint.currency.map_or_else(String::new, currency))),
-            is_late: touchpoint.occurred_at < clock,
-            is_duplicate,
-        }
-    }
-}
-
 fn text(explanation: &Explanation, models: &ModelSet, currency: Currency) -> String {
     let mut out = String::new();
     let customer = escape_control_characters(&explanation.view.customer_id);
@@ -341,7 +261,7 @@ fn text(explanation: &Explanation, models: &ModelSet, currency: Currency) -> Str
         _ = writeln!(out, "  also known as {}", escape_control_characters(&explanation.aliases.join(", ")));
     }
     for entry in &explanation.timeline {
-        write_entry(&mut out, entry, models);
+        write_entry(&mut out, entry, &explanation.view.customer_id, models);
     }
     _ = writeln!(out, "\nAs of {}", describe_timestamp(explanation.now));
     let width = models.models.iter().map(|model| model.name.len()).max().unwrap_or(0);
@@ -376,7 +296,7 @@ fn text(explanation: &Explanation, models: &ModelSet, currency: Currency) -> Str
     if explanation.view.next_wake_up.is_some() {
         _ = writeln!(out, "\nForecast for {customer} without further touchpoints");
         for entry in &explanation.forecast {
-            write_entry(&mut out, entry, models);
+            write_entry(&mut out, entry, &explanation.view.customer_id, models);
         }
         out.push_str(match (explanation.is_truncated, explanation.forecast.is_empty()) {
             (true, _) => "  (cut off at the limit of wake-ups)\n",
@@ -385,48 +305,6 @@ fn text(explanation: &Explanation, models: &ModelSet, currency: Currency) -> Str
         });
     }
     out
-}
-
-fn write_entry(out: &mut String, entry: &TimelineEntry, models: &ModelSet) {
-    _ = write!(out, "  {}  ", describe_timestamp(entry.at));
-    match &entry.touchpoint {
-        None => out.push_str("time passed"),
-        Some(touchpoint) => {
-            out.push_str(&escape_control_characters(&touchpoint.type_name));
-            if let Some(order_id) = &touchpoint.order_id {
-                _ = write!(out, " order_id={}", escape_control_characters(order_id));
-            }
-            if let Some(amount) = &touchpoint.amount {
-                _ = write!(out, " amount={amount}");
-            }
-            if let Some(visitor) = &touchpoint.visitor {
-                _ = write!(out, " (as {})", escape_control_characters(visitor));
-            }
-            if let Some((field, id)) = &touchpoint.links {
-                _ = write!(out, " ({field}={})", escape_control_characters(id));
-            }
-            if touchpoint.is_duplicate {
-                out.push_str(" (duplicate, not counted again)");
-            } else if touchpoint.is_late {
-                out.push_str(" (arrived late)");
-            }
-        }
-    }
-    out.push('\n');
-    for transition in &entry.transitions {
-        let model = models.model(transition.model);
-        let other = match &transition.merge {
-            Some(Merge::Into(customer)) => format!(" (as {}, into {customer})", transition.customer_id),
-            Some(Merge::From(visitor)) => format!(" (from {visitor})"),
-            None => String::new(),
-        };
-        let other = escape_control_characters(&other);
-        _ = writeln!(out, "      {}: {}{other}", model.name, describe_change(model, transition));
-        // Skips the first line, the cause: it is the entry itself.
-        for line in describe_reason(transition).iter().skip(1) {
-            _ = writeln!(out, "          {}", escape_control_characters(line));
-        }
-    }
 }
 
 fn to_json(explanation: &Explanation, models: &ModelSet, currency: Currency) -> Value {
@@ -457,44 +335,5 @@ fn to_json(explanation: &Explanation, models: &ModelSet, currency: Currency) -> 
         "next_wake_up": explanation.view.next_wake_up.map(format_timestamp),
         "forecast": timeline(&explanation.forecast),
         "forecast_is_cut": explanation.is_truncated,
-    })
-}
-
-fn entry_to_json(entry: &TimelineEntry, models: &ModelSet, currency: Currency, now: Timestamp) -> Value {
-    let transitions = entry.transitions.iter().map(|transition| {
-        let mut record = Vec::new();
-        // Past transitions are detected now, and forecast transitions when they occur.
-        let detected_at = transition.occurred_at.max(now);
-        write_json(
-            &Publication {
-                transition,
-                models,
-                detected_at,
-                mode: Mode::Replay,
-                currency,
-                because: BecauseDetail::Full,
-            },
-            &mut record,
-        );
-        serde_json::from_slice::<Value>(&record).expect("a publication is valid JSON")
-    });
-    let touchpoint = entry.touchpoint.as_ref().map(|touchpoint| {
-        let link = |field| touchpoint.links.as_ref().filter(|link| link.0 == field).map(|link| &link.1);
-        json!({
-            "event_id": touchpoint.event_id,
-            "type": touchpoint.type_name,
-            "visitor": touchpoint.visitor,
-            "anonymous_id": link("anonymous_id"),
-            "merged_id": link("merged_id"),
-            "order_id": touchpoint.order_id,
-            "amount": touchpoint.amount,
-            "late": touchpoint.is_late,
-            "duplicate": touchpoint.is_duplicate,
-        })
-    });
-    json!({
-        "occurred_at": format_timestamp(entry.at),
-        "touchpoint": touchpoint,
-        "transitions": transitions.collect::<Vec<_>>(),
     })
 }

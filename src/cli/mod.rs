@@ -34,6 +34,7 @@ mod mapping_argument;
 mod model_arguments;
 mod number;
 mod output_file;
+mod person;
 mod repartition;
 mod replay;
 mod replay_totals;
@@ -44,6 +45,7 @@ mod schema;
 mod service_arguments;
 mod test;
 mod test_mapping;
+mod timeline;
 #[cfg(feature = "tools")]
 mod tools;
 #[cfg(not(feature = "tools"))]

@@ -44,6 +44,13 @@ impl Snapshot {
         CustomerView::of(&self.customer(), &self.rules, &self.added)
     }
 
+    /// Returns the ids whose facts moved to the customer.
+    #[must_use]
+    pub fn aliases(&self) -> Vec<Arc<str>> {
+        let customer = self.customer();
+        customer.identity.map(|identity| identity.moved_ids(&customer.id)).unwrap_or_default()
+    }
+
     /// Explains the customer's stage and signals in each model, in the order of the configuration.
     #[must_use]
     pub fn explanations(&self) -> Vec<ExplanationView> {

@@ -65,6 +65,11 @@ pub(super) fn epoch_hint(value: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether the record has the field `name`.
+pub(super) fn has_member(record: &str, name: &str) -> bool {
+    members(record).is_some_and(|members| members.contains_key(name))
+}
+
 /// Returns a message for a record whose `field` is missing or empty.
 pub(super) fn missing(field: &'static str, record: &str) -> Cow<'static, str> {
     let Some(members) = members(record) else { return format!("{field} is missing or empty").into() };

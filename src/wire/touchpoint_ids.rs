@@ -4,6 +4,7 @@ use crate::lifecycle::identity::BlockedIds;
 use crate::lifecycle::touchpoint::Touchpoint;
 use crate::partition::DeadLetterReason;
 
+use super::touchpoint_hint;
 use super::touchpoint_json::{DeadLetterCause, missing};
 
 /// The ids in a record; never empty.
@@ -56,7 +57,8 @@ impl<'a> Ids<'a> {
                 let (anonymous_id, merged_id, blocked_id) = (None, None, None);
                 Ok(ResolvedIds { customer_id, anonymous_id, merged_id, blocked_id, is_visitor: false })
             }
-            None if self.anonymous_id.is_some() => {
+            // The decoder does not read the field then: it is a property like any other.
+            None if touchpoint_hint::has_member(record, "anonymous_id") => {
                 let detail = "customer_id is missing; the anonymous_id counts only with identity resolution (identity.enabled, \
                               --identity)";
                 Err(DeadLetterCause::new(DeadLetterReason::NoCustomer, detail))

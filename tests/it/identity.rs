@@ -1215,6 +1215,57 @@ fn a_replay_lists_refused_links() {
     assert!(without.errors.contains("add --identity"), "{}", without.errors);
 }
 
+#[test]
+fn the_explain_command_shows_refused_links_and_whose_touchpoints_they_are() {
+    let lines = [
+        line("1", "", "tablet", "order_completed", START),
+        line("2", "anna", "tablet", "customer_identified", START + 60_000),
+        line("3", "", "tablet", "product_viewed", START + 120_000),
+        line("4", "ben", "tablet", "customer_identified", START + DAY),
+        line("5", "", "tablet", "product_viewed", START + 3 * DAY),
+        merge("6", "anna", "guest", START + 3 * DAY),
+    ];
+    let explained = |id: &str| {
+        let arguments = ["explain", "--identity", "--customer", id, "--model", "retention", "touchpoints.ndjson"];
+        let run = run_with(&lines, &arguments);
+        assert_eq!((run.code, run.errors.as_str()), (0, ""));
+        let (timeline, _) = run.output.split_once("\n\nAs of").expect("the end of the timeline");
+        let entries = timeline.lines().filter(|line| !line.starts_with("          ")).map(str::trim_start);
+        entries.skip_while(|line| !line.starts_with('2')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let anna = [
+        "2025-01-01 00:00  order_completed (as tablet)",
+        "retention: became_active (no stage to active, forward)",
+        "2025-01-01 00:01  customer_identified (anonymous_id=tablet)",
+        "retention: merged (active to no stage, backward) (as tablet, into anna)",
+        "retention: became_active (no stage to active, forward) (from tablet)",
+        "2025-01-01 00:02  product_viewed (as tablet)",
+        "2025-01-04 00:00  customer_merged (link to guest refused: blocked_id)",
+    ];
+    assert_eq!(explained("anna"), anna);
+    assert_eq!(explained("ben"), ["2025-01-02 00:00  customer_identified (link to tablet refused: shared_id)"]);
+    let tablet = [
+        "2025-01-01 00:00  order_completed",
+        "retention: became_active (no stage to active, forward)",
+        "2025-01-01 00:01  customer_identified (as anna) (anonymous_id=tablet)",
+        "retention: merged (active to no stage, backward) (as tablet, into anna)",
+        "2025-01-01 00:02  product_viewed (counts for anna)",
+        "2025-01-04 00:00  product_viewed",
+    ];
+    assert_eq!(explained("tablet"), tablet);
+    let arguments = ["explain", "--identity", "--customer", "ben", "--format", "json", "touchpoints.ndjson"];
+    let json: Value = serde_json::from_str(&run_with(&lines, &arguments).output).expect("JSON");
+    assert_eq!(json["timeline"][0]["touchpoint"]["link_refused"], "shared_id");
+}
+
+#[test]
+fn a_touchpoint_of_a_visitor_without_identity_resolution_is_a_dead_letter_that_names_it() {
+    let run = run_with(&order_of_a_visitor(), &["replay", "touchpoints.ndjson"]);
+    let expected = "touchpoints.ndjson:1: no_customer: customer_id is missing; the anonymous_id counts only with identity resolution \
+                    (identity.enabled, --identity)\n";
+    assert!(run.errors.starts_with(expected), "{}", run.errors);
+}
+
 fn order_of_a_visitor() -> Vec<String> {
     let order = line("1", "", "visitor-7", "order_completed", START);
     vec![order, line("2", "anna", "visitor-7", "customer_identified", START + DAY)]
