@@ -6,9 +6,12 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use lifecycle_processor::config::Config;
+use lifecycle_processor::service::repartition::{Action, Failure, Outcome, Progress, Target, repartition};
 use tempfile::TempDir;
 
 use crate::broker::{self, NewRecord, until};
+use crate::cli::Run;
 use crate::cluster_faults;
 use crate::exactly_once::deployment::Deployment;
 use crate::identity_live::{
@@ -77,6 +80,27 @@ fn wait_until_possible(deployment: &Deployment, arguments: &[&str]) {
     });
 }
 
+/// Moves the customers while another run has just copied the hand-overs. Returns how both ended.
+fn move_twice_at_once(deployment: &Deployment, arguments: &[&str]) -> (Run, Result<Outcome, Failure>) {
+    let path = deployment.configuration("a", "127.0.0.1:0");
+    let text = std::fs::read_to_string(&path).expect("the configuration is read");
+    let config = Config::parse(&text, &path, []).expect("a valid configuration");
+    let after = |name: &str| arguments.iter().skip_while(|it| **it != name).nth(1).expect("a value").to_string();
+    let target = Target {
+        touchpoints: after("--touchpoints"),
+        changelog: after("--changelog"),
+        hand_overs: Some(after("--hand-overs")),
+        partitions: after("--to").parse().expect("a number"),
+    };
+    let mut moved = None;
+    let other = repartition(&config, &target, Action::Move, &mut |progress| {
+        if let Progress::HandOversCopied(_) = progress {
+            moved = Some(deployment.run("a", arguments));
+        }
+    });
+    (moved.expect("the hand-overs are copied"), other)
+}
+
 #[test]
 fn a_move_while_hand_overs_are_under_way_ends_as_a_replay_does() {
     let history = history();
@@ -102,8 +126,10 @@ fn a_move_while_hand_overs_are_under_way_ends_as_a_replay_does() {
     kill_after(&deployment, &arguments, "entries copied");
     let copied = kill_after(&deployment, &arguments, "hand-overs under way");
     assert!(!copied.contains(" 0 copied"), "no hand-over was under way");
-    let moved = deployment.run("a", &arguments);
+    let (moved, second) = move_twice_at_once(&deployment, &arguments);
     assert_eq!(moved.code, 0, "{}{}", moved.output, moved.errors);
+    let Err(Failure::Refused(problems)) = second else { panic!("{second:?}") };
+    assert!(problems[0].what.contains("has moved the customers of this group"), "{problems:?}");
     let next = format!("topics.changelog to {} and topics.hand_overs to {}", names[1], names[2]);
     assert!(moved.output.contains(&next), "{}", moved.output);
     let under_way = broker::read_committed(&names[2]).len() - 12;
@@ -119,7 +145,10 @@ fn a_move_while_hand_overs_are_under_way_ends_as_a_replay_does() {
     let (code, log) = deployment.start("wrong").wait_for_exit();
     assert_eq!(code, Some(3), "{log}");
     assert!(log.contains("is past the end 0"), "{log}");
+    assert!(deployment.doctor("wrong").contains("is past the end 0"), "{}", deployment.doctor("wrong"));
     deployment.hand_overs = Some(hand_overs);
+    deployment.configuration("a", "127.0.0.1:0");
+    assert!(deployment.doctor("a").contains(" 0 problems"), "{}", deployment.doctor("a"));
 
     broker::produce(&deployment.touchpoints, &history[600..]);
     let mut instance = deployment.start("a");
