@@ -74,6 +74,7 @@ fn a_token_reads_what_its_role_allows_and_tokens_can_be_replaced() {
     let of_customers = [
         "/v1/customers/anna%2F1",
         "/v1/customers/anna%2F1/forecast",
+        "/v1/links/refused",
         "/v1/models/retention/stages/active/customers",
         "/v1/transitions",
     ];
