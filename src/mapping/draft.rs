@@ -31,6 +31,7 @@ const CUSTOMER_ID: &[&str] = &[
     "customer",
     "user",
 ];
+const ANONYMOUS_ID: &[&str] = &["anonymous_id", "anonymousId", "visitor_id", "visitorId", "device_id", "deviceId"];
 const OCCURRED_AT: &[&str] = &[
     "occurred_at",
     "occurredAt",
@@ -81,6 +82,7 @@ pub fn draft(samples: &[Value]) -> String {
     let is_id = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty()) || value.is_u64();
     let event_id = find(EVENT_ID, &is_id);
     let customer_id = find(CUSTOMER_ID, &is_id);
+    let anonymous_id = find(ANONYMOUS_ID, &is_id);
     let time = find(OCCURRED_AT, &|value| time_function(value).is_some());
     let kind = find(TYPE, &|value| value.as_str().is_some_and(|text| text.len() <= 128))
         .filter(|path| distinct(&fields[path]).len() <= TYPES_MAX);
@@ -122,6 +124,12 @@ pub fn draft(samples: &[Value]) -> String {
         text.push_str("    event_id: ${hash(to_json(record))}\n");
     }
     _ = writeln!(text, "    customer_id: ${{{}}}", read(&customer_id));
+    if let Some(path) = &anonymous_id {
+        _ = writeln!(
+            text,
+            "    anonymous_id: ${{record.{path}}}  # the visitor, with identity resolution (docs/identity.md)"
+        );
+    }
     let function = time.as_ref().and_then(|path| fields[path].first()).and_then(|value| time_function(value));
     _ = writeln!(
         text,
@@ -281,6 +289,23 @@ mod tests {
         });
         assert_eq!(touchpoints(&samples[0]), expected, "{text}");
         assert_eq!(touchpoints(&samples[1])["type"], "product_viewed", "{text}");
+    }
+
+    #[test]
+    fn a_visitor_beside_the_customer_is_found() {
+        let samples =
+            [json!({"id": "e1", "user_id": 7, "context": {"device_id": "d"}, "event": "Login", "ts": 1_769_850_000})];
+        let text = draft(&samples);
+        assert!(
+            text.contains("    customer_id: ${record.user_id}\n    anonymous_id: ${record.context.device_id}  #"),
+            "{text}"
+        );
+        let source = ModelSource { name: "draft".to_owned(), text };
+        let settings = Map::from_iter([(super::super::IDENTITY.to_owned(), json!(true))]);
+        let (mapping, _) = Mapping::compile(&source, &settings).expect("a mapping");
+        let record = RecordValues { key: Value::Null, headers: json!({}), value: samples[0].clone() };
+        let Outcome::Touchpoints(touchpoints) = mapping.map(&record.as_record()) else { panic!("a touchpoint") };
+        assert_eq!(touchpoints[0].anonymous_id.as_deref(), Some("d"));
     }
 
     #[test]
