@@ -160,7 +160,8 @@ fn read(
         let mut published = Vec::new();
         let entries_before = timeline.len();
         // Touchpoints of other customers only advance the clock, which may fire wake-ups of this customer.
-        if person.is_known(touchpoint.customer_id) || touchpoint.anonymous_id.is_some_and(|id| person.is_known(id)) {
+        let named = [Some(touchpoint.customer_id), touchpoint.anonymous_id, touchpoint.merged_id];
+        if named.into_iter().flatten().any(|id| person.is_known(id)) {
             let before = replay.summary();
             let Ok(()) = replay.apply(&touchpoint, &mut |transition, _| collect(transition, &mut published));
             let after = replay.summary();
@@ -175,7 +176,9 @@ fn read(
             // A touchpoint of another customer is part of the timeline only if it makes this one leave, even if it
             // claims a visitor of this one.
             let is_cause = |it: &Transition| it.cause != Cause::Time && person.has(&it.customer_id, it.occurred_at);
-            let is_shown = person.has(touchpoint.customer_id, at) || published.iter().any(is_cause);
+            let is_shown = person.has(touchpoint.customer_id, at)
+                || person.is_split(&touchpoint)
+                || published.iter().any(is_cause);
             let summary = is_shown.then(|| TouchpointSummary::of(&touchpoint, clock, applied, &person));
             add_to_timeline(at, summary, published, &person, &mut timeline);
             clock = clock.max(touchpoint.occurred_at);

@@ -1,18 +1,20 @@
 //! The ids of one customer, as `lifecycle explain` finds them by reading all touchpoints.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use crate::lifecycle::identity::Former;
+use crate::lifecycle::identity::Identity;
 use crate::lifecycle::time::Timestamp;
+use crate::lifecycle::touchpoint::Touchpoint;
 use crate::partition::{Partition, RefusedLink};
 
 /// The ids of a customer at the end of its touchpoints.
 pub(super) struct Person {
     /// The id of the customer, then those whose facts moved to it.
     pub(super) ids: Vec<Arc<str>>,
-    /// The customers that some of the ids belonged to, until when.
-    former: HashMap<Arc<str>, Former>,
+    /// The ids whose touchpoints the customer depends on: also those of a customer that one of them was split from.
+    identities: HashMap<Arc<str>, Identity>,
     /// The links of the customer that were refused, by event id.
     refused: HashMap<Arc<str>, RefusedLink>,
 }
@@ -20,7 +22,9 @@ pub(super) struct Person {
 impl Person {
     /// Returns a customer with one id.
     pub(super) fn with_one_id(customer: &str) -> Self {
-        Self { ids: vec![customer.into()], former: HashMap::new(), refused: HashMap::new() }
+        let id: Arc<str> = customer.into();
+        let identities = HashMap::from([(Arc::clone(&id), Identity::default())]);
+        Self { ids: vec![id], identities, refused: HashMap::new() }
     }
 
     /// Finds the customer that `id` belongs to. `refused` are all links that `partition` has refused.
@@ -29,29 +33,51 @@ impl Person {
         let canonical: Arc<str> = identity(id).stub.map_or_else(|| id.into(), |stub| stub.into);
         let mut ids = identity(&canonical).moved_ids(&canonical);
         ids.insert(0, canonical);
-        let former = |id: &Arc<str>| {
-            let identity = identity(id);
-            identity.former.filter(|_| identity.stub.is_none()).map(|former| (Arc::clone(id), former))
-        };
+        let mut identities = HashMap::new();
+        let mut pending = ids.clone();
+        while let Some(id) = pending.pop() {
+            if let Entry::Vacant(entry) = identities.entry(id) {
+                let identity = identity(entry.key());
+                pending.extend(identity.aliases.iter().map(|alias| Arc::clone(&alias.id)));
+                pending.extend(identity.stub.iter().map(|stub| Arc::clone(&stub.into)));
+                pending.extend(identity.former.iter().map(|former| Arc::clone(&former.into)));
+                entry.insert(identity);
+            }
+        }
         let refused = refused.into_iter().filter(|it| ids.contains(&it.customer_id));
         let refused = refused.map(|it| (Arc::clone(&it.link.event_id), it)).collect();
-        Self { former: ids.iter().filter_map(former).collect(), refused, ids }
+        Self { ids, identities, refused }
     }
 
-    /// Whether `id` is, or was, one of the customer.
+    /// Whether the customer depends on the touchpoints of `id`.
     pub(super) fn is_known(&self, id: &str) -> bool {
-        self.ids.iter().any(|known| **known == *id)
+        self.identities.contains_key(id)
     }
 
-    /// Whether `id` is one of the customer at this time. A visitor that several customers claim is independent again.
+    /// Whether `id` is one of the customer at this time. A visitor that several customers claim, and an id that was
+    /// split, are independent again.
     pub(super) fn has(&self, id: &str, at: Timestamp) -> bool {
-        let is_alias = || self.former.get(id).is_none_or(|former| at < former.until);
-        *self.ids[0] == *id || self.is_known(id) && is_alias()
+        let customer = &self.ids[0];
+        let Some(identity) = self.identities.get(id) else { return false };
+        let is_alias = || match &identity.former {
+            Some(former) if at < former.until => former.into == *customer,
+            Some(_) => identity.stub.as_ref().is_some_and(|stub| stub.into == *customer),
+            None => self.ids.iter().any(|known| **known == *id),
+        };
+        **customer == *id || is_alias()
     }
 
-    /// Returns the customer that the facts of the visitor moved to before it became independent again.
+    /// Whether the touchpoint has split an id from the customer.
+    pub(super) fn is_split(&self, touchpoint: &Touchpoint<'_>) -> bool {
+        let identity = self.identities.get(touchpoint.customer_id);
+        let former = identity.and_then(|it| it.former.as_ref()).filter(|former| former.into == self.ids[0]);
+        let split = former.and_then(|former| former.split).filter(|_| touchpoint.is_split());
+        split.is_some_and(|split| split.at == touchpoint.occurred_at)
+    }
+
+    /// Returns the customer that the facts of the id moved to before it became independent again.
     pub(super) fn former_customer(&self) -> Option<&Arc<str>> {
-        self.former.get(&self.ids[0]).map(|former| &former.into)
+        self.identities.get(&self.ids[0])?.former.as_ref().map(|former| &former.into)
     }
 
     /// Returns the refused link that a touchpoint names.

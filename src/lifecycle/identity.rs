@@ -2,8 +2,11 @@
 //!
 //! A *visitor* is known by an anonymous id only. A touchpoint that names a customer and a visitor is a *link*: the
 //! facts of the visitor move to the customer, and the id of the visitor becomes a *stub*, which forwards later
-//! touchpoints. The command `customer_merged` does the same for two customers. Here are the data and the options;
-//! `partition/identity.rs` has the rules.
+//! touchpoints. The command `customer_merged` does the same for two customers, and `customer_split` ends it for later
+//! touchpoints. Here are the data and the options; `partition/identity.rs` has the rules.
+//!
+//! An id may be a customer, a stub and a customer again. *Life* n of an id begins when it has become a stub n times.
+//! What refers to an id names its life, because after a split the earlier lives belong to another customer.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -43,7 +46,8 @@ impl LinkOn {
     #[must_use]
     pub fn visitor<'a>(self, touchpoint: &Touchpoint<'a>) -> Option<&'a str> {
         let is_link = self == Self::Any || touchpoint.type_name == Touchpoint::IDENTIFIED;
-        touchpoint.anonymous_id.filter(|_| is_link && !touchpoint.is_erasure() && !touchpoint.is_merge())
+        let is_command = touchpoint.is_erasure() || touchpoint.is_merge() || touchpoint.is_split();
+        touchpoint.anonymous_id.filter(|_| is_link && !is_command)
     }
 }
 
@@ -106,12 +110,14 @@ pub struct Identity {
 pub struct Stub {
     /// The customer.
     pub into: Arc<str>,
+    /// The life of the customer.
+    pub life: u16,
     /// Identifies the move of the facts; see [`drain`].
     pub drain: u64,
     /// The latest time of a forwarded touchpoint or of a link, rounded up to a day.
     pub used: Timestamp,
-    /// Whether a command merged the id. Otherwise the id is a visitor, and a link moved its facts.
-    pub is_merged: bool,
+    /// The time of the command that merged the id. Otherwise the id is a visitor, and a link moved its facts.
+    pub merged_at: Option<Timestamp>,
     /// Whether the facts have arrived.
     pub is_settled: bool,
 }
@@ -121,12 +127,25 @@ pub struct Stub {
 pub struct Former {
     /// The customer.
     pub into: Arc<str>,
+    /// The life of the customer.
+    pub life: u16,
     /// Identifies the move of the facts; see [`drain`].
     pub drain: u64,
     /// The end: later touchpoints belong to the id itself.
     pub until: Timestamp,
     /// Whether the facts have arrived.
     pub is_settled: bool,
+    /// The split, if the command `customer_split` made the stub a former one. Otherwise the id is a visitor.
+    pub split: Option<Split>,
+}
+
+/// The end of a merge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Split {
+    /// The time of the command.
+    pub at: Timestamp,
+    /// The latest life of the id that belongs to the customer of the merge.
+    pub last_life: u16,
 }
 
 /// An id whose facts moved to this customer, or a visitor that the customer has claimed.
@@ -150,6 +169,8 @@ pub enum AliasKind {
     Visitor,
     /// A command merged the id.
     Customer,
+    /// A command merged the id, and a later one split it. Its earlier touchpoints still belong to this customer.
+    Split,
 }
 
 /// Remembers an erasure, so that facts and touchpoints that are still under way are dropped.
@@ -176,7 +197,7 @@ impl Identity {
     /// of such ids.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        self.aliases.iter().any(Alias::has_moved) || self.stub.as_ref().is_some_and(|stub| stub.is_merged)
+        self.aliases.iter().any(Alias::has_moved) || self.stub.as_ref().is_some_and(Stub::is_merged)
     }
 
     /// Returns when it ends if there is no customer under the id and it is not permanent.
@@ -195,9 +216,35 @@ impl Identity {
     /// Makes the id independent of the customer that it is a stub of: touchpoints from `from` on are its own. All that
     /// was forwarded so far is older than the end, so that repetitions of it still reach that customer.
     pub fn part(&mut self, from: Timestamp) {
-        if let Some(Stub { into, drain, used, is_settled, .. }) = self.stub.take() {
-            self.former = Some(Former { into, drain, until: from.max(used.next()), is_settled });
+        if let Some(Stub { into, life, drain, used, is_settled, merged_at }) = self.stub.take() {
+            let earlier = self.former.as_ref().filter(|former| former.into == into).map(|former| former.until);
+            let until = from.max(used.next()).max(earlier.unwrap_or(from));
+            let split = merged_at.map(|_| Split { at: from, last_life: self.retired.saturating_sub(1) });
+            self.former = Some(Former { into, life, drain, until, is_settled, split });
         }
+    }
+
+    /// Whether a command of the time `at` may split the id: a command merged it before, and no former stub refers to
+    /// another customer.
+    #[must_use]
+    pub fn can_split(&self, at: Timestamp) -> bool {
+        let Some(stub) = &self.stub else { return false };
+        let is_only = self.former.as_ref().is_none_or(|former| former.into == stub.into && former.life == stub.life);
+        stub.merged_at.is_some_and(|merged_at| merged_at <= at) && is_only
+    }
+
+    /// Returns the former stub if it passes on what is for `life` of the id, or, if that is not known, what is from
+    /// `at`.
+    #[must_use]
+    pub fn former_of(&self, life: Option<u16>, at: Timestamp) -> Option<&Former> {
+        let is_earlier = |split: Split| life.map_or(at < split.at, |life| life <= split.last_life);
+        self.former.as_ref().filter(|former| former.split.is_some_and(is_earlier))
+    }
+
+    /// Records that a later command has split the alias `id`.
+    pub fn split_alias(&mut self, id: &str) {
+        let merged = self.aliases.iter_mut().filter(|alias| *alias.id == *id && alias.kind == AliasKind::Customer);
+        merged.for_each(|alias| alias.kind = AliasKind::Split);
     }
 
     /// Adds an alias to those of the customer `own_id`, or replaces the one that it repeats. Returns the visitor that
@@ -214,7 +261,7 @@ impl Identity {
         if self.aliases.iter().filter(|other| of_same_kind(other)).count() >= Self::ALIASES_MAX {
             let is_superseded = |(index, other): (usize, &Alias)| {
                 let is_repeated = self.aliases[index + 1..].iter().any(|later| later.id == other.id);
-                *other.id == *own_id || other.kind == AliasKind::Customer && is_repeated
+                *other.id == *own_id || other.kind != AliasKind::Visitor && is_repeated
             };
             let superseded = self.aliases.iter().enumerate().position(is_superseded);
             let visitors =
@@ -238,11 +285,15 @@ impl Identity {
         self.erased_moves.push(drain);
     }
 
-    /// Returns the ids whose facts moved to the customer `own_id`, each once.
+    /// Returns the ids whose facts moved to the customer `own_id` and that were not split since, each once.
     #[must_use]
     pub fn moved_ids(&self, own_id: &str) -> Vec<Arc<str>> {
         let mut ids: Vec<Arc<str>> = Vec::new();
-        for alias in self.aliases.iter().filter(|alias| alias.has_moved() && *alias.id != *own_id) {
+        for alias in self
+            .aliases
+            .iter()
+            .filter(|alias| alias.has_moved() && alias.kind != AliasKind::Split && *alias.id != *own_id)
+        {
             if !ids.contains(&alias.id) {
                 ids.push(Arc::clone(&alias.id));
             }
@@ -273,12 +324,27 @@ impl Alias {
 }
 
 impl Stub {
+    /// Whether a command merged the id.
+    #[must_use]
+    pub fn is_merged(&self) -> bool {
+        self.merged_at.is_some()
+    }
+
     /// Records that the stub was used at `instant`. Returns whether it changed.
     pub fn use_at(&mut self, instant: Timestamp) -> bool {
         let used = self.used.max(instant.end_of_day());
         let has_changed = used != self.used;
         self.used = used;
         has_changed
+    }
+}
+
+impl Former {
+    /// Whether it forwards `touchpoint`, which names its id.
+    #[must_use]
+    pub fn forwards(&self, touchpoint: &Touchpoint<'_>) -> bool {
+        let is_of_id = touchpoint.is_visitor || self.split.is_some();
+        is_of_id && !touchpoint.is_erasure() && touchpoint.occurred_at < self.until
     }
 }
 
@@ -309,7 +375,7 @@ mod tests {
     #[test]
     fn a_stub_that_parts_still_receives_what_it_may_have_forwarded() {
         let at = Timestamp::from_millis;
-        let mut stub = Stub { into: "k".into(), drain: 1, used: at(0), is_merged: false, is_settled: false };
+        let mut stub = Stub { into: "k".into(), life: 0, drain: 1, used: at(0), merged_at: None, is_settled: false };
         assert!(stub.use_at(at(5)));
         assert!(!stub.use_at(at(6)), "it changes at most once a day");
         let mut identity = Identity { stub: Some(stub), ..Identity::default() };

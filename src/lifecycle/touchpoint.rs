@@ -49,6 +49,9 @@ impl<'a> Touchpoint<'a> {
     /// The type of the command that merges another id into its customer, with identity resolution. It has no facts.
     pub const MERGED: &'static str = "customer_merged";
 
+    /// The type of the command that ends the merge of its customer id, with identity resolution. It has no facts.
+    pub const SPLIT: &'static str = "customer_split";
+
     /// Whether the touchpoint requests the erasure of its customer: the removal of all its state.
     #[must_use]
     pub fn is_erasure(&self) -> bool {
@@ -61,10 +64,16 @@ impl<'a> Touchpoint<'a> {
         self.type_name == Self::MERGED
     }
 
+    /// Whether it is the command [`SPLIT`](Self::SPLIT), given identity resolution.
+    #[must_use]
+    pub fn is_split(&self) -> bool {
+        self.type_name == Self::SPLIT
+    }
+
     /// Whether the service gives the type a meaning, so that a catalogue need not have it.
     #[must_use]
     pub fn is_reserved(&self) -> bool {
-        [Self::ERASED, Self::IDENTIFIED, Self::MERGED].contains(&self.type_name)
+        [Self::ERASED, Self::IDENTIFIED, Self::MERGED, Self::SPLIT].contains(&self.type_name)
     }
 
     /// Returns the value of `property`; absent if the touchpoint does not have it.

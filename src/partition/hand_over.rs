@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::lifecycle::customer::Customer;
-use crate::lifecycle::identity::Alias;
+use crate::lifecycle::identity::{Alias, Former, Stub};
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::Touchpoint;
 use crate::lifecycle::vocabulary::Vocabulary;
@@ -21,6 +21,8 @@ pub(super) const ROUNDS_MAX: u32 = 10_000;
 pub struct HandOver {
     /// The id.
     pub to: Arc<str>,
+    /// The life of the id that it is for; `None` if that is not known, or it makes no difference.
+    pub life: Option<u16>,
     /// The stubs that have passed it on, each once, the latest last. Facts start with the id that they are of.
     pub path: Vec<Arc<str>>,
     /// The number of times that it was passed on.
@@ -36,6 +38,8 @@ pub enum Message {
     Claim {
         /// The customer.
         by: Arc<str>,
+        /// The life of the customer.
+        life: u16,
         /// The touchpoint that names both.
         link: Link,
         /// Other ids of the customer, under which the visitor may know it.
@@ -67,6 +71,8 @@ pub enum Message {
         drain: u64,
         /// The customer that has the facts.
         into: Arc<str>,
+        /// The life of the customer.
+        life: u16,
     },
 }
 
@@ -75,6 +81,8 @@ pub enum Message {
 pub struct Forwarding {
     /// The customer that it belongs to; the id of the touchpoint itself, if another partition has read it.
     pub to: Arc<str>,
+    /// The life of the id that it is for; `None` for the id of the touchpoint itself.
+    pub life: Option<u16>,
     /// The stubs that have passed it on, each once, the latest last.
     pub path: Vec<Arc<str>>,
     /// The moves of facts that must arrive before the touchpoint is applied: id and
@@ -98,7 +106,7 @@ pub struct Link {
 impl HandOver {
     /// Creates a message that no stub has passed on.
     pub(super) fn new(to: Arc<str>, message: Message) -> Self {
-        Self { to, path: Vec::new(), rounds: 0, message }
+        Self { to, life: None, path: Vec::new(), rounds: 0, message }
     }
 
     /// Returns the event time up to which the receiving partition first reads its own touchpoints.
@@ -115,10 +123,18 @@ impl HandOver {
         }
     }
 
-    /// Returns the message, passed on by the stub `by` of `into`.
-    pub(super) fn passed_on(&self, by: &Arc<str>, into: &Arc<str>) -> Self {
+    /// Returns the message, passed on by the stub `by` of `life` of `into`.
+    pub(super) fn passed_on(&self, by: &Arc<str>, into: &Arc<str>, life: u16) -> Self {
         let (path, rounds) = (extended(&self.path, by), self.rounds.saturating_add(1));
-        Self { to: Arc::clone(into), path, rounds, message: self.message.clone() }
+        Self { to: Arc::clone(into), life: Some(life), path, rounds, message: self.message.clone() }
+    }
+
+    /// Returns the message, passed on by a former stub. Its id is not part of the path: that life cannot become a
+    /// customer again, so a circle ends at one of the other ids.
+    pub(super) fn passed_on_by_former(&self, former: &Former) -> Self {
+        let (to, life) = (Arc::clone(&former.into), Some(former.life));
+        let (path, rounds) = (self.path.clone(), self.rounds.saturating_add(1));
+        Self { to, life, path, rounds, message: self.message.clone() }
     }
 }
 
@@ -133,18 +149,27 @@ impl Message {
 impl Forwarding {
     /// Creates a forwarding of a touchpoint to its own id.
     pub(super) fn home(id: &str) -> Self {
-        Self { to: id.into(), path: Vec::new(), needs: Vec::new(), rounds: 0 }
+        Self { to: id.into(), life: None, path: Vec::new(), needs: Vec::new(), rounds: 0 }
     }
 
-    /// Returns the forwarding, passed on by `by` to `into`. `drain` is the move of the facts of `by`, unless they have
-    /// arrived.
-    pub(super) fn passed_on(&self, by: &Arc<str>, into: &Arc<str>, drain: Option<u64>) -> Self {
+    /// Returns the forwarding, passed on by the stub of `by`.
+    pub(super) fn passed_on_by_stub(&self, by: &Arc<str>, stub: &Stub) -> Self {
+        self.passed_on(by, (&stub.into, stub.life), stub.drain, stub.is_settled)
+    }
+
+    /// Returns the forwarding, passed on by the former stub of `by`.
+    pub(super) fn passed_on_by_former(&self, by: &Arc<str>, former: &Former) -> Self {
+        self.passed_on(by, (&former.into, former.life), former.drain, former.is_settled)
+    }
+
+    fn passed_on(&self, by: &Arc<str>, (into, life): (&Arc<str>, u16), drain: u64, is_settled: bool) -> Self {
         let mut needs = self.needs.clone();
-        if let Some(need) = drain.map(|drain| (Arc::clone(by), drain)).filter(|need| !needs.contains(need)) {
+        let need = (Arc::clone(by), drain);
+        if !is_settled && !needs.contains(&need) {
             needs.push(need);
         }
         let (path, rounds) = (extended(&self.path, by), self.rounds.saturating_add(1));
-        Self { to: Arc::clone(into), path, needs, rounds }
+        Self { to: Arc::clone(into), life: Some(life), path, needs, rounds }
     }
 }
 

@@ -6,8 +6,9 @@
 //!
 //! The partition of a visitor decides which customer owns it: the first one that claims it. A claim by a second
 //! customer, or a touchpoint that names the id as a customer id, ends the stub, and later touchpoints belong to the id
-//! itself. Only the command `customer_merged` merges customers. If two partitions merge their customers into each other
-//! at once, their facts are passed on in a circle; the least id of it becomes a customer again when its facts are back.
+//! itself. Only the command `customer_merged` merges customers, and `customer_split` ends a merge. If two partitions
+//! merge their customers into each other at once, their facts are passed on in a circle; the least id of it becomes a
+//! customer again when its facts are back.
 
 use std::sync::Arc;
 
@@ -30,21 +31,27 @@ const CLAIM_INTERVAL: Duration = Duration::from_days(1);
 impl Partition {
     /// Applies a touchpoint: forwards it, or adds it to the facts and claims the id that it names.
     pub(super) fn apply_with_identity(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
-        if self.apply_or_forward(touchpoint, effects) {
+        if self.apply_or_forward(touchpoint, 0, effects) {
             self.clock.advance(touchpoint.occurred_at);
         }
     }
 
-    /// Like [`apply_with_identity`](Self::apply_with_identity), but does not advance stream time. Returns `false` if
-    /// the touchpoint is a duplicate.
-    fn apply_or_forward(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) -> bool {
+    /// Like [`apply_with_identity`](Self::apply_with_identity), but does not advance stream time. The touchpoint has
+    /// waited `rounds` times. Returns `false` if it is a duplicate.
+    fn apply_or_forward(&mut self, touchpoint: &Touchpoint<'_>, rounds: u32, effects: &mut Effects) -> bool {
         self.end_if_expired(touchpoint.customer_id, self.due_until(touchpoint.occurred_at));
-        effects.forwarding = self.forwards_to(touchpoint);
-        if effects.forwarding.is_some() {
-            effects.tally.forwarded += 1;
-            return true;
+        let is_split = touchpoint.is_split();
+        let forwarding =
+            if is_split { self.apply_split(touchpoint, rounds, effects) } else { self.forwards_to(touchpoint) };
+        if let Some(forwarding) = &forwarding {
+            effects.tally.forwarded += u64::from(rounds == 0 || !forwarding.path.is_empty());
+        } else if is_split {
+            effects.tally.applied += 1;
+        } else {
+            return self.apply_here(touchpoint, &[], effects);
         }
-        self.apply_here(touchpoint, &[], effects)
+        effects.forwarding = forwarding;
+        true
     }
 
     /// Forwards a touchpoint to the partition of its id.
@@ -65,7 +72,7 @@ impl Partition {
         let to = &forwarding.to;
         // An earlier release wrote no path.
         if forwarding.path.is_empty() && **to == *touchpoint.customer_id {
-            self.apply_or_forward(touchpoint, effects);
+            self.apply_or_forward(touchpoint, forwarding.rounds, effects);
             return;
         }
         let touchpoint = Touchpoint { customer_id: to, is_visitor: false, ..*touchpoint };
@@ -76,6 +83,10 @@ impl Partition {
         if let Some(slot) = self.customers.find(to) {
             let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
             if let Some(identity) = copy.customer.identity.as_deref_mut() {
+                if let Some(former) = identity.former_of(forwarding.life, at) {
+                    effects.forwarding = Some(forwarding.passed_on_by_former(to, former));
+                    return;
+                }
                 if identity.erasure.is_some_and(|erasure| at <= erasure.at) && !touchpoint.is_erasure() {
                     effects.tally.applied += 1;
                     self.claim(&touchpoint, &forwarding.path, effects);
@@ -87,8 +98,7 @@ impl Partition {
                 }
                 if let Some(stub) = &mut identity.stub {
                     copy.is_changed |= stub.use_at(now);
-                    let drain = (!stub.is_settled).then_some(stub.drain);
-                    let mut passed_on = forwarding.passed_on(to, &stub.into, drain);
+                    let mut passed_on = forwarding.passed_on_by_stub(to, stub);
                     // The facts of these moves were erased here, so they arrive nowhere.
                     passed_on.needs.retain(|(_, drain)| !identity.erased_moves.contains(drain));
                     effects.forwarding = Some(passed_on);
@@ -113,6 +123,9 @@ impl Partition {
             effects.tally.applied += 1;
             self.declare(touchpoint.customer_id);
             self.claim(touchpoint, path, effects);
+        } else if touchpoint.is_split() {
+            effects.tally.applied += 1;
+            path.first().inspect(|alias| self.split_alias(touchpoint.customer_id, alias));
         } else if self.apply_touchpoint(touchpoint, effects) {
             self.claim(touchpoint, path, effects);
         } else {
@@ -124,11 +137,14 @@ impl Partition {
     /// Applies a hand-over.
     pub(super) fn apply_hand_over(&mut self, hand_over: &HandOver, effects: &mut Effects) {
         let to = &hand_over.to;
+        if self.is_passed_on_by_former(hand_over, effects) {
+            return;
+        }
         match &hand_over.message {
             Message::Claim { .. } => self.apply_claim(hand_over, effects),
             Message::Facts { .. } => self.apply_facts(hand_over, effects),
             Message::Erase { drain, at } => self.apply_alias_erasure(to, *drain, *at),
-            Message::Redirect { drain, into } => self.apply_redirect(to, *drain, into),
+            Message::Redirect { drain, into, life } => self.apply_redirect(to, *drain, into, *life),
         }
     }
 
@@ -136,23 +152,19 @@ impl Partition {
     /// stub of a visitor as a customer id ends the stub.
     fn forwards_to(&mut self, touchpoint: &Touchpoint<'_>) -> Option<Forwarding> {
         let at = touchpoint.occurred_at;
-        let is_erasure = touchpoint.is_erasure();
         let now = self.clock.at_least(at);
         let slot = self.customers.find(touchpoint.customer_id)?;
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let identity = copy.customer.identity.as_deref_mut()?;
         let forwarding = Forwarding::home(touchpoint.customer_id);
         // What the former stub may have forwarded already, also if the id is a stub again.
-        let is_of_former = touchpoint.is_visitor && !is_erasure;
-        if let Some(former) = identity.former.as_ref().filter(|former| is_of_former && at < former.until) {
-            let drain = (!former.is_settled).then_some(former.drain);
-            return Some(forwarding.passed_on(&copy.customer.id, &former.into, drain));
+        if let Some(former) = identity.former.as_ref().filter(|former| former.forwards(touchpoint)) {
+            return Some(forwarding.passed_on_by_former(&copy.customer.id, former));
         }
         let stub = identity.stub.as_mut()?;
-        if touchpoint.is_visitor || is_erasure || stub.is_merged {
+        if touchpoint.is_visitor || touchpoint.is_erasure() || stub.is_merged() {
             copy.is_changed |= stub.use_at(now);
-            let drain = (!stub.is_settled).then_some(stub.drain);
-            return Some(forwarding.passed_on(&copy.customer.id, &stub.into, drain));
+            return Some(forwarding.passed_on_by_stub(&copy.customer.id, stub));
         }
         identity.part(at);
         copy.is_changed = true;
@@ -221,7 +233,8 @@ impl Partition {
         let aliases = &identity.aliases;
         let merged = aliases.iter().filter(|alias| alias.kind == AliasKind::Customer).map(|alias| &alias.id);
         let names = if is_merge { Vec::new() } else { path.iter().chain(merged).cloned().collect() };
-        let message = Message::Claim { by: Arc::clone(&copy.customer.id), link: Link::of(touchpoint), names };
+        let (by, life) = (Arc::clone(&copy.customer.id), identity.retired);
+        let message = Message::Claim { by, life, link: Link::of(touchpoint), names };
         effects.hand_overs.push(HandOver::new(other.into(), message));
         if copy.is_removed {
             self.wake_ups.arm(copy.slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));
@@ -230,7 +243,7 @@ impl Partition {
 
     /// A customer claims an id.
     fn apply_claim(&mut self, hand_over: &HandOver, effects: &mut Effects) {
-        let HandOver { to: id, message: Message::Claim { by, link, names }, .. } = hand_over else { return };
+        let HandOver { to: id, message: Message::Claim { by, life, link, names }, .. } = hand_over else { return };
         if by == id {
             return;
         }
@@ -248,7 +261,7 @@ impl Partition {
             let is_merged = |alias: &Alias| alias.id == *by && alias.kind == AliasKind::Customer;
             if !identity.aliases.iter().any(is_merged) {
                 let slot = copy.slot;
-                self.retire(slot, by, link, now, effects);
+                self.retire(slot, (by, *life), link, now, effects);
             }
             return;
         }
@@ -258,7 +271,7 @@ impl Partition {
         };
         match &mut identity.stub {
             Some(stub) if stub.into == *by || names.contains(&stub.into) => copy.is_changed |= stub.use_at(now),
-            Some(stub) if stub.is_merged => effects.refuse(refused(RefusalReason::MergedId)),
+            Some(stub) if stub.is_merged() => effects.refuse(refused(RefusalReason::MergedId)),
             Some(_) => {
                 identity.part(link.occurred_at);
                 copy.is_changed = true;
@@ -268,13 +281,20 @@ impl Partition {
             None if identity.former.is_some() => effects.refuse(refused(RefusalReason::SharedId)),
             None => {
                 let slot = copy.slot;
-                self.retire(slot, by, link, now, effects);
+                self.retire(slot, (by, *life), link, now, effects);
             }
         }
     }
 
-    /// Makes the id at `slot` a stub of the customer `by`, and sends its facts there.
-    fn retire(&mut self, slot: CustomerSlot, by: &Arc<str>, link: &Link, now: Timestamp, effects: &mut Effects) {
+    /// Makes the id at `slot` a stub of `life` of the customer `by`, and sends its facts there.
+    fn retire(
+        &mut self,
+        slot: CustomerSlot,
+        (by, life): (&Arc<str>, u16),
+        link: &Link,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
         let due_until = self.due_until(link.occurred_at);
         let has_customer = !self.customers.is_removed(slot);
         if has_customer {
@@ -295,8 +315,8 @@ impl Partition {
         let mut identity = copy.customer.identity.take().unwrap_or_default();
         let drain = drain(&link.event_id, identity.retired);
         identity.retired = identity.retired.saturating_add(1);
-        let is_merged = link.is_merge();
-        let mut stub = Stub { into: Arc::clone(by), drain, used: now, is_merged, is_settled: false };
+        let merged_at = link.is_merge().then_some(link.occurred_at);
+        let mut stub = Stub { into: Arc::clone(by), life, drain, used: now, merged_at, is_settled: false };
         stub.use_at(copy.customer.clock.max(now));
         identity.stub = Some(stub);
         let mut aliases = std::mem::take(&mut identity.aliases);
@@ -307,7 +327,7 @@ impl Partition {
         self.wake_ups.arm(slot, &id, identity_ends_at(&copy.customer, &self.rules.options));
         let message = Message::Facts { of: Arc::clone(&id), drain, link: link.clone(), customer, aliases };
         let path = vec![id];
-        effects.hand_overs.push(HandOver { to: Arc::clone(by), path, rounds: 0, message });
+        effects.hand_overs.push(HandOver { to: Arc::clone(by), life: Some(life), path, rounds: 0, message });
     }
 
     /// The facts of an id move to the customer that the hand-over is for.
@@ -352,9 +372,10 @@ impl Partition {
             // An erasure of this customer would not reach the visitor that it displaces: that must not be a stub.
             effects.hand_overs.extend(identity.add_alias(alias, id).map(|displaced| erasure_of(displaced, at)));
         }
+        let life = identity.retired;
         (copy.customer.is_visitor, copy.is_changed) = (false, true);
         let redirect = |(id, drain): (&Arc<str>, u64)| {
-            HandOver::new(Arc::clone(id), Message::Redirect { drain, into: Arc::clone(&hand_over.to) })
+            HandOver::new(Arc::clone(id), Message::Redirect { drain, into: Arc::clone(&hand_over.to), life })
         };
         effects.hand_overs.extend(moves().filter(|(alias, _)| *alias != id).map(redirect));
         let Some(theirs) = customer else { return };
@@ -375,7 +396,7 @@ impl Partition {
     /// Passes a hand-over on, if its id is a stub. In a circle of stubs, the least id becomes a customer again when its
     /// own facts come back.
     fn passes_on(&mut self, hand_over: &HandOver, effects: &mut Effects) -> bool {
-        let HandOver { to: id, path, rounds, message } = hand_over;
+        let HandOver { to: id, path, rounds, message, .. } = hand_over;
         let Some(slot) = self.customers.find(id) else { return false };
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let Some(identity) = copy.customer.identity.as_deref_mut() else { return false };
@@ -386,24 +407,24 @@ impl Partition {
             (copy.customer.is_visitor, copy.is_changed) = (false, true);
             return false;
         }
-        effects.hand_overs.push(hand_over.passed_on(id, &stub.into));
+        effects.hand_overs.push(hand_over.passed_on(id, &stub.into, stub.life));
         true
     }
 
-    /// The facts of the alias `id` have arrived at the customer `into`.
-    fn apply_redirect(&mut self, id: &str, drain: u64, into: &Arc<str>) {
+    /// The facts of the alias `id` have arrived at `life` of the customer `into`.
+    fn apply_redirect(&mut self, id: &str, drain: u64, into: &Arc<str>, life: u16) {
         let Some(copy) = self.with_identity(id).filter(|_| **into != *id) else { return };
         let Some(identity) = copy.customer.identity.as_deref_mut() else { return };
         if let Some(stub) = identity.stub.as_mut().filter(|stub| stub.drain == drain) {
-            (stub.into, stub.is_settled, copy.is_changed) = (Arc::clone(into), true, true);
+            (stub.into, stub.life, stub.is_settled, copy.is_changed) = (Arc::clone(into), life, true, true);
         }
         if let Some(former) = identity.former.as_mut().filter(|former| former.drain == drain) {
-            (former.into, former.is_settled, copy.is_changed) = (Arc::clone(into), true, true);
+            (former.into, former.life, former.is_settled, copy.is_changed) = (Arc::clone(into), life, true, true);
         }
     }
 
     /// Returns the working copy of `id`, if it has an identity.
-    fn with_identity(&mut self, id: &str) -> Option<&mut WorkingCopy> {
+    pub(super) fn with_identity(&mut self, id: &str) -> Option<&mut WorkingCopy> {
         let slot = self.customers.find(id)?;
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         copy.customer.identity.is_some().then_some(copy)

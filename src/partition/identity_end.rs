@@ -42,6 +42,9 @@ impl Partition {
             identity.add_erased_move(alias.drain);
             if alias.id != *own {
                 effects.hand_overs.push(erasure_of(alias, at));
+            } else if identity.former.as_ref().is_some_and(|former| former.drain == alias.drain) {
+                // The customer of the merge was merged into this one after the split.
+                identity.former = None;
             }
         }
         self.remember_erasure(slot, at);

@@ -11,6 +11,7 @@ pub mod entry_of_changelog;
 mod hand_over;
 mod identity;
 mod identity_end;
+mod identity_split;
 mod input;
 mod layout_migration;
 mod listing;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::hand_over::Link;
 
-/// A link or a merge without effect. Its touchpoint counts as usual.
+/// A link, a merge or a split without effect. Its touchpoint counts as usual.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RefusedLink {
     /// The customer of the touchpoint; the visitor, if its customer id is blocked.
     pub customer_id: Arc<str>,
-    /// The id that the touchpoint links or merges.
+    /// The id that the touchpoint links or merges; for a split, the customer to split it from, if there is one.
     pub other_id: Arc<str>,
     /// The touchpoint that names both.
     pub link: Link,
@@ -32,12 +32,24 @@ pub enum RefusalReason {
     NewIdsMax,
     /// The customer has too many merged ids.
     MergedIdsMax,
+    /// The id to split was not merged by a command from before.
+    NotMerged,
+    /// The id to split was split from another customer before.
+    SplitBefore,
 }
 
 impl RefusalReason {
     /// All reasons, in the order of the enum.
-    pub const ALL: [Self; 6] =
-        [Self::BlockedId, Self::CustomerId, Self::MergedId, Self::SharedId, Self::NewIdsMax, Self::MergedIdsMax];
+    pub const ALL: [Self; 8] = [
+        Self::BlockedId,
+        Self::CustomerId,
+        Self::MergedId,
+        Self::SharedId,
+        Self::NewIdsMax,
+        Self::MergedIdsMax,
+        Self::NotMerged,
+        Self::SplitBefore,
+    ];
 
     /// Returns the name.
     #[must_use]
@@ -49,6 +61,8 @@ impl RefusalReason {
             Self::SharedId => "shared_id",
             Self::NewIdsMax => "new_ids_max",
             Self::MergedIdsMax => "merged_ids_max",
+            Self::NotMerged => "not_merged",
+            Self::SplitBefore => "split_before",
         }
     }
 }

@@ -132,12 +132,12 @@ impl PendingOutput {
     /// Forwards the touchpoint that was just applied, if it belongs to another id. Returns the estimated size of the
     /// record.
     pub(super) fn forward_touchpoint(&mut self, touchpoint: &Touchpoint<'_>, value: &[u8]) -> usize {
-        let Some(Forwarding { to, path, needs, rounds }) = self.effects.forwarding.take() else { return 0 };
+        let Some(Forwarding { to, life, path, needs, rounds }) = self.effects.forwarding.take() else { return 0 };
         let value = if touchpoint.is_erasure() { erasure_copy(touchpoint) } else { value.to_vec() };
         let bytes = HAND_OVER_BYTES + value.len();
         let needs = needs.iter().map(|(id, drain)| (id.to_string(), *drain)).collect();
         let (to, path, content) = (to.to_string(), texts(&path), Content::Touchpoint { value, needs });
-        self.hand_overs.push(HandOverRecord { to, at: touchpoint.occurred_at, path, rounds, content });
+        self.hand_overs.push(HandOverRecord { to, life, at: touchpoint.occurred_at, path, rounds, content });
         bytes
     }
 
@@ -248,17 +248,19 @@ impl PendingOutput {
 /// Encodes a hand-over for its topic.
 fn hand_over_record(hand_over: HandOver, machine: &Partition) -> HandOverRecord {
     let at = hand_over.at();
-    let HandOver { to, path, rounds, message } = hand_over;
+    let HandOver { to, life, path, rounds, message } = hand_over;
     let content = match message {
-        Message::Claim { by, link, names } => Content::Claim { by: by.to_string(), link, names: texts(&names) },
+        Message::Claim { by, life, link, names } => {
+            Content::Claim { by: by.to_string(), life, link, names: texts(&names) }
+        }
         Message::Facts { of, drain, link, customer, aliases } => {
             let encoded = |customer| Box::new((machine.layout().clone(), machine.encode_customer(customer)));
             Content::Facts { of: of.to_string(), drain, link, customer: customer.as_deref().map(encoded), aliases }
         }
         Message::Erase { drain, .. } => Content::Erase { drain },
-        Message::Redirect { drain, into } => Content::Redirect { drain, into: into.to_string() },
+        Message::Redirect { drain, into, life } => Content::Redirect { drain, into: into.to_string(), life },
     };
-    HandOverRecord { to: to.to_string(), at, path: texts(&path), rounds, content }
+    HandOverRecord { to: to.to_string(), life, at, path: texts(&path), rounds, content }
 }
 
 fn texts(ids: &[Arc<str>]) -> Vec<String> {

@@ -232,12 +232,12 @@ impl RecordApplier {
                 let mut scratches = [Scratch::default(), Scratch::default()];
                 let touchpoint = self.decode_forwarded(&record.to, value, &mut scratches)?;
                 let needs = needs.iter().map(|(id, drain)| (id.as_str().into(), *drain)).collect();
-                let forwarding = Forwarding { to, path, needs, rounds: record.rounds };
+                let forwarding = Forwarding { to, life: record.life, path, needs, rounds: record.rounds };
                 let input = Input::Forwarded { forwarding: &forwarding, touchpoint: &touchpoint };
                 return Ok(assigned.apply_touchpoint(input, &touchpoint, value));
             }
-            Content::Claim { by, link, names } => {
-                Message::Claim { by: by.as_str().into(), link: link.clone(), names: ids(names) }
+            Content::Claim { by, life, link, names } => {
+                Message::Claim { by: by.as_str().into(), life: *life, link: link.clone(), names: ids(names) }
             }
             Content::Facts { of, drain, link, customer, aliases } => {
                 let decode = |(layout, record): &(StoredLayout, Vec<u8>)| {
@@ -248,9 +248,12 @@ impl RecordApplier {
                 Message::Facts { of, drain: *drain, link: link.clone(), customer, aliases }
             }
             Content::Erase { drain } => Message::Erase { drain: *drain, at: record.at },
-            Content::Redirect { drain, into } => Message::Redirect { drain: *drain, into: into.as_str().into() },
+            Content::Redirect { drain, into, life } => {
+                Message::Redirect { drain: *drain, into: into.as_str().into(), life: *life }
+            }
         };
-        Ok(assigned.apply(Input::HandOver(&HandOver { to, path, rounds: record.rounds, message })))
+        let (life, rounds) = (record.life, record.rounds);
+        Ok(assigned.apply(Input::HandOver(&HandOver { to, life, path, rounds, message })))
     }
 
     /// Decodes a touchpoint that was forwarded to the id `to`. The limit of its size and the blocked ids may have

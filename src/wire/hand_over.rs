@@ -19,6 +19,8 @@ pub const FORMAT: u32 = 2;
 pub struct HandOverRecord {
     /// The id that it is for.
     pub to: String,
+    /// The life of the id that it is for; `None` if any is meant.
+    pub life: Option<u16>,
     /// Event time: the receiving partition first reads its own touchpoints up to it.
     pub at: Timestamp,
     /// The ids that have passed it on, each once, the latest last.
@@ -36,6 +38,8 @@ pub enum Content {
     Claim {
         /// The customer.
         by: String,
+        /// The life of the customer.
+        life: u16,
         /// The touchpoint that names both.
         link: Link,
         /// Other ids of the customer.
@@ -65,6 +69,8 @@ pub enum Content {
         drain: u64,
         /// The customer that has the facts.
         into: String,
+        /// The life of the customer.
+        life: u16,
     },
     /// A touchpoint.
     Touchpoint {
@@ -100,7 +106,7 @@ impl HandOverRecord {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let content = match &self.content {
-            Content::Claim { by, link, names } => by.len() + link_bytes(link) + texts(names.iter()),
+            Content::Claim { by, link, names, .. } => by.len() + link_bytes(link) + texts(names.iter()),
             Content::Facts { of, link, aliases, .. } => {
                 let aliases: usize = aliases.iter().map(|alias| size_of::<Alias>() + alias.id.len()).sum();
                 of.len() + link_bytes(link) + self.customer_bytes() + aliases
@@ -119,9 +125,12 @@ impl HandOverRecord {
 
         let mut moves = Vec::new();
         let message = match &self.content {
-            Content::Claim { by, link, names } => {
-                Message::Claim(Claim { by: by.clone(), link: Some(cause(link)), names: names.clone() })
-            }
+            Content::Claim { by, life, link, names } => Message::Claim(Claim {
+                by: by.clone(),
+                life: (*life).into(),
+                link: Some(cause(link)),
+                names: names.clone(),
+            }),
             Content::Facts { of, drain, link, customer, aliases } => Message::Facts(Facts {
                 of: of.clone(),
                 drain: *drain,
@@ -131,7 +140,9 @@ impl HandOverRecord {
                 aliases: aliases.iter().map(alias_to_proto).collect(),
             }),
             Content::Erase { drain } => Message::Erase(Erase { drain: *drain }),
-            Content::Redirect { drain, into } => Message::Redirect(Redirect { drain: *drain, into: into.clone() }),
+            Content::Redirect { drain, into, life } => {
+                Message::Redirect(Redirect { drain: *drain, into: into.clone(), life: (*life).into() })
+            }
             Content::Touchpoint { value, needs } => {
                 moves = needs.iter().map(|(id, drain)| Move { id: id.clone(), drain: *drain }).collect();
                 Message::Touchpoint(value.clone())
@@ -141,6 +152,7 @@ impl HandOverRecord {
             format: FORMAT,
             to: self.to.clone(),
             at: self.at.as_millis(),
+            life: self.life.map(u32::from),
             path: self.path.clone(),
             rounds: self.rounds,
             needs: moves,
@@ -167,7 +179,10 @@ impl HandOverRecord {
             return Err(Corrupt("it has no id"));
         }
         let content = match record.message.ok_or(Corrupt("it has no message"))? {
-            Message::Claim(claim) => Content::Claim { by: claim.by, link: link(claim.link)?, names: claim.names },
+            Message::Claim(claim) => {
+                let (by, names, life) = (claim.by, claim.names, life(claim.life)?);
+                Content::Claim { by, life, link: link(claim.link)?, names }
+            }
             Message::Facts(facts) => Content::Facts {
                 of: facts.of,
                 drain: facts.drain,
@@ -182,15 +197,22 @@ impl HandOverRecord {
                 aliases: facts.aliases.into_iter().map(alias_from_proto).collect(),
             },
             Message::Erase(erase) => Content::Erase { drain: erase.drain },
-            Message::Redirect(redirect) => Content::Redirect { drain: redirect.drain, into: redirect.into },
+            Message::Redirect(redirect) => {
+                Content::Redirect { drain: redirect.drain, into: redirect.into, life: life(redirect.life)? }
+            }
             Message::Touchpoint(value) => {
                 let needs = record.needs.into_iter().map(|needed| (needed.id, needed.drain)).collect();
                 Content::Touchpoint { value, needs }
             }
         };
         let at = Timestamp::from_millis(record.at);
-        Ok(Self { to: record.to, at, path: record.path, rounds: record.rounds, content })
+        let life = record.life.map(life).transpose()?;
+        Ok(Self { to: record.to, life, at, path: record.path, rounds: record.rounds, content })
     }
+}
+
+fn life(number: u32) -> Result<u16, HandOverError> {
+    u16::try_from(number).map_err(|_| HandOverError::Corrupt("a life is above 65,535"))
 }
 
 fn texts<'a>(ids: impl Iterator<Item = &'a String>) -> usize {
@@ -206,13 +228,18 @@ fn alias_to_proto(alias: &Alias) -> proto::Link {
         id: alias.id.to_string(),
         drain: alias.drain,
         time: alias.claimed_at.as_millis(),
-        merged: alias.kind == AliasKind::Customer,
-        unsettled: false,
+        merged: alias.kind != AliasKind::Visitor,
+        split: alias.kind == AliasKind::Split,
+        ..proto::Link::default()
     }
 }
 
 fn alias_from_proto(link: proto::Link) -> Alias {
-    let kind = if link.merged { AliasKind::Customer } else { AliasKind::Visitor };
+    let kind = match (link.merged, link.split) {
+        (_, true) => AliasKind::Split,
+        (true, false) => AliasKind::Customer,
+        (false, false) => AliasKind::Visitor,
+    };
     Alias { id: link.id.into(), drain: link.drain, claimed_at: Timestamp::from_millis(link.time), kind }
 }
 
@@ -249,21 +276,30 @@ mod tests {
             drain: u64::MAX,
             link: link.clone(),
             customer,
-            aliases: vec![alias.clone(), Alias { kind: AliasKind::Customer, ..alias.clone() }],
+            aliases: [AliasKind::Visitor, AliasKind::Customer, AliasKind::Split]
+                .map(|kind| Alias { kind, ..alias.clone() })
+                .into(),
         };
         let layout = StoredLayout { numbers: vec![StableId(u64::MAX)], orders: true, ..StoredLayout::default() };
         let names = vec!["anne".to_owned()];
         let contents = [
-            Content::Claim { by: "anna".to_owned(), link: link.clone(), names },
+            Content::Claim { by: "anna".to_owned(), life: 2, link: link.clone(), names },
             facts(None),
             facts(Some(Box::new((layout, b"\x0a\x07visitor".to_vec())))),
             Content::Erase { drain: 3 },
-            Content::Redirect { drain: 3, into: "anna".to_owned() },
+            Content::Redirect { drain: 3, into: "anna".to_owned(), life: 1 },
             Content::Touchpoint { value: b"{}".to_vec(), needs: vec![("visitor".to_owned(), 5)] },
         ];
         let path = vec!["visitor".to_owned()];
         contents
-            .map(|content| HandOverRecord { to: "id".to_owned(), at, path: path.clone(), rounds: 2, content })
+            .map(|content| HandOverRecord {
+                to: "id".to_owned(),
+                life: Some(0),
+                at,
+                path: path.clone(),
+                rounds: 2,
+                content,
+            })
             .into()
     }
 

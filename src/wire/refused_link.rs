@@ -10,11 +10,12 @@ use crate::partition::RefusedLink;
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "RefusedLink")]
 pub struct RefusedLinkRecord<'a> {
-    /// Why: `blocked_id`, `customer_id`, `merged_id`, `shared_id`, `new_ids_max` or `merged_ids_max`.
+    /// Why: `blocked_id`, `customer_id`, `merged_id`, `shared_id`, `new_ids_max`, `merged_ids_max`, `not_merged` or
+    /// `split_before`.
     reason: &'static str,
     /// The customer of the touchpoint; the visitor, if its customer id is blocked.
     customer_id: &'a str,
-    /// The id that the touchpoint links or merges.
+    /// The id that the touchpoint links or merges; for a split, the customer to split it from, if there is one.
     other_id: &'a str,
     /// The touchpoint that names both.
     event_id: &'a str,

@@ -22,6 +22,8 @@ pub(super) enum RecordKind {
     Link,
     /// `customer_id` and `merged_id`.
     Merge,
+    /// `customer_id`.
+    Split,
     /// One of `customer_id` and `anonymous_id`.
     Other,
 }
@@ -31,6 +33,7 @@ impl RecordKind {
         match type_name {
             Some(Touchpoint::IDENTIFIED) => Self::Link,
             Some(Touchpoint::MERGED) => Self::Merge,
+            Some(Touchpoint::SPLIT) => Self::Split,
             _ => Self::Other,
         }
     }
@@ -78,13 +81,18 @@ impl<'a> Ids<'a> {
             let detail = "customer_merged: expected customer_id and merged_id, found at most one of them";
             return Err(DeadLetterCause::new(DeadLetterReason::BadField, detail));
         }
+        if self.kind == RecordKind::Split && self.customer_id.is_none() {
+            let detail = "customer_split: expected the customer_id that was merged, found none";
+            return Err(DeadLetterCause::new(DeadLetterReason::BadField, detail));
+        }
         let allowed = |id: &&str| !blocked.contains(id);
         let named = match self.kind {
             RecordKind::Link => self.anonymous_id,
             RecordKind::Merge => self.merged_id,
-            RecordKind::Other => None,
+            RecordKind::Split | RecordKind::Other => None,
         };
-        let anonymous_id = self.anonymous_id.filter(|id| !is_merge && allowed(id));
+        let is_command = matches!(self.kind, RecordKind::Merge | RecordKind::Split);
+        let anonymous_id = self.anonymous_id.filter(|id| !is_command && allowed(id));
         match (self.customer_id.filter(allowed), anonymous_id) {
             (Some(customer_id), anonymous_id) => {
                 let anonymous_id = anonymous_id.filter(|id| *id != customer_id);

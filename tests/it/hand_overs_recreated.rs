@@ -56,7 +56,8 @@ fn recreate(deployment: &Deployment) {
         let to = ids.into_iter().find(|id| partition_of(id.as_bytes(), PARTITIONS) == partition).expect("an id");
         let at = Timestamp::from_millis(1_767_254_400_000);
         let value =
-            HandOverRecord { to, at, path: Vec::new(), rounds: 0, content: Content::Erase { drain: 1 } }.encode();
+            HandOverRecord { to, life: None, at, path: Vec::new(), rounds: 0, content: Content::Erase { drain: 1 } }
+                .encode();
         NewRecord { partition: Some(partition), value: Some(value), ..NewRecord::default() }
     };
     let records: Vec<_> = (0..PARTITIONS).flat_map(|partition| vec![record(partition); 200]).collect();

@@ -78,6 +78,11 @@ fn merge(event_id: &str, into: &str, from: &str, at: Millis) -> String {
     with_field(&line(event_id, into, "", "customer_merged", at), "merged_id", from)
 }
 
+/// The command that ends the merge of the id `alias`.
+fn split(event_id: &str, alias: &str, at: Millis) -> String {
+    line(event_id, alias, "", "customer_split", at)
+}
+
 /// An entry of the log of hand-overs of a partition.
 enum Entry {
     HandOver(HandOver),
@@ -465,19 +470,22 @@ fn partitions_agree_with_the_oracle_whenever_hand_overs_are_delivered() {
 
 /// Touchpoints, links and merges that contradict each other: visitors claimed by several customers, visitors' ids used
 /// as customer ids, merges to several customers and in circles.
-fn contradictory(rng: &mut Rng, has_merges: bool) -> Vec<String> {
+fn contradictory(rng: &mut Rng, commands: Commands) -> Vec<String> {
+    let has_merges = commands != Commands::None;
     let customers = ["k", "l", "m", "n"];
     // With merges, the ids of customers and visitors are mostly different, because nothing is promised otherwise.
     let is_mixed = !has_merges || rng.u8(..4) == 0;
     let ids = ["a", "b", "c", if is_mixed { "k" } else { "d" }];
     let mut lines = Vec::new();
     let merges = if has_merges { [0, 1, 2, 3, 6][rng.usize(..5)] } else { 0 };
+    let splits = if commands == Commands::Splits { [1, 2, 4][rng.usize(..3)] } else { 0 };
     for index in 0..rng.usize(5..30) {
         let event_id = format!("e-{index}");
         let at = START + rng.i64(0..20) * DAY;
         let (customer, visitor) = (*rng.choice(&customers).expect("one"), *rng.choice(&ids).expect("one"));
         let other = *rng.choice(&customers).expect("one");
-        lines.push(match rng.u8(..20 + merges) {
+        lines.push(match rng.u8(..20 + merges + splits) {
+            20.. if rng.u8(..merges + splits) < splits => split(&event_id, other, at),
             0..8 => line(&event_id, "", visitor, "page_viewed", at),
             8..14 => line(&event_id, customer, "", "page_viewed", at),
             14..18 if customer != visitor => line(&event_id, customer, visitor, "customer_identified", at),
@@ -493,9 +501,17 @@ fn contradictory(rng: &mut Rng, has_merges: bool) -> Vec<String> {
     lines
 }
 
+/// Which commands a contradictory history has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Commands {
+    None,
+    Merges,
+    Splits,
+}
+
 /// What must hold in the end for a history, in any order of arrival: the ids that links and merges connect are one
-/// customer. Nothing is promised for a visitor that several customers claim, nor for sets with a visitor that is merged
-/// or is also a customer.
+/// customer. Nothing is promised for a visitor that several customers claim, nor for sets with a split, or with a
+/// visitor that is merged or is also a customer.
 struct Connected {
     /// The set of each id, by one of its ids.
     root: BTreeMap<String, String>,
@@ -511,7 +527,7 @@ impl Connected {
     fn of(lines: &[String]) -> Self {
         let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         let field = |line: &Value, name: &str| line[name].as_str().map(str::to_owned);
-        let (mut declared, mut odd) = (BTreeSet::new(), BTreeSet::new());
+        let (mut declared, mut odd, mut split) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut claims: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut merges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut events: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -525,6 +541,8 @@ impl Connected {
                     merges.entry(from.clone()).or_default().insert(id);
                 }
                 events.entry(from).or_default();
+            } else if line["type"] == "customer_split" {
+                split.insert(id);
             } else {
                 of_id.insert(field(line, "event_id").expect("an id"));
             }
@@ -539,6 +557,7 @@ impl Connected {
         let mixed: BTreeSet<String> = odd
             .iter()
             .chain(claims.keys().filter(|id| in_merges.contains(id) || declared.contains(*id)))
+            .chain(&split)
             .cloned()
             .collect();
         odd.extend(claims.iter().filter(is_odd).map(|(id, _)| id.clone()));
@@ -596,6 +615,8 @@ impl Connected {
                 let target = cluster.identity(&stub.into).unwrap_or_default();
                 let is_known = target.aliases.iter().any(|alias| *alias.id == **id && alias.drain == stub.drain);
                 assert!(is_known && target.stub.is_none() && stub.is_settled, "{id}: {stub:?} {}", report());
+                let is_of_former = target.former_of(Some(stub.life), Timestamp::MIN).is_some();
+                assert!(!is_of_former, "{id}: {stub:?} {target:?} {}", report());
             }
         }
     }
@@ -607,11 +628,11 @@ fn counted(customer: &CustomerView) -> i64 {
 }
 
 /// Applies contradictory histories in one to six partitions, checks their end, and erases everything.
-fn check_contradictory(seeds: std::ops::Range<u64>, has_merges: bool) {
+fn check_contradictory(seeds: std::ops::Range<u64>, commands: Commands) {
     for seed in seeds {
         let mut rng = Rng::with_seed(seed);
-        let lines = contradictory(&mut rng, has_merges);
-        let link_on = if !has_merges && rng.bool() { LinkOn::Any } else { LinkOn::Identified };
+        let lines = contradictory(&mut rng, commands);
+        let link_on = if commands == Commands::None && rng.bool() { LinkOn::Any } else { LinkOn::Identified };
         let mut cluster = Cluster::new(&COUNTING, &facts(link_on), rng.usize(1..7), seed);
         for line in &lines {
             cluster.receive(line);
@@ -641,12 +662,17 @@ fn check_contradictory(seeds: std::ops::Range<u64>, has_merges: bool) {
 
 #[test]
 fn contradictory_links_lose_and_double_nothing() {
-    check_contradictory(0..requested(1_000), false);
+    check_contradictory(0..requested(1_000), Commands::None);
 }
 
 #[test]
 fn contradictory_merges_lose_and_double_nothing() {
-    check_contradictory(0..requested(2_000), true);
+    check_contradictory(0..requested(2_000), Commands::Merges);
+}
+
+#[test]
+fn contradictory_splits_lose_and_double_nothing() {
+    check_contradictory(500_000..500_000 + requested(2_000), Commands::Splits);
 }
 
 /// Runs `check` for each of many seeds from `start` on with several threads. The first failure ends all of them.
@@ -671,13 +697,103 @@ fn check_many(start: u64, default: u64, check: impl Fn(u64) + Sync) {
 #[test]
 #[ignore = "takes some minutes"]
 fn many_contradictory_merges_lose_and_double_nothing() {
-    check_many(1_000_000, 100_000, |seed| check_contradictory(seed..seed + 1, true));
+    check_many(1_000_000, 100_000, |seed| check_contradictory(seed..seed + 1, Commands::Merges));
+}
+
+#[test]
+#[ignore = "takes some minutes"]
+fn many_contradictory_splits_lose_and_double_nothing() {
+    check_many(2_000_000, 100_000, |seed| check_contradictory(seed..seed + 1, Commands::Splits));
 }
 
 #[test]
 #[ignore = "takes some minutes"]
 fn many_histories_agree_with_the_oracle() {
     check_many(3_000_000, 100_000, |seed| if seed % 2 == 0 { check_replay(seed) } else { check_partitions(seed) });
+}
+
+/// Merges of customers into k, splits on day 20, and touchpoints: those of before day 10 are k's, whenever they arrive,
+/// and those of after day 21 that arrive after the split are the id's own.
+#[test]
+fn after_a_split_earlier_touchpoints_are_the_customer_s_and_later_ones_the_id_s_own() {
+    for seed in 0..requested(2_000) {
+        let mut rng = Rng::with_seed(seed);
+        let mut cluster = Cluster::new(&COUNTING, &facts(LinkOn::Identified), rng.usize(1..5), seed);
+        let ids = ["k", "b", "c", "visitor"];
+        let mut expected = BTreeMap::from(ids.map(|id| (id.to_owned(), BTreeSet::new())));
+        let mut lines = vec![
+            merge("m-1", "k", "b", START + rng.i64(0..9) * DAY),
+            merge("m-2", ["k", "b"][rng.usize(..2)], "c", START + rng.i64(0..9) * DAY),
+            line("link", "b", "visitor", "customer_identified", START + rng.i64(0..9) * DAY),
+        ];
+        let mut seen = |rng: &mut Rng, number: usize, days: std::ops::Range<i64>, is_split: bool| {
+            let (id, event_id) = (*rng.choice(&ids).expect("one"), format!("e-{number}"));
+            let is_own = is_split && days.start > 20 && id != "visitor";
+            expected.get_mut(if is_own { id } else { "k" }).expect("an id").insert(event_id.clone());
+            let (customer, visitor) = if id == "visitor" { ("", id) } else { (id, "") };
+            line(&event_id, customer, visitor, "page_viewed", START + rng.i64(days) * DAY)
+        };
+        for number in 0..rng.usize(1..12) {
+            let at = rng.usize(..=lines.len());
+            lines.insert(at, seen(&mut rng, number, 0..10, false));
+        }
+        let mut later: Vec<String> = (100..rng.usize(101..112))
+            .map(|number| {
+                let days = if rng.bool() { 0..10 } else { 21..30 };
+                seen(&mut rng, number, days, true)
+            })
+            .collect();
+        // What was sent before the splits, and the commands themselves, may be repeated.
+        for _ in 0..rng.usize(..6) {
+            later.insert(rng.usize(..=later.len()), rng.choice(&lines).expect("one").clone());
+        }
+        let splits = ["b", "c"].map(|id| split(&format!("split-{id}"), id, START + 20 * DAY));
+        expected.get_mut("k").expect("k").insert("link".to_owned());
+        for line in &lines {
+            cluster.receive(line);
+        }
+        if rng.bool() {
+            cluster.deliver_all();
+        } else {
+            // A split of an id whose merge was not read has no effect.
+            while ["b", "c"].iter().any(|id| cluster.identity(id).is_none_or(|identity| identity.stub.is_none())) {
+                assert!(cluster.deliver(), "seed {seed}");
+            }
+        }
+        for line in &splits {
+            cluster.receive(line);
+        }
+        // Touchpoints of one partition that arrive while its split waits belong to the merge.
+        cluster.deliver_all();
+        later.extend(splits);
+        for line in &later {
+            cluster.receive(line);
+        }
+        cluster.deliver_all();
+        let found: BTreeMap<_, _> = cluster.customers().iter().map(|(id, view)| (id.clone(), counted(view))).collect();
+        expected.retain(|_, events| !events.is_empty());
+        let expected = expected.into_iter().map(|(id, events)| (id, i64::try_from(events.len()).expect("few")));
+        assert_eq!(found, expected.collect(), "seed {seed}: {lines:#?} {later:#?}");
+        assert_eq!(cluster.tally.links_refused, 0, "seed {seed}");
+    }
+}
+
+/// Found by seed 2639654 of `many_contradictory_splits`: the second split is older than what the first one forwards.
+#[test]
+fn a_second_split_of_an_id_does_not_shorten_the_first_one() {
+    let lines = [
+        line("1", "b", "", "page_viewed", START + 20 * DAY),
+        merge("2", "k", "b", START + DAY),
+        split("3", "b", START + 2 * DAY),
+        merge("4", "k", "b", START + 5 * DAY),
+        split("5", "b", START + 8 * DAY),
+        line("1", "b", "", "page_viewed", START + 20 * DAY),
+    ];
+    let (replay, _) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
+    let counts: Vec<_> =
+        replay.partition().customers().map(|view| (view.customer_id.to_string(), counted(&view))).collect();
+    assert_eq!(counts, [("k".to_owned(), 1)]);
+    assert_eq!(replay.summary().tally.duplicates, 1);
 }
 
 /// Found by seed 100050 of an earlier simulation: a touchpoint of b waited at l for facts that were erased at k.
@@ -1153,6 +1269,76 @@ fn a_link_is_repeated_to_its_visitor_once_a_day() {
 }
 
 #[test]
+fn a_split_without_a_merge_has_no_effect_and_is_counted() {
+    let lines = [
+        line("1", "k", "", "page_viewed", START),
+        split("2", "k", START),
+        split("3", "unknown-id", START),
+        merge("4", "l", "k", START + 10 * DAY),
+        // Older than the merge.
+        split("5", "k", START + 9 * DAY),
+        line("6", "k", "", "page_viewed", START + 20 * DAY),
+        split("7", "k", START + 30 * DAY),
+        split("7", "k", START + 30 * DAY),
+        line("8", "k", "", "page_viewed", START + 40 * DAY),
+        // It may be merged into another customer, but then not be split again.
+        merge("9", "m", "k", START + 50 * DAY),
+        split("10", "k", START + 60 * DAY),
+        line("11", "k", "", "page_viewed", START + 70 * DAY),
+        // A repetition from before the split, and of the merge that was split.
+        line("6", "k", "", "page_viewed", START + 20 * DAY),
+        merge("4", "l", "k", START + 10 * DAY),
+    ];
+    let (replay, transitions) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
+    let counts: Vec<_> =
+        replay.partition().customers().map(|view| (view.customer_id.to_string(), counted(&view))).collect();
+    assert_eq!(counts, [("l".to_owned(), 2), ("m".to_owned(), 2)]);
+    let tally = replay.summary().tally;
+    let reasons = ["not_merged k k 2", "not_merged unknown-id unknown-id 3", "not_merged k k 5", "split_before k m 10"];
+    assert_eq!(refused(&lines), reasons);
+    assert_eq!((tally.links_refused, tally.duplicates), (4, 1), "{tally:?}");
+    assert_eq!(tally.consumed, tally.applied + tally.duplicates, "{tally:?}");
+    assert_publications(&transitions);
+    let mut scratch = Scratch::default();
+    let without_customer = line("1", "", "a", "customer_split", START);
+    let cause = decoder(&COUNTING).decode(without_customer.as_bytes(), &mut scratch);
+    assert_eq!(cause.map(|_| ()).map_err(|cause| cause.reason.as_str()), Err("bad_field"));
+}
+
+#[test]
+fn an_id_that_was_split_may_be_merged_into_the_same_customer_again_and_be_split_again() {
+    let lines = [
+        line("1", "b", "", "page_viewed", START),
+        merge("2", "k", "b", START + DAY),
+        split("3", "b", START + 10 * DAY),
+        line("4", "b", "", "page_viewed", START + 20 * DAY),
+        merge("5", "k", "b", START + 30 * DAY),
+        line("6", "b", "", "page_viewed", START + 40 * DAY),
+        split("7", "b", START + 50 * DAY),
+        line("8", "b", "", "page_viewed", START + 60 * DAY),
+        line("4", "b", "", "page_viewed", START + 20 * DAY),
+        // The customer of the merge becomes the one that was split.
+        merge("9", "b", "k", START + 70 * DAY),
+        line("6", "b", "", "page_viewed", START + 40 * DAY),
+        line("10", "b", "", "page_viewed", START + 5 * DAY),
+    ];
+    for seed in 0..500 {
+        let mut cluster = Cluster::new(&COUNTING, &facts(LinkOn::Identified), 3, seed);
+        for line in &lines {
+            cluster.receive(line);
+            cluster.deliver_all();
+        }
+        let counts: Vec<_> = cluster.customers().into_iter().map(|(id, view)| (id, counted(&view))).collect();
+        assert_eq!(counts, [("b".to_owned(), 5)], "seed {seed}");
+        assert_eq!(cluster.tally.links_refused, 0);
+        cluster.receive(&line("erase", "b", "", "customer_erased", START + 100 * DAY));
+        cluster.deliver_all();
+        cluster.advance_time(START + 200 * DAY);
+        assert!(cluster.members.iter().all(|member| member.partition.live_bytes() == 0), "seed {seed}");
+    }
+}
+
+#[test]
 fn blocked_ids_count_as_absent() {
     let decoder = decoder(&COUNTING);
     let ids = |customer: &str, visitor: &str| {
@@ -1287,6 +1473,30 @@ fn the_replay_command_publishes_the_merge_in_both_directions() {
     ];
     assert_eq!(found, expected);
     assert_eq!(records[2]["cause"], json!({"event_id": "2", "type": "customer_identified"}));
+}
+
+#[test]
+fn the_explain_command_shows_a_split_for_both_customers() {
+    let lines = [
+        line("1", "b", "", "order_completed", START),
+        merge("2", "k", "b", START + DAY),
+        split("3", "b", START + 10 * DAY),
+        line("4", "b", "", "order_completed", START + 20 * DAY),
+        line("5", "b", "", "order_completed", START + 5 * DAY),
+        line("6", "k", "", "order_completed", START + 21 * DAY),
+    ];
+    let expected = [("k", vec!["1", "2", "3", "5", "6"], 3), ("b", vec!["1", "2", "3", "4", "5"], 1)];
+    for (id, events, orders) in expected {
+        let explain = ["explain", "--identity", "--customer", id, "--model", "retention", "--format", "json"];
+        let run = run_with(&lines, &[&explain[..], &["touchpoints.ndjson"]].concat());
+        assert_eq!((run.code, run.errors.as_str()), (0, ""));
+        let found: Value = serde_json::from_str(&run.output).expect("JSON");
+        assert_eq!((&found["customer_id"], &found["orders"]["count"]), (&json!(id), &json!(orders)), "{found:#}");
+        assert_eq!(found["aliases"], json!([]), "{found:#}");
+        let timeline = found["timeline"].as_array().expect("a timeline").iter();
+        let shown: Vec<&str> = timeline.filter_map(|entry| entry["touchpoint"]["event_id"].as_str()).collect();
+        assert_eq!(shown, events, "{id}: {found:#}");
+    }
 }
 
 #[test]

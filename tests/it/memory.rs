@@ -101,8 +101,8 @@ fn a_stub_takes_at_most_200_bytes_and_less_than_the_visitor_that_it_replaces() {
             type_name: "customer_identified".into(),
             occurred_at: Timestamp::from_millis(1_767_600_000_000),
         };
-        let message = Message::Claim { by: format!("customer-{visitor:06}").into(), link, names: Vec::new() };
-        let claim = HandOver { to: id(visitor).into(), path: Vec::new(), rounds: 0, message };
+        let message = Message::Claim { by: format!("customer-{visitor:06}").into(), life: 0, link, names: Vec::new() };
+        let claim = HandOver { to: id(visitor).into(), life: None, path: Vec::new(), rounds: 0, message };
         partition.apply(Input::HandOver(&claim), &mut Effects::default());
         if visitor % 1000 == 999 {
             commit(&mut partition);

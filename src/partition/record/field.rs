@@ -36,6 +36,10 @@ pub(crate) mod link {
     pub(crate) const TIME: u32 = 3;
     pub(crate) const MERGED: u32 = 4;
     pub(crate) const UNSETTLED: u32 = 5;
+    pub(crate) const LIFE: u32 = 6;
+    pub(crate) const COMMANDED_AT: u32 = 7;
+    pub(crate) const LAST_LIFE: u32 = 8;
+    pub(crate) const SPLIT: u32 = 9;
 }
 
 pub(crate) mod order {

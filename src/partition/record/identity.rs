@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::lifecycle::customer::Customer;
-use crate::lifecycle::identity::{Alias, AliasKind, Erasure, Former, Identity, Stub};
+use crate::lifecycle::identity::{Alias, AliasKind, Erasure, Former, Identity, Split, Stub};
 use crate::lifecycle::time::Timestamp;
 
 use super::field::{self, FIXED64};
@@ -30,20 +30,25 @@ pub(super) fn put_identity(customer: &Customer, out: &mut Vec<u8>) {
     }
     let Some(identity) = customer.identity.as_deref().filter(|identity| !identity.is_empty()) else { return };
     put_message(out, field::IDENTITY, |out| {
-        if let Some(Stub { into, drain, used, is_merged, is_settled }) = &identity.stub {
+        if let Some(Stub { into, life, drain, used, merged_at, is_settled }) = &identity.stub {
             put_link(out, field::identity::STUB, into, *drain, *used, |out| {
-                put_flag(out, field::link::MERGED, *is_merged);
                 put_flag(out, field::link::UNSETTLED, !is_settled);
+                put_nonzero(out, field::link::LIFE, *life);
+                put_time(out, field::link::COMMANDED_AT, *merged_at);
             });
         }
-        if let Some(Former { into, drain, until, is_settled }) = &identity.former {
+        if let Some(Former { into, life, drain, until, is_settled, split }) = &identity.former {
             put_link(out, field::identity::FORMER, into, *drain, *until, |out| {
                 put_flag(out, field::link::UNSETTLED, !is_settled);
+                put_nonzero(out, field::link::LIFE, *life);
+                put_time(out, field::link::COMMANDED_AT, split.map(|split| split.at));
+                put_nonzero(out, field::link::LAST_LIFE, split.map_or(0, |split| split.last_life));
             });
         }
         for Alias { id, drain, claimed_at, kind } in &identity.aliases {
             put_link(out, field::identity::ALIASES, id, *drain, *claimed_at, |out| {
-                put_flag(out, field::link::MERGED, *kind == AliasKind::Customer);
+                put_flag(out, field::link::MERGED, *kind != AliasKind::Visitor);
+                put_flag(out, field::link::SPLIT, *kind == AliasKind::Split);
             });
         }
         if let Some(Erasure { at, kept_until }) = identity.erasure {
@@ -54,10 +59,20 @@ pub(super) fn put_identity(customer: &Customer, out: &mut Vec<u8>) {
             let packed: Vec<u8> = identity.erased_moves.iter().flat_map(|drain| drain.to_le_bytes()).collect();
             put_bytes(out, field::identity::ERASED_MOVES, &packed);
         }
-        if identity.retired > 0 {
-            put_number(out, field::identity::RETIRED, identity.retired.into());
-        }
+        put_nonzero(out, field::identity::RETIRED, identity.retired);
     });
+}
+
+fn put_nonzero(out: &mut Vec<u8>, number: u32, value: u16) {
+    if value > 0 {
+        put_number(out, number, value.into());
+    }
+}
+
+fn put_time(out: &mut Vec<u8>, number: u32, time: Option<Timestamp>) {
+    if let Some(time) = time {
+        put_signed(out, number, time.as_millis());
+    }
 }
 
 fn put_flag(out: &mut Vec<u8>, number: u32, is_set: bool) {
@@ -95,16 +110,18 @@ pub(super) fn read_identity(bytes: &[u8]) -> Option<Identity> {
     while let Some(found) = reader.field()? {
         match found {
             (field::identity::STUB, FieldValue::Bytes(bytes)) => {
-                let StoredLink { id: into, drain, time: used, is_merged, is_settled } = read_link(bytes)?;
-                identity.stub = Some(Stub { into, drain, used, is_merged, is_settled });
+                let StoredLink { id: into, life, drain, time: used, commanded_at: merged_at, is_settled, .. } =
+                    read_link(bytes)?;
+                identity.stub = Some(Stub { into, life, drain, used, merged_at, is_settled });
             }
             (field::identity::FORMER, FieldValue::Bytes(bytes)) => {
-                let StoredLink { id: into, drain, time: until, is_settled, .. } = read_link(bytes)?;
-                identity.former = Some(Former { into, drain, until, is_settled });
+                let StoredLink { id: into, life, drain, time: until, commanded_at, last_life, is_settled, .. } =
+                    read_link(bytes)?;
+                let split = commanded_at.map(|at| Split { at, last_life });
+                identity.former = Some(Former { into, life, drain, until, is_settled, split });
             }
             (field::identity::ALIASES, FieldValue::Bytes(bytes)) => {
-                let StoredLink { id, drain, time: claimed_at, is_merged, .. } = read_link(bytes)?;
-                let kind = if is_merged { AliasKind::Customer } else { AliasKind::Visitor };
+                let StoredLink { id, drain, time: claimed_at, kind, .. } = read_link(bytes)?;
                 identity.aliases.push(Alias { id, drain, claimed_at, kind });
             }
             (field::identity::ERASED_AT, FieldValue::Number(at)) => {
@@ -133,24 +150,35 @@ struct StoredLink {
     id: Arc<str>,
     drain: u64,
     time: Timestamp,
-    is_merged: bool,
+    kind: AliasKind,
     is_settled: bool,
+    life: u16,
+    commanded_at: Option<Timestamp>,
+    last_life: u16,
 }
 
 fn read_link(bytes: &[u8]) -> Option<StoredLink> {
     let (mut id, mut drain, mut time) = ("", 0, 0);
-    let (mut is_merged, mut is_settled) = (false, true);
+    let (mut kind, mut is_settled) = (AliasKind::Visitor, true);
+    let (mut life, mut commanded_at, mut last_life) = (0, None, 0);
     let mut reader = Reader(bytes);
     while let Some(found) = reader.field()? {
         match found {
             (field::link::ID, FieldValue::Bytes(bytes)) => id = std::str::from_utf8(bytes).ok()?,
             (field::link::DRAIN, FieldValue::Number(number)) => drain = number,
             (field::link::TIME, FieldValue::Number(number)) => time = unzigzag(number),
-            (field::link::MERGED, FieldValue::Number(merged)) => is_merged = merged != 0,
+            (field::link::MERGED, FieldValue::Number(1)) if kind == AliasKind::Visitor => kind = AliasKind::Customer,
             (field::link::UNSETTLED, FieldValue::Number(unsettled)) => is_settled = unsettled == 0,
+            (field::link::LIFE, FieldValue::Number(number)) => life = u16::try_from(number).ok()?,
+            (field::link::COMMANDED_AT, FieldValue::Number(number)) => {
+                commanded_at = Some(Timestamp::from_millis(unzigzag(number)));
+            }
+            (field::link::LAST_LIFE, FieldValue::Number(number)) => last_life = u16::try_from(number).ok()?,
+            (field::link::SPLIT, FieldValue::Number(1)) => kind = AliasKind::Split,
             _ => {}
         }
     }
     let time = Timestamp::from_millis(time);
-    (!id.is_empty()).then(|| StoredLink { id: Arc::from(id), drain, time, is_merged, is_settled })
+    let id = Arc::from(Some(id).filter(|id| !id.is_empty())?);
+    Some(StoredLink { id, drain, time, kind, is_settled, life, commanded_at, last_life })
 }

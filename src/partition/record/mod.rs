@@ -50,7 +50,7 @@ mod tests {
         ABSENT, ABSENT_NUMBER, Facts, FoldedOrders, LatestValue, OrderAmount, OrderEntry, RecentTimes, Refund,
     };
     use crate::lifecycle::id::StageIndex;
-    use crate::lifecycle::identity::{Alias, AliasKind, Erasure, Former, Identity, Stub};
+    use crate::lifecycle::identity::{Alias, AliasKind, Erasure, Former, Identity, Split, Stub};
     use crate::lifecycle::money::{Amount, Currency};
     use crate::lifecycle::value::OwnedValue;
 
@@ -144,11 +144,26 @@ mod tests {
     fn identity() -> Identity {
         let at = Timestamp::from_millis;
         Identity {
-            stub: Some(Stub { into: "k".into(), drain: u64::MAX, used: at(NOW), is_merged: true, is_settled: false }),
-            former: Some(Former { into: "l".into(), drain: 2, until: at(-1), is_settled: true }),
+            stub: Some(Stub {
+                into: "k".into(),
+                life: 65_535,
+                drain: u64::MAX,
+                used: at(NOW),
+                merged_at: Some(at(-3)),
+                is_settled: false,
+            }),
+            former: Some(Former {
+                into: "l".into(),
+                life: 1,
+                drain: 2,
+                until: at(-1),
+                is_settled: true,
+                split: Some(Split { at: at(-2), last_life: 4 }),
+            }),
             aliases: vec![
                 Alias { id: "visitor".into(), drain: 3, claimed_at: at(4), kind: AliasKind::Visitor },
                 Alias { id: "b".into(), drain: 5, claimed_at: at(6), kind: AliasKind::Customer },
+                Alias { id: "c".into(), drain: 6, claimed_at: at(7), kind: AliasKind::Split },
             ],
             erasure: Some(Erasure { at: at(7), kept_until: at(8) }),
             erased_moves: vec![u64::MAX, 1],
@@ -315,7 +330,7 @@ mod tests {
         assert_eq!(message.outdated_models, 2);
         assert!(message.visitor);
         let identity = message.identity.as_ref().expect("an identity");
-        assert_eq!(identity.aliases.iter().map(|alias| alias.id.as_str()).collect::<Vec<_>>(), ["visitor", "b"]);
+        assert_eq!(identity.aliases.iter().map(|alias| alias.id.as_str()).collect::<Vec<_>>(), ["visitor", "b", "c"]);
         // The message has all fields: encoded by the generated code, it decodes to the same customer.
         let mut read_back = blank();
         assert_eq!(read(&message.encode_to_vec(), &shape(), euro(), &mut read_back), Some(true));

@@ -5,7 +5,7 @@ use crate::wire::hand_over::Content;
 
 fn record(at: i64) -> HandOverRecord {
     let (at, content) = (Timestamp::from_millis(at), Content::Erase { drain: 1 });
-    HandOverRecord { to: "k".to_owned(), at, path: Vec::new(), rounds: 0, content }
+    HandOverRecord { to: "k".to_owned(), life: None, at, path: Vec::new(), rounds: 0, content }
 }
 
 /// A queue that has read hand-overs of the times 5 and 9 at the offsets 3 and 4.

@@ -89,8 +89,8 @@ pub(super) fn copy(
 /// Returns a record without effect: an id cannot be redirected to itself.
 fn first_record() -> HandOverRecord {
     let id = "lifecycle repartition".to_owned();
-    let content = Content::Redirect { drain: 0, into: id.clone() };
-    HandOverRecord { to: id, at: Timestamp::MIN, path: Vec::new(), rounds: 0, content }
+    let content = Content::Redirect { drain: 0, into: id.clone(), life: 0 };
+    HandOverRecord { to: id, life: None, at: Timestamp::MIN, path: Vec::new(), rounds: 0, content }
 }
 
 /// Number and hash of hand-overs; independent of their order.

@@ -100,7 +100,7 @@ fn a_forwarded_touchpoint_is_applied_whatever_is_blocked_and_however_small_the_l
         for (to, value) in forwarded.into_iter().chain([of_visitor]) {
             let at = Timestamp::from_millis(BEGIN);
             let content = Content::Touchpoint { value, needs: Vec::new() };
-            let record = HandOverRecord { to: to.to_owned(), at, path: Vec::new(), rounds: 0, content };
+            let record = HandOverRecord { to: to.to_owned(), life: None, at, path: Vec::new(), rounds: 0, content };
             write(&log, HAND_OVERS, to, record.encode());
         }
         let mut options = options(1);

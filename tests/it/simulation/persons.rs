@@ -4,7 +4,7 @@
 //! connect, with the facts of all its touchpoints, whatever the order in which the partitions were read and the
 //! hand-overs applied. Which of the customers of a set it is, is determined unless they are merged in a circle, or one
 //! of them into several others. If links contradict each other, each touchpoint must count once, and an erasure of all
-//! ids leaves nothing.
+//! ids leaves nothing; so it must if customers are split.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -54,8 +54,8 @@ const PERSONS: usize = 4;
 /// that a customer keeps individually.
 const GROUP: usize = 3;
 
-/// Generates the touchpoints of persons, links and merges of their ids, repetitions, records in the partition of
-/// another id, and invalid records.
+/// Generates the touchpoints of persons, links, merges and splits of their ids, repetitions, records in the partition
+/// of another id, and invalid records.
 pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History {
     let partitions = usize::try_from(config.partitions).expect("no negative partitions");
     let mut history: History = vec![VecDeque::new(); partitions];
@@ -77,8 +77,11 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
             _ => [(&own[1], &own[0]), (&own[2], &own[1])][random.usize(..2)],
         };
         let is_merge = with_merges && random.u32(..8) == 0;
+        // Which customer an id belongs to after a split depends on the order in which the partitions are read.
+        let is_split = is_merge && config.has_conflicts && random.u32(..3) == 0;
         let is_link = !is_merge && random.u32(..6) == 0;
         let key = match () {
+            () if is_split => from,
             () if is_merge => into,
             () if is_link => claimant,
             () if random.bool() => customer,
@@ -95,7 +98,9 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
         let value = touchpoint(random, &format!("e{number}"), &person, occurred_at);
         let mut value: Value = serde_json::from_slice(&value).expect("JSON");
         value["customer_id"] = key.as_str().into();
-        if is_merge {
+        if is_split {
+            value["type"] = "customer_split".into();
+        } else if is_merge {
             value["type"] = "customer_merged".into();
             value["merged_id"] = from.as_str().into();
         } else if is_link {
@@ -186,7 +191,8 @@ impl Connected {
             }
         }
         let mut touchpoints: BTreeMap<String, Vec<Touchpoint>> = BTreeMap::new();
-        for mut line in lines.into_iter().filter(|line| line["type"] != "customer_merged") {
+        let has_facts = |line: &Value| line["type"] != "customer_merged" && line["type"] != "customer_split";
+        for mut line in lines.into_iter().filter(has_facts) {
             let id = ids(&line).into_iter().flatten().next().expect("an id");
             let set = &set_of[&id];
             line["customer_id"] = set.as_str().into();
