@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,14 +18,11 @@ use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::transition::Transition;
 use crate::partition::{ConditionView, CustomerView, ExplanationView, ModelView, Snapshot};
 use crate::runtime::{WallClock, publication_mode};
-use crate::wire::touchpoint_json::ID_BYTES_MAX;
 
 use super::Api;
+use super::customer_lookup::{Found, find_customer, with_location};
 use super::extract::{Path, Query};
-use super::peers::{PeerLookup, Peers};
-use super::problem::Problem;
 use super::response::{ExpectedJson, Orders, PublishedJson, TimestampText, Titles, TransitionRenderer, Values};
-use super::workers::CustomerLookup;
 
 /// Maximum number of latest transitions in a customer response.
 const TRANSITIONS_MAX: usize = 50;
@@ -130,7 +127,10 @@ pub(super) async fn customer(
     headers: HeaderMap,
 ) -> Response {
     match find_customer(&api, &customer_id, &uri, &headers).await {
-        Ok((partition, snapshot)) => Json(customer_response(&api, partition, &snapshot)).into_response(),
+        Ok(Found { partition, snapshot, uri }) => {
+            let response = Json(customer_response(&api, partition, &snapshot)).into_response();
+            with_location(response, uri.as_ref())
+        }
         Err(response) => response,
     }
 }
@@ -143,86 +143,12 @@ pub(super) async fn forecast(
     headers: HeaderMap,
 ) -> Response {
     match find_customer(&api, &customer_id, &uri, &headers).await {
-        Ok((partition, snapshot)) => Json(forecast_response(&api, partition, &snapshot, query.days)).into_response(),
+        Ok(Found { partition, snapshot, uri }) => {
+            let response = Json(forecast_response(&api, partition, &snapshot, query.days)).into_response();
+            with_location(response, uri.as_ref())
+        }
         Err(response) => response,
     }
-}
-
-/// Looks a customer up in this instance's workers, then in the other instances. The error is a complete response: a
-/// problem, or the response of the instance that has the customer.
-async fn find_customer(
-    api: &Api,
-    customer_id: &str,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Result<(i32, Box<Snapshot>), Response> {
-    if customer_id.is_empty() || customer_id.len() > ID_BYTES_MAX {
-        let detail = format!("a customer id has 1 to {ID_BYTES_MAX} bytes");
-        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-customer", detail).into_response());
-    }
-    let lookup = api.workers.find_customer(customer_id).await;
-    if let CustomerLookup::Found(partition, snapshot) = lookup {
-        return Ok((partition, snapshot));
-    }
-    if let CustomerLookup::MergedInto(merged_into) = lookup {
-        let detail = format!("the id belongs to the customer {merged_into} now: query that one");
-        let problem = Problem::new(StatusCode::GONE, "merged-visitor", detail);
-        return Err(problem.with_merged_into(&merged_into).into_response());
-    }
-    let peers = api.peers.as_ref().filter(|_| !Peers::is_forwarded(headers));
-    let peer_lookup = match peers {
-        Some(peers) => peers.forward(uri, headers).await,
-        None => PeerLookup::NotFound,
-    };
-    let unavailable =
-        |kind, detail: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail).into_response();
-    Err(match (peer_lookup, lookup) {
-        (PeerLookup::Found(response), _) => response,
-        (_, CustomerLookup::Restoring) => {
-            unavailable("restoring", "partitions are being restored; retry later".to_owned())
-        }
-        (_, CustomerLookup::TimedOut) => {
-            unavailable("busy", "a worker did not respond in time; retry later".to_owned())
-        }
-        (PeerLookup::Unavailable(addresses), _) if addresses.is_empty() => {
-            unavailable("group-unknown", "the instances of the group could not be looked up; retry later".to_owned())
-        }
-        (PeerLookup::Unavailable(addresses), _) => {
-            let addresses = addresses.join(", ");
-            unavailable(
-                "elsewhere",
-                format!(
-                    "the customer is not on this instance, and these instances did not respond: {addresses}; query them directly, or retry later"
-                ),
-            )
-        }
-        (PeerLookup::NotFound, _) if api.peers.is_none() && api.status_registry.partitions() == 0 => {
-            no_partitions().into_response()
-        }
-        (PeerLookup::NotFound, _) => {
-            let detail = match peers {
-                Some(_) => {
-                    "no instance has the customer: no touchpoint has been processed yet, or the partition is being reassigned"
-                }
-                None if api.status_registry.has_every_partition() => {
-                    "no such customer: this instance has every partition. No touchpoint of the customer was processed, or the customer \
-                     was erased or forgotten"
-                }
-                None => {
-                    "no partition of this instance has the customer: query the other instances (set http.advertise to forward \
-                     requests automatically), or wait for a touchpoint"
-                }
-            };
-            Problem::new(StatusCode::NOT_FOUND, "unknown-customer", detail.to_owned()).into_response()
-        }
-    })
-}
-
-/// The problem of an instance that has no partition to look into.
-pub(super) fn no_partitions() -> Problem {
-    let detail = "no partitions are assigned to this instance: no broker is reachable, the group is being rebalanced, or \
-                  other instances have all of them; retry later, or query the other instances";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no-partitions", detail.to_owned())
 }
 
 fn customer_response(api: &Api, partition: i32, snapshot: &Snapshot) -> Customer {

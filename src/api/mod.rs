@@ -4,6 +4,7 @@
 //! queries through channels and waits for the answers with a timeout.
 
 mod authorization;
+mod customer_lookup;
 mod customers;
 mod deliveries;
 mod extract;

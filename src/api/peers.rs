@@ -63,6 +63,8 @@ impl fmt::Debug for Peers {
 pub(super) enum PeerLookup {
     /// The response of the instance that has the customer.
     Found(Response),
+    /// The id belongs to this customer, according to the instance that has the id.
+    MergedInto(String),
     /// No other instance has the customer.
     NotFound,
     /// The instances at these addresses could not be reached or could not answer yet; empty if the addresses are
@@ -100,7 +102,10 @@ impl Peers {
             match answer {
                 // Returning drops the set, which cancels the remaining requests.
                 Some((status @ (StatusCode::OK | StatusCode::GONE), content_type, body)) => {
-                    return PeerLookup::Found(relay(&address, status, content_type, body));
+                    return match merged_into(status, &body) {
+                        Some(customer_id) => PeerLookup::MergedInto(customer_id),
+                        None => PeerLookup::Found(relay(&address, status, content_type, body)),
+                    };
                 }
                 Some((StatusCode::NOT_FOUND, ..)) => {}
                 Some(_) | None => unavailable.push(address),
@@ -204,6 +209,12 @@ async fn send(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, requ
         // The server closes the connection after its response, of which a part may still have to be read.
         _ = &mut connection => exchange.await,
     }
+}
+
+/// Returns the customer that the id of the request belongs to, if that is the response.
+fn merged_into(status: StatusCode, body: &[u8]) -> Option<String> {
+    let problem: serde_json::Value = serde_json::from_slice(body).ok().filter(|_| status == StatusCode::GONE)?;
+    problem["merged_into"].as_str().map(str::to_owned)
 }
 
 fn relay(address: &str, status: StatusCode, content_type: Option<HeaderValue>, body: Bytes) -> Response {

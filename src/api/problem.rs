@@ -29,7 +29,7 @@ pub(super) struct ProblemBody {
     status: u16,
     /// What is wrong with this request, and what to do.
     detail: String,
-    /// The customer that the visitor became; only in the problem `merged-visitor`.
+    /// The customer that the id of the request belongs to, if it is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     merged_into: Option<String>,
 }
@@ -40,7 +40,7 @@ impl Problem {
         Self { status, kind, detail, merged_into: None }
     }
 
-    /// Names the customer that the visitor of the request became.
+    /// Names the customer that the id of the request belongs to.
     pub(super) fn with_merged_into(self, customer_id: &str) -> Self {
         Self { merged_into: Some(customer_id.to_owned()), ..self }
     }

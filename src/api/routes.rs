@@ -69,12 +69,12 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "/v1/customers/{customer_id}",
-        description: "A customer's committed state: facts, standings and the conditions behind them, the next wake-up and what it will publish, the latest transitions in memory.",
+        description: "A customer's committed state, by any of its ids: facts, standings and the conditions behind them, the next wake-up and what it will publish, the latest transitions in memory.",
         id: "customer",
         access: Access::Token(Role::Customers),
         query: None,
         contents: &[Content::json::<customers::Customer>()],
-        problems: &[NOT_FOUND, StatusCode::GONE],
+        problems: &[NOT_FOUND],
         get: || get(customers::customer),
     },
     Route {
@@ -84,7 +84,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Token(Role::Customers),
         query: Some(query::<customers::ForecastQuery>),
         contents: &[Content::json::<customers::Forecast>()],
-        problems: &[NOT_FOUND, StatusCode::GONE],
+        problems: &[NOT_FOUND],
         get: || get(customers::forecast),
     },
     Route {

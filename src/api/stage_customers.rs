@@ -19,7 +19,7 @@ use crate::partition::{Snapshot, StageCursor};
 use crate::runtime::{StageAnswer, StageRequest};
 
 use super::Api;
-use super::customers::no_partitions;
+use super::customer_lookup::no_partitions;
 use super::extract::{Path, Query};
 use super::peers::{PeerLookup, Peers};
 use super::problem::Problem;
@@ -238,7 +238,7 @@ impl PageReader<'_> {
                     format!("partition {partition} is elsewhere, and these instances did not respond: {addresses}");
                 Err(unavailable("elsewhere", detail))
             }
-            PeerLookup::Unavailable(_) | PeerLookup::NotFound => {
+            PeerLookup::Unavailable(_) | PeerLookup::NotFound | PeerLookup::MergedInto(_) => {
                 let detail = format!("no instance has partition {partition}: it is being reassigned; retry later");
                 Err(unavailable("elsewhere", detail))
             }

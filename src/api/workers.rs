@@ -25,7 +25,7 @@ pub struct WorkerChannels {
 pub(super) enum CustomerLookup {
     /// The partition that holds the customer, and a snapshot of the customer.
     Found(i32, Box<Snapshot>),
-    /// The id is that of a visitor that became this customer.
+    /// The id is that of a visitor that became this customer, or of a customer that was merged into it.
     MergedInto(Arc<str>),
     /// No partition of this instance holds the customer.
     NotFound,

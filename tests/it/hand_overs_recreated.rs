@@ -35,7 +35,7 @@ fn deployment() -> (Deployment, Instance) {
         (0..20)
             .all(|number| {
                 let answer = instance.get(&format!("/v1/customers/visitor-{number}"));
-                answer.is_some_and(|answer| answer.contains("merged_into"))
+                answer.is_some_and(|answer| answer.contains(&format!("\"customer-{number}\"")))
             })
             .then_some(())
     });

@@ -160,10 +160,10 @@ pub(crate) fn erase_by_alias(deployment: &Deployment, instance: &Instance, stage
     let merged = visitor.rsplit_once('-').expect("a number").0.to_owned();
     let person = format!("person-{}", number(&visitor) - 1);
     let answer = |id: &str| instance.get(&format!("/v1/customers/{id}"));
-    // The ids of the visitor and of the merged customer name the customer.
+    // The ids of the visitor and of the merged customer are answered as the customer.
     for id in [&visitor, &merged] {
         let alias = answer(id).expect("an answer");
-        assert!(alias.contains(&format!("\"merged_into\":\"{person}\"")), "{alias}");
+        assert!(alias.contains(&format!("\"customer_id\":\"{person}\"")), "{alias}");
     }
     assert!(answer(&person).is_some_and(|answer| answer.contains("\"partition\"")), "{person}");
     let erasure = touchpoint("erasure", "", &visitor, "customer_erased", 1_001 * 24 * 60);
@@ -209,7 +209,7 @@ fn refused_links_are_counted_by_reason_and_listed() {
     assert_eq!(until("the service answers", list), [Value::Null; 0]);
     broker::produce(&deployment.touchpoints, &[touchpoint("e-1", "anna", "tablet", "customer_identified", 0)]);
     until("the visitor is the customer", || {
-        instance.get("/v1/customers/tablet")?.contains("merged_into").then_some(())
+        instance.get("/v1/customers/tablet")?.contains("\"customer_id\":\"anna\"").then_some(())
     });
     let mut blocked = touchpoint("e-3", "ben", "", "customer_merged", 2);
     blocked.value = Some(text(&blocked).replace('}', r#","merged_id":"guest"}"#).into_bytes());

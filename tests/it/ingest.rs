@@ -266,12 +266,11 @@ fn visitors_and_customers_of_a_source_become_one_customer() {
     assert_eq!(keys, ["anna", "anna", "anna", "anna-at-work", "device-7"]);
     let merged = broker::until("the visitor is the customer", || {
         let answer = instance.get("/v1/customers/device-7")?;
-        answer.contains("merged_into").then_some(answer)
+        answer.contains("\"customer_id\":\"anna\"").then_some(answer)
     });
-    assert!(merged.contains("\"merged_into\":\"anna\""), "{merged}");
-    assert!(merged.contains("the id belongs to the customer anna now: query that one"), "{merged}");
+    assert!(merged.contains("device-7"), "{merged}");
     broker::until("the other customer is the customer", || {
-        instance.get("/v1/customers/anna-at-work")?.contains("\"merged_into\":\"anna\"").then_some(())
+        instance.get("/v1/customers/anna-at-work")?.contains("\"customer_id\":\"anna\"").then_some(())
     });
     let dead = wait_for_records(&[&deployment.dead_letters], 1, &mut [&mut instance]);
     let detail = header(&dead[0], "lifecycle_detail").expect("a detail");
