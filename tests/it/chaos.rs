@@ -5,7 +5,7 @@
 //! without the variable for 45 s. With `LIFECYCLE_CHAOS_CLOCK=wall` the service runs by wall time on live touchpoints;
 //! otherwise it runs by event time on touchpoints of several years. `LIFECYCLE_CHAOS_SEED` repeats the load exactly and
 //! the faults as far as real time allows. With `LIFECYCLE_CHAOS_LINKS=1`, a part of the touchpoints are of visitors
-//! who become customers. `LIFECYCLE_CHAOS_PROGRAM` is the path of another build of the program to test.
+//! who become customers, and customers are merged and split. `LIFECYCLE_CHAOS_PROGRAM` is the path of another build of the program to test.
 
 pub(crate) mod cluster;
 pub(crate) mod fleet;
@@ -336,17 +336,7 @@ impl Run {
         let (late, others): (Vec<_>, Vec<_>) = expected.transitions.keys().partition(is_late);
         let late: Vec<_> = late.into_iter().take(STATES_MAX / 2).collect();
         let queried: Vec<_> = late.iter().copied().chain(others.into_iter().take(STATES_MAX / 2)).collect();
-        // A worker answers between two polls, so a query lasts up to 100 ms, and many are sent at the same time.
-        let next = AtomicUsize::new(0);
-        thread::scope(|scope| {
-            for _ in 0..QUERIES_AT_ONCE {
-                scope.spawn(|| {
-                    while let Some(customer) = queried.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        self.verify_state(fleet, customer, &expected.transitions[*customer]);
-                    }
-                });
-            }
-        });
+        verify_at_once(&queried, |customer| self.verify_state(fleet, customer, &expected.transitions[*customer]));
         report.add("customers queried over HTTP, each in the stages of `replay`", queried.len());
         report.add("of those queried, customers with a touchpoint later than allowed", late.len());
     }
@@ -425,6 +415,21 @@ fn stop(fleet: &mut Fleet) {
         assert!(stopping.elapsed() < TIMEOUT, "an instance does not stop");
         thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Calls `verify` for all items. A worker answers between two polls, so a query over HTTP lasts up to 100 ms, and many
+/// are sent at the same time.
+fn verify_at_once<T: Sync>(items: &[T], verify: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..QUERIES_AT_ONCE {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    verify(item);
+                }
+            });
+        }
+    });
 }
 
 /// Writes a file that is kept for investigating a failed run.

@@ -66,7 +66,17 @@ fn a_customer_with_three_orders_in_all_models_takes_at_most_500_bytes() {
 }
 
 #[test]
-fn a_stub_takes_at_most_200_bytes_and_less_than_the_visitor_that_it_replaces() {
+fn a_stub_takes_at_most_200_bytes_and_less_than_the_visitor_or_customer_that_it_replaces() {
+    for (id_name, link_type) in [("anonymous_id", "customer_identified"), ("customer_id", "customer_merged")] {
+        let (replaced, stub) = bytes_of_stub(id_name, link_type);
+        println!("record and memory in bytes, {id_name}: {replaced:?} before, {stub:?} of its stub");
+        assert!(stub.1 <= 200 && stub.1 < replaced.1, "{stub:?}");
+    }
+}
+
+/// Returns the average bytes of the record and in memory of an id with five touchpoints, and of its stub after a link
+/// or merge of the type `link_type`.
+fn bytes_of_stub(id_name: &str, link_type: &str) -> ((usize, usize), (usize, usize)) {
     let sources: Vec<_> = model_file::shipped_names().iter().filter_map(|name| model_file::shipped(name)).collect();
     let (models, _) = model_file::load(&sources, &model_file::shipped_catalogue(), &[]).expect("shipped models load");
     let decoder = TouchpointDecoder::new(&models.vocabulary, TouchpointOptions { bytes_max: 1 << 16 })
@@ -83,7 +93,7 @@ fn a_stub_takes_at_most_200_bytes_and_less_than_the_visitor_that_it_replaces() {
         for step in 0..5 {
             let (id, kind) = (id(visitor), TOUCHPOINTS[step % 3].0);
             let line = format!(
-                r#"{{"event_id":"ev-{visitor}-{step}","anonymous_id":"{id}","type":"{kind}","occurred_at":"2026-01-0{}T08:00:00Z"}}"#,
+                r#"{{"event_id":"ev-{visitor}-{step}","{id_name}":"{id}","type":"{kind}","occurred_at":"2026-01-0{}T08:00:00Z"}}"#,
                 step + 1
             );
             let mut scratch = Scratch::default();
@@ -98,7 +108,7 @@ fn a_stub_takes_at_most_200_bytes_and_less_than_the_visitor_that_it_replaces() {
     for visitor in 0..CUSTOMERS {
         let link = Link {
             event_id: format!("link-{visitor}").into(),
-            type_name: "customer_identified".into(),
+            type_name: link_type.into(),
             occurred_at: Timestamp::from_millis(1_767_600_000_000),
         };
         let message = Message::Claim { by: format!("customer-{visitor:06}").into(), life: 0, link, names: Vec::new() };
@@ -109,7 +119,5 @@ fn a_stub_takes_at_most_200_bytes_and_less_than_the_visitor_that_it_replaces() {
         }
     }
     assert_eq!((partition.len(), partition.stubs()), (0, CUSTOMERS));
-    let stubs = (partition.live_bytes() / CUSTOMERS, partition.bytes() / CUSTOMERS);
-    println!("record and memory in bytes: {visitors:?} of a visitor, {stubs:?} of its stub");
-    assert!(stubs.1 <= 200 && stubs.1 < visitors.1, "{stubs:?}");
+    (visitors, (partition.live_bytes() / CUSTOMERS, partition.bytes() / CUSTOMERS))
 }

@@ -125,17 +125,24 @@ fn duplicate_ids(published: &TransitionsByCustomer) -> Vec<String> {
     seen.into_iter().filter(|(_, times)| *times > 1).map(|(id, _)| id).collect()
 }
 
-/// Returns the customers and models whose sequence numbers have a gap or a duplicate.
+/// Returns the customers and models whose sequence numbers have a gap or a duplicate. Those of an id that was merged
+/// may start again at 1.
 fn broken_sequences(published: &TransitionsByCustomer) -> Vec<String> {
-    let mut numbers: BTreeMap<(&str, &str), Vec<u64>> = BTreeMap::new();
+    let (mut last, mut merged) = (BTreeMap::<(&str, &str), u64>::new(), BTreeSet::new());
+    let mut broken = Vec::new();
     for transition in published.values().flatten() {
         let text = |field: &str| transition[field].as_str().expect("a text");
-        let of = numbers.entry((text("customer_id"), text("model"))).or_default();
-        of.push(transition["sequence"].as_u64().expect("a number"));
+        let customer = text("customer_id");
+        let number = transition["sequence"].as_u64().expect("a number");
+        let before = last.insert((customer, text("model")), number).unwrap_or_default();
+        if number != before + 1 && !(number == 1 && merged.contains(customer)) {
+            broken.push(format!("{customer}, {}: {number} after {before}", text("model")));
+        }
+        if transition["merged_into"].is_string() {
+            merged.insert(customer);
+        }
     }
-    let is_broken = |numbers: &[u64]| (1..).zip(numbers).any(|(expected, &number)| number != expected);
-    let broken = numbers.into_iter().filter(|(_, numbers)| is_broken(numbers));
-    broken.map(|((customer, model), numbers)| format!("{customer}, {model}: {numbers:?}")).collect()
+    broken
 }
 
 /// Returns the reason with which the service must write the record to the dead-letter topic; `None` for a valid record.
