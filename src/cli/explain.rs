@@ -214,7 +214,8 @@ fn find_person(
 ) -> Result<Person, SourceError> {
     let mut replay = Replay::new(Arc::clone(models), options.clone());
     let decoder = source.decoder(&models.vocabulary);
-    let mut refused = Vec::new();
+    let (mut refused, mut linked) = (Vec::new(), Vec::new());
+    let link_on = options.facts.identity.unwrap_or_default().link_on;
     let mut discard = |_: &Transition, _| Ok::<(), Infallible>(());
     source.for_each(
         stream,
@@ -227,13 +228,15 @@ fn find_person(
             {
                 let Ok(()) = replay.apply(&touchpoint, &mut discard);
                 refused.extend_from_slice(replay.refused_links());
+                let other = link_on.visitor(&touchpoint).or(touchpoint.merged_id);
+                linked.extend(other.map(|other| [touchpoint.customer_id.into(), other.into()]));
             }
             Ok(())
         },
     )?;
     source.reset_dropped();
     let Ok(()) = replay.finish(&mut discard);
-    Ok(Person::find(id, replay.partition(), refused))
+    Ok(Person::find(id, replay.partition(), refused, &linked))
 }
 
 /// Fires all future wake-ups of the customer. Returns the transitions, and whether the limit of wake-ups was reached.

@@ -27,20 +27,25 @@ impl Person {
         Self { ids: vec![id], identities, refused: HashMap::new() }
     }
 
-    /// Finds the customer that `id` belongs to. `refused` are all links that `partition` has refused.
-    pub(super) fn find(id: &str, partition: &Partition, refused: Vec<RefusedLink>) -> Self {
+    /// Finds the customer that `id` belongs to. `refused` are all links that `partition` has refused, and `linked` the
+    /// ids that each link or merge names.
+    pub(super) fn find(id: &str, partition: &Partition, refused: Vec<RefusedLink>, linked: &[[Arc<str>; 2]]) -> Self {
         let identity = |id: &str| partition.identity(id).unwrap_or_default();
         let canonical: Arc<str> = identity(id).stub.map_or_else(|| id.into(), |stub| stub.into);
         let mut ids = identity(&canonical).moved_ids(&canonical);
         ids.insert(0, canonical);
+        // All ids that links connect, whatever became of them: an erasure leaves no trace in the identities.
+        let mut others: HashMap<&str, Vec<&Arc<str>>> = HashMap::new();
+        for [one, other] in linked {
+            others.entry(one).or_default().push(other);
+            others.entry(other).or_default().push(one);
+        }
         let mut identities = HashMap::new();
-        let mut pending = ids.clone();
+        let mut pending = vec![Arc::clone(&ids[0])];
         while let Some(id) = pending.pop() {
             if let Entry::Vacant(entry) = identities.entry(id) {
+                pending.extend(others.get(&**entry.key()).into_iter().flatten().map(|&id| Arc::clone(id)));
                 let identity = identity(entry.key());
-                pending.extend(identity.aliases.iter().map(|alias| Arc::clone(&alias.id)));
-                pending.extend(identity.stub.iter().map(|stub| Arc::clone(&stub.into)));
-                pending.extend(identity.former.iter().map(|former| Arc::clone(&former.into)));
                 entry.insert(identity);
             }
         }

@@ -97,6 +97,8 @@ pub struct Identity {
     /// The ids whose facts moved to this customer, and the visitors that it has claimed. A customer may have several
     /// aliases with one id: one for each move of its facts.
     pub aliases: Vec<Alias>,
+    /// The latest split of the id while it was not merged: merges from before it have no effect.
+    pub split_at: Option<Timestamp>,
     /// The latest erasure.
     pub erasure: Option<Erasure>,
     /// The moves to this id whose facts were erased; see [`drain`]. A touchpoint that waits for them need not wait.
@@ -180,6 +182,9 @@ pub struct Erasure {
     pub at: Timestamp,
     /// When it is forgotten.
     pub kept_until: Timestamp,
+    /// The time of an erasure that names the id, if the id was never a stub: a link from before it that arrives later
+    /// means that the customer is to be erased.
+    pub requested_at: Option<Timestamp>,
 }
 
 impl Identity {
@@ -210,7 +215,8 @@ impl Identity {
         let former = self.former.as_ref().map(|former| former.until + stub_lifetime);
         let erasure = self.erasure.map(|erasure| erasure.kept_until);
         let claims = self.aliases.iter().map(|alias| alias.claimed_at + stub_lifetime);
-        claims.chain(stub).chain(former).chain(erasure).max()
+        let split = self.split_at.map(|at| at + stub_lifetime);
+        claims.chain(stub).chain(former).chain(erasure).chain(split).max()
     }
 
     /// Makes the id independent of the customer that it is a stub of: touchpoints from `from` on are its own. All that

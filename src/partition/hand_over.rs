@@ -65,6 +65,11 @@ pub enum Message {
         /// The time of the removal.
         at: Timestamp,
     },
+    /// To a customer that has claimed an id: an erasure from after the link names the id.
+    EraseCustomer {
+        /// The time of the erasure.
+        at: Timestamp,
+    },
     /// To an alias: its facts have arrived.
     Redirect {
         /// Identifies the move. The message has no effect on a later one.
@@ -117,7 +122,7 @@ impl HandOver {
             Message::Facts { link, customer, .. } => {
                 customer.as_ref().map_or(link.occurred_at, |customer| customer.clock.max(link.occurred_at))
             }
-            Message::Erase { at, .. } => *at,
+            Message::Erase { at, .. } | Message::EraseCustomer { at } => *at,
             // It does not concern facts.
             Message::Redirect { .. } => Timestamp::MIN,
         }

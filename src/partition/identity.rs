@@ -143,6 +143,7 @@ impl Partition {
         match &hand_over.message {
             Message::Claim { .. } => self.apply_claim(hand_over, effects),
             Message::Facts { .. } => self.apply_facts(hand_over, effects),
+            Message::EraseCustomer { at } => self.apply_requested_erasure(hand_over, *at, effects),
             Message::Erase { drain, at } => self.apply_alias_erasure(to, *drain, *at),
             Message::Redirect { drain, into, life } => self.apply_redirect(to, *drain, into, *life),
         }
@@ -251,12 +252,20 @@ impl Partition {
         self.end_if_expired(id, due_until);
         self.forget_if_expired(id, due_until, effects);
         let now = self.clock.at_least(link.occurred_at);
-        if link.is_merge() && self.passes_on(hand_over, effects) {
+        if link.is_merge() && (self.is_split_later(hand_over, effects) || self.passes_on(hand_over, effects)) {
             return;
         }
         let copy = self.customers.get_or_vacant(id, &self.rules, &self.shape);
         let is_visitor = copy.customer.is_visitor;
         let identity = copy.customer.identity.get_or_insert_default();
+        // The claim was under way when the id was erased: the erasure is meant for its customer.
+        let requested = identity.erasure.as_mut().map(|erasure| &mut erasure.requested_at);
+        if let Some(at) = requested.and_then(|at| at.take_if(|at| link.occurred_at <= *at)) {
+            copy.is_changed = true;
+            let message = Message::EraseCustomer { at };
+            effects.hand_overs.push(HandOver { life: Some(*life), ..HandOver::new(Arc::clone(by), message) });
+            return;
+        }
         if link.is_merge() {
             let is_merged = |alias: &Alias| alias.id == *by && alias.kind == AliasKind::Customer;
             if !identity.aliases.iter().any(is_merged) {
@@ -395,7 +404,7 @@ impl Partition {
 
     /// Passes a hand-over on, if its id is a stub. In a circle of stubs, the least id becomes a customer again when its
     /// own facts come back.
-    fn passes_on(&mut self, hand_over: &HandOver, effects: &mut Effects) -> bool {
+    pub(super) fn passes_on(&mut self, hand_over: &HandOver, effects: &mut Effects) -> bool {
         let HandOver { to: id, path, rounds, message, .. } = hand_over;
         let Some(slot) = self.customers.find(id) else { return false };
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);

@@ -18,15 +18,40 @@ const ERASURE_KEPT_FOR: Duration = Duration::from_days(7);
 impl Partition {
     /// Erases the customer of `touchpoint` and all its aliases, and remembers it.
     pub(super) fn apply_erasure(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
-        self.erase(touchpoint, effects);
-        let copy = self.customers.get_or_vacant(touchpoint.customer_id, &self.rules, &self.shape);
+        effects.tally.applied += 1;
+        let (id, at) = (touchpoint.customer_id, touchpoint.occurred_at);
+        let slot = self.erase_with_aliases(id, at, effects);
+        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         copy.customer.is_visitor &= touchpoint.is_visitor;
+        let identity = copy.customer.identity.as_deref_mut().filter(|identity| identity.retired == 0);
+        if let Some(erasure) = identity.and_then(|identity| identity.erasure.as_mut()) {
+            erasure.requested_at = erasure.requested_at.max(Some(at));
+        }
+    }
+
+    /// Erases the customer `id`, which has claimed another id before an erasure that names the other id.
+    pub(super) fn apply_requested_erasure(&mut self, hand_over: &HandOver, at: Timestamp, effects: &mut Effects) {
+        let id = &hand_over.to;
+        self.end_if_expired(id, self.due_until(at));
+        if self.passes_on(hand_over, effects) {
+            return;
+        }
+        let erasure = self.with_identity(id).and_then(|copy| copy.customer.identity.as_ref()?.erasure);
+        if erasure.is_none_or(|erasure| erasure.at < at) {
+            self.erase_with_aliases(id, at, effects);
+        }
+    }
+
+    fn erase_with_aliases(&mut self, id: &str, at: Timestamp, effects: &mut Effects) -> CustomerSlot {
+        self.erase_customer(id, at, effects);
+        let copy = self.customers.get_or_vacant(id, &self.rules, &self.shape);
         let identity = copy.customer.identity.get_or_insert_default();
-        identity.former = None;
+        (identity.former, identity.split_at) = (None, None);
         let slot = copy.slot;
         // Those of an id without a customer.
-        self.erase_aliases(slot, touchpoint.occurred_at, effects);
-        self.remember_erasure(slot, touchpoint.occurred_at);
+        self.erase_aliases(slot, at, effects);
+        self.remember_erasure(slot, at);
+        slot
     }
 
     /// Sends the removal of a customer to its aliases.
@@ -56,7 +81,7 @@ impl Partition {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let Some(identity) = copy.customer.identity.as_deref_mut() else { return };
         if identity.stub.as_ref().is_some_and(|stub| stub.drain == drain) {
-            identity.stub = None;
+            (identity.stub, identity.split_at) = (None, None);
             self.remember_erasure(slot, at);
         } else if identity.former.as_ref().is_some_and(|former| former.drain == drain) {
             identity.former = None;
@@ -72,7 +97,8 @@ impl Partition {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let identity = copy.customer.identity.get_or_insert_default();
         let at = identity.erasure.map_or(at, |erasure| erasure.at.max(at));
-        identity.erasure = Some(Erasure { at, kept_until: now + ERASURE_KEPT_FOR });
+        let requested_at = identity.erasure.and_then(|erasure| erasure.requested_at);
+        identity.erasure = Some(Erasure { at, kept_until: now + ERASURE_KEPT_FOR, requested_at });
         copy.is_changed = true;
         if copy.is_removed {
             self.wake_ups.arm(slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::lifecycle::identity::Stub;
+use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::Touchpoint;
 
 use super::customers::identity_ends_at;
@@ -39,6 +40,14 @@ impl Partition {
             let reason = if into.is_some() { RefusalReason::SplitBefore } else { RefusalReason::NotMerged };
             let (other_id, link) = (Arc::clone(other_id), Link::of(split));
             effects.refuse(RefusedLink { customer_id, other_id, link, reason });
+            // While the service catches up, the merge may arrive later. The facts until then cannot be separated any
+            // more, so the id keeps them.
+            if at > identity.split_at.unwrap_or(Timestamp::MIN) {
+                (identity.split_at, copy.is_changed) = (Some(at), true);
+                if copy.is_removed {
+                    self.wake_ups.arm(slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));
+                }
+            }
             return None;
         }
         // Otherwise touchpoints that wait for the facts could be in two places.
@@ -52,6 +61,21 @@ impl Partition {
         former.filter(|_| is_merged).map(|former| forwarding.passed_on_by_former(&copy.customer.id, former))
     }
 
+    /// Whether the command that merges an id is from before a split of the id. Then it has no effect.
+    pub(super) fn is_split_later(&mut self, hand_over: &HandOver, effects: &mut Effects) -> bool {
+        let HandOver { to: id, life: None, message: Message::Claim { by, link, .. }, .. } = hand_over else {
+            return false;
+        };
+        let split_at = self.with_identity(id).and_then(|copy| copy.customer.identity.as_ref()?.split_at);
+        let is_later = split_at.is_some_and(|split_at| link.occurred_at < split_at);
+        if is_later {
+            let (customer_id, other_id) = (Arc::clone(by), Arc::clone(id));
+            let reason = RefusalReason::SplitLater;
+            effects.refuse(RefusedLink { customer_id, other_id, link: link.clone(), reason });
+        }
+        is_later
+    }
+
     /// Records at the customer `id` that `alias` was split.
     pub(super) fn split_alias(&mut self, id: &str, alias: &str) {
         let Some(copy) = self.with_identity(id) else { return };
@@ -59,12 +83,13 @@ impl Partition {
         copy.customer.identity.get_or_insert_default().split_alias(alias);
     }
 
-    /// Passes on facts, and the command that merges the id into another customer, if they are for a life of the id that
-    /// belongs to the customer of a merge that was split.
+    /// Passes on facts, an erasure, and the command that merges the id into another customer, if they are for a life of
+    /// the id that belongs to the customer of a merge that was split.
     pub(super) fn is_passed_on_by_former(&mut self, hand_over: &HandOver, effects: &mut Effects) -> bool {
         let at = match &hand_over.message {
             Message::Claim { link, .. } if link.is_merge() => link.occurred_at,
             Message::Facts { link, .. } => link.occurred_at,
+            Message::EraseCustomer { at } => *at,
             _ => return false,
         };
         self.end_if_expired(&hand_over.to, self.due_until(at));

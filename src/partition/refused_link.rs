@@ -36,11 +36,13 @@ pub enum RefusalReason {
     NotMerged,
     /// The id to split was split from another customer before.
     SplitBefore,
+    /// The id to merge was split by a command from after the merge, which arrived first.
+    SplitLater,
 }
 
 impl RefusalReason {
     /// All reasons, in the order of the enum.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BlockedId,
         Self::CustomerId,
         Self::MergedId,
@@ -49,6 +51,7 @@ impl RefusalReason {
         Self::MergedIdsMax,
         Self::NotMerged,
         Self::SplitBefore,
+        Self::SplitLater,
     ];
 
     /// Returns the name.
@@ -63,6 +66,7 @@ impl RefusalReason {
             Self::MergedIdsMax => "merged_ids_max",
             Self::NotMerged => "not_merged",
             Self::SplitBefore => "split_before",
+            Self::SplitLater => "split_later",
         }
     }
 }

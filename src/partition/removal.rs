@@ -19,15 +19,20 @@ impl Partition {
     /// Removes the customer that `touchpoint` erases. Fires due wake-ups first, so that the output does not depend on
     /// when `Input::TimePassed` fires them.
     pub(super) fn erase(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
-        let due_until = self.due_until(touchpoint.occurred_at);
         effects.tally.applied += 1;
-        let found = self.customers.find(touchpoint.customer_id);
+        self.erase_customer(touchpoint.customer_id, touchpoint.occurred_at, effects);
+    }
+
+    /// Removes the customer `id` because of an erasure from `at`, as [`erase`](Self::erase) does.
+    pub(super) fn erase_customer(&mut self, id: &str, at: Timestamp, effects: &mut Effects) {
+        let due_until = self.due_until(at);
+        let found = self.customers.find(id);
         let Some(slot) = found.filter(|&slot| !self.customers.is_removed(slot)) else {
             effects.tally.erasures_not_found += 1;
             return;
         };
         self.fire_wake_ups(slot, due_until, effects);
-        self.remove(slot, touchpoint.occurred_at, effects);
+        self.remove(slot, at, effects);
         effects.tally.erased += 1;
     }
 

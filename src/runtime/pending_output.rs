@@ -258,6 +258,7 @@ fn hand_over_record(hand_over: HandOver, machine: &Partition) -> HandOverRecord 
             Content::Facts { of: of.to_string(), drain, link, customer: customer.as_deref().map(encoded), aliases }
         }
         Message::Erase { drain, .. } => Content::Erase { drain },
+        Message::EraseCustomer { .. } => Content::EraseCustomer,
         Message::Redirect { drain, into, life } => Content::Redirect { drain, into: into.to_string(), life },
     };
     HandOverRecord { to: to.to_string(), life, at, path: texts(&path), rounds, content }

@@ -248,6 +248,7 @@ impl RecordApplier {
                 Message::Facts { of, drain: *drain, link: link.clone(), customer, aliases }
             }
             Content::Erase { drain } => Message::Erase { drain: *drain, at: record.at },
+            Content::EraseCustomer => Message::EraseCustomer { at: record.at },
             Content::Redirect { drain, into, life } => {
                 Message::Redirect { drain: *drain, into: into.as_str().into(), life: *life }
             }

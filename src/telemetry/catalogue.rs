@@ -157,7 +157,7 @@ pub const METRICS: &[Description] = &[
     ),
     counter(
         "lifecycle_links_refused_total",
-        "reason (blocked_id, customer_id, merged_id, shared_id, new_ids_max, merged_ids_max, not_merged, split_before)",
+        "reason (blocked_id, customer_id, merged_id, shared_id, new_ids_max, merged_ids_max, not_merged, split_before, split_later)",
         "Links without effect, with identity resolution, by reason.",
         |out| {
             for reason in RefusalReason::ALL {

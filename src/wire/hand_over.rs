@@ -63,6 +63,8 @@ pub enum Content {
         /// Identifies the move.
         drain: u64,
     },
+    /// To a customer that has claimed an id: an erasure names the id.
+    EraseCustomer,
     /// To an alias: its facts have arrived.
     Redirect {
         /// Identifies the move.
@@ -111,7 +113,7 @@ impl HandOverRecord {
                 let aliases: usize = aliases.iter().map(|alias| size_of::<Alias>() + alias.id.len()).sum();
                 of.len() + link_bytes(link) + self.customer_bytes() + aliases
             }
-            Content::Erase { .. } => 0,
+            Content::Erase { .. } | Content::EraseCustomer => 0,
             Content::Redirect { into, .. } => into.len(),
             Content::Touchpoint { value, needs } => value.len() + texts(needs.iter().map(|(id, _)| id)),
         };
@@ -121,7 +123,7 @@ impl HandOverRecord {
     /// Encodes the value of a record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        use proto::hand_over::{Claim, Erase, Facts, Message, Move, Redirect};
+        use proto::hand_over::{Claim, Erase, EraseCustomer, Facts, Message, Move, Redirect};
 
         let mut moves = Vec::new();
         let message = match &self.content {
@@ -140,6 +142,7 @@ impl HandOverRecord {
                 aliases: aliases.iter().map(alias_to_proto).collect(),
             }),
             Content::Erase { drain } => Message::Erase(Erase { drain: *drain }),
+            Content::EraseCustomer => Message::EraseCustomer(EraseCustomer {}),
             Content::Redirect { drain, into, life } => {
                 Message::Redirect(Redirect { drain: *drain, into: into.clone(), life: (*life).into() })
             }
@@ -197,6 +200,7 @@ impl HandOverRecord {
                 aliases: facts.aliases.into_iter().map(alias_from_proto).collect(),
             },
             Message::Erase(erase) => Content::Erase { drain: erase.drain },
+            Message::EraseCustomer(_) => Content::EraseCustomer,
             Message::Redirect(redirect) => {
                 Content::Redirect { drain: redirect.drain, into: redirect.into, life: life(redirect.life)? }
             }
@@ -287,6 +291,7 @@ mod tests {
             facts(None),
             facts(Some(Box::new((layout, b"\x0a\x07visitor".to_vec())))),
             Content::Erase { drain: 3 },
+            Content::EraseCustomer,
             Content::Redirect { drain: 3, into: "anna".to_owned(), life: 1 },
             Content::Touchpoint { value: b"{}".to_vec(), needs: vec![("visitor".to_owned(), 5)] },
         ];

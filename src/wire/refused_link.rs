@@ -10,8 +10,8 @@ use crate::partition::RefusedLink;
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "RefusedLink")]
 pub struct RefusedLinkRecord<'a> {
-    /// Why: `blocked_id`, `customer_id`, `merged_id`, `shared_id`, `new_ids_max`, `merged_ids_max`, `not_merged` or
-    /// `split_before`.
+    /// Why: `blocked_id`, `customer_id`, `merged_id`, `shared_id`, `new_ids_max`, `merged_ids_max`, `not_merged`,
+    /// `split_before` or `split_later`.
     reason: &'static str,
     /// The customer of the touchpoint; the visitor, if its customer id is blocked.
     customer_id: &'a str,

@@ -778,6 +778,84 @@ fn after_a_split_earlier_touchpoints_are_the_customer_s_and_later_ones_the_id_s_
     }
 }
 
+/// While a service catches up, an erasure that names another id of the customer may be read before the link.
+#[test]
+fn an_erasure_by_any_id_reaches_the_customer_in_any_order_of_arrival() {
+    let link = |id: &str| line("link", "k", id, "customer_identified", START + 3 * DAY);
+    let merged = |id: &str| merge("link", "k", id, START + 3 * DAY);
+    for (id, join) in [("visitor", link("visitor")), ("b", merged("b"))] {
+        let (customer, visitor) = if id == "b" { ("b", "") } else { ("", id) };
+        let lines = [
+            line("1", customer, visitor, "page_viewed", START),
+            line("2", "k", "", "page_viewed", START + DAY),
+            join,
+            line("4", customer, visitor, "customer_erased", START + 5 * DAY),
+            // Another customer, and a link of an erased customer that is sent again.
+            line("5", "l", "", "page_viewed", START),
+        ];
+        for seed in 0..500 {
+            let mut rng = Rng::with_seed(seed);
+            let mut cluster = Cluster::new(&COUNTING, &facts(LinkOn::Identified), rng.usize(1..4), seed);
+            let mut order: Vec<&String> = lines.iter().collect();
+            // The touchpoints of each id are read in order; those of different ids are not.
+            if rng.bool() {
+                order.swap(2, 3);
+            }
+            for line in order {
+                cluster.receive(line);
+                if rng.bool() {
+                    cluster.deliver_all();
+                }
+            }
+            cluster.deliver_all();
+            assert_eq!(cluster.customers().into_keys().collect::<Vec<_>>(), ["l"], "seed {seed}");
+            assert_eq!(cluster.identity("k").unwrap_or_default().aliases, [], "seed {seed}");
+            cluster.advance_time(START + 100 * DAY);
+            assert_eq!(cluster.customers().len(), 1);
+            assert_eq!(cluster.tally.consumed, cluster.tally.applied + cluster.tally.duplicates, "seed {seed}");
+        }
+    }
+}
+
+/// A second customer that claims the id does not lose its facts with an erasure of the first one.
+#[test]
+fn an_erasure_of_a_shared_visitor_erases_one_customer_at_most() {
+    let lines = [
+        line("1", "k", "", "page_viewed", START),
+        line("2", "l", "", "page_viewed", START),
+        line("3", "", "tablet", "customer_erased", START + 5 * DAY),
+        line("4", "k", "tablet", "customer_identified", START + DAY),
+        line("5", "l", "tablet", "customer_identified", START + 2 * DAY),
+    ];
+    let (replay, _) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
+    let ids: Vec<_> = replay.partition().customers().map(|view| view.customer_id.to_string()).collect();
+    assert_eq!(ids, ["l"]);
+}
+
+/// While a service catches up, a split may be read before the merge.
+#[test]
+fn a_merge_from_before_a_split_has_no_effect_if_it_arrives_after_it() {
+    let lines = [
+        line("1", "b", "", "page_viewed", START),
+        split("2", "b", START + 10 * DAY),
+        line("3", "b", "", "page_viewed", START + 20 * DAY),
+        merge("4", "k", "b", START + 5 * DAY),
+        line("5", "b", "", "page_viewed", START + 21 * DAY),
+        line("6", "k", "", "page_viewed", START + 21 * DAY),
+        merge("7", "k", "c", START + 5 * DAY),
+        merge("8", "m", "b", START + 30 * DAY),
+        line("9", "b", "", "page_viewed", START + 31 * DAY),
+    ];
+    let (replay, _) = replay(&COUNTING, &facts(LinkOn::Identified), &lines[..7], None);
+    let found = |replay: &Replay| -> Vec<_> {
+        replay.partition().customers().map(|view| (view.customer_id.to_string(), counted(&view))).collect()
+    };
+    assert_eq!(found(&replay), [("b".to_owned(), 3), ("k".to_owned(), 1)]);
+    assert_eq!(refused(&lines), ["not_merged b b 2", "split_later k b 4"]);
+    let (replay, _) = self::replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
+    assert_eq!(found(&replay), [("k".to_owned(), 1), ("m".to_owned(), 4)]);
+}
+
 /// Found by seed 2639654 of `many_contradictory_splits`: the second split is older than what the first one forwards.
 #[test]
 fn a_second_split_of_an_id_does_not_shorten_the_first_one() {
@@ -1473,6 +1551,21 @@ fn the_replay_command_publishes_the_merge_in_both_directions() {
     ];
     assert_eq!(found, expected);
     assert_eq!(records[2]["cause"], json!({"event_id": "2", "type": "customer_identified"}));
+}
+
+#[test]
+fn the_explain_command_does_not_show_a_customer_that_was_erased_under_another_id() {
+    let lines = [
+        line("1", "", "a", "page_viewed", START),
+        line("2", "k", "a", "customer_identified", START + DAY),
+        line("3", "", "a", "customer_erased", START + 2 * DAY),
+    ];
+    for id in ["k", "a"] {
+        let run = run_with(&lines, &["explain", "--identity", "--customer", id, "touchpoints.ndjson"]);
+        assert_eq!(run.code, 1);
+        let problem = format!("the customer {id} was erased or forgotten, so there is no state to explain");
+        assert!(run.errors.contains(&problem), "{}", run.errors);
+    }
 }
 
 #[test]

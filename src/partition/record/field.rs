@@ -27,6 +27,8 @@ pub(crate) mod identity {
     pub(crate) const ERASURE_KEPT_UNTIL: u32 = 5;
     pub(crate) const RETIRED: u32 = 6;
     pub(crate) const ERASED_MOVES: u32 = 7;
+    pub(crate) const ERASURE_REQUESTED_AT: u32 = 8;
+    pub(crate) const SPLIT_AT: u32 = 9;
 }
 
 /// A stub, a former stub or an alias.

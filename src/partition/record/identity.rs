@@ -51,9 +51,11 @@ pub(super) fn put_identity(customer: &Customer, out: &mut Vec<u8>) {
                 put_flag(out, field::link::SPLIT, *kind == AliasKind::Split);
             });
         }
-        if let Some(Erasure { at, kept_until }) = identity.erasure {
+        put_time(out, field::identity::SPLIT_AT, identity.split_at);
+        if let Some(Erasure { at, kept_until, requested_at }) = identity.erasure {
             put_signed(out, field::identity::ERASED_AT, at.as_millis());
             put_signed(out, field::identity::ERASURE_KEPT_UNTIL, kept_until.as_millis());
+            put_time(out, field::identity::ERASURE_REQUESTED_AT, requested_at);
         }
         if !identity.erased_moves.is_empty() {
             let packed: Vec<u8> = identity.erased_moves.iter().flat_map(|drain| drain.to_le_bytes()).collect();
@@ -105,7 +107,7 @@ pub(crate) fn identity_of(record: &[u8]) -> Option<Identity> {
 /// Decodes an identity. Returns `None` if the bytes are not valid.
 pub(super) fn read_identity(bytes: &[u8]) -> Option<Identity> {
     let mut identity = Identity::default();
-    let mut erasure = Erasure { at: Timestamp::MIN, kept_until: Timestamp::MIN };
+    let mut erasure = Erasure { at: Timestamp::MIN, kept_until: Timestamp::MIN, requested_at: None };
     let mut reader = Reader(bytes);
     while let Some(found) = reader.field()? {
         match found {
@@ -131,6 +133,13 @@ pub(super) fn read_identity(bytes: &[u8]) -> Option<Identity> {
             (field::identity::ERASURE_KEPT_UNTIL, FieldValue::Number(until)) => {
                 erasure.kept_until = Timestamp::from_millis(unzigzag(until));
                 identity.erasure = Some(erasure);
+            }
+            (field::identity::ERASURE_REQUESTED_AT, FieldValue::Number(at)) => {
+                erasure.requested_at = Some(Timestamp::from_millis(unzigzag(at)));
+                identity.erasure = Some(erasure);
+            }
+            (field::identity::SPLIT_AT, FieldValue::Number(at)) => {
+                identity.split_at = Some(Timestamp::from_millis(unzigzag(at)));
             }
             (field::identity::ERASED_MOVES, FieldValue::Bytes(packed)) => {
                 let (drains, []) = packed.as_chunks::<8>() else { return None };

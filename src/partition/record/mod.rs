@@ -165,7 +165,8 @@ mod tests {
                 Alias { id: "b".into(), drain: 5, claimed_at: at(6), kind: AliasKind::Customer },
                 Alias { id: "c".into(), drain: 6, claimed_at: at(7), kind: AliasKind::Split },
             ],
-            erasure: Some(Erasure { at: at(7), kept_until: at(8) }),
+            split_at: Some(at(-4)),
+            erasure: Some(Erasure { at: at(7), kept_until: at(8), requested_at: Some(at(6)) }),
             erased_moves: vec![u64::MAX, 1],
             retired: 9,
         }
