@@ -4,8 +4,9 @@
 //! `LIFECYCLE_CHAOS_SECONDS=90 cargo test --test it chaos:: -- --ignored --nocapture` injects faults for that long;
 //! without the variable for 45 s. With `LIFECYCLE_CHAOS_CLOCK=wall` the service runs by wall time on live touchpoints;
 //! otherwise it runs by event time on touchpoints of several years. `LIFECYCLE_CHAOS_SEED` repeats the load exactly and
-//! the faults as far as real time allows. With `LIFECYCLE_CHAOS_LINKS=1`, a part of the touchpoints are of visitors
-//! who become customers, and customers are merged and split. `LIFECYCLE_CHAOS_PROGRAM` is the path of another build of the program to test.
+//! the faults as far as real time allows. With `LIFECYCLE_CHAOS_LINKS=1`, a part of the touchpoints are of visitors who
+//! become customers, and customers are merged and split. `LIFECYCLE_CHAOS_PROGRAM` is the path of another build of the
+//! program to test.
 
 pub(crate) mod cluster;
 pub(crate) mod fleet;
