@@ -2,7 +2,8 @@
 //!
 //! Group `rules`: folds one touchpoint into a customer's facts and, if a fact that a condition reads changes, evaluates
 //! every model. Group `touchpoint`: applies one touchpoint per customer to a partition, encodes the changes and
-//! commits, as a worker does; times are per batch, and the throughput counts touchpoints.
+//! commits, as a worker does, without and with identity resolution; times are per batch, and the throughput counts
+//! touchpoints. None of them has a link.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use lifecycle_processor::config::ModelChoice;
 use lifecycle_processor::lifecycle::customer::{Customer, Rules};
 use lifecycle_processor::lifecycle::evaluate::evaluate;
 use lifecycle_processor::lifecycle::fact::FactInputs;
+use lifecycle_processor::lifecycle::identity::IdentityOptions;
 use lifecycle_processor::lifecycle::model_set::ModelSet;
 use lifecycle_processor::lifecycle::money::Amount;
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
@@ -31,10 +33,10 @@ struct Stream {
 }
 
 impl Stream {
-    fn new() -> Self {
+    fn new(identity: Option<IdentityOptions>) -> Self {
         let models = Arc::new(ModelChoice::default().load(false).expect("the shipped models are valid"));
         let mut stream = Self {
-            partition: Partition::new(Arc::clone(&models), FactOptions::default()),
+            partition: Partition::new(Arc::clone(&models), FactOptions { identity, ..FactOptions::default() }),
             models,
             effects: Effects::default(),
             customer_ids: (0..CUSTOMERS).map(|number| format!("customer-{number:06}")).collect(),
@@ -91,14 +93,16 @@ fn touchpoints(criterion: &mut Criterion) {
         ("that is an order", "order_completed"),
     ];
     for (name, type_name) in kinds {
-        group.bench_function(name, |bencher| {
-            let stream = std::cell::RefCell::new(Stream::new());
-            bencher.iter_batched(
-                || stream.borrow_mut().event_ids(),
-                |event_ids| stream.borrow_mut().apply(type_name, &event_ids),
-                BatchSize::PerIteration,
-            );
-        });
+        for (suffix, identity) in [("", None), (", with identity resolution", Some(IdentityOptions::default()))] {
+            group.bench_function(format!("{name}{suffix}"), |bencher| {
+                let stream = std::cell::RefCell::new(Stream::new(identity));
+                bencher.iter_batched(
+                    || stream.borrow_mut().event_ids(),
+                    |event_ids| stream.borrow_mut().apply(type_name, &event_ids),
+                    BatchSize::PerIteration,
+                );
+            });
+        }
     }
     group.finish();
 }

@@ -3,8 +3,9 @@
 //! Both read the same topic of generated touchpoints from the same real broker, with the same number of workers. The
 //! bare loop writes as many records and bytes as the service wrote. The result is touchpoints per CPU second of the
 //! client; wall time is reported as well. With `--mapped`, the service is compared with itself instead: over the same
-//! touchpoints as Segment calls, which it maps and writes to the topic of touchpoints first. `cargo bench --bench
-//! ceiling -- --help` lists the options; the results are in docs/performance.md.
+//! touchpoints as Segment calls, which it maps and writes to the topic of touchpoints first. With `--links`, it is
+//! compared with itself with identity resolution, over the same touchpoints and with links in a tenth of them. `cargo
+//! bench --bench ceiling -- --help` lists the options; the results are in docs/performance.md.
 
 mod bare;
 #[path = "../../tests/it/broker.rs"]
@@ -14,6 +15,7 @@ mod service;
 
 use std::process::ExitCode;
 
+use lifecycle_processor::kafka::partitioner::partition_of;
 use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::workload::{Workload, WorkloadOptions};
 use serde_json::{Map, Value, json};
@@ -29,6 +31,7 @@ cargo bench --bench ceiling -- [options]
   --repeats N       runs of each program (default 3)
   --models NAMES    shipped models, separated by commas (default: all)
   --mapped          compare Segment calls, re-keyed and read directly, with native touchpoints
+  --links           compare identity resolution, without and with links, with the service without it
 
 LIFECYCLE_TEST_BROKER=host:port selects a running broker; otherwise scripts/kafka starts one.";
 
@@ -48,17 +51,29 @@ pub(crate) struct Options {
     pub(crate) models: String,
     /// Whether a source of Segment calls is measured instead of the bare loop.
     pub(crate) is_mapped: bool,
+    /// Whether identity resolution is measured instead of the bare loop.
+    pub(crate) has_links: bool,
 }
 
 impl Options {
     fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let models = String::new();
-        let mut options =
-            Self { touchpoints: 1_000_000, partitions: 8, workers: 2, repeats: 3, models, is_mapped: false };
+        let mut options = Self {
+            touchpoints: 1_000_000,
+            partitions: 8,
+            workers: 2,
+            repeats: 3,
+            models: String::new(),
+            is_mapped: false,
+            has_links: false,
+        };
         let mut arguments = arguments.filter(|argument| argument != "--bench");
         while let Some(name) = arguments.next() {
-            if name == "--mapped" {
-                options.is_mapped = true;
+            match name.as_str() {
+                "--mapped" => options.is_mapped = true,
+                "--links" => options.has_links = true,
+                _ => {}
+            }
+            if matches!(name.as_str(), "--mapped" | "--links") {
                 continue;
             }
             let value = arguments.next();
@@ -117,9 +132,12 @@ fn main() -> ExitCode {
 
 fn measure(options: &Options) {
     eprintln!("writing {} touchpoints to {} partitions", options.touchpoints, options.partitions);
-    let topic = generate("ceiling-touchpoints", options, |json| json);
+    let topic = generate("ceiling-touchpoints", options, NewRecord::keyed);
     if options.is_mapped {
         return measure_mapped(&topic, options);
+    }
+    if options.has_links {
+        return measure_links(&topic, options);
     }
     println!("| run | program | touchpoints | wall s | CPU s | touchpoints per CPU second |");
     println!("|---|---|---|---|---|---|");
@@ -148,7 +166,8 @@ fn measure(options: &Options) {
 
 /// Compares a source of Segment calls, re-keyed and read directly, with native touchpoints.
 fn measure_mapped(topic: &str, options: &Options) {
-    let calls = generate("ceiling-calls", options, |json| segment_call(&json));
+    let form = |customer: &str, json: &str| NewRecord::keyed(customer, &segment_call(json));
+    let calls = generate("ceiling-calls", options, form);
     println!("| run | source | touchpoints | wall s | CPU s | touchpoints per CPU second |");
     println!("|---|---|---|---|---|---|");
     let inputs = [("re-keyed", Input::Rekeyed), ("read directly", Input::Direct)];
@@ -170,6 +189,51 @@ fn measure_mapped(topic: &str, options: &Options) {
             "Ratio of Segment calls, {name}, to native touchpoints: per CPU second {by_cpu:.2?}, per second {by_wall:.2?}."
         );
     }
+}
+
+/// Compares the service with itself with identity resolution: over the same touchpoints, and with links.
+fn measure_links(topic: &str, options: &Options) {
+    let linked = generate("ceiling-linked", options, linked);
+    println!("| run | service | touchpoints | wall s | CPU s | touchpoints per CPU second |");
+    println!("|---|---|---|---|---|---|");
+    let inputs = [("no links", topic), ("links", &linked)];
+    let mut ratios = inputs.map(|_| (Vec::new(), Vec::new()));
+    for run in 1..=options.repeats {
+        let (without, _) = service::run(topic, Input::Native, options);
+        report(run, "without identity resolution", options, without);
+        for ((name, topic), (by_cpu, by_wall)) in inputs.into_iter().zip(&mut ratios) {
+            let (with, output) = service::run(topic, Input::Identified, options);
+            report(run, &format!("with identity resolution, {name}"), options, with);
+            let is_move = |transition: &&Vec<u8>| transition.windows(13).any(|text| text == b"\"merged_into\"");
+            let moves = output.transitions.iter().filter(is_move).count();
+            eprintln!("{} transitions, {moves} of them of visitors that became customers", output.transitions.len());
+            by_cpu.push(without.cpu_seconds / with.cpu_seconds);
+            by_wall.push(without.wall_seconds / with.wall_seconds);
+        }
+    }
+    for ((name, _), (by_cpu, by_wall)) in inputs.into_iter().zip(ratios) {
+        println!();
+        println!(
+            "Ratio of identity resolution, {name}, to none: per CPU second {by_cpu:.2?}, per second {by_wall:.2?}."
+        );
+    }
+}
+
+/// Returns a touchpoint; one in ten links one of two visitors to its customer, and one in ten is of such a visitor.
+fn linked(customer: &str, json: &str) -> NewRecord {
+    let mut touchpoint: Value = serde_json::from_str(json).expect("a touchpoint is JSON");
+    let event_id = touchpoint["event_id"].as_str().expect("an id");
+    let visitor = format!("{customer}-device-{}", partition_of(format!("{event_id}?").as_bytes(), 2));
+    let part = partition_of(event_id.as_bytes(), 10);
+    if part > 1 {
+        return NewRecord::keyed(customer, json);
+    }
+    touchpoint["anonymous_id"] = visitor.as_str().into();
+    if part == 1 {
+        touchpoint.as_object_mut().expect("an object").remove("customer_id");
+        return NewRecord::keyed(&visitor, &touchpoint.to_string());
+    }
+    NewRecord::keyed(customer, &touchpoint.to_string())
 }
 
 /// Returns a touchpoint as a call of Segment's library for browsers, which the preset maps back.
@@ -212,8 +276,8 @@ fn report(run: usize, program: &str, options: &Options, measured: Measured) {
     println!("| {run} | {program} | {} | {wall_seconds:.2} | {cpu_seconds:.2} | {rate:.0} |", options.touchpoints);
 }
 
-/// Writes generated touchpoints to a topic, keyed by customer, each as `form` makes it of its JSON.
-fn generate(name: &str, options: &Options, form: impl Fn(String) -> String) -> String {
+/// Writes generated touchpoints to a topic, each as `form` makes it of its customer and JSON.
+fn generate(name: &str, options: &Options, form: impl Fn(&str, &str) -> NewRecord) -> String {
     let topic = broker::topic(name, options.partitions);
     let start = Timestamp::from_millis(START_MS);
     let mut workload = Workload::new(WorkloadOptions { seed: 1, start, customers_per_day: 2_000.0 });
@@ -223,7 +287,7 @@ fn generate(name: &str, options: &Options, form: impl Fn(String) -> String) -> S
     while left > 0 {
         let records: Vec<NewRecord> = std::iter::from_fn(|| workload.next_until(until))
             .take(left.min(CHUNK))
-            .map(|touchpoint| NewRecord::keyed(&touchpoint.customer_id, &form(touchpoint.to_json())))
+            .map(|touchpoint| form(&touchpoint.customer_id, &touchpoint.to_json()))
             .collect();
         assert!(!records.is_empty(), "a thousand days have fewer touchpoints than requested");
         left -= records.len();

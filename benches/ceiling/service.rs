@@ -24,6 +24,8 @@ pub(crate) enum Input {
     Rekeyed,
     /// Segment calls, which the workers read.
     Direct,
+    /// Touchpoints in JSON, with identity resolution.
+    Identified,
 }
 
 /// Runs the service over `topic`, with its own topics and group.
@@ -34,6 +36,7 @@ pub(crate) fn run(topic: &str, input: Input, options: &Options) -> (Measured, Se
     let transitions = broker::topic("ceiling-transitions", options.partitions);
     let changelog = broker::changelog_topic(options.partitions);
     let dead_letters = broker::topic("ceiling-dead-letters", 1);
+    let hand_overs = broker::topic("ceiling-hand-overs", options.partitions);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = folder.path().join("lifecycle.yaml");
     let mut text = String::new();
@@ -41,7 +44,7 @@ pub(crate) fn run(topic: &str, input: Input, options: &Options) -> (Measured, Se
         text,
         "kafka: {{bootstrap_servers: \"{}\", group_id: {group}}}\n\
          topics: {{touchpoints: {touchpoints}, transitions: {transitions}, replay: {transitions}, changelog: {changelog}, \
-         dead_letters: {dead_letters}}}\n\
+         dead_letters: {dead_letters}, hand_overs: {hand_overs}}}\n\
          clock: {{source: touchpoints}}\n\
          workers: {}\n\
          http: {{listen: \"127.0.0.1:0\"}}\n\
@@ -53,7 +56,10 @@ pub(crate) fn run(topic: &str, input: Input, options: &Options) -> (Measured, Se
     if !options.models.is_empty() {
         writeln!(text, "models: [{}]", options.models).expect("text can be written");
     }
-    if input != Input::Native {
+    if input == Input::Identified {
+        writeln!(text, "identity: {{enabled: true, link_on: any}}").expect("text can be written");
+    }
+    if matches!(input, Input::Rekeyed | Input::Direct) {
         // A mapping without batches can be read directly.
         let preset = include_str!("../../presets/sources/segment.yaml").lines();
         let mapping =

@@ -55,6 +55,7 @@ impl Service {
         let transitions = broker::topic("readers-transitions", options.partitions);
         let changelog = broker::changelog_topic(options.partitions);
         let dead_letters = broker::topic("readers-dead-letters", 1);
+        let hand_overs = broker::topic("readers-hand-overs", options.partitions);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = folder.path().join("lifecycle.yaml");
         // The listener is dropped before the service starts; another process is unlikely to take the port in between.
@@ -65,7 +66,7 @@ impl Service {
             text,
             "kafka: {{bootstrap_servers: \"{}\", group_id: {group}, instance_id: a}}\n\
              topics: {{touchpoints: {touchpoints}, transitions: {transitions}, replay: {transitions}, changelog: {changelog}, \
-             dead_letters: {dead_letters}}}\n\
+             dead_letters: {dead_letters}, hand_overs: {hand_overs}}}\n\
              workers: {}\n\
              http: {{listen: \"{address}\"}}\n\
              log: {{level: warn}}\n\
