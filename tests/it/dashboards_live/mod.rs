@@ -20,7 +20,7 @@ const ABOUT_SPEED: [&str; 4] =
     ["LifecycleCommitSlow", "LifecycleEventLatencyHigh", "LifecycleWakeUpsOverdue", "LifecycleWorkersBusy"];
 
 /// Alerts that this test cannot trigger, with the reason. Only their promtool unit tests cover them.
-const NOT_TRIGGERED: [(&str, &str); 15] = [
+const NOT_TRIGGERED: [(&str, &str); 16] = [
     ("LifecycleVersionsDiffer", "the test has only one version of the program"),
     ("LifecycleKafkaAuthErrors", "the service exits before Prometheus scrapes it"),
     ("LifecycleRestoreStuck", "a restore of this size takes less than a second"),
@@ -38,6 +38,7 @@ const NOT_TRIGGERED: [(&str, &str); 15] = [
     ("LifecycleDeliveryFailed", NO_DELIVERER),
     ("LifecycleDeliveryCircuitOpen", NO_DELIVERER),
     ("LifecycleDeliveryDead", NO_DELIVERER),
+    ("LifecycleHandOversOld", "the test runs without identity resolution"),
     ("LifecycleWorkersBusy", "a load that saturates a worker would slow down the other tests"),
 ];
 
