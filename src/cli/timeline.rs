@@ -32,10 +32,12 @@ pub(super) struct TouchpointSummary {
     visitor: Option<String>,
     /// The field that names an id which becomes one of the customer, and the id.
     links: Option<(&'static str, String)>,
+    /// Whether it is the command that splits a merged customer from another.
+    is_split: bool,
     /// The link that it names, if that was refused.
     refused: Option<RefusedLink>,
-    /// The other customer that it counts for.
-    counts_for: Option<Arc<str>>,
+    /// The other customer that it counts for, or that it has split its own from.
+    other_customer: Option<Arc<str>>,
     order_id: Option<String>,
     amount: Option<String>,
     is_late: bool,
@@ -105,8 +107,9 @@ impl TouchpointSummary {
             links: [("anonymous_id", touchpoint.anonymous_id), ("merged_id", touchpoint.merged_id)]
                 .into_iter()
                 .find_map(|(field, id)| Some((field, id?.to_owned()))),
+            is_split: touchpoint.is_split(),
             refused: person.refused_link(touchpoint.event_id).cloned(),
-            counts_for: person
+            other_customer: person
                 .former_customer()
                 .filter(|_| applied.is_forwarded && touchpoint.customer_id == &*person.ids[0])
                 .cloned(),
@@ -138,12 +141,14 @@ pub(super) fn write_entry(out: &mut String, entry: &TimelineEntry, customer: &st
             }
             if let Some(refused) = &touchpoint.refused {
                 let id = escape_control_characters(&refused.other_id);
-                _ = write!(out, " (link to {id} refused: {})", refused.reason.as_str());
+                let refused_link = if touchpoint.is_split { "split".to_owned() } else { format!("link to {id}") };
+                _ = write!(out, " ({refused_link} refused: {})", refused.reason.as_str());
             } else if let Some((field, id)) = &touchpoint.links {
                 _ = write!(out, " ({field}={})", escape_control_characters(id));
             }
-            if let Some(other) = &touchpoint.counts_for {
-                _ = write!(out, " (counts for {})", escape_control_characters(other));
+            if let Some(other) = &touchpoint.other_customer {
+                let relation = if touchpoint.is_split { "split from" } else { "counts for" };
+                _ = write!(out, " ({relation} {})", escape_control_characters(other));
             }
             if touchpoint.is_duplicate {
                 out.push_str(" (duplicate, not counted again)");
@@ -192,6 +197,7 @@ pub(super) fn entry_to_json(entry: &TimelineEntry, models: &ModelSet, currency: 
     });
     let touchpoint = entry.touchpoint.as_ref().map(|touchpoint| {
         let link = |field| touchpoint.links.as_ref().filter(|link| link.0 == field).map(|link| &link.1);
+        let other = |is_split| touchpoint.other_customer.as_deref().filter(|_| touchpoint.is_split == is_split);
         json!({
             "event_id": touchpoint.event_id,
             "type": touchpoint.type_name,
@@ -199,7 +205,8 @@ pub(super) fn entry_to_json(entry: &TimelineEntry, models: &ModelSet, currency: 
             "anonymous_id": link("anonymous_id"),
             "merged_id": link("merged_id"),
             "link_refused": touchpoint.refused.as_ref().map(|refused| refused.reason.as_str()),
-            "counts_for": touchpoint.counts_for.as_deref(),
+            "counts_for": other(false),
+            "split_from": other(true),
             "order_id": touchpoint.order_id,
             "amount": touchpoint.amount,
             "late": touchpoint.is_late,

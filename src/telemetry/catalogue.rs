@@ -196,7 +196,8 @@ pub const METRICS: &[Description] = &[
     gauge(
         "lifecycle_partition_stubs",
         "partition",
-        "Ids without a customer in state: those of visitors that became customers, and, for seven days, those of erased customers.",
+        "Ids without a customer of their own that state keeps: those that forward, and those that were shared, split, claimed \
+        or erased.",
         |out| out.by_partition(|it, _| Some(float(it.stubs))),
     ),
     counter("lifecycle_dead_letters_total", "reason", "Records written to the dead-letter topic, by reason.", |out| {
