@@ -63,12 +63,15 @@ pub(super) struct HandOverQueue {
     last_committed: Option<RecordDigest>,
     /// The hand-over that must be read first, because it was read before.
     expected: Option<RecordDigest>,
-    /// When it was read last.
+    /// When the last hand-over was compared with the topic last.
     checked_at: Duration,
+    /// The number of hand-overs at the front of the queue that the open batch has applied.
     applied: usize,
     /// Every hand-over before this offset was read; `None` before the first read.
     read_to: Option<i64>,
+    /// The offset that the last commit has stored.
     committed: Option<i64>,
+    /// Whether the member reads the partition at the moment.
     is_open: bool,
     /// No call is made before this time.
     next_call: Duration,
@@ -128,7 +131,7 @@ impl HandOverQueue {
         (self.probe, self.released_to) = (None, 0);
     }
 
-    /// Whether the partition should be opened.
+    /// Whether the partition is closed and has to be opened.
     fn must_open(&self, elapsed: Duration) -> bool {
         let has_room = self.waiting.len() < WAITING_MAX / 2 && self.waiting_bytes < WAITING_BYTES_MAX / 2;
         !self.is_open && has_room && elapsed >= self.next_call

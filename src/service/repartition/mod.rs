@@ -1,6 +1,6 @@
 //! Moves the customers of a stopped service to topics with another number of partitions.
 //!
-//! A customer is in the partition that their id hashes to, so another number of partitions needs another changelog.
+//! A customer is in the partition that its id hashes to, so another number of partitions needs another changelog.
 //! The entries of the old changelog are copied as they are, in order, to the partition that each customer has among the
 //! new ones: facts, wake-ups and what was published are part of the entry. The committed offsets of the new touchpoint
 //! topic are written last, after the copy has been compared with the original. Until then the service cannot use the
