@@ -88,7 +88,7 @@ fn uri_of(uri: &Uri, customer_id: &str) -> Uri {
 
 /// Names the URI of the customer in the response, if the request names another id of it.
 pub(super) fn with_location(mut response: Response, uri: Option<&Uri>) -> Response {
-    if let Some(location) = uri.and_then(|uri| HeaderValue::from_str(uri.path()).ok()) {
+    if let Some(location) = uri.and_then(|uri| HeaderValue::from_str(uri.path_and_query()?.as_str()).ok()) {
         response.headers_mut().insert(header::CONTENT_LOCATION, location);
     }
     response

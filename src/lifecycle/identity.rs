@@ -192,6 +192,10 @@ impl Identity {
     /// visitor claimed longest ago.
     pub const ALIASES_MAX: usize = 64;
 
+    /// The limit of all aliases. Merged customers bring theirs, so there may be more than
+    /// [`ALIASES_MAX`](Self::ALIASES_MAX).
+    pub const INHERITED_MAX: usize = 512;
+
     /// Whether it says nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -249,12 +253,12 @@ impl Identity {
 
     /// Records that a later command has split the alias `id`.
     pub fn split_alias(&mut self, id: &str) {
-        let merged = self.aliases.iter_mut().filter(|alias| *alias.id == *id && alias.kind == AliasKind::Customer);
+        let merged = self.aliases.iter_mut().filter(|alias| *alias.id == *id && alias.is_merged());
         merged.for_each(|alias| alias.kind = AliasKind::Split);
     }
 
-    /// Adds an alias to those of the customer `own_id`, or replaces the one that it repeats. Returns the visitor that
-    /// it displaces because there are too many.
+    /// Adds an alias to those of the customer `own_id`, or replaces the one that it repeats. Returns the visitor
+    /// or customer that it displaces because there are too many.
     pub fn add_alias(&mut self, mut alias: Alias, own_id: &str) -> Option<Alias> {
         let is_visitor = |alias: &Alias| alias.kind == AliasKind::Visitor;
         // Facts of an earlier move may arrive later, with those of a merged customer, so they replace no other move.
@@ -280,6 +284,11 @@ impl Identity {
             }
         }
         self.aliases.push(alias);
+        if self.aliases.len() > Self::INHERITED_MAX {
+            let moved = self.aliases.iter().enumerate().filter(|(_, alias)| alias.has_moved());
+            let oldest = moved.min_by_key(|(_, alias)| alias.claimed_at).map(|(index, _)| index);
+            displaced = oldest.map(|index| self.aliases.remove(index)).filter(|alias| *alias.id != *own_id);
+        }
         displaced
     }
 
@@ -310,10 +319,8 @@ impl Identity {
     /// Whether the facts of these moves have arrived. A customer at the limit of aliases may have dropped some of them,
     /// so it counts all as arrived.
     #[must_use]
-    pub fn has_received(&self, moves: &[(Arc<str>, u64)]) -> bool {
-        let is_alias =
-            |(id, drain): &(Arc<str>, u64)| self.aliases.iter().any(|alias| alias.drain == *drain && alias.id == *id);
-        self.is_full() || moves.iter().all(is_alias)
+    pub fn has_received(&self, moves: &[u64]) -> bool {
+        self.is_full() || moves.iter().all(|drain| self.aliases.iter().any(|alias| alias.drain == *drain))
     }
 
     fn is_full(&self) -> bool {
@@ -326,6 +333,12 @@ impl Alias {
     #[must_use]
     pub fn has_moved(&self) -> bool {
         self.drain != 0
+    }
+
+    /// Whether a command merged the id, its facts have moved, and no later command has split it.
+    #[must_use]
+    pub fn is_merged(&self) -> bool {
+        self.has_moved() && self.kind == AliasKind::Customer
     }
 }
 
@@ -354,12 +367,12 @@ impl Former {
     }
 }
 
-/// Returns the number that identifies a move of facts: that of an id that became a stub `retired` times before, because
+/// Returns the number that identifies a move of the facts of `id`, which became a stub `retired` times before, because
 /// of the link `event_id`. It is not 0.
 #[must_use]
-pub fn drain(event_id: &str, retired: u16) -> u64 {
+pub fn drain(id: &str, event_id: &str, retired: u16) -> u64 {
     // Not as the seed of the hash: with another seed, a short text may have the hash of another short text.
-    xxh3_64(&[event_id.as_bytes(), &retired.to_le_bytes()].concat()).max(1)
+    xxh3_64(&[event_id.as_bytes(), &retired.to_le_bytes(), id.as_bytes()].concat()).max(1)
 }
 
 #[cfg(test)]

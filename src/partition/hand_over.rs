@@ -16,6 +16,10 @@ use crate::lifecycle::vocabulary::Vocabulary;
 /// applies it nevertheless. The protocol needs few rounds; the limit bounds the damage of lost state.
 pub(super) const ROUNDS_MAX: u32 = 10_000;
 
+/// The number of ids that have passed a touchpoint on which are remembered. With ids of the maximum size, they fit into
+/// the margin that touchpoints leave in the topic.
+const PATH_MAX: usize = 16;
+
 /// A message to an id.
 #[derive(Clone, PartialEq, Debug)]
 pub struct HandOver {
@@ -88,11 +92,11 @@ pub struct Forwarding {
     pub to: Arc<str>,
     /// The life of the id that it is for; `None` for the id of the touchpoint itself.
     pub life: Option<u16>,
-    /// The stubs that have passed it on, each once, the latest last.
+    /// The stubs that have passed it on, each once, the latest last. Of many, the first one and the latest.
     pub path: Vec<Arc<str>>,
-    /// The moves of facts that must arrive before the touchpoint is applied: id and
+    /// The moves of facts that must arrive before the touchpoint is applied; see
     /// [`drain`](crate::lifecycle::identity::drain).
-    pub needs: Vec<(Arc<str>, u64)>,
+    pub needs: Vec<u64>,
     /// The number of times that it was passed on, or waited for `needs`.
     pub rounds: u32,
 }
@@ -169,11 +173,14 @@ impl Forwarding {
 
     fn passed_on(&self, by: &Arc<str>, (into, life): (&Arc<str>, u16), drain: u64, is_settled: bool) -> Self {
         let mut needs = self.needs.clone();
-        let need = (Arc::clone(by), drain);
-        if !is_settled && !needs.contains(&need) {
-            needs.push(need);
+        if !is_settled && !needs.contains(&drain) {
+            needs.push(drain);
         }
-        let (path, rounds) = (extended(&self.path, by), self.rounds.saturating_add(1));
+        let (mut path, rounds) = (extended(&self.path, by), self.rounds.saturating_add(1));
+        if path.len() > PATH_MAX {
+            // The first id is the one that the touchpoint names.
+            path.remove(1);
+        }
         Self { to: Arc::clone(into), life: Some(life), path, needs, rounds }
     }
 }

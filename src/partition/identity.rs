@@ -100,7 +100,7 @@ impl Partition {
                     copy.is_changed |= stub.use_at(now);
                     let mut passed_on = forwarding.passed_on_by_stub(to, stub);
                     // The facts of these moves were erased here, so they arrive nowhere.
-                    passed_on.needs.retain(|(_, drain)| !identity.erased_moves.contains(drain));
+                    passed_on.needs.retain(|drain| !identity.erased_moves.contains(drain));
                     effects.forwarding = Some(passed_on);
                     return;
                 }
@@ -224,7 +224,7 @@ impl Partition {
             // An id that is known by a merge alone remembers the claim as well: otherwise a link could claim it as a
             // visitor while facts are under way to it.
             None if !copy.is_removed || is_merge && !is_erased => {
-                let kind = AliasKind::Visitor;
+                let kind = if is_merge { AliasKind::Customer } else { AliasKind::Visitor };
                 identity
                     .add_alias(Alias { id: other.into(), drain: 0, claimed_at: clock, kind }, touchpoint.customer_id);
                 copy.is_changed = true;
@@ -232,7 +232,7 @@ impl Partition {
             None => {}
         }
         let aliases = &identity.aliases;
-        let merged = aliases.iter().filter(|alias| alias.kind == AliasKind::Customer).map(|alias| &alias.id);
+        let merged = aliases.iter().filter(|alias| alias.is_merged()).map(|alias| &alias.id);
         let names = if is_merge { Vec::new() } else { path.iter().chain(merged).cloned().collect() };
         let (by, life) = (Arc::clone(&copy.customer.id), identity.retired);
         let message = Message::Claim { by, life, link: Link::of(touchpoint), names };
@@ -267,7 +267,7 @@ impl Partition {
             return;
         }
         if link.is_merge() {
-            let is_merged = |alias: &Alias| alias.id == *by && alias.kind == AliasKind::Customer;
+            let is_merged = |alias: &Alias| alias.id == *by && alias.is_merged();
             if !identity.aliases.iter().any(is_merged) {
                 let slot = copy.slot;
                 self.retire(slot, (by, *life), link, now, effects);
@@ -322,7 +322,7 @@ impl Partition {
             effects.tally.merged += 1;
         }
         let mut identity = copy.customer.identity.take().unwrap_or_default();
-        let drain = drain(&link.event_id, identity.retired);
+        let drain = drain(&id, &link.event_id, identity.retired);
         identity.retired = identity.retired.saturating_add(1);
         let merged_at = link.is_merge().then_some(link.occurred_at);
         let mut stub = Stub { into: Arc::clone(by), life, drain, used: now, merged_at, is_settled: false };

@@ -12,8 +12,9 @@ use super::hand_over::{HandOver, Message};
 use super::machine::Partition;
 use super::wake_ups::CustomerSlot;
 
-/// How long an erasure is remembered: longer than a hand-over is under way.
-const ERASURE_KEPT_FOR: Duration = Duration::from_days(7);
+/// How long an erasure is remembered: longer than a hand-over is under way. While a service catches up, that may be
+/// weeks of event time.
+const ERASURE_KEPT_FOR: Duration = Duration::from_days(90);
 
 impl Partition {
     /// Erases the customer of `touchpoint` and all its aliases, and remembers it.

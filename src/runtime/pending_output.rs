@@ -135,7 +135,6 @@ impl PendingOutput {
         let Some(Forwarding { to, life, path, needs, rounds }) = self.effects.forwarding.take() else { return 0 };
         let value = if touchpoint.is_erasure() { erasure_copy(touchpoint) } else { value.to_vec() };
         let bytes = HAND_OVER_BYTES + value.len();
-        let needs = needs.iter().map(|(id, drain)| (id.to_string(), *drain)).collect();
         let (to, path, content) = (to.to_string(), texts(&path), Content::Touchpoint { value, needs });
         self.hand_overs.push(HandOverRecord { to, life, at: touchpoint.occurred_at, path, rounds, content });
         bytes

@@ -231,8 +231,8 @@ impl RecordApplier {
             Content::Touchpoint { value, needs } => {
                 let mut scratches = [Scratch::default(), Scratch::default()];
                 let touchpoint = self.decode_forwarded(&record.to, value, &mut scratches)?;
-                let needs = needs.iter().map(|(id, drain)| (id.as_str().into(), *drain)).collect();
-                let forwarding = Forwarding { to, life: record.life, path, needs, rounds: record.rounds };
+                let forwarding =
+                    Forwarding { to, life: record.life, path, needs: needs.clone(), rounds: record.rounds };
                 let input = Input::Forwarded { forwarding: &forwarding, touchpoint: &touchpoint };
                 return Ok(assigned.apply_touchpoint(input, &touchpoint, value));
             }

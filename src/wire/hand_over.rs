@@ -79,7 +79,7 @@ pub enum Content {
         /// The record, as it was read.
         value: Vec<u8>,
         /// The moves of facts that must arrive first.
-        needs: Vec<(String, u64)>,
+        needs: Vec<u64>,
     },
 }
 
@@ -115,7 +115,7 @@ impl HandOverRecord {
             }
             Content::Erase { .. } | Content::EraseCustomer => 0,
             Content::Redirect { into, .. } => into.len(),
-            Content::Touchpoint { value, needs } => value.len() + texts(needs.iter().map(|(id, _)| id)),
+            Content::Touchpoint { value, needs } => value.len() + size_of_val(needs.as_slice()),
         };
         size_of::<Self>() + self.to.len() + texts(self.path.iter()) + content
     }
@@ -123,7 +123,7 @@ impl HandOverRecord {
     /// Encodes the value of a record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        use proto::hand_over::{Claim, Erase, EraseCustomer, Facts, Message, Move, Redirect};
+        use proto::hand_over::{Claim, Erase, EraseCustomer, Facts, Message, Redirect};
 
         let mut moves = Vec::new();
         let message = match &self.content {
@@ -147,7 +147,7 @@ impl HandOverRecord {
                 Message::Redirect(Redirect { drain: *drain, into: into.clone(), life: (*life).into() })
             }
             Content::Touchpoint { value, needs } => {
-                moves = needs.iter().map(|(id, drain)| Move { id: id.clone(), drain: *drain }).collect();
+                moves.clone_from(needs);
                 Message::Touchpoint(value.clone())
             }
         };
@@ -204,10 +204,7 @@ impl HandOverRecord {
             Message::Redirect(redirect) => {
                 Content::Redirect { drain: redirect.drain, into: redirect.into, life: life(redirect.life)? }
             }
-            Message::Touchpoint(value) => {
-                let needs = record.needs.into_iter().map(|needed| (needed.id, needed.drain)).collect();
-                Content::Touchpoint { value, needs }
-            }
+            Message::Touchpoint(value) => Content::Touchpoint { value, needs: record.needs },
         };
         let at = Timestamp::from_millis(record.at);
         let life = record.life.map(life).transpose()?;
@@ -293,7 +290,7 @@ mod tests {
             Content::Erase { drain: 3 },
             Content::EraseCustomer,
             Content::Redirect { drain: 3, into: "anna".to_owned(), life: 1 },
-            Content::Touchpoint { value: b"{}".to_vec(), needs: vec![("visitor".to_owned(), 5)] },
+            Content::Touchpoint { value: b"{}".to_vec(), needs: vec![5, u64::MAX] },
         ];
         let path = vec!["visitor".to_owned()];
         contents

@@ -24,6 +24,8 @@ pub(super) enum RecordKind {
     Merge,
     /// `customer_id`.
     Split,
+    /// One of `customer_id` and `anonymous_id`, also if it is blocked: it may have been allowed before.
+    Erasure,
     /// One of `customer_id` and `anonymous_id`.
     Other,
 }
@@ -34,6 +36,7 @@ impl RecordKind {
             Some(Touchpoint::IDENTIFIED) => Self::Link,
             Some(Touchpoint::MERGED) => Self::Merge,
             Some(Touchpoint::SPLIT) => Self::Split,
+            Some(Touchpoint::ERASED) => Self::Erasure,
             _ => Self::Other,
         }
     }
@@ -85,11 +88,21 @@ impl<'a> Ids<'a> {
             let detail = "customer_split: expected the customer_id that was merged, found none";
             return Err(DeadLetterCause::new(DeadLetterReason::BadField, detail));
         }
-        let allowed = |id: &&str| !blocked.contains(id);
+        let is_allowed = |id: &&str| !blocked.contains(id);
+        // What is known of an id that was blocked later can still be erased and split.
+        let must_be_allowed = match self.kind {
+            RecordKind::Erasure => {
+                self.customer_id.is_some_and(|id| is_allowed(&id))
+                    || self.anonymous_id.is_some_and(|id| is_allowed(&id))
+            }
+            RecordKind::Split => false,
+            RecordKind::Link | RecordKind::Merge | RecordKind::Other => true,
+        };
+        let allowed = |id: &&str| !must_be_allowed || is_allowed(id);
         let named = match self.kind {
             RecordKind::Link => self.anonymous_id,
             RecordKind::Merge => self.merged_id,
-            RecordKind::Split | RecordKind::Other => None,
+            RecordKind::Split | RecordKind::Erasure | RecordKind::Other => None,
         };
         let is_command = matches!(self.kind, RecordKind::Merge | RecordKind::Split);
         let anonymous_id = self.anonymous_id.filter(|id| !is_command && allowed(id));

@@ -142,6 +142,15 @@ impl Cluster {
         while self.rng.bool() && self.deliver() {}
     }
 
+    /// Applies a touchpoint, and delivers nothing.
+    fn step_without_delivery(&mut self, line: &str) {
+        let decoder = self.decoder.clone();
+        let mut scratch = Scratch::default();
+        let touchpoint = decoder.decode(line.as_bytes(), &mut scratch).expect("a touchpoint");
+        let home = self.home(touchpoint.customer_id);
+        self.step(home, &Input::Touchpoint(&touchpoint), line);
+    }
+
     /// Applies the next hand-over of a random partition. Returns `false` if none waits.
     fn deliver(&mut self) -> bool {
         let waiting: Vec<usize> = (0..self.members.len()).filter(|&at| !self.members[at].log.is_empty()).collect();
@@ -832,6 +841,100 @@ fn an_erasure_of_a_shared_visitor_erases_one_customer_at_most() {
     assert_eq!(ids, ["l"]);
 }
 
+#[test]
+fn an_id_that_was_blocked_later_can_be_erased_and_split() {
+    let models = &COUNTING;
+    let options = TouchpointOptions { bytes_max: 1 << 20 };
+    let decoder = TouchpointDecoder::new(&models.vocabulary, options).with_identity(Some(BlockedIds::new(["shop"])));
+    for (type_name, customer, visitor, expected) in [
+        ("customer_erased", "shop", "", Some("shop")),
+        ("customer_erased", "", "shop", Some("shop")),
+        ("customer_erased", "shop", "a", Some("a")),
+        ("customer_split", "shop", "", Some("shop")),
+        ("page_viewed", "shop", "", None),
+    ] {
+        let text = line("1", customer, visitor, type_name, START);
+        let mut scratch = Scratch::default();
+        let found = decoder.decode(text.as_bytes(), &mut scratch);
+        assert_eq!(found.ok().map(|touchpoint| touchpoint.customer_id), expected, "{text}");
+    }
+}
+
+/// The facts of merged customers may be under way when further merges arrive.
+#[test]
+fn merges_under_way_count_for_the_limit() {
+    let lines: Vec<String> = (0..100)
+        .map(|number| merge(&format!("m-{number}"), "k", &format!("c-{number}"), START + number * 2 * DAY))
+        .collect();
+    let mut partition = Partition::new(Arc::clone(&COUNTING), facts(LinkOn::Identified));
+    let mut effects = Effects::default();
+    let decoder = decoder(&COUNTING);
+    for line in &lines {
+        let mut scratch = Scratch::default();
+        let touchpoint = decoder.decode(line.as_bytes(), &mut scratch).expect("a touchpoint");
+        partition.apply(Input::Touchpoint(&touchpoint), &mut effects);
+    }
+    assert_eq!((effects.hand_overs.len(), effects.tally.links_refused), (64, 36));
+}
+
+/// Merged customers bring their aliases: a tree of merges must not outgrow the record.
+#[test]
+fn a_customer_keeps_at_most_512_aliases_and_ends_the_stubs_of_the_others() {
+    let mut cluster = Cluster::new(&COUNTING, &facts(LinkOn::Identified), 2, 1);
+    let mut send = |line: &str| {
+        cluster.receive(line);
+        cluster.deliver_all();
+    };
+    for group in 0..12 {
+        for number in 0..60 {
+            let at = START + (group * 60 + number) * DAY;
+            send(&merge(&format!("m-{group}-{number}"), &format!("g-{group}"), &format!("c-{group}-{number}"), at));
+        }
+    }
+    // At once, so that the limit of merged customers does not count what they bring.
+    for group in 0..12 {
+        let at = START + 1_000 * DAY + group;
+        cluster.step_without_delivery(&merge(&format!("g-{group}"), "k", &format!("g-{group}"), at));
+    }
+    cluster.deliver_all();
+    let aliases = |id: &str| cluster.identity(id).unwrap_or_default().aliases.len();
+    assert!(aliases("k") <= Identity::INHERITED_MAX, "{}", aliases("k"));
+    let stubs = (0..12).flat_map(|group| (0..60).map(move |number| format!("c-{group}-{number}")));
+    let stubs = stubs.filter(|id| cluster.identity(id).is_some_and(|identity| identity.stub.is_some())).count();
+    assert!(stubs <= aliases("k"), "{stubs}");
+}
+
+/// With ids of the maximum size, a touchpoint that many stubs pass on must fit into its topic.
+#[test]
+fn what_a_touchpoint_gains_when_it_is_passed_on_is_bounded() {
+    let ids: Vec<String> = (0..100).map(|number| format!("{number:k>512}")).collect();
+    let mut cluster = Cluster::new(&COUNTING, &facts(LinkOn::Identified), 2, 1);
+    cluster.receive(&line("1", &ids[0], "", "page_viewed", START));
+    for (number, pair) in ids.windows(2).enumerate() {
+        cluster.step_without_delivery(&merge(&format!("m-{number}"), &pair[1], &pair[0], START + DAY));
+    }
+    cluster.receive(&line("2", &ids[0], "", "page_viewed", START + DAY));
+    let (mut longest, mut touchpoints) = (0, 2);
+    while cluster.deliver() {
+        if touchpoints < 300 {
+            cluster.step_without_delivery(&line(&format!("t-{touchpoints}"), &ids[0], "", "page_viewed", START + DAY));
+            touchpoints += 1;
+        }
+        for entry in cluster.members.iter().flat_map(|member| &member.log) {
+            if let Entry::Forwarded(forwarding, _) = entry {
+                let path: usize = forwarding.path.iter().map(|id| id.len()).sum();
+                longest = longest.max(path + 8 * forwarding.needs.len());
+            }
+        }
+    }
+    assert!((1..=16 << 10).contains(&longest), "{longest}");
+    let last = ids.last().expect("an id");
+    assert_eq!(
+        cluster.customers().into_iter().map(|(id, view)| (id, counted(&view))).collect::<Vec<_>>(),
+        [(last.clone(), touchpoints)]
+    );
+}
+
 /// While a service catches up, a split may be read before the merge.
 #[test]
 fn a_merge_from_before_a_split_has_no_effect_if_it_arrives_after_it() {
@@ -1108,13 +1211,13 @@ fn transitions_of_a_visitor_that_leaves_twice_at_one_instant_have_different_ids(
 fn what_is_left_of_an_erased_visitor_ends_though_it_was_nobody_s_meanwhile() {
     let mut lines = visitor_with_two_lives();
     // The time at which the first erasure is forgotten passes while the visitor is a stub of the second customer.
-    lines.push(line("6", "z", "", "page_viewed", START + 8 * DAY));
+    lines.push(line("6", "z", "", "page_viewed", START + 91 * DAY));
     // It becomes independent of that customer, whose erasure reaches it nevertheless.
-    lines.push(line("7", "m", "a", "customer_identified", START + 9 * DAY));
+    lines.push(line("7", "m", "a", "customer_identified", START + 92 * DAY));
     let (replayed, _) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
     assert!(replayed.partition().identity("a").is_some_and(|identity| identity.former.is_some()));
-    lines.push(line("8", "l", "", "customer_erased", START + 9 * DAY + 1));
-    lines.push(line("9", "z", "", "page_viewed", START + 18 * DAY));
+    lines.push(line("8", "l", "", "customer_erased", START + 92 * DAY + 1));
+    lines.push(line("9", "z", "", "page_viewed", START + 190 * DAY));
     let (replayed, _) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
     assert_eq!(replayed.partition().identity("a"), None);
 }
@@ -1282,7 +1385,7 @@ fn merged_ids_without_touchpoints_are_not_customers() {
     let customers: Vec<_> = known.partition().customers().map(|it| it.customer_id.to_string()).collect();
     assert_eq!(customers, ["m"], "the id of a customer forwards without an end");
     lines.push(line("4", "k", "", "customer_erased", START + 9_001 * DAY));
-    lines.push(line("5", "z", "", "page_viewed", START + 9_009 * DAY));
+    lines.push(line("5", "z", "", "page_viewed", START + 9_100 * DAY));
     let (erased, _) = replay(&COUNTING, &options, &lines, None);
     assert_eq!(erased.partition().customers().map(|it| it.customer_id.to_string()).collect::<Vec<_>>(), ["z"]);
     assert_eq!(["k", "l", "m"].map(|id| erased.partition().identity(id)), [None, None, None]);
