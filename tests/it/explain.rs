@@ -155,3 +155,34 @@ fn control_characters_of_customers_are_escaped_in_text_and_unchanged_in_json() {
     assert_eq!(json["timeline"][1]["touchpoint"]["type"], "viewed\u{1b}[2J\u{9b}8m\u{202e}\u{7}\u{200b}\u{feff}");
     assert_eq!(json["timeline"][2]["touchpoint"]["order_id"], "o-2\r\n  forged \u{7f}");
 }
+
+#[test]
+fn a_split_is_shown_with_the_customer_that_it_ends_the_merge_with() {
+    let touchpoints = r#"{"event_id":"1","customer_id":"anna","type":"order_completed","occurred_at":"2026-01-01T08:00:00Z","order_id":"o1","amount":39.9}
+{"event_id":"2","customer_id":"guest-17","type":"product_viewed","occurred_at":"2026-01-01T09:00:00Z"}
+{"event_id":"3","customer_id":"anna","merged_id":"guest-17","type":"customer_merged","occurred_at":"2026-01-02T08:00:00Z"}
+{"event_id":"4","customer_id":"guest-17","type":"customer_split","occurred_at":"2026-01-04T08:00:00Z"}
+{"event_id":"5","customer_id":"guest-17","type":"product_viewed","occurred_at":"2026-01-05T08:00:00Z"}
+{"event_id":"6","customer_id":"anna","type":"customer_split","occurred_at":"2026-01-06T08:00:00Z"}
+"#;
+    let directory = tempfile::tempdir().expect("a folder");
+    std::fs::write(directory.path().join("touchpoints.ndjson"), touchpoints).expect("the touchpoints");
+    let explain = |arguments: &[&str]| {
+        let arguments =
+            [&["explain", "--identity", "--model", "retention"], arguments, &["touchpoints.ndjson"]].concat();
+        let run = lifecycle(directory.path(), &arguments, b"");
+        assert_eq!((run.code, run.errors.as_str()), (0, ""));
+        run.output
+    };
+    let guest = explain(&["--customer", "guest-17"]);
+    assert!(guest.contains("2026-01-04 08:00  customer_split (split from anna)\n"), "{guest}");
+    let anna = explain(&["--customer", "anna"]);
+    assert!(anna.contains("2026-01-06 08:00  customer_split (split refused: not_merged)\n"), "{anna}");
+    let json: Value = serde_json::from_str(&explain(&["--customer", "guest-17", "--format", "json"])).expect("JSON");
+    let timeline = json["timeline"].as_array().expect("entries");
+    let split = timeline.iter().find(|it| it["touchpoint"]["type"] == "customer_split").expect("the split");
+    assert_eq!(
+        (&split["touchpoint"]["split_from"], &split["touchpoint"]["counts_for"]),
+        (&"anna".into(), &Value::Null)
+    );
+}
