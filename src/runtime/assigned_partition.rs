@@ -456,7 +456,7 @@ impl AssignedPartition {
         }
         let end = written.last_record.map_or(self.changelog.end(), |record| offsets[record] + 1);
         let changelog = (self.changelog.start(), end);
-        let hand_overs = (self.hand_overs.position(), self.hand_overs.last_applied());
+        let hand_overs = (self.hand_overs.position(), self.hand_overs.to_compare());
         Ok(PartitionCommit::new(self.position(), changelog, written.bytes, self.machine.clock(), hand_overs, fields))
     }
 

@@ -7,9 +7,9 @@
 //! its customers before their own touchpoints are read. Touchpoints never wait for hand-overs, so every wait ends.
 //!
 //! The position in the topic is part of the metadata of the committed touchpoint offset, so hand-overs and touchpoints
-//! are committed in one transaction. So is the digest of the hand-over that was applied last. Reading starts with the
-//! last one that was read, and is repeated there from time to time: another record at its offset, or none, proves that
-//! the topic was deleted and created again.
+//! are committed in one transaction. So is the digest of a hand-over that was applied. Reading starts with it, and is
+//! repeated from time to time with the last one that was read before the previous comparison: another record at its
+//! offset, or none, proves that the topic was deleted and created again. What was read since may be of the new topic.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -61,8 +61,12 @@ pub(super) struct HandOverQueue {
     digests: VecDeque<RecordDigest>,
     /// The last hand-over that was committed.
     last_committed: Option<RecordDigest>,
+    /// The hand-over with which the topic is compared: the last one that was read before the previous comparison.
+    anchor: Option<RecordDigest>,
     /// The hand-over that must be read first, because it was read before.
     expected: Option<RecordDigest>,
+    /// Whether the partition was compared at an offset before its position, and must be opened again at its position.
+    is_behind: bool,
     /// When the last hand-over was compared with the topic last.
     checked_at: Duration,
     /// The number of hand-overs at the front of the queue that the open batch has applied.
@@ -90,8 +94,15 @@ impl HandOverQueue {
         Self { committed, last_committed: metadata.and_then(|it| it.last_hand_over), ..Self::default() }
     }
 
+    /// Returns the hand-over with which the next owner compares the topic: the one that was applied last, or the one
+    /// with which it is compared next, if that was read before.
+    pub(super) fn to_compare(&self) -> Option<RecordDigest> {
+        let applied = self.last_applied()?;
+        Some(self.anchor.filter(|anchor| anchor.offset < applied.offset).unwrap_or(applied))
+    }
+
     /// Returns the hand-over that was applied last, also if it is not committed.
-    pub(super) fn last_applied(&self) -> Option<RecordDigest> {
+    fn last_applied(&self) -> Option<RecordDigest> {
         let last = self.applied.checked_sub(1).and_then(|index| self.digests.get(index));
         last.copied().or(self.last_committed)
     }
@@ -171,10 +182,14 @@ impl HandOverQueue {
     /// Begins to read at `position` at the time `elapsed`. Returns the offset of the first record to read, in a topic
     /// that begins at `start`.
     fn begin(&mut self, position: i64, start: i64, elapsed: Duration) -> i64 {
-        self.expected = self.last_read().filter(|last| last.offset >= start);
+        // Retention may have deleted it.
+        let is_kept = |it: &RecordDigest| it.offset >= start;
+        self.anchor = self.anchor.filter(is_kept).or(self.last_read().filter(is_kept));
+        let was_compared = std::mem::take(&mut self.is_behind);
+        self.expected = self.anchor.filter(|_| !was_compared);
         (self.is_open, self.read_to) = (true, Some(position));
         (self.next_call, self.checked_at) = (elapsed, elapsed);
-        self.expected.map_or(position, |last| last.offset)
+        self.expected.map_or(position, |expected| expected.offset)
     }
 
     /// Compares the record that was read first with the one that was read before.
@@ -187,7 +202,12 @@ impl HandOverQueue {
         }
         match self.expected.take() {
             Some(expected) if expected != found => Err(Mismatch::HandOversReplaced { offset: expected.offset }),
-            _ => Ok(()),
+            Some(_) => {
+                self.anchor = self.last_read();
+                self.is_behind = self.anchor.is_some_and(|last| last.offset > found.offset);
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 
@@ -215,6 +235,7 @@ impl HandOverQueue {
             self.waiting.push_back((offset, Arc::new(record)));
             self.written_at.push_back(written_at);
             self.digests.push_back(digest);
+            self.anchor.get_or_insert(digest);
             self.read_to = Some(offset + 1);
         }
     }
@@ -278,7 +299,7 @@ fn apply_next(
 fn close_for_check<M: Member>(member: &mut M, assignment: &mut Assignment, elapsed: Duration) -> Result<(), Fatal> {
     let is_recent =
         |it: &AssignedPartition| it.hand_overs().is_open && elapsed < it.hand_overs().checked_at + CHECK_INTERVAL;
-    let can_check = |it: &AssignedPartition| it.hand_overs().is_open && it.hand_overs().last_read().is_some();
+    let can_check = |it: &AssignedPartition| it.hand_overs().is_open && it.hand_overs().anchor.is_some();
     if assignment.running().any(|(_, assigned)| is_recent(assigned) && can_check(assigned)) {
         return Ok(());
     }
@@ -379,7 +400,7 @@ fn read<M: Member>(
         if has_moved.map_err(|mismatch| Fatal::Mismatch { partition, mismatch })? && queue.has_uncommitted() {
             batch.add(0, 0, elapsed);
         }
-        if queue.is_full() {
+        if queue.is_full() || queue.is_behind {
             unless_fatal(member.close_hand_overs(partition))?;
             queue.is_open = false;
         }

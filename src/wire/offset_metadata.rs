@@ -34,7 +34,8 @@ pub struct OffsetMetadata {
     pub partitions: Option<i32>,
     /// The offset of the next hand-over to apply; `None` without identity resolution.
     pub hand_overs: Option<i64>,
-    /// The hand-over that was applied last; `None` before the first.
+    /// A hand-over that was applied, for the comparison with the topic: the last one, or one of the last minutes.
+    /// `None` before the first.
     pub last_hand_over: Option<RecordDigest>,
     /// The name of the group member that committed; `None` if it has no usable name.
     pub member: Option<String>,

@@ -43,6 +43,40 @@ fn reading_starts_with_the_last_hand_over_and_finds_another_one() {
 }
 
 #[test]
+fn what_was_read_since_the_last_comparison_does_not_replace_the_record_to_compare() {
+    let mut queue = queue();
+    assert_eq!(queue.begin(5, 0, Duration::ZERO), 3);
+    assert_eq!(
+        queue.check_first(RecordDigest::of(3, Some(2), b"value")),
+        Err(Mismatch::HandOversReplaced { offset: 3 })
+    );
+
+    assert_eq!(queue.begin(5, 0, Duration::ZERO), 3);
+    assert_eq!((queue.check_first(digest(3)), queue.is_behind), (Ok(()), true));
+    queue.push(digest(4), Timestamp::from_millis(40), record(9));
+    assert_eq!(queue.waiting.len(), 2, "it was read before");
+    assert_eq!(queue.begin(5, 0, Duration::ZERO), 5, "reading goes on at the position");
+    assert_eq!(queue.check_first(digest(5)), Ok(()));
+    queue.push(digest(5), Timestamp::from_millis(50), record(9));
+
+    assert_eq!(queue.begin(6, 0, Duration::ZERO), 4);
+    assert_eq!((queue.check_first(digest(4)), queue.is_behind), (Ok(()), true));
+    assert_eq!((queue.begin(6, 0, Duration::ZERO), queue.begin(6, 0, Duration::ZERO)), (6, 5));
+    assert_eq!((queue.check_first(digest(5)), queue.is_behind), (Ok(()), false));
+    assert_eq!(queue.begin(6, 6, Duration::ZERO), 6, "retention has deleted it");
+}
+
+#[test]
+fn the_next_owner_compares_a_hand_over_that_was_applied() {
+    let mut queue = queue();
+    assert_eq!(queue.to_compare(), None, "it is read, not applied");
+    assert!(queue.next().is_some() && queue.next().is_some());
+    assert_eq!((queue.last_applied(), queue.to_compare()), (Some(digest(4)), Some(digest(3))), "not compared since");
+    queue.begin(5, 0, Duration::ZERO);
+    assert_eq!((queue.check_first(digest(3)), queue.to_compare()), (Ok(()), Some(digest(4))));
+}
+
+#[test]
 fn a_hand_over_waits_for_stream_time_or_for_the_end_of_the_touchpoints() {
     let mut queue = queue();
     let clock = |millis| Clock::at(Some(Timestamp::from_millis(millis)));
