@@ -243,6 +243,8 @@ impl Customer {
         }
         let facts = FactInputs { layout: &rules.models.layout, facts: &self.facts };
         let (cause, attribute_values) = (OnceCell::new(), OnceCell::new());
+        // A merge is published also if the id is in no stage, so that subscribers learn that it forwards.
+        let is_silent = trigger.is_leave() && self.published.iter().all(|published| published.stage.is_none());
         for (index, (model, published)) in (0_u8..).zip(rules.models.models.iter().zip(&mut self.published)) {
             if affected >> index & 1 == 0 {
                 continue;
@@ -266,7 +268,7 @@ impl Customer {
                 attribute_values: &attribute_values,
                 is_reconciled: is_outdated && matches!(trigger, Trigger::Time),
             };
-            published.publish_changes(&builder, standing, transitions);
+            published.publish_changes(&builder, standing, is_silent && index == 0, transitions);
         }
         self.wake_up = horizon.instant();
         // The models stay outdated until every wake-up due up to the edit has fired: those wake-ups are caused by the
@@ -319,14 +321,15 @@ impl Published {
     }
 
     /// Appends the differences between `self` and `standing`: the stage, then signals, milestones and counters in the
-    /// order of the model.
+    /// order of the model. With `must_move`, appends a move also if the stage is the same.
     fn publish_changes(
         &mut self,
         builder: &TransitionBuilder<'_>,
         standing: Standing,
+        must_move: bool,
         transitions: &mut Vec<Transition>,
     ) {
-        if standing.stage != self.stage || self.has_removed_stage() {
+        if standing.stage != self.stage || self.has_removed_stage() || must_move {
             let pending = builder.move_between(self.stage, standing.stage, self.since);
             self.push(builder, pending, transitions);
             self.stage = standing.stage;

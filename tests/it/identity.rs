@@ -1657,6 +1657,23 @@ fn the_replay_command_publishes_the_merge_in_both_directions() {
 }
 
 #[test]
+fn a_merged_id_that_was_in_no_stage_publishes_one_record() {
+    let lines = [
+        line("1", "", "visitor-7", "page_viewed", START),
+        line("2", "anna", "visitor-7", "customer_identified", START + DAY),
+        merge("3", "anna", "unknown-id", START + 2 * DAY),
+    ];
+    let run = run_with(&lines, &["replay", "--identity", "--model", "retention", "touchpoints.ndjson"]);
+    assert_eq!((run.code, run.output.lines().count()), (0, 1), "{}", run.output);
+    let record: Value = serde_json::from_str(&run.output).expect("JSON");
+    let found =
+        ["customer_id", "kind", "name", "from", "to", "merged_into", "sequence"].map(|name| record[name].clone());
+    let expected =
+        [json!("visitor-7"), json!("stage"), json!("merged"), json!(null), json!(null), json!("anna"), json!(1)];
+    assert_eq!((found, &record["cause"]["event_id"]), (expected, &json!("2")), "{record:#}");
+}
+
+#[test]
 fn the_explain_command_does_not_show_a_customer_that_was_erased_under_another_id() {
     let lines = [
         line("1", "", "a", "page_viewed", START),
