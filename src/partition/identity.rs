@@ -79,7 +79,9 @@ impl Partition {
         let at = touchpoint.occurred_at;
         self.end_if_expired(to, self.due_until(at));
         let now = self.clock.at_least(at);
-        let mut is_ready = forwarding.needs.is_empty();
+        // An id that facts move to knows that it has claimed them. If it knows nothing, what the touchpoint waits for
+        // has ended.
+        let mut is_ready = forwarding.needs.is_empty() || self.with_identity(to).is_none();
         if let Some(slot) = self.customers.find(to) {
             let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
             if let Some(identity) = copy.customer.identity.as_deref_mut() {
