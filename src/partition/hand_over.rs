@@ -134,16 +134,15 @@ impl HandOver {
 
     /// Returns the message, passed on by the stub `by` of `life` of `into`.
     pub(super) fn passed_on(&self, by: &Arc<str>, into: &Arc<str>, life: u16) -> Self {
-        let (path, rounds) = (extended(&self.path, by), self.rounds.saturating_add(1));
-        Self { to: Arc::clone(into), life: Some(life), path, rounds, message: self.message.clone() }
+        let (to, life, rounds) = (Arc::clone(into), Some(life), self.rounds.saturating_add(1));
+        Self { to, life, path: extended(&self.path, by), rounds, message: self.message.clone() }
     }
 
     /// Returns the message, passed on by a former stub. Its id is not part of the path: that life cannot become a
     /// customer again, so a circle ends at one of the other ids.
     pub(super) fn passed_on_by_former(&self, former: &Former) -> Self {
-        let (to, life) = (Arc::clone(&former.into), Some(former.life));
-        let (path, rounds) = (self.path.clone(), self.rounds.saturating_add(1));
-        Self { to, life, path, rounds, message: self.message.clone() }
+        let (to, life, rounds) = (Arc::clone(&former.into), Some(former.life), self.rounds.saturating_add(1));
+        Self { to, life, rounds, ..self.clone() }
     }
 }
 

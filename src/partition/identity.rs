@@ -16,7 +16,6 @@ use crate::lifecycle::identity::{Alias, AliasKind, Identity, Stub, drain};
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::touchpoint::Touchpoint;
 
-use super::customers::{WorkingCopy, identity_ends_at};
 use super::effects::Effects;
 use super::hand_over::{Forwarding, HandOver, Link, Message, ROUNDS_MAX};
 use super::identity_end::erasure_of;
@@ -81,33 +80,30 @@ impl Partition {
         let now = self.clock.at_least(at);
         // An id that facts move to knows that it has claimed them. If it knows nothing, what the touchpoint waits for
         // has ended.
-        let mut is_ready = forwarding.needs.is_empty() || self.with_identity(to).is_none();
-        if let Some(slot) = self.customers.find(to) {
-            let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
-            if let Some(identity) = copy.customer.identity.as_deref_mut() {
-                if let Some(former) = identity.former_of(forwarding.life, at) {
-                    effects.forwarding = Some(forwarding.passed_on_by_former(to, former));
-                    return;
-                }
-                if identity.erasure.is_some_and(|erasure| at <= erasure.at) && !touchpoint.is_erasure() {
-                    effects.tally.applied += 1;
-                    self.claim(&touchpoint, &forwarding.path, effects);
-                    return;
-                }
-                if forwarding.rounds >= ROUNDS_MAX && identity.stub.is_some() {
-                    identity.part(at);
-                    copy.is_changed = true;
-                }
-                if let Some(stub) = &mut identity.stub {
-                    copy.is_changed |= stub.use_at(now);
-                    let mut passed_on = forwarding.passed_on_by_stub(to, stub);
-                    // The facts of these moves were erased here, so they arrive nowhere.
-                    passed_on.needs.retain(|drain| !identity.erased_moves.contains(drain));
-                    effects.forwarding = Some(passed_on);
-                    return;
-                }
-                is_ready |= identity.erasure.is_some() || identity.has_received(&forwarding.needs);
+        let mut is_ready = true;
+        if let Some((identity, is_changed)) = self.identity_mut(to) {
+            if let Some(former) = identity.former_of(forwarding.life, at) {
+                effects.forwarding = Some(forwarding.passed_on_by_former(to, former));
+                return;
             }
+            if identity.erasure.is_some_and(|erasure| at <= erasure.at) && !touchpoint.is_erasure() {
+                effects.tally.applied += 1;
+                self.claim(&touchpoint, &forwarding.path, effects);
+                return;
+            }
+            if forwarding.rounds >= ROUNDS_MAX && identity.stub.is_some() {
+                identity.part(at);
+                *is_changed = true;
+            }
+            if let Some(stub) = &mut identity.stub {
+                *is_changed |= stub.use_at(now);
+                let mut passed_on = forwarding.passed_on_by_stub(to, stub);
+                // The facts of these moves were erased here, so they arrive nowhere.
+                passed_on.needs.retain(|drain| !identity.erased_moves.contains(drain));
+                effects.forwarding = Some(passed_on);
+                return;
+            }
+            is_ready = identity.erasure.is_some() || identity.has_received(&forwarding.needs);
         }
         if is_ready || forwarding.rounds >= ROUNDS_MAX {
             self.apply_here(&touchpoint, &forwarding.path, effects);
@@ -239,9 +235,8 @@ impl Partition {
         let (by, life) = (Arc::clone(&copy.customer.id), identity.retired);
         let message = Message::Claim { by, life, link: Link::of(touchpoint), names };
         effects.hand_overs.push(HandOver::new(other.into(), message));
-        if copy.is_removed {
-            self.wake_ups.arm(copy.slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));
-        }
+        let slot = copy.slot;
+        self.arm_identity_end(slot);
     }
 
     /// A customer claims an id.
@@ -254,8 +249,20 @@ impl Partition {
         self.end_if_expired(id, due_until);
         self.forget_if_expired(id, due_until, effects);
         let now = self.clock.at_least(link.occurred_at);
-        if link.is_merge() && (self.is_split_later(hand_over, effects) || self.passes_on(hand_over, effects)) {
-            return;
+        let refused = |reason| {
+            let (customer_id, other_id) = (Arc::clone(by), Arc::clone(id));
+            RefusedLink { customer_id, other_id, link: link.clone(), reason }
+        };
+        if link.is_merge() {
+            let split_at = self.identity_mut(id).and_then(|(identity, _)| identity.split_at);
+            // A command names an id without a life.
+            if hand_over.life.is_none() && split_at.is_some_and(|split_at| link.occurred_at < split_at) {
+                effects.refuse(refused(RefusalReason::SplitLater));
+                return;
+            }
+            if self.passes_on(hand_over, effects) {
+                return;
+            }
         }
         let copy = self.customers.get_or_vacant(id, &self.rules, &self.shape);
         let is_visitor = copy.customer.is_visitor;
@@ -276,10 +283,6 @@ impl Partition {
             }
             return;
         }
-        let refused = |reason| {
-            let (customer_id, other_id) = (Arc::clone(by), Arc::clone(id));
-            RefusedLink { customer_id, other_id, link: link.clone(), reason }
-        };
         match &mut identity.stub {
             Some(stub) if stub.into == *by || names.contains(&stub.into) => copy.is_changed |= stub.use_at(now),
             Some(stub) if stub.is_merged() => effects.refuse(refused(RefusalReason::MergedId)),
@@ -335,7 +338,7 @@ impl Partition {
         let customer = has_customer.then(|| Box::new(copy.customer.clone()));
         copy.customer.identity = Some(identity);
         (copy.is_changed, copy.is_removed) = (true, true);
-        self.wake_ups.arm(slot, &id, identity_ends_at(&copy.customer, &self.rules.options));
+        self.arm_identity_end(slot);
         let message = Message::Facts { of: Arc::clone(&id), drain, link: link.clone(), customer, aliases };
         let path = vec![id];
         effects.hand_overs.push(HandOver { to: Arc::clone(by), life: Some(life), path, rounds: 0, message });
@@ -424,21 +427,20 @@ impl Partition {
 
     /// The facts of the alias `id` have arrived at `life` of the customer `into`.
     fn apply_redirect(&mut self, id: &str, drain: u64, into: &Arc<str>, life: u16) {
-        let Some(copy) = self.with_identity(id).filter(|_| **into != *id) else { return };
-        let Some(identity) = copy.customer.identity.as_deref_mut() else { return };
+        let Some((identity, is_changed)) = self.identity_mut(id).filter(|_| **into != *id) else { return };
         if let Some(stub) = identity.stub.as_mut().filter(|stub| stub.drain == drain) {
-            (stub.into, stub.life, stub.is_settled, copy.is_changed) = (Arc::clone(into), life, true, true);
+            (stub.into, stub.life, stub.is_settled, *is_changed) = (Arc::clone(into), life, true, true);
         }
         if let Some(former) = identity.former.as_mut().filter(|former| former.drain == drain) {
-            (former.into, former.life, former.is_settled, copy.is_changed) = (Arc::clone(into), life, true, true);
+            (former.into, former.life, former.is_settled, *is_changed) = (Arc::clone(into), life, true, true);
         }
     }
 
-    /// Returns the working copy of `id`, if it has an identity.
-    pub(super) fn with_identity(&mut self, id: &str) -> Option<&mut WorkingCopy> {
+    /// Returns the identity of `id` in the working copy, and whether that is changed; `None` if it has no identity.
+    pub(super) fn identity_mut(&mut self, id: &str) -> Option<(&mut Identity, &mut bool)> {
         let slot = self.customers.find(id)?;
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
-        copy.customer.identity.is_some().then_some(copy)
+        Some((copy.customer.identity.as_deref_mut()?, &mut copy.is_changed))
     }
 
     /// Returns the committed identity of `id`: what it refers to, and what refers to it.

@@ -37,7 +37,7 @@ impl Partition {
         if self.passes_on(hand_over, effects) {
             return;
         }
-        let erasure = self.with_identity(id).and_then(|copy| copy.customer.identity.as_ref()?.erasure);
+        let erasure = self.identity_mut(id).and_then(|(identity, _)| identity.erasure);
         if erasure.is_none_or(|erasure| erasure.at < at) {
             self.erase_with_aliases(id, at, effects);
         }
@@ -60,7 +60,7 @@ impl Partition {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let Some(identity) = copy.customer.identity.as_deref_mut() else { return };
         if identity.aliases.is_empty() {
-            self.wake_ups.arm(slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));
+            self.arm_identity_end(slot);
             return;
         }
         let own = &copy.customer.id;
@@ -87,9 +87,7 @@ impl Partition {
         } else if identity.former.as_ref().is_some_and(|former| former.drain == drain) {
             identity.former = None;
             copy.is_changed = true;
-            if copy.is_removed {
-                self.wake_ups.arm(slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));
-            }
+            self.arm_identity_end(slot);
         }
     }
 
@@ -101,6 +99,12 @@ impl Partition {
         let requested_at = identity.erasure.and_then(|erasure| erasure.requested_at);
         identity.erasure = Some(Erasure { at, kept_until: now + ERASURE_KEPT_FOR, requested_at });
         copy.is_changed = true;
+        self.arm_identity_end(slot);
+    }
+
+    /// Schedules the end of the identity at `slot`, if there is no customer.
+    pub(super) fn arm_identity_end(&mut self, slot: CustomerSlot) {
+        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         if copy.is_removed {
             self.wake_ups.arm(slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));
         }

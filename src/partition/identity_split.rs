@@ -8,7 +8,6 @@ use crate::lifecycle::identity::Stub;
 use crate::lifecycle::time::Timestamp;
 use crate::lifecycle::touchpoint::Touchpoint;
 
-use super::customers::identity_ends_at;
 use super::effects::Effects;
 use super::hand_over::{Forwarding, HandOver, Link, Message, ROUNDS_MAX};
 use super::machine::Partition;
@@ -44,9 +43,7 @@ impl Partition {
             // more, so the id keeps them.
             if at > identity.split_at.unwrap_or(Timestamp::MIN) {
                 (identity.split_at, copy.is_changed) = (Some(at), true);
-                if copy.is_removed {
-                    self.wake_ups.arm(slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));
-                }
+                self.arm_identity_end(slot);
             }
             return None;
         }
@@ -55,32 +52,19 @@ impl Partition {
             return Some(Forwarding { rounds: rounds + 1, ..forwarding });
         }
         identity.part(at);
+        let former = identity.former.as_ref().filter(|_| is_merged);
+        let passed_on = former.map(|former| forwarding.passed_on_by_former(&copy.customer.id, former));
         (copy.customer.is_visitor, copy.is_changed) = (false, true);
-        self.wake_ups.arm(slot, &copy.customer.id, identity_ends_at(&copy.customer, &self.rules.options));
-        let former = copy.customer.identity.as_ref().and_then(|identity| identity.former.as_ref());
-        former.filter(|_| is_merged).map(|former| forwarding.passed_on_by_former(&copy.customer.id, former))
-    }
-
-    /// Whether the command that merges an id is from before a split of the id. Then it has no effect.
-    pub(super) fn is_split_later(&mut self, hand_over: &HandOver, effects: &mut Effects) -> bool {
-        let HandOver { to: id, life: None, message: Message::Claim { by, link, .. }, .. } = hand_over else {
-            return false;
-        };
-        let split_at = self.with_identity(id).and_then(|copy| copy.customer.identity.as_ref()?.split_at);
-        let is_later = split_at.is_some_and(|split_at| link.occurred_at < split_at);
-        if is_later {
-            let (customer_id, other_id) = (Arc::clone(by), Arc::clone(id));
-            let reason = RefusalReason::SplitLater;
-            effects.refuse(RefusedLink { customer_id, other_id, link: link.clone(), reason });
-        }
-        is_later
+        self.arm_identity_end(slot);
+        passed_on
     }
 
     /// Records at the customer `id` that `alias` was split.
     pub(super) fn split_alias(&mut self, id: &str, alias: &str) {
-        let Some(copy) = self.with_identity(id) else { return };
-        copy.is_changed = true;
-        copy.customer.identity.get_or_insert_default().split_alias(alias);
+        if let Some((identity, is_changed)) = self.identity_mut(id) {
+            identity.split_alias(alias);
+            *is_changed = true;
+        }
     }
 
     /// Passes on facts, an erasure, and the command that merges the id into another customer, if they are for a life of
@@ -93,9 +77,8 @@ impl Partition {
             _ => return false,
         };
         self.end_if_expired(&hand_over.to, self.due_until(at));
-        let Some(copy) = self.with_identity(&hand_over.to) else { return false };
-        let former = copy.customer.identity.as_ref().and_then(|identity| identity.former_of(hand_over.life, at));
-        let Some(former) = former else { return false };
+        let Some((identity, _)) = self.identity_mut(&hand_over.to) else { return false };
+        let Some(former) = identity.former_of(hand_over.life, at) else { return false };
         effects.hand_overs.push(hand_over.passed_on_by_former(former));
         true
     }
