@@ -4,8 +4,10 @@
 //! customer. The two may be on different instances: the instance that a client asks finds both, and the others answer
 //! for their own partitions only.
 
+use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
 use crate::partition::Snapshot;
 use crate::wire::percent_encoding::percent_encoded;
@@ -21,11 +23,11 @@ use super::workers::CustomerLookup;
 const HOPS_MAX: usize = 8;
 
 /// A customer of this instance.
-pub(super) struct Found {
-    pub(super) partition: i32,
-    pub(super) snapshot: Box<Snapshot>,
+struct Found {
+    partition: i32,
+    snapshot: Box<Snapshot>,
     /// The URI of the customer, if the request names another id of it.
-    pub(super) uri: Option<Uri>,
+    uri: Option<Uri>,
 }
 
 /// The result of the look-up of one id.
@@ -38,9 +40,25 @@ enum Lookup {
     Missing(Problem),
 }
 
+/// Responds with what `describe` makes of the customer that the id belongs to: its partition and a snapshot.
+pub(super) async fn respond<T: Serialize>(
+    api: &Api,
+    id: &str,
+    uri: &Uri,
+    headers: &HeaderMap,
+    describe: impl FnOnce(i32, &Snapshot) -> T,
+) -> Response {
+    match find_customer(api, id, uri, headers).await {
+        Ok(Found { partition, snapshot, uri }) => {
+            with_location(Json(describe(partition, &snapshot)).into_response(), uri.as_ref())
+        }
+        Err(response) => response,
+    }
+}
+
 /// Finds the customer that an id belongs to. The error is a complete response: a problem, or the response of the
 /// instance that has the customer.
-pub(super) async fn find_customer(api: &Api, id: &str, uri: &Uri, headers: &HeaderMap) -> Result<Found, Response> {
+async fn find_customer(api: &Api, id: &str, uri: &Uri, headers: &HeaderMap) -> Result<Found, Response> {
     if id.is_empty() || id.len() > ID_BYTES_MAX {
         let detail = format!("a customer id has 1 to {ID_BYTES_MAX} bytes");
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-customer", detail).into_response());
@@ -66,8 +84,11 @@ pub(super) async fn find_customer(api: &Api, id: &str, uri: &Uri, headers: &Head
                 customer = Some((merged_into, uri));
             }
             Lookup::Missing(problem) => {
-                let merged_into = customer.map(|(id, _)| id);
-                return Err(merged_into.map_or(problem.clone(), |id| problem.with_merged_into(&id)).into_response());
+                let problem = match customer {
+                    Some((id, _)) => problem.with_merged_into(&id),
+                    None => problem,
+                };
+                return Err(problem.into_response());
             }
         }
     }
@@ -87,7 +108,7 @@ fn uri_of(uri: &Uri, customer_id: &str) -> Uri {
 }
 
 /// Names the URI of the customer in the response, if the request names another id of it.
-pub(super) fn with_location(mut response: Response, uri: Option<&Uri>) -> Response {
+fn with_location(mut response: Response, uri: Option<&Uri>) -> Response {
     if let Some(location) = uri.and_then(|uri| HeaderValue::from_str(uri.path_and_query()?.as_str()).ok()) {
         response.headers_mut().insert(header::CONTENT_LOCATION, location);
     }

@@ -5,10 +5,9 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -20,7 +19,7 @@ use crate::partition::{ConditionView, CustomerView, ExplanationView, ModelView, 
 use crate::runtime::{WallClock, publication_mode};
 
 use super::Api;
-use super::customer_lookup::{Found, find_customer, with_location};
+use super::customer_lookup::respond;
 use super::extract::{Path, Query};
 use super::response::{ExpectedJson, Orders, PublishedJson, TimestampText, Titles, TransitionRenderer, Values};
 
@@ -126,13 +125,8 @@ pub(super) async fn customer(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    match find_customer(&api, &customer_id, &uri, &headers).await {
-        Ok(Found { partition, snapshot, uri }) => {
-            let response = Json(customer_response(&api, partition, &snapshot)).into_response();
-            with_location(response, uri.as_ref())
-        }
-        Err(response) => response,
-    }
+    respond(&api, &customer_id, &uri, &headers, |partition, snapshot| customer_response(&api, partition, snapshot))
+        .await
 }
 
 pub(super) async fn forecast(
@@ -142,13 +136,8 @@ pub(super) async fn forecast(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    match find_customer(&api, &customer_id, &uri, &headers).await {
-        Ok(Found { partition, snapshot, uri }) => {
-            let response = Json(forecast_response(&api, partition, &snapshot, query.days)).into_response();
-            with_location(response, uri.as_ref())
-        }
-        Err(response) => response,
-    }
+    let describe = |partition, snapshot: &Snapshot| forecast_response(&api, partition, snapshot, query.days);
+    respond(&api, &customer_id, &uri, &headers, describe).await
 }
 
 fn customer_response(api: &Api, partition: i32, snapshot: &Snapshot) -> Customer {

@@ -213,7 +213,10 @@ async fn send(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, requ
 
 /// Returns the customer that the id of the request belongs to, if that is the response.
 fn merged_into(status: StatusCode, body: &[u8]) -> Option<String> {
-    let problem: serde_json::Value = serde_json::from_slice(body).ok().filter(|_| status == StatusCode::GONE)?;
+    if status != StatusCode::GONE {
+        return None;
+    }
+    let problem: serde_json::Value = serde_json::from_slice(body).ok()?;
     problem["merged_into"].as_str().map(str::to_owned)
 }
 
