@@ -264,11 +264,11 @@ fn visitors_and_customers_of_a_source_become_one_customer() {
         written.iter().map(|it| String::from_utf8_lossy(it.key.as_deref().unwrap_or(b"")).into_owned()).collect();
     keys.sort_unstable();
     assert_eq!(keys, ["anna", "anna", "anna", "anna-at-work", "device-7"]);
-    let merged = broker::until("the visitor is the customer", || {
+    // Until the facts have arrived, the customer does not have the alias.
+    broker::until("the visitor is the customer", || {
         let answer = instance.get("/v1/customers/device-7")?;
-        answer.contains("\"customer_id\":\"anna\"").then_some(answer)
+        (answer.contains("\"customer_id\":\"anna\"") && answer.contains("device-7")).then_some(())
     });
-    assert!(merged.contains("device-7"), "{merged}");
     broker::until("the other customer is the customer", || {
         instance.get("/v1/customers/anna-at-work")?.contains("\"customer_id\":\"anna\"").then_some(())
     });
