@@ -168,53 +168,55 @@ fn measure(options: &Options) {
 fn measure_mapped(topic: &str, options: &Options) {
     let form = |customer: &str, json: &str| NewRecord::keyed(customer, &segment_call(json));
     let calls = generate("ceiling-calls", options, form);
-    println!("| run | source | touchpoints | wall s | CPU s | touchpoints per CPU second |");
-    println!("|---|---|---|---|---|---|");
-    let inputs = [("re-keyed", Input::Rekeyed), ("read directly", Input::Direct)];
-    let mut ratios = inputs.map(|_| (Vec::new(), Vec::new()));
-    for run in 1..=options.repeats {
-        let (native, native_output) = service::run(topic, Input::Native, options);
-        report(run, "native touchpoints", options, native);
-        for ((name, input), (by_cpu, by_wall)) in inputs.into_iter().zip(&mut ratios) {
-            let (mapped, mapped_output) = service::run(&calls, input, options);
-            report(run, &format!("Segment calls, {name}"), options, mapped);
-            eprintln!("{} and {} transitions", native_output.transitions.len(), mapped_output.transitions.len());
-            by_cpu.push(native.cpu_seconds / mapped.cpu_seconds);
-            by_wall.push(native.wall_seconds / mapped.wall_seconds);
-        }
-    }
-    for ((name, _), (by_cpu, by_wall)) in inputs.into_iter().zip(ratios) {
-        println!();
-        println!(
-            "Ratio of Segment calls, {name}, to native touchpoints: per CPU second {by_cpu:.2?}, per second {by_wall:.2?}."
-        );
-    }
+    let native = Program { name: "native touchpoints", topic, input: Input::Native };
+    let rekeyed = Program { name: "Segment calls, re-keyed", topic: &calls, input: Input::Rekeyed };
+    let direct = Program { name: "Segment calls, read directly", topic: &calls, input: Input::Direct };
+    compare(native, [rekeyed, direct], options);
 }
 
 /// Compares the service with itself with identity resolution: over the same touchpoints, and with links.
 fn measure_links(topic: &str, options: &Options) {
     let linked = generate("ceiling-linked", options, linked);
+    let without = Program { name: "no identity resolution", topic, input: Input::Native };
+    let unlinked = Program { name: "identity resolution, no links", topic, input: Input::Identified };
+    let linked = Program { name: "identity resolution, links", topic: &linked, input: Input::Identified };
+    compare(without, [unlinked, linked], options);
+}
+
+/// The service over a topic.
+#[derive(Clone, Copy)]
+struct Program<'a> {
+    name: &'a str,
+    topic: &'a str,
+    input: Input,
+}
+
+/// Compares the service over other inputs with that over the input of `baseline`.
+fn compare(baseline: Program<'_>, others: [Program<'_>; 2], options: &Options) {
     println!("| run | service | touchpoints | wall s | CPU s | touchpoints per CPU second |");
     println!("|---|---|---|---|---|---|");
-    let inputs = [("no links", topic), ("links", &linked)];
-    let mut ratios = inputs.map(|_| (Vec::new(), Vec::new()));
+    let run_once = |run: usize, program: Program<'_>| {
+        let (measured, output) = service::run(program.topic, program.input, options);
+        report(run, program.name, options, measured);
+        let is_merge = |transition: &&Vec<u8>| transition.windows(13).any(|text| text == b"\"merged_into\"");
+        let merges = output.transitions.iter().filter(is_merge).count();
+        eprintln!("{} transitions, {merges} of them of visitors that became customers", output.transitions.len());
+        measured
+    };
+    let mut ratios = others.map(|_| (Vec::new(), Vec::new()));
     for run in 1..=options.repeats {
-        let (without, _) = service::run(topic, Input::Native, options);
-        report(run, "without identity resolution", options, without);
-        for ((name, topic), (by_cpu, by_wall)) in inputs.into_iter().zip(&mut ratios) {
-            let (with, output) = service::run(topic, Input::Identified, options);
-            report(run, &format!("with identity resolution, {name}"), options, with);
-            let is_move = |transition: &&Vec<u8>| transition.windows(13).any(|text| text == b"\"merged_into\"");
-            let moves = output.transitions.iter().filter(is_move).count();
-            eprintln!("{} transitions, {moves} of them of visitors that became customers", output.transitions.len());
-            by_cpu.push(without.cpu_seconds / with.cpu_seconds);
-            by_wall.push(without.wall_seconds / with.wall_seconds);
+        let base = run_once(run, baseline);
+        for (program, (by_cpu, by_wall)) in others.into_iter().zip(&mut ratios) {
+            let measured = run_once(run, program);
+            by_cpu.push(base.cpu_seconds / measured.cpu_seconds);
+            by_wall.push(base.wall_seconds / measured.wall_seconds);
         }
     }
-    for ((name, _), (by_cpu, by_wall)) in inputs.into_iter().zip(ratios) {
+    for (program, (by_cpu, by_wall)) in others.into_iter().zip(ratios) {
         println!();
         println!(
-            "Ratio of identity resolution, {name}, to none: per CPU second {by_cpu:.2?}, per second {by_wall:.2?}."
+            "Ratio of {} to {}: per CPU second {by_cpu:.2?}, per second {by_wall:.2?}.",
+            program.name, baseline.name
         );
     }
 }

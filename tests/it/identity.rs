@@ -16,7 +16,9 @@ use lifecycle_processor::lifecycle::time::{Duration, Timestamp};
 use lifecycle_processor::lifecycle::touchpoint::FactOptions;
 use lifecycle_processor::lifecycle::transition::{Change, Merge, Transition};
 use lifecycle_processor::lifecycle::value::OwnedValue;
-use lifecycle_processor::partition::{CustomerView, Effects, Forwarding, HandOver, Input, Message, Partition, Tally};
+use lifecycle_processor::partition::{
+    CustomerView, Effects, Forwarding, HandOver, Input, Message, Partition, RefusedLink, Tally,
+};
 use lifecycle_processor::replay::{Replay, ReplayOptions};
 use lifecycle_processor::wire::changelog::{self, ChangelogDecoder};
 use lifecycle_processor::wire::model_file::{self, ModelSource};
@@ -133,20 +135,16 @@ impl Cluster {
 
     /// Applies a touchpoint, then some of the hand-overs that wait.
     fn receive(&mut self, line: &str) {
-        let decoder = self.decoder.clone();
-        let mut scratch = Scratch::default();
-        let touchpoint =
-            decoder.decode(line.as_bytes(), &mut scratch).unwrap_or_else(|error| panic!("{error:?}: {line}"));
-        let home = self.home(touchpoint.customer_id);
-        self.step(home, &Input::Touchpoint(&touchpoint), line);
+        self.apply(line);
         while self.rng.bool() && self.deliver() {}
     }
 
     /// Applies a touchpoint, and delivers nothing.
-    fn step_without_delivery(&mut self, line: &str) {
+    fn apply(&mut self, line: &str) {
         let decoder = self.decoder.clone();
         let mut scratch = Scratch::default();
-        let touchpoint = decoder.decode(line.as_bytes(), &mut scratch).expect("a touchpoint");
+        let touchpoint =
+            decoder.decode(line.as_bytes(), &mut scratch).unwrap_or_else(|error| panic!("{error:?}: {line}"));
         let home = self.home(touchpoint.customer_id);
         self.step(home, &Input::Touchpoint(&touchpoint), line);
     }
@@ -241,6 +239,11 @@ impl Cluster {
         customers.map(|customer| (customer.customer_id.to_string(), customer)).collect()
     }
 
+    /// Returns the number of touchpoints of each customer of the model `counting`.
+    fn counts(&self) -> Vec<(String, i64)> {
+        self.customers().into_iter().map(|(id, view)| (id, counted(&view))).collect()
+    }
+
     fn identity(&self, id: &str) -> Option<Identity> {
         self.members[self.home(id)].partition.identity(id)
     }
@@ -251,6 +254,17 @@ fn replay(
     options: &FactOptions,
     lines: &[String],
     until: Option<Millis>,
+) -> (Replay, Vec<Transition>) {
+    replay_and_observe(models, options, lines, until, |_| {})
+}
+
+/// Calls `observe` after each touchpoint.
+fn replay_and_observe(
+    models: &Arc<ModelSet>,
+    options: &FactOptions,
+    lines: &[String],
+    until: Option<Millis>,
+    mut observe: impl FnMut(&Replay),
 ) -> (Replay, Vec<Transition>) {
     let until = until.map(Timestamp::from_millis);
     let mut replay = Replay::new(Arc::clone(models), ReplayOptions { facts: options.clone(), until });
@@ -264,6 +278,7 @@ fn replay(
         let mut scratch = Scratch::default();
         let touchpoint = decoder.decode(line.as_bytes(), &mut scratch).expect("a touchpoint");
         let Ok(()) = replay.apply(&touchpoint, &mut publish);
+        observe(&replay);
     }
     let Ok(()) = replay.finish(&mut publish);
     (replay, transitions)
@@ -636,6 +651,11 @@ fn counted(customer: &CustomerView) -> i64 {
     if let Some(OwnedValue::Int(count)) = seen.value { count } else { panic!("{seen:?}") }
 }
 
+/// Returns the number of touchpoints of each customer of the model `counting`.
+fn counts(replay: &Replay) -> Vec<(String, i64)> {
+    replay.partition().customers().map(|view| (view.customer_id.to_string(), counted(&view))).collect()
+}
+
 /// Applies contradictory histories in one to six partitions, checks their end, and erases everything.
 fn check_contradictory(seeds: std::ops::Range<u64>, commands: Commands) {
     for seed in seeds {
@@ -779,7 +799,7 @@ fn after_a_split_earlier_touchpoints_are_the_customer_s_and_later_ones_the_id_s_
             cluster.receive(line);
         }
         cluster.deliver_all();
-        let found: BTreeMap<_, _> = cluster.customers().iter().map(|(id, view)| (id.clone(), counted(view))).collect();
+        let found = BTreeMap::from_iter(cluster.counts());
         expected.retain(|_, events| !events.is_empty());
         let expected = expected.into_iter().map(|(id, events)| (id, i64::try_from(events.len()).expect("few")));
         assert_eq!(found, expected.collect(), "seed {seed}: {lines:#?} {later:#?}");
@@ -894,7 +914,7 @@ fn a_customer_keeps_at_most_512_aliases_and_ends_the_stubs_of_the_others() {
     // At once, so that the limit of merged customers does not count what they bring.
     for group in 0..12 {
         let at = START + 1_000 * DAY + group;
-        cluster.step_without_delivery(&merge(&format!("g-{group}"), "k", &format!("g-{group}"), at));
+        cluster.apply(&merge(&format!("g-{group}"), "k", &format!("g-{group}"), at));
     }
     cluster.deliver_all();
     let aliases = |id: &str| cluster.identity(id).unwrap_or_default().aliases.len();
@@ -911,13 +931,13 @@ fn what_a_touchpoint_gains_when_it_is_passed_on_is_bounded() {
     let mut cluster = Cluster::new(&COUNTING, &facts(LinkOn::Identified), 2, 1);
     cluster.receive(&line("1", &ids[0], "", "page_viewed", START));
     for (number, pair) in ids.windows(2).enumerate() {
-        cluster.step_without_delivery(&merge(&format!("m-{number}"), &pair[1], &pair[0], START + DAY));
+        cluster.apply(&merge(&format!("m-{number}"), &pair[1], &pair[0], START + DAY));
     }
     cluster.receive(&line("2", &ids[0], "", "page_viewed", START + DAY));
     let (mut longest, mut touchpoints) = (0, 2);
     while cluster.deliver() {
         if touchpoints < 300 {
-            cluster.step_without_delivery(&line(&format!("t-{touchpoints}"), &ids[0], "", "page_viewed", START + DAY));
+            cluster.apply(&line(&format!("t-{touchpoints}"), &ids[0], "", "page_viewed", START + DAY));
             touchpoints += 1;
         }
         for entry in cluster.members.iter().flat_map(|member| &member.log) {
@@ -929,10 +949,7 @@ fn what_a_touchpoint_gains_when_it_is_passed_on_is_bounded() {
     }
     assert!((1..=16 << 10).contains(&longest), "{longest}");
     let last = ids.last().expect("an id");
-    assert_eq!(
-        cluster.customers().into_iter().map(|(id, view)| (id, counted(&view))).collect::<Vec<_>>(),
-        [(last.clone(), touchpoints)]
-    );
+    assert_eq!(cluster.counts(), [(last.clone(), touchpoints)]);
 }
 
 /// While a service catches up, a split may be read before the merge.
@@ -950,13 +967,10 @@ fn a_merge_from_before_a_split_has_no_effect_if_it_arrives_after_it() {
         line("9", "b", "", "page_viewed", START + 31 * DAY),
     ];
     let (replay, _) = replay(&COUNTING, &facts(LinkOn::Identified), &lines[..7], None);
-    let found = |replay: &Replay| -> Vec<_> {
-        replay.partition().customers().map(|view| (view.customer_id.to_string(), counted(&view))).collect()
-    };
-    assert_eq!(found(&replay), [("b".to_owned(), 3), ("k".to_owned(), 1)]);
+    assert_eq!(counts(&replay), [("b".to_owned(), 3), ("k".to_owned(), 1)]);
     assert_eq!(refused(&lines), ["not_merged b b 2", "split_later k b 4"]);
     let (replay, _) = self::replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
-    assert_eq!(found(&replay), [("k".to_owned(), 1), ("m".to_owned(), 4)]);
+    assert_eq!(counts(&replay), [("k".to_owned(), 1), ("m".to_owned(), 4)]);
 }
 
 /// Found by seed 2639654 of `many_contradictory_splits`: the second split is older than what the first one forwards.
@@ -971,9 +985,7 @@ fn a_second_split_of_an_id_does_not_shorten_the_first_one() {
         line("1", "b", "", "page_viewed", START + 20 * DAY),
     ];
     let (replay, _) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
-    let counts: Vec<_> =
-        replay.partition().customers().map(|view| (view.customer_id.to_string(), counted(&view))).collect();
-    assert_eq!(counts, [("k".to_owned(), 1)]);
+    assert_eq!(counts(&replay), [("k".to_owned(), 1)]);
     assert_eq!(replay.summary().tally.duplicates, 1);
 }
 
@@ -1017,8 +1029,7 @@ fn the_target_of_a_merge_is_a_customer_though_nothing_is_known_of_it() {
             cluster.receive(line);
         }
         cluster.deliver_all();
-        let counts: Vec<_> = cluster.customers().into_iter().map(|(id, view)| (id, counted(&view))).collect();
-        assert_eq!(counts, [("k".to_owned(), 2), ("m".to_owned(), 1)], "seed {seed}");
+        assert_eq!(cluster.counts(), [("k".to_owned(), 2), ("m".to_owned(), 1)], "seed {seed}");
     }
 }
 
@@ -1112,10 +1123,8 @@ fn a_shared_visitor_is_nobody_s_from_the_second_claim_on() {
         line("5", "", "tablet", "page_viewed", START + 2),
     ];
     let (replay, _) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
-    let counts: Vec<_> =
-        replay.partition().customers().map(|customer| (customer.customer_id.to_string(), counted(&customer))).collect();
     let expected = [("k", 3), ("l", 1), ("tablet", 1)].map(|(id, count)| (id.to_owned(), count));
-    assert_eq!(counts, expected);
+    assert_eq!(counts(&replay), expected);
     assert_eq!(replay.summary().tally.links_refused, 1);
 }
 
@@ -1133,21 +1142,13 @@ fn a_customer_id_is_never_claimed_as_a_visitor() {
 
 /// Returns the links that a replay of `lines` refuses: reason, customer, other id, event.
 fn refused(lines: &[String]) -> Vec<String> {
-    let options = ReplayOptions { facts: facts(LinkOn::Identified), until: None };
-    let mut replay = Replay::new(Arc::clone(&COUNTING), options);
-    let decoder = decoder(&COUNTING);
     let mut found = Vec::new();
-    for line in lines {
-        let mut scratch = Scratch::default();
-        let touchpoint = decoder.decode(line.as_bytes(), &mut scratch).expect("a touchpoint");
-        let Ok(()) = replay.apply(&touchpoint, &mut |_, _| Ok::<(), Infallible>(()));
-        found.extend(
-            replay
-                .refused_links()
-                .iter()
-                .map(|it| format!("{} {} {} {}", it.reason.as_str(), it.customer_id, it.other_id, it.link.event_id)),
-        );
-    }
+    replay_and_observe(&COUNTING, &facts(LinkOn::Identified), lines, None, |replay| {
+        let describe = |it: &RefusedLink| {
+            format!("{} {} {} {}", it.reason.as_str(), it.customer_id, it.other_id, it.link.event_id)
+        };
+        found.extend(replay.refused_links().iter().map(describe));
+    });
     found
 }
 
@@ -1471,9 +1472,7 @@ fn a_split_without_a_merge_has_no_effect_and_is_counted() {
         merge("4", "l", "k", START + 10 * DAY),
     ];
     let (replay, transitions) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
-    let counts: Vec<_> =
-        replay.partition().customers().map(|view| (view.customer_id.to_string(), counted(&view))).collect();
-    assert_eq!(counts, [("l".to_owned(), 2), ("m".to_owned(), 2)]);
+    assert_eq!(counts(&replay), [("l".to_owned(), 2), ("m".to_owned(), 2)]);
     let tally = replay.summary().tally;
     let reasons = ["not_merged k k 2", "not_merged unknown-id unknown-id 3", "not_merged k k 5", "split_before k m 10"];
     assert_eq!(refused(&lines), reasons);
@@ -1509,8 +1508,7 @@ fn an_id_that_was_split_may_be_merged_into_the_same_customer_again_and_be_split_
             cluster.receive(line);
             cluster.deliver_all();
         }
-        let counts: Vec<_> = cluster.customers().into_iter().map(|(id, view)| (id, counted(&view))).collect();
-        assert_eq!(counts, [("b".to_owned(), 5)], "seed {seed}");
+        assert_eq!(cluster.counts(), [("b".to_owned(), 5)], "seed {seed}");
         assert_eq!(cluster.tally.links_refused, 0);
         cluster.receive(&line("erase", "b", "", "customer_erased", START + 100 * DAY));
         cluster.deliver_all();
