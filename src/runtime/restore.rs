@@ -349,6 +349,8 @@ impl Restorer {
             return Ok(());
         }
         if unless_fatal(member.open_changelog(partition, start))?.is_none() {
+            // It may be open nevertheless. If it stayed open, a truncation by the next owner would restart all others.
+            unless_fatal(member.close_changelog(partition))?;
             schedule_retry(assignment, &[partition], elapsed);
             return Ok(());
         }

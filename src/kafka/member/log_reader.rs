@@ -70,12 +70,13 @@ impl LogReader {
     }
 
     pub(super) fn close(&mut self, partition: PartitionId) -> Result<(), Error> {
-        if self.open.remove(&partition) {
-            self.reader.positions.stop(partition);
+        if self.open.contains(&partition) {
             self.reader
                 .client()
                 .incremental_unassign(&self.reader.list([partition]))
                 .map_err(|error| Error::of_assignment(self.calls.close, &error))?;
+            self.open.remove(&partition);
+            self.reader.positions.stop(partition);
         }
         Ok(())
     }
