@@ -187,6 +187,10 @@ impl Log {
         }
     }
 
+    pub(crate) fn has_pending_truncations(&self) -> bool {
+        !self.truncations.is_empty()
+    }
+
     fn truncate(&mut self, partition: PartitionId, offset: i64) {
         let log = self.partition_mut(CHANGELOG, partition);
         assert!(offset <= log.end(), "the changelog of {partition} is truncated past its end");

@@ -305,7 +305,8 @@ impl SimulatedRun {
         }
         let mut log = self.log.borrow_mut();
         let has_open = (0..self.config.partitions).any(|it| !log.has_no_open_transactions(CHANGELOG, it));
-        if has_open || !self.dead.borrow().is_empty() {
+        // The documentation says to wait for what the stopped workers have sent.
+        if has_open || log.has_pending_truncations() || !self.dead.borrow().is_empty() {
             return;
         }
         let partition = self.draw(|random| random.i32(0..self.config.partitions));
