@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::number::counted;
 use super::person::Person;
-use super::timeline::{Applied, TimelineEntry, TouchpointSummary, add_to_timeline, entry_to_json, write_entry};
+use super::timeline::{Applied, Effect, TimelineEntry, TouchpointSummary, add_to_timeline, entry_to_json, write_entry};
 use super::touchpoint_arguments::TouchpointArguments;
 use super::touchpoint_source::{InvalidRecords, Source, SourceError, Stream};
 use super::{Exit, Format, print, print_error, print_json};
@@ -168,10 +168,12 @@ fn read(
             if after.skipped > before.skipped {
                 return Ok(());
             }
-            let applied = Applied {
-                is_duplicate: after.tally.duplicates > before.tally.duplicates,
-                is_forwarded: after.tally.forwarded > before.tally.forwarded,
+            let effect = match () {
+                () if after.tally.duplicates > before.tally.duplicates => Effect::Duplicate,
+                () if after.tally.older_than_erasure > before.tally.older_than_erasure => Effect::Erased,
+                () => Effect::Counted,
             };
+            let applied = Applied { effect, is_forwarded: after.tally.forwarded > before.tally.forwarded };
             let at = touchpoint.occurred_at;
             // A touchpoint of another customer is part of the timeline only if it makes this one leave, even if it
             // claims a visitor of this one.

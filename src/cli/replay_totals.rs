@@ -137,6 +137,7 @@ impl<'s> Totals<'s> {
                 tally.orders_missing,
                 "cancellations or refunds without effect, because their order is no longer kept or never arrived",
             ),
+            (tally.older_than_erasure, "from before an erasure, without effect"),
             (tally.merged, "visitors and customers merged"),
             (tally.forwarded, "forwarded to customers"),
             (tally.links_refused, "links refused"),

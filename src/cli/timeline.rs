@@ -41,7 +41,7 @@ pub(super) struct TouchpointSummary {
     order_id: Option<String>,
     amount: Option<String>,
     is_late: bool,
-    is_duplicate: bool,
+    effect: Effect,
 }
 
 /// Adds transitions to the timeline in order: first those that time caused up to the touchpoint, then the touchpoint
@@ -89,10 +89,20 @@ fn add_timed_transition(transition: Transition, timeline: &mut Vec<TimelineEntry
     }
 }
 
+/// Whether a touchpoint counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    Counted,
+    /// It was sent before.
+    Duplicate,
+    /// An erasure of its customer is later.
+    Erased,
+}
+
 /// What a replay did with a touchpoint.
 #[derive(Clone, Copy)]
 pub(super) struct Applied {
-    pub(super) is_duplicate: bool,
+    pub(super) effect: Effect,
     pub(super) is_forwarded: bool,
 }
 
@@ -118,7 +128,7 @@ impl TouchpointSummary {
                 .amount
                 .map(|amount| format!("{amount}{}", touchpoint.currency.map_or_else(String::new, currency))),
             is_late: touchpoint.occurred_at < clock,
-            is_duplicate: applied.is_duplicate,
+            effect: applied.effect,
         }
     }
 }
@@ -150,11 +160,12 @@ pub(super) fn write_entry(out: &mut String, entry: &TimelineEntry, customer: &st
                 let relation = if touchpoint.is_split { "split from" } else { "counts for" };
                 _ = write!(out, " ({relation} {})", escape_control_characters(other));
             }
-            if touchpoint.is_duplicate {
-                out.push_str(" (duplicate, not counted again)");
-            } else if touchpoint.is_late {
-                out.push_str(" (arrived late)");
-            }
+            out.push_str(match touchpoint.effect {
+                Effect::Duplicate => " (duplicate, not counted again)",
+                Effect::Erased => " (from before the erasure, not counted)",
+                Effect::Counted if touchpoint.is_late => " (arrived late)",
+                Effect::Counted => "",
+            });
         }
     }
     out.push('\n');
@@ -210,7 +221,8 @@ pub(super) fn entry_to_json(entry: &TimelineEntry, models: &ModelSet, currency: 
             "order_id": touchpoint.order_id,
             "amount": touchpoint.amount,
             "late": touchpoint.is_late,
-            "duplicate": touchpoint.is_duplicate,
+            "duplicate": touchpoint.effect == Effect::Duplicate,
+            "erased": touchpoint.effect == Effect::Erased,
         })
     });
     json!({

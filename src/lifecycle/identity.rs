@@ -139,6 +139,8 @@ pub struct Former {
     pub is_settled: bool,
     /// The split, if the command `customer_split` made the stub a former one. Otherwise the id is a visitor.
     pub split: Option<Split>,
+    /// When it is forgotten, if the customer was removed. A customer that was erased drops what is forwarded.
+    pub ends_at: Option<Timestamp>,
 }
 
 /// The end of a merge.
@@ -178,7 +180,8 @@ pub enum AliasKind {
 /// Remembers an erasure, so that facts and touchpoints that are still under way are dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Erasure {
-    /// The time of the erasure.
+    /// The time of the erasure, or of the latest change of the customer, if that is later: what is not later than it
+    /// was erased. [`Timestamp::MIN`] if the customer was only forgotten.
     pub at: Timestamp,
     /// When it is forgotten.
     pub kept_until: Timestamp,
@@ -216,7 +219,7 @@ impl Identity {
             return None;
         }
         let stub = self.stub.as_ref().map(|stub| stub.used + stub_lifetime);
-        let former = self.former.as_ref().map(|former| former.until + stub_lifetime);
+        let former = self.former.as_ref().map(|former| former.ends_at.unwrap_or(former.until + stub_lifetime));
         let erasure = self.erasure.map(|erasure| erasure.kept_until);
         let claims = self.aliases.iter().map(|alias| alias.claimed_at + stub_lifetime);
         let split = self.split_at.map(|at| at + stub_lifetime);
@@ -230,7 +233,7 @@ impl Identity {
             let earlier = self.former.as_ref().filter(|former| former.into == into).map(|former| former.until);
             let until = from.max(used.next()).max(earlier.unwrap_or(from));
             let split = merged_at.map(|_| Split { at: from, last_life: self.retired.saturating_sub(1) });
-            self.former = Some(Former { into, life, drain, until, is_settled, split });
+            self.former = Some(Former { into, life, drain, until, is_settled, split, ends_at: None });
         }
     }
 
@@ -241,6 +244,18 @@ impl Identity {
         let Some(stub) = &self.stub else { return false };
         let is_only = self.former.as_ref().is_none_or(|former| former.into == stub.into && former.life == stub.life);
         stub.merged_at.is_some_and(|merged_at| merged_at <= at) && is_only
+    }
+
+    /// Forgets the former stub if its customer was removed and it has ended by `now`. Returns whether it did.
+    pub fn end_former(&mut self, now: Timestamp) -> bool {
+        self.former.take_if(|former| former.ends_at.is_some_and(|end| end <= now)).is_some()
+    }
+
+    /// Returns `claimed_at` for an alias that joins the customer now: later than what was erased, because the alias was
+    /// not.
+    #[must_use]
+    pub fn joined_at(&self, claimed_at: Timestamp) -> Timestamp {
+        self.erasure.map_or(claimed_at, |erasure| claimed_at.max(erasure.at.next()))
     }
 
     /// Returns the former stub if it passes on what is for `life` of the id, or, if that is not known, what is from
@@ -314,6 +329,22 @@ impl Identity {
             }
         }
         ids
+    }
+
+    /// Whether the id `other` is an alias.
+    #[must_use]
+    pub fn has_alias(&self, other: &str) -> bool {
+        self.aliases.iter().any(|alias| *alias.id == *other)
+    }
+
+    /// Whether what is from `at` was erased. `by` is the alias that has sent it: what was its own when it joined the
+    /// customer after the erasure was not.
+    #[must_use]
+    pub fn is_erased(&self, at: Timestamp, by: Option<&Arc<str>>) -> bool {
+        self.erasure.is_some_and(|erasure| {
+            let joined_later = |alias: &Alias| Some(&alias.id) == by && alias.claimed_at > erasure.at;
+            at <= erasure.at && !self.aliases.iter().any(joined_later)
+        })
     }
 
     /// Whether the facts of these moves have arrived. A customer at the limit of aliases may have dropped some of them,

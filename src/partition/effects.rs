@@ -57,6 +57,8 @@ pub struct Tally {
     pub unknown_types: u64,
     /// Applied cancellations and refunds of orders that are no longer kept individually, which have no effect.
     pub orders_missing: u64,
+    /// Applied touchpoints without effect, because they are not later than an erasure of their customer.
+    pub older_than_erasure: u64,
     /// Wake-ups fired.
     pub wake_ups: u64,
     /// Touchpoints whose record key is not their customer id. Counted by the runtime, which knows the records.
@@ -86,6 +88,7 @@ impl AddAssign for Tally {
             late: self.late + other.late,
             unknown_types: self.unknown_types + other.unknown_types,
             orders_missing: self.orders_missing + other.orders_missing,
+            older_than_erasure: self.older_than_erasure + other.older_than_erasure,
             wake_ups: self.wake_ups + other.wake_ups,
             wrong_keys: self.wrong_keys + other.wrong_keys,
             erased: self.erased + other.erased,
@@ -110,6 +113,7 @@ impl Sub for Tally {
             late: self.late - earlier.late,
             unknown_types: self.unknown_types - earlier.unknown_types,
             orders_missing: self.orders_missing - earlier.orders_missing,
+            older_than_erasure: self.older_than_erasure - earlier.older_than_erasure,
             wake_ups: self.wake_ups - earlier.wake_ups,
             wrong_keys: self.wrong_keys - earlier.wrong_keys,
             erased: self.erased - earlier.erased,

@@ -18,7 +18,7 @@ use crate::lifecycle::touchpoint::Touchpoint;
 
 use super::effects::Effects;
 use super::hand_over::{Forwarding, HandOver, Link, Message, ROUNDS_MAX};
-use super::identity_end::erasure_of;
+use super::identity_end::{claim_by, erasure_of};
 use super::machine::Partition;
 use super::refused_link::{RefusalReason, RefusedLink};
 use super::wake_ups::CustomerSlot;
@@ -26,6 +26,16 @@ use super::wake_ups::CustomerSlot;
 /// A customer repeats the claim of an alias at most once in this time, and accepts
 /// [`ALIASES_MAX`](Identity::ALIASES_MAX) aliases in it.
 const CLAIM_INTERVAL: Duration = Duration::from_days(1);
+
+/// Where a touchpoint goes.
+enum Route {
+    /// To the id that it names.
+    Own,
+    /// To another customer, or to the same id because it must wait.
+    Other(Forwarding),
+    /// Nowhere: it is older than the erasure of its customer.
+    Erased,
+}
 
 impl Partition {
     /// Applies a touchpoint: forwards it, or adds it to the facts and claims the id that it names.
@@ -38,18 +48,24 @@ impl Partition {
     /// Like [`apply_with_identity`](Self::apply_with_identity), but does not advance stream time. The touchpoint has
     /// waited `rounds` times. Returns `false` if it is a duplicate.
     fn apply_or_forward(&mut self, touchpoint: &Touchpoint<'_>, rounds: u32, effects: &mut Effects) -> bool {
-        self.end_if_expired(touchpoint.customer_id, self.due_until(touchpoint.occurred_at));
+        let due_until = self.due_until(touchpoint.occurred_at);
+        self.end_if_expired(touchpoint.customer_id, due_until);
+        self.forget_if_expired(touchpoint.customer_id, due_until, effects);
         let is_split = touchpoint.is_split();
-        let forwarding =
-            if is_split { self.apply_split(touchpoint, rounds, effects) } else { self.forwards_to(touchpoint) };
-        if let Some(forwarding) = &forwarding {
-            effects.tally.forwarded += u64::from(rounds == 0 || !forwarding.path.is_empty());
-        } else if is_split {
-            effects.tally.applied += 1;
+        let route = if is_split {
+            self.apply_split(touchpoint, rounds, effects).map_or(Route::Own, Route::Other)
         } else {
-            return self.apply_here(touchpoint, &[], effects);
+            self.route_of(touchpoint)
+        };
+        match route {
+            Route::Other(forwarding) => {
+                effects.tally.forwarded += u64::from(rounds == 0 || !forwarding.path.is_empty());
+                effects.forwarding = Some(forwarding);
+            }
+            Route::Own if is_split => effects.tally.applied += 1,
+            Route::Own => return self.apply_here(touchpoint, &[], effects),
+            Route::Erased => self.drop_erased(touchpoint, &[], None, effects),
         }
-        effects.forwarding = forwarding;
         true
     }
 
@@ -76,19 +92,25 @@ impl Partition {
         }
         let touchpoint = Touchpoint { customer_id: to, is_visitor: false, ..*touchpoint };
         let at = touchpoint.occurred_at;
-        self.end_if_expired(to, self.due_until(at));
+        let due_until = self.due_until(at);
+        self.end_if_expired(to, due_until);
+        self.forget_if_expired(to, due_until, effects);
         let now = self.clock.at_least(at);
-        // An id that facts move to knows that it has claimed them. If it knows nothing, what the touchpoint waits for
-        // has ended.
+        // An id that facts move to knows that it has claimed them. If it no longer has the sender as an alias, its
+        // identity has ended in between, and the facts do not arrive.
+        let stub_lifetime = self.rules.options.identity.unwrap_or_default().stub_lifetime;
+        let has_ended = |identity: &Identity| {
+            at + stub_lifetime <= now && !forwarding.path.last().is_some_and(|by| identity.has_alias(by))
+        };
         let mut is_ready = true;
         if let Some((identity, is_changed)) = self.identity_mut(to) {
+            *is_changed |= identity.end_former(now);
             if let Some(former) = identity.former_of(forwarding.life, at) {
                 effects.forwarding = Some(forwarding.passed_on_by_former(to, former));
                 return;
             }
-            if identity.erasure.is_some_and(|erasure| at <= erasure.at) && !touchpoint.is_erasure() {
-                effects.tally.applied += 1;
-                self.claim(&touchpoint, &forwarding.path, effects);
+            if identity.is_erased(at, forwarding.path.last()) && !touchpoint.is_erasure() {
+                self.drop_erased(&touchpoint, &forwarding.path, forwarding.life, effects);
                 return;
             }
             if forwarding.rounds >= ROUNDS_MAX && identity.stub.is_some() {
@@ -103,7 +125,7 @@ impl Partition {
                 effects.forwarding = Some(passed_on);
                 return;
             }
-            is_ready = identity.erasure.is_some() || identity.has_received(&forwarding.needs);
+            is_ready = identity.erasure.is_some() || identity.has_received(&forwarding.needs) || has_ended(identity);
         }
         if is_ready || forwarding.rounds >= ROUNDS_MAX {
             self.apply_here(&touchpoint, &forwarding.path, effects);
@@ -142,32 +164,35 @@ impl Partition {
             Message::Claim { .. } => self.apply_claim(hand_over, effects),
             Message::Facts { .. } => self.apply_facts(hand_over, effects),
             Message::EraseCustomer { at } => self.apply_requested_erasure(hand_over, *at, effects),
-            Message::Erase { drain, at } => self.apply_alias_erasure(to, *drain, *at),
+            Message::Erase { drain, at, until } => self.apply_alias_erasure(to, *drain, *at, *until),
             Message::Redirect { drain, into, life } => self.apply_redirect(to, *drain, into, *life),
         }
     }
 
-    /// Returns where the touchpoint is forwarded to, if it belongs to another customer. A touchpoint that names the
-    /// stub of a visitor as a customer id ends the stub.
-    fn forwards_to(&mut self, touchpoint: &Touchpoint<'_>) -> Option<Forwarding> {
+    /// Returns where the touchpoint goes. One that names the stub of a visitor as a customer id ends the stub.
+    fn route_of(&mut self, touchpoint: &Touchpoint<'_>) -> Route {
         let at = touchpoint.occurred_at;
         let now = self.clock.at_least(at);
-        let slot = self.customers.find(touchpoint.customer_id)?;
+        let Some(slot) = self.customers.find(touchpoint.customer_id) else { return Route::Own };
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
-        let identity = copy.customer.identity.as_deref_mut()?;
+        let Some(identity) = copy.customer.identity.as_deref_mut() else { return Route::Own };
         let forwarding = Forwarding::home(touchpoint.customer_id);
+        copy.is_changed |= identity.end_former(now);
         // What the former stub may have forwarded already, also if the id is a stub again.
         if let Some(former) = identity.former.as_ref().filter(|former| former.forwards(touchpoint)) {
-            return Some(forwarding.passed_on_by_former(&copy.customer.id, former));
+            return Route::Other(forwarding.passed_on_by_former(&copy.customer.id, former));
         }
-        let stub = identity.stub.as_mut()?;
+        if identity.is_erased(at, None) && !touchpoint.is_erasure() {
+            return Route::Erased;
+        }
+        let Some(stub) = identity.stub.as_mut() else { return Route::Own };
         if touchpoint.is_visitor || touchpoint.is_erasure() || stub.is_merged() {
             copy.is_changed |= stub.use_at(now);
-            return Some(forwarding.passed_on_by_stub(&copy.customer.id, stub));
+            return Route::Other(forwarding.passed_on_by_stub(&copy.customer.id, stub));
         }
         identity.part(at);
         copy.is_changed = true;
-        None
+        Route::Own
     }
 
     /// Records that `id` is that of a customer, if something is known of it.
@@ -183,8 +208,6 @@ impl Partition {
     /// `path` are the ids that have forwarded the touchpoint.
     fn claim(&mut self, touchpoint: &Touchpoint<'_>, path: &[Arc<str>], effects: &mut Effects) {
         let is_merge = touchpoint.is_merge();
-        let link_on = self.rules.options.identity.unwrap_or_default().link_on;
-        let other = if is_merge { touchpoint.merged_id } else { link_on.visitor(touchpoint) };
         let refused = |other: &str, reason| {
             let (customer_id, other_id) = (touchpoint.customer_id.into(), other.into());
             RefusedLink { customer_id, other_id, link: Link::of(touchpoint), reason }
@@ -192,13 +215,12 @@ impl Partition {
         if let Some(blocked) = touchpoint.blocked_id {
             effects.refuse(refused(blocked, RefusalReason::BlockedId));
         }
-        let Some(other) = other.filter(|other| *other != touchpoint.customer_id) else { return };
+        let Some(other) = self.claimed_id(touchpoint) else { return };
         let copy = self.customers.get_or_vacant(touchpoint.customer_id, &self.rules, &self.shape);
-        let clock = copy.customer.clock.max(touchpoint.occurred_at);
+        let identity = copy.customer.identity.get_or_insert_default();
+        let clock = identity.joined_at(copy.customer.clock.max(touchpoint.occurred_at));
         let is_recent = |alias: &Alias| clock < alias.claimed_at + CLAIM_INTERVAL;
         copy.customer.is_visitor &= !is_merge;
-        let identity = copy.customer.identity.get_or_insert_default();
-        let is_erased = identity.erasure.is_some_and(|erasure| touchpoint.occurred_at <= erasure.at);
         let aliases = &mut identity.aliases;
         let is_full =
             |counts: &dyn Fn(&Alias) -> bool| aliases.iter().filter(|it| counts(it)).count() >= Identity::ALIASES_MAX;
@@ -221,7 +243,7 @@ impl Partition {
             // the visitors that are only claimed, the one that it may displace refers to nothing.
             // An id that is known by a merge alone remembers the claim as well: otherwise a link could claim it as a
             // visitor while facts are under way to it.
-            None if !copy.is_removed || is_merge && !is_erased => {
+            None if !copy.is_removed || is_merge => {
                 let kind = if is_merge { AliasKind::Customer } else { AliasKind::Visitor };
                 identity
                     .add_alias(Alias { id: other.into(), drain: 0, claimed_at: clock, kind }, touchpoint.customer_id);
@@ -229,14 +251,17 @@ impl Partition {
             }
             None => {}
         }
-        let aliases = &identity.aliases;
-        let merged = aliases.iter().filter(|alias| alias.is_merged()).map(|alias| &alias.id);
-        let names = if is_merge { Vec::new() } else { path.iter().chain(merged).cloned().collect() };
-        let (by, life) = (Arc::clone(&copy.customer.id), identity.retired);
-        let message = Message::Claim { by, life, link: Link::of(touchpoint), names };
-        effects.hand_overs.push(HandOver::new(other.into(), message));
+        let claim = claim_by(touchpoint, identity.retired, identity, path);
+        effects.hand_overs.push(HandOver::new(other.into(), claim));
         let slot = copy.slot;
         self.arm_identity_end(slot);
+    }
+
+    /// Returns the visitor that `touchpoint` names beside its customer, or the id that it merges into it.
+    pub(super) fn claimed_id<'t>(&self, touchpoint: &Touchpoint<'t>) -> Option<&'t str> {
+        let link_on = self.rules.options.identity.unwrap_or_default().link_on;
+        let other = if touchpoint.is_merge() { touchpoint.merged_id } else { link_on.visitor(touchpoint) };
+        other.filter(|other| *other != touchpoint.customer_id)
     }
 
     /// A customer claims an id.
@@ -267,6 +292,7 @@ impl Partition {
         let copy = self.customers.get_or_vacant(id, &self.rules, &self.shape);
         let is_visitor = copy.customer.is_visitor;
         let identity = copy.customer.identity.get_or_insert_default();
+        copy.is_changed |= identity.end_former(now);
         // The claim was under way when the id was erased: the erasure is meant for its customer.
         let requested = identity.erasure.as_mut().map(|erasure| &mut erasure.requested_at);
         if let Some(at) = requested.and_then(|at| at.take_if(|at| link.occurred_at <= *at)) {
@@ -358,15 +384,16 @@ impl Partition {
         let (slot, is_new) = (copy.slot, copy.is_removed);
         let identity = copy.customer.identity.as_deref();
         let is_unknown = is_new && identity.is_none_or(|identity| identity.stub.is_none() && !identity.is_permanent());
-        let erased_at = match identity.and_then(|identity| identity.erasure) {
-            Some(erasure) if erasure.at >= link.occurred_at => Some(erasure.at),
-            // Nothing is known of the visitor, and the customer was removed.
-            _ if is_unknown && customer.is_none() && !link.is_merge() && path.len() <= 1 => Some(link.occurred_at),
-            _ => None,
-        };
+        let erasure = identity.filter(|it| it.is_erased(link.occurred_at, path.last())).and_then(|it| it.erasure);
+        // Nothing is known of the visitor, and the customer was removed.
+        let is_useless = is_unknown && customer.is_none() && !link.is_merge() && path.len() <= 1;
         let moves = || [(of, *drain)].into_iter().chain(aliases.iter().map(|alias| (&alias.id, alias.drain)));
-        if let Some(at) = erased_at {
-            let erase = |(id, drain): (&Arc<str>, u64)| HandOver::new(Arc::clone(id), Message::Erase { drain, at });
+        if erasure.is_some() || is_useless {
+            let latest = customer.as_ref().map_or(Timestamp::MIN, |customer| customer.clock);
+            let until = erasure.map(|erasure| erasure.at.max(latest));
+            let at = until.unwrap_or(link.occurred_at);
+            let erase =
+                |(id, drain): (&Arc<str>, u64)| HandOver::new(Arc::clone(id), Message::Erase { drain, at, until });
             effects.hand_overs.extend(moves().map(erase));
             let identity = copy.customer.identity.as_deref_mut();
             if let Some(identity) = identity.filter(|identity| identity.erasure.is_some()) {
@@ -383,8 +410,9 @@ impl Partition {
         let kind = if link.is_merge() { AliasKind::Customer } else { AliasKind::Visitor };
         let own = Alias { id: Arc::clone(of), drain: *drain, claimed_at: link.occurred_at, kind };
         for alias in aliases.iter().cloned().chain([own]) {
+            let alias = Alias { claimed_at: identity.joined_at(alias.claimed_at), ..alias };
             // An erasure of this customer would not reach the visitor that it displaces: that must not be a stub.
-            effects.hand_overs.extend(identity.add_alias(alias, id).map(|displaced| erasure_of(displaced, at)));
+            effects.hand_overs.extend(identity.add_alias(alias, id).map(|displaced| erasure_of(displaced, at, None)));
         }
         let life = identity.retired;
         (copy.customer.is_visitor, copy.is_changed) = (false, true);

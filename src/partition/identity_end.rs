@@ -2,13 +2,15 @@
 //!
 //! An erasure is remembered for a while, so that facts and touchpoints that are still under way meet it.
 
-use crate::lifecycle::identity::{Alias, Erasure};
+use std::sync::Arc;
+
+use crate::lifecycle::identity::{Alias, Erasure, Identity};
 use crate::lifecycle::time::{Duration, Timestamp};
 use crate::lifecycle::touchpoint::Touchpoint;
 
 use super::customers::identity_ends_at;
 use super::effects::Effects;
-use super::hand_over::{HandOver, Message};
+use super::hand_over::{HandOver, Link, Message};
 use super::machine::Partition;
 use super::wake_ups::CustomerSlot;
 
@@ -33,7 +35,9 @@ impl Partition {
     /// Erases the customer `id`, which has claimed another id before an erasure that names the other id.
     pub(super) fn apply_requested_erasure(&mut self, hand_over: &HandOver, at: Timestamp, effects: &mut Effects) {
         let id = &hand_over.to;
-        self.end_if_expired(id, self.due_until(at));
+        let due_until = self.due_until(at);
+        self.end_if_expired(id, due_until);
+        self.forget_if_expired(id, due_until, effects);
         if self.passes_on(hand_over, effects) {
             return;
         }
@@ -44,19 +48,43 @@ impl Partition {
     }
 
     fn erase_with_aliases(&mut self, id: &str, at: Timestamp, effects: &mut Effects) -> CustomerSlot {
-        self.erase_customer(id, at, effects);
+        // Repetitions of its touchpoints must not bring it back.
+        let until = self.erase_customer(id, at, effects).or(Some(at));
         let copy = self.customers.get_or_vacant(id, &self.rules, &self.shape);
         let identity = copy.customer.identity.get_or_insert_default();
-        (identity.former, identity.split_at) = (None, None);
+        identity.split_at = None;
         let slot = copy.slot;
         // Those of an id without a customer.
-        self.erase_aliases(slot, at, effects);
-        self.remember_erasure(slot, at);
+        self.erase_aliases(slot, at, until, effects);
+        self.remember_erasure(slot, at, until);
         slot
     }
 
-    /// Sends the removal of a customer to its aliases.
-    pub(super) fn erase_aliases(&mut self, slot: CustomerSlot, at: Timestamp, effects: &mut Effects) {
+    /// Drops a touchpoint that is not later than the erasure of its customer. What it claims is claimed nevertheless,
+    /// so that the erasure reaches it.
+    pub(super) fn drop_erased(
+        &mut self,
+        touchpoint: &Touchpoint<'_>,
+        path: &[Arc<str>],
+        life: Option<u16>,
+        effects: &mut Effects,
+    ) {
+        effects.tally.applied += 1;
+        effects.tally.older_than_erasure += 1;
+        let Some(other) = self.claimed_id(touchpoint) else { return };
+        let Some((identity, _)) = self.identity_mut(touchpoint.customer_id) else { return };
+        let claim = claim_by(touchpoint, life.unwrap_or(identity.retired), identity, path);
+        effects.hand_overs.push(HandOver::new(other.into(), claim));
+    }
+
+    /// Sends the removal of a customer at the time `at` to its aliases. What is not later than `until` was erased.
+    pub(super) fn erase_aliases(
+        &mut self,
+        slot: CustomerSlot,
+        at: Timestamp,
+        until: Option<Timestamp>,
+        effects: &mut Effects,
+    ) {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let Some(identity) = copy.customer.identity.as_deref_mut() else { return };
         if identity.aliases.is_empty() {
@@ -67,36 +95,41 @@ impl Partition {
         for alias in std::mem::take(&mut identity.aliases).into_iter().filter(Alias::has_moved) {
             identity.add_erased_move(alias.drain);
             if alias.id != *own {
-                effects.hand_overs.push(erasure_of(alias, at));
+                effects.hand_overs.push(erasure_of(alias, at, until));
             } else if identity.former.as_ref().is_some_and(|former| former.drain == alias.drain) {
                 // The customer of the merge was merged into this one after the split.
                 identity.former = None;
             }
         }
-        self.remember_erasure(slot, at);
+        self.remember_erasure(slot, at, until);
     }
 
     /// The customer that the facts of the alias `id` moved to is removed.
-    pub(super) fn apply_alias_erasure(&mut self, id: &str, drain: u64, at: Timestamp) {
+    pub(super) fn apply_alias_erasure(&mut self, id: &str, drain: u64, at: Timestamp, until: Option<Timestamp>) {
+        self.end_if_expired(id, self.due_until(at));
+        let now = self.clock.at_least(at);
         let Some(slot) = self.customers.find(id) else { return };
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let Some(identity) = copy.customer.identity.as_deref_mut() else { return };
         if identity.stub.as_ref().is_some_and(|stub| stub.drain == drain) {
             (identity.stub, identity.split_at) = (None, None);
-            self.remember_erasure(slot, at);
-        } else if identity.former.as_ref().is_some_and(|former| former.drain == drain) {
-            identity.former = None;
+            self.remember_erasure(slot, at, until);
+        } else if let Some(former) = identity.former.as_mut().filter(|former| former.drain == drain) {
+            // The id itself lives on. What was for the customer until then still goes there, and is dropped.
+            former.until = former.until.min(until.unwrap_or(at).next());
+            former.ends_at = Some(now + ERASURE_KEPT_FOR);
             copy.is_changed = true;
             self.arm_identity_end(slot);
         }
     }
 
-    fn remember_erasure(&mut self, slot: CustomerSlot, at: Timestamp) {
+    fn remember_erasure(&mut self, slot: CustomerSlot, at: Timestamp, until: Option<Timestamp>) {
         let now = self.clock.at_least(at);
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let identity = copy.customer.identity.get_or_insert_default();
-        let at = identity.erasure.map_or(at, |erasure| erasure.at.max(at));
+        let earlier = identity.erasure.map_or(Timestamp::MIN, |erasure| erasure.at);
         let requested_at = identity.erasure.and_then(|erasure| erasure.requested_at);
+        let at = until.map_or(earlier, |until| until.max(earlier));
         identity.erasure = Some(Erasure { at, kept_until: now + ERASURE_KEPT_FOR, requested_at });
         copy.is_changed = true;
         self.arm_identity_end(slot);
@@ -143,7 +176,16 @@ impl Partition {
     }
 }
 
-/// Returns the message that ends the stub of `alias` because of something that happened at `at`.
-pub(super) fn erasure_of(alias: Alias, at: Timestamp) -> HandOver {
-    HandOver::new(alias.id, Message::Erase { drain: alias.drain, at })
+/// Returns the message that ends the stub of `alias` because of something that happened at `at`. What is not later than
+/// `until` was erased.
+pub(super) fn erasure_of(alias: Alias, at: Timestamp, until: Option<Timestamp>) -> HandOver {
+    HandOver::new(alias.id, Message::Erase { drain: alias.drain, at, until })
+}
+
+/// Returns the claim that `touchpoint` makes for `life` of its customer, which has the identity `identity`. `path` are
+/// the ids that have forwarded the touchpoint.
+pub(super) fn claim_by(touchpoint: &Touchpoint<'_>, life: u16, identity: &Identity, path: &[Arc<str>]) -> Message {
+    let merged = identity.aliases.iter().filter(|alias| alias.is_merged()).map(|alias| &alias.id);
+    let names = if touchpoint.is_merge() { Vec::new() } else { path.iter().chain(merged).cloned().collect() };
+    Message::Claim { by: touchpoint.customer_id.into(), life, link: Link::of(touchpoint), names }
 }

@@ -77,7 +77,9 @@ impl Partition {
             _ => return false,
         };
         self.end_if_expired(&hand_over.to, self.due_until(at));
-        let Some((identity, _)) = self.identity_mut(&hand_over.to) else { return false };
+        let now = self.clock.at_least(at);
+        let Some((identity, is_changed)) = self.identity_mut(&hand_over.to) else { return false };
+        *is_changed |= identity.end_former(now);
         let Some(former) = identity.former_of(hand_over.life, at) else { return false };
         effects.hand_overs.push(hand_over.passed_on_by_former(former));
         true

@@ -197,7 +197,7 @@ impl Partition {
         let was_woken = copy.customer.wake(&self.rules, until, &mut effects.transitions);
         let forgotten_at = copy.customer.forgotten_at(&self.rules.options).filter(|end| !was_woken && *end <= until);
         if let Some(end) = forgotten_at {
-            self.remove(slot, end, effects);
+            self.remove(slot, end, None, effects);
             effects.tally.forgotten += 1;
         } else {
             effects.wake_ups_fired.extend(scheduled.filter(|_| was_woken));

@@ -23,17 +23,21 @@ impl Partition {
         self.erase_customer(touchpoint.customer_id, touchpoint.occurred_at, effects);
     }
 
-    /// Removes the customer `id` because of an erasure from `at`, as [`erase`](Self::erase) does.
-    pub(super) fn erase_customer(&mut self, id: &str, at: Timestamp, effects: &mut Effects) {
+    /// Removes the customer `id` because of an erasure from `at`, as [`erase`](Self::erase) does. Returns its latest
+    /// change, or `at` if that is later; `None` if there is no customer.
+    pub(super) fn erase_customer(&mut self, id: &str, at: Timestamp, effects: &mut Effects) -> Option<Timestamp> {
         let due_until = self.due_until(at);
         let found = self.customers.find(id);
         let Some(slot) = found.filter(|&slot| !self.customers.is_removed(slot)) else {
             effects.tally.erasures_not_found += 1;
-            return;
+            return None;
         };
         self.fire_wake_ups(slot, due_until, effects);
-        self.remove(slot, at, effects);
+        let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
+        let until = copy.customer.clock.max(at);
+        self.remove(slot, at, Some(until), effects);
         effects.tally.erased += 1;
+        Some(until)
     }
 
     /// Removes the customer `id` if its inactivity period has ended by `due_until`, so that the output does not depend
@@ -47,7 +51,7 @@ impl Partition {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         if let Some(end) = copy.customer.forgotten_at(&self.rules.options).filter(|&end| end <= due_until) {
             self.fire_wake_ups(slot, due_until, effects);
-            self.remove(slot, end, effects);
+            self.remove(slot, end, None, effects);
             effects.tally.forgotten += 1;
         }
     }
@@ -60,15 +64,22 @@ impl Partition {
         self.stage_counts.record_moves(&effects.transitions[published_before..]);
     }
 
-    /// Removes the customer at `slot`; `at` is the time of its removal.
-    pub(super) fn remove(&mut self, slot: CustomerSlot, at: Timestamp, effects: &mut Effects) {
+    /// Removes the customer at `slot`; `at` is the time of its removal. What is not later than `until` was erased; it
+    /// is `None` if the customer is only forgotten.
+    pub(super) fn remove(
+        &mut self,
+        slot: CustomerSlot,
+        at: Timestamp,
+        until: Option<Timestamp>,
+        effects: &mut Effects,
+    ) {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         (copy.is_changed, copy.is_removed) = (true, true);
         effects.removed.push(Arc::clone(&copy.customer.id));
         self.stage_counts.remove(&copy.customer);
         self.wake_ups.disarm(slot);
         if self.rules.options.identity.is_some() {
-            self.erase_aliases(slot, at, effects);
+            self.erase_aliases(slot, at, until, effects);
         }
     }
 }

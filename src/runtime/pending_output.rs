@@ -256,7 +256,7 @@ fn hand_over_record(hand_over: HandOver, machine: &Partition) -> HandOverRecord 
             let encoded = |customer| Box::new((machine.layout().clone(), machine.encode_customer(customer)));
             Content::Facts { of: of.to_string(), drain, link, customer: customer.as_deref().map(encoded), aliases }
         }
-        Message::Erase { drain, .. } => Content::Erase { drain },
+        Message::Erase { drain, until, .. } => Content::Erase { drain, until },
         Message::EraseCustomer { .. } => Content::EraseCustomer,
         Message::Redirect { drain, into, life } => Content::Redirect { drain, into: into.to_string(), life },
     };

@@ -247,7 +247,7 @@ impl RecordApplier {
                 let (of, aliases) = (of.as_str().into(), aliases.clone());
                 Message::Facts { of, drain: *drain, link: link.clone(), customer, aliases }
             }
-            Content::Erase { drain } => Message::Erase { drain: *drain, at: record.at },
+            Content::Erase { drain, until } => Message::Erase { drain: *drain, at: record.at, until: *until },
             Content::EraseCustomer => Message::EraseCustomer { at: record.at },
             Content::Redirect { drain, into, life } => {
                 Message::Redirect { drain: *drain, into: into.as_str().into(), life: *life }

@@ -130,6 +130,9 @@ pub const METRICS: &[Description] = &[
          32 later ones whose order has not arrived either.",
         |out| out.sum(&[], |report| report.tally.orders_missing),
     ),
+    counter("lifecycle_touchpoints_erased_total", "", "Touchpoints dropped because of an erasure.", |out| {
+        out.sum(&[], |report| report.tally.older_than_erasure)
+    }),
     counter(
         "lifecycle_touchpoints_wrong_key_total",
         "",

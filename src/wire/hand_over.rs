@@ -62,6 +62,8 @@ pub enum Content {
     Erase {
         /// Identifies the move.
         drain: u64,
+        /// What is not later was erased; `None` if the customer was only forgotten.
+        until: Option<Timestamp>,
     },
     /// To a customer that has claimed an id: an erasure names the id.
     EraseCustomer,
@@ -141,7 +143,9 @@ impl HandOverRecord {
                 customer: customer.as_ref().map(|customer| customer.1.clone()),
                 aliases: aliases.iter().map(alias_to_proto).collect(),
             }),
-            Content::Erase { drain } => Message::Erase(Erase { drain: *drain }),
+            Content::Erase { drain, until } => {
+                Message::Erase(Erase { drain: *drain, until: until.map(Timestamp::as_millis) })
+            }
             Content::EraseCustomer => Message::EraseCustomer(EraseCustomer {}),
             Content::Redirect { drain, into, life } => {
                 Message::Redirect(Redirect { drain: *drain, into: into.clone(), life: (*life).into() })
@@ -199,7 +203,9 @@ impl HandOverRecord {
                     .transpose()?,
                 aliases: facts.aliases.into_iter().map(alias_from_proto).collect(),
             },
-            Message::Erase(erase) => Content::Erase { drain: erase.drain },
+            Message::Erase(erase) => {
+                Content::Erase { drain: erase.drain, until: erase.until.map(Timestamp::from_millis) }
+            }
             Message::EraseCustomer(_) => Content::EraseCustomer,
             Message::Redirect(redirect) => {
                 Content::Redirect { drain: redirect.drain, into: redirect.into, life: life(redirect.life)? }
@@ -287,7 +293,8 @@ mod tests {
             Content::Claim { by: "anna".to_owned(), life: 2, link: link.clone(), names },
             facts(None),
             facts(Some(Box::new((layout, b"\x0a\x07visitor".to_vec())))),
-            Content::Erase { drain: 3 },
+            Content::Erase { drain: 3, until: None },
+            Content::Erase { drain: 3, until: Some(Timestamp::from_millis(-4)) },
             Content::EraseCustomer,
             Content::Redirect { drain: 3, into: "anna".to_owned(), life: 1 },
             Content::Touchpoint { value: b"{}".to_vec(), needs: vec![5, u64::MAX] },

@@ -55,9 +55,15 @@ fn recreate(deployment: &Deployment) {
         let ids = (0..).map(|number| format!("id-{number}"));
         let to = ids.into_iter().find(|id| partition_of(id.as_bytes(), PARTITIONS) == partition).expect("an id");
         let at = Timestamp::from_millis(1_767_254_400_000);
-        let value =
-            HandOverRecord { to, life: None, at, path: Vec::new(), rounds: 0, content: Content::Erase { drain: 1 } }
-                .encode();
+        let value = HandOverRecord {
+            to,
+            life: None,
+            at,
+            path: Vec::new(),
+            rounds: 0,
+            content: Content::Erase { drain: 1, until: None },
+        }
+        .encode();
         NewRecord { partition: Some(partition), value: Some(value), ..NewRecord::default() }
     };
     let records: Vec<_> = (0..PARTITIONS).flat_map(|partition| vec![record(partition); 200]).collect();

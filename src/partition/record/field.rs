@@ -42,6 +42,7 @@ pub(crate) mod link {
     pub(crate) const COMMANDED_AT: u32 = 7;
     pub(crate) const LAST_LIFE: u32 = 8;
     pub(crate) const SPLIT: u32 = 9;
+    pub(crate) const ENDS_AT: u32 = 10;
 }
 
 pub(crate) mod order {

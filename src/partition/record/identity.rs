@@ -37,12 +37,13 @@ pub(super) fn put_identity(customer: &Customer, out: &mut Vec<u8>) {
                 put_time(out, field::link::COMMANDED_AT, *merged_at);
             });
         }
-        if let Some(Former { into, life, drain, until, is_settled, split }) = &identity.former {
+        if let Some(Former { into, life, drain, until, is_settled, split, ends_at }) = &identity.former {
             put_link(out, field::identity::FORMER, into, *drain, *until, |out| {
                 put_flag(out, field::link::UNSETTLED, !is_settled);
                 put_nonzero(out, field::link::LIFE, *life);
                 put_time(out, field::link::COMMANDED_AT, split.map(|split| split.at));
                 put_nonzero(out, field::link::LAST_LIFE, split.map_or(0, |split| split.last_life));
+                put_time(out, field::link::ENDS_AT, *ends_at);
             });
         }
         for Alias { id, drain, claimed_at, kind } in &identity.aliases {
@@ -117,10 +118,11 @@ pub(super) fn read_identity(bytes: &[u8]) -> Option<Identity> {
                 identity.stub = Some(Stub { into, life, drain, used, merged_at, is_settled });
             }
             (field::identity::FORMER, FieldValue::Bytes(bytes)) => {
-                let StoredLink { id: into, life, drain, time: until, commanded_at, last_life, is_settled, .. } =
-                    read_link(bytes)?;
+                let StoredLink {
+                    id: into, life, drain, time: until, commanded_at, last_life, is_settled, ends_at, ..
+                } = read_link(bytes)?;
                 let split = commanded_at.map(|at| Split { at, last_life });
-                identity.former = Some(Former { into, life, drain, until, is_settled, split });
+                identity.former = Some(Former { into, life, drain, until, is_settled, split, ends_at });
             }
             (field::identity::ALIASES, FieldValue::Bytes(bytes)) => {
                 let StoredLink { id, drain, time: claimed_at, kind, .. } = read_link(bytes)?;
@@ -164,12 +166,13 @@ struct StoredLink {
     life: u16,
     commanded_at: Option<Timestamp>,
     last_life: u16,
+    ends_at: Option<Timestamp>,
 }
 
 fn read_link(bytes: &[u8]) -> Option<StoredLink> {
     let (mut id, mut drain, mut time) = ("", 0, 0);
     let (mut kind, mut is_settled) = (AliasKind::Visitor, true);
-    let (mut life, mut commanded_at, mut last_life) = (0, None, 0);
+    let (mut life, mut commanded_at, mut last_life, mut ends_at) = (0, None, 0, None);
     let mut reader = Reader(bytes);
     while let Some(found) = reader.field()? {
         match found {
@@ -184,10 +187,13 @@ fn read_link(bytes: &[u8]) -> Option<StoredLink> {
             }
             (field::link::LAST_LIFE, FieldValue::Number(number)) => last_life = u16::try_from(number).ok()?,
             (field::link::SPLIT, FieldValue::Number(1)) => kind = AliasKind::Split,
+            (field::link::ENDS_AT, FieldValue::Number(number)) => {
+                ends_at = Some(Timestamp::from_millis(unzigzag(number)));
+            }
             _ => {}
         }
     }
     let time = Timestamp::from_millis(time);
     let id = Arc::from(Some(id).filter(|id| !id.is_empty())?);
-    Some(StoredLink { id, drain, time, kind, is_settled, life, commanded_at, last_life })
+    Some(StoredLink { id, drain, time, kind, is_settled, life, commanded_at, last_life, ends_at })
 }

@@ -159,6 +159,7 @@ mod tests {
                 until: at(-1),
                 is_settled: true,
                 split: Some(Split { at: at(-2), last_life: 4 }),
+                ends_at: Some(at(-5)),
             }),
             aliases: vec![
                 Alias { id: "visitor".into(), drain: 3, claimed_at: at(4), kind: AliasKind::Visitor },
