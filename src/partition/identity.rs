@@ -96,11 +96,12 @@ impl Partition {
         self.end_if_expired(to, due_until);
         self.forget_if_expired(to, due_until, effects);
         let now = self.clock.at_least(at);
-        // An id that facts move to knows that it has claimed them. If it no longer has the sender as an alias, its
-        // identity has ended in between, and the facts do not arrive.
+        // An id that facts move to knows that it has claimed them. If it no longer has the sender as an alias, and no
+        // former stub, its identity has ended in between, and the facts do not arrive.
         let stub_lifetime = self.rules.options.identity.unwrap_or_default().stub_lifetime;
         let has_ended = |identity: &Identity| {
-            at + stub_lifetime <= now && !forwarding.path.last().is_some_and(|by| identity.has_alias(by))
+            let is_known = identity.former.is_some() || forwarding.path.last().is_some_and(|by| identity.has_alias(by));
+            at + stub_lifetime <= now && !is_known
         };
         let mut is_ready = true;
         if let Some((identity, is_changed)) = self.identity_mut(to) {
