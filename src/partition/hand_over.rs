@@ -68,7 +68,7 @@ pub enum Message {
         drain: u64,
         /// The time of the removal.
         at: Timestamp,
-        /// What is not later was erased; `None` if the customer was only forgotten.
+        /// What is not later was erased; not before `at`. `None` if the customer was only forgotten.
         until: Option<Timestamp>,
     },
     /// To a customer that has claimed an id: an erasure from after the link names the id.
@@ -128,7 +128,7 @@ impl HandOver {
             Message::Facts { link, customer, .. } => {
                 customer.as_ref().map_or(link.occurred_at, |customer| customer.clock.max(link.occurred_at))
             }
-            Message::Erase { at, until, .. } => until.map_or(*at, |until| until.max(*at)),
+            Message::Erase { at, until, .. } => until.unwrap_or(*at),
             Message::EraseCustomer { at } => *at,
             // It does not concern facts.
             Message::Redirect { .. } => Timestamp::MIN,

@@ -48,9 +48,7 @@ impl Partition {
     /// Like [`apply_with_identity`](Self::apply_with_identity), but does not advance stream time. The touchpoint has
     /// waited `rounds` times. Returns `false` if it is a duplicate.
     fn apply_or_forward(&mut self, touchpoint: &Touchpoint<'_>, rounds: u32, effects: &mut Effects) -> bool {
-        let due_until = self.due_until(touchpoint.occurred_at);
-        self.end_if_expired(touchpoint.customer_id, due_until);
-        self.forget_if_expired(touchpoint.customer_id, due_until, effects);
+        self.end_or_forget_if_expired(touchpoint.customer_id, touchpoint.occurred_at, effects);
         let is_split = touchpoint.is_split();
         let route = if is_split {
             self.apply_split(touchpoint, rounds, effects).map_or(Route::Own, Route::Other)
@@ -92,9 +90,7 @@ impl Partition {
         }
         let touchpoint = Touchpoint { customer_id: to, is_visitor: false, ..*touchpoint };
         let at = touchpoint.occurred_at;
-        let due_until = self.due_until(at);
-        self.end_if_expired(to, due_until);
-        self.forget_if_expired(to, due_until, effects);
+        self.end_or_forget_if_expired(to, at, effects);
         let now = self.clock.at_least(at);
         // An id that facts move to knows that it has claimed them. If it no longer has the sender as an alias, and no
         // former stub, its identity has ended in between, and the facts do not arrive.
@@ -271,9 +267,7 @@ impl Partition {
         if by == id {
             return;
         }
-        let due_until = self.due_until(link.occurred_at);
-        self.end_if_expired(id, due_until);
-        self.forget_if_expired(id, due_until, effects);
+        self.end_or_forget_if_expired(id, link.occurred_at, effects);
         let now = self.clock.at_least(link.occurred_at);
         let refused = |reason| {
             let (customer_id, other_id) = (Arc::clone(by), Arc::clone(id));
@@ -378,9 +372,7 @@ impl Partition {
             return;
         };
         let at = hand_over.at();
-        let due_until = self.due_until(at);
-        self.end_if_expired(id, due_until);
-        self.forget_if_expired(id, due_until, effects);
+        self.end_or_forget_if_expired(id, at, effects);
         let copy = self.customers.get_or_vacant(id, &self.rules, &self.shape);
         let (slot, is_new) = (copy.slot, copy.is_removed);
         let identity = copy.customer.identity.as_deref();

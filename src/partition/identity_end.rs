@@ -35,9 +35,7 @@ impl Partition {
     /// Erases the customer `id`, which has claimed another id before an erasure that names the other id.
     pub(super) fn apply_requested_erasure(&mut self, hand_over: &HandOver, at: Timestamp, effects: &mut Effects) {
         let id = &hand_over.to;
-        let due_until = self.due_until(at);
-        self.end_if_expired(id, due_until);
-        self.forget_if_expired(id, due_until, effects);
+        self.end_or_forget_if_expired(id, at, effects);
         if self.passes_on(hand_over, effects) {
             return;
         }
@@ -151,6 +149,13 @@ impl Partition {
         if identity_ends_at(&copy.customer, &self.rules.options).is_some_and(|end| end <= until) {
             self.end_identity(slot);
         }
+    }
+
+    /// Ends the identity of `id`, or forgets its customer, if that is due before an input of the time `at`.
+    pub(super) fn end_or_forget_if_expired(&mut self, id: &str, at: Timestamp, effects: &mut Effects) {
+        let due_until = self.due_until(at);
+        self.end_if_expired(id, due_until);
+        self.forget_if_expired(id, due_until, effects);
     }
 
     /// Ends the identity of an id without a customer, which was due by `until` according to its record. After

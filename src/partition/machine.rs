@@ -96,10 +96,9 @@ impl Partition {
         match input {
             Input::Touchpoint(touchpoint) => {
                 effects.tally.consumed += 1;
-                if self.rules.options.identity.is_some() {
-                    self.apply_with_identity(touchpoint, effects);
-                } else {
-                    self.apply_without_identity(touchpoint, effects);
+                match self.rules.options.identity {
+                    Some(_) => self.apply_with_identity(touchpoint, effects),
+                    None => self.apply_without_identity(touchpoint, effects),
                 }
                 false
             }
@@ -138,15 +137,17 @@ impl Partition {
     fn apply_without_identity(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
         if touchpoint.is_erasure() {
             self.erase(touchpoint, effects);
-            self.clock.advance(touchpoint.occurred_at);
-        } else if self.apply_touchpoint(touchpoint, effects) {
-            self.clock.advance(touchpoint.occurred_at);
+        } else {
+            self.forget_if_expired(touchpoint.customer_id, self.due_until(touchpoint.occurred_at), effects);
+            if !self.apply_touchpoint(touchpoint, effects) {
+                return;
+            }
         }
+        self.clock.advance(touchpoint.occurred_at);
     }
 
-    /// Applies a touchpoint that is not an erasure to its customer. Returns `false` if it is a duplicate.
+    /// Applies a touchpoint, not an erasure, to its customer, who is not expired. Returns `false` if it is a duplicate.
     pub(super) fn apply_touchpoint(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) -> bool {
-        self.forget_if_expired(touchpoint.customer_id, self.due_until(touchpoint.occurred_at), effects);
         let groups = self.rules.models.vocabulary.groups_of(touchpoint);
         let (copy, is_new) =
             self.customers.get_or_create(touchpoint.customer_id, touchpoint.occurred_at, &self.rules, &self.shape);
