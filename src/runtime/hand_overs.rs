@@ -7,9 +7,10 @@
 //! its customers before their own touchpoints are read. Touchpoints never wait for hand-overs, so every wait ends.
 //!
 //! The position in the topic is part of the metadata of the committed touchpoint offset, so hand-overs and touchpoints
-//! are committed in one transaction. So is the digest of a hand-over that was applied. Reading starts with it, and is
-//! repeated from time to time with the last one that was read before the previous comparison: another record at its
-//! offset, or none, proves that the topic was deleted and created again. What was read since may be of the new topic.
+//! are committed in one transaction. So are offset and digest of a hand-over that was applied. Reading starts at it, and
+//! the first record must equal it: another record, or none, proves that the topic was deleted and created again. The
+//! worker repeats the comparison from time to time, with the last hand-over that it had read before the previous one:
+//! later ones may already be from the new topic.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -47,18 +48,24 @@ const PAST_END_TIMEOUT: Duration = Duration::from_secs(30);
 /// a topic are created together.
 const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
+/// A hand-over that was read and is not committed.
+#[derive(Debug)]
+struct Waiting {
+    /// Its offset and a hash of it.
+    digest: RecordDigest,
+    /// Its Kafka timestamp.
+    written_at: Timestamp,
+    /// Shared, because it may contain a customer and stays in the queue until the batch is committed.
+    record: Arc<HandOverRecord>,
+}
+
 /// The hand-overs for one partition that were read and are not committed.
 #[derive(Debug, Default)]
 pub(super) struct HandOverQueue {
-    /// In order; the first `applied` of them are in the open batch. Shared, because a hand-over may contain a visitor
-    /// and stays here until the batch is committed.
-    waiting: VecDeque<(i64, Arc<HandOverRecord>)>,
-    /// Size of `waiting`, in bytes.
+    /// In order; the first `applied` of them are in the open batch.
+    waiting: VecDeque<Waiting>,
+    /// Size of the records, in bytes.
     waiting_bytes: usize,
-    /// The Kafka timestamp of each of them.
-    written_at: VecDeque<Timestamp>,
-    /// The digest of each of them.
-    digests: VecDeque<RecordDigest>,
     /// The last hand-over that was committed.
     last_committed: Option<RecordDigest>,
     /// The hand-over with which the topic is compared: the last one that was read before the previous comparison.
@@ -103,18 +110,18 @@ impl HandOverQueue {
 
     /// Returns the hand-over that was applied last, also if it is not committed.
     fn last_applied(&self) -> Option<RecordDigest> {
-        let last = self.applied.checked_sub(1).and_then(|index| self.digests.get(index));
-        last.copied().or(self.last_committed)
+        let last = self.applied.checked_sub(1).and_then(|index| self.waiting.get(index));
+        last.map(|last| last.digest).or(self.last_committed)
     }
 
     /// Returns the hand-over that was read last.
     fn last_read(&self) -> Option<RecordDigest> {
-        self.digests.back().copied().or(self.last_committed)
+        self.waiting.back().map(|last| last.digest).or(self.last_committed)
     }
 
     /// Returns the offset of the next hand-over to apply; `None` without identity resolution.
     pub(super) fn position(&self) -> Option<i64> {
-        self.waiting.get(self.applied).map(|&(offset, _)| offset).or(self.read_to).or(self.committed)
+        self.waiting.get(self.applied).map(|next| next.digest.offset).or(self.read_to).or(self.committed)
     }
 
     pub(super) fn has_uncommitted(&self) -> bool {
@@ -130,9 +137,7 @@ impl HandOverQueue {
     pub(super) fn on_committed(&mut self, position: Option<i64>) {
         self.committed = position;
         self.last_committed = self.last_applied();
-        self.waiting_bytes -= self.waiting.drain(..self.applied).map(|(_, record)| record.bytes()).sum::<usize>();
-        self.written_at.drain(..self.applied);
-        self.digests.drain(..self.applied);
+        self.waiting_bytes -= self.waiting.drain(..self.applied).map(|it| it.record.bytes()).sum::<usize>();
         self.applied = 0;
     }
 
@@ -176,7 +181,7 @@ impl HandOverQueue {
 
     /// Returns when the oldest hand-over that was read and is not committed was written.
     pub(super) fn oldest_written_at(&self) -> Option<Timestamp> {
-        self.written_at.front().copied()
+        self.waiting.front().map(|oldest| oldest.written_at)
     }
 
     /// Begins to read at `position` at the time `elapsed`. Returns the offset of the first record to read, in a topic
@@ -229,27 +234,25 @@ impl HandOverQueue {
 
     /// Adds a hand-over that was written at `written_at`, unless it was read before.
     fn push(&mut self, digest: RecordDigest, written_at: Timestamp, record: HandOverRecord) {
-        let offset = digest.offset;
-        if self.is_open && self.read_to.is_some_and(|read_to| offset >= read_to) {
+        if self.is_open && self.read_to.is_some_and(|read_to| digest.offset >= read_to) {
             self.waiting_bytes += record.bytes();
-            self.waiting.push_back((offset, Arc::new(record)));
-            self.written_at.push_back(written_at);
-            self.digests.push_back(digest);
+            self.waiting.push_back(Waiting { digest, written_at, record: Arc::new(record) });
             self.anchor.get_or_insert(digest);
-            self.read_to = Some(offset + 1);
+            self.read_to = Some(digest.offset + 1);
         }
     }
 
     /// Whether the next hand-over waits for touchpoints.
     fn is_held_back(&self, clock: Clock) -> bool {
-        self.waiting.get(self.applied).is_some_and(|(offset, record)| {
-            *offset >= self.released_to && clock.stream_time().is_none_or(|stream_time| stream_time < record.at)
+        self.waiting.get(self.applied).is_some_and(|Waiting { digest, record, .. }| {
+            digest.offset >= self.released_to && clock.stream_time().is_none_or(|stream_time| stream_time < record.at)
         })
     }
 
     /// Returns the next hand-over with its offset, which becomes part of the open batch.
     fn next(&mut self) -> Option<(i64, Arc<HandOverRecord>)> {
-        let next = self.waiting.get(self.applied).cloned()?;
+        let Waiting { digest, record, .. } = self.waiting.get(self.applied)?;
+        let next = (digest.offset, Arc::clone(record));
         self.applied += 1;
         Some(next)
     }
