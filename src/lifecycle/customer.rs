@@ -221,9 +221,11 @@ impl Customer {
     }
 
     /// Returns the ordinal of the first publication at an instant. The ids of transitions contain it, so those of an id
-    /// that was a stub differ from those of the customer before.
+    /// that was a stub, or whose customer was removed, differ from those of the customer before: facts and touchpoints
+    /// of before may arrive later.
     pub(crate) fn first_ordinal(&self) -> u32 {
-        self.identity.as_ref().map_or(0, |identity| u32::from(identity.retired) << 16)
+        let earlier = |identity: &Identity| u32::from(identity.retired.saturating_add(identity.removals));
+        self.identity.as_deref().map_or(0, earlier) << 16
     }
 
     /// Evaluates the models in the set `affected` at the customer's clock, and appends the differences from what was

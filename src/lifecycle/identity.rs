@@ -87,7 +87,7 @@ impl BlockedIds {
     }
 }
 
-/// What an id refers to, and what refers to it. An id without links has none.
+/// What an id refers to, what refers to it, and what is remembered of its erasures and splits.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Identity {
     /// The customer that the facts of this id moved to. There is no customer under this id then.
@@ -105,6 +105,8 @@ pub struct Identity {
     pub erased_moves: Vec<u64>,
     /// The number of times that this id became a stub.
     pub retired: u16,
+    /// The number of times that a customer with this id was erased or forgotten.
+    pub removals: u16,
 }
 
 /// Forwards the touchpoints of an id to a customer.
@@ -191,8 +193,8 @@ pub struct Erasure {
 }
 
 impl Identity {
-    /// The limit of aliases whose facts have moved, and of those that are only claimed. A further one replaces the
-    /// visitor claimed longest ago.
+    /// The limit of aliases whose facts have moved, and of those that are only claimed. A further one replaces an earlier
+    /// move of the same id, or the visitor claimed longest ago.
     pub const ALIASES_MAX: usize = 64;
 
     /// The limit of all aliases. Merged customers bring theirs, so there may be more than
@@ -205,8 +207,8 @@ impl Identity {
         *self == Self::default()
     }
 
-    /// Whether it does not end while there is no customer under the id: it was merged by a command, or it is the target
-    /// of such ids.
+    /// Whether it does not end while there is no customer under the id: it was merged by a command, or the facts of other
+    /// ids have moved to it.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         self.aliases.iter().any(Alias::has_moved) || self.stub.as_ref().is_some_and(Stub::is_merged)
@@ -222,7 +224,9 @@ impl Identity {
         let former = self.former.as_ref().map(|former| former.ends_at.unwrap_or(former.until + stub_lifetime));
         let erasure = self.erasure.map(|erasure| erasure.kept_until);
         let claims = self.aliases.iter().map(|alias| alias.claimed_at + stub_lifetime);
-        let split = self.split_at.map(|at| at + stub_lifetime);
+        // A split that is older than an erasure does not outlive it.
+        let is_erased = self.erasure.is_some_and(|erasure| erasure.at > Timestamp::MIN);
+        let split = self.split_at.filter(|_| !is_erased).map(|at| at + stub_lifetime);
         claims.chain(stub).chain(former).chain(erasure).chain(split).max()
     }
 
@@ -274,37 +278,41 @@ impl Identity {
 
     /// Adds an alias to those of the customer `own_id`, or replaces the one that it repeats. Returns the visitor
     /// or customer that it displaces because there are too many.
+    #[must_use]
     pub fn add_alias(&mut self, mut alias: Alias, own_id: &str) -> Option<Alias> {
-        let is_visitor = |alias: &Alias| alias.kind == AliasKind::Visitor;
         // Facts of an earlier move may arrive later, with those of a merged customer, so they replace no other move.
-        let is_replaced = |known: &Alias| known.id == alias.id && (known.drain == alias.drain || !known.has_moved());
-        let replaced = self.aliases.iter().filter(|known| is_replaced(known)).map(|known| known.claimed_at).max();
-        self.aliases.retain(|known| !is_replaced(known));
-        alias.claimed_at = replaced.map_or(alias.claimed_at, |claimed_at| claimed_at.max(alias.claimed_at));
-        let of_same_kind = |other: &Alias| other.has_moved() == alias.has_moved();
+        let is_repeated =
+            |known: &mut Alias| known.id == alias.id && (known.drain == alias.drain || !known.has_moved());
+        let claimed_at = self.aliases.extract_if(.., is_repeated).map(|known| known.claimed_at).max();
+        alias.claimed_at = alias.claimed_at.max(claimed_at.unwrap_or(alias.claimed_at));
+        let has_moved = alias.has_moved();
+        let is_full = self.aliases.iter().filter(|other| other.has_moved() == has_moved).count() >= Self::ALIASES_MAX;
         let mut displaced = None;
-        if self.aliases.iter().filter(|other| of_same_kind(other)).count() >= Self::ALIASES_MAX {
-            let is_superseded = |(index, other): (usize, &Alias)| {
-                let is_repeated = self.aliases[index + 1..].iter().any(|later| later.id == other.id);
-                *other.id == *own_id || other.kind != AliasKind::Visitor && is_repeated
-            };
-            let superseded = self.aliases.iter().enumerate().position(is_superseded);
-            let visitors =
-                self.aliases.iter().enumerate().filter(|(_, other)| of_same_kind(other) && is_visitor(other));
-            let oldest = visitors.min_by_key(|(_, other)| other.claimed_at).map(|(index, _)| index);
-            if let Some(index) = superseded.filter(|_| alias.has_moved()) {
-                self.aliases.remove(index);
-            } else if let Some(index) = oldest {
-                displaced = Some(self.aliases.remove(index));
-            }
+        if let Some(index) = self.superseded(own_id).filter(|_| is_full && has_moved) {
+            self.aliases.remove(index);
+        } else if is_full {
+            displaced = self.remove_oldest(|it| it.has_moved() == has_moved && it.kind == AliasKind::Visitor);
         }
         self.aliases.push(alias);
         if self.aliases.len() > Self::INHERITED_MAX {
-            let moved = self.aliases.iter().enumerate().filter(|(_, alias)| alias.has_moved());
-            let oldest = moved.min_by_key(|(_, alias)| alias.claimed_at).map(|(index, _)| index);
-            displaced = oldest.map(|index| self.aliases.remove(index)).filter(|alias| *alias.id != *own_id);
+            displaced = self.remove_oldest(Alias::has_moved);
         }
-        displaced
+        displaced.filter(|displaced| *displaced.id != *own_id)
+    }
+
+    /// Returns the index of an alias that refers to nothing: an earlier move of the id itself, or of a merged customer.
+    fn superseded(&self, own_id: &str) -> Option<usize> {
+        self.aliases.iter().enumerate().position(|(index, alias)| {
+            let is_repeated = self.aliases[index + 1..].iter().any(|later| later.id == alias.id);
+            *alias.id == *own_id || alias.kind != AliasKind::Visitor && is_repeated
+        })
+    }
+
+    /// Removes the alias claimed longest ago, of those that may be removed.
+    fn remove_oldest(&mut self, may_remove: impl Fn(&Alias) -> bool) -> Option<Alias> {
+        let candidates = self.aliases.iter().enumerate().filter(|(_, alias)| may_remove(alias));
+        let oldest = candidates.min_by_key(|(_, alias)| alias.claimed_at).map(|(index, _)| index);
+        oldest.map(|index| self.aliases.remove(index))
     }
 
     /// Records that the facts of a move to this id were erased.
@@ -347,11 +355,13 @@ impl Identity {
         })
     }
 
-    /// Whether the facts of these moves have arrived. A customer at the limit of aliases may have dropped some of them,
-    /// so it counts all as arrived.
+    /// Whether the facts of these moves have arrived, or were erased. At the limit of what is remembered of them, all
+    /// count as arrived: otherwise a touchpoint could wait for ever.
     #[must_use]
     pub fn has_received(&self, moves: &[u64]) -> bool {
-        self.is_full() || moves.iter().all(|drain| self.aliases.iter().any(|alias| alias.drain == *drain))
+        let is_known =
+            |drain: &u64| self.erased_moves.contains(drain) || self.aliases.iter().any(|alias| alias.drain == *drain);
+        self.is_full() || self.erased_moves.len() >= Self::ALIASES_MAX || moves.iter().all(is_known)
     }
 
     fn is_full(&self) -> bool {

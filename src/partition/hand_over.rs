@@ -25,7 +25,7 @@ const PATH_MAX: usize = 16;
 pub struct HandOver {
     /// The id.
     pub to: Arc<str>,
-    /// The life of the id that it is for; `None` if that is not known, or it makes no difference.
+    /// The life of the id that it is for; `None` if the sender does not know it, or if the message names a move.
     pub life: Option<u16>,
     /// The stubs that have passed it on, each once, the latest last. Facts start with the id that they are of.
     pub path: Vec<Arc<str>>,
@@ -48,6 +48,9 @@ pub enum Message {
         link: Link,
         /// Other ids of the customer, under which the visitor may know it.
         names: Vec<Arc<str>>,
+        /// When the id joins the customer. `None` if `link` is from before an erasure of the customer, which must reach
+        /// the id.
+        joined_at: Option<Timestamp>,
     },
     /// To a customer: the facts of another id move to it.
     Facts {
@@ -57,6 +60,8 @@ pub enum Message {
         drain: u64,
         /// The touchpoint that names both.
         link: Link,
+        /// As in the claim.
+        joined_at: Option<Timestamp>,
         /// The visitor or customer; `None` if nothing was known of it.
         customer: Option<Box<Customer>>,
         /// The ids whose facts had moved to it before.
@@ -66,15 +71,26 @@ pub enum Message {
     Erase {
         /// Identifies the move. The message has no effect on a later one.
         drain: u64,
-        /// The time of the removal.
+        /// The time of the removal, or of the latest change of an erased customer, if that is later.
         at: Timestamp,
-        /// What is not later was erased; not before `at`. `None` if the customer was only forgotten.
-        until: Option<Timestamp>,
+        /// Whether what is not later than `at` was erased; otherwise, the customer was forgotten.
+        is_erasure: bool,
+    },
+    /// To an id that a customer has claimed: the customer was erased before the facts of the id arrived.
+    EraseClaimed {
+        /// The customer.
+        by: Arc<str>,
+        /// The life of the customer.
+        life: u16,
+        /// What is not later was erased.
+        at: Timestamp,
     },
     /// To a customer that has claimed an id: an erasure from after the link names the id.
     EraseCustomer {
         /// The time of the erasure.
         at: Timestamp,
+        /// As in the claim.
+        joined_at: Option<Timestamp>,
     },
     /// To an alias: its facts have arrived.
     Redirect {
@@ -128,8 +144,7 @@ impl HandOver {
             Message::Facts { link, customer, .. } => {
                 customer.as_ref().map_or(link.occurred_at, |customer| customer.clock.max(link.occurred_at))
             }
-            Message::Erase { at, until, .. } => until.unwrap_or(*at),
-            Message::EraseCustomer { at } => *at,
+            Message::Erase { at, .. } | Message::EraseClaimed { at, .. } | Message::EraseCustomer { at, .. } => *at,
             // It does not concern facts.
             Message::Redirect { .. } => Timestamp::MIN,
         }

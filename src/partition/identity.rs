@@ -4,9 +4,9 @@
 //! replaces them, and a touchpoint that a stub passes on waits until they have arrived; so each touchpoint counts
 //! once, in any order of touchpoints and hand-overs.
 //!
-//! The partition of a visitor decides which customer owns it: the first one that claims it. A claim by a second
-//! customer, or a touchpoint that names the id as a customer id, ends the stub, and later touchpoints belong to the id
-//! itself. Only the command `customer_merged` merges customers, and `customer_split` ends a merge. If two partitions
+//! The partition of a visitor decides which customer owns it: the first one that claims it. A claim of a visitor by a
+//! second customer, or a touchpoint that names the id as a customer id, ends the stub, and later touchpoints belong to
+//! the id itself. Only the command `customer_merged` merges customers, and `customer_split` ends a merge. If two partitions
 //! merge their customers into each other at once, their facts are passed on in a circle; the least id of it becomes a
 //! customer again when its facts are back.
 
@@ -18,7 +18,7 @@ use crate::lifecycle::touchpoint::Touchpoint;
 
 use super::effects::Effects;
 use super::hand_over::{Forwarding, HandOver, Link, Message, ROUNDS_MAX};
-use super::identity_end::{claim_by, erasure_of};
+use super::identity_end::{claim_by, erasure_of, return_erasure};
 use super::machine::Partition;
 use super::refused_link::{RefusalReason, RefusedLink};
 use super::wake_ups::CustomerSlot;
@@ -122,9 +122,13 @@ impl Partition {
                 effects.forwarding = Some(passed_on);
                 return;
             }
-            is_ready = identity.erasure.is_some() || identity.has_received(&forwarding.needs) || has_ended(identity);
+            // Facts that moved on with those of another id may have been erased there.
+            let was_erased = identity.erasure.is_some_and(|erasure| now < erasure.kept_until);
+            is_ready = was_erased || identity.has_received(&forwarding.needs) || has_ended(identity);
         }
-        if is_ready || forwarding.rounds >= ROUNDS_MAX {
+        if touchpoint.is_erasure() && self.has_lost(to, &forwarding.path) {
+            return_erasure(forwarding, at, effects);
+        } else if is_ready || forwarding.rounds >= ROUNDS_MAX {
             self.apply_here(&touchpoint, &forwarding.path, effects);
         } else {
             effects.forwarding = Some(Forwarding { rounds: forwarding.rounds + 1, ..forwarding.clone() });
@@ -160,8 +164,11 @@ impl Partition {
         match &hand_over.message {
             Message::Claim { .. } => self.apply_claim(hand_over, effects),
             Message::Facts { .. } => self.apply_facts(hand_over, effects),
-            Message::EraseCustomer { at } => self.apply_requested_erasure(hand_over, *at, effects),
-            Message::Erase { drain, at, until } => self.apply_alias_erasure(to, *drain, *at, *until),
+            Message::EraseCustomer { at, joined_at } => {
+                self.apply_requested_erasure(hand_over, *at, *joined_at, effects);
+            }
+            Message::EraseClaimed { by, life, at } => self.apply_claimed_erasure(to, by, *life, *at),
+            Message::Erase { drain, at, is_erasure } => self.apply_alias_erasure(to, *drain, *at, *is_erasure),
             Message::Redirect { drain, into, life } => self.apply_redirect(to, *drain, into, *life),
         }
     }
@@ -218,37 +225,41 @@ impl Partition {
         let clock = identity.joined_at(copy.customer.clock.max(touchpoint.occurred_at));
         let is_recent = |alias: &Alias| clock < alias.claimed_at + CLAIM_INTERVAL;
         copy.customer.is_visitor &= !is_merge;
-        let aliases = &mut identity.aliases;
-        let is_full =
-            |counts: &dyn Fn(&Alias) -> bool| aliases.iter().filter(|it| counts(it)).count() >= Identity::ALIASES_MAX;
-        let known = aliases.iter().rposition(|alias| *alias.id == *other);
-        let full = if is_full(&is_recent) {
-            Some(RefusalReason::NewIdsMax)
-        } else {
-            let has_most_merged = is_merge && is_full(&|alias| alias.kind != AliasKind::Visitor);
-            has_most_merged.then_some(RefusalReason::MergedIdsMax)
-        };
-        if let Some(reason) = full.filter(|_| known.is_none()) {
-            effects.refuse(refused(other, reason));
-            return;
+        let is_customer = |alias: &Alias| alias.kind != AliasKind::Visitor;
+        // A link that the id has refused leaves an alias, which is not one of a merge.
+        let is_known = |alias: &Alias| *alias.id == *other && (!is_merge || alias.has_moved() || is_customer(alias));
+        let known = identity.aliases.iter().rposition(is_known);
+        if known.is_none() {
+            let is_full = |counts: &dyn Fn(&Alias) -> bool| {
+                identity.aliases.iter().filter(|alias| counts(alias)).count() >= Identity::ALIASES_MAX
+            };
+            let reason = match () {
+                () if is_full(&is_recent) => Some(RefusalReason::NewIdsMax),
+                () if is_merge && is_full(&is_customer) => Some(RefusalReason::MergedIdsMax),
+                () => None,
+            };
+            if let Some(reason) = reason {
+                effects.refuse(refused(other, reason));
+                return;
+            }
         }
-        match known {
+        match known.map(|index| &mut identity.aliases[index]) {
             // Programs repeat a link with each session.
-            Some(index) if !is_merge && is_recent(&aliases[index]) => return,
-            Some(index) => (aliases[index].claimed_at, copy.is_changed) = (aliases[index].claimed_at.max(clock), true),
-            // Before the facts arrive, so that links count which arrive in between, or which the visitor refuses. Of
-            // the visitors that are only claimed, the one that it may displace refers to nothing.
+            Some(alias) if !is_merge && is_recent(alias) => return,
+            Some(alias) => (alias.claimed_at, copy.is_changed) = (alias.claimed_at.max(clock), true),
+            // Before the facts arrive, so that links count which arrive in between, or which the visitor refuses.
             // An id that is known by a merge alone remembers the claim as well: otherwise a link could claim it as a
             // visitor while facts are under way to it.
             None if !copy.is_removed || is_merge => {
                 let kind = if is_merge { AliasKind::Customer } else { AliasKind::Visitor };
-                identity
-                    .add_alias(Alias { id: other.into(), drain: 0, claimed_at: clock, kind }, touchpoint.customer_id);
+                let alias = Alias { id: other.into(), drain: 0, claimed_at: clock, kind };
+                let displaced = identity.add_alias(alias, touchpoint.customer_id).filter(Alias::has_moved);
+                effects.hand_overs.extend(displaced.map(|displaced| erasure_of(displaced, clock, false)));
                 copy.is_changed = true;
             }
             None => {}
         }
-        let claim = claim_by(touchpoint, identity.retired, identity, path);
+        let claim = claim_by(touchpoint, Some(clock), identity.retired, identity, path);
         effects.hand_overs.push(HandOver::new(other.into(), claim));
         let slot = copy.slot;
         self.arm_identity_end(slot);
@@ -263,11 +274,18 @@ impl Partition {
 
     /// A customer claims an id.
     fn apply_claim(&mut self, hand_over: &HandOver, effects: &mut Effects) {
-        let HandOver { to: id, message: Message::Claim { by, life, link, names }, .. } = hand_over else { return };
+        let HandOver { to: id, message: Message::Claim { by, life, link, names, joined_at }, .. } = hand_over else {
+            return;
+        };
         if by == id {
             return;
         }
         self.end_or_forget_if_expired(id, link.occurred_at, effects);
+        // A repetition of a link from before the erasure of its customer, which has reached this id.
+        let is_repeated = |identity: &Identity| joined_at.is_none() && identity.is_erased(link.occurred_at, None);
+        if self.identity_mut(id).is_some_and(|(identity, _)| is_repeated(identity)) {
+            return;
+        }
         let now = self.clock.at_least(link.occurred_at);
         let refused = |reason| {
             let (customer_id, other_id) = (Arc::clone(by), Arc::clone(id));
@@ -288,11 +306,13 @@ impl Partition {
         let is_visitor = copy.customer.is_visitor;
         let identity = copy.customer.identity.get_or_insert_default();
         copy.is_changed |= identity.end_former(now);
-        // The claim was under way when the id was erased: the erasure is meant for its customer.
-        let requested = identity.erasure.as_mut().map(|erasure| &mut erasure.requested_at);
+        // The claim was under way when the id was erased: the erasure is meant for its customer. A link cannot mean a
+        // customer that was erased.
+        let erasure = identity.erasure.as_mut().filter(|_| link.is_merge() || is_visitor);
+        let requested = erasure.map(|erasure| &mut erasure.requested_at);
         if let Some(at) = requested.and_then(|at| at.take_if(|at| link.occurred_at <= *at)) {
             copy.is_changed = true;
-            let message = Message::EraseCustomer { at };
+            let message = Message::EraseCustomer { at, joined_at: *joined_at };
             effects.hand_overs.push(HandOver { life: Some(*life), ..HandOver::new(Arc::clone(by), message) });
             return;
         }
@@ -300,7 +320,7 @@ impl Partition {
             let is_merged = |alias: &Alias| alias.id == *by && alias.is_merged();
             if !identity.aliases.iter().any(is_merged) {
                 let slot = copy.slot;
-                self.retire(slot, (by, *life), link, now, effects);
+                self.retire(slot, (by, *life), (link, *joined_at), now, effects);
             }
             return;
         }
@@ -316,7 +336,7 @@ impl Partition {
             None if identity.former.is_some() => effects.refuse(refused(RefusalReason::SharedId)),
             None => {
                 let slot = copy.slot;
-                self.retire(slot, (by, *life), link, now, effects);
+                self.retire(slot, (by, *life), (link, *joined_at), now, effects);
             }
         }
     }
@@ -326,7 +346,7 @@ impl Partition {
         &mut self,
         slot: CustomerSlot,
         (by, life): (&Arc<str>, u16),
-        link: &Link,
+        (link, joined_at): (&Link, Option<Timestamp>),
         now: Timestamp,
         effects: &mut Effects,
     ) {
@@ -360,36 +380,37 @@ impl Partition {
         copy.customer.identity = Some(identity);
         (copy.is_changed, copy.is_removed) = (true, true);
         self.arm_identity_end(slot);
-        let message = Message::Facts { of: Arc::clone(&id), drain, link: link.clone(), customer, aliases };
+        let message = Message::Facts { of: Arc::clone(&id), drain, link: link.clone(), joined_at, customer, aliases };
         let path = vec![id];
         effects.hand_overs.push(HandOver { to: Arc::clone(by), life: Some(life), path, rounds: 0, message });
     }
 
     /// The facts of an id move to the customer that the hand-over is for.
     fn apply_facts(&mut self, hand_over: &HandOver, effects: &mut Effects) {
-        let HandOver { to: id, path, message: Message::Facts { of, drain, link, customer, aliases }, .. } = hand_over
-        else {
-            return;
-        };
+        let HandOver { to: id, path, message, .. } = hand_over;
+        let Message::Facts { of, drain, link, joined_at, customer, aliases } = message else { return };
         let at = hand_over.at();
         self.end_or_forget_if_expired(id, at, effects);
         let copy = self.customers.get_or_vacant(id, &self.rules, &self.shape);
         let (slot, is_new) = (copy.slot, copy.is_removed);
         let identity = copy.customer.identity.as_deref();
         let is_unknown = is_new && identity.is_none_or(|identity| identity.stub.is_none() && !identity.is_permanent());
-        let erasure = identity.filter(|it| it.is_erased(link.occurred_at, path.last())).and_then(|it| it.erasure);
+        // What comes from the id itself joined with its claim, although a later one may have followed.
+        let (joined_at, by) = match path.last() {
+            Some(by) if by != of => (link.occurred_at, Some(by)),
+            _ => (joined_at.unwrap_or(link.occurred_at), None),
+        };
+        let erasure = identity.filter(|it| it.is_erased(joined_at, by)).and_then(|it| it.erasure);
         // Nothing is known of the visitor, and the customer was removed.
         let is_useless = is_unknown && customer.is_none() && !link.is_merge() && path.len() <= 1;
         let moves = || [(of, *drain)].into_iter().chain(aliases.iter().map(|alias| (&alias.id, alias.drain)));
         if erasure.is_some() || is_useless {
             let latest = customer.as_ref().map_or(Timestamp::MIN, |customer| customer.clock);
-            let until = erasure.map(|erasure| erasure.at.max(latest));
-            let at = until.unwrap_or(link.occurred_at);
+            let (at, is_erasure) = erasure.map_or((link.occurred_at, false), |erasure| (erasure.at.max(latest), true));
             let erase =
-                |(id, drain): (&Arc<str>, u64)| HandOver::new(Arc::clone(id), Message::Erase { drain, at, until });
+                |(id, drain): (&Arc<str>, u64)| HandOver::new(Arc::clone(id), Message::Erase { drain, at, is_erasure });
             effects.hand_overs.extend(moves().map(erase));
-            let identity = copy.customer.identity.as_deref_mut();
-            if let Some(identity) = identity.filter(|identity| identity.erasure.is_some()) {
+            if let Some(identity) = copy.customer.identity.as_deref_mut() {
                 moves().for_each(|(_, drain)| identity.add_erased_move(drain));
                 copy.is_changed = true;
             }
@@ -405,7 +426,7 @@ impl Partition {
         for alias in aliases.iter().cloned().chain([own]) {
             let alias = Alias { claimed_at: identity.joined_at(alias.claimed_at), ..alias };
             // An erasure of this customer would not reach the visitor that it displaces: that must not be a stub.
-            effects.hand_overs.extend(identity.add_alias(alias, id).map(|displaced| erasure_of(displaced, at, None)));
+            effects.hand_overs.extend(identity.add_alias(alias, id).map(|displaced| erasure_of(displaced, at, false)));
         }
         let life = identity.retired;
         (copy.customer.is_visitor, copy.is_changed) = (false, true);
@@ -470,8 +491,7 @@ impl Partition {
         self.customers.committed_identity(self.customers.find(id)?)
     }
 
-    /// Returns the number of committed ids without a customer: those of visitors that became customers, and erased
-    /// ones.
+    /// Returns the number of committed ids that have an identity and no customer.
     #[must_use]
     pub fn stubs(&self) -> usize {
         self.customers.vacant()

@@ -146,7 +146,7 @@ impl Partition {
         self.clock.advance(touchpoint.occurred_at);
     }
 
-    /// Applies a touchpoint, not an erasure, to its customer, who is not expired. Returns `false` if it is a duplicate.
+    /// Applies a touchpoint, not an erasure, to its customer, which has not expired. Returns `false` if it is a duplicate.
     pub(super) fn apply_touchpoint(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) -> bool {
         let groups = self.rules.models.vocabulary.groups_of(touchpoint);
         let (copy, is_new) =
@@ -198,7 +198,7 @@ impl Partition {
         let was_woken = copy.customer.wake(&self.rules, until, &mut effects.transitions);
         let forgotten_at = copy.customer.forgotten_at(&self.rules.options).filter(|end| !was_woken && *end <= until);
         if let Some(end) = forgotten_at {
-            self.remove(slot, end, None, effects);
+            self.remove(slot, end, false, effects);
             effects.tally.forgotten += 1;
         } else {
             effects.wake_ups_fired.extend(scheduled.filter(|_| was_woken));

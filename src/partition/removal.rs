@@ -16,15 +16,15 @@ impl Partition {
         self.clock.watermark(self.rules.options.lateness).map_or(at, |watermark| watermark.max(at))
     }
 
-    /// Removes the customer that `touchpoint` erases. Fires due wake-ups first, so that the output does not depend on
-    /// when `Input::TimePassed` fires them.
+    /// Removes the customer that `touchpoint` erases.
     pub(super) fn erase(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) {
         effects.tally.applied += 1;
         self.erase_customer(touchpoint.customer_id, touchpoint.occurred_at, effects);
     }
 
-    /// Removes the customer `id` because of an erasure from `at`, as [`erase`](Self::erase) does. Returns its latest
-    /// change, or `at` if that is later; `None` if there is no customer.
+    /// Removes the customer `id` because of an erasure from `at`. Fires due wake-ups first, so that the output does not
+    /// depend on when `Input::TimePassed` fires them. Returns its latest change, or `at` if that is later; `None` if
+    /// there is no customer.
     pub(super) fn erase_customer(&mut self, id: &str, at: Timestamp, effects: &mut Effects) -> Option<Timestamp> {
         let due_until = self.due_until(at);
         let found = self.customers.find(id);
@@ -34,10 +34,10 @@ impl Partition {
         };
         self.fire_wake_ups(slot, due_until, effects);
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
-        let until = copy.customer.clock.max(at);
-        self.remove(slot, at, Some(until), effects);
+        let at = copy.customer.clock.max(at);
+        self.remove(slot, at, true, effects);
         effects.tally.erased += 1;
-        Some(until)
+        Some(at)
     }
 
     /// Removes the customer `id` if its inactivity period has ended by `due_until`, so that the output does not depend
@@ -51,7 +51,7 @@ impl Partition {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         if let Some(end) = copy.customer.forgotten_at(&self.rules.options).filter(|&end| end <= due_until) {
             self.fire_wake_ups(slot, due_until, effects);
-            self.remove(slot, end, None, effects);
+            self.remove(slot, end, false, effects);
             effects.tally.forgotten += 1;
         }
     }
@@ -64,22 +64,18 @@ impl Partition {
         self.stage_counts.record_moves(&effects.transitions[published_before..]);
     }
 
-    /// Removes the customer at `slot`; `at` is the time of its removal. What is not later than `until` was erased; it
-    /// is `None` if the customer is only forgotten.
-    pub(super) fn remove(
-        &mut self,
-        slot: CustomerSlot,
-        at: Timestamp,
-        until: Option<Timestamp>,
-        effects: &mut Effects,
-    ) {
+    /// Removes the customer at `slot`, because it was forgotten at `at`, or because of an erasure of what is not later
+    /// than `at`.
+    pub(super) fn remove(&mut self, slot: CustomerSlot, at: Timestamp, is_erasure: bool, effects: &mut Effects) {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         (copy.is_changed, copy.is_removed) = (true, true);
         effects.removed.push(Arc::clone(&copy.customer.id));
         self.stage_counts.remove(&copy.customer);
         self.wake_ups.disarm(slot);
-        if self.rules.options.identity.is_some() {
-            self.erase_aliases(slot, at, until, effects);
+        if let Some(identity) = copy.customer.identity.as_deref_mut().filter(|identity| !identity.is_empty()) {
+            identity.removals = identity.removals.saturating_add(1);
+            self.erase_aliases(slot, at, is_erasure, effects);
+            self.remember_erasure(slot, at, is_erasure);
         }
     }
 }

@@ -63,7 +63,7 @@ impl PendingCounts {
         let kind = match content {
             Content::Claim { .. } => 0,
             Content::Facts { .. } => 1,
-            Content::Erase { .. } | Content::EraseCustomer => 2,
+            Content::Erase { .. } | Content::EraseClaimed { .. } | Content::EraseCustomer { .. } => 2,
             Content::Touchpoint { .. } => 3,
             Content::Redirect { .. } => 4,
         };

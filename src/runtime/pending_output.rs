@@ -249,15 +249,17 @@ fn hand_over_record(hand_over: HandOver, machine: &Partition) -> HandOverRecord 
     let at = hand_over.at();
     let HandOver { to, life, path, rounds, message } = hand_over;
     let content = match message {
-        Message::Claim { by, life, link, names } => {
-            Content::Claim { by: by.to_string(), life, link, names: texts(&names) }
+        Message::Claim { by, life, link, names, joined_at } => {
+            Content::Claim { by: by.to_string(), life, link, names: texts(&names), joined_at }
         }
-        Message::Facts { of, drain, link, customer, aliases } => {
+        Message::Facts { of, drain, link, joined_at, customer, aliases } => {
             let encoded = |customer| Box::new((machine.layout().clone(), machine.encode_customer(customer)));
-            Content::Facts { of: of.to_string(), drain, link, customer: customer.as_deref().map(encoded), aliases }
+            let customer = customer.as_deref().map(encoded);
+            Content::Facts { of: of.to_string(), drain, link, joined_at, customer, aliases }
         }
-        Message::Erase { drain, until, .. } => Content::Erase { drain, until },
-        Message::EraseCustomer { .. } => Content::EraseCustomer,
+        Message::Erase { drain, is_erasure, .. } => Content::Erase { drain, is_erasure },
+        Message::EraseClaimed { by, life, .. } => Content::EraseClaimed { by: by.to_string(), life },
+        Message::EraseCustomer { joined_at, .. } => Content::EraseCustomer { joined_at },
         Message::Redirect { drain, into, life } => Content::Redirect { drain, into: into.to_string(), life },
     };
     HandOverRecord { to: to.to_string(), life, at, path: texts(&path), rounds, content }

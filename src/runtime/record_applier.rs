@@ -236,19 +236,29 @@ impl RecordApplier {
                 let input = Input::Forwarded { forwarding: &forwarding, touchpoint: &touchpoint };
                 return Ok(assigned.apply_touchpoint(input, &touchpoint, value));
             }
-            Content::Claim { by, life, link, names } => {
-                Message::Claim { by: by.as_str().into(), life: *life, link: link.clone(), names: ids(names) }
-            }
-            Content::Facts { of, drain, link, customer, aliases } => {
+            Content::Claim { by, life, link, names, joined_at } => Message::Claim {
+                by: by.as_str().into(),
+                life: *life,
+                link: link.clone(),
+                names: ids(names),
+                joined_at: *joined_at,
+            },
+            Content::Facts { of, drain, link, joined_at, customer, aliases } => {
                 let decode = |(layout, record): &(StoredLayout, Vec<u8>)| {
                     assigned.machine().decode_customer(layout, record).map(Box::new).map_err(|error| error.to_string())
                 };
                 let customer = customer.as_deref().map(decode).transpose()?;
                 let (of, aliases) = (of.as_str().into(), aliases.clone());
-                Message::Facts { of, drain: *drain, link: link.clone(), customer, aliases }
+                let (drain, link, joined_at) = (*drain, link.clone(), *joined_at);
+                Message::Facts { of, drain, link, joined_at, customer, aliases }
             }
-            Content::Erase { drain, until } => Message::Erase { drain: *drain, at: record.at, until: *until },
-            Content::EraseCustomer => Message::EraseCustomer { at: record.at },
+            Content::Erase { drain, is_erasure } => {
+                Message::Erase { drain: *drain, at: record.at, is_erasure: *is_erasure }
+            }
+            Content::EraseClaimed { by, life } => {
+                Message::EraseClaimed { by: by.as_str().into(), life: *life, at: record.at }
+            }
+            Content::EraseCustomer { joined_at } => Message::EraseCustomer { at: record.at, joined_at: *joined_at },
             Content::Redirect { drain, into, life } => {
                 Message::Redirect { drain: *drain, into: into.as_str().into(), life: *life }
             }

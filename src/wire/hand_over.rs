@@ -19,7 +19,7 @@ pub const FORMAT: u32 = 2;
 pub struct HandOverRecord {
     /// The id that it is for.
     pub to: String,
-    /// The life of the id that it is for; `None` if any is meant.
+    /// The life of the id that it is for; `None` if the sender does not know it, or if the content names a move.
     pub life: Option<u16>,
     /// Event time: the receiving partition first reads its own touchpoints up to it.
     pub at: Timestamp,
@@ -44,6 +44,8 @@ pub enum Content {
         link: Link,
         /// Other ids of the customer.
         names: Vec<String>,
+        /// When the id joins the customer; `None` if the link is from before an erasure of the customer.
+        joined_at: Option<Timestamp>,
     },
     /// To a customer: the facts of another id move to it.
     Facts {
@@ -53,6 +55,8 @@ pub enum Content {
         drain: u64,
         /// The touchpoint that names both.
         link: Link,
+        /// As in the claim.
+        joined_at: Option<Timestamp>,
         /// The encoded customer and its layout; `None` if nothing was known of the id.
         customer: Option<Box<(StoredLayout, Vec<u8>)>>,
         /// The ids whose facts had moved to it before.
@@ -62,11 +66,21 @@ pub enum Content {
     Erase {
         /// Identifies the move.
         drain: u64,
-        /// What is not later was erased; `None` if the customer was only forgotten.
-        until: Option<Timestamp>,
+        /// Whether what is not later was erased; otherwise, the customer was forgotten.
+        is_erasure: bool,
+    },
+    /// To an id that a customer has claimed: the customer was erased before the facts of the id arrived.
+    EraseClaimed {
+        /// The customer.
+        by: String,
+        /// The life of the customer.
+        life: u16,
     },
     /// To a customer that has claimed an id: an erasure names the id.
-    EraseCustomer,
+    EraseCustomer {
+        /// As in the claim.
+        joined_at: Option<Timestamp>,
+    },
     /// To an alias: its facts have arrived.
     Redirect {
         /// Identifies the move.
@@ -115,7 +129,8 @@ impl HandOverRecord {
                 let aliases: usize = aliases.iter().map(|alias| size_of::<Alias>() + alias.id.len()).sum();
                 of.len() + link_bytes(link) + self.customer_bytes() + aliases
             }
-            Content::Erase { .. } | Content::EraseCustomer => 0,
+            Content::Erase { .. } | Content::EraseCustomer { .. } => 0,
+            Content::EraseClaimed { by, .. } => by.len(),
             Content::Redirect { into, .. } => into.len(),
             Content::Touchpoint { value, needs } => value.len() + size_of_val(needs.as_slice()),
         };
@@ -125,28 +140,34 @@ impl HandOverRecord {
     /// Encodes the value of a record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        use proto::hand_over::{Claim, Erase, EraseCustomer, Facts, Message, Redirect};
+        use proto::hand_over::{Claim, Erase, EraseClaimed, EraseCustomer, Facts, Message, Redirect};
 
+        let millis = |instant: &Option<Timestamp>| instant.map(Timestamp::as_millis);
         let mut moves = Vec::new();
         let message = match &self.content {
-            Content::Claim { by, life, link, names } => Message::Claim(Claim {
+            Content::Claim { by, life, link, names, joined_at } => Message::Claim(Claim {
                 by: by.clone(),
                 life: (*life).into(),
                 link: Some(cause(link)),
                 names: names.clone(),
+                joined_at: millis(joined_at),
             }),
-            Content::Facts { of, drain, link, customer, aliases } => Message::Facts(Facts {
+            Content::Facts { of, drain, link, joined_at, customer, aliases } => Message::Facts(Facts {
                 of: of.clone(),
                 drain: *drain,
                 link: Some(cause(link)),
+                joined_at: millis(joined_at),
                 layout: customer.as_ref().map(|customer| stored_to_proto(&customer.0)),
                 customer: customer.as_ref().map(|customer| customer.1.clone()),
                 aliases: aliases.iter().map(alias_to_proto).collect(),
             }),
-            Content::Erase { drain, until } => {
-                Message::Erase(Erase { drain: *drain, until: until.map(Timestamp::as_millis) })
+            Content::Erase { drain, is_erasure } => Message::Erase(Erase { drain: *drain, is_erasure: *is_erasure }),
+            Content::EraseClaimed { by, life } => {
+                Message::EraseClaimed(EraseClaimed { by: by.clone(), life: (*life).into() })
             }
-            Content::EraseCustomer => Message::EraseCustomer(EraseCustomer {}),
+            Content::EraseCustomer { joined_at } => {
+                Message::EraseCustomer(EraseCustomer { joined_at: millis(joined_at) })
+            }
             Content::Redirect { drain, into, life } => {
                 Message::Redirect(Redirect { drain: *drain, into: into.clone(), life: (*life).into() })
             }
@@ -176,6 +197,7 @@ impl HandOverRecord {
         use HandOverError::{Corrupt, Newer};
         use proto::hand_over::Message;
 
+        let instant = |millis: Option<i64>| millis.map(Timestamp::from_millis);
         let record = proto::HandOver::decode(bytes).map_err(|_| Corrupt("it is not a HandOver message"))?;
         match record.format {
             0 => return Err(Corrupt("it has no format version")),
@@ -188,12 +210,13 @@ impl HandOverRecord {
         let content = match record.message.ok_or(Corrupt("it has no message"))? {
             Message::Claim(claim) => {
                 let (by, names, life) = (claim.by, claim.names, life(claim.life)?);
-                Content::Claim { by, life, link: link(claim.link)?, names }
+                Content::Claim { by, life, link: link(claim.link)?, names, joined_at: instant(claim.joined_at) }
             }
             Message::Facts(facts) => Content::Facts {
                 of: facts.of,
                 drain: facts.drain,
                 link: link(facts.link)?,
+                joined_at: instant(facts.joined_at),
                 customer: facts
                     .customer
                     .map(|customer| {
@@ -203,10 +226,9 @@ impl HandOverRecord {
                     .transpose()?,
                 aliases: facts.aliases.into_iter().map(alias_from_proto).collect(),
             },
-            Message::Erase(erase) => {
-                Content::Erase { drain: erase.drain, until: erase.until.map(Timestamp::from_millis) }
-            }
-            Message::EraseCustomer(_) => Content::EraseCustomer,
+            Message::Erase(erase) => Content::Erase { drain: erase.drain, is_erasure: erase.is_erasure },
+            Message::EraseClaimed(erase) => Content::EraseClaimed { by: erase.by, life: life(erase.life)? },
+            Message::EraseCustomer(erase) => Content::EraseCustomer { joined_at: instant(erase.joined_at) },
             Message::Redirect(redirect) => {
                 Content::Redirect { drain: redirect.drain, into: redirect.into, life: life(redirect.life)? }
             }
@@ -282,6 +304,7 @@ mod tests {
             of: "visitor".to_owned(),
             drain: u64::MAX,
             link: link.clone(),
+            joined_at: Some(at),
             customer,
             aliases: [AliasKind::Visitor, AliasKind::Customer, AliasKind::Split]
                 .map(|kind| Alias { kind, ..alias.clone() })
@@ -290,12 +313,13 @@ mod tests {
         let layout = StoredLayout { numbers: vec![StableId(u64::MAX)], orders: true, ..StoredLayout::default() };
         let names = vec!["anne".to_owned()];
         let contents = [
-            Content::Claim { by: "anna".to_owned(), life: 2, link: link.clone(), names },
+            Content::Claim { by: "anna".to_owned(), life: 2, link: link.clone(), names, joined_at: Some(at) },
             facts(None),
             facts(Some(Box::new((layout, b"\x0a\x07visitor".to_vec())))),
-            Content::Erase { drain: 3, until: None },
-            Content::Erase { drain: 3, until: Some(Timestamp::from_millis(-4)) },
-            Content::EraseCustomer,
+            Content::Erase { drain: 3, is_erasure: false },
+            Content::Erase { drain: 3, is_erasure: true },
+            Content::EraseClaimed { by: "anna".to_owned(), life: 1 },
+            Content::EraseCustomer { joined_at: None },
             Content::Redirect { drain: 3, into: "anna".to_owned(), life: 1 },
             Content::Touchpoint { value: b"{}".to_vec(), needs: vec![5, u64::MAX] },
         ];

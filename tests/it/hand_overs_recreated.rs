@@ -61,7 +61,7 @@ fn recreate(deployment: &Deployment) {
             at,
             path: Vec::new(),
             rounds: 0,
-            content: Content::Erase { drain: 1, until: None },
+            content: Content::Erase { drain: 1, is_erasure: false },
         }
         .encode();
         NewRecord { partition: Some(partition), value: Some(value), ..NewRecord::default() }

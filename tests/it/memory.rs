@@ -106,12 +106,10 @@ fn bytes_of_stub(id_name: &str, link_type: &str) -> ((usize, usize), (usize, usi
     }
     let visitors = (partition.live_bytes() / CUSTOMERS, partition.bytes() / CUSTOMERS);
     for visitor in 0..CUSTOMERS {
-        let link = Link {
-            event_id: format!("link-{visitor}").into(),
-            type_name: link_type.into(),
-            occurred_at: Timestamp::from_millis(1_767_600_000_000),
-        };
-        let message = Message::Claim { by: format!("customer-{visitor:06}").into(), life: 0, link, names: Vec::new() };
+        let occurred_at = Timestamp::from_millis(1_767_600_000_000);
+        let link = Link { event_id: format!("link-{visitor}").into(), type_name: link_type.into(), occurred_at };
+        let by = format!("customer-{visitor:06}").into();
+        let message = Message::Claim { by, life: 0, link, names: Vec::new(), joined_at: Some(occurred_at) };
         let claim = HandOver { to: id(visitor).into(), life: None, path: Vec::new(), rounds: 0, message };
         partition.apply(Input::HandOver(&claim), &mut Effects::default());
         if visitor % 1000 == 999 {

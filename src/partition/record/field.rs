@@ -29,6 +29,7 @@ pub(crate) mod identity {
     pub(crate) const ERASED_MOVES: u32 = 7;
     pub(crate) const ERASURE_REQUESTED_AT: u32 = 8;
     pub(crate) const SPLIT_AT: u32 = 9;
+    pub(crate) const REMOVALS: u32 = 10;
 }
 
 /// A stub, a former stub or an alias.

@@ -63,6 +63,7 @@ pub(super) fn put_identity(customer: &Customer, out: &mut Vec<u8>) {
             put_bytes(out, field::identity::ERASED_MOVES, &packed);
         }
         put_nonzero(out, field::identity::RETIRED, identity.retired);
+        put_nonzero(out, field::identity::REMOVALS, identity.removals);
     });
 }
 
@@ -108,7 +109,7 @@ pub(crate) fn identity_of(record: &[u8]) -> Option<Identity> {
 /// Decodes an identity. Returns `None` if the bytes are not valid.
 pub(super) fn read_identity(bytes: &[u8]) -> Option<Identity> {
     let mut identity = Identity::default();
-    let mut erasure = Erasure { at: Timestamp::MIN, kept_until: Timestamp::MIN, requested_at: None };
+    let unknown = Erasure { at: Timestamp::MIN, kept_until: Timestamp::MIN, requested_at: None };
     let mut reader = Reader(bytes);
     while let Some(found) = reader.field()? {
         match found {
@@ -129,19 +130,16 @@ pub(super) fn read_identity(bytes: &[u8]) -> Option<Identity> {
                 identity.aliases.push(Alias { id, drain, claimed_at, kind });
             }
             (field::identity::ERASED_AT, FieldValue::Number(at)) => {
-                erasure.at = Timestamp::from_millis(unzigzag(at));
-                identity.erasure = Some(erasure);
+                identity.erasure.get_or_insert(unknown).at = time(at);
             }
             (field::identity::ERASURE_KEPT_UNTIL, FieldValue::Number(until)) => {
-                erasure.kept_until = Timestamp::from_millis(unzigzag(until));
-                identity.erasure = Some(erasure);
+                identity.erasure.get_or_insert(unknown).kept_until = time(until);
             }
             (field::identity::ERASURE_REQUESTED_AT, FieldValue::Number(at)) => {
-                erasure.requested_at = Some(Timestamp::from_millis(unzigzag(at)));
-                identity.erasure = Some(erasure);
+                identity.erasure.get_or_insert(unknown).requested_at = Some(time(at));
             }
             (field::identity::SPLIT_AT, FieldValue::Number(at)) => {
-                identity.split_at = Some(Timestamp::from_millis(unzigzag(at)));
+                identity.split_at = Some(time(at));
             }
             (field::identity::ERASED_MOVES, FieldValue::Bytes(packed)) => {
                 let (drains, []) = packed.as_chunks::<8>() else { return None };
@@ -150,10 +148,17 @@ pub(super) fn read_identity(bytes: &[u8]) -> Option<Identity> {
             (field::identity::RETIRED, FieldValue::Number(retired)) => {
                 identity.retired = u16::try_from(retired).ok()?;
             }
+            (field::identity::REMOVALS, FieldValue::Number(removals)) => {
+                identity.removals = u16::try_from(removals).ok()?;
+            }
             _ => {}
         }
     }
     Some(identity)
+}
+
+fn time(number: u64) -> Timestamp {
+    Timestamp::from_millis(unzigzag(number))
 }
 
 /// The fields of a stub, a former stub or an alias.
@@ -170,7 +175,7 @@ struct StoredLink {
 }
 
 fn read_link(bytes: &[u8]) -> Option<StoredLink> {
-    let (mut id, mut drain, mut time) = ("", 0, 0);
+    let (mut id, mut drain, mut at) = ("", 0, Timestamp::from_millis(0));
     let (mut kind, mut is_settled) = (AliasKind::Visitor, true);
     let (mut life, mut commanded_at, mut last_life, mut ends_at) = (0, None, 0, None);
     let mut reader = Reader(bytes);
@@ -178,22 +183,21 @@ fn read_link(bytes: &[u8]) -> Option<StoredLink> {
         match found {
             (field::link::ID, FieldValue::Bytes(bytes)) => id = std::str::from_utf8(bytes).ok()?,
             (field::link::DRAIN, FieldValue::Number(number)) => drain = number,
-            (field::link::TIME, FieldValue::Number(number)) => time = unzigzag(number),
+            (field::link::TIME, FieldValue::Number(number)) => at = time(number),
             (field::link::MERGED, FieldValue::Number(1)) if kind == AliasKind::Visitor => kind = AliasKind::Customer,
             (field::link::UNSETTLED, FieldValue::Number(unsettled)) => is_settled = unsettled == 0,
             (field::link::LIFE, FieldValue::Number(number)) => life = u16::try_from(number).ok()?,
             (field::link::COMMANDED_AT, FieldValue::Number(number)) => {
-                commanded_at = Some(Timestamp::from_millis(unzigzag(number)));
+                commanded_at = Some(time(number));
             }
             (field::link::LAST_LIFE, FieldValue::Number(number)) => last_life = u16::try_from(number).ok()?,
             (field::link::SPLIT, FieldValue::Number(1)) => kind = AliasKind::Split,
             (field::link::ENDS_AT, FieldValue::Number(number)) => {
-                ends_at = Some(Timestamp::from_millis(unzigzag(number)));
+                ends_at = Some(time(number));
             }
             _ => {}
         }
     }
-    let time = Timestamp::from_millis(time);
     let id = Arc::from(Some(id).filter(|id| !id.is_empty())?);
-    Some(StoredLink { id, drain, time, kind, is_settled, life, commanded_at, last_life, ends_at })
+    Some(StoredLink { id, drain, time: at, kind, is_settled, life, commanded_at, last_life, ends_at })
 }

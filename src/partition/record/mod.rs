@@ -170,6 +170,7 @@ mod tests {
             erasure: Some(Erasure { at: at(7), kept_until: at(8), requested_at: Some(at(6)) }),
             erased_moves: vec![u64::MAX, 1],
             retired: 9,
+            removals: 4,
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::wire::hand_over::Content;
 
 fn record(at: i64) -> HandOverRecord {
-    let (at, content) = (Timestamp::from_millis(at), Content::Erase { drain: 1, until: None });
+    let (at, content) = (Timestamp::from_millis(at), Content::Erase { drain: 1, is_erasure: false });
     HandOverRecord { to: "k".to_owned(), life: None, at, path: Vec::new(), rounds: 0, content }
 }
 

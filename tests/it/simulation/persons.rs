@@ -4,7 +4,7 @@
 //! connect, with the facts of all its touchpoints, whatever the order in which the partitions were read and the
 //! hand-overs applied. Which of the customers of a set it is, is determined unless they are merged in a circle, or one
 //! of them into several others. If links contradict each other, each touchpoint must count once, and an erasure of all
-//! ids leaves nothing; so it must if customers are split.
+//! ids leaves nothing; so it must if customers are split, forgotten, or erased in between.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -54,13 +54,15 @@ const PERSONS: usize = 4;
 /// that a customer keeps individually.
 const GROUP: usize = 3;
 
-/// Generates the touchpoints of persons, links, merges and splits of their ids, repetitions, records in the partition
-/// of another id, and invalid records.
+/// Generates the touchpoints of persons, links, merges, splits and erasures of their ids, repetitions, records in the
+/// partition of another id, and invalid records.
 pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History {
     let partitions = usize::try_from(config.partitions).expect("no negative partitions");
     let mut history: History = vec![VecDeque::new(); partitions];
     let mut clocks = vec![BEGIN; partitions];
     let gap_max = [DAY / 24, DAY, 4 * DAY][random.usize(..3)];
+    // A removal is remembered for 90 days. Facts that arrive later would publish the same transitions again.
+    let gap_max = if config.forgets_customers { gap_max.min(DAY) } else { gap_max };
     for number in 0..config.records {
         let index = random.usize(..PERSONS * partitions);
         let person = format!("person-{index}");
@@ -80,6 +82,8 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
         // Which customer an id belongs to after a split depends on the order in which the partitions are read.
         let is_split = is_merge && config.has_conflicts && random.u32(..3) == 0;
         let is_link = !is_merge && random.u32(..6) == 0;
+        // Which touchpoints an erasure removes depends on that order as well, so at the end all must be erased.
+        let is_erasure = config.erases_all && !is_merge && !is_link && random.u32(..16) == 0;
         let key = match () {
             () if is_split => from,
             () if is_merge => into,
@@ -108,8 +112,13 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
             let is_contradictory = config.has_conflicts && random.u32(..4) == 0;
             let other = format!("person-{}-visitor-{}", random.usize(..PERSONS * partitions), random.u32(..3));
             value["anonymous_id"] = if is_contradictory { other } else { visitor.clone() }.into();
-        } else if *key == visitor {
-            value["anonymous_id"] = value["customer_id"].take();
+        } else {
+            if is_erasure {
+                value["type"] = "customer_erased".into();
+            }
+            if *key == visitor {
+                value["anonymous_id"] = value["customer_id"].take();
+            }
         }
         let value = value.to_string();
         let record = InputRecord { key: key.clone(), value: Some(value.into_bytes()), arrives_at, is_valid: true };

@@ -50,7 +50,7 @@ pub(crate) struct RunConfig {
     pub(crate) has_links: bool,
     /// Whether links contradict each other, stubs end, and each process has options of its own.
     pub(crate) has_conflicts: bool,
-    /// Whether the run ends with the erasure of all ids.
+    /// Whether ids are erased during the run, and all of them at its end.
     pub(crate) erases_all: bool,
     /// Which customers are merged, in a run with links.
     pub(crate) merges: Merges,
@@ -104,13 +104,15 @@ impl RunConfig {
         // Wall time passes by months while hand-overs wait, which would end stubs in between.
         let has_conflicts = !config.uses_wall_clock() && random.bool();
         let merges = [Merges::None, Merges::Trees, Merges::Trees, Merges::Any][random.usize(..4)];
+        let erases_all = has_conflicts && random.bool();
         Self {
             has_links: true,
             has_conflicts,
-            erases_all: has_conflicts && random.bool(),
+            erases_all,
             merges,
             uses_oracle_generator: false,
-            forgets_customers: false,
+            // The other runs compare all customers at the end.
+            forgets_customers: erases_all && random.bool(),
             ..config
         }
     }
