@@ -117,7 +117,7 @@ fn explain(arguments: &ExplainArguments) -> Result<Exit, Exit> {
             return Ok(if invalid.count > 0 && written == Exit::Success { Exit::Problems } else { written });
         }
         Some(Outcome::Removed) => {
-            format!("the customer {customer} was erased or forgotten, so there is no state to explain")
+            format!("the customer {customer} has no state: it was erased or forgotten, or no touchpoint counts for it")
         }
         Some(Outcome::Unknown) | None if options.until.is_some() => {
             format!("no touchpoint of the customer {customer} found before --until")
@@ -131,7 +131,7 @@ fn explain(arguments: &ExplainArguments) -> Result<Exit, Exit> {
 /// What a stream says about the customer.
 enum Outcome {
     Explained(Box<Explanation>),
-    /// The customer existed and was erased or forgotten.
+    /// There are touchpoints, and no customer in the end.
     Removed,
     /// There is no touchpoint of the customer.
     Unknown,
@@ -159,16 +159,21 @@ fn read(
         let touchpoint = decoder.decode(record, &mut scratch).map_err(|error| error.detail.into_owned())?;
         let mut published = Vec::new();
         let entries_before = timeline.len();
-        // Touchpoints of other customers only advance the clock, which may fire wake-ups of this customer.
         let named = [Some(touchpoint.customer_id), touchpoint.anonymous_id, touchpoint.merged_id];
-        if named.into_iter().flatten().any(|id| person.is_known(id)) {
+        let is_named = named.into_iter().flatten().any(|id| person.is_known(id));
+        // Touchpoints of other customers only advance the clock, which may fire wake-ups of this customer. With
+        // identity resolution it also decides from which day on an id is independent, so they are applied.
+        if is_named || options.facts.identity.is_some() {
             let before = replay.summary();
             let Ok(()) = replay.apply(&touchpoint, &mut |transition, _| collect(transition, &mut published));
             let after = replay.summary();
             if after.skipped > before.skipped {
                 return Ok(());
             }
+            let has_erased =
+                after.tally.erased > before.tally.erased && replay.removed_customers().contains(&person.ids[0]);
             let effect = match () {
+                () if has_erased => Effect::Erases,
                 () if after.tally.duplicates > before.tally.duplicates => Effect::Duplicate,
                 () if after.tally.older_than_erasure > before.tally.older_than_erasure => Effect::Erased,
                 () => Effect::Counted,
@@ -180,10 +185,13 @@ fn read(
             let is_cause = |it: &Transition| it.cause != Cause::Time && person.has(&it.customer_id, it.occurred_at);
             let is_shown = person.has(touchpoint.customer_id, at)
                 || person.is_split(&touchpoint)
+                || effect == Effect::Erases
                 || published.iter().any(is_cause);
             let summary = is_shown.then(|| TouchpointSummary::of(&touchpoint, clock, applied, &person));
             add_to_timeline(at, summary, published, &person, &mut timeline);
-            clock = clock.max(touchpoint.occurred_at);
+            if is_named {
+                clock = clock.max(touchpoint.occurred_at);
+            }
         } else {
             let Ok(()) =
                 replay.advance_to(touchpoint.occurred_at, &mut |transition, _| collect(transition, &mut published));

@@ -15,7 +15,7 @@ pub(super) struct Person {
     pub(super) ids: Vec<Arc<str>>,
     /// The ids whose touchpoints the customer depends on: also those of a customer that one of them was split from.
     identities: HashMap<Arc<str>, Identity>,
-    /// The links of the customer that were refused, by event id.
+    /// The links and splits of these ids that were refused, by event id.
     refused: HashMap<Arc<str>, RefusedLink>,
 }
 
@@ -49,7 +49,7 @@ impl Person {
                 entry.insert(identity);
             }
         }
-        let refused = refused.into_iter().filter(|it| ids.contains(&it.customer_id));
+        let refused = refused.into_iter().filter(|it| identities.contains_key(&it.customer_id));
         let refused = refused.map(|it| (Arc::clone(&it.link.event_id), it)).collect();
         Self { ids, identities, refused }
     }

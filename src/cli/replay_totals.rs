@@ -126,27 +126,27 @@ impl<'s> Totals<'s> {
         let mut text = format!(
             "{}: {} applied ({} late, {} of unknown type), {}",
             counted(tally.consumed + self.skipped, "touchpoint"),
-            tally.applied,
+            tally.applied - tally.older_than_erasure,
             tally.late,
             tally.unknown_types,
             counted(tally.duplicates, "duplicate")
         );
-        for (number, words) in [
-            (self.skipped, "later than --until"),
+        let counts = [
+            (self.skipped, "later than --until", ""),
             (
                 tally.orders_missing,
+                "cancellation or refund without effect, because its order is no longer kept or never arrived",
                 "cancellations or refunds without effect, because their order is no longer kept or never arrived",
             ),
-            (tally.older_than_erasure, "from before an erasure, without effect"),
-            (tally.merged, "visitors and customers merged"),
-            (tally.forwarded, "forwarded to customers"),
-            (tally.links_refused, "links refused"),
-            (invalid, "invalid lines"),
-            (self.blank, "blank lines skipped"),
-        ] {
-            if number > 0 {
-                _ = write!(text, ", {number} {words}");
-            }
+            (tally.older_than_erasure, "from before an erasure, not counted", ""),
+            (tally.merged, "visitor or customer merged", "visitors and customers merged"),
+            (tally.forwarded, "forwarded to a customer", "forwarded to customers"),
+            (tally.links_refused, "link refused", "links refused"),
+            (invalid, "invalid line", "invalid lines"),
+            (self.blank, "blank line skipped", "blank lines skipped"),
+        ];
+        for (number, one, many) in counts.into_iter().filter(|(number, ..)| *number > 0) {
+            _ = write!(text, ", {number} {}", if number == 1 || many.is_empty() { one } else { many });
         }
         print_error(format_args!(
             "{text}\n{}, {} of silent customers, {}",

@@ -97,6 +97,8 @@ pub(super) enum Effect {
     Duplicate,
     /// An erasure of its customer is later.
     Erased,
+    /// It erases its customer.
+    Erases,
 }
 
 /// What a replay did with a touchpoint.
@@ -163,8 +165,9 @@ pub(super) fn write_entry(out: &mut String, entry: &TimelineEntry, customer: &st
             out.push_str(match touchpoint.effect {
                 Effect::Duplicate => " (duplicate, not counted again)",
                 Effect::Erased => " (from before the erasure, not counted)",
+                Effect::Erases if touchpoint.links.is_some() => " (erased, because the other id was erased later)",
                 Effect::Counted if touchpoint.is_late => " (arrived late)",
-                Effect::Counted => "",
+                Effect::Counted | Effect::Erases => "",
             });
         }
     }
@@ -223,6 +226,7 @@ pub(super) fn entry_to_json(entry: &TimelineEntry, models: &ModelSet, currency: 
             "late": touchpoint.is_late,
             "duplicate": touchpoint.effect == Effect::Duplicate,
             "erased": touchpoint.effect == Effect::Erased,
+            "erases": touchpoint.effect == Effect::Erases,
         })
     });
     json!({

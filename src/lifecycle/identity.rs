@@ -193,8 +193,8 @@ pub struct Erasure {
 }
 
 impl Identity {
-    /// The limit of aliases whose facts have moved, and of those that are only claimed. A further one replaces an earlier
-    /// move of the same id, or the visitor claimed longest ago.
+    /// The limit of aliases whose facts have moved, and of those that are only claimed. A further one replaces an
+    /// earlier move of the same id, or the visitor claimed longest ago.
     pub const ALIASES_MAX: usize = 64;
 
     /// The limit of all aliases. Merged customers bring theirs, so there may be more than
@@ -207,8 +207,8 @@ impl Identity {
         *self == Self::default()
     }
 
-    /// Whether it does not end while there is no customer under the id: it was merged by a command, or the facts of other
-    /// ids have moved to it.
+    /// Whether it does not end while there is no customer under the id: it was merged by a command, or the facts of
+    /// other ids have moved to it.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         self.aliases.iter().any(Alias::has_moved) || self.stub.as_ref().is_some_and(Stub::is_merged)
@@ -356,7 +356,7 @@ impl Identity {
     }
 
     /// Whether the facts of these moves have arrived, or were erased. At the limit of what is remembered of them, all
-    /// count as arrived: otherwise a touchpoint could wait for ever.
+    /// count as arrived: otherwise a touchpoint could wait indefinitely.
     #[must_use]
     pub fn has_received(&self, moves: &[u64]) -> bool {
         let is_known =

@@ -6,9 +6,9 @@
 //!
 //! The partition of a visitor decides which customer owns it: the first one that claims it. A claim of a visitor by a
 //! second customer, or a touchpoint that names the id as a customer id, ends the stub, and later touchpoints belong to
-//! the id itself. Only the command `customer_merged` merges customers, and `customer_split` ends a merge. If two partitions
-//! merge their customers into each other at once, their facts are passed on in a circle; the least id of it becomes a
-//! customer again when its facts are back.
+//! the id itself. Only the command `customer_merged` merges customers, and `customer_split` ends a merge. If two
+//! partitions merge their customers into each other at once, their facts are passed on in a circle; the least id of it
+//! becomes a customer again when its facts are back.
 
 use std::sync::Arc;
 

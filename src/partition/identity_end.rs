@@ -31,8 +31,8 @@ impl Partition {
         }
     }
 
-    /// Whether none of the ids in `path`, which forward to the customer `id`, is an alias of it. Then it was removed since
-    /// they became its stubs.
+    /// Whether none of the ids in `path`, which forward to the customer `id`, is an alias of it. Then it was removed
+    /// since they became its stubs.
     pub(super) fn has_lost(&mut self, id: &str, path: &[Arc<str>]) -> bool {
         let has_any = |identity: &Identity| path.iter().any(|alias| identity.has_alias(alias));
         self.identity_mut(id).is_none_or(|(identity, _)| !has_any(identity))

@@ -39,8 +39,8 @@ impl Partition {
             let reason = if into.is_some() { RefusalReason::SplitBefore } else { RefusalReason::NotMerged };
             let (other_id, link) = (Arc::clone(other_id), Link::of(split));
             effects.refuse(RefusedLink { customer_id, other_id, link, reason });
-            // While the service catches up, the merge may arrive later. The facts until then cannot be separated, so the
-            // id keeps them.
+            // While the service catches up, the merge may arrive later. The facts until then cannot be separated, so
+            // the id keeps them.
             if at > identity.split_at.unwrap_or(Timestamp::MIN) {
                 (identity.split_at, copy.is_changed) = (Some(at), true);
                 self.arm_identity_end(slot);

@@ -146,7 +146,7 @@ impl Partition {
         self.clock.advance(touchpoint.occurred_at);
     }
 
-    /// Applies a touchpoint, not an erasure, to its customer, which has not expired. Returns `false` if it is a duplicate.
+    /// Applies a touchpoint, not an erasure, to a customer that has not expired. Returns `false` if it is a duplicate.
     pub(super) fn apply_touchpoint(&mut self, touchpoint: &Touchpoint<'_>, effects: &mut Effects) -> bool {
         let groups = self.rules.models.vocabulary.groups_of(touchpoint);
         let (copy, is_new) =

@@ -85,6 +85,7 @@ impl Replay {
             return Ok(());
         }
         self.effects.links_refused.clear();
+        self.effects.removed.clear();
         self.partition.apply(Input::Touchpoint(touchpoint), &mut self.effects);
         while let Some(forwarding) = self.effects.forwarding.take() {
             // It may wait for a hand-over.
@@ -166,6 +167,13 @@ impl Replay {
     #[must_use]
     pub fn refused_links(&self) -> &[RefusedLink] {
         &self.effects.links_refused
+    }
+
+    /// Returns the customers that the latest touchpoint removed, or that time removed after it: they were erased,
+    /// forgotten or merged.
+    #[must_use]
+    pub fn removed_customers(&self) -> &[Arc<str>] {
+        &self.effects.removed
     }
 
     /// Returns the partition, as of the last committed batch. Call [`finish`](Self::finish) first to include all

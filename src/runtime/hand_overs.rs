@@ -7,10 +7,10 @@
 //! its customers before their own touchpoints are read. Touchpoints never wait for hand-overs, so every wait ends.
 //!
 //! The position in the topic is part of the metadata of the committed touchpoint offset, so hand-overs and touchpoints
-//! are committed in one transaction. So are offset and digest of a hand-over that was applied. Reading starts at it, and
-//! the first record must equal it: another record, or none, proves that the topic was deleted and created again. The
-//! worker repeats the comparison from time to time, with the last hand-over that it had read before the previous one:
-//! later ones may already be from the new topic.
+//! are committed in one transaction. So are offset and digest of a hand-over that was applied. Reading starts at it,
+//! and the first record must equal it: another record, or none, proves that the topic was deleted and created again.
+//! The worker repeats the comparison from time to time, with the last hand-over that it had read before the previous
+//! one: later ones may already be from the new topic.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

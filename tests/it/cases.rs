@@ -384,7 +384,7 @@ fn a_refund_of_an_order_that_is_no_longer_kept_is_counted() {
         let folder = Folder::new(&[("in.ndjson", format!("{orders}{}\n", refund(order)).as_bytes())]);
         let arguments = ["replay", "--summary", "--output", "standings", "--model", "retention", "in.ndjson"];
         let run = folder.run(&arguments);
-        let is_counted = run.errors.contains("1 cancellations or refunds without effect");
+        let is_counted = run.errors.contains("1 cancellation or refund without effect");
         (lines(&run)[0]["revenue"].as_str().expect("a decimal").to_owned(), is_counted)
     };
     assert_eq!(revenue(39), ("390".to_owned(), false));

@@ -56,7 +56,7 @@ fn a_changelog_with_wrong_configs_is_an_error_that_says_how_to_fix_it() {
     let cluster = cluster();
     let mut topics = topics();
     admin::create_topics(&cluster, &topics.specs(2, Some(1))).unwrap();
-    // scripts/kafka starts a broker that keeps records for ever, by default a broker keeps them for 7 days.
+    // The broker of scripts/kafka keeps records without a limit of time, other brokers for 7 days.
     let configs = [("cleanup.policy", "compact"), ("retention.ms", "604800000")];
     topics.changelog = broker::topic_with("changelog", 3, &configs);
     let errors: Vec<String> = admin::verify(&cluster, &topics)

@@ -117,7 +117,7 @@ fn invalid_lines_are_reported_and_counted_and_the_exit_code_is_1() {
     assert!(errors[0].starts_with("-:2: missing_field: "), "{}", run.errors);
     assert!(errors[1].starts_with("-:3: not_json: "), "{}", run.errors);
     assert_eq!(errors[20], "and 12 more invalid lines; --dead-letters FILE writes all of them to a file");
-    assert!(errors[21].ends_with("32 invalid lines, 1 blank lines skipped"), "{}", run.errors);
+    assert!(errors[21].ends_with("32 invalid lines, 1 blank line skipped"), "{}", run.errors);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::{Run, lifecycle};
-use crate::oracle::summary::DAY;
+use crate::oracle::summary::{DAY, HOUR};
 
 use super::{START, line, merge, split};
 
@@ -87,7 +87,8 @@ fn a_touchpoint_from_before_an_erasure_is_shown_and_counted() {
     let arguments = ["replay", "--identity", "--summary", "--model", "retention", "touchpoints.ndjson"];
     let run = run_with(&lines, &arguments);
     assert_eq!((run.code, run.output.as_str()), (0, ""));
-    let counted = "1 from before an erasure, without effect";
+    let counted =
+        "4 touchpoints: 3 applied (0 late, 0 of unknown type), 0 duplicates, 1 from before an erasure, not counted";
     assert!(run.errors.contains(counted), "{}", run.errors);
     let run = run_with(&lines, &["explain", "--identity", "--customer", "anna", "touchpoints.ndjson"]);
     let shown = "2025-01-02 00:00  order_completed (from before the erasure, not counted)";
@@ -152,7 +153,8 @@ fn the_explain_command_does_not_show_a_customer_that_was_erased_under_another_id
     for id in ["k", "a"] {
         let run = run_with(&lines, &["explain", "--identity", "--customer", id, "touchpoints.ndjson"]);
         assert_eq!(run.code, 1);
-        let problem = format!("the customer {id} was erased or forgotten, so there is no state to explain");
+        let problem =
+            format!("the customer {id} has no state: it was erased or forgotten, or no touchpoint counts for it");
         assert!(run.errors.contains(&problem), "{}", run.errors);
     }
 }
@@ -179,6 +181,40 @@ fn the_explain_command_shows_a_split_for_both_customers() {
         let shown: Vec<&str> = timeline.filter_map(|entry| entry["touchpoint"]["event_id"].as_str()).collect();
         assert_eq!(shown, events, "{id}: {found:#}");
     }
+}
+
+/// A touchpoint of another customer decides from which day on the split id is independent.
+#[test]
+fn the_explain_command_counts_for_a_split_id_what_a_replay_does() {
+    let lines = [
+        line("1", "b", "", "order_completed", START),
+        merge("2", "k", "b", START + DAY),
+        line("3", "other", "", "page_viewed", START + 3 * DAY),
+        line("4", "b", "", "page_viewed", START + 2 * DAY),
+        split("5", "b", START + 3 * DAY + HOUR),
+        line("6", "b", "", "order_completed", START + 3 * DAY + 2 * HOUR),
+        // It is refused, because the id is no longer merged, and merged again.
+        split("7", "b", START + 5 * DAY),
+        merge("8", "k", "b", START + 6 * DAY),
+    ];
+    let run = run_with(&lines, &["explain", "--identity", "--customer", "k", "touchpoints.ndjson"]);
+    assert!(run.output.contains("\n  2 valid orders"), "{}", run.output);
+    assert!(run.output.contains("customer_split (as b) (split refused: not_merged)"), "{}", run.output);
+}
+
+#[test]
+fn the_explain_command_shows_an_erasure_that_another_id_has_caused() {
+    let before = [line("1", "", "a", "page_viewed", START), line("2", "k", "a", "customer_identified", START + DAY)];
+    let erasure = line("3", "", "a", "customer_erased", START + 2 * DAY);
+    let after = line("4", "k", "", "page_viewed", START + 3 * DAY);
+    let [visit, link] = before;
+    let explain = ["explain", "--identity", "--customer", "k", "touchpoints.ndjson"];
+    let run = run_with(&[visit.clone(), link.clone(), erasure.clone(), after.clone()], &explain);
+    assert!(run.output.contains("2025-01-03 00:00  customer_erased (as a)\n"), "{}", run.output);
+    let shop = line("0", "k", "", "page_viewed", START);
+    let run = run_with(&[visit, shop, erasure, link, after], &explain);
+    let shown = "customer_identified (anonymous_id=a) (erased, because the other id was erased later)\n";
+    assert!(run.output.contains(shown), "{}", run.output);
 }
 
 #[test]

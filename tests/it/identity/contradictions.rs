@@ -1,5 +1,5 @@
-//! Links, merges and splits that contradict each other: whatever they do, no touchpoint is lost or counted twice, and an
-//! erasure reaches everything.
+//! Links, merges and splits that contradict each other: whatever they do, no touchpoint is lost or counted twice, and
+//! an erasure reaches everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! Tests identity resolution: visitors become customers, and customers are merged and split, in any order of touchpoints,
-//! links and hand-overs.
+//! Tests identity resolution: visitors become customers, and customers are merged and split, in any order of
+//! touchpoints, links and hand-overs.
 
 mod agreement;
 mod cluster;
