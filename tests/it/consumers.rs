@@ -141,7 +141,10 @@ impl ConnectWorker {
     /// Starts a worker in `directory` with sinks: their names and properties.
     fn start(directory: &Path, sinks: &[(&str, &str)]) -> Self {
         std::fs::create_dir_all(directory).expect("a folder of the test");
-        let mut command = Command::new(format!("{ROOT}/scripts/connect"));
+        let script = format!("{ROOT}/scripts/connect");
+        // The first download takes longer than a test waits for records.
+        output(Command::new(&script).arg("install"));
+        let mut command = Command::new(&script);
         command.arg("run").args([broker::bootstrap()]).arg(directory);
         for (name, properties) in sinks {
             let file = directory.join(format!("{name}.properties"));
