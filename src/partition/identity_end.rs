@@ -69,7 +69,6 @@ impl Partition {
         let slot = copy.slot;
         // Those of an id without a customer.
         self.erase_aliases(slot, at, true, effects);
-        self.remember_erasure(slot, at, true);
         slot
     }
 
@@ -90,7 +89,7 @@ impl Partition {
         effects.hand_overs.push(HandOver::new(other.into(), claim));
     }
 
-    /// Sends the removal of a customer to its aliases.
+    /// Sends the removal of a customer to its aliases, and remembers it.
     pub(super) fn erase_aliases(&mut self, slot: CustomerSlot, at: Timestamp, is_erasure: bool, effects: &mut Effects) {
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let Some(identity) = copy.customer.identity.as_deref_mut() else { return };
@@ -110,6 +109,7 @@ impl Partition {
                 identity.former = None;
             }
         }
+        self.remember_erasure(slot, at, is_erasure);
     }
 
     /// The customer `by`, which has claimed `id`, was erased before the facts of `id` arrived.
@@ -144,7 +144,7 @@ impl Partition {
     }
 
     /// Remembers that the customer at `slot` was removed.
-    pub(super) fn remember_erasure(&mut self, slot: CustomerSlot, at: Timestamp, is_erasure: bool) {
+    fn remember_erasure(&mut self, slot: CustomerSlot, at: Timestamp, is_erasure: bool) {
         let now = self.clock.at_least(at);
         let copy = self.customers.working_copy(slot, &self.rules, &self.shape);
         let identity = copy.customer.identity.get_or_insert_default();

@@ -75,7 +75,6 @@ impl Partition {
         if let Some(identity) = copy.customer.identity.as_deref_mut().filter(|identity| !identity.is_empty()) {
             identity.removals = identity.removals.saturating_add(1);
             self.erase_aliases(slot, at, is_erasure, effects);
-            self.remember_erasure(slot, at, is_erasure);
         }
     }
 }

@@ -173,7 +173,7 @@ fn a_topic_is_read_like_a_file_without_a_group_and_up_to_its_end() {
     let (code, from_topic, errors) = run(path, &["replay", "--summary", "--config", "topic.yaml"]);
     assert_eq!(code, 1, "{errors}");
     assert!(errors.contains(&format!("{topic}/")) && errors.contains("not_json"), "{errors}");
-    assert!(errors.contains("3 touchpoints: 3 applied") && errors.contains("1 invalid line"), "{errors}");
+    assert!(errors.contains("3 touchpoints: 3 applied") && errors.contains(" 1 invalid line\n"), "{errors}");
     let (_, from_file, _) = run(path, &["replay", "--config", "topic.yaml", "touchpoints.ndjson"]);
     assert_eq!(ids(&from_topic), ids(&from_file));
     assert_eq!(ids(&from_topic).len(), 2, "{from_topic}");

@@ -10,14 +10,12 @@ use crate::oracle::summary::{DAY, HOUR};
 use crate::oracle::touchpoint::Millis;
 
 use super::cluster::Cluster;
-use super::{COUNTING, START, counted, counts, facts, line, merge, replay, requested, split};
+use super::{COUNTING, START, assert_ids, counted, counts, facts, line, merge, replay, requested, split};
 
 /// While a service catches up, an erasure that names another id of the customer may be read before the link.
 #[test]
 fn an_erasure_by_any_id_reaches_the_customer_in_any_order_of_arrival() {
-    let link = |id: &str| line("link", "k", id, "customer_identified", START + 3 * DAY);
-    let merged = |id: &str| merge("link", "k", id, START + 3 * DAY);
-    for (id, join) in [("visitor", link("visitor")), ("b", merged("b"))] {
+    for (id, join) in [("visitor", link("link", "k", "visitor", 3)), ("b", merged("link", "k", "b", 3))] {
         let (customer, visitor) = if id == "b" { ("b", "") } else { ("", id) };
         let lines = [
             line("1", customer, visitor, "page_viewed", START),
@@ -132,8 +130,7 @@ fn what_is_older_than_an_erasure_does_not_bring_the_customer_back() {
     let (replayed, transitions) = replay(&COUNTING, &facts(LinkOn::Identified), &lines[..9], None);
     assert_eq!(counts(&replayed), []);
     assert_eq!(replayed.partition().identity("a").unwrap_or_default().stub, None);
-    let ids: BTreeSet<_> = transitions.iter().map(|it| it.id).collect();
-    assert_eq!(ids.len(), transitions.len());
+    assert_ids(&transitions);
     let (replayed, _) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
     assert_eq!(counts(&replayed), [("k".to_owned(), 1)]);
 }

@@ -1,6 +1,5 @@
 //! Visitors that become customers, their stubs, and visitors that are shared.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lifecycle_processor::lifecycle::identity::{IdentityOptions, LinkOn};
@@ -13,7 +12,9 @@ use lifecycle_processor::wire::touchpoint_json::Scratch;
 use crate::oracle::summary::DAY;
 
 use super::cluster::Cluster;
-use super::{COUNTING, START, assert_publications, counted, counts, decoder, described, facts, line, replay};
+use super::{
+    COUNTING, START, assert_ids, assert_publications, counted, counts, decoder, described, facts, line, replay,
+};
 
 /// A customer that is forgotten was not erased: late touchpoints begin again.
 #[test]
@@ -94,8 +95,7 @@ fn transitions_of_a_visitor_that_leaves_twice_at_one_instant_have_different_ids(
     let (_, transitions) = replay(&COUNTING, &facts(LinkOn::Identified), &lines, None);
     let left = |it: &&Transition| matches!(it.merge, Some(Merge::Into(_)));
     assert_eq!(transitions.iter().filter(left).map(|it| &*it.customer_id).collect::<Vec<_>>(), ["a", "a"]);
-    let ids: BTreeSet<_> = transitions.iter().map(|it| it.id).collect();
-    assert_eq!(ids.len(), transitions.len());
+    assert_ids(&transitions);
 }
 
 #[test]

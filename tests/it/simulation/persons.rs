@@ -112,13 +112,11 @@ pub(crate) fn history(random: &mut fastrand::Rng, config: &RunConfig) -> History
             let is_contradictory = config.has_conflicts && random.u32(..4) == 0;
             let other = format!("person-{}-visitor-{}", random.usize(..PERSONS * partitions), random.u32(..3));
             value["anonymous_id"] = if is_contradictory { other } else { visitor.clone() }.into();
-        } else {
-            if is_erasure {
-                value["type"] = "customer_erased".into();
-            }
-            if *key == visitor {
-                value["anonymous_id"] = value["customer_id"].take();
-            }
+        } else if is_erasure {
+            value["type"] = "customer_erased".into();
+        }
+        if *key == visitor {
+            value["anonymous_id"] = value["customer_id"].take();
         }
         let value = value.to_string();
         let record = InputRecord { key: key.clone(), value: Some(value.into_bytes()), arrives_at, is_valid: true };
